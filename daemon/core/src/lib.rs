@@ -1,0 +1,15 @@
+//! The core: what decides.
+//!
+//! Knows bytes, serde and its formats, and `http` types. Refuses to know tokio, sockets, files, clocks and
+//! randomness: time and random bytes enter as arguments. Invariant: the same input gives the same output.
+#![forbid(unsafe_code)]
+
+pub mod chat;
+pub mod config;
+pub mod dialect;
+pub mod error;
+pub mod framing;
+pub mod key;
+pub mod routing;
+
+

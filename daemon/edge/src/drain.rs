@@ -1,0 +1,80 @@
+//! Draining: the one signal that every connection watches, and the count of those still open.
+//!
+//! Knows neither signals nor systemd; whoever drains decides how long to wait.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+/// Held by whoever shuts the edge down.
+#[derive(Debug)]
+pub struct Drain {
+    begin: watch::Sender<bool>,
+    open: Arc<watch::Sender<usize>>,
+}
+
+/// Cloned into every listener and every connection.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    begin: watch::Receiver<bool>,
+    open: Arc<watch::Sender<usize>>,
+}
+
+/// Counts one connection as open until it is dropped.
+#[derive(Debug)]
+pub struct Open(Arc<watch::Sender<usize>>);
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { begin: watch::Sender::new(false), open: Arc::new(watch::Sender::new(0)) }
+    }
+}
+
+impl Drain {
+    /// A watch for a listener.
+    pub fn watch(&self) -> Watch {
+        Watch { begin: self.begin.subscribe(), open: Arc::clone(&self.open) }
+    }
+
+    /// Tells every listener to stop accepting and every connection to finish its requests.
+    pub fn begin(&self) {
+        self.begin.send_replace(true);
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        *self.open.borrow()
+    }
+
+    /// Waits until no connection is open; `false` when `grace` ran out first.
+    pub async fn finished(&self, grace: Duration) -> bool {
+        let mut open = self.open.subscribe();
+        let empty = open.wait_for(|count| *count == 0);
+        tokio::time::timeout(grace, empty).await.is_ok()
+    }
+}
+
+impl Watch {
+    /// Completes when draining begins (at once if it has begun).
+    pub async fn begun(&mut self) {
+        // An error means that the `Drain` itself is gone, which is the end as well.
+        let _ended = self.begin.wait_for(|begun| *begun).await;
+    }
+
+    /// Whether draining has begun.
+    pub fn has_begun(&self) -> bool {
+        *self.begin.borrow()
+    }
+
+    /// Counts a connection as open until the guard is dropped.
+    pub fn open(&self) -> Open {
+        self.open.send_modify(|count| *count += 1);
+        Open(Arc::clone(&self.open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}

@@ -1,0 +1,37 @@
+//! The edge: sockets in, requests out.
+//!
+//! Knows tokio, hyper, quinn, h3 and rustls. Refuses to know language models, backends and the
+//! configuration's format. Invariant: whatever the HTTP version, a [`Handler`] sees one request type with
+//! one body type and the same [`Connection`] facts, and its future and its body are dropped as soon as the
+//! client is gone.
+#![forbid(unsafe_code)]
+
+pub mod bind;
+pub mod body;
+pub mod ca;
+pub mod connection;
+pub mod deadline;
+pub mod drain;
+pub mod guard;
+mod h3;
+pub mod limits;
+pub mod quic;
+pub mod tcp;
+pub mod tls;
+
+pub use body::{BodyError, RequestBody, ResponseBody, StreamFailed};
+pub use connection::{Connection, Transport};
+pub use limits::Limits;
+
+use std::future::Future;
+
+use http::{Request, Response};
+
+/// What serves every request of every HTTP version: a request in, a response out, never an error.
+///
+/// The [`Connection`] that the request came in on stands in the request's extensions. Dropping the returned
+/// future, or the response's body, means that the client has gone.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// Answers one request.
+    fn handle(&self, request: Request<RequestBody>) -> impl Future<Output = Response<ResponseBody>> + Send;
+}

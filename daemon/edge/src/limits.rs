@@ -1,0 +1,93 @@
+//! The one table of the edge's limits: everything that comes from a peer has one.
+//!
+//! Defaults come from the research on what other servers do (Envoy's edge practice, nginx, Caddy, Sōzu);
+//! every one is a setting, so that a test can reach it without waiting.
+
+use std::time::Duration;
+
+/// Limits of the listeners; shapes and units as the fields say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection.
+    pub handshake: Duration,
+    /// A request's headers must be whole within this.
+    pub header_read: Duration,
+    /// A kept-alive connection without a request is closed after this.
+    pub keep_alive_idle: Duration,
+    /// A request's body may be silent for this long.
+    pub body_idle: Duration,
+    /// A reader that takes no byte for this long is closed and its work dropped.
+    pub write_idle: Duration,
+    /// All header fields together, in bytes.
+    pub header_bytes: usize,
+    /// Number of header fields.
+    pub header_count: usize,
+    /// Request target, in bytes.
+    pub uri_bytes: usize,
+    /// Concurrent streams per HTTP/2 or HTTP/3 connection.
+    pub streams: u32,
+    /// HTTP/2 flow-control window per stream, in bytes.
+    pub h2_stream_window: u32,
+    /// HTTP/2 flow-control window per connection, in bytes.
+    pub h2_connection_window: u32,
+    /// HTTP/2 send buffer per stream, in bytes.
+    pub h2_send_buffer: usize,
+    /// QUIC receive window per connection, in bytes.
+    pub quic_receive_window: u32,
+    /// QUIC receive window per stream, in bytes.
+    pub quic_stream_window: u32,
+    /// QUIC send window per connection, in bytes.
+    pub quic_send_window: u64,
+    /// A QUIC connection without any packet is dropped after this; keep-alive pings go out at a third of it.
+    pub quic_idle: Duration,
+    /// QUIC connections that wait for their handshake, at the most.
+    pub quic_incoming: usize,
+    /// Bytes buffered for QUIC connections that are not accepted yet.
+    pub quic_incoming_bytes: u64,
+    /// From so many waiting handshakes on, a client must prove its address first (Retry, RFC 9000 8.1.2).
+    pub quic_retry_from: usize,
+    /// An HTTP/3 HEADERS frame, in bytes.
+    pub h3_headers_frame: u64,
+    /// Any other HTTP/3 frame that would be buffered whole, in bytes.
+    pub h3_other_frame: u64,
+    /// Broken or reset requests per HTTP/3 connection before it is closed with H3_EXCESSIVE_LOAD.
+    pub h3_broken_requests: usize,
+    /// How long a failed HTTP/3 stream waits for its last event to be acknowledged before it is reset.
+    pub h3_failure_linger: Duration,
+    /// Open connections from one source (an IPv4 address, an IPv6 /64); loopback is exempt.
+    pub connections_per_source: usize,
+    /// Open connections in all.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(5),
+            header_read: Duration::from_secs(10),
+            keep_alive_idle: Duration::from_secs(60),
+            body_idle: Duration::from_secs(30),
+            write_idle: Duration::from_secs(60),
+            header_bytes: 32 * 1024,
+            header_count: 100,
+            uri_bytes: 8 * 1024,
+            streams: 100,
+            h2_stream_window: 64 * 1024,
+            h2_connection_window: 1024 * 1024,
+            h2_send_buffer: 64 * 1024,
+            quic_receive_window: 1024 * 1024,
+            quic_stream_window: 256 * 1024,
+            quic_send_window: 1024 * 1024,
+            quic_idle: Duration::from_secs(30),
+            quic_incoming: 1024,
+            quic_incoming_bytes: 8 * 1024 * 1024,
+            quic_retry_from: 64,
+            h3_headers_frame: 64 * 1024,
+            h3_other_frame: 16 * 1024,
+            h3_broken_requests: 128,
+            h3_failure_linger: Duration::from_millis(250),
+            connections_per_source: 256,
+            connections: 4096,
+        }
+    }
+}
