@@ -7,3 +7,5 @@
 pub(crate) mod json;
 pub mod ollama;
 pub mod openai;
+#[cfg(test)]
+pub(crate) mod recorded;

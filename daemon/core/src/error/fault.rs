@@ -54,13 +54,13 @@ pub enum BackendFault {
         limit: usize,
     },
     /// The backend said, inside an answer that had begun well, that it failed.
-    #[error("the backend reported an error in its stream: {message}")]
+    #[error("the backend reported an error in its stream: {message:?}")]
     ErrorLine {
         /// The line or its error text, as sent.
         message: String,
     },
     /// The backend answered with a status that is not a success.
-    #[error("the backend answered with status {status}: {body}")]
+    #[error("the backend answered with status {status}: {body:?}")]
     Answered {
         /// The status code.
         status: u16,

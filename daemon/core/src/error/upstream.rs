@@ -42,7 +42,7 @@ pub fn classify(status: u16, body: &str) -> ApiError {
         return ApiError::invalid_value("messages", "text only: this model cannot take images");
     }
     match status {
-        400 | 405..=407 | 409..=412 | 414..=428 | 501 => {
+        400 | 409 | 422 | 501 => {
             let text = shown(&found, "The engine behind this model refused the request.");
             let error = ApiError::new(Code::InvalidRequest, text);
             match found.param.filter(|param| harmless(param)) {
@@ -160,11 +160,11 @@ fn harmless(text: &str) -> bool {
         ".py",
         ".cpp",
         ".go:",
-        "stack",
+        "stack trace",
     ];
     !text.trim().is_empty()
         && text.len() <= MESSAGE_LIMIT
-        && !text.contains(|c: char| c.is_control())
+        && !text.contains(|c: char| c.is_control() && c != '\n')
         && !TELLTALES.iter().any(|telltale| text.contains(telltale))
         && !has_pointer(text)
         && !has_path(text)

@@ -102,8 +102,9 @@ impl ChatDecoder {
         }
         if let Some(rest) = self.lines.finish() {
             // A line that was cut off is no garbage, it is just not whole.
+            let cut = rest.trim_ascii().starts_with(b"{");
             self.line(&rest, out).map_err(|fault| match fault {
-                BackendFault::Garbage { .. } => BackendFault::EndedEarly,
+                BackendFault::Garbage { .. } if cut => BackendFault::EndedEarly,
                 other => other,
             })?;
         }

@@ -113,8 +113,9 @@ impl StreamRepair {
         }
         if let Some(event) = self.events.finish()? {
             // The rest of a body that broke off is no garbage, it is just not whole.
+            let cut = event.data.starts_with(b"{") || b"[DONE]".starts_with(&event.data);
             self.event(&event, out).map_err(|fault| match fault {
-                BackendFault::Garbage { .. } => BackendFault::EndedEarly,
+                BackendFault::Garbage { .. } if cut => BackendFault::EndedEarly,
                 other => other,
             })?;
         }
