@@ -28,9 +28,13 @@ pub(crate) fn spliced(out: &mut BytesMut, whole: &[u8], range: std::ops::Range<u
     out.put_slice(whole.get(range.end..).unwrap_or_default());
 }
 
-/// Reads a value from bytes that may be anything; the error is a sentence for the log.
+/// Reads a value from bytes that may be anything; the error is a sentence for the log. The whole is checked to be
+/// UTF-8, also what the value ignores, since it may be passed on.
 pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|error| format!("{what}: {error}: {}", beginning(bytes)))
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Err(format!("{what}: not UTF-8: {}", beginning(bytes)));
+    };
+    serde_json::from_str(text).map_err(|error| format!("{what}: {error}: {}", beginning(bytes)))
 }
 
 /// The beginning of a text from a peer, for a log line.

@@ -50,10 +50,10 @@ const INSIDE: [&str; 21] = [
 
 /// Refuses a top-level field by its name.
 pub(super) fn check(name: &str) -> Result<(), ApiError> {
-    let is = |refused: &&str| name.eq_ignore_ascii_case(refused);
-    let why = if DESTINATION.iter().any(|refused| is(refused)) {
+    let among = |refused: &[&str]| refused.iter().any(|refused| name.eq_ignore_ascii_case(refused));
+    let why = if among(&DESTINATION) {
         "The configuration alone says where requests go."
-    } else if INSIDE.iter().any(|refused| is(refused)) {
+    } else if among(&INSIDE) {
         "It reaches into the model's engine."
     } else {
         return Ok(());
