@@ -19,7 +19,7 @@ mod tests;
 const MODEL_LIMIT: usize = 256;
 /// OpenAI's own limit of tools.
 const TOOLS_LIMIT: usize = 128;
-/// OpenAI allows four; engines take more, and agents use them.
+/// OpenAI allows four; engines take more, and programs use them.
 const STOPS_LIMIT: usize = 16;
 /// The most tokens or candidates that any engine counts: they use signed 32-bit integers.
 pub(super) const COUNT_LIMIT: u32 = i32::MAX as u32;
