@@ -156,7 +156,7 @@ async fn the_hybrid_group_is_negotiated_and_a_second_connection_resumes() {
     let tls = first.0.get_ref().1;
     assert_eq!(tls.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     assert_eq!(tls.alpn_protocol(), Some(&b"http/1.1"[..]));
-    let group = tls.negotiated_key_exchange_group().map(|group| group.name());
+    let group = tls.negotiated_key_exchange_group().map(rustls::crypto::SupportedKxGroup::name);
     assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
     assert_ne!(tls.handshake_kind(), Some(HandshakeKind::Resumed));
     // A ticket of before the swap is still good: it proves the same box.
