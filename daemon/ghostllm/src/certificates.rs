@@ -124,7 +124,7 @@ pub struct Certificates<F> {
 
 enum Source<F> {
     Own(Box<own::Own<F>>),
-    Given(given::Loaded),
+    Given(Box<given::Loaded>),
 }
 
 impl<F: Files> Certificates<F> {
@@ -144,7 +144,7 @@ impl<F: Files> Certificates<F> {
         let (certified, source) = if let Some(given) = given {
             let (certified, loaded) = given::Loaded::open(given)?;
             said.push(Said::Info(loaded.describe()));
-            (certified, Source::Given(loaded))
+            (certified, Source::Given(Box::new(loaded)))
         } else {
             let own = own::Own::open(files, host, listen_names, now, &mut said)?;
             (own.certified_key()?, Source::Own(Box::new(own)))

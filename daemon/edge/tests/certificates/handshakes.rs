@@ -138,6 +138,7 @@ async fn a_swap_reaches_new_quic_connections_and_leaves_open_ones_alone() {
     let (open, its_server) = connect().await;
     assert_eq!(chain(&open), before);
     the_box.swap();
+    assert_ne!(the_box.shown(), before);
     let (new, _its_server) = connect().await;
     assert_eq!(chain(&new), the_box.shown());
     let mut send = open.open_uni().await.expect("a stream");
