@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod ca;
 pub mod connection;
 pub mod drain;
 pub mod limits;
+pub mod tls;
 
 pub use body::{BodyError, RequestBody, ResponseBody, StreamFailed};
 pub use connection::{Connection, Transport};
