@@ -59,7 +59,7 @@ impl Send {
             self.small.advance(taken);
             count(taken);
         }
-        while let Some(frame) = self.writing.as_mut().filter(|frame| frame.has_remaining()) {
+        while let Some(frame) = self.writing.as_mut().filter(|frame| Buf::has_remaining(*frame)) {
             let taken = ready!(stream.as_mut().poll_write(cx, frame.chunk()))?;
             frame.advance(taken);
             count(taken);
