@@ -116,8 +116,10 @@ async fn a_client_that_leaves_mid_stream_drops_the_body() {
 #[tokio::test]
 async fn an_upload_that_is_reset_is_an_error_of_the_body() {
     let (told, mut tell) = mpsc::unbounded_channel();
+    let (began, mut begun) = mpsc::unbounded_channel();
     let server = server(&Limits::default(), move |request: Request<RequestBody>| {
         let told = told.clone();
+        began.send(()).unwrap();
         async move {
             told.send(request.into_body().collect().await.map(|_| ())).unwrap();
             Response::new(body::empty())
@@ -126,6 +128,7 @@ async fn an_upload_that_is_reset_is_an_error_of_the_body() {
     let mut client = server.client().await;
     let mut stream = client.start(post("/")).await;
     stream.send_data("half".into()).await.unwrap();
+    soon(begun.recv()).await.unwrap();
     stream.stop_stream(Code::H3_REQUEST_CANCELLED);
     assert!(matches!(soon(tell.recv()).await, Some(Err(BodyError::Transport(_)))));
 }
