@@ -15,23 +15,42 @@ use bytes::{Buf, Bytes};
 use h3::server::RequestStream;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty};
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep},
+};
 
 use super::{adaptor::Progress, recv::Recv};
 use crate::{BodyError, RequestBody};
 
 type Next = Option<Result<Frame<Bytes>, BodyError>>;
 
+/// The half of a stream that a request's body is read from.
+pub(super) type Half = RequestStream<Recv, Bytes>;
+
 /// Opens the body of a request whose head has stated `length`. Looks once, without waiting: most requests
 /// come whole in one packet, and one without a body must not become one of unknown length.
+///
+/// Some clients send the end of a GET in a second packet, and see an error where a stop meets it on its way.
+/// So a body that is dropped before any of it was announced or came parks its half in `park`, whose other end
+/// lives as long as the exchange. Any other is stopped at once, since what it holds is the connection's window.
 pub(super) async fn open(
-    stream: RequestStream<Recv, Bytes>,
+    stream: Half,
+    park: oneshot::Sender<Half>,
     progress: Arc<Progress>,
     length: Option<u64>,
     idle: Duration,
 ) -> Result<RequestBody, BodyError> {
-    let mut body =
-        Incoming { stream, progress, left: length, idle, waiting: None, looked: None, end: End::Open };
+    let mut body = Incoming {
+        stream: Some(stream),
+        park: (length.unwrap_or_default() == 0).then_some(park),
+        progress,
+        left: length,
+        idle,
+        waiting: None,
+        looked: None,
+        end: End::Open,
+    };
     let looked = poll_fn(|cx| Poll::Ready(body.poll_next(cx))).await;
     match looked {
         Poll::Ready(None) => Ok(Empty::new().map_err(|never| match never {}).boxed_unsync()),
@@ -45,7 +64,10 @@ pub(super) async fn open(
 }
 
 struct Incoming {
-    stream: RequestStream<Recv, Bytes>,
+    /// Taken only by the drop.
+    stream: Option<Half>,
+    /// Where the stream goes if it is dropped before any data was seen.
+    park: Option<oneshot::Sender<Half>>,
     progress: Arc<Progress>,
     /// Bytes that must still come, where the head stated a length.
     left: Option<u64>,
@@ -67,11 +89,13 @@ enum End {
 
 impl Incoming {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
         if self.end == End::Open {
-            match ready!(self.stream.poll_recv_data(cx)) {
+            match ready!(stream.poll_recv_data(cx)) {
                 Ok(Some(mut data)) => {
                     let data = data.copy_to_bytes(data.remaining());
                     self.progress.repay(data.len());
+                    self.park = None;
                     return Poll::Ready(Some(self.count(&data).map(|()| Frame::data(data))));
                 }
                 Ok(None) => self.end = End::Data,
@@ -81,7 +105,7 @@ impl Incoming {
         if self.left.is_some_and(|left| left > 0) {
             return Poll::Ready(Some(Err(cut("the body is shorter than its Content-Length"))));
         }
-        let trailers = ready!(self.stream.poll_recv_trailers(cx));
+        let trailers = ready!(stream.poll_recv_trailers(cx));
         self.end = End::Whole;
         Poll::Ready(trailers.map_err(cut).map(|trailers| trailers.map(Frame::trailers)).transpose())
     }
@@ -127,6 +151,15 @@ impl Body for Incoming {
     fn size_hint(&self) -> SizeHint {
         let looked = self.looked.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
         self.left.map_or_else(SizeHint::new, |left| SizeHint::with_exact(left + looked))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let (Some(stream), Some(park)) = (self.stream.take(), self.park.take()) {
+            // Without its other end the exchange is over, and the half ends here.
+            let _over = park.send(stream);
+        }
     }
 }
 

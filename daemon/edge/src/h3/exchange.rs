@@ -14,13 +14,12 @@ use h3::{
 use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use tokio::{task::coop, time::timeout};
+use tokio::{sync::oneshot, task::coop, time::timeout};
 
 use super::{
     adaptor::{Accepted, Ended, Progress, Transport},
     body,
     head::{self, Follows, Refusal},
-    recv::Recv,
     send::Send,
 };
 use crate::{Connection, Handler, Limits, ResponseBody, StreamFailed, body::empty};
@@ -77,7 +76,7 @@ impl Exchange<'_> {
     async fn run<H: Handler>(
         &mut self,
         mut request: Request<()>,
-        recv: RequestStream<Recv, Bytes>,
+        recv: body::Half,
         connection: Connection,
         handler: &H,
     ) -> Outcome {
@@ -92,7 +91,9 @@ impl Exchange<'_> {
             }
         };
         let progress = Arc::clone(&self.accepted.progress);
-        let Ok(body) = body::open(recv, progress, length, self.limits.body_idle).await else {
+        // Held until the response has ended.
+        let (park, _parked) = oneshot::channel();
+        let Ok(body) = body::open(recv, park, progress, length, self.limits.body_idle).await else {
             return self.refuse(Code::H3_MESSAGE_ERROR);
         };
         request.extensions_mut().insert(connection);

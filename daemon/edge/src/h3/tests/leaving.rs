@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
-use super::support::{Alive, Server, alive, fed, get, post, server, soon};
+use super::support::{Alive, RAW_GET, Server, alive, code, fed, get, post, raw_control, server, soon};
 use crate::{BodyError, Limits, RequestBody, body};
 
 /// A server whose handler thinks for ever. The first channel speaks when it begins, the second ends when its
@@ -131,4 +131,30 @@ async fn an_upload_that_is_reset_is_an_error_of_the_body() {
     soon(begun.recv()).await.unwrap();
     stream.stop_stream(Code::H3_REQUEST_CANCELLED);
     assert!(matches!(soon(tell.recv()).await, Some(Err(BodyError::Transport(_)))));
+}
+
+#[tokio::test]
+async fn an_ignored_request_is_stopped_at_once_only_if_it_brings_a_body() {
+    let (began, mut begun) = mpsc::unbounded_channel();
+    let (feed, body) = fed();
+    let body = Mutex::new(Some(body));
+    let server = server(&Limits::default(), move |request: Request<RequestBody>| {
+        drop(request);
+        let body = body.lock().unwrap().take();
+        began.send(()).unwrap();
+        async move { Response::new(body.unwrap_or_else(body::empty)) }
+    });
+    let quic = server.dial().await.unwrap();
+    let _control = raw_control(&quic).await;
+    let (mut late, _recv) = quic.open_bi().await.unwrap();
+    late.write_all(RAW_GET).await.unwrap();
+    soon(begun.recv()).await.unwrap();
+    let (mut upload, _recv) = quic.open_bi().await.unwrap();
+    upload.write_all(&[RAW_GET, b"\x00\x02a"].concat()).await.unwrap();
+    soon(begun.recv()).await.unwrap();
+    assert_eq!(soon(upload.stopped()).await.unwrap(), Some(code(Code::H3_NO_ERROR)));
+    // A stop of the first would have come before that of the second.
+    late.finish().unwrap();
+    assert_eq!(soon(late.stopped()).await.unwrap(), None);
+    drop(feed);
 }
