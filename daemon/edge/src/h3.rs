@@ -25,7 +25,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h3::{error::Code, quic::SendStream as _, server::RequestResolver};
+use h3::{error::Code, server::RequestResolver};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
@@ -117,10 +117,8 @@ async fn refuse_until(driver: &mut Driver, until: impl Future) -> Result<(), Gon
             accepted = driver.accept() => accepted,
         };
         match accepted {
-            Ok(Some(mut resolver)) => {
-                resolver.frame_stream.reset(Code::H3_REQUEST_REJECTED.value());
-                let _forgotten = driver.inner.conn.take_accepted();
-            }
+            // Dropped before an answer, its stream is reset with H3_REQUEST_REJECTED: it may be sent elsewhere.
+            Ok(Some(resolver)) => drop(resolver),
             // The client has said goodbye as well. Asking again would get the same answer at once, for ever.
             Ok(None) => {
                 until.await;

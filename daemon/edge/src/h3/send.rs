@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h3::{
     error::Code,
     quic::{self, StreamErrorIncoming, StreamId, WriteBuf},
@@ -40,17 +40,6 @@ impl Send {
         Self { stream, writing: None, small: BytesMut::new(), closed: false, progress: None }
     }
 
-    fn gather(&mut self) {
-        let Some(frame) = &mut self.writing else { return };
-        if self.small.is_empty() && frame.remaining() <= SMALL && frame.chunk().len() < frame.remaining() {
-            while frame.has_remaining() {
-                let taken = frame.chunk().len();
-                self.small.extend_from_slice(frame.chunk());
-                frame.advance(taken);
-            }
-        }
-    }
-
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), quinn::WriteError>> {
         let mut stream = Pin::new(&mut self.stream);
         let count = |bytes| self.progress.as_ref().map_or((), |progress| progress.wrote(bytes));
@@ -70,7 +59,9 @@ impl Send {
 
 impl quic::SendStream<Bytes> for Send {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.gather();
+        if let Some(frame) = self.writing.as_mut().filter(|_| self.small.is_empty()) {
+            gather(frame, &mut self.small);
+        }
         ready!(self.poll_write(cx)).map_err(write_error)?;
         self.writing = None;
         Poll::Ready(Ok(()))
@@ -113,6 +104,13 @@ impl Drop for Send {
     }
 }
 
+/// Moves a small frame that is in pieces into one piece; leaves any other as it is.
+fn gather(frame: &mut impl Buf, small: &mut BytesMut) {
+    if frame.remaining() <= SMALL && frame.chunk().len() < frame.remaining() {
+        small.put(frame);
+    }
+}
+
 fn write_error(error: quinn::WriteError) -> StreamErrorIncoming {
     match error {
         quinn::WriteError::Stopped(code) => {
@@ -120,5 +118,26 @@ fn write_error(error: quinn::WriteError) -> StreamErrorIncoming {
         }
         quinn::WriteError::ConnectionLost(error) => lost(error),
         other => StreamErrorIncoming::Unknown(Box::new(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Buf, BytesMut};
+
+    use super::{SMALL, gather};
+
+    #[test]
+    fn gathers_a_header_and_a_small_payload_only() {
+        let gathered = |header: &[u8], payload: &[u8]| {
+            let (mut frame, mut small) = (header.chain(payload), BytesMut::new());
+            gather(&mut frame, &mut small);
+            assert_eq!(small.len() + frame.remaining(), header.len() + payload.len());
+            small
+        };
+        assert_eq!(gathered(b"\x00\x05", b"hello"), &b"\x00\x05hello"[..]);
+        assert_eq!(gathered(b"\x00\x05", &[0; SMALL - 2]).len(), SMALL);
+        assert!(gathered(b"\x00\x05", &[0; SMALL - 1]).is_empty());
+        assert!(gathered(b"\x00\x00", b"").is_empty());
     }
 }

@@ -65,7 +65,7 @@ async fn bodies_and_trailers_go_both_ways() {
     assert_eq!((received, echoed), (sent.len(), trailers));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_event_comes_alone_and_in_one_frame_of_quic() {
     let (feed, body) = fed();
     let body = std::sync::Mutex::new(Some(body));

@@ -147,7 +147,7 @@ async fn an_upload_of_another_length_than_stated_is_an_error() {
 
 #[tokio::test]
 async fn a_reader_that_takes_nothing_is_given_up_and_one_that_is_slow_is_not() {
-    let limits = Limits { write_idle: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits { write_idle: Duration::from_millis(400), ..Limits::default() };
     let (feed, body) = fed();
     let body = Mutex::new(Some(body));
     let server = server(&limits, move |_| {
@@ -158,17 +158,16 @@ async fn a_reader_that_takes_nothing_is_given_up_and_one_that_is_slow_is_not() {
     window.stream_receive_window(1000u32.into());
     let mut client = server.client_with(window).await;
     let mut stream = client.ask(get("/")).await;
-    static LONG: &str = match std::str::from_utf8(&[b'a'; 3000]) {
+    static LONG: &str = match std::str::from_utf8(&[b'a'; 8000]) {
         Ok(text) => text,
         Err(_) => "",
     };
     soon(stream.recv_response()).await.unwrap();
     feed.send(Ok(LONG)).unwrap();
-    feed.send(Ok(LONG)).unwrap();
     // Read slowly: the window opens a little each time, and the limit starts anew.
     let mut read = 0;
-    while read < 3000 {
-        let pause = tokio::time::timeout(Duration::from_millis(60), pending::<()>());
+    while read < 5000 {
+        let pause = tokio::time::timeout(Duration::from_millis(150), pending::<()>());
         pause.await.unwrap_err();
         read += bytes::Buf::remaining(&soon(stream.recv_data()).await.unwrap().unwrap());
     }
@@ -178,24 +177,27 @@ async fn a_reader_that_takes_nothing_is_given_up_and_one_that_is_slow_is_not() {
 }
 
 #[tokio::test]
-async fn an_upload_that_nobody_reads_stops_at_the_window() {
+async fn an_upload_that_is_read_slowly_stops_at_the_window() {
     let limits = Limits { quic_stream_window: 64 * 1024, ..Limits::default() };
-    let server = server(&limits, |request: Request<RequestBody>| async move {
-        let _unread = request;
+    let server = server(&limits, |mut request: Request<RequestBody>| async move {
+        for _ in 0..2000 {
+            request.body_mut().frame().await.unwrap().unwrap();
+            tokio::task::yield_now().await;
+        }
         pending().await
     });
     let quic = server.dial().await.unwrap();
     let _control = raw_control(&quic).await;
     let (mut send, _recv) = quic.open_bi().await.unwrap();
     send.write_all(RAW_GET).await.unwrap();
-    // DATA frames of one byte, which `h3` would hoard.
+    // DATA frames of one byte, which `h3` would hoard while it hands them out one by one.
     let frames = b"\x00\x01a".repeat(1000);
     let mut written = 0;
     while let Ok(took) = tokio::time::timeout(Duration::from_millis(500), send.write(&frames)).await {
         written += took.unwrap();
-        assert!(written < 1_000_000, "an unread upload is taken without end");
     }
-    assert!(written >= 64_000);
+    // The window, as much again in `h3`, and what was read.
+    assert!((64_000..140_000).contains(&written), "{written} bytes were taken");
 }
 
 #[tokio::test]
