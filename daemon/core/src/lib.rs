@@ -5,11 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chat;
-pub mod config;
 pub mod dialect;
 pub mod error;
 pub mod framing;
-pub mod key;
 pub mod routing;
-
-

@@ -1,1 +1,1 @@
-//! placeholder
+//! The daemon as a library: build, run, drain. Empty until the edge can listen.
