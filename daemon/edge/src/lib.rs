@@ -10,8 +10,10 @@ pub mod body;
 pub mod ca;
 pub mod connection;
 pub mod drain;
+mod h3;
 pub mod limits;
 pub mod tls;
+pub mod quic;
 
 pub use body::{BodyError, RequestBody, ResponseBody, StreamFailed};
 pub use connection::{Connection, Transport};
