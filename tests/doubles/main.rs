@@ -2,7 +2,7 @@
 //!
 //! Knows raw sockets and bytes. Refuses to know the daemon. Invariant: what a double answers differs from a recording in
 //! nothing but what two runs of the real engine differ in (times, durations, ids).
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test crate: a panic is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a test crate: a panic is a failed test")]
 
 mod ollama;
 mod openai;

@@ -100,7 +100,7 @@ pub struct Stream {
 #[derive(Debug)]
 enum Leave {
     Task(tokio::task::JoinHandle<()>),
-    Process(h3::Process),
+    Process(Box<h3::Process>),
 }
 
 /// A whole answer.
@@ -176,9 +176,9 @@ impl Caller {
     /// A caller with the daemon's first key. Fetches the CA over the plain port.
     ///
     /// # Errors
-    /// When the daemon has no first key any more, or gives no CA, or does not serve that version.
+    /// When the daemon made no first key, or gives no CA, or does not serve that version.
     pub async fn new(daemon: &Daemon, version: Version, family: Family) -> Result<Self> {
-        let key = daemon.first_key()?;
+        let key = daemon.key.clone().context("the daemon made no first key")?;
         Ok(Self { key: Some(key), ..Self::keyless(daemon, version, family).await? })
     }
 
@@ -230,10 +230,7 @@ impl Caller {
     /// # Errors
     /// When there is no connection, no head in time, or the answer is no HTTP.
     pub async fn open(&self, request: &Request) -> Result<Stream> {
-        let mut request = request.clone();
-        if let Some(key) = &self.key {
-            request = request.with("authorization", &format!("Bearer {key}"));
-        }
+        let request = self.keyed(request);
         let opened = match self.version {
             Version::H1 => timeout(PATIENCE, tcp::open_h1(self.address, Some(&self.ca), &request)).await,
             Version::H2 => timeout(PATIENCE, tcp::open_h2(self.address, &self.ca, &request)).await,
@@ -241,6 +238,37 @@ impl Caller {
         };
         let what = || format!("{:?} {} {} at {}", self.version, request.method, request.path, self.address);
         opened.with_context(|| format!("no head in time: {}", what()))?.with_context(what)
+    }
+
+    /// Asks, waits for `moment`, and leaves before the head of the answer has come.
+    ///
+    /// # Errors
+    /// When the head comes first, or there is no connection.
+    pub async fn leave_headless(&self, request: &Request, moment: impl Future<Output = ()>) -> Result<Left> {
+        let request = self.keyed(request);
+        if self.version == Version::H3 {
+            let mut waiting = h3::begin(self.address, &self.ca, &request).await?;
+            moment.await;
+            waiting.process.leave().await?;
+            return Ok(Left(Kept::Process(Box::new(waiting.process))));
+        }
+        let open = async {
+            match self.version {
+                Version::H1 => tcp::open_h1(self.address, Some(&self.ca), &request).await,
+                _ => tcp::open_h2(self.address, &self.ca, &request).await,
+            }
+        };
+        tokio::select! {
+            answer = open => anyhow::bail!("the head came first: {answer:?}"),
+            () = moment => Ok(Left(Kept::Nothing)),
+        }
+    }
+
+    fn keyed(&self, request: &Request) -> Request {
+        match &self.key {
+            Some(key) => request.clone().with("authorization", &format!("Bearer {key}")),
+            None => request.clone(),
+        }
     }
 
     /// Asks and waits for the whole answer.
@@ -340,8 +368,9 @@ pub struct Left(#[expect(dead_code, reason = "held so that the connection stays 
 #[derive(Debug)]
 #[expect(dead_code, reason = "held so that the connection stays open")]
 enum Kept {
+    Nothing,
     Task(tokio::task::JoinHandle<()>),
-    Process(h3::Process),
+    Process(Box<h3::Process>),
 }
 
 impl Answer {

@@ -37,6 +37,8 @@ pub struct Setup {
     pub config: String,
     /// Further arguments.
     pub arguments: Vec<String>,
+    /// Pass `--state-dir` with a directory of the test's own.
+    pub state: bool,
     /// Environment variables; the test's own are not handed on.
     pub environment: Vec<(String, String)>,
 }
@@ -47,6 +49,7 @@ impl Default for Setup {
             listen: "tls = \"[::]:0\"\nplain = [\"127.0.0.1:0\", \"[::1]:0\"]\n".into(),
             config: String::new(),
             arguments: Vec::new(),
+            state: true,
             environment: Vec::new(),
         }
     }
@@ -97,6 +100,8 @@ pub struct Daemon {
     pub quic: Option<u16>,
     /// The plain listeners.
     pub plain: Vec<SocketAddr>,
+    /// The key of the first start, read before its first use takes the file away.
+    pub key: Option<String>,
 }
 
 /// Everything on the daemon's standard error so far.
@@ -135,7 +140,9 @@ impl Daemon {
         let plain = plain.split(',').filter(|at| !at.is_empty()).map(str::parse).collect::<Result<_, _>>()?;
         let tls = port("X_GHOSTLLM_TLS")?.context("READY=1 came without X_GHOSTLLM_TLS")?;
         let quic = port("X_GHOSTLLM_QUIC")?;
-        Ok(Self { child, said, dir, notify, tls, quic, plain })
+        let key = std::fs::read_to_string(dir.path().join("state/first-key")).ok();
+        let key = key.map(|key| key.trim().to_owned());
+        Ok(Self { child, said, dir, notify, tls, quic, plain, key })
     }
 
     /// Starts a daemon that is expected to end by itself.
@@ -173,14 +180,6 @@ impl Daemon {
     #[must_use]
     pub fn scratch(&self) -> &Path {
         self.dir.path()
-    }
-
-    /// The key of the first start.
-    ///
-    /// # Errors
-    /// When the file is not there, as after the key's first use.
-    pub fn first_key(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(self.state("first-key")).context("state/first-key")?.trim().to_owned())
     }
 
     /// What it has written to its standard error so far.
@@ -310,10 +309,12 @@ fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, UnixDatagram)> {
     std::fs::write(&config, format!("[listen]\n{}\n{}", setup.listen, setup.config))?;
     let socket = dir.join("notify");
     let notify = UnixDatagram::bind(&socket)?;
-    let mut child = Command::new(binary("ghostllm"))
-        .arg("serve")
-        .arg("--state-dir")
-        .arg(dir.join("state"))
+    let mut command = Command::new(binary("ghostllm"));
+    command.arg("serve");
+    if setup.state {
+        command.arg("--state-dir").arg(dir.join("state"));
+    }
+    let mut child = command
         .arg("--config")
         .arg(&config)
         .args(&setup.arguments)
@@ -321,6 +322,8 @@ fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, UnixDatagram)> {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("HOME", dir)
         .env("NOTIFY_SOCKET", &socket)
+        // Nothing listens on port 1: a test never finds an Ollama that happens to run on this machine.
+        .env("OLLAMA_HOST", "127.0.0.1:1")
         .envs(setup.environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

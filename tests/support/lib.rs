@@ -6,7 +6,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic_in_result_fn,
     clippy::indexing_slicing,
     reason = "a test crate: a panic is a failed test"
 )]

@@ -64,9 +64,9 @@ fn route(request: &Incoming, shelf: &mut Shelf) -> Reply {
     let posts = request.method == "POST";
     match request.path() {
         "/" if reads => text("200 OK", "text/plain; charset=utf-8", "Ollama is running"),
-        "/api/version" if reads => json("200 OK", "{\"version\":\"0.33.0-rc2\"}".into()),
-        "/api/tags" if reads => json("200 OK", shelf.tags()),
-        "/api/ps" if request.method == "GET" => json("200 OK", shelf.loaded()),
+        "/api/version" if reads => json("200 OK", "{\"version\":\"0.33.0-rc2\"}"),
+        "/api/tags" if reads => json("200 OK", &shelf.tags()),
+        "/api/ps" if request.method == "GET" => json("200 OK", &shelf.loaded()),
         "/api/show" if posts => shelf::show(request, shelf),
         "/api/chat" if posts => chat::chat(request, shelf),
         "/" | "/api/version" | "/api/tags" | "/api/ps" | "/api/show" | "/api/chat" => {
@@ -126,13 +126,13 @@ fn text(status: &'static str, kind: &str, body: &str) -> Reply {
     }
 }
 
-fn json(status: &'static str, body: String) -> Reply {
-    text(status, "application/json; charset=utf-8", &body)
+fn json(status: &'static str, body: &str) -> Reply {
+    text(status, "application/json; charset=utf-8", body)
 }
 
 /// Gin's `{"error": "..."}`.
 fn error(status: &'static str, message: &str) -> Reply {
-    json(status, format!("{{\"error\":{}}}", go::quote(message)))
+    json(status, &format!("{{\"error\":{}}}", go::quote(message)))
 }
 
 fn bare(status: &'static str) -> Reply {

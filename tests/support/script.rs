@@ -58,7 +58,7 @@ pub enum Sin {
     StallAfter(usize),
     /// Closes the connection after so many chunks, in the middle of the body.
     FinAfter(usize),
-    /// Resets the connection after so many chunks.
+    /// Resets the connection after so many chunks, once the test releases it: a reset destroys what the peer has not read.
     RstAfter(usize),
     /// Answers with bytes that are no HTTP.
     Garbage,
@@ -117,7 +117,7 @@ pub fn script(reply: &Reply, sin: Option<&Sin>, close: bool) -> Vec<Step> {
         Sin::HangBeforeFirstByte => vec![head(), Step::Hang],
         Sin::StallAfter(count) => broken(reply, close, *count, vec![Step::Hang]),
         Sin::FinAfter(count) => broken(reply, close, *count, vec![Step::Fin]),
-        Sin::RstAfter(count) => broken(reply, close, *count, vec![Step::Rst]),
+        Sin::RstAfter(count) => broken(reply, close, *count, vec![Step::Gate, Step::Rst]),
         Sin::Garbage => vec![Step::Send(b"\x16\x03\x01 this is no HTTP\r\n\r\n".to_vec()), Step::Fin],
         Sin::InvalidUtf8After(count) => broken(
             reply,

@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
     sync::mpsc,
     time::timeout,
 };
@@ -46,8 +46,32 @@ enum Said {
     Closed { code: u64, reason: String },
 }
 
-/// Asks over HTTP/3.
+/// A request on its way, before the head of the answer.
+pub(super) struct Waiting {
+    pub(super) process: Process,
+    lines: Lines<BufReader<ChildStdout>>,
+    stderr: ChildStderr,
+}
+
+/// Asks over HTTP/3 and waits for the head.
 pub(super) async fn open(address: SocketAddr, ca: &[u8], request: &Request) -> Result<Stream> {
+    let Waiting { process, mut lines, mut stderr } = begin(address, ca, request).await?;
+    let first = said(&mut lines).await?;
+    let Some(Said::Head { status, headers }) = first else {
+        let mut why = String::new();
+        // Only a client that has ended has said all that it will say.
+        if first.is_none() {
+            let _ = stderr.read_to_string(&mut why).await;
+        }
+        bail!("the HTTP/3 client saw no head but {first:?} {why}");
+    };
+    let (events, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(forward(lines, events));
+    Ok(Stream { status, headers, events: receiver, leave: Leave::Process(Box::new(process)) })
+}
+
+/// Asks over HTTP/3 and goes on at once.
+pub(super) async fn begin(address: SocketAddr, ca: &[u8], request: &Request) -> Result<Waiting> {
     let python = root().join(".tools/venv/bin/python");
     ensure!(python.exists(), "{} is missing: run `just setup`", python.display());
     let ca_file = NamedTempFile::new()?;
@@ -67,18 +91,9 @@ pub(super) async fn open(address: SocketAddr, ca: &[u8], request: &Request) -> R
     });
     stdin.write_all(format!("{order}\n").as_bytes()).await?;
     stdin.flush().await?;
-    let mut lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
-    let Some(Said::Head { status, headers }) = said(&mut lines).await? else {
-        let mut why = String::new();
-        if let Some(mut stderr) = child.stderr.take() {
-            let _ = stderr.read_to_string(&mut why).await;
-        }
-        bail!("the HTTP/3 client saw no head: {why}");
-    };
-    let (events, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(forward(lines, events));
-    let process = Process { stdin, _child: child, _ca: ca_file };
-    Ok(Stream { status, headers, events: receiver, leave: Leave::Process(process) })
+    let lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
+    let stderr = child.stderr.take().context("standard error")?;
+    Ok(Waiting { process: Process { stdin, _child: child, _ca: ca_file }, lines, stderr })
 }
 
 async fn said(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Option<Said>> {

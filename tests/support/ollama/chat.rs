@@ -102,7 +102,7 @@ fn load(name: &str, body: &Value, shelf: &mut Shelf) -> Reply {
         shelf.load(name);
     }
     let reason = if unload { "unload" } else { "load" };
-    json("200 OK", object(name, &message("", "", None), Some(&format!(",\"done_reason\":\"{reason}\""))))
+    json("200 OK", &object(name, &message("", "", None), Some(&format!(",\"done_reason\":\"{reason}\""))))
 }
 
 fn speak(name: &str, body: &Value, thinking: bool) -> Reply {
@@ -115,7 +115,7 @@ fn speak(name: &str, body: &Value, thinking: bool) -> Reply {
     let call = thought.call.as_ref().map(call);
     if body["stream"] == Value::Bool(false) {
         let (content, thinking) = (thought.content.concat(), thought.thinking.concat());
-        return json("200 OK", object(name, &message(&content, &thinking, call.as_deref()), Some(&end)));
+        return json("200 OK", &object(name, &message(&content, &thinking, call.as_deref()), Some(&end)));
     }
     let mut lines: Vec<String> =
         thought.thinking.iter().map(|token| object(name, &message("", token, None), None)).collect();

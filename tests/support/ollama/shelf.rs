@@ -163,7 +163,7 @@ pub(super) fn show(request: &Incoming, shelf: &Shelf) -> Reply {
         return error("400 Bad Request", "invalid model name");
     }
     match shelf.find(name) {
-        Some(model) => json("200 OK", model.show.clone()),
+        Some(model) => json("200 OK", &model.show),
         None => error("404 Not Found", &format!("model '{}' not found", full_name(name))),
     }
 }
