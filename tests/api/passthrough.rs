@@ -17,7 +17,7 @@ const STYLES: [Style; 3] = [Style::Llama, Style::Vllm, Style::Transformers];
 
 async fn engine(style: Style) -> Result<(Double, Daemon, Caller)> {
     let double = Double::start(OpenAi::new(style, "tiny")).await;
-    let daemon = Daemon::start(&Setup::backend("openai", &format!("{}/v1", double.url()))).await?;
+    let daemon = Daemon::start(&Setup::backend("openai", &double.url())).await?;
     let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
     Ok((double, daemon, caller))
 }

@@ -94,10 +94,7 @@ async def main():
     configuration = QuicConfiguration(
         is_client=True, alpn_protocols=H3_ALPN, server_name="localhost", cafile=order["ca"], idle_timeout=60.0
     )
-    # A local port of the same family as the peer: the default binds [::] and reaches IPv4 by mapped addresses only.
-    async with connect(
-        order["host"], order["port"], configuration=configuration, create_protocol=Client
-    ) as client:
+    async with connect(order["host"], order["port"], configuration=configuration, create_protocol=Client) as client:
         client.ask(order)
         left = False
         while not client.over.done() or left:

@@ -48,6 +48,14 @@ async fn ends_or_errs_too_early() {
 }
 
 #[tokio::test]
+async fn gives_half_of_a_whole_answer_before_it_dies() {
+    let double = sinner(Sin::FinAfter(2)).await;
+    let (response, _) = exchange(double.address(), &chat("/api/chat", "tiny", "Hello", false, true)).await;
+    let response = String::from_utf8_lossy(&response).into_owned();
+    assert!(response.contains("{\"model\":") && !response.ends_with('}'), "{response}");
+}
+
+#[tokio::test]
 async fn sends_what_is_no_answer() {
     assert!(!suffer(Sin::Garbage).await.0.starts_with("HTTP/"));
     assert!(suffer(Sin::Page).await.0.contains("Content-Type: text/html\r\n"));

@@ -178,6 +178,8 @@ fn paced(reply: &Reply, close: bool, wait: &Step) -> Vec<Step> {
 
 /// Head, so many pieces, then the rest of the story.
 fn broken(reply: &Reply, close: bool, count: usize, rest: Vec<Step>) -> Vec<Step> {
+    // Half of a whole answer is the most that a broken one gives.
+    let count = if matches!(reply.body, Body::Stream(_)) { count } else { count.min(1) };
     let mut steps = vec![Step::Send(head(reply, close, None))];
     steps.extend(pieces(reply).into_iter().take(count).map(Step::Send));
     steps.extend(rest);
