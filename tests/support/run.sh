@@ -25,5 +25,7 @@ Paste this into another terminal:
 curl http://127.0.0.1:11430/v1/chat/completions -H 'Content-Type: application/json' -d '{"model":"$model","max_tokens":32,"messages":[{"role":"user","content":"What is the capital of France?"}]}'
 
 TEXT
+else
+  echo "No model can answer yet; the log above says why. https://localhost:11443/ and http://127.0.0.1:11430/ are served." >&2
 fi
 wait "$daemon"
