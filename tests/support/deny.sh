@@ -16,7 +16,7 @@ cargo deny --all-features check --hide-inclusion-graph bans licenses sources
 
 # The advisories lie in a git repository, which not every machine can reach. Unreachable is a skip; a finding is a failure.
 if ! said=$(cargo deny --all-features check --hide-inclusion-graph advisories 2>&1); then
-  if grep -qiE 'failed to (fetch|clone)|unable to (fetch|clone)|advisory database' <<<"$said" && ! grep -q '^error\[' <<<"$said"; then
+  if grep -q 'failed to fetch advisory database' <<<"$said"; then
     echo "SKIPPED deny advisories: the advisory database cannot be reached from here"
   else
     echo "$said" >&2
