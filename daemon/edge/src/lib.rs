@@ -12,8 +12,8 @@ pub mod connection;
 pub mod drain;
 mod h3;
 pub mod limits;
-pub mod tls;
 pub mod quic;
+pub mod tls;
 
 pub use body::{BodyError, RequestBody, ResponseBody, StreamFailed};
 pub use connection::{Connection, Transport};
