@@ -8,4 +8,5 @@ pub mod chat;
 pub mod dialect;
 pub mod error;
 pub mod framing;
+pub mod key;
 pub mod routing;
