@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chat;
+pub mod config;
 pub mod dialect;
 pub mod error;
 pub mod framing;
