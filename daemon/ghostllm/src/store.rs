@@ -231,6 +231,7 @@ impl StateDir {
     /// If it cannot be renamed.
     pub fn set_aside(&self, name: &str, now: OffsetDateTime) -> Result<String, StateError> {
         let path = self.file(name)?;
+        let now = now.to_offset(time::UtcOffset::UTC);
         let (date, time) = (now.date(), now.time());
         let stamp = format!(
             "{:04}{:02}{:02}T{:02}{:02}{:02}Z",

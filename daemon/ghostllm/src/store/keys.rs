@@ -249,14 +249,18 @@ impl Keys {
             return Err(KeysError::SetAside { path: state.file(FILE)?, aside: state.path().join(aside) });
         }
         let key = Key::generate(random().map_err(|Unspecified| KeysError::Random)?);
+        let sha256 = sha256(&key);
         let stored = StoredKey {
             id: key.id().to_owned(),
             name: FIRST_KEY_NAME.to_owned(),
             role: Role::User,
-            sha256: hex(&sha256(&key)),
+            sha256: hex(&sha256),
             // Only a year beyond 9999 has no RFC 3339 form; the date is for people and decides nothing.
-            created: now.format(&Rfc3339).unwrap_or_default(),
+            created: now.format(&Rfc3339).unwrap_or_else(|_| "1970-01-01T00:00:00Z".to_owned()),
         };
+        let caller =
+            Caller { id: Some(Arc::from(key.id())), name: Arc::from(FIRST_KEY_NAME), role: Role::User };
+        let by_id = HashMap::from([(Box::from(key.id()), Record { caller, sha256 })]);
         let file = KeysFile { version: VERSION, keys: vec![stored] };
         let text = serde_json::to_vec_pretty(&file).map_err(|error| StateError::Unwritable {
             path: state.path().join(FILE),
@@ -268,7 +272,6 @@ impl Keys {
             state.write_private(FIRST_KEY_FILE, format!("{}\n", key.reveal()).as_bytes())?;
         }
         state.write_private(FILE, &text)?;
-        let by_id = parse(&text).map_err(|_| KeysError::Random)?;
         let mut keys = Self { by_id, first: None };
         let first = match show {
             Show::OnTerminal => Some(FirstKey::Made(key)),
