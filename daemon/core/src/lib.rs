@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod chat;
+pub mod config;
 pub mod dialect;
 pub mod error;
 pub mod framing;
+pub mod key;
 pub mod routing;

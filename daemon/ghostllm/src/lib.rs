@@ -5,3 +5,4 @@
 
 pub mod certificates;
 pub mod host;
+pub mod store;
