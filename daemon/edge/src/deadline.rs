@@ -1,0 +1,288 @@
+//! Deadlines on what a peer makes us wait for: its next request, its request's head, its body, its reading.
+//!
+//! Knows streams of bytes and clocks. Refuses to know HTTP, beyond whether a request is being served.
+//! Invariant: there is no state in which a silent peer is waited for without a limit, except while the
+//! handler itself is at work.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use crate::{BodyError, Limits};
+
+/// What a connection is doing: how many requests it serves, and since when that number stands.
+#[derive(Debug)]
+pub struct Activity {
+    serving: AtomicUsize,
+    served: AtomicUsize,
+    since: Mutex<Instant>,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self { serving: AtomicUsize::new(0), served: AtomicUsize::new(0), since: Mutex::new(Instant::now()) }
+    }
+}
+
+/// One request that is being served, until it is dropped.
+#[derive(Debug)]
+pub struct Serving(Arc<Activity>);
+
+impl Activity {
+    /// A request begins.
+    pub fn begin(self: &Arc<Self>) -> Serving {
+        self.served.fetch_add(1, Relaxed);
+        self.serving.fetch_add(1, Relaxed);
+        self.touch();
+        Serving(Arc::clone(self))
+    }
+
+    /// Requests served now.
+    pub fn serving(&self) -> usize {
+        self.serving.load(Relaxed)
+    }
+
+    /// Requests ever begun.
+    pub fn served(&self) -> usize {
+        self.served.load(Relaxed)
+    }
+
+    /// Since when the number of requests has stood.
+    pub fn since(&self) -> Instant {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn touch(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.serving.fetch_sub(1, Relaxed);
+        self.0.touch();
+    }
+}
+
+/// A timer that exists only while something is waited for.
+#[derive(Debug, Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Whether `deadline` has passed; arms the timer for it otherwise.
+    fn passed(&mut self, cx: &mut Context<'_>, deadline: Instant) -> bool {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() != deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        sleep.as_mut().poll(cx).is_ready()
+    }
+}
+
+/// A byte stream whose peer may not be silent for ever.
+///
+/// Reading: the first byte must come within `handshake`, the first byte of a later request within
+/// `keep_alive_idle`, the rest of a head within `header_read`; while a request is served nothing is asked.
+/// Writing: some byte must be taken within `write_idle`.
+#[derive(Debug)]
+pub struct Deadlined<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    limits: ReadLimits,
+    write_idle: Duration,
+    read: Timer,
+    write: Timer,
+    head: Option<(usize, Instant)>,
+    blocked: Option<Instant>,
+}
+
+/// Which limits hold for reading.
+#[derive(Debug, Clone, Copy)]
+enum ReadLimits {
+    /// HTTP/1.1, where bytes between requests belong to a head.
+    Heads { first: Duration, next: Duration, rest: Duration },
+    /// HTTP/2, whose own driver watches for idle connections.
+    None,
+}
+
+impl<S> Deadlined<S> {
+    /// For a connection that speaks HTTP/1.1.
+    pub fn http1(stream: S, activity: Arc<Activity>, limits: &Limits) -> Self {
+        let heads = ReadLimits::Heads {
+            first: limits.handshake,
+            next: limits.keep_alive_idle,
+            rest: limits.header_read,
+        };
+        Self::new(stream, activity, heads, limits.write_idle)
+    }
+
+    /// For a connection that speaks HTTP/2.
+    pub fn http2(stream: S, activity: Arc<Activity>, limits: &Limits) -> Self {
+        Self::new(stream, activity, ReadLimits::None, limits.write_idle)
+    }
+
+    fn new(stream: S, activity: Arc<Activity>, limits: ReadLimits, write_idle: Duration) -> Self {
+        Self {
+            stream,
+            activity,
+            limits,
+            write_idle,
+            read: Timer::default(),
+            write: Timer::default(),
+            head: None,
+            blocked: None,
+        }
+    }
+
+    /// When a silent reader is given up, if anything is being waited for.
+    fn read_deadline(&self) -> Option<Instant> {
+        let ReadLimits::Heads { first, next, rest } = self.limits else { return None };
+        if self.activity.serving() > 0 {
+            return None;
+        }
+        let served = self.activity.served();
+        Some(match self.head {
+            Some((request, begun)) if request == served => begun + rest,
+            _ if served == 0 => self.activity.since() + first,
+            _ => self.activity.since() + next,
+        })
+    }
+
+    fn took<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.blocked = None;
+            return result;
+        }
+        let deadline = *self.blocked.get_or_insert_with(Instant::now) + self.write_idle;
+        if self.write.passed(cx, deadline) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes")));
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if result.is_pending() {
+            return match self.read_deadline() {
+                Some(deadline) if self.read.passed(cx, deadline) => {
+                    let silent = io::Error::new(io::ErrorKind::TimedOut, "the peer sends no request");
+                    Poll::Ready(Err(silent))
+                }
+                _ => Poll::Pending,
+            };
+        }
+        let served = self.activity.served();
+        let begun = self.head.is_some_and(|(request, _)| request == served);
+        if buf.filled().len() > before && self.activity.serving() == 0 && !begun {
+            self.head = Some((served, Instant::now()));
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.took(cx, result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.took(cx, result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.took(cx, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.took(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// A request's body whose sender may not be silent for longer than `idle`.
+#[derive(Debug)]
+pub struct Timed<B> {
+    body: B,
+    idle: Duration,
+    timer: Timer,
+    waiting: Option<Instant>,
+}
+
+impl<B> Timed<B> {
+    /// Watches `body`.
+    pub fn new(body: B, idle: Duration) -> Self {
+        Self { body, idle, timer: Timer::default(), waiting: None }
+    }
+}
+
+impl<B> Body for Timed<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.waiting = None;
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| BodyError::Transport(Box::new(error)))))
+            }
+            Poll::Pending => {
+                let deadline = *self.waiting.get_or_insert_with(Instant::now) + self.idle;
+                if self.timer.passed(cx, deadline) {
+                    return Poll::Ready(Some(Err(BodyError::TooSlow)));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+use super::*;
+
+fn limits() -> Limits {
+    Limits {
+        handshake: Duration::from_secs(5),
+        header_read: Duration::from_secs(10),
+        keep_alive_idle: Duration::from_secs(60),
+        write_idle: Duration::from_secs(60),
+        ..Limits::default()
+    }
+}
+
+async fn closed_after(stream: &mut Deadlined<tokio::io::DuplexStream>) -> Duration {
+    let begun = Instant::now();
+    let error = stream.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    begun.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_closed_after_the_handshake_limit() {
+    let (near, _far) = duplex(64);
+    let mut stream = Deadlined::http1(near, Arc::default(), &limits());
+    assert_eq!(closed_after(&mut stream).await.as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_must_be_whole_within_its_limit_however_it_trickles() {
+    let (near, mut far) = duplex(64);
+    let mut stream = Deadlined::http1(near, Arc::default(), &limits());
+    let begun = Instant::now();
+    let error = loop {
+        far.write_all(b"x").await.unwrap();
+        let mut byte = [0];
+        if let Err(error) = stream.read_exact(&mut byte).await {
+            break error;
+        }
+        // A byte every three seconds would keep any idle limit away.
+        match tokio::time::timeout(Duration::from_secs(3), stream.read_u8()).await {
+            Ok(Err(error)) => break error,
+            Ok(Ok(_)) => panic!("nothing was sent"),
+            Err(_elapsed) => {}
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(begun.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_of_the_peer_while_a_request_is_served() {
+    let (near, _far) = duplex(64);
+    let activity = Arc::<Activity>::default();
+    let mut stream = Deadlined::http1(near, Arc::clone(&activity), &limits());
+    let serving = activity.begin();
+    let hour = Duration::from_secs(3600);
+    assert!(tokio::time::timeout(hour, stream.read_u8()).await.is_err(), "the hour passes first");
+    drop(serving);
+    assert_eq!(closed_after(&mut stream).await.as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_takes_nothing_is_closed_and_one_that_takes_a_byte_is_not() {
+    let (near, mut far) = duplex(4);
+    let mut stream = Deadlined::http2(near, Arc::default(), &limits());
+    stream.write_all(b"full").await.unwrap();
+    let slow = tokio::time::timeout(Duration::from_secs(59), stream.write_u8(1)).await;
+    assert!(slow.is_err(), "within the limit it is waited for");
+    far.read_u8().await.unwrap();
+    stream.write_u8(1).await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(stream.write_u8(1).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(begun.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_is_given_up() {
+    let silent = http_body_util::StreamBody::new(futures_util::stream::pending::<
+        Result<Frame<Bytes>, std::io::Error>,
+    >());
+    let mut body = Timed::new(silent, Duration::from_secs(30));
+    let begun = Instant::now();
+    assert!(matches!(body.frame().await, Some(Err(BodyError::TooSlow))));
+    assert_eq!(begun.elapsed().as_secs(), 30);
+}

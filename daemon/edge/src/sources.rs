@@ -1,0 +1,126 @@
+//! How many connections each source holds open, over all transports.
+//!
+//! Knows addresses and the two limits. Invariant: loopback is counted in the whole but has no share of its own,
+//! since every program on the box comes from there.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{Limits, connection::canonical};
+
+/// The count that all listeners share.
+#[derive(Debug, Clone)]
+pub struct Sources(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    per_source: usize,
+    in_all: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    by_source: HashMap<IpAddr, usize>,
+}
+
+/// One connection that counts until this is dropped.
+#[derive(Debug)]
+pub struct Share {
+    sources: Sources,
+    source: Option<IpAddr>,
+}
+
+impl Sources {
+    /// A count with the limits `connections` and `connections_per_source`.
+    pub fn new(limits: &Limits) -> Self {
+        Self(Arc::new(Inner {
+            per_source: limits.connections_per_source,
+            in_all: limits.connections,
+            open: Mutex::default(),
+        }))
+    }
+
+    /// Counts a connection from `peer`; none when a limit is reached.
+    pub fn take(&self, peer: SocketAddr) -> Option<Share> {
+        let ip = canonical(peer).ip();
+        let source = (!ip.is_loopback()).then(|| network(ip));
+        let mut open = self.open();
+        if open.all >= self.0.in_all {
+            return None;
+        }
+        if let Some(source) = source {
+            let count = open.by_source.entry(source).or_insert(0);
+            if *count >= self.0.per_source {
+                return None;
+            }
+            *count += 1;
+        }
+        open.all += 1;
+        drop(open);
+        Some(Share { sources: self.clone(), source })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut open = self.sources.open();
+        open.all -= 1;
+        if let Some(source) = self.source
+            && let Some(count) = open.by_source.get_mut(&source)
+        {
+            *count -= 1;
+            if *count == 0 {
+                open.by_source.remove(&source);
+            }
+        }
+    }
+}
+
+/// An IPv6 host commands its whole /64 (RFC 7084), so that is one source.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(per_source: usize, in_all: usize) -> Sources {
+        Sources::new(&Limits { connections_per_source: per_source, connections: in_all, ..Limits::default() })
+    }
+
+    #[test]
+    fn the_limit_passes_and_one_more_does_not() {
+        let sources = sources(2, 10);
+        let peer = |text: &str| text.parse().unwrap();
+        let first = sources.take(peer("[fd00::1]:1")).unwrap();
+        let _second = sources.take(peer("[fd00::2]:1")).unwrap();
+        assert!(sources.take(peer("[fd00::3]:1")).is_none(), "one /64 is one source");
+        let _other = sources.take(peer("[fd00:0:0:1::1]:1")).unwrap();
+        drop(first);
+        assert!(sources.take(peer("[fd00::3]:1")).is_some());
+    }
+
+    #[test]
+    fn loopback_has_no_share_but_counts_in_all() {
+        let sources = sources(1, 3);
+        let local = "127.0.0.1:1".parse().unwrap();
+        let held: Vec<_> = (0..3).map(|_| sources.take(local).unwrap()).collect();
+        assert!(sources.take(local).is_none());
+        drop(held);
+        assert!(sources.open().by_source.is_empty());
+        assert!(sources.take(local).is_some());
+    }
+}

@@ -1,0 +1,166 @@
+//! TCP: HTTP/1.1 and HTTP/2 by ALPN over TLS, and plain HTTP/1.1.
+//!
+//! Knows listeners, handshakes and hyper. Refuses to know what a request asks for. Invariants: the version is
+//! what ALPN agreed on, never guessed from bytes; a failed accept never ends the listener.
+
+mod exchange;
+mod serve;
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener as Bound},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::HeaderValue;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{Connection, Handler, Limits, Transport, connection::canonical, drain, sources::Sources};
+
+/// How long a listener rests after a failed accept: out of descriptors, the next try would fail as well.
+const REST: Duration = Duration::from_millis(50);
+
+/// A listener that serves TCP connections until it is drained.
+#[derive(Debug)]
+pub struct TcpServer {
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+/// What every listener is given.
+#[derive(Clone)]
+pub struct Serve<H> {
+    /// Answers every request.
+    pub handler: H,
+    /// What a peer may do.
+    pub limits: Arc<Limits>,
+    /// Who is answered at all; anyone else is dropped before TLS.
+    pub answers: Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>,
+    /// The count of connections that all listeners share.
+    pub sources: Sources,
+    /// When to stop.
+    pub drain: drain::Watch,
+}
+
+/// What a TLS listener has besides.
+#[derive(Clone)]
+pub struct Secure {
+    /// Offers `h2` and `http/1.1`.
+    pub config: Arc<rustls::ServerConfig>,
+    /// What tells clients of HTTP/3 (RFC 7838), where it is served.
+    pub alt_svc: Option<HeaderValue>,
+}
+
+impl<H> std::fmt::Debug for Serve<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serve").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Secure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secure").field("alt_svc", &self.alt_svc).finish_non_exhaustive()
+    }
+}
+
+impl TcpServer {
+    /// Waits until the listener has stopped accepting.
+    pub async fn wait(self) {
+        if let Err(error) = self.accepting.await {
+            tracing::error!(%error, "a TCP listener's task has failed");
+        }
+    }
+}
+
+/// Serves `listener`; over TLS if `secure` is given, else plain HTTP/1.1.
+///
+/// Must be called within a tokio runtime.
+///
+/// # Errors
+/// When the runtime cannot take the socket.
+pub fn serve<H: Handler>(listener: Bound, secure: Option<Secure>, serve: Serve<H>) -> io::Result<TcpServer> {
+    let listener = TcpListener::from_std(listener)?;
+    Ok(TcpServer { accepting: spawn(accept(listener, secure, serve)) })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge spawns; every task ends with its connection")]
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(task)
+}
+
+async fn accept<H: Handler>(listener: TcpListener, secure: Option<Secure>, serve: Serve<H>) {
+    let mut drain = serve.drain.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = drain.begun() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(stream, peer, secure.as_ref(), &serve),
+            Err(error) if is_the_peers(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted; the next try follows at once");
+                sleep(REST).await;
+            }
+        }
+    }
+}
+
+/// The connection was gone before it was accepted, which says nothing of the listener (accept(2)).
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure>, serve: &Serve<H>) {
+    if !(serve.answers)(canonical(peer)) {
+        return;
+    }
+    let Some(share) = serve.sources.take(peer) else {
+        tracing::debug!(%peer, "too many connections; this one is closed");
+        return;
+    };
+    let (secure, serve) = (secure.cloned(), serve.clone());
+    spawn(async move {
+        let open = serve.drain.open();
+        // A small answer must not wait for the acknowledgement of the one before it.
+        let _delayed = stream.set_nodelay(true);
+        let Ok(local) = stream.local_addr() else { return };
+        match secure {
+            Some(secure) => encrypted(stream, peer, local, secure, serve).await,
+            None => {
+                let connection = Connection::new(peer, local, Transport::Plain);
+                serve::http1(stream, connection, None, &serve).await;
+            }
+        }
+        drop((share, open));
+    });
+}
+
+async fn encrypted<H: Handler>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    secure: Secure,
+    serve: Serve<H>,
+) {
+    let handshake = TlsAcceptor::from(secure.config).accept(stream);
+    let stream = match timeout(serve.limits.handshake, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        Err(_elapsed) => return tracing::debug!(%peer, "a TLS handshake took too long"),
+    };
+    let connection = Connection::new(peer, local, Transport::Tls);
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        serve::http2(stream, connection, secure.alt_svc, serve).await;
+    } else {
+        serve::http1(stream, connection, secure.alt_svc, &serve).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

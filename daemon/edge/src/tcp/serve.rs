@@ -1,0 +1,146 @@
+//! One TCP connection: hyper's settings, and the end of the connection.
+//!
+//! Knows hyper's builders and the drain. Refuses to know requests, which `exchange` passes on.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use http::HeaderValue;
+use hyper::{
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    Serve,
+    exchange::{Exchange, Stalls},
+};
+use crate::{
+    Connection, Handler, Limits,
+    deadline::{Activity, Deadlined},
+};
+
+/// hyper refuses a smaller buffer (hyper 1.12, `MINIMUM_MAX_BUFFER_SIZE`).
+const LEAST_BUFFER: usize = 8192;
+
+/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so: a vanished
+/// client must not hold a generation for long, and TCP alone tells after many minutes.
+const PING: Duration = Duration::from_secs(20);
+
+/// How long the last frames of an HTTP/2 connection may take to leave.
+const LAST_FRAMES: Duration = Duration::from_secs(1);
+
+/// Serves HTTP/1.1 until the peer leaves, is silent for too long, or the listener drains.
+pub(super) async fn http1<S, H>(
+    stream: S,
+    connection: Connection,
+    alt_svc: Option<HeaderValue>,
+    serve: &Serve<H>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let activity = Arc::<Activity>::default();
+    let stream = Deadlined::http1(stream, Arc::clone(&activity), &serve.limits);
+    let exchange = Exchange::new(serve.handler.clone(), connection, alt_svc, &serve.limits, activity);
+    let service = service_fn(move |request| exchange.clone().http1(request));
+    let mut served = pin!(http1_builder(&serve.limits).serve_connection(TokioIo::new(stream), service));
+    let mut drain = serve.drain.clone();
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = drain.begun() => {
+            served.as_mut().graceful_shutdown();
+            served.as_mut().await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(peer = %connection.peer, %error, "an HTTP/1.1 connection ended early");
+    }
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // `Deadlined` keeps these times: hyper's own timer cannot tell an idle connection from a slow head.
+        .header_read_timeout(None)
+        .max_headers(limits.header_count)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(LEAST_BUFFER));
+    builder
+}
+
+/// Serves HTTP/2 likewise.
+pub(super) async fn http2<S, H>(
+    stream: S,
+    connection: Connection,
+    alt_svc: Option<HeaderValue>,
+    serve: Serve<H>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let activity = Arc::<Activity>::default();
+    let stream = Deadlined::http2(stream, Arc::clone(&activity), &serve.limits);
+    let exchange =
+        Exchange::new(serve.handler.clone(), connection, alt_svc, &serve.limits, Arc::clone(&activity));
+    let stalls = exchange.stalls();
+    let service = service_fn(move |request| exchange.clone().http2(request));
+    let mut served = pin!(http2_builder(&serve.limits).serve_connection(TokioIo::new(stream), service));
+    let mut drain = serve.drain.clone();
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = drain.begun() => {
+            served.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = served.as_mut() => ended,
+                () = watch(&activity, &stalls, &serve.limits) => Ok(()),
+            }
+        }
+        () = watch(&activity, &stalls, &serve.limits) => {
+            served.as_mut().graceful_shutdown();
+            timeout(LAST_FRAMES, served.as_mut()).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(peer = %connection.peer, %error, "an HTTP/2 connection ended early");
+    }
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .initial_stream_window_size(limits.h2_stream_window)
+        .initial_connection_window_size(limits.h2_connection_window)
+        .max_send_buf_size(limits.h2_send_buffer)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    builder
+}
+
+/// Completes when the connection has been without a request for too long: `header_read` for its first one,
+/// `keep_alive_idle` for later ones. Meanwhile drops the work of streams whose readers take nothing.
+async fn watch(activity: &Activity, stalls: &Stalls, limits: &Limits) {
+    loop {
+        let idle = if activity.served() == 0 { limits.header_read } else { limits.keep_alive_idle };
+        let next = if activity.serving() > 0 {
+            // Half the limit, so that a stalled stream is found before one and a half of it have passed.
+            Instant::now() + limits.write_idle / 2
+        } else {
+            let deadline = activity.since() + idle;
+            if deadline <= Instant::now() {
+                return;
+            }
+            deadline
+        };
+        sleep_until(next).await;
+        stalls.drop_older_than(limits.write_idle);
+    }
+}
