@@ -21,7 +21,8 @@ fn main() -> std::io::Result<()> {
 
 fn render(line: &str) -> Result<String, Box<dyn std::error::Error>> {
     let case: Value = serde_json::from_str(line)?;
-    let mut context: Map<String, Value> = case.get("context").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut context: Map<String, Value> =
+        case.get("context").and_then(Value::as_object).cloned().unwrap_or_default();
     let messages = context.remove("messages").and_then(|v| v.as_array().cloned()).unwrap_or_default();
     let tools = context.remove("tools").and_then(|v| v.as_array().cloned());
     let text = |context: &mut Map<String, Value>, key: &str| {
@@ -29,7 +30,9 @@ fn render(line: &str) -> Result<String, Box<dyn std::error::Error>> {
     };
     let (bos, eos) = (text(&mut context, "bos_token"), text(&mut context, "eos_token"));
     let add_generation_prompt = context.remove("add_generation_prompt").is_some_and(|v| v == true);
-    let now = time::OffsetDateTime::from_unix_timestamp(context.remove("now").and_then(|v| v.as_i64()).unwrap_or(0))?;
+    let now = time::OffsetDateTime::from_unix_timestamp(
+        context.remove("now").and_then(|v| v.as_i64()).unwrap_or(0),
+    )?;
     let source = case.get("template").and_then(Value::as_str).unwrap_or_default();
     let conversation = Conversation {
         messages: &messages,

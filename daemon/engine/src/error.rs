@@ -36,14 +36,18 @@ impl Failure {
     /// The request is not JSON, or not the JSON that is expected; 400.
     pub fn json(error: &serde_json::Error) -> Self {
         let message = format!("the request's body is not usable JSON: {error}");
-        Self { code: Some("invalid_json"), ..Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", None, message) }
+        Self {
+            code: Some("invalid_json"),
+            ..Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", None, message)
+        }
     }
 
     /// No such model, 404.
     #[must_use]
     pub fn model_not_found(model: &str) -> Self {
         let message = format!("there is no model {model:?} here; GET /v1/models lists those that there are");
-        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("model_not_found"), message).at("model")
+        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("model_not_found"), message)
+            .at("model")
     }
 
     /// The messages leave no room for an answer, 400.
@@ -80,7 +84,12 @@ impl Failure {
     }
 
     /// Any other failure.
-    pub fn new(status: StatusCode, kind: &'static str, code: Option<&'static str>, message: impl Into<String>) -> Self {
+    pub fn new(
+        status: StatusCode,
+        kind: &'static str,
+        code: Option<&'static str>,
+        message: impl Into<String>,
+    ) -> Self {
         Self { status, kind, code, param: None, message: message.into() }
     }
 

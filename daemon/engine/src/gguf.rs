@@ -144,7 +144,9 @@ impl Summary {
         const OTHERS: [&str; 4] = ["clip", "t5", "wavtokenizer", "mmproj"];
         let architecture = self.architecture();
         let kind = self.text("general.type").unwrap_or("model");
-        kind == "model" && !architecture.contains("bert") && !OTHERS.iter().any(|name| architecture.starts_with(name))
+        kind == "model"
+            && !architecture.contains("bert")
+            && !OTHERS.iter().any(|name| architecture.starts_with(name))
     }
 
     fn alignment(&self) -> Result<u64, GgufError> {
@@ -152,7 +154,9 @@ impl Summary {
             None => Ok(DEFAULT_ALIGNMENT),
             Some(MetadataValue::Integer(number)) => match u64::try_from(*number) {
                 Ok(alignment) if alignment.is_power_of_two() && alignment <= 1 << 20 => Ok(alignment),
-                _ => invalid(format!("general.alignment is {number}, which is not a power of two up to 1 MiB")),
+                _ => {
+                    invalid(format!("general.alignment is {number}, which is not a power of two up to 1 MiB"))
+                }
             },
             Some(_) => invalid("general.alignment is not a number"),
         }
@@ -167,12 +171,16 @@ impl Summary {
         if self.text("general.type").is_some_and(|kind| kind != "model") {
             return Ok(());
         }
-        for (name, most) in [("block_count", BLOCKS), ("embedding_length", 1 << 24), ("context_length", 1 << 31)] {
+        for (name, most) in
+            [("block_count", BLOCKS), ("embedding_length", 1 << 24), ("context_length", 1 << 31)]
+        {
             let key = format!("{architecture}.{name}");
             match self.metadata.get(&key) {
                 None | Some(MetadataValue::Array(_)) => {}
                 Some(MetadataValue::Integer(n)) if (1..=i128::from(most)).contains(n) => {}
-                Some(other) => return invalid(format!("{key} is {other:?}, which is not between 1 and {most}")),
+                Some(other) => {
+                    return invalid(format!("{key} is {other:?}, which is not between 1 and {most}"));
+                }
             }
         }
         Ok(())
@@ -186,8 +194,12 @@ fn read_counts(reader: &mut Reader<impl Read>) -> Result<(u64, u64), GgufError> 
     match reader.u32()? {
         2 | 3 => {}
         1 => return invalid("it is a GGUF file of version 1, which is too old; convert it anew"),
-        version if version.swap_bytes() <= 3 => return invalid("it is a big-endian GGUF file; convert it anew"),
-        version => return invalid(format!("it is a GGUF file of version {version}; this engine reads 2 and 3")),
+        version if version.swap_bytes() <= 3 => {
+            return invalid("it is a big-endian GGUF file; convert it anew");
+        }
+        version => {
+            return invalid(format!("it is a GGUF file of version {version}; this engine reads 2 and 3"));
+        }
     }
     let (tensors, entries) = (reader.u64()?, reader.u64()?);
     // A tensor's entry has at least 24 bytes (name length, dimensions, type, offset), a metadata entry 13.
@@ -200,7 +212,10 @@ fn read_counts(reader: &mut Reader<impl Read>) -> Result<(u64, u64), GgufError> 
     Ok((tensors, entries))
 }
 
-fn read_metadata(reader: &mut Reader<impl Read>, entries: u64) -> Result<HashMap<String, MetadataValue>, GgufError> {
+fn read_metadata(
+    reader: &mut Reader<impl Read>,
+    entries: u64,
+) -> Result<HashMap<String, MetadataValue>, GgufError> {
     let mut metadata = HashMap::new();
     for _ in 0..entries {
         let key = reader.string("a metadata key", KEY_BYTES)?;
@@ -258,7 +273,9 @@ fn skip_array(reader: &mut Reader<impl Read>, key: &str) -> Result<u64, GgufErro
     };
     match length.checked_mul(size) {
         Some(bytes) => reader.skip(bytes, key)?,
-        None => return invalid(format!("the array {key} claims {length} values, more than fit into the file")),
+        None => {
+            return invalid(format!("the array {key} claims {length} values, more than fit into the file"));
+        }
     }
     Ok(length)
 }
@@ -312,7 +329,9 @@ fn read_shape(reader: &mut Reader<impl Read>, name: &str) -> Result<u64, GgufErr
     if row % block != 0 {
         return invalid(format!("the tensor {name:?} has rows of {row} values, not a multiple of {block}"));
     }
-    (elements / block).checked_mul(bytes).map_or_else(|| invalid(format!("the tensor {name:?} is too large")), Ok)
+    (elements / block)
+        .checked_mul(bytes)
+        .map_or_else(|| invalid(format!("the tensor {name:?} is too large")), Ok)
 }
 
 #[cfg(test)]

@@ -12,12 +12,15 @@ mod splitter;
 mod stop;
 mod utf8;
 
+pub(crate) use splitter::MARKS;
 pub use splitter::Piece;
 
 /// The length of the longest suffix of `text` that begins, but does not complete, one of `marks`.
 fn held_back<'a>(text: &str, marks: impl Iterator<Item = &'a str>) -> usize {
     marks
-        .filter_map(|mark| (1..mark.len()).rev().find(|n| mark.get(..*n).is_some_and(|start| text.ends_with(start))))
+        .filter_map(|mark| {
+            (1..mark.len()).rev().find(|n| mark.get(..*n).is_some_and(|start| text.ends_with(start)))
+        })
         .max()
         .unwrap_or(0)
 }

@@ -107,7 +107,8 @@ fn raise_exception(message: &str) -> Result<Value, Error> {
 
 fn strftime(now: OffsetDateTime, format: &str) -> Result<String, Error> {
     let invalid = |what: String| Error::new(ErrorKind::InvalidOperation, format!("strftime_now: {what}"));
-    let items = time::format_description::parse_strftime_owned(format).map_err(|error| invalid(error.to_string()))?;
+    let items =
+        time::format_description::parse_strftime_owned(format).map_err(|error| invalid(error.to_string()))?;
     now.format(&items).map_err(|error| invalid(error.to_string()))
 }
 

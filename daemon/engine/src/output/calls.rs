@@ -41,7 +41,8 @@ impl Tools {
     }
 
     fn is_text(&self, function: &str, parameter: &str) -> bool {
-        let schema = self.0.get(function).and_then(|schema| schema.get("properties")?.get(parameter)?.get("type"));
+        let schema =
+            self.0.get(function).and_then(|schema| schema.get("properties")?.get(parameter)?.get("type"));
         schema.and_then(Value::as_str) == Some("string")
     }
 }
@@ -76,7 +77,8 @@ pub(super) fn from_value(value: &Value) -> Option<Call> {
         Some(Value::String(text)) => serde_json::from_str(text).ok()?,
         Some(value) => value.clone(),
     };
-    (!name.is_empty() && arguments.is_object()).then(|| Call { name: name.to_owned(), arguments: arguments.to_string() })
+    (!name.is_empty() && arguments.is_object())
+        .then(|| Call { name: name.to_owned(), arguments: arguments.to_string() })
 }
 
 /// One or more objects, or a list of them, divided by white space, commas or semicolons, and nothing else.

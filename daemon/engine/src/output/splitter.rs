@@ -16,7 +16,8 @@ const PYTHON: &str = "<|python_tag|>";
 const MISTRAL: &str = "[TOOL_CALLS]";
 
 /// The special tokens that this room must see, although they are no words of the answer.
-pub(crate) const MARKS: [&str; 8] = [THINK, THINK_END, CALL, CALL_END, PYTHON, MISTRAL, "[ARGS]", "[CALL_ID]"];
+pub(crate) const MARKS: [&str; 8] =
+    [THINK, THINK_END, CALL, CALL_END, PYTHON, MISTRAL, "[ARGS]", "[CALL_ID]"];
 
 /// A part of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +78,9 @@ impl Splitter {
             Place::Between if rest.trim().is_empty() => {}
             Place::Opening | Place::Between | Place::Content => self.content(rest),
             Place::Bare => self.calls_or(calls::sequence(&rest), rest),
-            Place::Hermes => self.calls_or(calls::hermes(&rest, self.tools.as_ref()), format!("{CALL}{rest}")),
+            Place::Hermes => {
+                self.calls_or(calls::hermes(&rest, self.tools.as_ref()), format!("{CALL}{rest}"))
+            }
             Place::Python => self.calls_or(calls::sequence(&rest), rest),
             Place::Mistral => self.calls_or(calls::mistral(&rest), format!("{MISTRAL}{rest}")),
         }
@@ -146,7 +149,10 @@ impl Splitter {
             return false;
         }
         let marks = [(CALL, Place::Hermes), (PYTHON, Place::Python), (MISTRAL, Place::Mistral)];
-        let found = marks.iter().filter_map(|(mark, place)| Some((self.held.find(mark)?, *mark, *place))).min_by_key(|f| f.0);
+        let found = marks
+            .iter()
+            .filter_map(|(mark, place)| Some((self.held.find(mark)?, *mark, *place)))
+            .min_by_key(|f| f.0);
         let Some((at, mark, place)) = found else {
             let ready = self.ready(&[CALL, PYTHON, MISTRAL]);
             self.content(ready);

@@ -13,7 +13,11 @@ pub(super) struct StopTexts {
 impl StopTexts {
     /// Empty stop texts are ignored: they would stop everything.
     pub(super) fn new(stops: Vec<String>) -> Self {
-        Self { stops: stops.into_iter().filter(|stop| !stop.is_empty()).collect(), held: String::new(), met: false }
+        Self {
+            stops: stops.into_iter().filter(|stop| !stop.is_empty()).collect(),
+            held: String::new(),
+            met: false,
+        }
     }
 
     pub(super) fn met(&self) -> bool {

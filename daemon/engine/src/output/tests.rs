@@ -16,7 +16,8 @@ fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
     let mut out: Vec<Piece> = Vec::new();
     for piece in pieces {
         match (out.last_mut(), piece) {
-            (Some(Piece::Content(text)), Piece::Content(more)) | (Some(Piece::Reasoning(text)), Piece::Reasoning(more)) => {
+            (Some(Piece::Content(text)), Piece::Content(more))
+            | (Some(Piece::Reasoning(text)), Piece::Reasoning(more)) => {
                 text.push_str(&more);
             }
             (_, piece) => out.push(piece),
@@ -38,7 +39,11 @@ fn sorted(text: &str, stops: &[&str], with_tools: bool, thinking: bool) -> Vec<P
     let bytes = text.as_bytes();
     let whole = run(&[bytes], stops, with_tools, thinking);
     for cut in 0..=bytes.len() {
-        assert_eq!(run(&[&bytes[..cut], &bytes[cut..]], stops, with_tools, thinking), whole, "cut at {cut} of {text:?}");
+        assert_eq!(
+            run(&[&bytes[..cut], &bytes[cut..]], stops, with_tools, thinking),
+            whole,
+            "cut at {cut} of {text:?}"
+        );
     }
     let single: Vec<&[u8]> = bytes.chunks(1).collect();
     assert_eq!(run(&single, stops, with_tools, thinking), whole, "byte by byte: {text:?}");
@@ -55,7 +60,10 @@ fn call(name: &str, arguments: &str) -> Piece {
 
 #[test]
 fn plain_text_is_unchanged() {
-    assert_eq!(sorted(" Grüezi, 🙂 {\"a\": 1} <tool_call> ", &[], false, false), [content(" Grüezi, 🙂 {\"a\": 1} <tool_call> ")]);
+    assert_eq!(
+        sorted(" Grüezi, 🙂 {\"a\": 1} <tool_call> ", &[], false, false),
+        [content(" Grüezi, 🙂 {\"a\": 1} <tool_call> ")]
+    );
     assert_eq!(sorted("a <b> <tool", &[], true, false), [content("a <b> <tool")]);
     assert_eq!(sorted("", &[], true, false), []);
 }
@@ -82,7 +90,10 @@ fn reasoning_is_set_apart() {
 #[test]
 fn hermes_calls_are_read() {
     let text = "I add.\n<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 1}}\n</tool_call>\n<tool_call>{\"name\":\"ping\"}</tool_call>";
-    assert_eq!(sorted(text, &[], true, false), [content("I add."), call("add", "{\"a\":1}"), call("ping", "{}")]);
+    assert_eq!(
+        sorted(text, &[], true, false),
+        [content("I add."), call("add", "{\"a\":1}"), call("ping", "{}")]
+    );
     let unclosed = "<tool_call>{\"name\": \"add\", \"arguments\": \"{\\\"a\\\": 2}\"}";
     assert_eq!(sorted(unclosed, &[], true, false), [call("add", "{\"a\":2}")]);
     let broken = "<tool_call>{\"name\": </tool_call>";
@@ -99,7 +110,8 @@ fn llama_calls_are_read() {
     assert_eq!(sorted(&two, &[], true, false), [call("add", "{\"a\":1}"), call("ping", "{}")]);
     assert_eq!(sorted(&format!("<|python_tag|>{one}"), &[], true, false), [call("add", "{\"a\":1}")]);
     assert_eq!(sorted("<|python_tag|>print(1)", &[], true, false), [content("print(1)")]);
-    for answer in ["{\"name\": \"Zoe\", \"parameters\": {}} is JSON", "{\"capital\": \"Bern\"}", "{not json}"] {
+    for answer in ["{\"name\": \"Zoe\", \"parameters\": {}} is JSON", "{\"capital\": \"Bern\"}", "{not json}"]
+    {
         assert_eq!(sorted(answer, &[], true, false), [content(answer)]);
     }
 }
@@ -109,7 +121,10 @@ fn mistral_calls_are_read() {
     let list = "[TOOL_CALLS][{\"name\": \"add\", \"arguments\": {\"a\": 1}}, {\"name\": \"ping\", \"arguments\": {}}]";
     assert_eq!(sorted(list, &[], true, false), [call("add", "{\"a\":1}"), call("ping", "{}")]);
     let newer = "Let me.[TOOL_CALLS]add[CALL_ID]abc123def[ARGS]{\"a\": 1}[TOOL_CALLS]ping{}";
-    assert_eq!(sorted(newer, &[], true, false), [content("Let me."), call("add", "{\"a\":1}"), call("ping", "{}")]);
+    assert_eq!(
+        sorted(newer, &[], true, false),
+        [content("Let me."), call("add", "{\"a\":1}"), call("ping", "{}")]
+    );
     assert_eq!(sorted("[TOOL_CALLS] oops", &[], true, false), [content("[TOOL_CALLS] oops")]);
 }
 
@@ -121,5 +136,8 @@ fn reasoning_may_lead_to_a_call() {
 
 #[test]
 fn broken_bytes_become_replacement_characters() {
-    assert_eq!(run(&[b"a\xffb", b"\xf0\x9f", b"x\xe2\x82"], &[], false, false), [content("a\u{fffd}b\u{fffd}x\u{fffd}")]);
+    assert_eq!(
+        run(&[b"a\xffb", b"\xf0\x9f", b"x\xe2\x82"], &[], false, false),
+        [content("a\u{fffd}b\u{fffd}x\u{fffd}")]
+    );
 }

@@ -49,7 +49,8 @@ pub fn flatten(messages: &[Value]) -> Result<Vec<Value>, MessageError> {
 }
 
 fn flatten_one(index: usize, message: &Value) -> Result<Value, MessageError> {
-    let refuse = |field: &str, problem: String| MessageError { param: format!("messages[{index}]{field}"), problem };
+    let refuse =
+        |field: &str, problem: String| MessageError { param: format!("messages[{index}]{field}"), problem };
     let Value::Object(fields) = message else {
         return Err(refuse("", format!("messages[{index}] is not an object with a role and content")));
     };
@@ -57,7 +58,9 @@ fn flatten_one(index: usize, message: &Value) -> Result<Value, MessageError> {
     if !["system", "developer", "user", "assistant", "tool", "function"].contains(&role) {
         return Err(refuse(
             ".role",
-            format!("messages[{index}].role is {role:?}; it must be system, developer, user, assistant or tool"),
+            format!(
+                "messages[{index}].role is {role:?}; it must be system, developer, user, assistant or tool"
+            ),
         ));
     }
     let mut fields = fields.clone();
@@ -66,7 +69,10 @@ fn flatten_one(index: usize, message: &Value) -> Result<Value, MessageError> {
         Some(Value::String(text)) => Value::String(text.clone()),
         Some(Value::Array(parts)) => Value::String(join_parts(parts).map_err(|p| refuse(".content", p))?),
         Some(_) => {
-            return Err(refuse(".content", format!("messages[{index}].content must be a string or a list of parts")));
+            return Err(refuse(
+                ".content",
+                format!("messages[{index}].content must be a string or a list of parts"),
+            ));
         }
     };
     if content.is_null() && role != "assistant" {
@@ -82,7 +88,11 @@ fn join_parts(parts: &[Value]) -> Result<String, String> {
         let kind = part.get("type").and_then(Value::as_str).unwrap_or("text");
         match (kind, part.get("text").or_else(|| part.get("refusal")).and_then(Value::as_str)) {
             ("text" | "input_text" | "output_text" | "refusal", Some(words)) => text.push_str(words),
-            _ => return Err(format!("this engine reads text only; a content part of type {kind:?} is not supported")),
+            _ => {
+                return Err(format!(
+                    "this engine reads text only; a content part of type {kind:?} is not supported"
+                ));
+            }
         }
     }
     Ok(text)
@@ -119,7 +129,12 @@ fn wrap(message: &Value, wrapping: Wrapping, template: &ChatTemplate) -> Value {
     }
     alias_reasoning(&mut fields);
     if wrapping.object_arguments {
-        fields.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten().for_each(parse_arguments);
+        fields
+            .get_mut("tool_calls")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+            .for_each(parse_arguments);
     }
     Value::Object(fields)
 }
@@ -137,7 +152,9 @@ fn alias_reasoning(fields: &mut Map<String, Value>) {
 
 fn parse_arguments(call: &mut Value) {
     let Some(arguments) = call.pointer_mut("/function/arguments") else { return };
-    if let Some(parsed @ Value::Object(_)) = arguments.as_str().and_then(|text| serde_json::from_str(text).ok()) {
+    if let Some(parsed @ Value::Object(_)) =
+        arguments.as_str().and_then(|text| serde_json::from_str(text).ok())
+    {
         *arguments = parsed;
     }
 }
@@ -150,7 +167,8 @@ mod tests {
     fn parts_are_joined_and_images_are_refused() {
         let parts = json!([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]);
         assert_eq!(flatten(parts.as_array().unwrap()).unwrap()[0]["content"], "ab");
-        let image = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]);
+        let image =
+            json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]);
         let error = flatten(image.as_array().unwrap()).unwrap_err();
         assert_eq!(error.param, "messages[0].content");
         assert!(error.problem.contains("image_url"));

@@ -34,18 +34,25 @@ fn tojson_is_pythons() {
 
 #[test]
 fn generation_tags_render_their_body() {
-    assert_eq!(text("a {%- generation -%} b {% endgeneration %} c {{ bos_token }}", &hello()).unwrap(), "ab  c <s>");
+    assert_eq!(
+        text("a {%- generation -%} b {% endgeneration %} c {{ bos_token }}", &hello()).unwrap(),
+        "ab  c <s>"
+    );
 }
 
 #[test]
 fn raise_exception_reaches_the_caller_with_its_line() {
-    let error = text("\n{{ raise_exception('System role not supported') }}", &hello()).unwrap_err().to_string();
+    let error =
+        text("\n{{ raise_exception('System role not supported') }}", &hello()).unwrap_err().to_string();
     assert_eq!(error, "System role not supported (line 2 of the template)");
 }
 
 #[test]
 fn an_endless_template_runs_out_of_fuel() {
-    assert!(text("{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}", &hello()).is_err());
+    assert!(
+        text("{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}", &hello())
+            .is_err()
+    );
 }
 
 #[test]
