@@ -113,7 +113,12 @@ impl Answer {
             match piece {
                 Piece::Content(text) => content.push_str(text),
                 Piece::Reasoning(text) => reasoning.push_str(text),
-                Piece::Call(call) => calls.push(self.call_json(call)),
+                Piece::Call(call) => {
+                    let mut call = self.call_json(call);
+                    // Only a stream needs to say which call its pieces belong to.
+                    call.as_object_mut().map(|fields| fields.shift_remove("index"));
+                    calls.push(call);
+                }
             }
         }
         let mut message = Map::new();
