@@ -8,7 +8,7 @@ use ghostllm_engine::lifeline;
 use ghostllm_engine::queue::Queue;
 use ghostllm_engine::serve::{Engine, serve};
 use ghostllm_engine::socket::{self, SocketError};
-use ghostllm_engine::worker::{Complaints, Settings, work};
+use ghostllm_engine::worker::{Complaints, Settings, trial, work};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +51,9 @@ struct Arguments {
     /// End with the process that started this one
     #[arg(long)]
     die_with_parent: bool,
+    /// What a child of the engine is started with, to try a file
+    #[arg(long, hide = true, value_name = "FILE")]
+    try_model: Option<PathBuf>,
     /// Log what llama.cpp says
     #[arg(long)]
     verbose: bool,
@@ -82,6 +85,9 @@ fn start_log(verbose: bool) -> Complaints {
 }
 
 fn run(arguments: Arguments, complaints: Complaints) -> Result<(), Failed> {
+    if let Some(path) = &arguments.try_model {
+        return trial::child(path).map_err(|problem| (1, problem));
+    }
     if arguments.die_with_parent {
         lifeline::tie_to_parent().map_err(|error| (1, error.to_string()))?;
     }

@@ -254,7 +254,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(more: Value) -> Result<Chat, Failure> {
+    fn read(more: &Value) -> Result<Chat, Failure> {
         let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         Chat::read(&serde_json::to_vec(&body).unwrap())
@@ -276,7 +276,7 @@ mod tests {
             (json!({"presence_penalty": 2.1}), "presence_penalty"),
             (json!({"messages": []}), "messages"),
         ] {
-            let failure = read(more).unwrap_err();
+            let failure = read(&more).unwrap_err();
             assert_eq!((failure.status.as_u16(), failure.param.as_deref()), (400, Some(param)));
         }
     }
@@ -288,7 +288,7 @@ mod tests {
             json!({"temperature": 5.0, "top_p": 1, "min_p": 0, "presence_penalty": -2, "max_tokens": 1, "seed": -1}),
             json!({"stop": null, "tools": null, "tool_choice": "auto", "unknown_field": {"a": 1}}),
         ] {
-            read(more).unwrap();
+            read(&more).unwrap();
         }
     }
 
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn templates_see_what_the_caller_adds_but_not_in_place_of_the_conversation() {
         let chat =
-            read(json!({"reasoning_effort": "none", "chat_template_kwargs": {"messages": [], "x": 1}}))
+            read(&json!({"reasoning_effort": "none", "chat_template_kwargs": {"messages": [], "x": 1}}))
                 .unwrap();
         assert_eq!(Value::Object(chat.extra), json!({"x": 1, "enable_thinking": false}));
     }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 mod complaint;
 mod generation;
 mod sampler;
+pub mod trial;
 
 pub use complaint::Complaints;
 
@@ -92,6 +93,12 @@ fn stay_with(
         let message = format!("{} cannot be used: {problem}{detail}", model.id);
         job.tell(Event::Failed(Failure::model_file(model.asked, message)));
     };
+    if let Origin::File(path) = &model.origin
+        && let Err(problem) = trial::survives(path)
+    {
+        refuse(&problem);
+        return queue.next();
+    }
     let Ok(weights) = load(backend, &model) else {
         refuse("llama.cpp could not load it");
         return queue.next();

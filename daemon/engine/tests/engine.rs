@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
-use support::{Engine, chat_body, demo, finish};
+use support::{Engine, add_endless, chat_body, demo, finish};
 
 fn message(reply: &support::Reply) -> Value {
     assert_eq!(reply.status, 200, "{}", reply.body);
@@ -18,9 +18,9 @@ fn weather() -> Value {
         "parameters": {"type": "object", "properties": {"city": {"type": "string", "description": "The city"}}, "required": ["city"]}}}])
 }
 
-/// A chat that keeps the engine busy for as long as anyone listens: no end of turn is likely at this temperature.
-fn endless() -> String {
-    chat_body("Tell me a long story.", &json!({"stream": true, "temperature": 5, "min_p": 0, "top_p": 1, "seed": 1}))
+/// A chat with the endless model, streamed or not.
+fn endless(stream: bool) -> String {
+    chat_body("Tell me a story.", &json!({"model": "endless", "stream": stream}))
 }
 
 #[test]
@@ -32,7 +32,10 @@ fn models_are_listed_and_the_demo_gives_way() {
     assert!(listed["data"][0]["owned_by"].as_str().unwrap().contains(".gguf"));
     std::fs::copy(demo(), engine.models().join("real.gguf")).unwrap();
     let listed = engine.get("/v1/models").json();
-    assert_eq!((listed["data"].as_array().unwrap().len(), listed["data"][0]["id"].as_str()), (1, Some("real")));
+    assert_eq!(
+        (listed["data"].as_array().unwrap().len(), listed["data"][0]["id"].as_str()),
+        (1, Some("real"))
+    );
     assert_eq!(engine.get("/v1/models/real").json()["demo"], false);
     let reply = engine.chat("What is the capital of Italy?", &json!({"model": "real"}));
     assert_eq!(message(&reply)["content"], "The capital of Italy is Rome.");
@@ -49,7 +52,10 @@ fn a_whole_answer_has_all_that_openai_promises() {
     let answer = reply.json();
     assert_eq!(answer["object"], "chat.completion");
     assert!(answer["id"].as_str().unwrap().starts_with("chatcmpl-"));
-    assert_eq!(answer["choices"][0]["message"], json!({"role": "assistant", "content": "The capital of France is Paris."}));
+    assert_eq!(
+        answer["choices"][0]["message"],
+        json!({"role": "assistant", "content": "The capital of France is Paris."})
+    );
     assert_eq!(answer["choices"][0]["finish_reason"], "stop");
     let usage = &answer["usage"];
     assert_eq!(
@@ -62,7 +68,8 @@ fn a_whole_answer_has_all_that_openai_promises() {
 fn a_stream_says_what_the_whole_answer_says() {
     let engine = Engine::start(&[]);
     let whole = engine.chat("Count from 3 to 9.", &json!({})).json();
-    let reply = engine.chat("Count from 3 to 9.", &json!({"stream": true, "stream_options": {"include_usage": true}}));
+    let reply = engine
+        .chat("Count from 3 to 9.", &json!({"stream": true, "stream_options": {"include_usage": true}}));
     assert!(reply.head.contains("content-type: text/event-stream"));
     assert!(reply.body.ends_with("data: [DONE]\n\n"));
     let chunks = reply.chunks();
@@ -77,7 +84,10 @@ fn a_stream_says_what_the_whole_answer_says() {
 fn limits_and_stop_texts_end_answers() {
     let engine = Engine::start(&[]);
     let two = engine.chat("Count from 1 to 10.", &json!({"max_completion_tokens": 2})).json();
-    assert_eq!((&two["choices"][0]["finish_reason"], &two["usage"]["completion_tokens"]), (&json!("length"), &json!(2)));
+    assert_eq!(
+        (&two["choices"][0]["finish_reason"], &two["usage"]["completion_tokens"]),
+        (&json!("length"), &json!(2))
+    );
     let stopped = engine.chat("Count from 1 to 10.", &json!({"stop": [" 4", "x"]})).json();
     assert_eq!(stopped["choices"][0]["message"]["content"], "1, 2, 3,");
     assert_eq!(stopped["choices"][0]["finish_reason"], "stop");
@@ -86,7 +96,8 @@ fn limits_and_stop_texts_end_answers() {
 #[test]
 fn the_same_seed_gives_the_same_answer() {
     let engine = Engine::start(&[]);
-    let ask = |seed: u32| message(&engine.chat("Tell me a story.", &json!({"temperature": 1.5, "seed": seed})));
+    let ask =
+        |seed: u32| message(&engine.chat("Tell me a story.", &json!({"temperature": 1.5, "seed": seed})));
     assert_eq!(ask(7), ask(7));
     assert_ne!(ask(7), ask(8));
 }
@@ -99,7 +110,10 @@ fn tools_are_called_and_their_results_used() {
     assert_eq!(reply.json()["choices"][0]["finish_reason"], "tool_calls");
     let asked = message(&reply);
     let call = &asked["tool_calls"][0];
-    assert_eq!((call["type"].as_str(), call["function"]["name"].as_str()), (Some("function"), Some("get_weather")));
+    assert_eq!(
+        (call["type"].as_str(), call["function"]["name"].as_str()),
+        (Some("function"), Some("get_weather"))
+    );
     let arguments: Value = serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap();
     assert_eq!(arguments, json!({"city": "Paris"}));
 
@@ -133,9 +147,19 @@ fn failures_have_their_status_type_code_and_field() {
     for (reply, status, code, param) in [
         (engine.chat("x", &json!({"model": "nobody"})), 404, json!("model_not_found"), json!("model")),
         (engine.chat("x", &json!({"n": 2})), 400, json!("unsupported_parameter"), json!("n")),
-        (engine.chat("x", &json!({"response_format": {"type": "json_object"}})), 400, json!("unsupported_parameter"), json!("response_format")),
+        (
+            engine.chat("x", &json!({"response_format": {"type": "json_object"}})),
+            400,
+            json!("unsupported_parameter"),
+            json!("response_format"),
+        ),
         (engine.chat(&long, &json!({})), 400, json!("context_length_exceeded"), json!("messages")),
-        (engine.chat(&long, &json!({"stream": true})), 400, json!("context_length_exceeded"), json!("messages")),
+        (
+            engine.chat(&long, &json!({"stream": true})),
+            400,
+            json!("context_length_exceeded"),
+            json!("messages"),
+        ),
         (engine.post("/v1/chat/completions", "{\"model\": oops}"), 400, json!("invalid_json"), Value::Null),
         (engine.post("/v1/chat/completions", "{}"), 400, json!("invalid_json"), Value::Null),
         (engine.get("/nowhere"), 404, json!("unknown_route"), Value::Null),
@@ -151,54 +175,90 @@ fn failures_have_their_status_type_code_and_field() {
 #[test]
 fn without_a_limit_the_context_ends_the_answer() {
     let engine = Engine::start(&["--context", "256"]);
-    let answer = engine.post("/v1/chat/completions", &endless().replace("\"stream\":true", "\"stream\":false")).json();
-    assert_eq!(answer["choices"][0]["finish_reason"], "length");
+    add_endless(&engine);
+    let answer = engine.post("/v1/chat/completions", &endless(false)).json();
+    assert_eq!(answer["choices"][0]["finish_reason"], "length", "{answer}");
     assert_eq!(answer["usage"]["total_tokens"], 256);
+}
+
+/// Starts an answer that takes minutes and reads its beginning, so that it is known to run.
+fn talk(engine: &Engine) -> std::os::unix::net::UnixStream {
+    let mut talking = engine.send("POST", "/v1/chat/completions", &endless(true));
+    talking.read_exact(&mut [0; 600]).unwrap();
+    assert_eq!(engine.status()["running"], 1);
+    talking
 }
 
 #[test]
 fn who_leaves_frees_the_engine() {
-    let engine = Engine::start(&[]);
-    // In the middle of an answer.
-    let mut talking = engine.send("POST", "/v1/chat/completions", &endless());
-    talking.read_exact(&mut [0; 300]).unwrap();
-    // In the queue.
-    let waiting = engine.send("POST", "/v1/chat/completions", &endless());
-    let whole = engine.send("POST", "/v1/chat/completions", &endless().replace("\"stream\":true", "\"stream\":false"));
-    drop((talking, waiting, whole));
-    let freed = engine.wait_for(|status| status["running"] == 0 && status["queued"] == 0);
-    assert!(freed < Duration::from_secs(2), "freed after {freed:?}");
-    // In the middle of a prompt that fills the context.
-    let prompt = chat_body(&"one two three ".repeat(600), &json!({}));
+    let engine = Engine::start(&["--context", "50000"]);
+    add_endless(&engine);
+    let free = |status: &Value| status["running"] == 0 && status["queued"] == 0;
+    let soon = Duration::from_secs(2);
+    // In the queue, and in the middle of an answer.
+    let talking = talk(&engine);
+    let waiting = engine.send("POST", "/v1/chat/completions", &endless(false));
+    engine.wait_for(|status| status["queued"] == 1);
+    drop(waiting);
+    engine.wait_for(|status| status["queued"] == 0 && status["running"] == 1);
+    drop(talking);
+    assert!(engine.wait_for(free) < soon);
+    // In the middle of an answer that comes whole.
+    let whole = engine.send("POST", "/v1/chat/completions", &endless(false));
+    engine.wait_for(|status| status["running"] == 1);
+    drop(whole);
+    assert!(engine.wait_for(free) < soon);
+    // In the middle of a prompt, which would take far longer to read.
+    let prompt = chat_body(&"one two three ".repeat(12_000), &json!({"model": "endless"}));
     let reading = engine.send("POST", "/v1/chat/completions", &prompt);
+    engine.wait_for(|status| status["running"] == 1);
     drop(reading);
-    engine.wait_for(|status| status["running"] == 0 && status["queued"] == 0);
-    assert_eq!(message(&engine.chat("What is the capital of Japan?", &json!({})))["content"], "The capital of Japan is Tokyo.");
+    assert!(engine.wait_for(free) < soon);
+    let after = message(&engine.chat("What is the capital of Japan?", &json!({})));
+    assert_eq!(after["content"], "The capital of Japan is Tokyo.");
 }
 
 #[test]
 fn the_queue_is_bounded() {
-    let engine = Engine::start(&["--queue", "0"]);
-    let mut running = engine.send("POST", "/v1/chat/completions", &endless());
-    running.read_exact(&mut [0; 300]).unwrap();
-    if engine.status()["running"] == 1 {
-        let refused = engine.chat("Hello", &json!({"max_tokens": 1}));
-        assert!(refused.status == 503 || engine.status()["running"] == 0, "{refused:?}");
-        if refused.status == 503 {
-            assert_eq!(refused.json()["error"]["code"], "queue_full");
-            assert!(refused.head.contains("retry-after: 1"));
-        }
-    }
-    drop(running);
-    engine.wait_for(|status| status["running"] == 0);
-    assert_eq!(engine.chat("Hello", &json!({"max_tokens": 1})).status, 200);
+    let engine = Engine::start(&["--queue", "1", "--context", "50000"]);
+    add_endless(&engine);
+    let talking = talk(&engine);
+    let waiting = engine.send("POST", "/v1/chat/completions", &endless(false));
+    engine.wait_for(|status| status["queued"] == 1);
+    let refused = engine.chat("Hello", &json!({}));
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (503, &json!("queue_full")));
+    assert!(refused.head.contains("retry-after: 1"));
+    drop((waiting, talking));
+    engine.wait_for(|status| status["running"] == 0 && status["queued"] == 0);
+    assert_eq!(engine.chat("Hello", &json!({})).status, 200);
+}
+
+#[test]
+fn a_file_on_which_llama_cpp_gives_up_costs_a_trial_only() {
+    let engine = Engine::start(&[]);
+    // No attention heads: sound as a file, senseless as a model.
+    let mut bytes = std::fs::read(demo()).unwrap();
+    let key = b"llama.attention.head_count";
+    let at = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len() + 4;
+    bytes[at..at + 4].copy_from_slice(&0_u32.to_le_bytes());
+    std::fs::write(engine.models().join("senseless.gguf"), bytes).unwrap();
+    let reply = engine.chat("Hello", &json!({"model": "senseless"}));
+    assert_eq!(
+        (reply.status, &reply.json()["error"]["code"]),
+        (500, &json!("model_unusable")),
+        "{}",
+        reply.body
+    );
+    assert_eq!(engine.chat("Hello", &json!({"model": "senseless"})).status, 500);
+    assert_eq!(engine.get("/healthz").status, 200);
 }
 
 #[test]
 fn files_are_loaded_by_path_and_bad_ones_explained() {
     let engine = Engine::start(&[]);
     let directory = tempfile::tempdir().unwrap();
-    let load = |path: &std::path::Path| engine.post("/load", &json!({"path": path, "preload": true}).to_string());
+    let load =
+        |path: &std::path::Path| engine.post("/load", &json!({"path": path, "preload": true}).to_string());
     let good = directory.path().join("named.gguf");
     std::fs::copy(demo(), &good).unwrap();
     assert_eq!(load(&good).json()["id"], "named");
@@ -221,7 +281,10 @@ fn sixteen_tokens_take_less_than_a_tenth_of_a_second() {
     let engine = Engine::start(&[]);
     let ask = || {
         let start = Instant::now();
-        assert_eq!(engine.chat("Tell me a long story.", &json!({"max_tokens": 16})).json()["usage"]["completion_tokens"], 16);
+        assert_eq!(
+            engine.chat("Tell me a long story.", &json!({"max_tokens": 16})).json()["usage"]["completion_tokens"],
+            16
+        );
         start.elapsed()
     };
     let first = ask();
@@ -242,7 +305,8 @@ fn the_socket_is_closed_to_others_and_the_engine_ends_with_its_parent() {
 #[test]
 fn sigterm_lets_the_running_request_finish() {
     let mut engine = Engine::start(&["--context", "512"]);
-    let mut running = engine.send("POST", "/v1/chat/completions", &endless());
+    add_endless(&engine);
+    let mut running = engine.send("POST", "/v1/chat/completions", &endless(true));
     running.read_exact(&mut [0; 1]).unwrap();
     let pid = nix::unistd::Pid::from_raw(i32::try_from(engine.child().id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();

@@ -79,7 +79,7 @@ impl Splitter {
             Place::Opening | Place::Between | Place::Content => self.content(rest),
             Place::Bare => self.calls_or(calls::sequence(&rest), rest),
             Place::Hermes => {
-                self.calls_or(calls::hermes(&rest, self.tools.as_ref()), format!("{CALL}{rest}"))
+                self.calls_or(calls::hermes(&rest, self.tools.as_ref()), format!("{CALL}{rest}"));
             }
             Place::Python => self.calls_or(calls::sequence(&rest), rest),
             Place::Mistral => self.calls_or(calls::mistral(&rest), format!("{MISTRAL}{rest}")),

@@ -57,6 +57,7 @@ impl Style {
 }
 
 /// The filter: `value | tojson(indent=…, separators=…, sort_keys=…, ensure_ascii=…)`.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja hands a filter its keyword arguments by value")]
 pub(super) fn to_json(value: &Value, kwargs: Kwargs) -> Result<Value, Error> {
     let style = Style::from_arguments(&kwargs)?;
     let mut out = String::new();

@@ -50,13 +50,13 @@ impl Answer {
         Self { id: format!("chatcmpl-{created:x}{number:08x}"), model: model.to_owned(), created, calls: 0 }
     }
 
-    fn envelope(&self, object: &str, choices: Value) -> Value {
+    fn envelope(&self, object: &str, choices: &Value) -> Value {
         json!({"id": self.id, "object": object, "created": self.created, "model": self.model, "choices": choices})
     }
 
     fn chunk(&self, delta: &Value, finish: Option<&str>) -> Value {
         let choices = json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
-        self.envelope("chat.completion.chunk", choices)
+        self.envelope("chat.completion.chunk", &choices)
     }
 
     fn call_json(&mut self, call: &Call) -> Value {
@@ -99,7 +99,7 @@ impl Answer {
     /// The chunk with the token counts.
     #[must_use]
     pub fn usage(&self, usage: Usage) -> Value {
-        let mut chunk = self.envelope("chat.completion.chunk", json!([]));
+        let mut chunk = self.envelope("chat.completion.chunk", &json!([]));
         if let Some(fields) = chunk.as_object_mut() {
             fields.insert("usage".into(), usage.json());
         }
@@ -134,7 +134,7 @@ impl Answer {
         }
         let finish = self.finish_word(finish);
         let choices = json!([{"index": 0, "message": message, "logprobs": null, "finish_reason": finish}]);
-        let mut whole = self.envelope("chat.completion", choices);
+        let mut whole = self.envelope("chat.completion", &choices);
         if let Some(fields) = whole.as_object_mut() {
             fields.insert("usage".into(), usage.json());
         }

@@ -13,26 +13,26 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running engine.
-pub struct Engine {
+pub(crate) struct Engine {
     child: Child,
     directory: tempfile::TempDir,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Reply {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
     /// The chunks of a stream, without `[DONE]`.
-    pub fn chunks(&self) -> Vec<Value> {
+    pub(crate) fn chunks(&self) -> Vec<Value> {
         let data = self.body.lines().filter_map(|line| line.strip_prefix("data: "));
         data.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect()
     }
@@ -40,7 +40,7 @@ impl Reply {
 
 impl Engine {
     /// Starts an engine with these further arguments and waits until it answers.
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("models")).unwrap();
         // Its standard input is our end of a pipe: should the test die, so does the engine.
@@ -62,46 +62,49 @@ impl Engine {
         engine
     }
 
-    pub fn models(&self) -> PathBuf {
+    pub(crate) fn models(&self) -> PathBuf {
         self.directory.path().join("models")
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("socket")
     }
 
-    pub fn child(&mut self) -> &mut Child {
+    pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    pub fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         finish(self.send("GET", path, ""))
     }
 
-    pub fn post(&self, path: &str, body: &str) -> Reply {
+    pub(crate) fn post(&self, path: &str, body: &str) -> Reply {
         finish(self.send("POST", path, body))
     }
 
     /// A chat with the demo at temperature 0; `more` is added to, or put in place of, the fields.
-    pub fn chat(&self, text: &str, more: &Value) -> Reply {
+    pub(crate) fn chat(&self, text: &str, more: &Value) -> Reply {
         self.post("/v1/chat/completions", &chat_body(text, more))
     }
 
     /// Sends a request and leaves the answer unread.
-    pub fn send(&self, method: &str, path: &str, body: &str) -> UnixStream {
+    pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> UnixStream {
         let mut stream = UnixStream::connect(self.socket()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: engine\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: engine\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all((head + body).as_bytes()).unwrap();
         stream
     }
 
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         self.get("/status").json()
     }
 
     /// Asks for the status until it is as wanted; each question is a round trip, so this is no busy loop.
-    pub fn wait_for(&self, wanted: impl Fn(&Value) -> bool) -> Duration {
+    pub(crate) fn wait_for(&self, wanted: impl Fn(&Value) -> bool) -> Duration {
         let start = Instant::now();
         while !wanted(&self.status()) {
             assert!(start.elapsed() < PATIENCE, "never so: {}", self.status());
@@ -117,14 +120,15 @@ impl Drop for Engine {
     }
 }
 
-pub fn chat_body(text: &str, more: &Value) -> String {
-    let mut body = json!({"model": "ghostllm-demo", "temperature": 0, "messages": [{"role": "user", "content": text}]});
+pub(crate) fn chat_body(text: &str, more: &Value) -> String {
+    let mut body =
+        json!({"model": "ghostllm-demo", "temperature": 0, "messages": [{"role": "user", "content": text}]});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body.to_string()
 }
 
 /// Reads an answer to its end.
-pub fn finish(mut stream: UnixStream) -> Reply {
+pub(crate) fn finish(mut stream: UnixStream) -> Reply {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     let text = String::from_utf8(bytes).unwrap();
@@ -145,7 +149,25 @@ fn unchunked(mut rest: &str) -> String {
     body
 }
 
+/// Puts a model among the engine's that never ends its turn by itself and has room for minutes of talk: the demo with
+/// its end marks renamed, so that they are words like others, and a longer context. Named `endless`.
+pub(crate) fn add_endless(engine: &Engine) {
+    let mut bytes = std::fs::read(demo()).unwrap();
+    for (old, new) in
+        [(b"<|im_end|>".as_slice(), b"<|im_eee|>".as_slice()), (b"<|endoftext|>", b"<|eeeoftext|>")]
+    {
+        let places: Vec<usize> = (0..60_000).filter(|at| bytes[*at..].starts_with(old)).collect();
+        assert!(!places.is_empty());
+        places.iter().for_each(|at| bytes[*at..*at + new.len()].copy_from_slice(new));
+    }
+    for (key, value) in [("llama.context_length", 50_000_u32), ("tokenizer.ggml.eos_token_id", 5)] {
+        let at = (0..60_000).find(|at| bytes[*at..].starts_with(key.as_bytes())).unwrap() + key.len() + 4;
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    std::fs::write(engine.models().join("endless.gguf"), bytes).unwrap();
+}
+
 /// The demo's file.
-pub fn demo() -> PathBuf {
+pub(crate) fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/ghostllm-demo.gguf")
 }
