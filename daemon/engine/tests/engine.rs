@@ -1,5 +1,7 @@
 //! The real program, from outside: a temporary socket, the demo model, temperature 0.
 
+#![expect(clippy::indexing_slicing, reason = "what the tests share may end the test")]
+
 mod support;
 
 use serde_json::{Value, json};
