@@ -51,8 +51,10 @@ pub enum MetadataValue {
     Float(f64),
     /// True or false.
     Bool(bool),
-    /// Text of up to a mebibyte; longer text is refused.
+    /// Text of up to a mebibyte. What is not UTF-8 in it is replaced, as llama.cpp does not mind either.
     Text(String),
+    /// Longer text (some files carry a whole tokenizer) is skipped; this is its size in bytes.
+    LongText(u64),
     /// An array of so many values.
     Array(u64),
 }
@@ -232,7 +234,7 @@ fn read_metadata(
 }
 
 fn read_value(reader: &mut Reader<impl Read>, key: &str, kind: u32) -> Result<MetadataValue, GgufError> {
-    use MetadataValue::{Array, Bool, Float, Integer, Text};
+    use MetadataValue::{Array, Bool, Float, Integer};
     Ok(match kind {
         0 => Integer(u8::from_le_bytes(reader.array()?).into()),
         1 => Integer(i8::from_le_bytes(reader.array()?).into()),
@@ -246,13 +248,23 @@ fn read_value(reader: &mut Reader<impl Read>, key: &str, kind: u32) -> Result<Me
             [1] => Bool(true),
             [other] => return invalid(format!("{key} is neither true nor false but {other}")),
         },
-        8 => Text(reader.string(key, KEPT_STRING_BYTES)?),
+        8 => read_text(reader, key)?,
         9 => Array(skip_array(reader, key)?),
         10 => Integer(u64::from_le_bytes(reader.array()?).into()),
         11 => Integer(i64::from_le_bytes(reader.array()?).into()),
         12 => Float(f64::from_le_bytes(reader.array()?)),
         other => return invalid(format!("{key} has the unknown type {other}")),
     })
+}
+
+fn read_text(reader: &mut Reader<impl Read>, key: &str) -> Result<MetadataValue, GgufError> {
+    let bytes = reader.u64()?;
+    if bytes > KEPT_STRING_BYTES {
+        reader.skip(bytes, key)?;
+        return Ok(MetadataValue::LongText(bytes));
+    }
+    let text = reader.bytes(bytes, key)?;
+    Ok(MetadataValue::Text(String::from_utf8_lossy(&text).into_owned()))
 }
 
 fn skip_array(reader: &mut Reader<impl Read>, key: &str) -> Result<u64, GgufError> {

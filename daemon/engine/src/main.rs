@@ -10,7 +10,7 @@ use ghostllm_engine::serve::{Engine, serve};
 use ghostllm_engine::socket::{self, SocketError};
 use ghostllm_engine::worker::{Complaints, Settings, trial, work};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ type Failed = (u8, String);
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let complaints = start_log(arguments.verbose);
-    match run(arguments, complaints) {
+    match run(&arguments, complaints) {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, problem)) => {
             tracing::error!("{problem}");
@@ -84,20 +84,20 @@ fn start_log(verbose: bool) -> Complaints {
     complaints
 }
 
-fn run(arguments: Arguments, complaints: Complaints) -> Result<(), Failed> {
+fn run(arguments: &Arguments, complaints: Complaints) -> Result<(), Failed> {
     if let Some(path) = &arguments.try_model {
         return trial::child(path).map_err(|problem| (1, problem));
     }
     if arguments.die_with_parent {
         lifeline::tie_to_parent().map_err(|error| (1, error.to_string()))?;
     }
-    let listener = listener(arguments.socket.as_deref())?;
-    let demo = match arguments.demo {
-        Some(path) => Demo::File(path),
+    let (listener, made) = listener(arguments.socket.as_deref())?;
+    let demo = match &arguments.demo {
+        Some(path) => Demo::File(path.clone()),
         None if arguments.no_demo => Demo::None,
         None => Demo::BuiltIn,
     };
-    let library = Library::new(arguments.models, &demo).map_err(|failure| (2, failure.message))?;
+    let library = Library::new(arguments.models.clone(), &demo).map_err(|failure| (2, failure.message))?;
     let queue = Queue::new(arguments.queue);
     let settings = Settings { threads: arguments.threads, context: arguments.context };
     let worker_queue = Arc::clone(&queue);
@@ -110,6 +110,10 @@ fn run(arguments: Arguments, complaints: Complaints) -> Result<(), Failed> {
         .build()
         .map_err(|error| (1, format!("cannot start the runtime: {error}")))?;
     let served = runtime.block_on(serve_until_told(Engine::new(library, Arc::clone(&queue)), listener));
+    if let Some(path) = made {
+        // A socket that nobody answers on would only mislead; should it be gone already, so much the better.
+        let _ = std::fs::remove_file(path);
+    }
     queue.close();
     // Connections are gone, so the worker ends its job within one batch; a panic in it was logged where it happened.
     drop(runtime);
@@ -117,16 +121,17 @@ fn run(arguments: Arguments, complaints: Complaints) -> Result<(), Failed> {
     served.map_err(|error| (1, format!("cannot serve: {error}")))
 }
 
-fn listener(path: Option<&std::path::Path>) -> Result<UnixListener, Failed> {
+/// The socket, and its path where this process made it.
+fn listener(path: Option<&Path>) -> Result<(UnixListener, Option<&Path>), Failed> {
     if let Some(listener) =
         socket::inherited().map_err(|error| (2, format!("the socket handed down: {error}")))?
     {
-        return Ok(listener);
+        return Ok((listener, None));
     }
     let Some(path) = path else {
         return Err((2, "no socket: give --socket PATH, or hand one down with LISTEN_FDS".into()));
     };
-    socket::bind(path).map_err(|error| {
+    socket::bind(path).map(|listener| (listener, Some(path))).map_err(|error| {
         let code = match &error {
             SocketError::Taken(_) => 69,
             SocketError::Path(_) => 2,
@@ -142,7 +147,13 @@ async fn serve_until_told(engine: Arc<Engine>, listener: UnixListener) -> std::i
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let queue = Arc::clone(&engine.queue);
-    tracing::info!(models = engine.library.list().len(), "serving");
+    let models = engine.library.list();
+    if models.iter().all(|model| model.demo) {
+        tracing::info!(
+            "there is no model but the demo, a toy; put a .gguf file into the model directory for a real one"
+        );
+    }
+    tracing::info!(models = models.len(), "serving");
     serve(engine, listener, async move {
         tokio::select! {
             _ = term.recv() => {}

@@ -1,6 +1,6 @@
 //! The real program, from outside: a temporary socket, the demo model, temperature 0.
 
-#![expect(clippy::indexing_slicing, reason = "what the tests share may end the test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what the tests share may end the test")]
 
 mod support;
 
@@ -316,6 +316,7 @@ fn sigterm_lets_the_running_request_finish() {
     running.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("data: [DONE]"), "{rest}");
     assert!(engine.child().wait().unwrap().success());
+    assert!(!engine.socket().exists());
 }
 
 #[test]

@@ -46,10 +46,16 @@ impl<R: Read> Reader<R> {
         if length > most {
             return invalid(format!("{what} is a text of {length} bytes; at most {most} are read"));
         }
-        self.take(length, what)?;
-        let mut text = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.source.read_exact(&mut text)?;
+        let text = self.bytes(length, what)?;
         String::from_utf8(text).or_else(|_| invalid(format!("{what} is not UTF-8")))
+    }
+
+    /// So many bytes; the caller has bounded the number.
+    pub(super) fn bytes(&mut self, length: u64, what: &str) -> Result<Vec<u8>, GgufError> {
+        self.take(length, what)?;
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        self.source.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 
     pub(super) fn skip(&mut self, bytes: u64, what: &str) -> Result<(), GgufError> {
