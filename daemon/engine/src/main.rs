@@ -146,7 +146,6 @@ async fn serve_until_told(engine: Arc<Engine>, listener: UnixListener) -> std::i
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let queue = Arc::clone(&engine.queue);
     let models = engine.library.list();
     if models.iter().all(|model| model.demo) {
         tracing::info!(
@@ -154,21 +153,13 @@ async fn serve_until_told(engine: Arc<Engine>, listener: UnixListener) -> std::i
         );
     }
     tracing::info!(models = models.len(), "serving");
-    serve(engine, listener, async move {
+    let told = async move {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
         tracing::info!("ending: waiting for requests that run");
-        queue.drain();
-        let idle = async {
-            while queue.snapshot().running + queue.snapshot().queued > 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        // A second way out: what does not end in time is dropped.
-        let _ = tokio::time::timeout(GRACE, idle).await;
-    })
-    .await;
+    };
+    serve(engine, listener, told, GRACE).await;
     Ok(())
 }

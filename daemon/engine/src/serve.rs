@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stream::ChatStream;
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 mod stream;
@@ -55,9 +56,15 @@ impl Engine {
     }
 }
 
-/// Serves until `end` resolves; connections that are open then are dropped with the return.
-pub async fn serve(engine: Arc<Engine>, listener: UnixListener, end: impl Future<Output = ()>) {
+/// Serves until `end` resolves. Then nothing new is taken in, and open connections have `grace` to finish.
+pub async fn serve(
+    engine: Arc<Engine>,
+    listener: UnixListener,
+    end: impl Future<Output = ()>,
+    grace: Duration,
+) {
     let mut connections = JoinSet::new();
+    let (ending, ended) = watch::channel(false);
     let mut end = std::pin::pin!(end);
     loop {
         tokio::select! {
@@ -65,8 +72,7 @@ pub async fn serve(engine: Arc<Engine>, listener: UnixListener, end: impl Future
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    let engine = Arc::clone(&engine);
-                    connections.spawn(async move { connection(engine, TokioIo::new(stream)).await });
+                    connections.spawn(connection(Arc::clone(&engine), TokioIo::new(stream), ended.clone()));
                 }
                 Err(error) => {
                     // Out of descriptors, mostly: those that are open must end first.
@@ -76,21 +82,40 @@ pub async fn serve(engine: Arc<Engine>, listener: UnixListener, end: impl Future
             },
         }
     }
+    engine.queue.drain();
+    ending.send_replace(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, all).await.is_err() {
+        tracing::warn!("requests that were still running are dropped");
+    }
 }
 
-async fn connection(engine: Arc<Engine>, io: TokioIo<tokio::net::UnixStream>) {
+async fn connection(
+    engine: Arc<Engine>,
+    io: TokioIo<tokio::net::UnixStream>,
+    mut ended: watch::Receiver<bool>,
+) {
     let service = service_fn(move |request| {
         let engine = Arc::clone(&engine);
         async move {
             Ok::<_, Infallible>(handle(&engine, request).await.unwrap_or_else(|failure| refuse(&failure)))
         }
     });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .serve_connection(io, service)
-        .await;
-    if let Err(error) = served {
+    let mut served = std::pin::pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .serve_connection(io, service)
+    );
+    let result = tokio::select! {
+        result = &mut served => result,
+        _ = ended.changed() => {
+            // An idle connection closes now, one with a request after its answer.
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = result {
         tracing::debug!("a connection ended: {error}");
     }
 }
