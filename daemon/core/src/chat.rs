@@ -1,1 +1,279 @@
-//! Not written yet.
+//! The internal form of a chat: what every dialect translates to and from.
+//!
+//! Knows what a conversation, a tool and an answer are. Refuses to know how any client or engine spells them.
+//! Invariant: a value of these types has been checked. Numbers are in range, tool arguments are JSON objects,
+//! and pictures are in the request itself.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// One request for an answer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ChatRequest {
+    /// The name that the client asked for; routing may turn it into another.
+    pub model: String,
+    /// The conversation, oldest first; never empty.
+    pub messages: Vec<Message>,
+    /// The functions that the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether and what it must call.
+    pub tool_choice: ToolChoice,
+    /// How tokens are drawn; what is absent is the model's own choice.
+    pub sampling: Sampling,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+    /// The most tokens of the answer.
+    pub max_tokens: Option<u32>,
+    /// The shape of the answer.
+    pub response_format: ResponseFormat,
+    /// Whether and how hard to think first; absent is the model's own choice.
+    pub think: Option<Think>,
+    /// Whether to give the tokens' probabilities, and of how many alternatives (0 to 20).
+    pub logprobs: Option<u8>,
+    /// Whether the client wants the answer piece by piece.
+    pub stream: bool,
+    /// Whether a stream ends with the count of tokens.
+    pub include_usage: bool,
+    /// The context length in tokens that the administrator has set; never taken from a client, since another
+    /// length makes the engine load the model anew.
+    pub num_ctx: Option<u32>,
+    /// How long the engine keeps the model loaded, in seconds, negative for ever; never taken from a client.
+    pub keep_alive: Option<i64>,
+}
+
+/// One turn of the conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// The text; parts of a list are joined by a newline.
+    pub text: String,
+    /// Pictures, in their order.
+    pub images: Vec<Image>,
+    /// The calls that the assistant made in this turn.
+    pub tool_calls: Vec<ToolCall>,
+    /// Which call this tool's result answers.
+    pub tool_call_id: Option<String>,
+    /// The speaker's or the tool's name.
+    pub name: Option<String>,
+    /// What the assistant thought before it spoke.
+    pub reasoning: Option<String>,
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Standing instructions.
+    System,
+    /// Standing instructions, in the newer word.
+    Developer,
+    /// The person.
+    #[default]
+    User,
+    /// The model.
+    Assistant,
+    /// A function's result.
+    Tool,
+}
+
+/// A picture that came inside the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// `image/png` and the like.
+    pub media_type: String,
+    /// The bytes, in base64 as they came.
+    pub base64: String,
+}
+
+/// A call that the assistant made in an earlier turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The call's id.
+    pub id: String,
+    /// The function's name.
+    pub name: String,
+    /// A JSON object.
+    pub arguments: Json,
+}
+
+/// A function that the model may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    /// The function's name.
+    pub name: String,
+    /// The whole tool object, `{"type":"function","function":{...}}`, as it came.
+    pub raw: Json,
+}
+
+/// Whether the model must call a function.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ToolChoice {
+    /// As the model likes.
+    #[default]
+    Auto,
+    /// No calls.
+    None,
+    /// At least one call.
+    Required,
+    /// This function.
+    Function(String),
+}
+
+/// How tokens are drawn. Absent means the model's own setting, not a number of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Sampling {
+    /// 0 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// 0 (off) and more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    /// 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_p: Option<f64>,
+    /// 0 to 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat_penalty: Option<f64>,
+    /// −2 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f64>,
+    /// −2 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence_penalty: Option<f64>,
+    /// 0 to 2³¹ − 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u32>,
+}
+
+/// The shape of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ResponseFormat {
+    /// Any text.
+    #[default]
+    Text,
+    /// Some JSON object.
+    JsonObject,
+    /// JSON that follows this schema.
+    JsonSchema(Json),
+}
+
+/// How hard to think before answering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Think {
+    /// Not at all.
+    Off,
+    /// As the model likes.
+    On,
+    /// A little.
+    Low,
+    /// Some.
+    Medium,
+    /// Much.
+    High,
+    /// As much as the model can.
+    Max,
+}
+
+/// A JSON text that is known to be well formed, kept as it came.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Json(Box<RawValue>);
+
+impl Json {
+    /// The text as a JSON object; none where it is not one.
+    #[must_use]
+    pub fn object(text: &str) -> Option<Self> {
+        let raw: &RawValue = serde_json::from_str(text).ok()?;
+        Self::object_of(raw)
+    }
+
+    /// The value, where it is an object.
+    #[must_use]
+    pub fn object_of(raw: &RawValue) -> Option<Self> {
+        raw.get().starts_with('{').then(|| Self(raw.to_owned()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Json {}
+
+/// One piece of an answer. A good answer is any number of pieces, then one `Usage`, then one `Finish`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChatEvent {
+    /// A piece of the answer's text.
+    Text {
+        /// The piece; may be empty when probabilities come alone.
+        text: String,
+        /// The probabilities of its tokens, a JSON array in OpenAI's form.
+        logprobs: Option<Box<str>>,
+    },
+    /// A piece of what the model thinks before it answers.
+    Reasoning(String),
+    /// A whole call of a function.
+    ToolCall {
+        /// Counts from 0, one per call of this answer.
+        index: u32,
+        /// Unique in this answer, the same wherever the call is named.
+        id: String,
+        /// The function.
+        name: String,
+        /// The arguments, a JSON object as text.
+        arguments: String,
+    },
+    /// What was counted.
+    Usage(Usage),
+    /// The answer is complete.
+    Finish(FinishReason),
+}
+
+impl ChatEvent {
+    /// A piece of text without probabilities.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into(), logprobs: None }
+    }
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model was done, or met a stop text.
+    Stop,
+    /// The limit of tokens, or of the context.
+    Length,
+    /// It wants functions called.
+    ToolCalls,
+    /// The engine withheld the rest.
+    ContentFilter,
+}
+
+/// Counts of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Of the prompt, cached ones among them.
+    pub prompt_tokens: u64,
+    /// Of the answer, thinking among them.
+    pub completion_tokens: u64,
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn total_tokens(self) -> u64 {
+        self.prompt_tokens.saturating_add(self.completion_tokens)
+    }
+}

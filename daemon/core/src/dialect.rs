@@ -1,1 +1,11 @@
-//! Not written yet.
+//! The languages that clients and engines speak.
+//!
+//! Each dialect knows one wire format and how it maps to [`crate::chat`]. None knows another dialect, with one
+//! exception: bodies for an engine that speaks OpenAI's language are edited in place ([`openai::passthrough`]).
+//! Invariant: nothing here reads more than it is given, waits, or draws a random number.
+
+pub(crate) mod json;
+pub mod ollama;
+pub mod openai;
+#[cfg(test)]
+pub(crate) mod recorded;

@@ -11,5 +11,3 @@ pub mod error;
 pub mod framing;
 pub mod key;
 pub mod routing;
-
-

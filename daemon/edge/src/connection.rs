@@ -23,3 +23,37 @@ pub struct Connection {
     /// How it came in.
     pub transport: Transport,
 }
+
+impl Connection {
+    /// A connection's facts, each address in the form that [`canonical`] gives.
+    pub fn new(peer: SocketAddr, local: SocketAddr, transport: Transport) -> Self {
+        Self { peer: canonical(peer), local: canonical(local), transport }
+    }
+}
+
+/// The address that is meant: an IPv4 address that an IPv6 socket reports as mapped becomes IPv4 again, so
+/// that nothing above has two spellings of one peer (RFC 4291 section 2.5.5.2).
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip if ip == address.ip() => address,
+        ip => SocketAddr::new(ip, address.port()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn only_a_mapped_address_changes() {
+        let cases = [
+            ("[::ffff:192.0.2.1]:443", "192.0.2.1:443"),
+            ("192.0.2.1:443", "192.0.2.1:443"),
+            ("[fe80::1%2]:443", "[fe80::1%2]:443"),
+            ("[::1]:443", "[::1]:443"),
+        ];
+        for (given, meant) in cases {
+            assert_eq!(canonical(given.parse().unwrap()), meant.parse().unwrap());
+        }
+    }
+}

@@ -78,3 +78,22 @@ impl Drop for Open {
         self.0.send_modify(|count| *count -= 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_drain_waits_for_the_open_connection_and_no_longer() {
+        let drain = Drain::default();
+        let mut watch = drain.watch();
+        let open = watch.open();
+        assert!(!watch.has_begun());
+        drain.begin();
+        watch.begun().await;
+        assert_eq!(drain.open(), 1);
+        assert!(!drain.finished(Duration::ZERO).await, "one connection is still open");
+        drop(open);
+        assert!(drain.finished(Duration::from_secs(5)).await);
+    }
+}

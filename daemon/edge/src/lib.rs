@@ -6,17 +6,13 @@
 //! client is gone.
 #![forbid(unsafe_code)]
 
-pub mod bind;
 pub mod body;
 pub mod ca;
 pub mod connection;
-pub mod deadline;
 pub mod drain;
-pub mod guard;
 mod h3;
 pub mod limits;
 pub mod quic;
-pub mod tcp;
 pub mod tls;
 
 pub use body::{BodyError, RequestBody, ResponseBody, StreamFailed};

@@ -1,1 +1,196 @@
-//! Not written yet.
+//! The QUIC endpoint: one UDP socket, its handshakes and its connections.
+//!
+//! Knows quinn and the limits. Refuses to know HTTP, which `h3` speaks, and how the socket was bound.
+//! Invariants: a peer that may not be answered gets no packet at all; nothing that a peer sends before its
+//! handshake ends can hold more than its share of memory or time; early data is never taken.
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use h3::error::Code;
+use quinn::{
+    Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    crypto::rustls::QuicServerConfig,
+};
+use tokio::{task::JoinHandle, time::timeout};
+
+use crate::{
+    Handler, Limits,
+    connection::canonical,
+    drain,
+    h3::{self as http3, Service},
+};
+
+/// A listener that serves HTTP/3 until it is drained or closed.
+#[derive(Debug)]
+pub struct QuicListener {
+    endpoint: Endpoint,
+    accepting: JoinHandle<()>,
+}
+
+impl QuicListener {
+    /// The address that the socket is bound to.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Waits until draining has ended: no connection is left, and the last packet of each has gone out.
+    /// Before draining begins it returns only if the socket fails.
+    pub async fn wait(self) {
+        if let Err(error) = self.accepting.await {
+            tracing::error!(%error, "the QUIC listener's task has failed");
+        }
+        self.endpoint.wait_idle().await;
+    }
+
+    /// Closes every connection at once, with H3_NO_ERROR, and takes no more.
+    pub fn close(&self) {
+        let code = VarInt::from_u64(Code::H3_NO_ERROR.value()).unwrap_or(VarInt::MAX);
+        self.endpoint.close(code, b"the server has stopped");
+    }
+}
+
+/// Serves HTTP/3 on `socket`, with a `tls` configuration whose ALPN is `h3`.
+///
+/// A peer is answered only if `source_filter` says `true` of its address, in which an IPv4-mapped address has
+/// already become IPv4. Must be called within a tokio runtime. Fails when the TLS configuration cannot serve
+/// QUIC (no TLS 1.3, no `h3` in its ALPN), when a limit is beyond what QUIC can say, or when the socket
+/// cannot be used.
+pub fn serve<H: Handler>(
+    socket: UdpSocket,
+    tls: Arc<rustls::ServerConfig>,
+    limits: &Limits,
+    source_filter: impl Fn(SocketAddr) -> bool + Clone + Send + Sync + 'static,
+    handler: H,
+    drain: drain::Watch,
+) -> io::Result<QuicListener> {
+    let config = server_config(tls, limits)?;
+    let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
+    let local = endpoint.local_addr()?;
+    let service = Arc::new(Service { handler, limits: limits.clone(), answers: Box::new(source_filter) });
+    let listener = Listener { endpoint: endpoint.clone(), local, service, handshakes: Arc::default(), drain };
+    Ok(QuicListener { endpoint, accepting: spawn(listener.accept()) })
+}
+
+/// The edge's one way to start a task for HTTP/3: its endpoint, its connections, its requests.
+#[expect(clippy::disallowed_methods, reason = "the edge spawns; every task ends with its connection")]
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(task)
+}
+
+fn server_config(tls: Arc<rustls::ServerConfig>, limits: &Limits) -> io::Result<ServerConfig> {
+    if !tls.alpn_protocols.iter().any(|protocol| protocol == b"h3") {
+        return Err(invalid("the TLS configuration for QUIC does not offer the protocol h3"));
+    }
+    let mut tls = Arc::unwrap_or_clone(tls);
+    // A request in early data can be replayed by anyone who saw it, and it would cost GPU time each time.
+    tls.max_early_data_size = 0;
+    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(invalid)?));
+    config
+        .transport_config(Arc::new(transport_config(limits)?))
+        .max_incoming(limits.quic_incoming)
+        .incoming_buffer_size_total(limits.quic_incoming_bytes);
+    Ok(config)
+}
+
+fn transport_config(limits: &Limits) -> io::Result<TransportConfig> {
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(limits.streams.into())
+        // A client needs three (control, QPACK both ways); the rest is room for grease.
+        .max_concurrent_uni_streams(8u32.into())
+        .receive_window(limits.quic_receive_window.into())
+        .stream_receive_window(limits.quic_stream_window.into())
+        .send_window(limits.quic_send_window)
+        .max_idle_timeout(Some(limits.quic_idle.try_into().map_err(invalid)?))
+        // While a model gathers its answer nobody sends for minutes, and the connection must live.
+        .keep_alive_interval(Some(limits.quic_idle / 3))
+        .datagram_receive_buffer_size(None);
+    Ok(config)
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
+}
+
+struct Listener<H> {
+    endpoint: Endpoint,
+    local: SocketAddr,
+    service: Arc<Service<H>>,
+    handshakes: Arc<AtomicUsize>,
+    drain: drain::Watch,
+}
+
+impl<H: Handler> Listener<H> {
+    async fn accept(mut self) {
+        loop {
+            let incoming = tokio::select! {
+                incoming = self.endpoint.accept() => incoming,
+                () = self.drain.begun() => break,
+            };
+            let Some(incoming) = incoming else {
+                return tracing::error!("the QUIC socket has failed; HTTP/3 is no longer served");
+            };
+            self.consider(incoming);
+        }
+        // From here on a first packet gets no answer, and its client falls back to TCP.
+        self.endpoint.set_server_config(None);
+        self.endpoint.wait_idle().await;
+    }
+
+    fn consider(&self, incoming: Incoming) {
+        let limits = &self.service.limits;
+        if !(self.service.answers)(canonical(incoming.remote_address())) {
+            return incoming.ignore();
+        }
+        let waiting = self.handshakes.load(Relaxed);
+        if waiting >= limits.quic_incoming || self.endpoint.open_connections() >= limits.connections {
+            return incoming.refuse();
+        }
+        if waiting >= limits.quic_retry_from && !incoming.remote_address_validated() {
+            // An unvalidated address may always be asked to prove itself, so this cannot fail.
+            let _asked = incoming.retry();
+            return;
+        }
+        let handshake = Handshake::count(&self.handshakes);
+        spawn(connect(incoming, handshake, self.local, Arc::clone(&self.service), self.drain.clone()));
+    }
+}
+
+async fn connect<H: Handler>(
+    incoming: Incoming,
+    handshake: Handshake,
+    bound: SocketAddr,
+    service: Arc<Service<H>>,
+    drain: drain::Watch,
+) {
+    let local = incoming.local_ip().map_or(bound, |ip| SocketAddr::new(ip, bound.port()));
+    let Ok(connecting) = incoming.accept() else { return };
+    let _open = drain.open();
+    let Ok(Ok(connection)) = timeout(service.limits.handshake, connecting).await else { return };
+    drop(handshake);
+    http3::serve(connection, local, service, drain).await;
+}
+
+/// Counts one handshake as waiting until it is dropped.
+struct Handshake(Arc<AtomicUsize>);
+
+impl Handshake {
+    fn count(waiting: &Arc<AtomicUsize>) -> Self {
+        waiting.fetch_add(1, Relaxed);
+        Self(Arc::clone(waiting))
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

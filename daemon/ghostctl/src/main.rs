@@ -1,2 +1,10 @@
-//! placeholder
-fn main() {}
+//! The `ghostctl` program. It says that it cannot do its work yet, and fails, until that work lands.
+
+use std::{io::Write, process::ExitCode};
+
+fn main() -> ExitCode {
+    // The exit code says it as well, so a standard error that cannot be written changes nothing.
+    let _written =
+        writeln!(std::io::stderr(), "ghostctl: not built yet; README.md says what this version has");
+    ExitCode::FAILURE
+}

@@ -1,1 +1,1 @@
-//! placeholder
+//! What the cards say. Empty until the listing of cards lands.

@@ -1,1 +1,1 @@
-//! placeholder
+//! The few system calls that need unsafe. Empty until the first one lands.

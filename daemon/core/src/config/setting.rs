@@ -1,0 +1,324 @@
+//! What it takes for a type to be the type of a setting.
+//!
+//! Knows how values of the tree become final types. Refuses to know which settings exist. Invariant: what
+//! [`Setting::show`] writes, [`Setting::read`] reads back as the same value.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    tree::Value,
+    values::{
+        BackendName, BackendUrl, ByteSize, Exposure, HostName, KeepAliveStyle, Kind, LogFormat, LogLevel,
+        Origin, PlainAuth, parse_duration, show_duration,
+    },
+};
+
+/// Why a value is not what the setting wants.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is of another type.
+    Kind,
+    /// It is of the right type, but wrong, for this reason.
+    Bad(String),
+    /// The item at this place of a list is wrong.
+    Item(usize, Box<Fault>),
+}
+
+/// A type that a setting can have.
+pub(super) trait Setting: Sized {
+    /// What is wanted, in words that fit after "expected".
+    fn expected() -> String;
+    /// A value as it is written in TOML.
+    fn example() -> String;
+    /// Reads it.
+    fn read(value: &Value) -> Result<Self, Fault>;
+    /// Writes it as TOML; nothing where it is not set.
+    fn show(&self) -> Option<String>;
+}
+
+/// A setting that is written as a string.
+pub(super) trait Text: Sized {
+    const EXPECTED: &'static str;
+    const EXAMPLE: &'static str;
+    fn parse(text: &str) -> Result<Self, String>;
+    fn text(&self) -> String;
+}
+
+impl<T: Text> Setting for T {
+    fn expected() -> String {
+        T::EXPECTED.to_owned()
+    }
+    fn example() -> String {
+        quoted(T::EXAMPLE)
+    }
+    fn read(value: &Value) -> Result<Self, Fault> {
+        match value {
+            Value::Text(text) | Value::Loose(text) => T::parse(text).map_err(Fault::Bad),
+            _ => Err(Fault::Kind),
+        }
+    }
+    fn show(&self) -> Option<String> {
+        Some(quoted(&self.text()))
+    }
+}
+
+/// `text` as a basic string of TOML.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+impl<T: Setting> Setting for Option<T> {
+    fn expected() -> String {
+        T::expected()
+    }
+    fn example() -> String {
+        T::example()
+    }
+    fn read(value: &Value) -> Result<Self, Fault> {
+        T::read(value).map(Some)
+    }
+    fn show(&self) -> Option<String> {
+        self.as_ref().and_then(T::show)
+    }
+}
+
+impl<T: Setting> Setting for Vec<T> {
+    fn expected() -> String {
+        format!("a list, each item {}", T::expected())
+    }
+    fn example() -> String {
+        format!("[{}]", T::example())
+    }
+    fn read(value: &Value) -> Result<Self, Fault> {
+        let item =
+            |(at, item): (usize, &Value)| T::read(item).map_err(|fault| Fault::Item(at, Box::new(fault)));
+        match value {
+            Value::List(items) => items.iter().map(|node| &node.value).enumerate().map(item).collect(),
+            Value::Loose(text) => {
+                let items = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                items.map(|part| T::read(&Value::Loose(part.to_owned()))).collect()
+            }
+            _ => Err(Fault::Kind),
+        }
+    }
+    fn show(&self) -> Option<String> {
+        let items: Vec<String> = self.iter().filter_map(T::show).collect();
+        Some(format!("[{}]", items.join(", ")))
+    }
+}
+
+impl Setting for bool {
+    fn expected() -> String {
+        "true or false".to_owned()
+    }
+    fn example() -> String {
+        "true".to_owned()
+    }
+    fn read(value: &Value) -> Result<Self, Fault> {
+        match value {
+            Value::Boolean(yes) => Ok(*yes),
+            Value::Loose(text) => match text.as_str() {
+                "true" | "1" => Ok(true),
+                "false" | "0" => Ok(false),
+                _ => Err(Fault::Bad(format!("\"{}\" is neither", text.escape_debug()))),
+            },
+            _ => Err(Fault::Kind),
+        }
+    }
+    fn show(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// A whole number of at least 0 out of a TOML integer or loose text.
+fn whole(value: &Value) -> Result<u64, Fault> {
+    match value {
+        Value::Integer(number) => {
+            u64::try_from(*number).map_err(|_| Fault::Bad(format!("{number} is less than 0")))
+        }
+        Value::Loose(text) => text
+            .replace('_', "")
+            .parse()
+            .map_err(|_| Fault::Bad(format!("\"{}\" is not a whole number", text.escape_debug()))),
+        _ => Err(Fault::Kind),
+    }
+}
+
+macro_rules! count {
+    ($($type:ty),+) => { $(
+        impl Setting for $type {
+            fn expected() -> String {
+                format!("a whole number from 0 to {}", <$type>::MAX)
+            }
+            fn example() -> String {
+                "100".to_owned()
+            }
+            fn read(value: &Value) -> Result<Self, Fault> {
+                let number = whole(value)?;
+                Self::try_from(number).map_err(|_| Fault::Bad(format!("{number} is too large")))
+            }
+            fn show(&self) -> Option<String> {
+                Some(self.to_string())
+            }
+        }
+    )+ };
+}
+count!(u32, usize);
+
+impl Setting for ByteSize {
+    fn expected() -> String {
+        "a size in bytes, a number or a string with B, KiB, MiB or GiB".to_owned()
+    }
+    fn example() -> String {
+        "\"32KiB\"".to_owned()
+    }
+    fn read(value: &Value) -> Result<Self, Fault> {
+        match value {
+            Value::Integer(_) => whole(value).map(Self::new),
+            Value::Text(text) | Value::Loose(text) => text.parse().map_err(Fault::Bad),
+            _ => Err(Fault::Kind),
+        }
+    }
+    fn show(&self) -> Option<String> {
+        Some(format!("\"{self}\""))
+    }
+}
+
+impl Text for Duration {
+    const EXPECTED: &'static str = "a duration with its unit (ms, s, m, h)";
+    const EXAMPLE: &'static str = "5s";
+    fn parse(text: &str) -> Result<Self, String> {
+        parse_duration(text)
+    }
+    fn text(&self) -> String {
+        show_duration(*self)
+    }
+}
+
+impl Text for SocketAddr {
+    const EXPECTED: &'static str = "an address with its port, IPv6 in brackets";
+    const EXAMPLE: &'static str = "[::]:11443";
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("\"{}\" is not an IP address with a port", text.escape_debug()))
+    }
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Text for PathBuf {
+    const EXPECTED: &'static str = "a path";
+    const EXAMPLE: &'static str = "/etc/ghostllm/file";
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("the path is empty".to_owned());
+        }
+        if text.contains('\0') {
+            return Err("a path cannot hold a NUL character".to_owned());
+        }
+        if Path::new(text).starts_with("~") {
+            return Err("\"~\" is not replaced here; write the whole path".to_owned());
+        }
+        Ok(Self::from(text))
+    }
+    fn text(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+/// For types that know by themselves how they are read and written.
+macro_rules! text {
+    ($($type:ty: $expected:literal, $example:literal;)+) => { $(
+        impl Text for $type {
+            const EXPECTED: &'static str = $expected;
+            const EXAMPLE: &'static str = $example;
+            fn parse(text: &str) -> Result<Self, String> {
+                text.parse()
+            }
+            fn text(&self) -> String {
+                self.to_string()
+            }
+        }
+    )+ };
+}
+text! {
+    BackendName: "a name of the letters a to z, digits and hyphens", "ollama";
+    BackendUrl: "the address of a backend", "http://127.0.0.1:11434";
+    HostName: "a host name or an IP address", "llm.example.org";
+    Origin: "an origin: scheme, host and perhaps a port", "https://chat.example.org";
+}
+
+/// For enums of words.
+macro_rules! words {
+    ($($type:ty: $example:literal;)+) => { $(
+        impl Text for $type {
+            const EXPECTED: &'static str = <$type>::EXPECTED;
+            const EXAMPLE: &'static str = $example;
+            fn parse(text: &str) -> Result<Self, String> {
+                <$type>::from_word(text).ok_or_else(|| format!("\"{}\" is not known", text.escape_debug()))
+            }
+            fn text(&self) -> String {
+                self.word().to_owned()
+            }
+        }
+    )+ };
+}
+words! {
+    PlainAuth: "key";
+    Exposure: "private";
+    KeepAliveStyle: "comment";
+    Kind: "ollama";
+    LogLevel: "info";
+    LogFormat: "auto";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip<T: Setting + PartialEq + std::fmt::Debug>(value: &T) {
+        let shown = value.show().unwrap();
+        let document = format!("x = {shown}");
+        let mut errors = Vec::new();
+        let source = crate::config::Source::File { name: "x".to_owned(), text: document };
+        let tree = crate::config::tree::Tree::build(&[source], &mut errors).unwrap();
+        assert_eq!(&T::read(&tree.root.find(&["x"]).unwrap().value).unwrap(), value);
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        round_trip(&Duration::from_millis(90_250));
+        round_trip(&Duration::ZERO);
+        round_trip(&ByteSize::new(32 << 20));
+        round_trip(&ByteSize::new(1000));
+        round_trip(&true);
+        round_trip(&7_u32);
+        round_trip(&PathBuf::from("/a \"b\"\\c\n"));
+        round_trip(&vec!["[::1]:1".parse::<SocketAddr>().unwrap(), "127.0.0.1:2".parse().unwrap()]);
+        round_trip(&PlainAuth::Key);
+        round_trip(&"http://[::1]:8080/v1".parse::<BackendUrl>().unwrap());
+    }
+
+    #[test]
+    fn loose_text_becomes_what_the_setting_is() {
+        let loose = |text: &str| Value::Loose(text.to_owned());
+        assert!(bool::read(&loose("1")).unwrap());
+        assert!(bool::read(&loose("maybe")).is_err());
+        assert_eq!(u32::read(&loose("1_000")).unwrap(), 1000);
+        assert!(u32::read(&loose("4294967296")).is_err());
+        assert_eq!(ByteSize::read(&loose("64")).unwrap(), ByteSize::new(64));
+        let list = Vec::<SocketAddr>::read(&loose("127.0.0.1:1, [::1]:2,")).unwrap();
+        assert_eq!(list.len(), 2);
+        assert!(Vec::<SocketAddr>::read(&loose("")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_number_from_a_file_is_never_a_duration() {
+        assert!(matches!(Duration::read(&Value::Integer(5)), Err(Fault::Kind)));
+        assert!(usize::read(&Value::Integer(-1)).is_err());
+    }
+}

@@ -1,0 +1,12 @@
+//! Ollama's native language, as an engine speaks it to us.
+//!
+//! Knows `/api/chat` and `/api/tags` as recorded from 0.33. Refuses to know OpenAI's language, and Ollama's own
+//! `/v1`, which drops fields and hides failures. Invariant: an answer is complete only when a done line says so.
+
+mod models;
+mod request;
+mod response;
+
+pub use models::{Tag, parse_tags};
+pub use request::chat_body;
+pub use response::ChatDecoder;

@@ -1,0 +1,33 @@
+//! The recorded list, and lists that are not.
+
+use super::parse_tags;
+use crate::dialect::recorded::TAGS;
+
+#[test]
+fn the_recorded_list() {
+    let tags = parse_tags(TAGS).unwrap();
+    let names: Vec<_> = tags.iter().map(|tag| tag.name.as_str()).collect();
+    assert_eq!(names, ["tiny-embed:latest", "tiny-think:latest", "tiny:latest"]);
+    assert_eq!(tags[0].modified_at, 1_795_430_534);
+    assert_eq!(tags[0].size, 1_151_431);
+    assert!(
+        tags.iter().all(|tag| !tag.remote && tag.digest.len() == 64 && tag.capabilities == ["completion"])
+    );
+}
+
+#[test]
+fn a_model_of_another_machine_is_marked() {
+    let tags =
+        parse_tags(br#"{"models":[{"name":"a:cloud","remote_host":"there","modified_at":"nonsense"}]}"#)
+            .unwrap();
+    assert!(tags[0].remote);
+    assert_eq!(tags[0].modified_at, 0);
+}
+
+#[test]
+fn empty_lists_and_garbage() {
+    assert!(parse_tags(br#"{"models":null}"#).unwrap().is_empty());
+    assert!(parse_tags(br#"{"models":[]}"#).unwrap().is_empty());
+    assert!(parse_tags(b"Ollama is running").is_err());
+    assert!(parse_tags(b"\xff").is_err());
+}

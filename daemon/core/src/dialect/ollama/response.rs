@@ -1,0 +1,194 @@
+//! An answer of `POST /api/chat`, from its bytes to events.
+//!
+//! Knows the lines of the stream, and that a whole answer is one such line. Refuses to know what the client gets.
+//! Invariant: the events end with a usage and a finish reason, or there is a fault; an end without a done line,
+//! which Ollama produces when its runner dies, is one.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::chat::{ChatEvent, FinishReason, Usage};
+use crate::dialect::json;
+use crate::error::BackendFault;
+use crate::framing::ndjson::Lines;
+
+#[cfg(test)]
+mod tests;
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<Message<'a>>,
+    done: Option<bool>,
+    #[serde(borrow)]
+    done_reason: Option<Cow<'a, str>>,
+    /// Both counts are left out where they are zero.
+    #[serde(default)]
+    prompt_eval_count: u64,
+    #[serde(default)]
+    eval_count: u64,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    content: Option<String>,
+    thinking: Option<String>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<Call<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow)]
+    function: Function<'a>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    name: String,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+/// Turns the bytes of one answer into events.
+#[derive(Debug)]
+pub struct ChatDecoder {
+    lines: Lines,
+    id_seed: String,
+    calls: u32,
+    done: bool,
+}
+
+impl ChatDecoder {
+    /// A decoder that refuses lines of more than `limit` bytes. `id_seed` makes the ids of tool calls unique
+    /// beyond this answer: Ollama's own are random per call, or missing, and lack the `call_` that clients expect.
+    #[must_use]
+    pub fn new(id_seed: &str, limit: usize) -> Self {
+        Self { lines: Lines::new(limit), id_seed: id_seed.to_owned(), calls: 0, done: false }
+    }
+
+    /// Takes bytes of the body, split anywhere, and appends the events in them. Those that were appended before a
+    /// fault was found are good.
+    ///
+    /// # Errors
+    /// An error line, a line that is not one of an answer, a line that is too long.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        if self.done {
+            return Ok(());
+        }
+        self.lines.push(bytes);
+        while let Some(line) = self.lines.next_line()? {
+            self.line(&line, out)?;
+            if self.done {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The body has ended. A whole answer, which has no line end, is read now.
+    ///
+    /// # Errors
+    /// As [`ChatDecoder::feed`]; [`BackendFault::EndedEarly`] where no done line came.
+    pub fn finish(&mut self, out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        if self.done {
+            return Ok(());
+        }
+        if let Some(rest) = self.lines.finish() {
+            // A line that was cut off is no garbage, it is just not whole.
+            let cut = rest.trim_ascii().starts_with(b"{");
+            self.line(&rest, out).map_err(|fault| match fault {
+                BackendFault::Garbage { .. } if cut => BackendFault::EndedEarly,
+                other => other,
+            })?;
+        }
+        if self.done { Ok(()) } else { Err(BackendFault::EndedEarly) }
+    }
+
+    /// Whether the done line came: the rest of the body means nothing.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    fn line(&mut self, bytes: &[u8], out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        let line: Line<'_> = json::read(bytes, "line").map_err(BackendFault::garbage)?;
+        if line.error.is_some() {
+            return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(bytes).into_owned() });
+        }
+        if line.message.is_none() && line.done.is_none() {
+            return Err(BackendFault::garbage(format!(
+                "not a line of an answer: {}",
+                json::beginning(bytes)
+            )));
+        }
+        // Judged before anything is given out: a done line that reports a broken end must not look like text.
+        let finish =
+            if line.done == Some(true) { Some(finish_reason(line.done_reason.as_deref())?) } else { None };
+        if let Some(message) = line.message {
+            self.message(message, line.logprobs, out)?;
+        }
+        if let Some(reason) = finish {
+            let reason =
+                if self.calls > 0 && reason == FinishReason::Stop { FinishReason::ToolCalls } else { reason };
+            out.push(ChatEvent::Usage(Usage {
+                prompt_tokens: line.prompt_eval_count,
+                completion_tokens: line.eval_count,
+            }));
+            out.push(ChatEvent::Finish(reason));
+            self.done = true;
+        }
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        message: Message<'_>,
+        logprobs: Option<&RawValue>,
+        out: &mut Vec<ChatEvent>,
+    ) -> Result<(), BackendFault> {
+        if let Some(thinking) = message.thinking.filter(|text| !text.is_empty()) {
+            out.push(ChatEvent::Reasoning(thinking));
+        }
+        let text = message.content.unwrap_or_default();
+        let logprobs = logprobs.map(RawValue::get).filter(|list| list.starts_with('['));
+        if !text.is_empty() || logprobs.is_some() {
+            out.push(ChatEvent::Text { text, logprobs: logprobs.map(Box::from) });
+        }
+        for call in message.tool_calls.unwrap_or_default() {
+            out.push(self.call(call)?);
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, call: Call<'_>) -> Result<ChatEvent, BackendFault> {
+        let arguments = call.function.arguments.map_or("{}", RawValue::get);
+        let arguments = if arguments == "null" { "{}" } else { arguments };
+        if !arguments.starts_with('{') {
+            return Err(BackendFault::garbage("tool arguments that are not an object"));
+        }
+        let index = self.calls;
+        self.calls += 1;
+        Ok(ChatEvent::ToolCall {
+            index,
+            id: format!("call_{}_{index}", self.id_seed),
+            name: call.function.name,
+            arguments: arguments.to_owned(),
+        })
+    }
+}
+
+/// The words are stop, length, load and unload; none where the runner's connection closed.
+fn finish_reason(word: Option<&str>) -> Result<FinishReason, BackendFault> {
+    match word {
+        Some("length") => Ok(FinishReason::Length),
+        None | Some("") => Err(BackendFault::EndedEarly),
+        Some(_) => Ok(FinishReason::Stop),
+    }
+}

@@ -1,0 +1,21 @@
+//! OpenAI's chat completions: what our clients speak, and some engines too.
+//!
+//! Knows the request fields, the chunks and the answers. Refuses to know Ollama. Invariant: what is sent is read
+//! by the strictest client that was tried; what is received is checked before it is believed.
+
+mod fields;
+mod media;
+mod message;
+pub mod models;
+pub mod passthrough;
+mod refused;
+mod repair;
+mod request;
+mod stream;
+mod whole;
+
+pub use models::{model_body, models_body, parse_models};
+pub use repair::{StreamRepair, Whole, check_whole};
+pub use request::parse_chat;
+pub use stream::{ChatStream, DONE, KEEP_ALIVE_COMMENT};
+pub use whole::ChatWhole;

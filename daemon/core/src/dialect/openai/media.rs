@@ -1,0 +1,133 @@
+//! Pictures and other media inside a conversation.
+//!
+//! Knows data URLs and how much of them a request may hold. Refuses to fetch: an address in a request would make
+//! this machine ask its neighbours on a stranger's behalf. Invariant: no remote address passes.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::chat::Image;
+use crate::error::{ApiError, Code};
+
+/// The most pictures of one request.
+const PARTS_LIMIT: u32 = 16;
+/// The most bytes of all pictures of one request, decoded.
+const BYTES_LIMIT: usize = 20 * 1024 * 1024;
+
+/// What a request has used of its pictures so far.
+#[derive(Default)]
+pub(super) struct Allowance {
+    parts: u32,
+    bytes: usize,
+}
+
+impl Allowance {
+    fn take(&mut self, param: &str, base64: &str) -> Result<(), ApiError> {
+        self.parts += 1;
+        self.bytes = self.bytes.saturating_add(base64.len() / 4 * 3);
+        if self.parts > PARTS_LIMIT || self.bytes > BYTES_LIMIT {
+            return Err(ApiError::invalid_value(param, "one of at most 16 pictures, 20 MiB together"));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Url<'a> {
+    Object {
+        #[serde(borrow)]
+        url: Cow<'a, str>,
+    },
+    Text(#[serde(borrow)] Cow<'a, str>),
+}
+
+/// Reads the picture of a content part; `at` names the part.
+pub(super) fn image(at: &str, raw: Option<&RawValue>, allowance: &mut Allowance) -> Result<Image, ApiError> {
+    let param = format!("{at}.image_url.url");
+    let raw = raw.ok_or_else(|| ApiError::missing(format!("{at}.image_url")))?;
+    let url: Url<'_> = serde_json::from_str(raw.get())
+        .map_err(|_| ApiError::invalid_type(format!("{at}.image_url"), "an object with a url"))?;
+    let url = match &url {
+        Url::Object { url } | Url::Text(url) => url.as_ref(),
+    };
+    let (media_type, base64) = data_url(&param, url)?;
+    allowance.take(&param, base64)?;
+    Ok(Image { media_type: media_type.to_owned(), base64: base64.to_owned() })
+}
+
+/// Media type and base64 text of a data URL.
+fn data_url<'a>(param: &str, url: &'a str) -> Result<(&'a str, &'a str), ApiError> {
+    let data = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).and_then(|_| url.get(5..));
+    let Some(data) = data else { return Err(remote(param)) };
+    let wrong = || ApiError::invalid_value(param, "a URL such as data:image/png;base64,...");
+    let (kind, base64) = data.split_once(";base64,").ok_or_else(wrong)?;
+    let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    if !kind.starts_with("image/") || base64.is_empty() || !base64.bytes().all(alphabet) {
+        return Err(wrong());
+    }
+    Ok((kind, base64))
+}
+
+fn remote(param: &str) -> ApiError {
+    let message = format!(
+        "The field '{param}' must be a data URL (data:image/png;base64,...): this daemon fetches nothing."
+    );
+    ApiError::new(Code::InvalidValue, message).with_param(param)
+}
+
+/// Refuses remote media in a conversation that is passed on; what else is wrong with it is the engine's to judge.
+pub(super) fn check_passed(messages: &RawValue) -> Result<(), ApiError> {
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow)]
+        content: Option<&'a RawValue>,
+    }
+    let Ok(messages) = serde_json::from_str::<Vec<&RawValue>>(messages.get()) else { return Ok(()) };
+    let mut allowance = Allowance::default();
+    for (place, raw) in messages.iter().enumerate() {
+        // Also where a key is doubled: what is read here would not be what the engine reads.
+        let message: Message<'_> = serde_json::from_str(raw.get())
+            .map_err(|_| ApiError::invalid_type(format!("messages[{place}]"), "a message object"))?;
+        let Some(content) = message.content.filter(|content| content.get().starts_with('[')) else {
+            continue;
+        };
+        let parts: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
+        for (nr, part) in parts.iter().enumerate() {
+            check_part(&format!("messages[{place}].content[{nr}]"), part, &mut allowance)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance) -> Result<(), ApiError> {
+    #[derive(Deserialize)]
+    struct Part<'a> {
+        #[serde(borrow)]
+        image_url: Option<&'a RawValue>,
+        #[serde(borrow)]
+        audio_url: Option<&'a RawValue>,
+        #[serde(borrow)]
+        video_url: Option<&'a RawValue>,
+    }
+    let Ok(part) = serde_json::from_str::<Part<'_>>(part.get()) else {
+        // A part that repeats a key could show one address here and another one to the engine.
+        let message = format!("The field '{at}' is not a content part.");
+        return Err(ApiError::new(Code::InvalidType, message).with_param(at));
+    };
+    for (name, raw) in
+        [("image_url", part.image_url), ("audio_url", part.audio_url), ("video_url", part.video_url)]
+    {
+        let Some(raw) = raw else { continue };
+        let param = format!("{at}.{name}.url");
+        let Ok(url) = serde_json::from_str::<Url<'_>>(raw.get()) else { return Err(remote(&param)) };
+        let (Url::Object { url } | Url::Text(url)) = &url;
+        if !url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
+            return Err(remote(&param));
+        }
+        allowance.take(&param, url)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! The conversation of a chat request.
+//!
+//! Knows OpenAI's roles and content parts. Refuses to know the request around them, and to fetch anything:
+//! pictures come as data URLs. Invariant: one message in gives one message out.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use super::media::{self, Allowance};
+use crate::chat::{Image, Json, Message, Role, ToolCall};
+use crate::error::{ApiError, Code};
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    role: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    name: Option<String>,
+    tool_call_id: Option<String>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<WireCall<'a>>>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+    reasoning: Option<String>,
+    reasoning_content: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireCall<'a> {
+    id: Option<String>,
+    #[serde(borrow)]
+    function: Option<WireFunction<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireFunction<'a> {
+    name: String,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    refusal: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    image_url: Option<&'a RawValue>,
+}
+
+/// Reads `messages`.
+pub(super) fn messages(fields: &Fields<'_>) -> Result<Vec<Message>, ApiError> {
+    let raws: Vec<&RawValue> =
+        fields.read_as("messages", "a list of messages")?.ok_or_else(|| ApiError::missing("messages"))?;
+    if raws.is_empty() {
+        return Err(ApiError::invalid_value("messages", "a list of at least one message"));
+    }
+    let mut allowance = Allowance::default();
+    raws.iter().enumerate().map(|(place, raw)| message(place, raw, &mut allowance)).collect()
+}
+
+fn message(place: usize, raw: &RawValue, allowance: &mut Allowance) -> Result<Message, ApiError> {
+    let at = format!("messages[{place}]");
+    let wire: Wire<'_> = serde_json::from_str(raw.get()).map_err(|error| {
+        // serde's text names the field ("invalid type: integer `5`, expected a string") without any of ours.
+        let text = error.to_string();
+        let what = text.split(" at line ").next().unwrap_or("wrong");
+        let message = format!("The field '{at}' is not a message: {what}.");
+        ApiError::new(Code::InvalidType, message).with_param(at.as_str())
+    })?;
+    let role = role(&at, wire.role.as_deref())?;
+    if wire.function_call.is_some() {
+        return Err(ApiError::unsupported(format!("{at}.function_call"), "Send the call in tool_calls."));
+    }
+    let (text, images) = content(&at, wire.content, allowance)?;
+    let calls = wire.tool_calls.unwrap_or_default();
+    let tool_calls =
+        calls.iter().enumerate().map(|(nr, call)| tool_call(&at, nr, call)).collect::<Result<_, _>>()?;
+    if role == Role::Tool && wire.tool_call_id.is_none() && wire.name.is_none() {
+        return Err(ApiError::missing(format!("{at}.tool_call_id")));
+    }
+    Ok(Message {
+        role,
+        text,
+        images,
+        tool_calls,
+        tool_call_id: wire.tool_call_id,
+        name: wire.name,
+        reasoning: wire.reasoning_content.or(wire.reasoning).filter(|text| !text.is_empty()),
+    })
+}
+
+fn role(at: &str, role: Option<&str>) -> Result<Role, ApiError> {
+    match role {
+        None => Err(ApiError::missing(format!("{at}.role"))),
+        Some("system") => Ok(Role::System),
+        Some("developer") => Ok(Role::Developer),
+        Some("user") => Ok(Role::User),
+        Some("assistant") => Ok(Role::Assistant),
+        Some("tool") => Ok(Role::Tool),
+        Some(_) => {
+            Err(ApiError::invalid_value(format!("{at}.role"), "system, developer, user, assistant or tool"))
+        }
+    }
+}
+
+/// Text and pictures. Null and absent mean no text, which assistants with tool calls send.
+fn content(
+    at: &str,
+    raw: Option<&RawValue>,
+    allowance: &mut Allowance,
+) -> Result<(String, Vec<Image>), ApiError> {
+    let (mut text, mut images) = (String::new(), Vec::new());
+    let Some(raw) = raw else { return Ok((text, images)) };
+    let wrong = || ApiError::invalid_type(format!("{at}.content"), "a string or a list of content parts");
+    if raw.get().starts_with('"') {
+        text = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+        return Ok((text, images));
+    }
+    let parts: Vec<Part<'_>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    let mut texts = 0;
+    for (nr, part) in parts.iter().enumerate() {
+        let at = format!("{at}.content[{nr}]");
+        let piece = match part.kind.as_ref() {
+            "text" | "input_text" | "output_text" => part.text.as_deref(),
+            "refusal" => part.refusal.as_deref(),
+            "image_url" => {
+                images.push(media::image(&at, part.image_url, allowance)?);
+                continue;
+            }
+            _ => return Err(ApiError::unsupported(format!("{at}.type"), "Content is text or image_url.")),
+        };
+        let piece = piece.ok_or_else(|| ApiError::missing(format!("{at}.text")))?;
+        if texts > 0 {
+            text.push('\n');
+        }
+        text.push_str(piece);
+        texts += 1;
+    }
+    Ok((text, images))
+}
+
+fn tool_call(at: &str, nr: usize, call: &WireCall<'_>) -> Result<ToolCall, ApiError> {
+    let at = format!("{at}.tool_calls[{nr}]");
+    let function = call.function.as_ref().ok_or_else(|| ApiError::missing(format!("{at}.function")))?;
+    Ok(ToolCall {
+        id: call.id.clone().unwrap_or_default(),
+        name: function.name.clone(),
+        arguments: arguments(&at, function.arguments)?,
+    })
+}
+
+/// The arguments: a string that holds a JSON object. Clients that send the object itself, or nothing for a
+/// function without arguments, are understood too.
+fn arguments(at: &str, raw: Option<&RawValue>) -> Result<Json, ApiError> {
+    let raw = raw.map_or("{}", RawValue::get);
+    let text: Cow<'_, str> =
+        if raw.starts_with('"') { serde_json::from_str(raw).unwrap_or_default() } else { Cow::Borrowed(raw) };
+    let text = if text.trim().is_empty() { "{}" } else { text.trim() };
+    Json::object(text).ok_or_else(|| {
+        ApiError::invalid_value(format!("{at}.function.arguments"), "a string that holds a JSON object")
+    })
+}

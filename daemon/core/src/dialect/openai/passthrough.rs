@@ -1,0 +1,82 @@
+//! A request for an engine that speaks OpenAI's language itself.
+//!
+//! Knows the few fields that the daemon must read or change. Refuses to know the rest: unknown fields reach the
+//! engine byte for byte. Invariant: outside the range of the model's name, the bytes that go out are the bytes
+//! that came in.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+
+use super::fields::Fields;
+use super::{media, request};
+use crate::dialect::json;
+use crate::error::ApiError;
+
+#[cfg(test)]
+mod tests;
+
+/// What was read from a request that will be passed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    /// The model's name, as asked for.
+    pub model: String,
+    /// Whether the client wants a stream.
+    pub stream: bool,
+    /// Whether the stream shall end with the count of tokens.
+    pub include_usage: bool,
+    /// Where the model's name lies in the body, its quotes included.
+    span: Range<usize>,
+}
+
+impl Passed {
+    /// The body with another model's name, and not a byte changed elsewhere.
+    ///
+    /// `body` is the one that was inspected.
+    #[must_use]
+    pub fn with_model(&self, body: &Bytes, model: &str) -> Bytes {
+        if model == self.model {
+            return body.clone();
+        }
+        let mut out = BytesMut::with_capacity(body.len() + model.len());
+        json::spliced(&mut out, body, self.span.clone(), model);
+        out.freeze()
+    }
+}
+
+/// Reads what must be known of a request before it is passed on.
+///
+/// # Errors
+/// 400 where the body is not a JSON object, a top-level key is doubled or refused, a count is out of range, or
+/// media lie at a remote address.
+pub fn inspect(body: &[u8]) -> Result<Passed, ApiError> {
+    let fields = Fields::read(body)?;
+    let model = request::model(&fields)?;
+    let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
+    for name in ["max_tokens", "max_completion_tokens"] {
+        fields.integer(name, 1, request::COUNT_LIMIT)?;
+    }
+    fields.integer("n", 1, 128)?;
+    fields.integer("top_logprobs", 0, 20)?;
+    for name in ["top_k", "seed"] {
+        fields.integer(name, 0, request::COUNT_LIMIT)?;
+    }
+    if let Some(messages) = fields.get("messages") {
+        media::check_passed(messages)?;
+    }
+    Ok(Passed {
+        model,
+        stream: request::stream(&fields)?,
+        include_usage: request::include_usage(&fields)?,
+        span: json::span(body, raw.get()),
+    })
+}
+
+/// The body with another model's name: [`inspect`] and [`Passed::with_model`] in one.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn set_model(body: &[u8], model: &str) -> Result<Vec<u8>, ApiError> {
+    let passed = inspect(body)?;
+    Ok(passed.with_model(&Bytes::copy_from_slice(body), model).to_vec())
+}

@@ -1,0 +1,84 @@
+//! What is passed on is passed on byte for byte.
+
+use bytes::Bytes;
+use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
+
+use super::{inspect, set_model};
+
+#[test]
+fn only_the_models_name_changes() {
+    let body = "{ \"x_unknown\" : [1.0, 1e5, \"\\u00e9\"],\r\n\t\"model\":  \"a\\/b\" , \"messages\":[{\"role\":\"user\",\"content\":\"model\"}], \"temperature\": 0.10, \"max_tokens\":7 }\n";
+    let passed = inspect(body.as_bytes()).unwrap();
+    assert_eq!(passed.model, "a/b");
+    let expected = body.replace("\"a\\/b\"", "\"new \\\"name\\\"\"");
+    assert_eq!(set_model(body.as_bytes(), "new \"name\"").unwrap(), expected.as_bytes());
+    assert_eq!(passed.with_model(&Bytes::from(body), "a/b"), body);
+}
+
+#[test]
+fn the_fields_that_are_read() {
+    let passed =
+        inspect(br#"{"model":"m","stream":true,"stream_options":{"include_usage":true,"x":1}}"#).unwrap();
+    assert!(passed.stream && passed.include_usage);
+    let passed = inspect(br#"{"model":"m","stream":null}"#).unwrap();
+    assert!(!passed.stream && !passed.include_usage);
+}
+
+#[test]
+fn what_must_not_reach_an_engine_is_refused() {
+    for (fields, param) in [
+        (r#""api_base":"http://x""#, "api_base"),
+        (r#""Chat_Template_Kwargs":{}"#, "Chat_Template_Kwargs"),
+        (r#""cache_salt":"x""#, "cache_salt"),
+        (r#""model":"b""#, "model"),
+        (r#""max_tokens":-1"#, "max_tokens"),
+        (r#""n":129"#, "n"),
+        (r#""seed":2147483648"#, "seed"),
+        (r#""top_k":1e308"#, "top_k"),
+        (r#""stream":"yes""#, "stream"),
+    ] {
+        let body = format!(r#"{{"model":"m",{fields}}}"#);
+        assert_eq!(inspect(body.as_bytes()).unwrap_err().param(), Some(param), "{fields}");
+    }
+    assert_eq!(inspect(b"{}").unwrap_err().param(), Some("model"));
+}
+
+#[test]
+fn remote_media_are_refused_and_inner_ones_pass() {
+    let body =
+        |content: &str| format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}"#);
+    for content in [
+        r#"[{"type":"image_url","image_url":{"url":"http://10.0.0.1/x"}}]"#,
+        r#"[{"type":"image_url","image_url":"file:///etc/passwd"}]"#,
+        r#"[{"type":"video_url","video_url":{"url":"https://x/y"}}]"#,
+        r#"[{"type":"audio_url","audio_url":{"url":"HTTP://x"}}]"#,
+        r#"[{"type":"image_url","image_url":{"url":"data:image/png;base64,aa","url":"http://x"}}]"#,
+        r#"[{"type":"image_url","image_url":{"url":"data:,"},"image_url":{"url":"http://x"}}]"#,
+        r#""x","content":[{"type":"image_url","image_url":{"url":"http://x"}}]"#,
+    ] {
+        assert!(inspect(body(content).as_bytes()).is_err(), "{content}");
+    }
+    for content in [
+        r#"[{"type":"image_url","image_url":{"url":"data:image/png;base64,aa"}},{"type":"text","text":"x"}]"#,
+        r#"[{"type":"input_audio","input_audio":{"data":"aa","format":"wav"}}]"#,
+        r#""see http://example.org""#,
+        "null",
+    ] {
+        assert!(inspect(body(content).as_bytes()).is_ok(), "{content}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_body_keeps_its_other_bytes(
+        before in "[ \\n\\t]{0,3}(\"x_[b-z]{1,4}\" ?: ?(1\\.50|\"\\\\\\\\é\"|\\[ ?\\]),)?",
+        name in "[a-zA-Z0-9/:._ é-]{1,20}",
+        after in "(, ?\"Z\":\\{\"model\":\"inner\"\\})?[ \\n]{0,3}",
+        new in ".{1,20}",
+    ) {
+        let body = format!("{{{before}\"model\":\"{name}\"{after}}}");
+        let expected = format!("{{{before}\"model\":{}{after}}}", serde_json::to_string(&new).unwrap());
+        prop_assert_eq!(String::from_utf8(set_model(body.as_bytes(), &new).unwrap()).unwrap(), expected);
+    }
+}

@@ -1,0 +1,233 @@
+//! An engine's own OpenAI answer, made trustworthy on its way through.
+//!
+//! Knows how engines end their streams, well and badly. Refuses to know what they say in them: a chunk is passed
+//! as it came, but for the model's name. Invariant: a client sees exactly one `[DONE]`, and only behind a finish
+//! reason for every choice; every other end is a fault.
+
+use std::borrow::Cow;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::stream::DONE;
+use crate::chat::Usage;
+use crate::dialect::json;
+use crate::error::BackendFault;
+use crate::framing::sse::{Event, Events};
+
+#[cfg(test)]
+mod tests;
+
+/// The most choices of one answer, as the request side allows.
+const CHOICES_LIMIT: u32 = 128;
+
+/// What must be known of a chunk or an answer.
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<Vec<Choice<'a>>>,
+    usage: Option<WireUsage>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u32,
+    #[serde(borrow)]
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct WireUsage {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+}
+
+impl From<WireUsage> for Usage {
+    fn from(usage: WireUsage) -> Self {
+        Self {
+            prompt_tokens: usage.prompt_tokens.unwrap_or(0),
+            completion_tokens: usage.completion_tokens.unwrap_or(0),
+        }
+    }
+}
+
+/// Passes a stream on, event by event.
+#[derive(Debug)]
+pub struct StreamRepair {
+    events: Events,
+    model: Option<String>,
+    /// One bit per choice that was seen, and per choice that has its finish reason.
+    begun: u128,
+    finished: u128,
+    done: bool,
+    usage: Option<Usage>,
+}
+
+impl StreamRepair {
+    /// A repair that refuses lines of more than `limit` bytes and gives the model this name, where one is given:
+    /// the name that the client asked for.
+    #[must_use]
+    pub fn new(limit: usize, model: Option<&str>) -> Self {
+        Self {
+            events: Events::new(limit),
+            model: model.map(str::to_owned),
+            begun: 0,
+            finished: 0,
+            done: false,
+            usage: None,
+        }
+    }
+
+    /// Takes bytes of the engine's body, split anywhere, and appends what the client gets. What was appended
+    /// before a fault was found is good and may be sent.
+    ///
+    /// # Errors
+    /// An error object in the stream, a chunk that is not one, a line that is too long, an end before its time.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), BackendFault> {
+        if self.done {
+            return Ok(());
+        }
+        self.events.push(bytes);
+        while let Some(event) = self.events.next_event()? {
+            self.event(&event, out)?;
+            if self.done {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine's body has ended: appends `[DONE]` where it did not send one.
+    ///
+    /// # Errors
+    /// [`BackendFault::EndedEarly`] where a choice has no finish reason.
+    pub fn finish(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {
+        if self.done {
+            return Ok(());
+        }
+        if let Some(event) = self.events.finish()? {
+            // The rest of a body that broke off is no garbage, it is just not whole.
+            let cut = event.data.starts_with(b"{") || b"[DONE]".starts_with(&event.data);
+            self.event(&event, out).map_err(|fault| match fault {
+                BackendFault::Garbage { .. } if cut => BackendFault::EndedEarly,
+                other => other,
+            })?;
+        }
+        if self.done { Ok(()) } else { self.end(out) }
+    }
+
+    /// Whether the end was sent; nothing may follow it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// What the engine counted, where it said so.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), BackendFault> {
+        let data = event.data.trim_ascii();
+        if data.is_empty() {
+            return Ok(());
+        }
+        if data == b"[DONE]" {
+            return self.end(out);
+        }
+        let chunk: Chunk<'_> = json::read(data, "chunk").map_err(BackendFault::garbage)?;
+        if chunk.error.is_some() {
+            return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(data).into_owned() });
+        }
+        if event.name.as_deref() == Some(b"error") {
+            return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(data).into_owned() });
+        }
+        for choice in chunk.choices.iter().flatten() {
+            self.choice(choice)?;
+        }
+        if let Some(usage) = chunk.usage {
+            self.usage = Some(usage.into());
+        }
+        self.forward(data, chunk.model, out);
+        Ok(())
+    }
+
+    fn choice(&mut self, choice: &Choice<'_>) -> Result<(), BackendFault> {
+        if choice.index >= CHOICES_LIMIT {
+            return Err(BackendFault::garbage(format!("choice number {}", choice.index)));
+        }
+        let bit = 1_u128 << choice.index;
+        self.begun |= bit;
+        if choice.finish_reason.as_ref().is_some_and(|reason| !reason.is_empty()) {
+            self.finished |= bit;
+        }
+        Ok(())
+    }
+
+    fn forward(&self, data: &[u8], model: Option<&RawValue>, out: &mut BytesMut) {
+        // JSON may hold line ends between its tokens, and a line of an event may not.
+        let flat: Cow<'_, [u8]> = if data.contains(&b'\n') {
+            data.iter().map(|&byte| if byte == b'\n' { b' ' } else { byte }).collect()
+        } else {
+            Cow::Borrowed(data)
+        };
+        out.put_slice(b"data: ");
+        match (&self.model, model) {
+            (Some(name), Some(raw)) => json::spliced(out, &flat, json::span(data, raw.get()), name),
+            (_, _) => out.put_slice(&flat),
+        }
+        out.put_slice(b"\n\n");
+    }
+
+    fn end(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {
+        if self.begun == 0 || self.finished != self.begun {
+            return Err(BackendFault::EndedEarly);
+        }
+        self.done = true;
+        out.put_slice(DONE);
+        Ok(())
+    }
+}
+
+/// A whole answer that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whole {
+    /// The body for the client.
+    pub body: Bytes,
+    /// What the engine counted, where it said so.
+    pub usage: Option<Usage>,
+}
+
+/// Checks an engine's whole answer of status 200, and gives the model this name where one is given.
+///
+/// # Errors
+/// An error object, something that is not an answer, an answer without choices or without a finish reason.
+pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFault> {
+    let answer: Chunk<'_> = json::read(body, "answer").map_err(BackendFault::garbage)?;
+    if answer.error.is_some() {
+        return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(body).into_owned() });
+    }
+    let choices = answer.choices.unwrap_or_default();
+    if choices.is_empty() {
+        return Err(BackendFault::garbage(format!("an answer without choices: {}", json::beginning(body))));
+    }
+    if choices.iter().any(|choice| choice.finish_reason.is_none()) {
+        return Err(BackendFault::EndedEarly);
+    }
+    let body = match (model, answer.model) {
+        (Some(name), Some(raw)) => {
+            let mut out = BytesMut::with_capacity(body.len() + name.len());
+            json::spliced(&mut out, body, json::span(body, raw.get()), name);
+            out.freeze()
+        }
+        (_, _) => body.clone(),
+    };
+    Ok(Whole { body, usage: answer.usage.map(Usage::from) })
+}

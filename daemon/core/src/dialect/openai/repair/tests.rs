@@ -1,0 +1,198 @@
+//! Recorded streams pass unharmed however they are split, and every bad end is seen.
+
+use bytes::{Bytes, BytesMut};
+use serde_json::Value;
+
+use super::{StreamRepair, check_whole};
+use crate::chat::Usage;
+use crate::dialect::openai::parse_models;
+use crate::dialect::recorded::{MODELS, OPENAI, OPENAI_BROKEN, OPENAI_WHOLE};
+use crate::error::{ApiError, BackendFault, Code};
+use crate::framing::LINE_LIMIT;
+
+type Outcome = (String, Result<(), BackendFault>, Option<Usage>);
+
+fn repair<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, model: Option<&str>) -> Outcome {
+    let mut repair = StreamRepair::new(LINE_LIMIT, model);
+    let mut out = BytesMut::new();
+    let mut result = Ok(());
+    for piece in pieces {
+        result = repair.feed(piece, &mut out);
+        if result.is_err() {
+            break;
+        }
+    }
+    let result = result.and_then(|()| repair.finish(&mut out));
+    (String::from_utf8(out.to_vec()).unwrap(), result, repair.usage())
+}
+
+#[test]
+fn every_recording_split_at_every_byte_gives_the_same_bytes() {
+    for recording in OPENAI.iter().chain(OPENAI_BROKEN) {
+        let whole = repair([recording.bytes], Some("asked"));
+        for cut in 0..=recording.bytes.len() {
+            let (left, right) = recording.bytes.split_at(cut);
+            assert_eq!(repair([left, right], Some("asked")), whole, "{} at {cut}", recording.name);
+        }
+        assert_eq!(repair(recording.bytes.chunks(1), Some("asked")), whole, "{}", recording.name);
+    }
+}
+
+#[test]
+fn good_recordings_pass_as_they_came_with_one_done() {
+    for recording in OPENAI {
+        let (out, result, _) = repair([recording.bytes], None);
+        assert_eq!(result, Ok(()), "{}", recording.name);
+        let sent = std::str::from_utf8(recording.bytes).unwrap();
+        let expected =
+            if sent.contains("[DONE]") { sent.to_owned() } else { format!("{sent}data: [DONE]\n\n") };
+        assert_eq!(out, expected, "{}", recording.name);
+    }
+}
+
+#[test]
+fn broken_recordings_end_in_a_fault_and_without_done() {
+    for recording in OPENAI_BROKEN {
+        let (out, result, _) = repair([recording.bytes], None);
+        assert_eq!(result, Err(BackendFault::EndedEarly), "{}", recording.name);
+        assert!(!out.contains("[DONE]") && out.contains("data: {"), "{}", recording.name);
+    }
+}
+
+#[test]
+fn every_cut_before_the_finish_reason_is_a_fault() {
+    for recording in OPENAI {
+        let text = std::str::from_utf8(recording.bytes).unwrap();
+        let finish = [
+            "\"finish_reason\":\"stop\"",
+            "\"finish_reason\":\"length\"",
+            "\"finish_reason\":\"tool_calls\"",
+        ];
+        let place = finish.iter().filter_map(|word| text.find(word)).min().unwrap();
+        for cut in 0..place {
+            let (_, result, _) = repair([&recording.bytes[..cut]], None);
+            assert_eq!(result, Err(BackendFault::EndedEarly), "{} at {cut}", recording.name);
+        }
+    }
+}
+
+#[test]
+fn the_models_name_is_the_one_that_was_asked_for() {
+    let (out, _, usage) = repair([OPENAI[1].bytes], Some("engine/\"tiny\""));
+    let chunks: Vec<Value> = out
+        .split("\n\n")
+        .filter_map(|event| serde_json::from_str(event.strip_prefix("data: ")?).ok())
+        .collect();
+    assert!(chunks.len() > 10 && chunks.iter().all(|chunk| chunk["model"] == "engine/\"tiny\""));
+    assert_eq!(usage, Some(Usage { prompt_tokens: 16, completion_tokens: 11 }));
+}
+
+#[test]
+fn what_is_wrong_in_a_stream_is_a_fault() {
+    let start =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n";
+    let cases: [(&[u8], &str); 9] = [
+        (b"data: {\"error\":{\"code\":500,\"message\":\"out of memory\"}}\n\n", "line"),
+        (b"event: error\ndata: {\"message\":\"x\"}\n\n", "line"),
+        (b"data: nonsense\n\n", "garbage"),
+        (b"data: \xff\xfe\n\n", "garbage"),
+        (b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n", "garbage"),
+        (b"data: []\n\n", "garbage"),
+        (b"data: {\"choices\":[{\"index\":128}]}\n\n", "garbage"),
+        (b"data: [DONE]\n\n", "early"),
+        (b"", "early"),
+    ];
+    for (bytes, wanted) in cases {
+        let (out, result, _) = repair([start.as_bytes(), bytes], None);
+        assert_eq!(out, start);
+        let matches = match &result {
+            Err(BackendFault::ErrorLine { .. }) => wanted == "line",
+            Err(BackendFault::Garbage { .. }) => wanted == "garbage",
+            Err(BackendFault::EndedEarly) => wanted == "early",
+            _ => false,
+        };
+        assert!(matches, "{bytes:?} gave {result:?}");
+    }
+}
+
+#[test]
+fn the_limit_of_a_line_passes_and_one_more_fails() {
+    let line = |length: usize| {
+        let head = "data: {\"choices\":[{\"delta\":{\"content\":\"";
+        let tail = "\"},\"finish_reason\":\"stop\"}]}";
+        format!("{head}{}{tail}\n\n", "x".repeat(length - head.len() - tail.len()))
+    };
+    assert_eq!(repair([line(LINE_LIMIT).as_bytes()], None).1, Ok(()));
+    let fault = repair([line(LINE_LIMIT + 1).as_bytes()], None).1;
+    assert_eq!(fault, Err(BackendFault::TooLong { limit: LINE_LIMIT }));
+}
+
+#[test]
+fn every_choice_needs_its_own_finish_reason() {
+    let chunk = |index: u32, reason: &str| {
+        format!("data: {{\"choices\":[{{\"index\":{index},\"delta\":{{}},\"finish_reason\":{reason}}}]}}\n\n")
+    };
+    let begun = format!("{}{}{}", chunk(0, "null"), chunk(127, "null"), chunk(0, "\"stop\""));
+    assert_eq!(repair([begun.as_bytes()], None).1, Err(BackendFault::EndedEarly));
+    let ended = format!("{begun}{}", chunk(127, "\"length\""));
+    assert_eq!(repair([ended.as_bytes()], None).1, Ok(()));
+}
+
+#[test]
+fn done_is_sent_once_and_nothing_follows_it() {
+    let good = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    let text = format!("{good}data: [DONE]\n\ndata: [DONE]\n\ndata: rubbish\n\n");
+    let (out, result, _) = repair([text.as_bytes(), b"more"], None);
+    assert_eq!((out, result), (format!("{good}data: [DONE]\n\n"), Ok(())));
+    let (out, result, _) = repair([good.as_bytes(), b"data: [DONE]"], None);
+    assert_eq!((out, result), (format!("{good}data: [DONE]\n\n"), Ok(())));
+}
+
+#[test]
+fn comments_are_dropped_and_inner_line_ends_are_flattened() {
+    let text =
+        ": ping\n\ndata: {\"choices\":\ndata: [{\"finish_reason\":\"stop\"}],\r\ndata: \"model\":\"m\"}\n\n";
+    let (out, result, _) = repair([text.as_bytes()], Some("new"));
+    assert_eq!(result, Ok(()));
+    assert_eq!(
+        out,
+        "data: {\"choices\": [{\"finish_reason\":\"stop\"}], \"model\":\"new\"}\n\ndata: [DONE]\n\n"
+    );
+}
+
+#[test]
+fn recorded_whole_answers_pass() {
+    for recording in OPENAI_WHOLE {
+        let body = Bytes::from_static(recording.bytes);
+        let checked = check_whole(&body, None).unwrap();
+        assert_eq!(checked.body, body, "{}", recording.name);
+        assert!(checked.usage.is_some_and(|usage| usage.completion_tokens > 0), "{}", recording.name);
+        let renamed: Value = serde_json::from_slice(&check_whole(&body, Some("new")).unwrap().body).unwrap();
+        let mut expected: Value = serde_json::from_slice(&body).unwrap();
+        expected["model"] = "new".into();
+        assert_eq!(renamed, expected);
+    }
+}
+
+#[test]
+fn whole_answers_that_are_none() {
+    let check = |body: &'static str| check_whole(&Bytes::from_static(body.as_bytes()), None);
+    assert!(matches!(check("<html>"), Err(BackendFault::Garbage { .. })));
+    assert!(matches!(check("[]"), Err(BackendFault::Garbage { .. })));
+    assert!(matches!(check("{}"), Err(BackendFault::Garbage { .. })));
+    assert!(matches!(check(r#"{"choices":[]}"#), Err(BackendFault::Garbage { .. })));
+    assert_eq!(check(r#"{"choices":[{"message":{}}]}"#), Err(BackendFault::EndedEarly));
+    let fault = check(r#"{"error":{"message":"maximum context length is 5","code":400}}"#).unwrap_err();
+    assert_eq!(ApiError::from(fault).code(), Code::ContextLengthExceeded);
+}
+
+#[test]
+fn recorded_lists_of_models() {
+    for recording in MODELS {
+        let models = parse_models(recording.bytes, "engine").unwrap();
+        assert_eq!((models.len(), models[0].id.as_str(), models[0].owned_by.as_str()), (1, "tiny", "engine"));
+        assert!(models[0].created > 1_790_000_000);
+    }
+    assert!(parse_models(b"Internal Server Error", "engine").is_err());
+    assert!(parse_models(br#"{"data":null}"#, "engine").unwrap().is_empty());
+}

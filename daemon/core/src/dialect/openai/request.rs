@@ -1,0 +1,265 @@
+//! A chat request, from the client's bytes to the internal form.
+//!
+//! Knows every field that is honoured, its type and its range, and the fields that change an answer so much that
+//! ignoring them would be a lie. Refuses to know which engine will answer. Invariant: what comes out satisfies
+//! [`crate::chat`], and every refusal names its field.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use super::message;
+use crate::chat::{ChatRequest, Json, ResponseFormat, Sampling, Think, Tool, ToolChoice};
+use crate::error::ApiError;
+
+#[cfg(test)]
+mod tests;
+
+/// The longest model name: Hugging Face allows 96 per part, with a host and a tag around them.
+const MODEL_LIMIT: usize = 256;
+/// OpenAI's own limit of tools.
+const TOOLS_LIMIT: usize = 128;
+/// OpenAI allows four; engines take more, and programs use them.
+const STOPS_LIMIT: usize = 16;
+/// The most tokens or candidates that any engine counts: they use signed 32-bit integers.
+pub(super) const COUNT_LIMIT: u32 = i32::MAX as u32;
+
+/// Reads a chat request.
+///
+/// # Errors
+/// 400 with the position where the body is not JSON, and with the field where one is missing, doubled, of the
+/// wrong type, out of range or refused.
+pub fn parse_chat(body: &[u8]) -> Result<ChatRequest, ApiError> {
+    let fields = Fields::read(body)?;
+    refuse_unkept(&fields)?;
+    Ok(ChatRequest {
+        model: model(&fields)?,
+        messages: message::messages(&fields)?,
+        tools: tools(&fields)?,
+        tool_choice: tool_choice(&fields)?,
+        sampling: sampling(&fields)?,
+        stop: stop(&fields)?,
+        max_tokens: max_tokens(&fields)?,
+        response_format: response_format(&fields)?,
+        think: think(&fields)?,
+        logprobs: logprobs(&fields)?,
+        stream: stream(&fields)?,
+        include_usage: include_usage(&fields)?,
+        num_ctx: None,
+        keep_alive: None,
+    })
+}
+
+/// Refuses what would be ignored although the client counts on it.
+fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
+    if fields.integer("n", 1, 128)?.is_some_and(|n| n > 1) {
+        return Err(ApiError::unsupported("n", "One answer per request: send several requests."));
+    }
+    for (name, why) in [
+        ("functions", "Send the functions as tools."),
+        ("function_call", "Use tool_choice."),
+        ("audio", "Answers are text."),
+        ("web_search_options", "Nothing leaves this machine."),
+    ] {
+        if fields.get(name).is_some() {
+            return Err(ApiError::unsupported(name, why));
+        }
+    }
+    if fields.get("logit_bias").is_some_and(|bias| bias.get().contains(':')) {
+        return Err(ApiError::unsupported(
+            "logit_bias",
+            "The engine of this model cannot weigh single tokens.",
+        ));
+    }
+    Ok(())
+}
+
+/// The model's name, as asked for.
+pub(super) fn model(fields: &Fields<'_>) -> Result<String, ApiError> {
+    let name: String = fields.read_as("model", "a string")?.ok_or_else(|| ApiError::missing("model"))?;
+    if name.is_empty() || name.len() > MODEL_LIMIT || name.contains(|c: char| c.is_control()) {
+        return Err(ApiError::invalid_value("model", "a name of 1 to 256 bytes without control characters"));
+    }
+    Ok(name)
+}
+
+pub(super) fn stream(fields: &Fields<'_>) -> Result<bool, ApiError> {
+    Ok(fields.read_as("stream", "true or false")?.unwrap_or(false))
+}
+
+pub(super) fn include_usage(fields: &Fields<'_>) -> Result<bool, ApiError> {
+    #[derive(Deserialize)]
+    struct Options {
+        include_usage: Option<bool>,
+    }
+    let options: Option<Options> =
+        fields.read_as("stream_options", "an object such as {\"include_usage\": true}")?;
+    Ok(options.and_then(|options| options.include_usage).unwrap_or(false))
+}
+
+fn sampling(fields: &Fields<'_>) -> Result<Sampling, ApiError> {
+    let repeat = fields.number("repeat_penalty", 0.0, 10.0)?;
+    Ok(Sampling {
+        temperature: fields.number("temperature", 0.0, 2.0)?,
+        top_p: fields.number("top_p", 0.0, 1.0)?,
+        top_k: fields.integer("top_k", 0, COUNT_LIMIT)?,
+        min_p: fields.number("min_p", 0.0, 1.0)?,
+        repeat_penalty: repeat.or(fields.number("repetition_penalty", 0.0, 10.0)?),
+        frequency_penalty: fields.number("frequency_penalty", -2.0, 2.0)?,
+        presence_penalty: fields.number("presence_penalty", -2.0, 2.0)?,
+        seed: fields.integer("seed", 0, COUNT_LIMIT)?,
+    })
+}
+
+fn stop(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stop {
+        One(String),
+        Many(Vec<String>),
+    }
+    let stops = match fields.read_as::<Stop>("stop", "a string or a list of strings")? {
+        None => return Ok(Vec::new()),
+        Some(Stop::One(text)) => vec![text],
+        Some(Stop::Many(texts)) => texts,
+    };
+    if stops.len() > STOPS_LIMIT || stops.iter().any(String::is_empty) {
+        return Err(ApiError::invalid_value("stop", "at most 16 texts, none of them empty"));
+    }
+    Ok(stops)
+}
+
+fn max_tokens(fields: &Fields<'_>) -> Result<Option<u32>, ApiError> {
+    let older = fields.integer("max_tokens", 1, COUNT_LIMIT)?;
+    Ok(fields.integer("max_completion_tokens", 1, COUNT_LIMIT)?.or(older))
+}
+
+fn logprobs(fields: &Fields<'_>) -> Result<Option<u8>, ApiError> {
+    let wanted: bool = fields.read_as("logprobs", "true or false")?.unwrap_or(false);
+    let top = fields.integer("top_logprobs", 0, 20)?;
+    if top.is_some_and(|top| top > 0) && !wanted {
+        return Err(ApiError::invalid_value("top_logprobs", "sent together with logprobs: true"));
+    }
+    Ok(wanted.then(|| top.and_then(|top| u8::try_from(top).ok()).unwrap_or(0)))
+}
+
+fn response_format(fields: &Fields<'_>) -> Result<ResponseFormat, ApiError> {
+    #[derive(Deserialize)]
+    struct Format<'a> {
+        #[serde(rename = "type")]
+        kind: String,
+        #[serde(borrow)]
+        json_schema: Option<Wrapper<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Wrapper<'a> {
+        #[serde(borrow)]
+        schema: Option<&'a RawValue>,
+    }
+    let format: Option<Format<'_>> = fields.read_as("response_format", "an object with a type")?;
+    let Some(format) = format else { return Ok(ResponseFormat::Text) };
+    match format.kind.as_str() {
+        "text" => Ok(ResponseFormat::Text),
+        "json_object" => Ok(ResponseFormat::JsonObject),
+        "json_schema" => {
+            let place = "response_format.json_schema.schema";
+            let schema = format.json_schema.and_then(|wrapper| wrapper.schema);
+            let schema = schema.ok_or_else(|| ApiError::missing(place))?;
+            let schema = Json::object_of(schema).ok_or_else(|| ApiError::invalid_type(place, "an object"))?;
+            Ok(ResponseFormat::JsonSchema(schema))
+        }
+        _ => Err(ApiError::invalid_value("response_format.type", "text, json_object or json_schema")),
+    }
+}
+
+fn think(fields: &Fields<'_>) -> Result<Option<Think>, ApiError> {
+    #[derive(Deserialize)]
+    struct Reasoning {
+        effort: Option<String>,
+    }
+    if let Some(effort) = fields.read_as::<String>("reasoning_effort", "a string")? {
+        return effort_of("reasoning_effort", &effort).map(Some);
+    }
+    let reasoning: Option<Reasoning> =
+        fields.read_as("reasoning", "an object such as {\"effort\": \"low\"}")?;
+    if let Some(effort) = reasoning.and_then(|reasoning| reasoning.effort) {
+        return effort_of("reasoning.effort", &effort).map(Some);
+    }
+    match fields.get("think").map(RawValue::get) {
+        None => Ok(None),
+        Some("true") => Ok(Some(Think::On)),
+        Some("false") => Ok(Some(Think::Off)),
+        Some(_) => {
+            let effort: Option<String> = fields.read_as("think", "true, false or an effort")?;
+            effort.map(|effort| effort_of("think", &effort)).transpose()
+        }
+    }
+}
+
+fn effort_of(param: &str, effort: &str) -> Result<Think, ApiError> {
+    match effort {
+        "none" => Ok(Think::Off),
+        "minimal" | "low" => Ok(Think::Low),
+        "medium" => Ok(Think::Medium),
+        "high" => Ok(Think::High),
+        "xhigh" | "max" => Ok(Think::Max),
+        _ => Err(ApiError::invalid_value(param, "none, minimal, low, medium, high, xhigh or max")),
+    }
+}
+
+fn tools(fields: &Fields<'_>) -> Result<Vec<Tool>, ApiError> {
+    let raws: Vec<&RawValue> = fields.read_as("tools", "a list of tools")?.unwrap_or_default();
+    if raws.len() > TOOLS_LIMIT {
+        return Err(ApiError::invalid_value("tools", "a list of at most 128"));
+    }
+    raws.iter().enumerate().map(|(place, raw)| tool(place, raw)).collect()
+}
+
+fn tool(place: usize, raw: &RawValue) -> Result<Tool, ApiError> {
+    #[derive(Deserialize)]
+    struct Outer {
+        #[serde(rename = "type")]
+        kind: Option<String>,
+        function: Option<Function>,
+    }
+    #[derive(Deserialize)]
+    struct Function {
+        name: String,
+    }
+    let param = format!("tools[{place}]");
+    let wrong =
+        || ApiError::invalid_type(param.as_str(), "{\"type\": \"function\", \"function\": {\"name\": ...}}");
+    let outer: Outer = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    if outer.kind.as_deref().is_some_and(|kind| kind != "function") {
+        return Err(ApiError::unsupported(format!("{param}.type"), "Only tools of the type function are."));
+    }
+    let name = outer.function.map(|function| function.name).filter(|name| !name.is_empty());
+    match (name, Json::object_of(raw)) {
+        (Some(name), Some(raw)) => Ok(Tool { name, raw }),
+        (_, _) => Err(wrong()),
+    }
+}
+
+fn tool_choice(fields: &Fields<'_>) -> Result<ToolChoice, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Choice {
+        Word(String),
+        Named { function: Function },
+    }
+    #[derive(Deserialize)]
+    struct Function {
+        name: String,
+    }
+    let expected = "none, auto, required or {\"type\": \"function\", \"function\": {\"name\": ...}}";
+    match fields.read_as::<Choice>("tool_choice", expected)? {
+        None => Ok(ToolChoice::Auto),
+        Some(Choice::Named { function }) => Ok(ToolChoice::Function(function.name)),
+        Some(Choice::Word(word)) => match word.as_str() {
+            "none" => Ok(ToolChoice::None),
+            "auto" => Ok(ToolChoice::Auto),
+            "required" => Ok(ToolChoice::Required),
+            _ => Err(ApiError::invalid_value("tool_choice", expected)),
+        },
+    }
+}

@@ -1,0 +1,256 @@
+//! What is understood, and what is refused with which field's name.
+
+use serde_json::{Value, json};
+
+use super::parse_chat;
+use crate::chat::{ChatRequest, Role, ToolChoice};
+use crate::error::{ApiError, Code};
+
+fn with(field: &str, value: Value) -> Value {
+    let mut request = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}]});
+    request[field] = value;
+    request
+}
+
+fn parse(request: &Value) -> Result<ChatRequest, ApiError> {
+    parse_chat(request.to_string().as_bytes())
+}
+
+fn messages(messages: Value) -> Result<ChatRequest, ApiError> {
+    parse(&with("messages", messages))
+}
+
+#[test]
+fn the_least_request() {
+    let request = parse(&with("user", json!("someone"))).unwrap();
+    assert_eq!(request.model, "tiny");
+    assert_eq!((request.stream, request.include_usage, request.max_tokens), (false, false, None));
+    assert_eq!((request.messages[0].role, request.messages[0].text.as_str()), (Role::User, "hi"));
+}
+
+#[test]
+fn null_is_the_same_as_absent() {
+    let mut request = with("temperature", Value::Null);
+    for field in
+        ["stream", "stream_options", "stop", "tools", "tool_choice", "response_format", "n", "seed", "think"]
+    {
+        request[field] = Value::Null;
+    }
+    assert_eq!(parse(&request).unwrap(), parse(&with("temperature", Value::Null)).unwrap());
+}
+
+#[test]
+fn bad_json_is_refused_with_its_position() {
+    for (body, place) in [
+        ("{\"model\": \"a\",\n  \"messages\": }", "line 2, column 15"),
+        ("{", "line 1, column 1"),
+        ("{} x", "line 1, column 4"),
+        ("{\"a\":1e}", "line 1, column 8"),
+    ] {
+        let error = parse_chat(body.as_bytes()).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidJson, "{body}");
+        assert!(error.message().contains(place), "{body}: {error}");
+    }
+    for body in [b"".as_slice(), b"  \n", b"\xff", b"{\"model\":\"\xff\"}", b"\xef\xbb\xbf{}", b"{\"a\":NaN}"]
+    {
+        assert_eq!(parse_chat(body).unwrap_err().code(), Code::InvalidJson, "{body:?}");
+    }
+    let deep = "[".repeat(100_000);
+    assert_eq!(parse_chat(deep.as_bytes()).unwrap_err().status(), 400);
+}
+
+#[test]
+fn a_body_that_is_no_object_is_refused() {
+    for body in ["[]", "5", "\"x\"", "null"] {
+        assert_eq!(parse_chat(body.as_bytes()).unwrap_err().code(), Code::InvalidType, "{body}");
+    }
+}
+
+#[test]
+fn doubled_keys_are_refused_however_they_are_spelled() {
+    for body in [
+        r#"{"model":"a","messages":[{"role":"user","content":"x"}],"model":"b"}"#,
+        r#"{"model":"a","messages":[{"role":"user","content":"x"}],"mod\u0065l":"b"}"#,
+        r#"{"zzz":1,"model":"a","messages":[{"role":"user","content":"x"}],"zzz":null}"#,
+    ] {
+        let error = parse_chat(body.as_bytes()).unwrap_err();
+        assert!(error.message().contains("twice") && error.param().is_some(), "{error}");
+    }
+    assert!(messages(serde_json::from_str(r#"[{"role":"user","content":"x"}]"#).unwrap()).is_ok());
+    let body = r#"{"model":"a","messages":[{"role":"user","content":"x","content":"y"}]}"#;
+    assert_eq!(parse_chat(body.as_bytes()).unwrap_err().param(), Some("messages[0]"));
+}
+
+#[test]
+fn refused_fields_are_named_in_any_case() {
+    for field in
+        ["api_base", "API_KEY", "base_url", "extra_headers", "proxy", "chat_template", "n_discard", "id_slot"]
+    {
+        let error = parse(&with(field, json!("x"))).unwrap_err();
+        assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some(field)));
+    }
+    let escaped = r#"{"model":"a","messages":[],"\u0061pi_base":"http://x"}"#;
+    assert_eq!(parse_chat(escaped.as_bytes()).unwrap_err().param(), Some("api_base"));
+}
+
+#[test]
+fn wrong_types_and_ranges_name_the_field() {
+    for (field, value, code) in [
+        ("model", json!(5), Code::InvalidType),
+        ("model", json!(""), Code::InvalidValue),
+        ("model", json!("a\nb"), Code::InvalidValue),
+        ("model", Value::Null, Code::MissingParameter),
+        ("messages", json!("hi"), Code::InvalidType),
+        ("messages", json!([]), Code::InvalidValue),
+        ("messages", Value::Null, Code::MissingParameter),
+        ("stream", json!("yes"), Code::InvalidType),
+        ("stream_options", json!(true), Code::InvalidType),
+        ("temperature", json!("hot"), Code::InvalidType),
+        ("temperature", json!(2.01), Code::InvalidValue),
+        ("temperature", json!(-0.1), Code::InvalidValue),
+        ("top_p", json!(1.1), Code::InvalidValue),
+        ("min_p", json!(-1), Code::InvalidValue),
+        ("frequency_penalty", json!(3), Code::InvalidValue),
+        ("max_tokens", json!(0), Code::InvalidValue),
+        ("max_tokens", json!(-5), Code::InvalidValue),
+        ("max_tokens", json!(1.5), Code::InvalidValue),
+        ("max_completion_tokens", json!("5"), Code::InvalidType),
+        ("stop", json!([1]), Code::InvalidType),
+        ("stop", json!([""]), Code::InvalidValue),
+        ("top_logprobs", json!(21), Code::InvalidValue),
+        ("top_logprobs", json!(2), Code::InvalidValue),
+        ("logprobs", json!(2), Code::InvalidType),
+        ("tools", json!({}), Code::InvalidType),
+        ("tool_choice", json!("perhaps"), Code::InvalidValue),
+        ("tool_choice", json!(5), Code::InvalidType),
+        ("reasoning_effort", json!("enormous"), Code::InvalidValue),
+        ("think", json!(5), Code::InvalidType),
+        ("n", json!(2), Code::UnsupportedParameter),
+        ("n", json!(0), Code::InvalidValue),
+        ("functions", json!([]), Code::UnsupportedParameter),
+        ("logit_bias", json!({"5": 1}), Code::UnsupportedParameter),
+    ] {
+        let error = parse(&with(field, value.clone())).unwrap_err();
+        assert_eq!((error.code(), error.param()), (code, Some(field)), "{field}: {value}");
+    }
+}
+
+#[test]
+fn numbers_that_break_engines_never_pass() {
+    for field in ["max_tokens", "max_completion_tokens", "n", "top_k", "seed", "top_logprobs"] {
+        for number in ["-1", "2147483648", "9223372036854775808", "1e308", "1e999"] {
+            let body =
+                format!(r#"{{"model":"a","messages":[{{"role":"user","content":"x"}}],"{field}":{number}}}"#);
+            let error = parse_chat(body.as_bytes()).unwrap_err();
+            assert_eq!((error.status().as_u16(), error.param()), (400, Some(field)), "{field}: {number}");
+        }
+    }
+    assert!(parse(&with("seed", json!(2_147_483_647))).is_ok());
+    assert!(parse(&with("n", json!(1))).is_ok());
+    assert!(parse(&with("logit_bias", json!({}))).is_ok());
+}
+
+#[test]
+fn limits_pass_and_one_more_fails() {
+    let stops = |count: usize| with("stop", json!(vec!["x"; count]));
+    assert!(parse(&stops(16)).is_ok());
+    assert_eq!(parse(&stops(17)).unwrap_err().param(), Some("stop"));
+    let tool = json!({"type": "function", "function": {"name": "f"}});
+    let tools = |count: usize| with("tools", json!(vec![tool.clone(); count]));
+    assert!(parse(&tools(128)).is_ok());
+    assert_eq!(parse(&tools(129)).unwrap_err().param(), Some("tools"));
+    assert!(parse(&with("model", json!("m".repeat(256)))).is_ok());
+    assert_eq!(parse(&with("model", json!("m".repeat(257)))).unwrap_err().param(), Some("model"));
+    let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}});
+    let pictures =
+        |count: usize| messages(json!([{"role": "user", "content": vec![picture.clone(); count]}]));
+    assert!(pictures(16).is_ok());
+    assert_eq!(pictures(17).unwrap_err().param(), Some("messages[0].content[16].image_url.url"));
+    let fields = |count: usize| {
+        let mut request = with("x", json!(1));
+        (0..count - 3).for_each(|nr| request[format!("field{nr}")] = json!(1));
+        parse(&request)
+    };
+    assert!(fields(256).is_ok());
+    assert!(fields(257).is_err());
+}
+
+#[test]
+fn messages_name_what_is_wrong_in_them() {
+    for (list, param) in [
+        (json!([5]), "messages[0]"),
+        (json!([{"content": "x"}]), "messages[0].role"),
+        (json!([{"role": "wizard", "content": "x"}]), "messages[0].role"),
+        (json!([{"role": "user", "content": "x"}, {"role": "user", "content": 5}]), "messages[1].content"),
+        (json!([{"role": "user", "content": [{"type": "text"}]}]), "messages[0].content[0].text"),
+        (json!([{"role": "user", "content": [{"type": "file"}]}]), "messages[0].content[0].type"),
+        (json!([{"role": "user", "content": [{"type": "image_url"}]}]), "messages[0].content[0].image_url"),
+        (json!([{"role": "tool", "content": "x"}]), "messages[0].tool_call_id"),
+        (json!([{"role": "assistant", "function_call": {}}]), "messages[0].function_call"),
+        (json!([{"role": "assistant", "tool_calls": [{"id": "a"}]}]), "messages[0].tool_calls[0].function"),
+        (
+            json!([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{not"}}]}]),
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+        (
+            json!([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}]),
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+    ] {
+        let error = messages(list.clone()).unwrap_err();
+        assert_eq!(error.param(), Some(param), "{list}: {error}");
+        assert_eq!(error.status().as_u16(), 400);
+    }
+}
+
+#[test]
+fn pictures_come_inside_the_request_or_not_at_all() {
+    for url in [
+        "http://127.0.0.1/x.png",
+        "https://example.org/x.png",
+        "file:///etc/passwd",
+        "//host/x",
+        "\\\\host\\x",
+        "data:text/plain;base64,aGk=",
+        "data:image/png,hello",
+        "data:image/png;base64,",
+        "data:image/png;base64,a b",
+        "",
+    ] {
+        let part = json!([{"type": "image_url", "image_url": {"url": url}}]);
+        let error = messages(json!([{"role": "user", "content": part}])).unwrap_err();
+        assert_eq!(error.param(), Some("messages[0].content[0].image_url.url"), "{url}");
+    }
+    let part = json!([{"type": "image_url", "image_url": "DATA:image/gif;base64,aGk="}]);
+    let request = messages(json!([{"role": "user", "content": part}])).unwrap();
+    assert_eq!(request.messages[0].images[0].media_type, "image/gif");
+}
+
+#[test]
+fn arguments_are_objects_in_any_of_the_forms_that_clients_send() {
+    for (sent, kept) in [
+        (json!("{\"a\": 1}"), "{\"a\": 1}"),
+        (json!({"a": 1}), "{\"a\":1}"),
+        (json!(""), "{}"),
+        (Value::Null, "{}"),
+        (json!(" {} "), "{}"),
+    ] {
+        let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": sent}});
+        let request =
+            messages(json!([{"role": "assistant", "content": null, "tool_calls": [call]}])).unwrap();
+        assert_eq!(request.messages[0].tool_calls[0].arguments.get(), kept);
+    }
+}
+
+#[test]
+fn tool_choices() {
+    let named = json!({"type": "function", "function": {"name": "f"}});
+    for (choice, meant) in [
+        (json!("auto"), ToolChoice::Auto),
+        (json!("none"), ToolChoice::None),
+        (json!("required"), ToolChoice::Required),
+        (named, ToolChoice::Function("f".to_owned())),
+    ] {
+        assert_eq!(parse(&with("tool_choice", choice)).unwrap().tool_choice, meant);
+    }
+}

@@ -1,0 +1,106 @@
+//! Answers of real engines, as they came off the wire, for the tests of the dialects.
+//!
+//! Knows where they lie and which engine sent them. Refuses to know what they mean.
+
+/// One recording, with its file name for messages.
+pub(crate) struct Recording {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: &'static [u8],
+}
+
+macro_rules! recordings {
+    ($($name:literal),* $(,)?) => {
+        &[$(Recording {
+            name: $name,
+            bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests-data/", $name)),
+        }),*]
+    };
+}
+
+/// Ollama's native streams and whole answers that are complete.
+pub(crate) const OLLAMA: &[Recording] = recordings![
+    "ollama/chat.ndjson",
+    "ollama/chat-length.ndjson",
+    "ollama/chat-logprobs.ndjson",
+    "ollama/chat-thinking.ndjson",
+    "ollama/chat-tools.ndjson",
+    "ollama/chat-tools-none-needed.ndjson",
+    "ollama/whole-chat-format-schema.json",
+    "ollama/whole-chat-plain.json",
+    "ollama/whole-chat-tools.json",
+    "ollama/whole-thinking.json",
+];
+
+/// Ollama's native streams that are not: the client left, the runner was killed.
+pub(crate) const OLLAMA_BROKEN: &[Recording] =
+    recordings!["ollama/cut-off.ndjson", "ollama/runner-killed.ndjson"];
+
+pub(crate) const TAGS: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests-data/ollama/tags.json"));
+
+/// Complete streams of engines that speak OpenAI's language.
+pub(crate) const OPENAI: &[Recording] = recordings![
+    "llama-server/plain.sse",
+    "llama-server/usage.sse",
+    "llama-server/length.sse",
+    "llama-server/tools.sse",
+    "llama-server/logprobs.sse",
+    "vllm/plain.sse",
+    "vllm/usage.sse",
+    "vllm/length.sse",
+    "vllm/tools.sse",
+    "vllm/logprobs.sse",
+    "transformers/plain.sse",
+    "transformers/usage.sse",
+    "transformers/length.sse",
+    "transformers/tools.sse",
+    "transformers/logprobs.sse",
+    "ollama-v1/usage.sse",
+    "ollama-v1/tools.sse",
+];
+
+/// Streams that are not complete, although the last one's body ended cleanly.
+pub(crate) const OPENAI_BROKEN: &[Recording] = recordings![
+    "llama-server/cut-off.sse",
+    "vllm/cut-off.sse",
+    "transformers/cut-off.sse",
+    "ollama-v1/runner-killed.sse",
+];
+
+/// Whole answers of engines that speak OpenAI's language.
+pub(crate) const OPENAI_WHOLE: &[Recording] = recordings![
+    "llama-server/whole.json",
+    "llama-server/whole-tools.json",
+    "vllm/whole.json",
+    "vllm/whole-tools.json",
+    "transformers/whole.json",
+    "transformers/whole-tools.json",
+];
+
+/// Lists of models of engines that speak OpenAI's language.
+pub(crate) const MODELS: &[Recording] = recordings!["llama-server/models.json", "vllm/models.json"];
+
+/// Error answers; the status is the file's extension.
+pub(crate) const ERRORS: &[Recording] = recordings![
+    "errors/llama-image.500",
+    "errors/llama-no-route.404",
+    "errors/llama-overflow.400",
+    "errors/llama-wrong-type.400",
+    "errors/ollama-bad-json.400",
+    "errors/ollama-busy.503",
+    "errors/ollama-died.500",
+    "errors/ollama-image.500",
+    "errors/ollama-overflow.400",
+    "errors/ollama-think.400",
+    "errors/ollama-top-logprobs.400",
+    "errors/ollama-unknown-model.404",
+    "errors/transformers-bad-json.422",
+    "errors/transformers-crash.500",
+    "errors/transformers-unknown-field.422",
+    "errors/transformers-unknown-model.400",
+    "errors/vllm-max-tokens.400",
+    "errors/vllm-method.405",
+    "errors/vllm-overflow.400",
+    "errors/vllm-unknown-model.404",
+    "errors/vllm-wrong-type.400",
+];

@@ -1,0 +1,119 @@
+//! What a backend did wrong.
+//!
+//! Knows the ways in which an engine can fail a request, with the details that the log wants. Refuses to know
+//! sockets: whoever owns one says which of these happened. Invariant: the conversion to [`ApiError`] has no
+//! wildcard arm, and no detail of a fault reaches a client unless [`classify`] found it harmless.
+
+use super::{ApiError, RETRY_AFTER_DOWN, classify};
+
+/// Where a backend's silence began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The connection was not made in time.
+    Connect,
+    /// The request went out, and no byte of an answer came.
+    FirstByte,
+    /// An answer had begun, and stopped.
+    Idle,
+}
+
+/// One failure of a backend. `Display` is for the log and may hold addresses and causes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BackendFault {
+    /// No connection: refused, no route, no such socket, name not found, TLS refused.
+    #[error("the backend cannot be reached: {detail}")]
+    Unreachable {
+        /// The cause, for the log.
+        detail: String,
+    },
+    /// Nothing happened for too long.
+    #[error("the backend was silent for too long ({stage:?})")]
+    Timeout {
+        /// When.
+        stage: Stage,
+    },
+    /// The connection broke after the request was sent, before the end of the answer.
+    #[error("the backend broke off: {detail}")]
+    Died {
+        /// The cause, for the log.
+        detail: String,
+    },
+    /// The body ended cleanly, and the answer in it did not: no done line, no finish reason.
+    #[error("the backend's answer ended before it was complete")]
+    EndedEarly,
+    /// The answer is not what the dialect allows.
+    #[error("the backend answered garbage: {what}")]
+    Garbage {
+        /// What was found, for the log.
+        what: String,
+    },
+    /// One line or one whole answer is larger than the limit, in bytes.
+    #[error("the backend sent more than {limit} bytes where that is the limit")]
+    TooLong {
+        /// The limit that was passed.
+        limit: usize,
+    },
+    /// The backend said, inside an answer that had begun well, that it failed.
+    #[error("the backend reported an error in its stream: {message:?}")]
+    ErrorLine {
+        /// The line or its error text, as sent.
+        message: String,
+    },
+    /// The backend answered with a status that is not a success.
+    #[error("the backend answered with status {status}: {body:?}")]
+    Answered {
+        /// The status code.
+        status: u16,
+        /// The body, or its beginning.
+        body: String,
+    },
+}
+
+impl BackendFault {
+    /// The fault of an answer with a status other than 2xx; at most the first 16 KiB of the body are looked at.
+    #[must_use]
+    pub fn answered(status: u16, body: &[u8]) -> Self {
+        let head = body.get(..16 * 1024).unwrap_or(body);
+        Self::Answered { status, body: String::from_utf8_lossy(head).into_owned() }
+    }
+
+    /// A line that breaks the dialect's rules.
+    #[must_use]
+    pub fn garbage(what: impl Into<String>) -> Self {
+        Self::Garbage { what: what.into() }
+    }
+}
+
+impl From<BackendFault> for ApiError {
+    fn from(fault: BackendFault) -> Self {
+        match fault {
+            BackendFault::Unreachable { .. } | BackendFault::Timeout { stage: Stage::Connect } => {
+                Self::backend_unavailable(
+                    "The engine behind this model cannot be reached now. Is it running?",
+                    RETRY_AFTER_DOWN,
+                )
+            }
+            BackendFault::Timeout { stage: Stage::FirstByte } => Self::backend_timeout(
+                "The engine behind this model took the request and did not answer in time.",
+            ),
+            BackendFault::Timeout { stage: Stage::Idle } => {
+                Self::backend_timeout("The engine behind this model stopped in the middle of its answer.")
+            }
+            BackendFault::Died { .. } => {
+                Self::backend_error("The engine behind this model broke off before its answer was complete.")
+            }
+            BackendFault::EndedEarly => {
+                Self::backend_error("The engine behind this model ended its answer before it was complete.")
+            }
+            BackendFault::Garbage { .. } => Self::backend_error(
+                "The engine behind this model answered something that cannot be understood.",
+            ),
+            BackendFault::TooLong { limit } => Self::backend_error(format!(
+                "The engine behind this model sent more than {limit} bytes where that is the limit."
+            )),
+            // 500 is what the engine would have answered, had it not begun with a 200.
+            BackendFault::ErrorLine { message } => classify(500, &message),
+            BackendFault::Answered { status, body } => classify(status, &body),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Every code has its one rendering, and what an engine says is judged before it is passed on.
+
+use super::{ApiError, BackendFault, Code, Stage, classify};
+use crate::dialect::recorded::ERRORS;
+
+fn json(error: &ApiError) -> serde_json::Value {
+    serde_json::from_slice(&error.body()).unwrap()
+}
+
+#[test]
+fn every_code_has_its_status_type_and_text() {
+    let table: Vec<String> = Code::ALL
+        .iter()
+        .map(|code| format!("{} {} {}", code.status().as_u16(), code.kind(), code.text().unwrap_or("null")))
+        .collect();
+    let expected = "\
+404 invalid_request_error model_not_found
+401 invalid_request_error invalid_api_key
+503 server_error backend_unavailable
+504 server_error backend_timeout
+502 server_error backend_error
+503 server_error queue_full
+503 server_error gpu_thermal
+400 invalid_request_error context_length_exceeded
+400 invalid_request_error null
+400 invalid_request_error invalid_json
+400 invalid_request_error missing_required_parameter
+400 invalid_request_error invalid_type
+400 invalid_request_error invalid_value
+400 invalid_request_error unsupported_parameter
+429 rate_limit_error rate_limit_exceeded
+403 permission_error forbidden
+404 invalid_request_error unknown_url
+405 invalid_request_error method_not_allowed
+408 invalid_request_error request_timeout
+413 invalid_request_error payload_too_large
+415 invalid_request_error unsupported_media_type
+421 invalid_request_error misdirected_request
+431 invalid_request_error header_too_large
+414 invalid_request_error uri_too_long
+500 server_error internal_error";
+    assert_eq!(table.join("\n"), expected);
+}
+
+#[test]
+fn all_codes_are_listed_once() {
+    let distinct: std::collections::HashSet<_> = Code::ALL.iter().collect();
+    assert_eq!(distinct.len(), Code::ALL.len());
+}
+
+#[test]
+fn every_constructor_gives_its_code_and_hints() {
+    let cases: Vec<(ApiError, Code, Option<&str>, Option<u32>)> = vec![
+        (ApiError::model_not_found("x"), Code::ModelNotFound, Some("model"), None),
+        (ApiError::invalid_api_key("No key."), Code::InvalidApiKey, None, None),
+        (ApiError::backend_unavailable("Down.", 5), Code::BackendUnavailable, None, Some(5)),
+        (ApiError::backend_timeout("Late."), Code::BackendTimeout, None, None),
+        (ApiError::backend_error("Bad."), Code::BackendError, None, None),
+        (ApiError::queue_full(2), Code::QueueFull, None, Some(2)),
+        (ApiError::gpu_thermal(30), Code::GpuThermal, None, Some(30)),
+        (ApiError::context_length_exceeded("Long."), Code::ContextLengthExceeded, Some("messages"), None),
+        (ApiError::invalid_request("No."), Code::InvalidRequest, None, None),
+        (ApiError::invalid_json("x", 1, 2), Code::InvalidJson, None, None),
+        (ApiError::missing("model"), Code::MissingParameter, Some("model"), None),
+        (ApiError::invalid_type("n", "a number"), Code::InvalidType, Some("n"), None),
+        (ApiError::invalid_value("n", "1"), Code::InvalidValue, Some("n"), None),
+        (ApiError::unsupported("n", "Why."), Code::UnsupportedParameter, Some("n"), None),
+        (ApiError::rate_limited("Slow.", 7), Code::RateLimited, None, Some(7)),
+        (ApiError::forbidden("No."), Code::Forbidden, None, None),
+        (ApiError::route_not_found("GET", "/x"), Code::RouteNotFound, None, None),
+        (ApiError::method_not_allowed("PUT", "GET"), Code::MethodNotAllowed, None, None),
+        (ApiError::request_timeout(), Code::RequestTimeout, None, None),
+        (ApiError::payload_too_large(9), Code::PayloadTooLarge, None, None),
+        (ApiError::unsupported_media_type("JSON."), Code::UnsupportedMediaType, None, None),
+        (ApiError::misdirected("names"), Code::Misdirected, None, None),
+        (ApiError::header_too_large(), Code::HeaderTooLarge, None, None),
+        (ApiError::uri_too_long(), Code::UriTooLong, None, None),
+        (ApiError::internal(), Code::Internal, None, None),
+    ];
+    assert_eq!(cases.len(), Code::ALL.len());
+    for (error, code, param, retry) in cases {
+        assert_eq!((error.code(), error.param(), error.retry_after()), (code, param, retry), "{error}");
+        let body = json(&error);
+        let object = body["error"].as_object().unwrap();
+        let keys: Vec<_> = object.keys().map(String::as_str).collect();
+        let mut sorted = keys.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, ["code", "message", "param", "type"], "{error}");
+        assert!(error.message().len() > 1);
+    }
+}
+
+#[test]
+fn the_body_and_the_stream_event_hold_the_same_object() {
+    let error = ApiError::missing("model");
+    let body = r#"{"error":{"message":"The field 'model' is required.","type":"invalid_request_error","param":"model","code":"missing_required_parameter"}}"#;
+    assert_eq!(error.body(), body);
+    assert_eq!(error.stream_event(), format!("data: {body}\n\n"));
+    assert_eq!(
+        ApiError::invalid_request("a").body(),
+        r#"{"error":{"message":"a","type":"invalid_request_error","param":null,"code":null}}"#
+    );
+}
+
+#[test]
+fn a_clients_own_text_is_cut_and_stays_on_one_line() {
+    let error = ApiError::model_not_found(&format!("a\n\nb{}", "x".repeat(5000)));
+    assert!(error.message().len() < 300);
+    assert_eq!(error.stream_event().iter().filter(|&&byte| byte == b'\n').count(), 2);
+}
+
+#[test]
+fn a_wrong_method_says_which_are_right() {
+    assert_eq!(ApiError::method_not_allowed("PUT", "GET, HEAD").allow(), Some("GET, HEAD"));
+    assert_eq!(ApiError::internal().allow(), None);
+}
+
+#[test]
+fn every_fault_has_its_answer() {
+    let status = |fault: BackendFault| {
+        let error = ApiError::from(fault);
+        (error.status().as_u16(), error.code().text().unwrap(), error.retry_after())
+    };
+    let detail = || "connect 127.0.0.1:11434: refused".to_owned();
+    assert_eq!(status(BackendFault::Unreachable { detail: detail() }), (503, "backend_unavailable", Some(5)));
+    assert_eq!(
+        status(BackendFault::Timeout { stage: Stage::Connect }),
+        (503, "backend_unavailable", Some(5))
+    );
+    assert_eq!(status(BackendFault::Timeout { stage: Stage::FirstByte }), (504, "backend_timeout", None));
+    assert_eq!(status(BackendFault::Timeout { stage: Stage::Idle }), (504, "backend_timeout", None));
+    assert_eq!(status(BackendFault::Died { detail: detail() }), (502, "backend_error", None));
+    assert_eq!(status(BackendFault::EndedEarly), (502, "backend_error", None));
+    assert_eq!(status(BackendFault::garbage("<html>")), (502, "backend_error", None));
+    assert_eq!(status(BackendFault::TooLong { limit: 7 }), (502, "backend_error", None));
+    assert_eq!(status(BackendFault::ErrorLine { message: "x".into() }), (502, "backend_error", None));
+    assert_eq!(status(BackendFault::answered(503, b"busy")), (503, "queue_full", Some(2)));
+}
+
+#[test]
+fn no_detail_of_a_fault_reaches_the_client() {
+    let secret = "10.1.2.3:9 /home/x 0xdeadbeef00";
+    for fault in [
+        BackendFault::Unreachable { detail: secret.into() },
+        BackendFault::Died { detail: secret.into() },
+        BackendFault::garbage(secret),
+        BackendFault::ErrorLine { message: secret.into() },
+        BackendFault::answered(500, secret.as_bytes()),
+        BackendFault::answered(400, secret.as_bytes()),
+    ] {
+        assert!(fault.to_string().contains("10.1.2.3") || matches!(fault, BackendFault::Garbage { .. }));
+        let error = ApiError::from(fault);
+        assert!(!error.message().contains("10.1.2.3"), "{error}");
+    }
+}
+
+#[test]
+fn recorded_errors_are_understood() {
+    let table: Vec<String> = ERRORS
+        .iter()
+        .map(|recording| {
+            let (name, status) = recording.name.rsplit_once('.').unwrap();
+            let name = name.trim_start_matches("errors/");
+            let error = ApiError::from(BackendFault::answered(status.parse().unwrap(), recording.bytes));
+            let code = error.code().text().unwrap_or("null");
+            format!("{name} {status} -> {} {code} {}", error.status().as_u16(), error.param().unwrap_or("-"))
+        })
+        .collect();
+    let expected = "\
+llama-image 500 -> 400 invalid_value messages
+llama-no-route 404 -> 502 backend_error -
+llama-overflow 400 -> 400 context_length_exceeded messages
+llama-wrong-type 400 -> 400 null -
+ollama-bad-json 400 -> 400 null -
+ollama-busy 503 -> 503 queue_full -
+ollama-died 500 -> 502 backend_error -
+ollama-image 500 -> 400 invalid_value messages
+ollama-overflow 400 -> 400 context_length_exceeded messages
+ollama-think 400 -> 400 null -
+ollama-top-logprobs 400 -> 400 null -
+ollama-unknown-model 404 -> 404 model_not_found model
+transformers-bad-json 422 -> 400 null -
+transformers-crash 500 -> 502 backend_error -
+transformers-unknown-field 422 -> 400 null -
+transformers-unknown-model 400 -> 404 model_not_found model
+vllm-max-tokens 400 -> 400 null max_tokens
+vllm-method 405 -> 502 backend_error -
+vllm-overflow 400 -> 400 context_length_exceeded messages
+vllm-unknown-model 404 -> 404 model_not_found model
+vllm-wrong-type 400 -> 400 null temperature";
+    assert_eq!(table.join("\n"), expected);
+}
+
+#[test]
+fn a_nested_overflow_keeps_its_numbers() {
+    let body = ERRORS.iter().find(|recording| recording.name.contains("ollama-overflow")).unwrap().bytes;
+    let error = ApiError::from(BackendFault::answered(400, body));
+    assert!(error.message().contains("12009 tokens") && error.message().contains("2048"), "{error}");
+    assert!(!error.message().contains('{'), "{error}");
+}
+
+#[test]
+fn what_leaks_is_replaced_and_what_helps_is_kept() {
+    for leak in [
+        "heap at 0x7f3a12345678",
+        "cannot open /home/user/model.gguf",
+        "cannot open '/var/lib/x'",
+        "Traceback (most recent call last)",
+        "dial tcp 127.0.0.1:11434: connect: connection refused",
+        "see http://10.0.0.1/x",
+        "peer [fe80::1]:80 gone",
+        "File \"x\", line 3",
+        "C:\\models\\x",
+        "bell \u{7}",
+        "",
+    ] {
+        assert!(!classify(500, leak).message().contains(leak) || leak.is_empty(), "{leak}");
+        assert!(classify(500, leak).message().len() > 10);
+    }
+    for text in ["the model hf-internal/tiny-chat1 failed", "either/or", "out of memory: 3.5 GiB wanted"] {
+        assert_eq!(classify(500, text).message(), text);
+    }
+    assert!(!classify(400, &"x".repeat(5000)).message().contains("xxx"));
+}
+
+#[test]
+fn our_own_key_refused_is_not_the_clients_fault() {
+    assert_eq!(classify(401, r#"{"error":"unauthorized"}"#).code(), Code::BackendError);
+    assert_eq!(classify(403, "").code(), Code::BackendError);
+}
+
+#[test]
+fn other_statuses_keep_their_meaning() {
+    assert_eq!(classify(429, "").code(), Code::RateLimited);
+    assert_eq!(classify(413, "").code(), Code::PayloadTooLarge);
+    assert_eq!(classify(504, "").code(), Code::BackendTimeout);
+    let loading =
+        classify(503, r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#);
+    assert_eq!((loading.code(), loading.message()), (Code::BackendUnavailable, "Loading model"));
+}

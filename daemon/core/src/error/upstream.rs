@@ -1,0 +1,203 @@
+//! What an engine's own error means to the client.
+//!
+//! Knows the error bodies of Ollama, llama.cpp's server, vLLM and transformers, as recorded. Refuses to know how
+//! they arrived. Invariant: no address, path, pointer or traceback of an engine passes through; such a text is
+//! replaced by one of ours.
+
+use serde_json::Value;
+
+use super::{ApiError, Code, RETRY_AFTER_BUSY, RETRY_AFTER_DOWN};
+
+/// How deep an error may lie inside errors that are JSON texts inside errors. Ollama nests two.
+const DEPTH: usize = 4;
+
+/// The longest text of an engine that is passed on, in bytes; the recorded ones are under 400.
+const MESSAGE_LIMIT: usize = 600;
+
+/// What was found in an engine's error body.
+#[derive(Default)]
+struct Found {
+    message: String,
+    kind: String,
+    code: String,
+    param: Option<String>,
+}
+
+/// Turns an engine's error answer into ours. `status` is the HTTP status, 500 for an error inside a stream.
+#[must_use]
+pub fn classify(status: u16, body: &str) -> ApiError {
+    let found = read(body);
+    if overflows(&found) {
+        return ApiError::context_length_exceeded(shown(
+            &found,
+            "The conversation does not fit into the model's context. Shorten it, or ask for fewer tokens.",
+        ));
+    }
+    if lacks_model(status, &found) {
+        let text = shown(&found, "It did not say more.");
+        return ApiError::new(Code::ModelNotFound, format!("The engine does not have this model: {text}"))
+            .with_param("model");
+    }
+    if lacks_images(&found) {
+        return ApiError::invalid_value("messages", "text only: this model cannot take images");
+    }
+    match status {
+        400 | 409 | 422 | 501 => {
+            let text = shown(&found, "The engine behind this model refused the request.");
+            let error = ApiError::new(Code::InvalidRequest, text);
+            match found.param.filter(|param| harmless(param)) {
+                Some(param) => error.with_param(param),
+                None => error,
+            }
+        }
+        401 | 403 => ApiError::backend_error(
+            "The engine behind this model refuses GhostLLM's own key or address. The administrator can set it \
+             with key_file in the backend's section of the configuration.",
+        ),
+        408 | 499 | 504 => ApiError::backend_timeout("The engine behind this model gave up waiting."),
+        413 => ApiError::new(Code::PayloadTooLarge, "The request is larger than the model's engine takes."),
+        429 => ApiError::rate_limited(
+            "The engine behind this model is busy. Try again shortly.",
+            RETRY_AFTER_BUSY,
+        ),
+        503 if busy(&found) => ApiError::queue_full(RETRY_AFTER_BUSY),
+        503 => ApiError::backend_unavailable(
+            shown(&found, "The engine behind this model is not ready."),
+            RETRY_AFTER_DOWN,
+        ),
+        _ => ApiError::backend_error(shown(&found, "The engine behind this model failed.")),
+    }
+}
+
+fn overflows(found: &Found) -> bool {
+    const TEXTS: [&str; 5] = [
+        "exceeds the available context size",
+        "maximum context length",
+        "exceeds the context length",
+        "exceeds context length",
+        "exceed the context window",
+    ];
+    found.kind == "exceed_context_size_error"
+        || found.code == "context_length_exceeded"
+        || TEXTS.iter().any(|text| found.message.contains(text))
+}
+
+fn lacks_model(status: u16, found: &Found) -> bool {
+    let text = &found.message;
+    let named = text.starts_with("model ") || text.starts_with("The model ");
+    let absent = text.contains("not found") || text.contains("does not exist");
+    // transformers says 400: "Server is pinned to 'a'; requested 'b'."
+    (status == 404 && (named && absent || found.code == "model_not_found"))
+        || (status == 400 && text.starts_with("Server is pinned to"))
+}
+
+fn lacks_images(found: &Found) -> bool {
+    found.message.contains("image input is not supported")
+        || found.message.contains("is not a multimodal model")
+}
+
+fn busy(found: &Found) -> bool {
+    found.message.contains("busy") || found.message.contains("pending requests")
+}
+
+fn shown(found: &Found, otherwise: &str) -> String {
+    if harmless(&found.message) { found.message.clone() } else { otherwise.to_owned() }
+}
+
+fn read(body: &str) -> Found {
+    let mut found = Found::default();
+    let mut text = body.trim().to_owned();
+    for _ in 0..DEPTH {
+        let Ok(value) = serde_json::from_str::<Value>(&text) else { break };
+        let Some(inner) = unwrap(&value, &mut found) else { break };
+        text = inner;
+    }
+    found.message = text;
+    found
+}
+
+/// Takes one layer off: the text inside, which may be JSON again.
+fn unwrap(value: &Value, found: &mut Found) -> Option<String> {
+    let holder = value.get("error").unwrap_or(value);
+    if let Some(text) = holder.as_str() {
+        return Some(text.to_owned());
+    }
+    if let Some(kind) = holder.get("type").and_then(Value::as_str) {
+        kind.clone_into(&mut found.kind);
+    }
+    if let Some(code) = holder.get("code").and_then(Value::as_str) {
+        code.clone_into(&mut found.code);
+    }
+    if let Some(param) = holder.get("param").and_then(Value::as_str) {
+        // vLLM says `body.temperature`, where OpenAI says `temperature`.
+        found.param = Some(param.strip_prefix("body.").unwrap_or(param).to_owned());
+    }
+    match holder.get("message").or_else(|| holder.get("detail"))? {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(items) => detail(items.first()?, found),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    }
+}
+
+/// FastAPI's validation error: `{"loc":["body","temperature"],"msg":"..."}`.
+fn detail(item: &Value, found: &mut Found) -> Option<String> {
+    let message = item.get("msg")?.as_str()?.to_owned();
+    let place = item.get("loc").and_then(Value::as_array);
+    found.param = place.and_then(|place| place.get(1)).and_then(Value::as_str).map(str::to_owned);
+    Some(message)
+}
+
+/// Whether a text of an engine may be read by a stranger.
+fn harmless(text: &str) -> bool {
+    const TELLTALES: [&str; 11] = [
+        "Traceback",
+        "File \"",
+        "goroutine",
+        "://",
+        "localhost",
+        "unix:",
+        ":\\",
+        ".py",
+        ".cpp",
+        ".go:",
+        "stack trace",
+    ];
+    !text.trim().is_empty()
+        && text.len() <= MESSAGE_LIMIT
+        && !text.contains(|c: char| c.is_control() && c != '\n')
+        && !TELLTALES.iter().any(|telltale| text.contains(telltale))
+        && !has_pointer(text)
+        && !has_path(text)
+        && !has_address(text)
+}
+
+/// `0x` and eight or more hexadecimal digits.
+fn has_pointer(text: &str) -> bool {
+    text.split("0x").skip(1).any(|rest| rest.chars().take_while(char::is_ascii_hexdigit).count() >= 8)
+}
+
+/// A path from the root: a slash that begins a word, and a letter behind it. Model names hold slashes inside.
+fn has_path(text: &str) -> bool {
+    let mut before = ' ';
+    let mut chars = text.chars().peekable();
+    while let Some(here) = chars.next() {
+        let begins = !before.is_alphanumeric() && !matches!(before, '/' | '-' | '_' | '.');
+        if here == '/' && begins && chars.peek().is_some_and(|next| next.is_alphanumeric()) {
+            return true;
+        }
+        before = here;
+    }
+    false
+}
+
+/// An IPv4 address anywhere, or an IPv6 address in brackets.
+fn has_address(text: &str) -> bool {
+    let bracketed = text
+        .split('[')
+        .skip(1)
+        .any(|rest| rest.split(']').next().is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok()));
+    bracketed
+        || text
+            .split(|c: char| !c.is_ascii_digit() && c != '.')
+            .any(|word| word.trim_matches('.').parse::<std::net::Ipv4Addr>().is_ok())
+}

@@ -1,0 +1,140 @@
+//! The receiving half of a stream: every byte passes the gate before `h3` sees it.
+//!
+//! Knows quinn's stream and the gate. Refuses to know what the bytes mean. Invariants: `h3` never holds more
+//! payload than one read brought, and a stream that is dropped early is stopped with a code of HTTP/3.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::Bytes;
+use h3::{
+    error::Code,
+    quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId},
+};
+use tokio::task::coop;
+
+use super::{
+    adaptor::{Progress, close, lost, quic_code, stream_id},
+    gate::{Excessive, Gate},
+};
+
+/// The most that one read takes; quinn hands out what one or a few packets brought, so it is rarely reached.
+const READ: usize = 64 * 1024;
+
+pub(super) struct Recv {
+    stream: quinn::RecvStream,
+    quic: quinn::Connection,
+    gate: Option<Gate>,
+    progress: Option<Arc<Progress>>,
+    /// Nothing is left to stop: the stream has ended, was reset or stopped.
+    done: bool,
+}
+
+impl Recv {
+    pub(super) fn request(
+        stream: quinn::RecvStream,
+        gate: Gate,
+        quic: quinn::Connection,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self { stream, quic, gate: Some(gate), progress: Some(progress), done: false }
+    }
+
+    pub(super) fn one_way(stream: quinn::RecvStream, gate: Gate, quic: quinn::Connection) -> Self {
+        Self { stream, quic, gate: Some(gate), progress: None, done: false }
+    }
+
+    /// The answer to a stream that we opened ourselves, which only a client does.
+    pub(super) fn ours(stream: quinn::RecvStream, quic: quinn::Connection) -> Self {
+        Self { stream, quic, gate: None, progress: None, done: false }
+    }
+
+    fn inspect(&mut self, bytes: &[u8]) -> Result<(), StreamErrorIncoming> {
+        let Some(gate) = &mut self.gate else { return Ok(()) };
+        match gate.pass(bytes) {
+            Ok(payload) => {
+                if let Some(progress) = &self.progress {
+                    progress.owe(payload);
+                }
+                Ok(())
+            }
+            Err(Excessive) => {
+                self.done = true;
+                close(&self.quic, Code::H3_EXCESSIVE_LOAD, b"frame too large");
+                let error_code = Code::H3_EXCESSIVE_LOAD.value();
+                let connection_error = ConnectionErrorIncoming::ApplicationClose { error_code };
+                Err(StreamErrorIncoming::ConnectionErrorIncoming { connection_error })
+            }
+        }
+    }
+}
+
+impl quic::RecvStream for Recv {
+    type Buf = Bytes;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
+        if self.progress.as_ref().is_some_and(|progress| progress.owes()) {
+            // `h3` asks for more before it hands out what it has (h3 #308), and a slow backend would fill the
+            // memory. No waker is needed: it turns to its own buffer next and finds payload there.
+            return Poll::Pending;
+        }
+        // `h3` reads on until there is nothing; a peer that floods must not hold the worker thread.
+        let turn = ready!(coop::poll_proceed(cx));
+        // A dropped `read_chunk` keeps no state, so that no boxed future stands in the way of a stop.
+        let read = ready!(pin!(self.stream.read_chunk(READ, true)).poll(cx));
+        turn.made_progress();
+        match read {
+            Ok(Some(chunk)) => {
+                self.inspect(&chunk.bytes)?;
+                Poll::Ready(Ok(Some(chunk.bytes)))
+            }
+            Ok(None) => {
+                self.done = true;
+                Poll::Ready(Ok(None))
+            }
+            Err(error) => {
+                self.done = true;
+                Poll::Ready(Err(read_error(error)))
+            }
+        }
+    }
+
+    fn stop_sending(&mut self, code: u64) {
+        self.done = true;
+        // The error says that the stream has ended, which is what a stop is for.
+        let _ended = self.stream.stop(quic_code(code));
+    }
+
+    fn recv_id(&self) -> StreamId {
+        stream_id(self.stream.id())
+    }
+}
+
+impl Drop for Recv {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        // The end may be here unread, as it is after every request without a body: then nothing is stopped.
+        let mut cx = Context::from_waker(Waker::noop());
+        let at_end = matches!(pin!(self.stream.read_chunk(1, true)).poll(&mut cx), Poll::Ready(Ok(None)));
+        if !at_end {
+            // "I need no more of the request" (RFC 9114 section 4.1.1); quinn's own 0 is no code of HTTP/3.
+            quic::RecvStream::stop_sending(self, Code::H3_NO_ERROR.value());
+        }
+    }
+}
+
+fn read_error(error: quinn::ReadError) -> StreamErrorIncoming {
+    match error {
+        quinn::ReadError::Reset(code) => {
+            StreamErrorIncoming::StreamTerminated { error_code: code.into_inner() }
+        }
+        quinn::ReadError::ConnectionLost(error) => lost(error),
+        other => StreamErrorIncoming::Unknown(Box::new(other)),
+    }
+}

@@ -1,0 +1,72 @@
+//! Draining: what is in flight ends well, and nothing new is begun.
+
+use std::{sync::Mutex, time::Duration};
+
+use h3::error::Code;
+use http::Response;
+use quinn::{ReadError, ReadToEndError};
+
+use super::support::{RAW_GET, closed_with, code, fed, get, raw_control, raw_goaway, server, soon};
+use crate::{Limits, body};
+
+#[tokio::test]
+async fn a_request_in_flight_ends_and_goaway_names_the_one_after_it() {
+    let (feed, body) = fed();
+    let body = Mutex::new(Some(body));
+    let server = server(&Limits::default(), move |_| {
+        let body = body.lock().unwrap().take().expect("a request after GOAWAY was handled");
+        async move { Response::new(body) }
+    });
+    let quic = server.dial().await.unwrap();
+    let _control = raw_control(&quic).await;
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(RAW_GET).await.unwrap();
+    send.finish().unwrap();
+    let mut start = [0; 1];
+    soon(recv.read_exact(&mut start)).await.unwrap();
+
+    server.drain.begin();
+    assert_eq!(soon(raw_goaway(&quic)).await, 4);
+    let (mut late, mut refused) = quic.open_bi().await.unwrap();
+    late.write_all(RAW_GET).await.unwrap();
+    let reset = ReadToEndError::Read(ReadError::Reset(code(Code::H3_REQUEST_REJECTED)));
+    assert_eq!(soon(refused.read_to_end(100)).await.unwrap_err(), reset);
+
+    assert_eq!(server.drain.open(), 1);
+    feed.send(Ok("data: [DONE]\n\n")).unwrap();
+    drop(feed);
+    let response = soon(recv.read_to_end(1000)).await.unwrap();
+    assert!(response.ends_with(b"data: [DONE]\n\n"));
+    assert_eq!(closed_with(&quic).await, code(Code::H3_NO_ERROR));
+    assert!(soon(server.drain.finished(Duration::from_secs(10))).await);
+    soon(server.listener.wait()).await;
+}
+
+#[tokio::test]
+async fn the_last_event_before_a_drain_is_read_every_time() {
+    for _ in 0..20 {
+        let (feed, body) = fed();
+        let body = Mutex::new(Some(body));
+        let server = server(&Limits::default(), move |_| {
+            let body = body.lock().unwrap().take().unwrap();
+            async move { Response::new(body) }
+        });
+        let mut client = server.client().await;
+        let mut stream = client.ask(get("/")).await;
+        soon(stream.recv_response()).await.unwrap();
+        feed.send(Ok("data: 1\n\n")).unwrap();
+        server.drain.begin();
+        feed.send(Ok("data: [DONE]\n\n")).unwrap();
+        drop(feed);
+        let text = soon(super::support::rest(&mut stream)).await.unwrap();
+        assert_eq!(text, "data: 1\n\ndata: [DONE]\n\n");
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_drains_takes_no_connection() {
+    let server = server(&Limits::default(), |_| async { Response::new(body::empty()) });
+    server.drain.begin();
+    soon(server.listener.wait()).await;
+    assert_eq!(server.drain.open(), 0);
+}

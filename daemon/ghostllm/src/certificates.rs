@@ -1,0 +1,251 @@
+//! The certificate that the listeners show: the box's own from its local CA, or the one that a person brings.
+//!
+//! Knows where certificates are kept and when they are renewed; time, names and addresses come in as arguments.
+//! Refuses to log and to wait: it returns what it did in words, and somebody else calls [`Certificates::tick`].
+//! Invariant: a CA that exists is never replaced by itself, because clients trust it; and whatever fails after
+//! the start, the listeners keep a certificate.
+
+mod given;
+mod own;
+#[cfg(test)]
+mod tests;
+
+pub use given::Given;
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ghostllm_edge::{
+    ca::{CaError, LeftOut, Reason},
+    tls::{PairError, Resolver},
+};
+use time::OffsetDateTime;
+
+use crate::host::Host;
+
+/// CA certificate and key. One file, so that no crash leaves half of a pair.
+const AUTHORITY: &str = "ca/authority.pem";
+/// The CA's certificate alone, for people to copy; never taken for the CA itself.
+const AUTHORITY_COPY: &str = "ca/ca.pem";
+/// The server's certificate and key.
+const LEAF: &str = "ca/server.pem";
+
+/// The state directory, as far as certificates need it. Names are relative and may have one folder in front.
+pub trait Files {
+    /// The whole file; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
+
+    /// Writes a file of mode 0600 in one step: after a crash the old one or the new one is there, whole.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old one is then still there.
+    fn write_private(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Where the file lies, for messages.
+    fn path(&self, name: &str) -> PathBuf;
+}
+
+/// Why the start has no certificate; each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state directory cannot be read or written (exit code 74).
+    #[error(
+        "the certificates in {path} cannot be kept: {source}. Make the folder writable for this program's user"
+    )]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The CA is there but cannot be used.
+    #[error(
+        "the local CA in {path} cannot be used: {why}. No new one is made by itself, because clients trust this \
+         one: restore the file from a backup, or delete {folder}, restart, and have every client trust the new CA"
+    )]
+    Authority {
+        /// The CA's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// The folder to delete.
+        folder: PathBuf,
+    },
+    /// Others may read the CA's key, so anyone may have it.
+    #[error("the key in {path} can be read or changed by others (mode {mode:04o}). Run: chmod 600 {path}")]
+    TooWide {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The person's certificate and key cannot be used (exit code 2).
+    #[error(transparent)]
+    Given(#[from] PairError),
+    /// The cryptography failed.
+    #[error("the box's certificate could not be made: {0}")]
+    Making(#[from] CaError),
+}
+
+/// What was done or found, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// As it should be.
+    Info(String),
+    /// Somebody should act.
+    Warning(String),
+}
+
+/// What a client needs to trust this box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trust<'a> {
+    /// The CA's certificate, for `/ca.pem`.
+    pub pem: &'a str,
+    /// The same in DER, for `/ca.crt`.
+    pub der: &'a [u8],
+    /// Its SHA-256 as `AB:CD:…`.
+    pub fingerprint: &'a str,
+}
+
+/// The certificates of this box and the resolver that shows them.
+pub struct Certificates<F> {
+    resolver: Arc<Resolver>,
+    source: Source<F>,
+    /// The last standing complaint, so that each is said once.
+    complaint: Option<String>,
+}
+
+enum Source<F> {
+    Own(Box<own::Own<F>>),
+    Given(Box<given::Loaded>),
+}
+
+impl<F: Files> Certificates<F> {
+    /// Takes the given certificate; without one loads or makes the box's CA and leaf. `listen_names` are the
+    /// configuration's further names.
+    ///
+    /// # Errors
+    /// See [`Error`]; a damaged leaf is none, it is issued anew.
+    pub fn open(
+        files: F,
+        given: Option<Given>,
+        host: &Host,
+        listen_names: &[String],
+        now: OffsetDateTime,
+    ) -> Result<(Self, Vec<Said>), Error> {
+        let mut said = Vec::new();
+        let (certified, source) = if let Some(given) = given {
+            let (certified, loaded) = given::Loaded::open(given)?;
+            said.push(Said::Info(loaded.describe()));
+            (certified, Source::Given(Box::new(loaded)))
+        } else {
+            let own = own::Own::open(files, host, listen_names, now, &mut said)?;
+            (own.certified_key()?, Source::Own(Box::new(own)))
+        };
+        let mut opened = Self { resolver: Resolver::new(certified), source, complaint: None };
+        opened.complain(now, None, &mut said);
+        Ok((opened, said))
+    }
+
+    /// The resolver that both transports ask.
+    pub fn resolver(&self) -> Arc<Resolver> {
+        Arc::clone(&self.resolver)
+    }
+
+    /// Renews what is due and swaps it in; says what it did. Cheap enough for every few seconds: new addresses
+    /// belong into the certificate within ten (F-78).
+    pub fn tick(&mut self, now: OffsetDateTime, host: &Host, listen_names: &[String]) -> Vec<Said> {
+        let mut said = Vec::new();
+        let outcome = match &mut self.source {
+            Source::Own(own) => own.renew(host, listen_names, now, &mut said),
+            Source::Given(loaded) => loaded.reload(&mut said),
+        };
+        let failed = match outcome {
+            Ok(Some(certified)) => {
+                self.resolver.replace(certified);
+                None
+            }
+            Ok(None) => None,
+            Err(failed) => Some(failed),
+        };
+        self.complain(now, failed, &mut said);
+        said
+    }
+
+    /// The local CA for clients; `None` when a person's certificate is shown.
+    pub fn trust(&self) -> Option<Trust<'_>> {
+        match &self.source {
+            Source::Own(own) => Some(own.trust()),
+            Source::Given(_) => None,
+        }
+    }
+
+    /// What the certificate lacks of the box's names and addresses; empty for a person's own.
+    pub fn left_out(&self) -> &[LeftOut] {
+        match &self.source {
+            Source::Own(own) => own.left_out(),
+            Source::Given(_) => &[],
+        }
+    }
+
+    /// How to get something that is left out into the certificate.
+    pub fn fix(&self, left_out: &LeftOut) -> String {
+        match &self.source {
+            Source::Own(own) => fix(left_out.reason, &own.folder()),
+            Source::Given(_) => String::new(),
+        }
+    }
+
+    /// The last moment of the certificate that is shown; `None` when a person's cannot be read.
+    pub fn not_after(&self) -> Option<OffsetDateTime> {
+        match &self.source {
+            Source::Own(own) => Some(own.not_after()),
+            Source::Given(loaded) => loaded.not_after(),
+        }
+    }
+
+    /// When the box renews its own certificate; `None` for a person's.
+    pub fn renew_at(&self) -> Option<OffsetDateTime> {
+        match &self.source {
+            Source::Own(own) => Some(own.renew_at()),
+            Source::Given(_) => None,
+        }
+    }
+
+    fn complain(&mut self, now: OffsetDateTime, failed: Option<String>, said: &mut Vec<Said>) {
+        let complaint = failed.or_else(|| match &self.source {
+            Source::Own(own) => own.complaint(now),
+            Source::Given(loaded) => loaded.complaint(now),
+        });
+        if complaint != self.complaint {
+            said.extend(complaint.clone().map(Said::Warning));
+            self.complaint = complaint;
+        }
+    }
+}
+
+fn fix(reason: Reason, folder: &Path) -> String {
+    let again = format!("delete {}, restart, and have every client trust the new CA", folder.display());
+    match reason {
+        Reason::NameOutside => format!("To include it, {again}"),
+        Reason::AddressOutside => {
+            format!("Use one of the box's names; or to include it, add it to `listen.names`, {again}")
+        }
+        Reason::NotAName(_) => "Correct it in `listen.names` or in the host name".to_owned(),
+        Reason::TooMany => "Use one of the names and addresses that are in it".to_owned(),
+    }
+}
+
+/// Refuses a key that others may read; a file that is not there is nobody's.
+fn check_mode(path: PathBuf) -> Result<(), Error> {
+    let Ok(facts) = fs::metadata(&path) else { return Ok(()) };
+    let mode = facts.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(Error::TooWide { path, mode }) }
+}

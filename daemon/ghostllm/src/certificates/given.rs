@@ -1,0 +1,130 @@
+//! A certificate and key that a person brings: loaded at the start, read again when the files change.
+//!
+//! Knows two paths. Refuses to judge whom the certificate names. Invariant: a pair that cannot be used never
+//! takes the place of one that can.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use ghostllm_edge::{ca::Facts, tls};
+use rustls::sign::CertifiedKey;
+use time::{Duration, OffsetDateTime};
+
+use super::Said;
+
+/// How long before its end a person is told; certificates of public CAs are renewed about a month before.
+const NOTICE: Duration = Duration::days(14);
+
+/// Where the person's files lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The certificate chain in PEM, the server's own first.
+    pub certificate: PathBuf,
+    /// Its private key in PEM; the same file may hold both.
+    pub key: PathBuf,
+}
+
+/// The pair that is shown, and the state of the files when they were last looked at.
+pub(super) struct Loaded {
+    given: Given,
+    stamp: Stamp,
+    /// What is wrong with the files as they are now, if anything.
+    failed: Option<String>,
+    facts: Option<Facts>,
+}
+
+/// Tells one state of the two files from the next.
+type Stamp = [Option<FileStamp>; 2];
+
+/// The time of the last change of any kind (chmod is one, and no tool can set it back), and what tells two
+/// changes within one tick of the kernel's clock apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileStamp {
+    changed: (i64, i64),
+    inode: u64,
+    size: u64,
+    mode: u32,
+}
+
+impl Loaded {
+    pub(super) fn open(given: Given) -> Result<(CertifiedKey, Self), tls::PairError> {
+        // Stamped before it is read: a change in between is then seen at the next look.
+        let stamp = given.stamp();
+        let certified = tls::load_pair(&given.certificate, &given.key)?;
+        let facts = facts(&certified);
+        Ok((certified, Self { given, stamp, failed: None, facts }))
+    }
+
+    /// Reads the files again if they have changed.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words; the same at every look until they change once more.
+    pub(super) fn reload(&mut self, said: &mut Vec<Said>) -> Result<Option<CertifiedKey>, String> {
+        let stamp = self.given.stamp();
+        if stamp == self.stamp {
+            return self.failed.clone().map_or(Ok(None), Err);
+        }
+        self.stamp = stamp;
+        match tls::load_pair(&self.given.certificate, &self.given.key) {
+            Ok(certified) => {
+                self.failed = None;
+                self.facts = facts(&certified);
+                said.push(Said::Info(self.describe()));
+                Ok(Some(certified))
+            }
+            Err(error) => {
+                let words = format!("the changed certificate is not taken, the one before it stays: {error}");
+                self.failed = Some(words.clone());
+                Err(words)
+            }
+        }
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let path = self.given.certificate.display();
+        match &self.facts {
+            Some(facts) => {
+                let addresses = facts.addresses.iter().map(ToString::to_string);
+                let names = facts.names.iter().cloned().chain(addresses).collect::<Vec<_>>().join(", ");
+                format!(
+                    "the certificate {path} is loaded: for {names}, valid until {}",
+                    facts.not_after.date()
+                )
+            }
+            None => format!("the certificate {path} is loaded"),
+        }
+    }
+
+    pub(super) fn complaint(&self, now: OffsetDateTime) -> Option<String> {
+        let facts = self.facts.as_ref()?;
+        let (path, end) = (self.given.certificate.display(), facts.not_after.date());
+        if now > facts.not_after {
+            return Some(format!("the certificate {path} ended on {end}, so clients refuse it. Renew it"));
+        }
+        (now > facts.not_after - NOTICE).then(|| {
+            format!("the certificate {path} ends on {end}. Renew it; the new file is loaded by itself")
+        })
+    }
+
+    pub(super) fn not_after(&self) -> Option<OffsetDateTime> {
+        self.facts.as_ref().map(|facts| facts.not_after)
+    }
+}
+
+impl Given {
+    fn stamp(&self) -> Stamp {
+        let one = |path: &Path| -> io::Result<_> {
+            let facts = fs::metadata(path)?;
+            let changed = (facts.ctime(), facts.ctime_nsec());
+            Ok(FileStamp { changed, inode: facts.ino(), size: facts.len(), mode: facts.mode() })
+        };
+        [one(&self.certificate).ok(), one(&self.key).ok()]
+    }
+}
+
+fn facts(certified: &CertifiedKey) -> Option<Facts> {
+    certified.cert.first().and_then(|certificate| Facts::read(certificate).ok())
+}

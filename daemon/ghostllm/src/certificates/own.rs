@@ -1,0 +1,261 @@
+//! The box's own CA and leaf: loaded or made at the start, the leaf renewed when it is due.
+//!
+//! Knows the names of three files. Refuses to make a CA where traces of an older one are. Invariant: the leaf
+//! in memory is at least as new as the one on disk, and it is shown even when it cannot be written.
+
+use std::path::PathBuf;
+
+use ghostllm_edge::ca::{Authority, CaError, Due, LEAF_LIFE, Leaf, LeftOut, Reason, Subjects};
+use rustls::sign::CertifiedKey;
+use time::OffsetDateTime;
+
+use super::{AUTHORITY, AUTHORITY_COPY, Error, Files, LEAF, Said, Trust, check_mode, fix};
+use crate::host::Host;
+
+pub(super) struct Own<F> {
+    files: F,
+    authority: Authority,
+    fingerprint: String,
+    leaf: Leaf,
+    left_out: Vec<LeftOut>,
+}
+
+impl<F: Files> Own<F> {
+    pub(super) fn open(
+        files: F,
+        host: &Host,
+        listen_names: &[String],
+        now: OffsetDateTime,
+        said: &mut Vec<Said>,
+    ) -> Result<Self, Error> {
+        let authority = match load_authority(&files)? {
+            Some(authority) => authority,
+            None => make_authority(&files, host, listen_names, now, said)?,
+        };
+        write_copy(&files, &authority, said);
+        let fingerprint = authority.fingerprint();
+        let name = authority.facts().common_name.as_deref().unwrap_or_default();
+        said.push(Said::Info(format!(
+            "the local CA is \"{name}\", SHA-256 {fingerprint}; clients get it at /ca.pem"
+        )));
+        let wanted = subjects(host, listen_names);
+        let (leaf, left_out) = match load_leaf(&files, said) {
+            Some(leaf) => keep_or_issue(&files, &authority, leaf, &wanted, now, said)?,
+            None => issue(&files, &authority, &wanted, now, "there was none", said)?,
+        };
+        let own = Self { files, authority, fingerprint, leaf, left_out };
+        own.say_left_out(said);
+        Ok(own)
+    }
+
+    pub(super) fn certified_key(&self) -> Result<CertifiedKey, CaError> {
+        Ok(self.leaf.certified_key()?)
+    }
+
+    /// Issues a new leaf if it is time; the listeners' new certificate.
+    ///
+    /// # Errors
+    /// In words, when none could be issued; the old leaf stays.
+    pub(super) fn renew(
+        &mut self,
+        host: &Host,
+        listen_names: &[String],
+        now: OffsetDateTime,
+        said: &mut Vec<Said>,
+    ) -> Result<Option<CertifiedKey>, String> {
+        let wanted = subjects(host, listen_names);
+        let (_, left_out) = self.authority.scope().sort(&wanted);
+        let news = left_out != self.left_out;
+        self.left_out = left_out;
+        if news {
+            self.say_left_out(said);
+        }
+        let Some(due) = self.authority.due(&self.leaf, &wanted, now) else { return Ok(None) };
+        let failed = |error: CaError| format!("the certificate is due but could not be renewed: {error}");
+        let (leaf, _) =
+            issue(&self.files, &self.authority, &wanted, now, words(due), said).map_err(failed)?;
+        self.leaf = leaf;
+        self.certified_key().map(Some).map_err(failed)
+    }
+
+    pub(super) fn trust(&self) -> Trust<'_> {
+        Trust {
+            pem: self.authority.certificate_pem(),
+            der: self.authority.certificate_der(),
+            fingerprint: &self.fingerprint,
+        }
+    }
+
+    pub(super) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        folder(&self.files)
+    }
+
+    pub(super) fn not_after(&self) -> OffsetDateTime {
+        self.leaf.facts().not_after
+    }
+
+    pub(super) fn renew_at(&self) -> OffsetDateTime {
+        self.authority.renew_at(&self.leaf)
+    }
+
+    pub(super) fn complaint(&self, now: OffsetDateTime) -> Option<String> {
+        if !self.authority.clock_is_plausible(now) {
+            return Some(format!(
+                "the clock shows {}, which cannot be right. The certificate is issued for a long time and is \
+                 replaced once the clock is set",
+                now.date()
+            ));
+        }
+        let end = self.authority.facts().not_after;
+        (end - now < LEAF_LIFE).then(|| {
+            let folder = self.folder();
+            format!(
+                "the local CA ends on {}. Delete {}, restart, and have every client trust the new CA",
+                end.date(),
+                folder.display()
+            )
+        })
+    }
+
+    /// One line for all that have the same reason: a box may have many addresses.
+    fn say_left_out(&self, said: &mut Vec<Said>) {
+        let mut reasons: Vec<Reason> = Vec::new();
+        for left in &self.left_out {
+            if !reasons.contains(&left.reason) {
+                reasons.push(left.reason);
+            }
+        }
+        for reason in reasons {
+            let of_it = self.left_out.iter().filter(|left| left.reason == reason);
+            let list = of_it.map(|left| left.subject.as_str()).collect::<Vec<_>>().join(", ");
+            let fix = fix(reason, &self.folder());
+            let line = format!("not in the certificate: {list} ({reason}). {fix}");
+            // Nearly every box with IPv6 has a global address, and nothing is wrong with it.
+            said.push(if reason == Reason::AddressOutside { Said::Info(line) } else { Said::Warning(line) });
+        }
+    }
+}
+
+fn folder(files: &impl Files) -> PathBuf {
+    files.path("ca")
+}
+
+fn subjects(host: &Host, listen_names: &[String]) -> Subjects {
+    let names = host.names.iter().chain(listen_names).cloned().collect();
+    Subjects { names, addresses: host.addresses.clone() }
+}
+
+fn words(due: Due) -> &'static str {
+    match due {
+        Due::Old => "two thirds of the old one's time are over",
+        Due::Clock => "the old one was made while the clock was wrong, or the clock has been lost",
+        Due::Subjects => "the box's names or addresses have changed",
+        Due::OtherAuthority => "the old one is not of this CA",
+    }
+}
+
+/// The CA on disk; `None` where there has never been one.
+fn load_authority(files: &impl Files) -> Result<Option<Authority>, Error> {
+    let path = files.path(AUTHORITY);
+    let unusable = |why: String| Error::Authority { path: path.clone(), why, folder: folder(files) };
+    let read = |name| files.read(name).map_err(|source| Error::State { path: files.path(name), source });
+    if let Some(text) = read(AUTHORITY)? {
+        check_mode(path.clone())?;
+        return Authority::from_pem(&text).map(Some).map_err(|error| unusable(error.to_string()));
+    }
+    // The copy is written after the CA, so a copy alone means that the CA was lost.
+    match read(AUTHORITY_COPY)? {
+        Some(_) => Err(unusable(format!("it is gone, while its certificate is still in {AUTHORITY_COPY}"))),
+        None => Ok(None),
+    }
+}
+
+fn make_authority(
+    files: &impl Files,
+    host: &Host,
+    listen_names: &[String],
+    now: OffsetDateTime,
+    said: &mut Vec<Said>,
+) -> Result<Authority, Error> {
+    let names: Vec<_> = host.names.iter().chain(listen_names).cloned().collect();
+    let authority = Authority::make(&host.short, &names, now)?;
+    let failed = |source| Error::State { path: files.path(AUTHORITY), source };
+    files.write_private(AUTHORITY, authority.to_pem().as_bytes()).map_err(failed)?;
+    said.push(Said::Info(format!("a local CA was made in {}", folder(files).display())));
+    Ok(authority)
+}
+
+/// Writes the CA's certificate beside it, also after a crash in between; the start does not depend on it.
+fn write_copy(files: &impl Files, authority: &Authority, said: &mut Vec<Said>) {
+    let text = authority.certificate_pem().as_bytes();
+    if files.read(AUTHORITY_COPY).is_ok_and(|there| there.as_deref() == Some(text)) {
+        return;
+    }
+    if let Err(error) = files.write_private(AUTHORITY_COPY, text) {
+        let path = files.path(AUTHORITY_COPY);
+        said.push(Said::Warning(format!("{} could not be written: {error}", path.display())));
+    }
+}
+
+/// The leaf on disk; a bad one is said and then as good as none, since a new one costs nothing.
+fn load_leaf(files: &impl Files, said: &mut Vec<Said>) -> Option<Leaf> {
+    let why = match files.read(LEAF) {
+        Ok(None) => return None,
+        Ok(Some(text)) => match (check_mode(files.path(LEAF)), Leaf::from_pem(&text)) {
+            (Ok(()), Ok(leaf)) => return Some(leaf),
+            (Err(error), _) => error.to_string(),
+            (_, Err(error)) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    let path = files.path(LEAF);
+    said.push(Said::Warning(format!("the certificate in {} is issued anew: {why}", path.display())));
+    None
+}
+
+/// The leaf on disk if it will do. At the CA's end, or while the clock is far ahead, no new one can be issued:
+/// then the old one is better than no start.
+fn keep_or_issue(
+    files: &impl Files,
+    authority: &Authority,
+    leaf: Leaf,
+    wanted: &Subjects,
+    now: OffsetDateTime,
+    said: &mut Vec<Said>,
+) -> Result<(Leaf, Vec<LeftOut>), CaError> {
+    let (_, left_out) = authority.scope().sort(wanted);
+    let Some(due) = authority.due(&leaf, wanted, now) else { return Ok((leaf, left_out)) };
+    match issue(files, authority, wanted, now, words(due), said) {
+        Err(CaError::Expired(_)) if due != Due::OtherAuthority => Ok((leaf, left_out)),
+        outcome => outcome,
+    }
+}
+
+fn issue(
+    files: &impl Files,
+    authority: &Authority,
+    wanted: &Subjects,
+    now: OffsetDateTime,
+    why: &str,
+    said: &mut Vec<Said>,
+) -> Result<(Leaf, Vec<LeftOut>), CaError> {
+    let (leaf, left_out) = authority.issue(wanted, now)?;
+    let facts = leaf.facts();
+    let (names, end) = (facts.names.join(", "), facts.not_after.date());
+    let count = facts.addresses.len();
+    said.push(Said::Info(format!(
+        "a certificate was issued, since {why}: for {names} and {count} addresses, valid until {end}"
+    )));
+    if let Err(error) = files.write_private(LEAF, leaf.to_pem().as_bytes()) {
+        let path = files.path(LEAF);
+        said.push(Said::Warning(format!(
+            "the new certificate is in use but could not be written to {}: {error}. The next start issues another",
+            path.display()
+        )));
+    }
+    Ok((leaf, left_out))
+}

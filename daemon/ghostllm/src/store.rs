@@ -1,0 +1,305 @@
+//! State on disk: one directory that nobody else can read.
+//!
+//! Knows where it is, and how a small file is replaced so that a crash leaves the old one or the new one whole.
+//! Refuses to know what the files mean. Invariant: the directory has mode 0700 and belongs to the user that runs
+//! the program; every file in it is written with mode 0600, and refused if somebody else could have read it.
+//!
+//! Everything here blocks; on a running server it is called where blocking is allowed.
+
+pub mod keys;
+
+use std::{
+    ffi::OsString,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+use time::OffsetDateTime;
+
+/// sysexits.h, EX_IOERR: state cannot be written.
+const EXIT_IO: u8 = 74;
+/// sysexits.h, EX_NOPERM: somebody else could read or change the state.
+const EXIT_PERMISSION: u8 = 77;
+/// A usage error: nothing says where state goes.
+const EXIT_USAGE: u8 = 2;
+/// No state file of ours comes near to this; what is larger is not ours.
+const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// The state directory, or a directory in it.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+/// Why state cannot be used.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// Neither an argument nor the environment says where state goes.
+    #[error(
+        "there is no place for state: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set; use --state-dir DIR"
+    )]
+    Nowhere,
+    /// A directory or file cannot be made, written or removed.
+    #[error(
+        "state cannot be written: {path}: {source}; make it writable for this user or use --state-dir DIR"
+    )]
+    Unwritable {
+        /// What could not be written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or directory is there but cannot be read.
+    #[error("state cannot be read: {path}: {source}")]
+    Unreadable {
+        /// What could not be read.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others may read or change it.
+    #[error("{path} is open to other users (mode {mode:04o}); run: chmod {right:o} '{path}'")]
+    TooWide {
+        /// What is open.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// What they should be.
+        right: u32,
+    },
+    /// It belongs to another user, who could change it, or whom we would lock out of it.
+    #[error(
+        "{path} belongs to user {owner}, and this program runs as user {user}; run it as that user, or: chown {user} '{path}'"
+    )]
+    Foreign {
+        /// Whose it is not.
+        path: PathBuf,
+        /// The user that owns it.
+        owner: u32,
+        /// The user that the program runs as.
+        user: u32,
+    },
+    /// A name that is not a plain file name; a defect of the caller.
+    #[error("\"{0}\" is not the name of a state file")]
+    Name(String),
+}
+
+impl StateError {
+    /// The program's exit code for it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Nowhere => EXIT_USAGE,
+            Self::Unwritable { .. } => EXIT_IO,
+            Self::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                EXIT_PERMISSION
+            }
+            Self::Unreadable { .. } => EXIT_IO,
+            Self::TooWide { .. } | Self::Foreign { .. } => EXIT_PERMISSION,
+            Self::Name(_) => 1,
+        }
+    }
+}
+
+impl StateDir {
+    /// Where state goes: `--state-dir`, `$STATE_DIRECTORY` (systemd's, the first of a list),
+    /// `$XDG_STATE_HOME/ghostllm`, `~/.local/state/ghostllm`.
+    ///
+    /// # Errors
+    /// [`StateError::Nowhere`] if none of them is known.
+    pub fn choose(
+        argument: Option<&Path>,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<PathBuf, StateError> {
+        if let Some(path) = argument {
+            return Ok(path.to_owned());
+        }
+        // The basedir specification says that relative paths are invalid and ignored; so are empty ones.
+        let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let systemd = variable("STATE_DIRECTORY").and_then(|list| std::env::split_paths(&list).next());
+        systemd
+            .filter(|path| path.is_absolute())
+            .or_else(|| absolute("XDG_STATE_HOME").map(|home| home.join("ghostllm")))
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state/ghostllm")))
+            .ok_or(StateError::Nowhere)
+    }
+
+    /// Opens the directory, and makes it (mode 0700) if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be made or written, is open to others, or belongs to somebody else.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let unwritable = |source| StateError::Unwritable { path: path.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unwritable)?;
+        let metadata = fs::metadata(path).map_err(unwritable)?;
+        check_owner(path, &metadata, 0o700)?;
+        let state = Self { path: path.to_owned() };
+        // A full disk or a read-only one is found now, not when a key is lost.
+        state.write_private("write-probe", b"")?;
+        state.remove("write-probe")?;
+        Ok(state)
+    }
+
+    /// A directory in this one, under the same rules.
+    ///
+    /// # Errors
+    /// As [`StateDir::open`].
+    pub fn dir(&self, name: &str) -> Result<Self, StateError> {
+        Self::open(&self.file(name)?)
+    }
+
+    /// The directory's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of the file of this name.
+    ///
+    /// # Errors
+    /// If `name` is anything but a plain file name that is not hidden.
+    pub fn file(&self, name: &str) -> Result<PathBuf, StateError> {
+        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+            return Err(StateError::Name(name.to_owned()));
+        }
+        Ok(self.path.join(name))
+    }
+
+    /// The file's bytes; nothing if there is no such file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or others may read or change it.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let path = self.file(name)?;
+        let unreadable = |source| StateError::Unreadable { path: path.clone(), source };
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let metadata = file.metadata().map_err(unreadable)?;
+        check_owner(&path, &metadata, 0o600)?;
+        if metadata.len() > LARGEST_FILE {
+            return Err(unreadable(io::Error::from(ErrorKind::FileTooLarge)));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(unreadable)?;
+        Ok(Some(bytes))
+    }
+
+    /// Replaces the file by `bytes`, with mode 0600: after a crash the old file is there, or the new one, whole.
+    ///
+    /// One name has one writer; two at a time would be an error for one of them.
+    ///
+    /// # Errors
+    /// If it cannot be written; the old file is then as it was.
+    pub fn write_private(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let path = self.file(name)?;
+        let next = self.path.join(format!(".{name}.next"));
+        let write = || -> io::Result<()> {
+            // What a crash has left behind; `create_new` then makes sure that the file is ours alone.
+            missing_is_fine(fs::remove_file(&next))?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&next, &path)?;
+            self.sync()
+        };
+        write().map_err(|source| {
+            // The disk may be full: what was half written must not keep it so. There may be nothing to remove.
+            let _nothing_to_add = fs::remove_file(&next);
+            StateError::Unwritable { path: path.clone(), source }
+        })
+    }
+
+    /// Removes the file; says whether there was one.
+    ///
+    /// # Errors
+    /// If it is there and cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<bool, StateError> {
+        let path = self.file(name)?;
+        let removed = missing_is_fine(fs::remove_file(&path)).and_then(|there| self.sync().map(|()| there));
+        removed.map_err(|source| StateError::Unwritable { path, source })
+    }
+
+    /// Puts the file aside under a name that bears the date, and returns that name.
+    ///
+    /// # Errors
+    /// If it cannot be renamed.
+    pub fn set_aside(&self, name: &str, now: OffsetDateTime) -> Result<String, StateError> {
+        let path = self.file(name)?;
+        let now = now.to_offset(time::UtcOffset::UTC);
+        let (date, time) = (now.date(), now.time());
+        let stamp = format!(
+            "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+            time.hour(),
+            time.minute(),
+            time.second()
+        );
+        // Twice in one second, or with a clock that stands still, nothing that lies there is overwritten.
+        let free = (0u32..).map(|n| match n {
+            0 => format!("{name}{ASIDE}{stamp}"),
+            _ => format!("{name}{ASIDE}{stamp}-{n}"),
+        });
+        let aside = free.into_iter().find(|aside| !self.path.join(aside).exists()).unwrap_or_default();
+        let moved = fs::rename(&path, self.path.join(&aside)).and_then(|()| self.sync());
+        moved.map_err(|source| StateError::Unwritable { path, source })?;
+        Ok(aside)
+    }
+
+    /// The names under which the file `name` was set aside.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn aside(&self, name: &str) -> Result<Vec<String>, StateError> {
+        let unreadable = |source| StateError::Unreadable { path: self.path.clone(), source };
+        let prefix = format!("{name}{ASIDE}");
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?.file_name();
+            names.extend(entry.into_string().ok().filter(|entry| entry.starts_with(&prefix)));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Makes renames and removals last.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+/// What stands between a file's name and the date of its being set aside.
+const ASIDE: &str = ".bad-";
+
+/// Whether there was something to remove.
+fn missing_is_fine(removed: io::Result<()>) -> io::Result<bool> {
+    match removed {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses what others may read or change, and what is not ours.
+fn check_owner(path: &Path, metadata: &fs::Metadata, right: u32) -> Result<(), StateError> {
+    let user = nix::unistd::geteuid().as_raw();
+    if metadata.uid() != user {
+        return Err(StateError::Foreign { path: path.to_owned(), owner: metadata.uid(), user });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(StateError::TooWide { path: path.to_owned(), mode, right });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "store/store_tests.rs"]
+mod tests;

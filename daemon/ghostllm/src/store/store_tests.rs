@@ -1,0 +1,130 @@
+//! Tests of the state directory.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn scratch() -> (tempfile::TempDir, StateDir) {
+    let scratch = tempfile::tempdir().unwrap();
+    let state = StateDir::open(&scratch.path().join("a/state")).unwrap();
+    (scratch, state)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn the_place_is_chosen_in_order() {
+    let choose = |argument: Option<&str>, pairs: &[(&str, &str)]| {
+        let find =
+            |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
+        StateDir::choose(argument.map(Path::new), find).map(|path| path.display().to_string())
+    };
+    let all =
+        [("STATE_DIRECTORY", "/var/lib/ghostllm:/other"), ("XDG_STATE_HOME", "/x"), ("HOME", "/home/a")];
+    assert_eq!(choose(Some("relative"), &all).unwrap(), "relative");
+    assert_eq!(choose(None, &all).unwrap(), "/var/lib/ghostllm");
+    assert_eq!(choose(None, &all[1..]).unwrap(), "/x/ghostllm");
+    assert_eq!(choose(None, &all[2..]).unwrap(), "/home/a/.local/state/ghostllm");
+    let ignored = [("STATE_DIRECTORY", ""), ("XDG_STATE_HOME", "relative"), ("HOME", "/home/a")];
+    assert_eq!(choose(None, &ignored).unwrap(), "/home/a/.local/state/ghostllm");
+    assert_eq!(choose(None, &[]).unwrap_err().exit_code(), 2);
+}
+
+#[test]
+fn it_is_made_for_us_alone_and_so_are_its_files() {
+    let (_scratch, state) = scratch();
+    assert_eq!(mode(state.path()), 0o700);
+    state.write_private("a", b"one").unwrap();
+    state.write_private("a", b"two").unwrap();
+    assert_eq!(mode(&state.file("a").unwrap()), 0o600);
+    assert_eq!(state.read("a").unwrap().unwrap(), b"two");
+    assert_eq!(state.read("b").unwrap(), None);
+    assert!(state.remove("a").unwrap());
+    assert!(!state.remove("a").unwrap());
+    assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0, "nothing is left behind");
+    let inner = state.dir("ca").unwrap();
+    assert_eq!(mode(inner.path()), 0o700);
+}
+
+#[test]
+fn what_others_can_read_is_refused_with_the_line_that_helps() {
+    let (_scratch, state) = scratch();
+    for wide in [0o701, 0o710, 0o740, 0o755, 0o777] {
+        chmod(state.path(), wide);
+        let error = StateDir::open(state.path()).unwrap_err();
+        assert_eq!(error.exit_code(), 77);
+        assert!(
+            error.to_string().ends_with(&format!("run: chmod 700 '{}'", state.path().display())),
+            "{error}"
+        );
+    }
+    chmod(state.path(), 0o700);
+    StateDir::open(state.path()).unwrap();
+    state.write_private("a", b"secret").unwrap();
+    let path = state.file("a").unwrap();
+    chmod(&path, 0o640);
+    let error = state.read("a").unwrap_err();
+    assert!(error.to_string().contains("run: chmod 600"), "{error}");
+    // Writing it anew narrows it again.
+    state.write_private("a", b"secret").unwrap();
+    assert_eq!(mode(&path), 0o600);
+}
+
+#[test]
+fn what_cannot_be_written_is_said_with_its_path() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("file");
+    fs::write(&file, "").unwrap();
+    for path in [file.join("state"), file.clone(), PathBuf::from("/proc/ghostllm")] {
+        let error = StateDir::open(&path).unwrap_err();
+        assert_eq!(error.exit_code(), 74, "{error}");
+        assert!(error.to_string().contains(&path.display().to_string()));
+        assert!(error.to_string().contains("--state-dir"));
+    }
+}
+
+#[test]
+fn a_failed_write_leaves_the_old_file() {
+    let (_scratch, state) = scratch();
+    state.write_private("a", b"old").unwrap();
+    // A directory where the new file would be made: it can be neither removed as a file nor written.
+    fs::create_dir(state.path().join(".a.next")).unwrap();
+    assert_eq!(state.write_private("a", b"new").unwrap_err().exit_code(), 74);
+    assert_eq!(state.read("a").unwrap().unwrap(), b"old");
+    fs::remove_dir(state.path().join(".a.next")).unwrap();
+    // What a crash has left behind is no obstacle.
+    fs::write(state.path().join(".a.next"), b"half").unwrap();
+    state.write_private("a", b"new").unwrap();
+    assert_eq!(state.read("a").unwrap().unwrap(), b"new");
+}
+
+#[test]
+fn names_cannot_leave_the_directory() {
+    let (_scratch, state) = scratch();
+    for name in ["", ".", "..", ".a", "a/b", "/a", "a\0b"] {
+        assert!(matches!(state.write_private(name, b""), Err(StateError::Name(_))), "{name}");
+        assert!(
+            state.read(name).is_err() && state.remove(name).is_err() && state.dir(name).is_err(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_is_set_aside_bears_the_date_and_overwrites_nothing() {
+    let (_scratch, state) = scratch();
+    let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+    for expected in ["a.bad-20231114T221320Z", "a.bad-20231114T221320Z-1"] {
+        state.write_private("a", b"x").unwrap();
+        assert_eq!(state.set_aside("a", now).unwrap(), expected);
+    }
+    assert_eq!(state.read("a").unwrap(), None);
+    assert_eq!(state.aside("a").unwrap().len(), 2);
+    assert!(state.aside("b").unwrap().is_empty());
+}

@@ -1,0 +1,127 @@
+//! The adapter for Ollama's native wire: what it sends, what it makes of what comes back.
+
+use anyhow::{Context, Result, ensure};
+use ghostllm_tests::{
+    client::{Caller, Family, Request, Version},
+    recording,
+    script::Sin,
+    sse::Chat,
+};
+use serde_json::json;
+
+use crate::{FRANCE, PARIS, ollama, passthrough::check_call, sinner};
+
+#[tokio::test]
+async fn translates_fields_to_the_native_wire() -> Result<()> {
+    let (double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let body = json!({
+        "model": "tiny", "stream": true, "temperature": 0.5, "top_p": 0.25, "seed": 7, "stop": ["5"], "max_tokens": 20,
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "text", "text": "Count from "}, {"type": "text", "text": "1 to 9"}]},
+        ],
+    });
+    let answer = caller.send(&Request::post("/v1/chat/completions", &body)).await?;
+    ensure!(Chat::read(&answer.body)?.text() == "1, 2, 3, 4, ", "{} {}", answer.status, answer.text());
+    let seen = double.seen_at("/api/chat");
+    let sent = seen[0].request.json();
+    let options = &sent["options"];
+    ensure!(options["temperature"] == 0.5 && options["top_p"] == 0.25 && options["seed"] == 7, "{sent}");
+    ensure!(options["stop"] == json!(["5"]) && options["num_predict"] == 20, "{sent}");
+    ensure!(sent["messages"][0] == json!({"role": "system", "content": "Be brief."}), "{sent}");
+    ensure!(sent["messages"][1]["content"] == "Count from 1 to 9", "{sent}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn says_why_an_answer_was_cut() -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
+    for key in ["max_tokens", "max_completion_tokens"] {
+        let messages = json!([{"role": "user", "content": "Tell me a long story."}]);
+        let mut body = json!({"model": "tiny", "messages": messages});
+        body[key] = json!(6);
+        let answer = caller.send(&Request::post("/v1/chat/completions", &body)).await?.json()?;
+        ensure!(answer["choices"][0]["finish_reason"] == "length", "{key}: {answer}");
+        ensure!(
+            answer["choices"][0]["message"]["content"] == "There was a small storm in",
+            "{key}: {answer}"
+        );
+        ensure!(answer["usage"]["completion_tokens"] == 6, "{key}: {answer}");
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn carries_tools_both_ways() -> Result<()> {
+    let (double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let tools = json!([{"type": "function", "function": {"name": "get_weather", "description": "Get the current weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]);
+    let question = json!({"role": "user", "content": "What is the weather in Paris?"});
+    for stream in [false, true] {
+        let body = json!({"model": "tiny", "stream": stream, "messages": [question], "tools": tools});
+        let answer = caller.send(&Request::post("/v1/chat/completions", &body)).await?;
+        check_call(&answer.body, stream).with_context(|| answer.text())?;
+    }
+    let call = json!({"id": "call_1", "type": "function",
+        "function": {"name": "get_weather", "arguments": "{\"city\":\"Paris\"}"}});
+    let body = json!({"model": "tiny", "tools": tools, "messages": [
+        question,
+        {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "sunny, 21 degrees"},
+    ]});
+    let answer = caller.send(&Request::post("/v1/chat/completions", &body)).await?.json()?;
+    ensure!(
+        answer["choices"][0]["message"]["content"] == "The weather in Berlin is sunny, 21 degrees.",
+        "{answer}"
+    );
+    let seen = double.seen_at("/api/chat");
+    let sent = seen.last().context("nothing was sent")?.request.json();
+    let arguments = &sent["messages"][1]["tool_calls"][0]["function"]["arguments"];
+    ensure!(*arguments == json!({"city": "Paris"}), "arguments must be an object: {sent}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn keeps_text_as_it_is() -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let text = "<b>naïve & \"quoted\" \\ 😀\u{2028}</b>\n\ttab";
+    for stream in [false, true] {
+        let answer = caller.send(&Request::chat("tiny", &format!("Echo: {text}"), stream)).await?;
+        let said = if stream {
+            Chat::read(&answer.body)?.text()
+        } else {
+            answer.json()?["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned()
+        };
+        ensure!(said == text, "{said:?}");
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn repeats_once_on_a_connection_that_had_gone() -> Result<()> {
+    let (double, daemon) = sinner(Sin::CloseOnReuse, "", "").await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    for _ in 0..2 {
+        let answer = caller.send(&Request::chat("tiny", FRANCE, false)).await?;
+        ensure!(answer.status == 200 && answer.text().contains(PARIS), "{} {}", answer.status, answer.text());
+    }
+    let asked = double.seen_at("/api/chat").len();
+    ensure!(asked >= 3, "no connection was kept alive: {asked} requests arrived");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn reports_a_recorded_death_of_the_runner() -> Result<()> {
+    let recorded = recording::load("ollama", "fault-runner-killed");
+    let (_double, daemon) = sinner(Sin::Replay(recorded.response), "", "").await?;
+    let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
+    let answer = caller.send(&Request::chat("tiny", FRANCE, true)).await?;
+    let chat = Chat::read(&answer.body)?;
+    let error = chat.error().with_context(|| answer.text())?;
+    ensure!(error["code"] == "backend_error" && !chat.done, "{}", answer.text());
+    daemon.stop().await
+}

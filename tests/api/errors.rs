@@ -1,0 +1,88 @@
+//! What a client is told of its own mistakes, on every version: status, code, text, and the headers that help.
+
+use anyhow::{Result, ensure};
+use ghostllm_tests::client::{Caller, Family, Request, Version};
+
+use crate::{FRANCE, check_error, ollama, ollama_with, on_every_version};
+
+on_every_version!(
+    refuses_an_unknown_model,
+    refuses_bad_json_with_its_position,
+    refuses_without_a_key,
+    refuses_an_unknown_route_and_method,
+    refuses_a_body_beyond_the_limit,
+);
+
+async fn refuses_an_unknown_model(version: Version) -> Result<()> {
+    let (double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    for stream in [false, true] {
+        let answer = caller.send(&Request::chat("no-such-model", FRANCE, stream)).await?;
+        let text = check_error(&answer, 404, Some("model_not_found"))?;
+        ensure!(text.contains("no-such-model") && text.contains("/v1/models"), "{text}");
+    }
+    ensure!(double.seen_at("/api/chat").is_empty(), "the engine was asked for a model that it has not");
+    daemon.stop().await
+}
+
+async fn refuses_bad_json_with_its_position(version: Version) -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    for (body, place) in
+        [("{\"model\": \"tiny\",\n \"messages\": [}", "line 2"), ("{\"model\": ", "line 1"), ("", "empty")]
+    {
+        let answer = caller.send(&Request::post_bytes("/v1/chat/completions", body.as_bytes())).await?;
+        let text = check_error(&answer, 400, None)?;
+        ensure!(text.contains(place), "no position in {text:?} for {body:?}");
+    }
+    daemon.stop().await
+}
+
+async fn refuses_without_a_key(version: Version) -> Result<()> {
+    let (double, daemon) = ollama().await?;
+    let key = daemon.key.clone().unwrap();
+    let caller = Caller::keyless(&daemon, version, Family::V4).await?;
+    // Another last letter breaks the checksum; swapped halves keep the shape.
+    let (head, last) = key.split_at(key.len() - 1);
+    let torn = format!("{head}{}", if last == "0" { "1" } else { "0" });
+    for key in [None, Some(torn.as_str()), Some("sk-1234"), Some(""), Some("gllm_")] {
+        let answer = caller.clone().with_key(key).send(&Request::chat("tiny", FRANCE, false)).await?;
+        let text = check_error(&answer, 401, Some("invalid_api_key"))?;
+        ensure!(!text.contains(head), "the answer repeats the key");
+    }
+    ensure!(double.seen_at("/api/chat").is_empty(), "the engine was asked without a key");
+    daemon.stop().await
+}
+
+async fn refuses_an_unknown_route_and_method(version: Version) -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    for path in ["/v1/nope", "/v1/chat/completions/", "/admin", "/v1/../v1/models"] {
+        check_error(&caller.send(&Request::get(path)).await?, 404, None)?;
+    }
+    for (method, path, allow) in [
+        ("GET", "/v1/chat/completions", "POST"),
+        ("DELETE", "/v1/models", "GET"),
+        ("POST", "/healthz", "GET"),
+    ] {
+        let answer = caller.send(&Request::get(path).method(method)).await?;
+        check_error(&answer, 405, None)?;
+        let allowed = answer.header("allow").unwrap_or_default();
+        ensure!(allowed.contains(allow), "{method} {path}: Allow is {allowed:?}");
+    }
+    daemon.stop().await
+}
+
+async fn refuses_a_body_beyond_the_limit(version: Version) -> Result<()> {
+    const LIMIT: usize = 4096;
+    let (_double, daemon) = ollama_with("body = \"4KiB\"", "").await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let sized = |size: usize| {
+        let empty = Request::chat("tiny", "Echo: ", false).body.len();
+        Request::chat("tiny", &format!("Echo: {}", "a".repeat(size - empty)), false)
+    };
+    let passes = caller.send(&sized(LIMIT)).await?;
+    ensure!(passes.status == 200, "the limit itself must pass: {} {}", passes.status, passes.text());
+    check_error(&caller.send(&sized(LIMIT + 1)).await?, 413, None)?;
+    daemon.stop().await
+}

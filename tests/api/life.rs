@@ -1,0 +1,99 @@
+//! The daemon's days: keyless routes, readiness, the first key, draining.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use anyhow::{Result, ensure};
+use ghostllm_tests::{
+    client::{Caller, End, Family, Request, Version, plain},
+    daemon::{Daemon, Setup},
+    script::Sin,
+    sse::Chat,
+};
+
+use crate::{FRANCE, PARIS, ollama, on_every_version, sinner};
+
+on_every_version!(serves_the_keyless_routes, takes_the_first_key_once, drains_on_sigterm);
+
+async fn serves_the_keyless_routes(version: Version) -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    for family in [Family::V4, Family::V6] {
+        let caller = Caller::keyless(&daemon, version, family).await?;
+        for path in ["/healthz", "/readyz"] {
+            let answer = caller.send(&Request::get(path)).await?;
+            ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.text());
+        }
+        let pem = caller.send(&Request::get("/ca.pem")).await?;
+        ensure!(pem.status == 200 && pem.text().starts_with("-----BEGIN CERTIFICATE-----"), "{}", pem.text());
+        let der = caller.send(&Request::get("/ca.crt")).await?;
+        // A DER certificate is a SEQUENCE with a length of two bytes.
+        ensure!(der.status == 200 && der.body.starts_with(&[0x30, 0x82]), "{} {:?}", der.status, der.headers);
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn is_not_ready_while_no_model_can_answer() -> Result<()> {
+    let (mut double, daemon) = ollama().await?;
+    let address = daemon.plain(true)?;
+    ensure!(plain(address, &Request::get("/readyz")).await?.status == 200, "an engine with models is up");
+    daemon.stop().await?;
+    double.refuse().await;
+    let daemon = Daemon::start(&Setup::backend("ollama", &double.url())).await?;
+    let address = daemon.plain(false)?;
+    let ready = plain(address, &Request::get("/readyz")).await?;
+    ensure!(ready.status == 503, "{} {}", ready.status, ready.text());
+    ensure!(plain(address, &Request::get("/healthz")).await?.status == 200, "the edge serves all the same");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn finds_an_ollama_at_its_address() -> Result<()> {
+    let double = ghostllm_tests::double::Double::start(ghostllm_tests::ollama::Ollama::default()).await;
+    let setup = Setup::default().with_environment("OLLAMA_HOST", &double.address().to_string());
+    let daemon = Daemon::start(&setup).await?;
+    double.wait_asked("/api/tags").await;
+    let answer = plain(daemon.plain(false)?, &Request::get("/v1/models")).await?;
+    ensure!(answer.text().contains("tiny:latest"), "{} {}", answer.status, answer.text());
+    daemon.stop().await
+}
+
+async fn takes_the_first_key_once(version: Version) -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let file = daemon.state("first-key");
+    ensure!(file.metadata()?.permissions().mode() & 0o777 == 0o600, "its mode is not 0600");
+    let key = daemon.key.clone().unwrap();
+    let rest = key.strip_prefix("gllm_").unwrap_or_default();
+    ensure!(rest.len() == 57 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()), "the key's shape");
+    ensure!(
+        daemon.stderr().contains("first-key"),
+        "the log does not say where it lies:\n{}",
+        daemon.stderr()
+    );
+    ensure!(!daemon.stderr().contains(&key), "the log holds the key");
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    for _ in 0..2 {
+        let answer = caller.send(&Request::get("/v1/models")).await?;
+        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+        ensure!(!file.exists(), "the file is still there after the first use");
+    }
+    daemon.stop().await
+}
+
+async fn drains_on_sigterm(version: Version) -> Result<()> {
+    let (double, daemon) = sinner(Sin::Gated, "", "").await?;
+    double.release(2);
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
+    let mut body = stream.until(" capital").await?;
+    daemon.terminate()?;
+    daemon.wait_stopping().await?;
+    double.release(100);
+    let rest = stream.finish().await?;
+    body.extend(&rest.body);
+    let chat = Chat::read(&body)?;
+    ensure!(chat.done && chat.text() == PARIS, "{}", String::from_utf8_lossy(&body));
+    ensure!(rest.end == End::Clean, "{:?}", rest.end);
+    let ended = daemon.wait().await?;
+    ensure!(ended.code == Some(0), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    Ok(())
+}

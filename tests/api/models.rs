@@ -1,0 +1,43 @@
+//! The list of models, and one of them, on every version.
+
+use anyhow::{Result, ensure};
+use ghostllm_tests::client::{Caller, Family, Request, Version};
+
+use crate::{check_error, ollama, on_every_version};
+
+on_every_version!(lists_the_models, gives_one_model);
+
+async fn lists_the_models(version: Version) -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let answer = caller.send(&Request::get("/v1/models")).await?;
+    let json = answer.json()?;
+    ensure!(answer.status == 200 && json["object"] == "list", "{} {json}", answer.status);
+    let models = json["data"].as_array().unwrap();
+    for name in ["tiny:latest", "tiny-think:latest", "tiny-embed:latest"] {
+        let model = models.iter().find(|model| model["id"] == name);
+        ensure!(
+            model.is_some_and(|model| model["object"] == "model" && model["created"].is_u64()),
+            "{name}: {json}"
+        );
+    }
+    daemon.stop().await
+}
+
+async fn gives_one_model(version: Version) -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, version, Family::V6).await?;
+    for path in
+        ["/v1/models/tiny:latest", "/v1/models/tiny%3Alatest", "/v1/models/tiny", "/v1/models/box/tiny"]
+    {
+        let answer = caller.send(&Request::get(path)).await?;
+        ensure!(
+            answer.status == 200 && answer.json()?["object"] == "model",
+            "{path}: {} {}",
+            answer.status,
+            answer.text()
+        );
+    }
+    check_error(&caller.send(&Request::get("/v1/models/nope")).await?, 404, Some("model_not_found"))?;
+    daemon.stop().await
+}

@@ -1,0 +1,122 @@
+//! Engines that speak OpenAI's wire already: each in its own manner in, one manner out.
+
+use anyhow::{Context, Result, ensure};
+use ghostllm_tests::{
+    client::{Caller, End, Family, Request, Version},
+    daemon::{Daemon, Setup},
+    double::Double,
+    openai::{OpenAi, Style},
+    script::Sin,
+    sse::Chat,
+};
+use serde_json::json;
+
+use crate::{FRANCE, PARIS, check_error, check_error_object};
+
+const STYLES: [Style; 3] = [Style::Llama, Style::Vllm, Style::Transformers];
+
+async fn engine(style: Style) -> Result<(Double, Daemon, Caller)> {
+    let double = Double::start(OpenAi::new(style, "tiny")).await;
+    let daemon = Daemon::start(&Setup::backend("openai", &double.url())).await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    Ok((double, daemon, caller))
+}
+
+#[tokio::test]
+async fn gives_one_shape_for_every_engine() -> Result<()> {
+    for style in STYLES {
+        let (_double, daemon, caller) = engine(style).await?;
+        let whole = caller.send(&Request::chat("tiny", FRANCE, false)).await?;
+        let json = whole.json()?;
+        ensure!(
+            whole.status == 200 && json["choices"][0]["message"]["content"] == PARIS,
+            "{style:?}: {json}"
+        );
+        let answer = caller.send(&Request::chat("tiny", FRANCE, true)).await?;
+        let chat = Chat::read(&answer.body)?;
+        let text = answer.text();
+        ensure!(answer.status == 200 && chat.text() == PARIS && chat.done, "{style:?}: {text}");
+        ensure!(chat.chunks[0]["choices"][0]["delta"]["role"] == "assistant", "{style:?}: {text}");
+        ensure!(chat.finishes() == ["stop"] && answer.end == End::Clean, "{style:?}: {text}");
+        daemon.stop().await.with_context(|| format!("{style:?}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn keeps_fields_that_it_does_not_know() -> Result<()> {
+    let (double, daemon, caller) = engine(Style::Vllm).await?;
+    let body = json!({
+        "model": "tiny", "messages": [{"role": "user", "content": FRANCE}], "guided_regex": "[a-z]+", "top_k": 3,
+    });
+    let answer = caller.send(&Request::post("/v1/chat/completions", &body)).await?;
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    let seen = double.seen_at("/v1/chat/completions");
+    let seen = &seen[0].request;
+    ensure!(seen.json()["guided_regex"] == "[a-z]+" && seen.json()["top_k"] == 3, "{}", seen.dump());
+    ensure!(seen.header("authorization").is_none(), "our key reached the engine:\n{}", seen.dump());
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn passes_tool_calls_through() -> Result<()> {
+    for style in [Style::Llama, Style::Vllm] {
+        let (_double, daemon, caller) = engine(style).await?;
+        for stream in [false, true] {
+            let body = json!({
+                "model": "tiny", "stream": stream,
+                "messages": [{"role": "user", "content": "What is the weather in Paris?"}],
+                "tools": [{"type": "function", "function": {"name": "get_weather",
+                    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}],
+            });
+            let answer = caller.send(&Request::post("/v1/chat/completions", &body)).await?;
+            check_call(&answer.body, stream)
+                .with_context(|| format!("{style:?} {stream}: {}", answer.text()))?;
+        }
+        daemon.stop().await?;
+    }
+    Ok(())
+}
+
+/// The call of `get_weather` for Paris, out of a whole answer or a stream of pieces.
+pub(crate) fn check_call(body: &[u8], stream: bool) -> Result<()> {
+    let (mut name, mut arguments, mut reason) = (String::new(), String::new(), String::new());
+    let pieces = if stream {
+        let chat = Chat::read(body)?;
+        ensure!(chat.done, "no [DONE]");
+        chat.chunks
+    } else {
+        vec![serde_json::from_slice(body)?]
+    };
+    for piece in pieces {
+        let choice = &piece["choices"][0];
+        let call = &choice[if stream { "delta" } else { "message" }]["tool_calls"][0]["function"];
+        name += call["name"].as_str().unwrap_or_default();
+        arguments += call["arguments"].as_str().unwrap_or_default();
+        reason += choice["finish_reason"].as_str().unwrap_or_default();
+    }
+    let arguments: serde_json::Value = serde_json::from_str(&arguments).context(arguments)?;
+    ensure!(name == "get_weather" && arguments == json!({"city": "Paris"}), "{name} {arguments}");
+    ensure!(reason == "tool_calls", "finish_reason {reason}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn turns_an_engines_failures_into_ours() -> Result<()> {
+    let (double, daemon, caller) = engine(Style::Vllm).await?;
+    let text =
+        "{\"error\":{\"message\":\"boom\",\"type\":\"InternalServerError\",\"param\":null,\"code\":500}}";
+    double.misbehave("tiny", Sin::Status("500 Internal Server Error", text.into()));
+    check_error(&caller.send(&Request::chat("tiny", FRANCE, false)).await?, 502, Some("backend_error"))?;
+    // Seven events: the role, six tokens; then the engine dies without a finish reason.
+    for sin in [Sin::FinAfter(7), Sin::EndWithoutDone(7)] {
+        double.misbehave("tiny", sin.clone());
+        let answer = caller.send(&Request::chat("tiny", FRANCE, true)).await?;
+        let chat = Chat::read(&answer.body)?;
+        let error = chat.error().with_context(|| format!("{sin:?}: no error event: {}", answer.text()))?;
+        check_error_object(error, Some("backend_error"))?;
+        ensure!(!chat.done && PARIS.starts_with(&chat.text()), "{sin:?}: {}", answer.text());
+        ensure!(matches!(answer.end, End::Broken(_)), "{sin:?}: {:?}", answer.end);
+    }
+    daemon.stop().await
+}

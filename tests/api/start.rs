@@ -1,0 +1,115 @@
+//! Starting: what a taken port, a wrong word and an unwritable state do.
+
+use std::net::{TcpListener, UdpSocket};
+
+use anyhow::{Result, ensure};
+use ghostllm_tests::{
+    client::{Caller, Family, Request, Version, plain},
+    daemon::{Daemon, Setup},
+};
+
+fn listening_at(port: u16) -> Setup {
+    let listen = format!("tls = \"[::]:{port}\"\nplain = [\"127.0.0.1:0\", \"[::1]:0\"]\n");
+    Setup { listen, ..Setup::default() }
+}
+
+#[tokio::test]
+async fn ends_with_69_when_the_tls_port_is_taken() -> Result<()> {
+    let holder = TcpListener::bind("[::]:0")?;
+    let port = holder.local_addr()?.port();
+    let ended = Daemon::fail(&listening_at(port)).await?;
+    ensure!(ended.code == Some(69), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    ensure!(ended.stderr.contains(&port.to_string()), "{}", ended.stderr);
+    ensure!(!ended.stderr.contains("Os {"), "a debug line:\n{}", ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn serves_without_http3_when_udp_is_taken() -> Result<()> {
+    let free = TcpListener::bind("[::]:0")?;
+    let port = free.local_addr()?.port();
+    let holder = UdpSocket::bind(("::", port))?;
+    drop(free);
+    let daemon = Daemon::start(&listening_at(port)).await?;
+    ensure!(daemon.quic.is_none(), "it says that it serves HTTP/3 at {:?}", daemon.quic);
+    for version in [Version::H1, Version::H2] {
+        let answer =
+            Caller::keyless(&daemon, version, Family::V6).await?.send(&Request::get("/healthz")).await?;
+        ensure!(
+            answer.status == 200 && answer.header("alt-svc").is_none(),
+            "{} {:?}",
+            answer.status,
+            answer.headers
+        );
+    }
+    ensure!(daemon.stderr().contains("HTTP/3"), "it does not say what is missing:\n{}", daemon.stderr());
+    drop(holder);
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn serves_the_rest_when_a_plain_port_is_taken() -> Result<()> {
+    let holder = TcpListener::bind("127.0.0.1:0")?;
+    let taken = holder.local_addr()?;
+    let listen = format!("tls = \"[::]:0\"\nplain = [\"{taken}\", \"[::1]:0\"]\n");
+    let daemon = Daemon::start(&Setup { listen, ..Setup::default() }).await?;
+    ensure!(daemon.plain.iter().all(std::net::SocketAddr::is_ipv6), "{:?}", daemon.plain);
+    ensure!(
+        plain(daemon.plain(true)?, &Request::get("/healthz")).await?.status == 200,
+        "the other port serves"
+    );
+    ensure!(
+        daemon.stderr().contains(&taken.port().to_string()),
+        "it does not name the port:\n{}",
+        daemon.stderr()
+    );
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn ends_with_2_and_the_place_of_a_wrong_word() -> Result<()> {
+    for (listen, place, hint) in [
+        ("tsl = \"[::]:0\"\n", "ghostllm.toml:2:1", "tls"),
+        ("tls = \"nonsense\"\n", "ghostllm.toml:2:", "listen.tls"),
+        ("tls = [[[\n", "ghostllm.toml:2:", "ghostllm.toml"),
+    ] {
+        let ended = Daemon::fail(&Setup { listen: listen.into(), ..Setup::default() }).await?;
+        ensure!(ended.code == Some(2), "{listen:?}: exit code {:?}:\n{}", ended.code, ended.stderr);
+        ensure!(ended.stderr.contains(place) && ended.stderr.contains(hint), "{listen:?}:\n{}", ended.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn ends_with_2_for_a_wrong_argument() -> Result<()> {
+    for arguments in [vec!["--set", "listen.tsl=1"], vec!["--no-such-flag"]] {
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        let ended = Daemon::fail(&Setup { arguments, ..Setup::default() }).await?;
+        ensure!(ended.code == Some(2), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn takes_settings_from_arguments_and_environment() -> Result<()> {
+    let arguments = vec!["--set".to_owned(), "listen.plain_auth=key".to_owned()];
+    let by_argument = Setup { arguments, ..Setup::default() };
+    let by_variable = Setup::default().with_environment("GHOSTLLM_LISTEN__PLAIN_AUTH", "key");
+    for setup in [by_argument, by_variable] {
+        let daemon = Daemon::start(&setup).await?;
+        let answer = plain(daemon.plain(false)?, &Request::get("/v1/models")).await?;
+        ensure!(answer.status == 401, "the plain port wants a key now: {} {}", answer.status, answer.text());
+        daemon.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn ends_with_74_when_its_state_cannot_be_written() -> Result<()> {
+    // A file where the directory should be: not even root can write below it.
+    let arguments = vec!["--state-dir".to_owned(), "/dev/null/state".to_owned()];
+    let ended = Daemon::fail(&Setup { arguments, state: false, ..Setup::default() }).await?;
+    ensure!(ended.code == Some(74), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    ensure!(ended.stderr.contains("/dev/null/state"), "{}", ended.stderr);
+    Ok(())
+}

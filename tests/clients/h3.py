@@ -1,0 +1,114 @@
+"""One request over HTTP/3 by aioquic, told on standard input, reported on standard output.
+
+The first line of input is the order as JSON: host, port, ca, method, path, authority, headers, body (hex). Each line of
+output is one event as JSON: head, data (hex, with the milliseconds since the request), end, reset, closed. A further
+input line "leave" abandons the request (RESET_STREAM and STOP_SENDING with H3_REQUEST_CANCELLED) and keeps the
+connection; the end of input ends the program.
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+from aioquic.asyncio.client import connect
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import ConnectionTerminated, StreamReset
+
+REQUEST_CANCELLED = 0x10C
+
+
+def say(event, **fields):
+    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+    sys.stdout.flush()
+
+
+class Client(QuicConnectionProtocol):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.http = H3Connection(self._quic)
+        self.begun = time.monotonic()
+        self.over = asyncio.get_running_loop().create_future()
+
+    def ask(self, order):
+        self.stream = self._quic.get_next_available_stream_id()
+        self.begun = time.monotonic()
+        headers = [
+            (b":method", order["method"].encode()),
+            (b":scheme", b"https"),
+            (b":authority", order["authority"].encode()),
+            (b":path", order["path"].encode()),
+        ]
+        headers += [(name.encode(), value.encode()) for name, value in order["headers"]]
+        body = bytes.fromhex(order["body"])
+        if body:
+            headers.append((b"content-length", str(len(body)).encode()))
+        self.http.send_headers(self.stream, headers, end_stream=not body)
+        if body:
+            self.http.send_data(self.stream, body, end_stream=True)
+        self.transmit()
+
+    def leave(self):
+        self._quic.stop_stream(self.stream, REQUEST_CANCELLED)
+        try:
+            self._quic.reset_stream(self.stream, REQUEST_CANCELLED)
+        except Exception:
+            # The request's side may have been finished and acknowledged already; the other half is what counts.
+            pass
+        self.transmit()
+
+    def quic_event_received(self, event):
+        if isinstance(event, StreamReset):
+            say("reset", code=event.error_code)
+            self.end()
+        elif isinstance(event, ConnectionTerminated):
+            say("closed", code=event.error_code, reason=event.reason_phrase)
+            self.end()
+        for http_event in self.http.handle_event(event):
+            if isinstance(http_event, HeadersReceived):
+                headers = [(name.decode(), value.decode("latin-1")) for name, value in http_event.headers]
+                status = [int(value) for name, value in headers if name == ":status"]
+                if status:
+                    say("head", status=status[0], headers=[pair for pair in headers if pair[0] != ":status"])
+            elif isinstance(http_event, DataReceived) and http_event.data:
+                passed = round((time.monotonic() - self.begun) * 1000, 1)
+                say("data", hex=http_event.data.hex(), ms=passed)
+            if getattr(http_event, "stream_ended", False):
+                say("end")
+                self.end()
+
+    def end(self):
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+async def main():
+    loop = asyncio.get_running_loop()
+    # The default line limit of 64 KiB is less than a large body in hex.
+    lines = asyncio.StreamReader(limit=1 << 30)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    order = json.loads(await lines.readline())
+    configuration = QuicConfiguration(
+        is_client=True, alpn_protocols=H3_ALPN, server_name="localhost", cafile=order["ca"], idle_timeout=60.0
+    )
+    async with connect(order["host"], order["port"], configuration=configuration, create_protocol=Client) as client:
+        client.ask(order)
+        left = False
+        while not client.over.done() or left:
+            line = asyncio.ensure_future(lines.readline())
+            waits = [line] if left else [line, client.over]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if not line.done():
+                line.cancel()
+                break
+            if line.result().strip() == b"leave":
+                left = True
+                client.leave()
+            else:
+                break
+
+
+asyncio.run(main())

@@ -1,0 +1,53 @@
+//! The OpenAI doubles: what marks each engine out.
+
+use ghostllm_tests::{
+    double::Double,
+    openai::{OpenAi, Style},
+    recording::masked,
+    sse::Chat,
+};
+
+use super::{chat, exchange};
+
+const PATH: &str = "/v1/chat/completions";
+
+/// The body of a chunked response.
+fn dechunked(response: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8(response.to_vec()).unwrap();
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    body.split("\r\n")
+        .filter(|line| usize::from_str_radix(line, 16).is_err())
+        .collect::<String>()
+        .into_bytes()
+}
+
+#[tokio::test]
+async fn streams_as_each_engine_does() {
+    for (style, done, first) in [
+        (Style::Llama, true, r#"{"content":null,"role":"assistant"}"#),
+        (Style::Vllm, true, r#"{"content":"","role":"assistant"}"#),
+        (Style::Transformers, false, r#"{"role":"assistant"}"#),
+    ] {
+        let double = Double::start(OpenAi::new(style, "tiny")).await;
+        let (response, _) = exchange(double.address(), &chat(PATH, "tiny", "Hello", true, true)).await;
+        let chat = Chat::read(&dechunked(&response)).unwrap();
+        assert_eq!(chat.done, done, "{style:?}");
+        assert_eq!(chat.chunks[0]["choices"][0]["delta"].to_string(), first, "{style:?}");
+        assert_eq!(chat.text(), "Hello! How can I help you today?", "{style:?}");
+        assert_eq!(chat.finishes(), ["stop"], "{style:?}");
+    }
+}
+
+#[tokio::test]
+async fn refuses_an_unknown_model_as_each_engine_does() {
+    for (style, status, part) in [
+        (Style::Llama, "HTTP/1.1 200 OK", "chat.completion"),
+        (Style::Vllm, "HTTP/1.1 404 Not Found", "\"code\":404"),
+        (Style::Transformers, "HTTP/1.1 400 Bad Request", "{\"detail\":"),
+    ] {
+        let double = Double::start(OpenAi::new(style, "tiny")).await;
+        let (response, _) = exchange(double.address(), &chat(PATH, "other", "Hello", false, true)).await;
+        let response = masked(&response);
+        assert!(response.starts_with(status) && response.contains(part), "{style:?}: {response}");
+    }
+}

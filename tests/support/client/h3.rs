@@ -1,0 +1,156 @@
+//! HTTP/3 by clients that are not our code: aioquic (tests/clients/h3.py) and ngtcp2's gtlsclient.
+//!
+//! Knows the two programs' command lines and output. Refuses to know QUIC. Invariant: a missing client is a failure with
+//! the command that installs it, never a test passed over in silence.
+
+use std::{net::SocketAddr, process::Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use serde_json::json;
+use tempfile::NamedTempFile;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    sync::mpsc,
+    time::timeout,
+};
+
+use super::{End, Event, Leave, PATIENCE, Request, Stream};
+use crate::root;
+
+/// A running aioquic client.
+#[derive(Debug)]
+pub(super) struct Process {
+    stdin: ChildStdin,
+    _child: Child,
+    _ca: NamedTempFile,
+}
+
+impl Process {
+    /// Tells the client to abandon the request and keep the connection.
+    pub(super) async fn leave(&mut self) -> Result<()> {
+        self.stdin.write_all(b"leave\n").await.context("the HTTP/3 client has gone")?;
+        Ok(self.stdin.flush().await?)
+    }
+}
+
+/// One line of the client's output.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Said {
+    Head { status: u16, headers: Vec<(String, String)> },
+    Data { hex: String },
+    End,
+    Reset { code: u64 },
+    Closed { code: u64, reason: String },
+}
+
+/// A request on its way, before the head of the answer.
+pub(super) struct Waiting {
+    pub(super) process: Process,
+    lines: Lines<BufReader<ChildStdout>>,
+    stderr: ChildStderr,
+}
+
+/// Asks over HTTP/3 and waits for the head.
+pub(super) async fn open(address: SocketAddr, ca: &[u8], request: &Request) -> Result<Stream> {
+    let Waiting { process, mut lines, mut stderr } = begin(address, ca, request).await?;
+    let first = said(&mut lines).await?;
+    let Some(Said::Head { status, headers }) = first else {
+        let mut why = String::new();
+        // Only a client that has ended has said all that it will say.
+        if first.is_none() {
+            let _ = stderr.read_to_string(&mut why).await;
+        }
+        bail!("the HTTP/3 client saw no head but {first:?} {why}");
+    };
+    let (events, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(forward(lines, events));
+    Ok(Stream { status, headers, events: receiver, leave: Leave::Process(Box::new(process)) })
+}
+
+/// Asks over HTTP/3 and goes on at once.
+pub(super) async fn begin(address: SocketAddr, ca: &[u8], request: &Request) -> Result<Waiting> {
+    let python = root().join(".tools/venv/bin/python");
+    ensure!(python.exists(), "{} is missing: run `just setup`", python.display());
+    let ca_file = NamedTempFile::new()?;
+    std::fs::write(ca_file.path(), ca)?;
+    let mut child = Command::new(python)
+        .arg(root().join("tests/clients/h3.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut stdin = child.stdin.take().context("standard input")?;
+    let order = json!({
+        "host": address.ip().to_string(), "port": address.port(), "ca": ca_file.path(),
+        "method": request.method, "path": request.path, "authority": request.authority,
+        "headers": request.headers, "body": to_hex(&request.body),
+    });
+    stdin.write_all(format!("{order}\n").as_bytes()).await?;
+    stdin.flush().await?;
+    let lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
+    let stderr = child.stderr.take().context("standard error")?;
+    Ok(Waiting { process: Process { stdin, _child: child, _ca: ca_file }, lines, stderr })
+}
+
+async fn said(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Option<Said>> {
+    let Some(line) = lines.next_line().await? else { return Ok(None) };
+    Ok(Some(serde_json::from_str(&line).with_context(|| format!("the HTTP/3 client said {line:?}"))?))
+}
+
+async fn forward(mut lines: Lines<BufReader<ChildStdout>>, events: mpsc::UnboundedSender<Event>) {
+    loop {
+        let event = match said(&mut lines).await {
+            Ok(Some(Said::Data { hex })) => Event::Data(from_hex(&hex)),
+            Ok(Some(Said::End)) => Event::End(End::Clean),
+            Ok(Some(Said::Reset { code })) => Event::End(End::Broken(format!("reset {code:#x}"))),
+            Ok(Some(Said::Closed { code, reason })) => {
+                Event::End(End::Broken(format!("connection closed {code:#x} {reason}")))
+            }
+            Ok(Some(Said::Head { .. })) => continue,
+            Ok(None) => Event::End(End::Broken("the client's output ended".into())),
+            Err(cause) => Event::End(End::Broken(format!("{cause:#}"))),
+        };
+        let last = matches!(event, Event::End(_));
+        if events.send(event).is_err() || last {
+            return;
+        }
+    }
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digit =
+        |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or(0);
+    text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(*pair.get(1).unwrap_or(&b'0'))).collect()
+}
+
+/// GETs a path with ngtcp2's gtlsclient and gives back its output, headers and body among it. It checks no certificate.
+///
+/// # Errors
+/// When the client is not installed, or does not end with success.
+pub async fn gtlsclient(address: SocketAddr, path: &str) -> Result<String> {
+    let run = Command::new("gtlsclient")
+        .args(["--exit-on-first-stream-close", "--timeout=10s"])
+        .arg(address.ip().to_string())
+        .arg(address.port().to_string())
+        .arg(format!("https://localhost:{}{path}", address.port()))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(PATIENCE, run).await.context("gtlsclient does not end")?;
+    let output = output.context("gtlsclient is missing: run `just setup`")?;
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    ensure!(output.status.success(), "gtlsclient ended with {}:\n{text}", output.status);
+    Ok(text)
+}

@@ -1,0 +1,353 @@
+//! The daemon as a process: started with its own state, waited for by the notify protocol, stopped by SIGTERM.
+//!
+//! Knows the command line, the notify protocol, exit codes and the state directory. Refuses to know the daemon's code.
+//! Invariant: no daemon outlives its test, and a failed wait shows what the daemon wrote.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::{sys::signal, unistd::Pid};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::UnixDatagram,
+    process::{Child, Command},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::binary;
+
+/// How long a daemon may take to be ready, or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a daemon is started with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The configuration's `[listen]` lines; free ports by default.
+    pub listen: String,
+    /// The rest of the configuration: `[limits]`, `[[backends]]`.
+    pub config: String,
+    /// Further arguments.
+    pub arguments: Vec<String>,
+    /// Pass `--state-dir` with a directory of the test's own.
+    pub state: bool,
+    /// Environment variables; the test's own are not handed on.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            listen: "tls = \"[::]:0\"\nplain = [\"127.0.0.1:0\", \"[::1]:0\"]\n".into(),
+            config: String::new(),
+            arguments: Vec::new(),
+            state: true,
+            environment: Vec::new(),
+        }
+    }
+}
+
+impl Setup {
+    /// A daemon with one backend named `kind`, of that kind, at that URL.
+    #[must_use]
+    pub fn backend(kind: &str, url: &str) -> Self {
+        Self::default().with_backend(kind, kind, url, "")
+    }
+
+    /// One more backend, with further lines of its table.
+    #[must_use]
+    pub fn with_backend(mut self, name: &str, kind: &str, url: &str, lines: &str) -> Self {
+        let _ = write!(
+            self.config,
+            "\n[[backends]]\nname = \"{name}\"\nkind = \"{kind}\"\nurl = \"{url}\"\n{lines}\n"
+        );
+        self
+    }
+
+    /// Lines of `[limits]`.
+    #[must_use]
+    pub fn with_limits(mut self, lines: &str) -> Self {
+        self.config = format!("[limits]\n{lines}\n{}", self.config);
+        self
+    }
+
+    /// One more environment variable.
+    #[must_use]
+    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// A running daemon. Dropping it kills the process and removes its state.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    said: Said,
+    dir: TempDir,
+    notify: UnixDatagram,
+    /// TCP port of the TLS listener.
+    pub tls: u16,
+    /// UDP port of HTTP/3; none where UDP was taken.
+    pub quic: Option<u16>,
+    /// The plain listeners.
+    pub plain: Vec<SocketAddr>,
+    /// The key of the first start, read before its first use takes the file away.
+    pub key: Option<String>,
+}
+
+/// Everything on the daemon's standard error so far.
+#[derive(Debug, Clone)]
+struct Said {
+    text: Arc<Mutex<String>>,
+    grown: watch::Receiver<usize>,
+}
+
+/// A daemon that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Daemon {
+    /// Starts a daemon and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends before it is ready, or is not ready in time; the error holds its standard error.
+    pub async fn start(setup: &Setup) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("ghostllm-test-").tempdir()?;
+        let (mut child, said, notify) = spawn(setup, dir.path())?;
+        let ready = tokio::select! {
+            ready = timeout(PATIENCE, wait_ready(&notify)) => ready.context("not ready in time").flatten(),
+            status = child.wait() => Err(anyhow::anyhow!("it ended before it was ready: {}", status?)),
+        };
+        let ready = ready.with_context(|| format!("the daemon wrote:\n{}", said.text()))?;
+        let port = |key: &str| {
+            ready.get(key).map(|value| value.parse::<SocketAddr>().map(|at| at.port())).transpose()
+        };
+        let plain = ready.get("X_GHOSTLLM_PLAIN").unwrap_or_default();
+        let plain = plain.split(',').filter(|at| !at.is_empty()).map(str::parse).collect::<Result<_, _>>()?;
+        let tls = port("X_GHOSTLLM_TLS")?.context("READY=1 came without X_GHOSTLLM_TLS")?;
+        let quic = port("X_GHOSTLLM_QUIC")?;
+        let key = std::fs::read_to_string(dir.path().join("state/first-key")).ok();
+        let key = key.map(|key| key.trim().to_owned());
+        Ok(Self { child, said, dir, notify, tls, quic, plain, key })
+    }
+
+    /// Starts a daemon that is expected to end by itself.
+    ///
+    /// # Errors
+    /// When it is still running after the patience of this harness, or becomes ready.
+    pub async fn fail(setup: &Setup) -> Result<Ended> {
+        let dir = tempfile::Builder::new().prefix("ghostllm-test-").tempdir()?;
+        let (mut child, said, notify) = spawn(setup, dir.path())?;
+        tokio::select! {
+            status = timeout(PATIENCE, child.wait()) => {
+                let status = status.with_context(|| format!("it goes on; it wrote:\n{}", said.text()))??;
+                said.until_closed().await;
+                Ok(Ended { code: status.code(), stderr: said.text() })
+            }
+            _ = wait_ready(&notify) => bail!("it became ready; it wrote:\n{}", said.text()),
+        }
+    }
+
+    /// The plain listener of that family.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn plain(&self, six: bool) -> Result<SocketAddr> {
+        self.plain.iter().copied().find(|at| at.is_ipv6() == six).context("no plain listener of that family")
+    }
+
+    /// A file in the state directory.
+    #[must_use]
+    pub fn state(&self, name: &str) -> PathBuf {
+        self.dir.path().join("state").join(name)
+    }
+
+    /// A directory of the test's own, beside the state.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What it has written to its standard error so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.said.text()
+    }
+
+    /// Waits until its standard error contains this text.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn wait_said(&self, text: &str) -> Result<()> {
+        let mut said = self.said.clone();
+        let found = timeout(PATIENCE, async {
+            while !said.text().contains(text) {
+                said.grown.changed().await?;
+            }
+            anyhow::Ok(())
+        });
+        found.await.flatten_said(|| format!("the daemon never said {text:?}; it wrote:\n{}", self.stderr()))
+    }
+
+    /// Sends SIGTERM and goes on.
+    ///
+    /// # Errors
+    /// When the process has ended already.
+    pub fn terminate(&self) -> Result<()> {
+        let pid = self.child.id().context("the daemon has ended already")?;
+        Ok(signal::kill(Pid::from_raw(pid.try_into()?), signal::Signal::SIGTERM)?)
+    }
+
+    /// Waits until the daemon tells its supervisor that it is stopping.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn wait_stopping(&self) -> Result<()> {
+        let stopping = timeout(PATIENCE, async {
+            loop {
+                if receive(&self.notify).await?.lines().any(|line| line == "STOPPING=1") {
+                    return anyhow::Ok(());
+                }
+            }
+        });
+        stopping.await.flatten_said(|| format!("no STOPPING=1; it wrote:\n{}", self.stderr()))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn wait(mut self) -> Result<Ended> {
+        let status: ExitStatus = timeout(PATIENCE, self.child.wait())
+            .await
+            .with_context(|| format!("it does not end; it wrote:\n{}", self.said.text()))??;
+        self.said.until_closed().await;
+        Ok(Ended { code: status.code(), stderr: self.said.text() })
+    }
+
+    /// Stops it and checks that it ends with 0 and that it never panicked.
+    ///
+    /// # Errors
+    /// When it ends with another code, or its log holds a panic.
+    pub async fn stop(self) -> Result<()> {
+        self.terminate()?;
+        let ended = self.wait().await?;
+        ensure!(ended.code == Some(0), "exit code {:?}; it wrote:\n{}", ended.code, ended.stderr);
+        ensure!(!ended.stderr.contains("panicked at"), "it panicked:\n{}", ended.stderr);
+        Ok(())
+    }
+}
+
+impl Said {
+    fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until the process has closed its standard error.
+    async fn until_closed(&self) {
+        let mut grown = self.grown.clone();
+        while grown.changed().await.is_ok() {}
+    }
+}
+
+/// A wait's two errors as one.
+trait FlattenSaid {
+    fn flatten_said(self, message: impl FnOnce() -> String) -> Result<()>;
+}
+
+impl FlattenSaid for Result<Result<()>, tokio::time::error::Elapsed> {
+    fn flatten_said(self, message: impl FnOnce() -> String) -> Result<()> {
+        match self {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(cause)) => Err(cause.context(message())),
+            Err(_) => bail!(message()),
+        }
+    }
+}
+
+/// The lines of one notification.
+#[derive(Debug)]
+struct Ready(String);
+
+impl Ready {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    }
+}
+
+async fn receive(notify: &UnixDatagram) -> Result<String> {
+    let mut buffer = vec![0; 65536];
+    let count = notify.recv(&mut buffer).await?;
+    Ok(String::from_utf8_lossy(&buffer[..count]).into_owned())
+}
+
+async fn wait_ready(notify: &UnixDatagram) -> Result<Ready> {
+    loop {
+        let ready = Ready(receive(notify).await?);
+        if ready.get("READY") == Some("1") {
+            return Ok(ready);
+        }
+    }
+}
+
+fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, UnixDatagram)> {
+    let config = dir.join("ghostllm.toml");
+    std::fs::write(&config, format!("[listen]\n{}\n{}", setup.listen, setup.config))?;
+    let socket = dir.join("notify");
+    let notify = UnixDatagram::bind(&socket)?;
+    let mut command = Command::new(binary("ghostllm"));
+    command.arg("serve");
+    if setup.state {
+        command.arg("--state-dir").arg(dir.join("state"));
+    }
+    let mut child = command
+        .arg("--config")
+        .arg(&config)
+        .args(&setup.arguments)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", dir)
+        .env("NOTIFY_SOCKET", &socket)
+        // Nothing listens on port 1: a test never finds an Ollama that happens to run on this machine.
+        .env("OLLAMA_HOST", "127.0.0.1:1")
+        .envs(setup.environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("the daemon's binary does not start")?;
+    let said = listen(child.stderr.take().context("standard error")?);
+    Ok((child, said, notify))
+}
+
+/// Gathers standard error in the background; the sender's end is the stream's end.
+fn listen(stderr: tokio::process::ChildStderr) -> Said {
+    let (grow, grown) = watch::channel(0);
+    let text = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&text);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut text = into.lock().unwrap_or_else(PoisonError::into_inner);
+            text.push_str(&line);
+            text.push('\n');
+            grow.send_replace(text.len());
+        }
+    });
+    Said { text, grown }
+}

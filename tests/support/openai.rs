@@ -1,0 +1,272 @@
+//! The OpenAI doubles: three engines that speak OpenAI's wire, each in its own manner, as recorded.
+//!
+//! Knows how llama.cpp's server, vLLM and transformers differ: key order, header case, the first chunk, numeric error
+//! codes, `[DONE]` or none. Refuses to know sockets. Invariant: all three say the same text to the same prompt.
+
+use serde_json::{Value, json};
+
+use crate::{
+    double::Voice,
+    ollama::{Ask, Call, Thought, think},
+    script::{Body, Header, Reply},
+    wire::Incoming,
+};
+
+/// The engine that a double imitates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// llama.cpp's server b11669: answers to any model name, numeric error codes.
+    Llama,
+    /// vLLM 0.32: unknown models are 404 with a numeric code.
+    Vllm,
+    /// transformers serve 5.23: no `[DONE]`, usage in the finish chunk, errors as `{"detail": ...}`.
+    Transformers,
+}
+
+/// An engine of that manner with one model.
+#[derive(Debug, Clone)]
+pub struct OpenAi {
+    style: Style,
+    model: String,
+}
+
+impl OpenAi {
+    /// An engine that serves `model`.
+    #[must_use]
+    pub fn new(style: Style, model: &str) -> Self {
+        Self { style, model: model.into() }
+    }
+}
+
+impl Voice for OpenAi {
+    fn answer(&self, request: &Incoming) -> Reply {
+        let mut reply = match (request.method.as_str(), request.path()) {
+            ("GET" | "HEAD", "/v1/models") => self.whole("200 OK", &self.models()),
+            ("GET" | "HEAD", "/health") => self.whole("200 OK", "{\"status\":\"ok\"}"),
+            ("POST", "/v1/chat/completions") => self.chat(request),
+            _ => self.whole("404 Not Found", self.no_route()),
+        };
+        reply.headless = request.method == "HEAD";
+        reply
+    }
+}
+
+impl OpenAi {
+    fn chat(&self, request: &Incoming) -> Reply {
+        let Ok(body) = serde_json::from_slice::<Value>(&request.body) else {
+            return self.refuse("400 Bad Request", 400, "JSON decode error", "invalid_request_error");
+        };
+        let name = body["model"].as_str().unwrap_or_default();
+        if name != self.model && self.style != Style::Llama {
+            let text = format!("The model `{name}` does not exist. Valid aliases: {}.", self.model);
+            return self.refuse("404 Not Found", 404, &text, "NotFoundError");
+        }
+        let thought = think(&Ask::from_openai(&body));
+        let mut reply = if body["stream"] == true {
+            self.stream(self.chunks(&thought, body["stream_options"]["include_usage"] == true))
+        } else {
+            self.whole("200 OK", &self.completion(&thought))
+        };
+        reply.generated = true;
+        reply
+    }
+
+    fn models(&self) -> String {
+        let model = Value::from(self.model.as_str());
+        match self.style {
+            Style::Llama => format!(
+                "{{\"models\":[{{\"name\":{model},\"model\":{model},\"type\":\"model\",\"capabilities\":[\"completion\"]}}],\
+                 \"object\":\"list\",\"data\":[{{\"id\":{model},\"aliases\":[{model}],\"tags\":[],\"object\":\"model\",\
+                 \"created\":1795431450,\"owned_by\":\"llamacpp\",\"meta\":{{\"n_ctx\":2048}}}}]}}"
+            ),
+            Style::Vllm => format!(
+                "{{\"object\":\"list\",\"data\":[{{\"id\":{model},\"object\":\"model\",\"created\":1795431484,\
+                 \"owned_by\":\"vllm\",\"root\":{model},\"parent\":null,\"max_model_len\":2048,\"permission\":[]}}]}}"
+            ),
+            Style::Transformers => format!(
+                "{{\"object\":\"list\",\"data\":[{{\"id\":{model},\"object\":\"model\",\"created\":1795431484,\
+                 \"owned_by\":\"transformers\"}}]}}"
+            ),
+        }
+    }
+
+    fn no_route(&self) -> &'static str {
+        match self.style {
+            Style::Llama => {
+                "{\"error\":{\"message\":\"File Not Found\",\"type\":\"not_found_error\",\"code\":404}}"
+            }
+            Style::Vllm | Style::Transformers => "{\"detail\":\"Not Found\"}",
+        }
+    }
+
+    fn refuse(&self, status: &'static str, code: u16, text: &str, kind: &str) -> Reply {
+        let text = Value::from(text);
+        match self.style {
+            Style::Llama => self.whole(
+                status,
+                &format!("{{\"error\":{{\"code\":{code},\"message\":{text},\"type\":\"{kind}\"}}}}"),
+            ),
+            Style::Vllm => self.whole(
+                status,
+                &format!(
+                    "{{\"error\":{{\"message\":{text},\"type\":\"{kind}\",\"param\":\"model\",\"code\":{code}}}}}"
+                ),
+            ),
+            Style::Transformers => self.whole("400 Bad Request", &format!("{{\"detail\":{text}}}")),
+        }
+    }
+
+    fn usage(thought: &Thought) -> String {
+        let (prompt, completion) = (thought.prompt_count, thought.eval_count);
+        let total = prompt + completion;
+        format!(
+            "{{\"completion_tokens\":{completion},\"prompt_tokens\":{prompt},\"total_tokens\":{total},\
+             \"prompt_tokens_details\":{{\"cached_tokens\":0}}}}"
+        )
+    }
+
+    fn completion(&self, thought: &Thought) -> String {
+        let model = Value::from(self.model.as_str());
+        let content = Value::from(thought.content.concat());
+        let (reason, calls) = match &thought.call {
+            Some(call) => ("tool_calls", format!(",\"tool_calls\":[{}]", whole_call(call))),
+            None => (thought.reason, String::new()),
+        };
+        let usage = Self::usage(thought);
+        match self.style {
+            Style::Llama => format!(
+                "{{\"choices\":[{{\"finish_reason\":\"{reason}\",\"index\":0,\"message\":{{\"role\":\"assistant\",\
+                 \"content\":{content}{calls}}}}}],\"created\":1795431450,\"model\":{model},\
+                 \"system_fingerprint\":\"b11669-Debian\",\"object\":\"chat.completion\",\"usage\":{usage},\
+                 \"id\":\"chatcmpl-JMnypnob0OL1x9UynWFh6X1fzPRL8HnR\",\"timings\":{{\"prompt_ms\":2.169}}}}"
+            ),
+            Style::Vllm => format!(
+                "{{\"id\":\"chatcmpl-9f4f4dbca126abee\",\"object\":\"chat.completion\",\"created\":1795431484,\
+                 \"model\":{model},\"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":{content},\
+                 \"refusal\":null,\"reasoning\":null{calls}}},\"logprobs\":null,\"finish_reason\":\"{reason}\",\
+                 \"stop_reason\":null}}],\"service_tier\":null,\"system_fingerprint\":\"vllm-0.32.0-74c9ab2e\",\
+                 \"usage\":{usage},\"kv_transfer_params\":null}}"
+            ),
+            Style::Transformers => format!(
+                "{{\"id\":\"1c72dea1-c81c-438d-aedd-cd86a7781bd6\",\"choices\":[{{\"finish_reason\":\"{reason}\",\
+                 \"index\":0,\"message\":{{\"content\":{content},\"role\":\"assistant\"{calls}}}}}],\"created\":1795431485,\
+                 \"model\":{model},\"object\":\"chat.completion\",\"usage\":{usage}}}"
+            ),
+        }
+    }
+
+    /// Every event's data, in order, without `[DONE]`.
+    fn chunks(&self, thought: &Thought, include_usage: bool) -> Vec<String> {
+        let role = match self.style {
+            Style::Llama => json!({"role": "assistant", "content": null}),
+            Style::Vllm => json!({"role": "assistant", "content": ""}),
+            Style::Transformers => json!({"role": "assistant"}),
+        };
+        let mut chunks = vec![self.chunk(&role, None, None)];
+        chunks.extend(thought.content.iter().map(|token| self.chunk(&json!({"content": token}), None, None)));
+        if let Some(call) = &thought.call {
+            chunks.extend(call_deltas(call).iter().map(|delta| self.chunk(delta, None, None)));
+        }
+        let reason = if thought.call.is_some() { "tool_calls" } else { thought.reason };
+        let usage = Self::usage(thought);
+        let in_finish = (self.style == Style::Transformers).then_some(usage.as_str());
+        chunks.push(self.chunk(&json!({}), Some(reason), in_finish));
+        if include_usage && self.style != Style::Transformers {
+            chunks.push(self.last_usage(&usage));
+        }
+        chunks
+    }
+
+    fn chunk(&self, delta: &Value, reason: Option<&str>, usage: Option<&str>) -> String {
+        let model = Value::from(self.model.as_str());
+        let reason = reason.map_or_else(|| "null".to_owned(), |reason| format!("\"{reason}\""));
+        let usage = usage.map(|usage| format!(",\"usage\":{usage}")).unwrap_or_default();
+        match self.style {
+            Style::Llama => format!(
+                "{{\"choices\":[{{\"finish_reason\":{reason},\"index\":0,\"delta\":{delta}}}],\"created\":1795431450,\
+                 \"id\":\"chatcmpl-alErqgNfz2Z6jiw3BHbsimuirSqZ9b0k\",\"model\":{model},\
+                 \"system_fingerprint\":\"b11669-Debian\",\"object\":\"chat.completion.chunk\"}}"
+            ),
+            Style::Vllm => format!(
+                "{{\"id\":\"chatcmpl-b7e9ca22bac8a859\",\"object\":\"chat.completion.chunk\",\"created\":1795431486,\
+                 \"model\":{model},\"choices\":[{{\"index\":0,\"delta\":{delta},\"logprobs\":null,\
+                 \"finish_reason\":{reason},\"token_ids\":null}}]}}"
+            ),
+            Style::Transformers => {
+                let reason =
+                    if reason == "null" { String::new() } else { format!(",\"finish_reason\":{reason}") };
+                format!(
+                    "{{\"id\":\"03ff60b3-3118-4d27-9c30-0cf1f9131290\",\"choices\":[{{\"delta\":{delta},\"index\":0{reason}}}],\
+                     \"created\":1795431485,\"model\":{model},\"object\":\"chat.completion.chunk\",\
+                     \"system_fingerprint\":\"\"{usage}}}"
+                )
+            }
+        }
+    }
+
+    fn last_usage(&self, usage: &str) -> String {
+        let model = Value::from(self.model.as_str());
+        format!(
+            "{{\"choices\":[],\"created\":1795431450,\"id\":\"chatcmpl-alErqgNfz2Z6jiw3BHbsimuirSqZ9b0k\",\"model\":{model},\
+             \"object\":\"chat.completion.chunk\",\"usage\":{usage}}}"
+        )
+    }
+
+    fn stream(&self, chunks: Vec<String>) -> Reply {
+        let mut events: Vec<Vec<u8>> =
+            chunks.into_iter().map(|chunk| format!("data: {chunk}\n\n").into_bytes()).collect();
+        if self.style != Style::Transformers {
+            events.push(b"data: [DONE]\n\n".to_vec());
+        }
+        let kind =
+            if self.style == Style::Llama { "text/event-stream" } else { "text/event-stream; charset=utf-8" };
+        Reply { body: Body::Stream(events), ..self.reply("200 OK", kind) }
+    }
+
+    fn whole(&self, status: &'static str, body: &str) -> Reply {
+        let kind =
+            if self.style == Style::Llama { "application/json; charset=utf-8" } else { "application/json" };
+        Reply { body: Body::Whole(body.as_bytes().to_vec()), ..self.reply(status, kind) }
+    }
+
+    fn reply(&self, status: &'static str, kind: &str) -> Reply {
+        let pair = |name, value: &str| Header::Pair(name, value.into());
+        let headers = match self.style {
+            Style::Llama => vec![
+                pair("Server", "llama.cpp"),
+                pair("Access-Control-Allow-Origin", ""),
+                pair("Content-Type", kind),
+                Header::Length,
+                Header::Chunked,
+                Header::Close,
+            ],
+            Style::Vllm | Style::Transformers => vec![
+                pair("Server", "uvicorn"),
+                Header::Length,
+                pair("Content-Type", kind),
+                Header::Close,
+                Header::Chunked,
+            ],
+        };
+        let lowercase = self.style != Style::Llama;
+        Reply { status, headers, lowercase, body: Body::None, headless: false, generated: false }
+    }
+}
+
+fn whole_call(call: &Call) -> String {
+    let arguments = Value::from(call.arguments.to_string());
+    format!(
+        "{{\"type\":\"function\",\"function\":{{\"name\":\"{}\",\"arguments\":{arguments}}},\"id\":\"{}\"}}",
+        call.name, call.id
+    )
+}
+
+/// The name first, then the arguments in pieces of three bytes, as llama.cpp and vLLM give them.
+fn call_deltas(call: &Call) -> Vec<Value> {
+    let head = json!({"index": 0, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}});
+    let text: Vec<char> = call.arguments.to_string().chars().collect();
+    let pieces = text.chunks(3).map(|piece| piece.iter().collect::<String>());
+    std::iter::once(json!({"tool_calls": [head]}))
+        .chain(pieces.map(|piece| json!({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})))
+        .collect()
+}

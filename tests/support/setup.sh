@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs what the build and the tests need, on Debian 12 or 13; does nothing where it is there already.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+packages=(cmake clang libclang-dev pkg-config libsystemd-dev python3 python3-venv openssl libnss3-tools ngtcp2-client curl)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  sudo=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || {
+      echo "These Debian packages are missing, and there is no sudo. As root, run: apt-get install ${missing[*]}" >&2
+      exit 1
+    }
+    sudo=(sudo)
+  fi
+  "${sudo[@]}" apt-get update -q
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
+fi
+
+cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
+
+# The clients that are not our code. The stamp is what was installed; it is compared, so that a changed pin is installed.
+venv=.tools/venv
+wanted=tests/clients/requirements.txt
+if ! cmp -s "$wanted" "$venv/installed.txt"; then
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install -q --disable-pip-version-check -r "$wanted"
+  cp "$wanted" "$venv/installed.txt"
+fi
