@@ -1,0 +1,222 @@
+//! Sorts a text into reasoning, content and tool calls while it arrives.
+//!
+//! Knows three families of call: Hermes and Qwen (`<tool_call>…</tool_call>`), Llama 3 (`<|python_tag|>…` or a bare
+//! JSON object at the start) and Mistral (`[TOOL_CALLS]…`). Invariant: text that turns out to be no call comes out as
+//! content, unchanged.
+
+use super::calls::{self, Call, Tools};
+use super::held_back;
+
+const THINK: &str = "<think>";
+const THINK_END: &str = "</think>";
+const CALL: &str = "<tool_call>";
+const CALL_END: &str = "</tool_call>";
+/// Models of these two families end their turn after the calls, so the calls reach to the end.
+const PYTHON: &str = "<|python_tag|>";
+const MISTRAL: &str = "[TOOL_CALLS]";
+
+/// The special tokens that this room must see, although they are no words of the answer.
+pub(crate) const MARKS: [&str; 8] =
+    [THINK, THINK_END, CALL, CALL_END, PYTHON, MISTRAL, "[ARGS]", "[CALL_ID]"];
+
+/// A part of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Part of the reasoning.
+    Reasoning(String),
+    /// Part of the content.
+    Content(String),
+    /// One whole call.
+    Call(Call),
+}
+
+/// What the text that comes next belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The answer may open with reasoning.
+    Opening,
+    /// Reasoning, until its end mark; `true` once some of it was seen.
+    Reasoning(bool),
+    /// Reasoning or a call has ended; content or another call follows after white space.
+    Between,
+    /// An object that may be a bare call.
+    Bare,
+    /// Plain content.
+    Content,
+    /// Inside `<tool_call>`.
+    Hermes,
+    /// After `<|python_tag|>`.
+    Python,
+    /// After `[TOOL_CALLS]`.
+    Mistral,
+}
+
+/// The state of one answer.
+pub(super) struct Splitter {
+    tools: Option<Tools>,
+    place: Place,
+    held: String,
+    pieces: Vec<Piece>,
+}
+
+impl Splitter {
+    pub(super) fn new(tools: Option<Tools>, thinking: bool) -> Self {
+        let place = if thinking { Place::Reasoning(false) } else { Place::Opening };
+        Self { tools, place, held: String::new(), pieces: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, text: &str) -> Vec<Piece> {
+        self.held.push_str(text);
+        while self.step() {}
+        std::mem::take(&mut self.pieces)
+    }
+
+    pub(super) fn finish(&mut self) -> Vec<Piece> {
+        let rest = std::mem::take(&mut self.held);
+        match self.place {
+            Place::Reasoning(_) => self.reasoning(rest.trim_end()),
+            Place::Between if rest.trim().is_empty() => {}
+            Place::Opening | Place::Between | Place::Content => self.content(rest),
+            Place::Bare => self.calls_or(calls::sequence(&rest), rest),
+            Place::Hermes => {
+                self.calls_or(calls::hermes(&rest, self.tools.as_ref()), format!("{CALL}{rest}"));
+            }
+            Place::Python => self.calls_or(calls::sequence(&rest), rest),
+            Place::Mistral => self.calls_or(calls::mistral(&rest), format!("{MISTRAL}{rest}")),
+        }
+        std::mem::take(&mut self.pieces)
+    }
+
+    /// One step; `false` when more text is needed.
+    fn step(&mut self) -> bool {
+        match self.place {
+            Place::Opening | Place::Between => self.open(),
+            Place::Reasoning(begun) => self.reason(begun),
+            Place::Bare => self.bare(),
+            Place::Content => self.speak(),
+            Place::Hermes => self.hermes(),
+            Place::Python | Place::Mistral => false,
+        }
+    }
+
+    fn open(&mut self) -> bool {
+        let start = self.held.trim_start();
+        if start.is_empty() || (self.place == Place::Opening && THINK.starts_with(start) && start != THINK) {
+            return false;
+        }
+        if let (Place::Opening, Some(rest)) = (self.place, start.strip_prefix(THINK)) {
+            self.held = rest.to_owned();
+            self.place = Place::Reasoning(false);
+            return true;
+        }
+        if self.place == Place::Between {
+            // A list of bare calls is divided by semicolons or commas.
+            self.held = start.trim_start_matches([';', ',']).trim_start().to_owned();
+            if self.held.is_empty() {
+                return false;
+            }
+        }
+        let bare = self.tools.is_some() && self.held.trim_start().starts_with('{');
+        self.place = if bare { Place::Bare } else { Place::Content };
+        true
+    }
+
+    fn reason(&mut self, begun: bool) -> bool {
+        if !begun {
+            let start = self.held.trim_start();
+            if start.is_empty() {
+                return false;
+            }
+            self.held = start.to_owned();
+            self.place = Place::Reasoning(true);
+        }
+        if let Some((thought, rest)) = self.held.split_once(THINK_END) {
+            let (thought, rest) = (thought.trim_end().to_owned(), rest.to_owned());
+            self.reasoning(&thought);
+            self.held = rest;
+            self.place = Place::Between;
+            return true;
+        }
+        let ready = self.ready(&[THINK_END]);
+        self.reasoning(&ready);
+        false
+    }
+
+    fn speak(&mut self) -> bool {
+        if self.tools.is_none() {
+            let all = std::mem::take(&mut self.held);
+            self.content(all);
+            return false;
+        }
+        let marks = [(CALL, Place::Hermes), (PYTHON, Place::Python), (MISTRAL, Place::Mistral)];
+        let found = marks
+            .iter()
+            .filter_map(|(mark, place)| Some((self.held.find(mark)?, *mark, *place)))
+            .min_by_key(|f| f.0);
+        let Some((at, mark, place)) = found else {
+            let ready = self.ready(&[CALL, PYTHON, MISTRAL]);
+            self.content(ready);
+            return false;
+        };
+        let rest = self.held.split_off(at);
+        let before = std::mem::take(&mut self.held);
+        self.content(before.trim_end().to_owned());
+        self.held = rest.get(mark.len()..).unwrap_or_default().to_owned();
+        self.place = place;
+        true
+    }
+
+    fn hermes(&mut self) -> bool {
+        let Some((body, rest)) = self.held.split_once(CALL_END) else { return false };
+        let (body, rest) = (body.to_owned(), rest.to_owned());
+        self.held = rest;
+        self.place = Place::Between;
+        self.calls_or(calls::hermes(&body, self.tools.as_ref()), format!("{CALL}{body}{CALL_END}"));
+        true
+    }
+
+    fn bare(&mut self) -> bool {
+        let (call, length) = match calls::leading_object(&self.held) {
+            calls::Leading::Unfinished => return false,
+            calls::Leading::No => (None, 0),
+            calls::Leading::Object(value, length) => (calls::from_value(&value), length),
+        };
+        // A model that answers in JSON is not calling anything: only offered names count here.
+        match call.filter(|call| self.tools.as_ref().is_some_and(|tools| tools.contains(&call.name))) {
+            Some(call) => {
+                self.pieces.push(Piece::Call(call));
+                self.held.drain(..length);
+                self.place = Place::Between;
+            }
+            None => self.place = Place::Content,
+        }
+        true
+    }
+
+    /// Takes what can be shown: all but the beginning of a mark, and white space that may precede one.
+    fn ready(&mut self, marks: &[&str]) -> String {
+        let keep = held_back(&self.held, marks.iter().copied());
+        let end = self.held.get(..self.held.len() - keep).map_or(0, |text| text.trim_end().len());
+        let rest = self.held.split_off(end);
+        std::mem::replace(&mut self.held, rest)
+    }
+
+    fn calls_or(&mut self, calls: Option<Vec<Call>>, raw: String) {
+        match calls {
+            Some(calls) => self.pieces.extend(calls.into_iter().map(Piece::Call)),
+            None => self.content(raw),
+        }
+    }
+
+    fn reasoning(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.pieces.push(Piece::Reasoning(text.to_owned()));
+        }
+    }
+
+    fn content(&mut self, text: String) {
+        if !text.is_empty() {
+            self.pieces.push(Piece::Content(text));
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! HTTP/1.1 on the socket: routes, bodies, streams.
+//!
+//! Knows HTTP and the routes. Knows nothing of inference. Invariant: a connection that closes drops the ticket of its
+//! request, and so frees the inference thread.
+
+use crate::error::Failure;
+use crate::library::{Library, Model};
+use crate::queue::{Event, Queue, Ticket, Work};
+use crate::wire::Chat;
+use crate::wire::answer::Answer;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Either, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use stream::ChatStream;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+mod stream;
+
+/// A long talk with long documents; a request of more cannot fit into any context.
+const BODY_BYTES: usize = 32 << 20;
+/// How long a body may take: the caller is on this machine.
+const BODY_TIME: Duration = Duration::from_secs(60);
+/// How long a connection may idle or take for its head; longer than any client keeps idle connections.
+const HEAD_TIME: Duration = Duration::from_secs(120);
+/// Connections at a time; more wait in the kernel's queue.
+const CONNECTIONS: usize = 512;
+
+type Body = Either<Full<Bytes>, ChatStream>;
+
+/// Everything that a request can reach.
+#[derive(Debug)]
+pub struct Engine {
+    /// The models.
+    pub library: Library,
+    /// The way to the inference thread.
+    pub queue: Arc<Queue>,
+    answers: AtomicU64,
+}
+
+impl Engine {
+    /// An engine that serves `library` through `queue`.
+    #[must_use]
+    pub fn new(library: Library, queue: Arc<Queue>) -> Arc<Self> {
+        Arc::new(Self { library, queue, answers: AtomicU64::new(0) })
+    }
+}
+
+/// Serves until `end` resolves. Then nothing new is taken in, and open connections have `grace` to finish.
+pub async fn serve(
+    engine: Arc<Engine>,
+    listener: UnixListener,
+    end: impl Future<Output = ()>,
+    grace: Duration,
+) {
+    let mut connections = JoinSet::new();
+    let (ending, ended) = watch::channel(false);
+    let mut end = std::pin::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(Arc::clone(&engine), TokioIo::new(stream), ended.clone()));
+                }
+                Err(error) => {
+                    // Out of descriptors, mostly: those that are open must end first.
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+    engine.queue.drain();
+    ending.send_replace(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, all).await.is_err() {
+        tracing::warn!("requests that were still running are dropped");
+    }
+}
+
+async fn connection(
+    engine: Arc<Engine>,
+    io: TokioIo<tokio::net::UnixStream>,
+    mut ended: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request| {
+        let engine = Arc::clone(&engine);
+        async move {
+            Ok::<_, Infallible>(handle(&engine, request).await.unwrap_or_else(|failure| refuse(&failure)))
+        }
+    });
+    let mut served = std::pin::pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .serve_connection(io, service)
+    );
+    let result = tokio::select! {
+        result = &mut served => result,
+        _ = ended.changed() => {
+            // An idle connection closes now, one with a request after its answer.
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!("a connection ended: {error}");
+    }
+}
+
+async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    let (path, method) = (request.uri().path().to_owned(), request.method().clone());
+    match (path.as_str(), &method) {
+        ("/healthz", &Method::GET) => Ok(reply(&json!({"status": "ok"}))),
+        ("/status", &Method::GET) => Ok(reply(&status(engine))),
+        ("/v1/models", &Method::GET) => {
+            let models = off_thread(engine, |library| Ok(library.list())).await?;
+            let data: Vec<Value> = models.iter().map(|model| describe(model)).collect();
+            Ok(reply(&json!({"object": "list", "data": data})))
+        }
+        ("/v1/chat/completions", &Method::POST) => chat(engine, request).await,
+        ("/load", &Method::POST) => load(engine, request).await,
+        ("/healthz" | "/status" | "/v1/models", _) => Err(wrong_method("GET")),
+        ("/v1/chat/completions" | "/load", _) => Err(wrong_method("POST")),
+        (path, &Method::GET) if path.starts_with("/v1/models/") => {
+            let id = path.trim_start_matches("/v1/models/").to_owned();
+            let model = off_thread(engine, move |library| library.find(&id)).await?;
+            Ok(reply(&describe(&model)))
+        }
+        (path, _) => {
+            let message = format!("there is nothing at {path}; see /v1/models and /v1/chat/completions");
+            Err(Failure::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("unknown_route"), message))
+        }
+    }
+}
+
+/// Looking at files may block, on a network file system for long.
+async fn off_thread<T: Send + 'static>(
+    engine: &Arc<Engine>,
+    look: impl FnOnce(&Library) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let engine = Arc::clone(engine);
+    let looked = tokio::task::spawn_blocking(move || look(&engine.library)).await;
+    looked.map_err(|error| Failure::internal(format!("looking for models failed: {error}")))?
+}
+
+async fn read(request: Request<Incoming>) -> Result<Bytes, Failure> {
+    let too_large = |_| {
+        let message = format!("the request's body is larger than {BODY_BYTES} bytes, or was cut off");
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", Some("body_too_large"), message)
+    };
+    let collected =
+        tokio::time::timeout(BODY_TIME, Limited::new(request.into_body(), BODY_BYTES).collect()).await;
+    let Ok(body) = collected else {
+        let message = "the request's body did not arrive in time";
+        return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", None, message));
+    };
+    Ok(body.map_err(too_large)?.to_bytes())
+}
+
+async fn chat(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    let chat = Chat::read(&read(request).await?)?;
+    let id = chat.model.clone();
+    let model = off_thread(engine, move |library| library.find(&id)).await?;
+    let (stream, include_usage) = (chat.stream, chat.include_usage);
+    let answer = Answer::new(&chat.model, engine.answers.fetch_add(1, Ordering::Relaxed), now());
+    let mut ticket = engine.queue.submit(model, Work::Chat(Box::new(chat)))?;
+    // Until the model is loaded and the prompt is known to fit, a failure can still have its own status.
+    match ticket.events.recv().await {
+        Some(Event::Begun) => {}
+        Some(Event::Failed(failure)) => return Err(failure),
+        _ => return Err(broken()),
+    }
+    if stream {
+        let mut response = Response::new(Either::Right(ChatStream::new(ticket, answer, include_usage)));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
+        return Ok(response);
+    }
+    whole(ticket, answer).await
+}
+
+async fn whole(mut ticket: Ticket, mut answer: Answer) -> Result<Response<Body>, Failure> {
+    let mut pieces = Vec::new();
+    loop {
+        match ticket.events.recv().await {
+            Some(Event::Piece(piece)) => pieces.push(piece),
+            Some(Event::Ended(finish, usage)) => return Ok(reply(&answer.whole(&pieces, finish, usage))),
+            Some(Event::Failed(failure)) => return Err(failure),
+            Some(Event::Begun) => {}
+            None => return Err(broken()),
+        }
+    }
+}
+
+/// Takes a file in: `{"path": "/…/model.gguf", "preload": false}` answers with the model's name.
+async fn load(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Load {
+        path: String,
+        preload: Option<bool>,
+    }
+    let load: Load = serde_json::from_slice(&read(request).await?).map_err(|error| Failure::json(&error))?;
+    let path = load.path;
+    let model = off_thread(engine, move |library| library.add(Path::new(&path))).await?;
+    let described = describe(&model);
+    if load.preload == Some(true) {
+        let mut ticket = engine.queue.submit(model, Work::Load)?;
+        match ticket.events.recv().await {
+            Some(Event::Ended(..)) => {}
+            Some(Event::Failed(failure)) => return Err(failure),
+            _ => return Err(broken()),
+        }
+    }
+    Ok(reply(&described))
+}
+
+fn describe(model: &Model) -> Value {
+    let created = model.changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let owner = if model.demo {
+        "ghostllm: a toy of a million parameters that shows the wiring; put a .gguf file into the model directory for a real one"
+    } else {
+        "ghostllm"
+    };
+    json!({
+        "id": model.id, "object": "model", "created": created, "owned_by": owner, "demo": model.demo,
+        "architecture": model.summary.architecture(), "context_length": model.summary.context_length(),
+        "bytes": model.summary.bytes,
+    })
+}
+
+fn status(engine: &Engine) -> Value {
+    let now = engine.queue.snapshot();
+    json!({
+        "running": now.running, "queued": now.queued, "queue_limit": engine.queue.limit,
+        "accepted": now.accepted, "loaded": now.loaded,
+    })
+}
+
+/// The job went without a word: the inference thread panicked, or is ending.
+fn broken() -> Failure {
+    Failure::internal("the engine failed on this request and dropped its model; its log says why")
+}
+
+fn wrong_method(allowed: &'static str) -> Failure {
+    let message = format!("this route takes {allowed} only");
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", Some(allowed), message)
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn reply(body: &Value) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(Bytes::from(body.to_string()))));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn refuse(failure: &Failure) -> Response<Body> {
+    let mut response = reply(&failure.body());
+    *response.status_mut() = failure.status;
+    if let Some(seconds) = failure.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    if failure.status == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allowed) = failure.code
+    {
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    }
+    response
+}

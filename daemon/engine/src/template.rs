@@ -1,0 +1,144 @@
+//! Renders a model's chat template over a conversation.
+//!
+//! Knows Jinja as Hugging Face's transformers sets it up (trimmed blocks, loop controls, its `tojson`,
+//! `raise_exception`, `strftime_now`, the `generation` tag) and how OpenAI's messages become what templates expect.
+//! Knows nothing of tokens, models or HTTP. Invariant: a template, which is a stranger's program, ends within its
+//! fuel and touches nothing but the values that it was given.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Value};
+use serde::Serialize;
+use time::OffsetDateTime;
+use tojson::to_json;
+
+pub mod messages;
+mod tojson;
+
+/// What one rendering may spend: about one unit per instruction and per 64 bytes made (so at most 640 MB). The
+/// heaviest of llama.cpp's own templates spends some 3,000 on a short conversation with tools.
+const FUEL: u64 = 10_000_000;
+
+/// A template failed; the text says why, in the template engine's or in the template author's words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TemplateError(String);
+
+/// What a template sees. Field names are the ones that transformers passes.
+#[derive(Debug, Serialize)]
+pub struct Conversation<'a> {
+    /// The messages, oldest first, in OpenAI's shape.
+    pub messages: &'a [serde_json::Value],
+    /// The functions that may be called; `None` where there are none.
+    pub tools: Option<&'a [serde_json::Value]>,
+    /// Retrieved documents: never any here, but templates ask.
+    pub documents: Option<&'a [serde_json::Value]>,
+    /// Whether the text ends where the assistant shall go on.
+    pub add_generation_prompt: bool,
+    /// The text of the model's first token, empty where it has none.
+    pub bos_token: &'a str,
+    /// The text of the model's last token, empty where it has none.
+    pub eos_token: &'a str,
+    /// Whatever else the caller wants the template to see (`enable_thinking`, `reasoning_effort`).
+    #[serde(flatten)]
+    pub extra: &'a serde_json::Map<String, serde_json::Value>,
+}
+
+/// A compiled chat template.
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    source: String,
+}
+
+impl ChatTemplate {
+    /// Compiles `source`. `now` is what `strftime_now` tells, for the life of this value.
+    ///
+    /// # Errors
+    /// When the source is not the Jinja that is understood here, with the line.
+    pub fn new(source: &str, now: OffsetDateTime) -> Result<Self, TemplateError> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| explain(&error))?);
+        environment.set_fuel(Some(FUEL));
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_test("iterable", is_iterable);
+        environment.add_test("sequence", is_iterable);
+        environment.add_filter("tojson", to_json);
+        environment.add_function("raise_exception", raise_exception);
+        environment.add_function("strftime_now", move |format: &str| strftime(now, format));
+        let plain = without_generation_tags(source);
+        environment.add_template_owned("chat", plain).map_err(|error| explain(&error))?;
+        Ok(Self { environment, source: source.to_owned() })
+    }
+
+    /// The text for the model.
+    ///
+    /// # Errors
+    /// When the template refuses the conversation, fails, or spends too much.
+    pub fn render(&self, conversation: &Conversation<'_>) -> Result<String, TemplateError> {
+        let template = self.environment.get_template("chat").map_err(|error| explain(&error))?;
+        template.render(Value::from(Serde(conversation))).map_err(|error| explain(&error))
+    }
+
+    /// Whether the template's own text speaks of `word`: a cheap way to learn what it can take.
+    #[must_use]
+    pub fn mentions(&self, word: &str) -> bool {
+        self.source.contains(word)
+    }
+}
+
+fn explain(error: &Error) -> TemplateError {
+    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let line = error.line().map_or_else(String::new, |line| format!(" (line {line} of the template)"));
+    TemplateError(format!("{detail}{line}"))
+}
+
+/// Python's answer to `is iterable` and, near enough, to `is sequence`: text, maps and what is undefined
+/// are both, none is neither.
+fn is_iterable(value: &Value) -> bool {
+    use ValueKind::{Iterable, Map, Seq, String, Undefined};
+    matches!(value.kind(), String | Seq | Map | Iterable | Undefined)
+}
+
+fn raise_exception(message: &str) -> Result<Value, Error> {
+    Err(Error::new(ErrorKind::InvalidOperation, message.to_owned()))
+}
+
+fn strftime(now: OffsetDateTime, format: &str) -> Result<String, Error> {
+    let invalid = |what: String| Error::new(ErrorKind::InvalidOperation, format!("strftime_now: {what}"));
+    let items =
+        time::format_description::parse_strftime_owned(format).map_err(|error| invalid(error.to_string()))?;
+    now.format(&items).map_err(|error| invalid(error.to_string()))
+}
+
+/// transformers adds a tag `generation` that marks the assistant's words for training. It renders its body, as an
+/// `if` that always holds does; trimming marks stay where they are.
+fn without_generation_tags(source: &str) -> String {
+    let mut plain = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, tag)) = rest.split_once("{%") {
+        let Some((inside, after)) = tag.split_once("%}") else { break };
+        let word = inside.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
+        let replaced = match word {
+            "generation" => inside.replace("generation", "if true"),
+            "endgeneration" => inside.replace("endgeneration", "endif"),
+            _ => {
+                plain.push_str(before);
+                plain.push_str("{%");
+                rest = tag;
+                continue;
+            }
+        };
+        plain.push_str(before);
+        plain.push_str("{%");
+        plain.push_str(&replaced);
+        plain.push_str("%}");
+        rest = after;
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! The one thread that infers.
+//!
+//! Knows llama.cpp. Knows nothing of HTTP. Invariant: between two batches it looks whether the asker is still there,
+//! so whoever leaves costs at most one batch; one model is in memory at a time.
+//!
+//! Continuous batching, grammars and prompt caching belong here: the context lives as long as its model stays, and
+//! [`generate`](generation) is the only place that decodes.
+
+use crate::error::Failure;
+use crate::library::{Model, Origin};
+use crate::queue::{Event, Job, Queue, Work};
+use crate::wire::answer::{Finish, Usage};
+use generation::answer;
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use std::io::Write;
+use std::num::NonZeroU32;
+use std::os::fd::AsRawFd;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+mod complaint;
+mod generation;
+mod sampler;
+pub mod trial;
+
+pub use complaint::Complaints;
+
+/// Tokens in one step: a departed client costs no more than this.
+const BATCH: u32 = 128;
+/// The context where neither the operator nor the model names a smaller one: a long talk, at about 1 GB for a model
+/// of 8 billion parameters.
+const CONTEXT: u32 = 8192;
+/// Below this size a second thread costs more than it brings.
+const TINY: u64 = 50_000_000;
+/// More threads than this rarely help: memory is the limit.
+const THREADS: usize = 4;
+
+/// What the operator chose.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings {
+    /// Threads; by default one for tiny models, else up to four.
+    pub threads: Option<usize>,
+    /// Tokens of context; by default 8192, or what the model was trained on if that is less.
+    pub context: Option<u32>,
+}
+
+/// Works until the queue is closed. Blocks; it wants a thread of its own.
+pub fn work(queue: &Queue, settings: Settings, complaints: &Complaints) {
+    let backend = match LlamaBackend::init() {
+        Ok(backend) => backend,
+        Err(error) => return refuse_all(queue, &error.to_string()),
+    };
+    llama_cpp_2::send_logs_to_tracing(llama_cpp_2::LogOptions::default());
+    let mut next = queue.next();
+    while let Some(job) = next {
+        if job.abandoned() {
+            next = queue.next();
+            continue;
+        }
+        complaints.clear();
+        let stay = AssertUnwindSafe(|| stay_with(&backend, queue, settings, job, complaints));
+        // llama-cpp-2 asserts what it takes for granted. The job's channel closes as it unwinds, which tells its
+        // asker; model and context are dropped, so the next job starts afresh.
+        next = std::panic::catch_unwind(stay).unwrap_or_else(|_| {
+            tracing::error!("a request made the inference thread panic; its model is unloaded");
+            queue.next()
+        });
+        queue.set_loaded(None);
+    }
+}
+
+fn refuse_all(queue: &Queue, problem: &str) {
+    while let Some(job) = queue.next() {
+        job.tell(Event::Failed(Failure::internal(format!("llama.cpp could not be started: {problem}"))));
+    }
+}
+
+/// Loads the job's model and serves all jobs for it, until one comes for another model, which is returned.
+fn stay_with(
+    backend: &LlamaBackend,
+    queue: &Queue,
+    settings: Settings,
+    job: Job,
+    complaints: &Complaints,
+) -> Option<Job> {
+    let model = Arc::clone(&job.model);
+    let refuse = |problem: &str| {
+        let detail = complaints.last().map_or_else(String::new, |text| format!(": {text}"));
+        let message = format!("{} cannot be used: {problem}{detail}", model.id);
+        job.tell(Event::Failed(Failure::model_file(model.asked, message)));
+    };
+    if let Origin::File(path) = &model.origin
+        && let Err(problem) = trial::survives(path)
+    {
+        refuse(&problem);
+        return queue.next();
+    }
+    let Ok(weights) = load(backend, &model) else {
+        refuse("llama.cpp could not load it");
+        return queue.next();
+    };
+    let Ok(mut context) = weights.new_context(backend, context_params(&weights, &model, settings)) else {
+        refuse("llama.cpp could not make room for its context (try a smaller --context)");
+        return queue.next();
+    };
+    tracing::info!(model = model.id, context = context.n_ctx(), "model loaded");
+    queue.set_loaded(Some(model.id.clone()));
+    let mut next = Some(job);
+    while let Some(job) = next {
+        if !Arc::ptr_eq(&job.model, &model) {
+            return Some(job);
+        }
+        serve(&weights, &mut context, &job);
+        drop(job);
+        next = queue.next();
+    }
+    None
+}
+
+fn serve(weights: &LlamaModel, context: &mut LlamaContext<'_>, job: &Job) {
+    let end = match &job.work {
+        _ if job.abandoned() => return,
+        Work::Load => Event::Ended(Finish::Stop, Usage::default()),
+        Work::Chat(chat) => match answer(weights, context, job, chat) {
+            Ok(Some((finish, usage))) => Event::Ended(finish, usage),
+            Ok(None) => return,
+            Err(failure) => Event::Failed(failure),
+        },
+    };
+    job.tell(end);
+}
+
+fn load(backend: &LlamaBackend, model: &Model) -> Result<LlamaModel, String> {
+    let params = LlamaModelParams::default();
+    match &model.origin {
+        Origin::File(path) => {
+            LlamaModel::load_from_file(backend, path, &params).map_err(|error| error.to_string())
+        }
+        Origin::BuiltIn(bytes) => {
+            // llama.cpp wants a path: a file in memory has one while it is open, and its pages stay mapped after.
+            let name = c"ghostllm-demo";
+            let fd = nix::sys::memfd::memfd_create(name, nix::sys::memfd::MFdFlags::MFD_CLOEXEC)
+                .map_err(|error| error.to_string())?;
+            let mut file = std::fs::File::from(fd);
+            file.write_all(bytes).map_err(|error| error.to_string())?;
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            LlamaModel::load_from_file(backend, path, &params).map_err(|error| error.to_string())
+        }
+    }
+}
+
+fn context_params(weights: &LlamaModel, model: &Model, settings: Settings) -> LlamaContextParams {
+    let trained = weights.n_ctx_train().max(1);
+    let length = settings.context.unwrap_or(CONTEXT).min(trained);
+    let threads = i32::try_from(threads(model, settings)).unwrap_or(1);
+    LlamaContextParams::default()
+        .with_n_ctx(NonZeroU32::new(length))
+        .with_n_batch(BATCH)
+        .with_n_ubatch(BATCH)
+        .with_n_threads(threads)
+        .with_n_threads_batch(threads)
+        .with_no_perf(true)
+}
+
+fn threads(model: &Model, settings: Settings) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let fitting = if model.summary.bytes < TINY { 1 } else { cores.min(THREADS) };
+    settings.threads.unwrap_or(fitting).clamp(1, 512)
+}

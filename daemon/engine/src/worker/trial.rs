@@ -1,0 +1,122 @@
+//! Loads a file in a child process first, so that a file on which llama.cpp aborts costs that child only.
+//!
+//! llama.cpp checks many numbers of a file with assertions that end the process. The head was judged before
+//! ([`crate::gguf`]); this catches what only llama.cpp knows to be wrong. Invariant: the engine never loads a file that
+//! a child did not survive.
+
+use super::{BATCH, TINY};
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use std::io::Read;
+use std::num::NonZeroU32;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The hidden argument by which the program runs [`child`].
+pub const ARGUMENT: &str = "--try-model";
+/// Reading the vocabulary takes a second at most; a cold disk takes longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often the child is looked at: short beside the time that it takes.
+const GLANCE: Duration = Duration::from_millis(5);
+/// What is read of the child's log.
+const LOG_BYTES: u64 = 64 << 10;
+
+/// Has a child of this program load the file.
+///
+/// # Errors
+/// What the child died of, for people.
+pub(super) fn survives(path: &Path) -> Result<(), String> {
+    let start = || {
+        let program = std::env::current_exe()?;
+        let mut command = Command::new(program);
+        // Else ggml starts a debugger on its way out.
+        command.arg(ARGUMENT).arg(path).env("GGML_NO_BACKTRACE", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
+    };
+    let mut child = start().map_err(|error| format!("a trial of the file could not be started: {error}"))?;
+    let log = child.stderr.take();
+    let reader = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(mut log) = log {
+            // What does not fit is read and dropped, so that the child never waits for us.
+            let _ = log.by_ref().take(LOG_BYTES).read_to_end(&mut text);
+            let _ = std::io::copy(&mut log, &mut std::io::sink());
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let status = wait(&mut child);
+    let log = reader.join().unwrap_or_default();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(verdict(status, &log)),
+        Err(problem) => Err(problem),
+    }
+}
+
+fn wait(child: &mut Child) -> Result<ExitStatus, String> {
+    let start = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) if start.elapsed() < PATIENCE => std::thread::sleep(GLANCE),
+            other => {
+                // Killing a child that has just ended fails, and is not needed.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(match other {
+                    Err(error) => format!("a trial of the file failed: {error}"),
+                    _ => format!("llama.cpp did not come to an end with it within {} s", PATIENCE.as_secs()),
+                });
+            }
+        }
+    }
+}
+
+fn verdict(status: ExitStatus, log: &str) -> String {
+    let reason = log.lines().rev().find(|line| line.contains("GGML_ASSERT") || line.contains("ERROR"));
+    let reason = reason.map_or_else(String::new, |line| format!(": {}", last_part(line)));
+    match status.signal() {
+        Some(signal) => format!("llama.cpp crashed on it (signal {signal}){reason}"),
+        None => format!("llama.cpp could not load it{reason}"),
+    }
+}
+
+/// A line of the log without its time and module.
+fn last_part(line: &str) -> &str {
+    let line = line.split_once("llama-cpp-2: ").map_or(line, |(_, rest)| rest);
+    let line = line.split(" module=").next().unwrap_or(line).trim();
+    line.get(..line.floor_char_boundary(300)).unwrap_or(line)
+}
+
+/// What the child does: loads the head and vocabulary, makes a context; a tiny model also thinks once.
+///
+/// # Errors
+/// Why the file cannot be used.
+pub fn child(path: &Path) -> Result<(), String> {
+    let backend = LlamaBackend::init().map_err(|error| error.to_string())?;
+    llama_cpp_2::send_logs_to_tracing(llama_cpp_2::LogOptions::default());
+    let tiny = std::fs::metadata(path).is_ok_and(|status| status.len() < TINY);
+    // Weights of a large model are not read: they are only numbers.
+    let params = LlamaModelParams::default().with_n_gpu_layers(0).with_no_alloc(!tiny);
+    let weights = LlamaModel::load_from_file(&backend, path, &params).map_err(|error| error.to_string())?;
+    let tokens = weights.vocab().tokenize(b"Hello, world", true, true);
+    let params = LlamaContextParams::default()
+        .with_n_ctx(NonZeroU32::new(2 * BATCH))
+        .with_n_batch(BATCH)
+        .with_n_ubatch(BATCH)
+        .with_n_threads(1)
+        .with_n_threads_batch(1);
+    let mut context = weights.new_context(&backend, params).map_err(|error| error.to_string())?;
+    if tiny && !tokens.is_empty() {
+        let mut batch = LlamaBatch::new(BATCH as usize, 1);
+        let some = tokens.get(..tokens.len().min(BATCH as usize)).unwrap_or_default();
+        batch.add_sequence(some, 0, false).map_err(|error| error.to_string())?;
+        context.decode(&mut batch).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Starts the real engine on a socket in a directory of its own, and speaks HTTP/1.1 to it.
+//!
+//! Knows the program and its wire. Invariant: the engine ends with the value that started it.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's support may end the test")]
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Ample for anything that a test waits for; only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running engine.
+pub(crate) struct Engine {
+    child: Child,
+    directory: tempfile::TempDir,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The chunks of a stream, without `[DONE]`.
+    pub(crate) fn chunks(&self) -> Vec<Value> {
+        let data = self.body.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect()
+    }
+}
+
+impl Engine {
+    /// Starts an engine with these further arguments and waits until it answers.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("models")).unwrap();
+        // Its standard input is our end of a pipe: should the test die, so does the engine.
+        let child = Command::new(env!("CARGO_BIN_EXE_ghostllm-engine"))
+            .arg("--socket")
+            .arg(directory.path().join("socket"))
+            .arg("--models")
+            .arg(directory.path().join("models"))
+            .arg("--die-with-parent")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut engine = Self { child, directory };
+        let mut lines = BufReader::new(engine.child.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("serving")), "the engine ended");
+        std::thread::spawn(move || lines.for_each(drop));
+        engine
+    }
+
+    pub(crate) fn models(&self) -> PathBuf {
+        self.directory.path().join("models")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        finish(self.send("GET", path, ""))
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &str) -> Reply {
+        finish(self.send("POST", path, body))
+    }
+
+    /// A chat with the demo at temperature 0; `more` is added to, or put in place of, the fields.
+    pub(crate) fn chat(&self, text: &str, more: &Value) -> Reply {
+        self.post("/v1/chat/completions", &chat_body(text, more))
+    }
+
+    /// Sends a request and leaves the answer unread.
+    pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> UnixStream {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: engine\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + body).as_bytes()).unwrap();
+        stream
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        self.get("/status").json()
+    }
+
+    /// Asks for the status until it is as wanted; each question is a round trip, so this is no busy loop.
+    pub(crate) fn wait_for(&self, wanted: impl Fn(&Value) -> bool) -> Duration {
+        let start = Instant::now();
+        while !wanted(&self.status()) {
+            assert!(start.elapsed() < PATIENCE, "never so: {}", self.status());
+        }
+        start.elapsed()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn chat_body(text: &str, more: &Value) -> String {
+    let mut body =
+        json!({"model": "ghostllm-demo", "temperature": 0, "messages": [{"role": "user", "content": text}]});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body.to_string()
+}
+
+/// Reads an answer to its end.
+pub(crate) fn finish(mut stream: UnixStream) -> Reply {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let head = head.to_lowercase();
+    let body = if head.contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
+    Reply { status, head, body }
+}
+
+fn unchunked(mut rest: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        body.push_str(&after[..size]);
+        rest = &after[size + 2..];
+    }
+    body
+}
+
+/// Puts a model among the engine's that never ends its turn by itself and has room for minutes of talk: the demo with
+/// its end marks renamed, so that they are words like others, and a longer context. Named `endless`.
+pub(crate) fn add_endless(engine: &Engine) {
+    let mut bytes = std::fs::read(demo()).unwrap();
+    for (old, new) in
+        [(b"<|im_end|>".as_slice(), b"<|im_eee|>".as_slice()), (b"<|endoftext|>", b"<|eeeoftext|>")]
+    {
+        let places: Vec<usize> = (0..60_000).filter(|at| bytes[*at..].starts_with(old)).collect();
+        assert!(!places.is_empty());
+        places.iter().for_each(|at| bytes[*at..*at + new.len()].copy_from_slice(new));
+    }
+    for (key, value) in [("llama.context_length", 50_000_u32), ("tokenizer.ggml.eos_token_id", 5)] {
+        let at = (0..60_000).find(|at| bytes[*at..].starts_with(key.as_bytes())).unwrap() + key.len() + 4;
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    std::fs::write(engine.models().join("endless.gguf"), bytes).unwrap();
+}
+
+/// The demo's file.
+pub(crate) fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/ghostllm-demo.gguf")
+}
