@@ -1,8 +1,15 @@
 //! The daemon as a library: what `ghostllm serve` is made of.
 //!
-//! Joins the rooms: it knows the core, the edge and the cards, but not their internals.
+//! Joins the rooms: it knows the core, the edge and the cards, but not their internals. `app` builds, runs and
+//! drains; `pipeline` is a request's life, top to bottom.
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod app;
+pub mod backend;
 pub mod certificates;
+pub mod cli;
 pub mod host;
+pub mod log;
+pub mod pipeline;
 pub mod store;

@@ -1,10 +1,10 @@
-//! The `ghostllm` program. It says that it cannot do its work yet, and fails, until that work lands.
+//! The `ghostllm` program: arguments in, exit code out. Everything else is the library's.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
+
+use clap::Parser;
+use ghostllm::cli::{Arguments, run};
 
 fn main() -> ExitCode {
-    // The exit code says it as well, so a standard error that cannot be written changes nothing.
-    let _written =
-        writeln!(std::io::stderr(), "ghostllm: not built yet; README.md says what this version has");
-    ExitCode::FAILURE
+    run(Arguments::parse())
 }

@@ -1,0 +1,344 @@
+//! The program as a value: build, run, drain.
+//!
+//! Knows every part and joins them. Refuses to know how any of them works. Invariants: every socket is bound before
+//! readiness is said, so that a wrong setting fails the start; what fails without making the box useless (HTTP/3, a
+//! plain port) is said and left out.
+
+mod listeners;
+mod systemd;
+mod upkeep;
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use ghostllm_core::config::{Config, Exposure};
+use ghostllm_edge::{
+    Limits,
+    bind::BindError,
+    drain::Drain,
+    guard::{Guard, Rules},
+    tls,
+};
+use time::OffsetDateTime;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::{
+    backend::{SetupError, registry::Registry},
+    certificates::{self, Certificates, Given},
+    host::{self, Host},
+    pipeline::{self, Pipeline, Shared},
+    store::{
+        StateDir, StateError,
+        keys::{self, FirstKey, Keys, KeysError, Show},
+    },
+};
+use listeners::{Listeners, Serving};
+use upkeep::{CaFiles, Upkeep, say};
+
+/// How long readiness waits for the backends' first answers: one that is up answers in milliseconds, and one that
+/// is not must not hold the start.
+const FIRST_ROUND: Duration = Duration::from_secs(2);
+
+/// How long closed HTTP/3 connections may take to say goodbye.
+const LAST_PACKETS: Duration = Duration::from_secs(2);
+
+/// The exit code of a port that is taken (sysexits, `EX_UNAVAILABLE`).
+const EXIT_UNAVAILABLE: u8 = 69;
+/// State that cannot be written (sysexits, `EX_IOERR`).
+const EXIT_IO: u8 = 74;
+/// Something that this user may not do (sysexits, `EX_NOPERM`).
+const EXIT_PERMISSION: u8 = 77;
+
+/// Why the program does not start, or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The TLS port.
+    #[error("{0}. Stop what holds it, or choose another address with listen.tls")]
+    Bind(#[from] BindError),
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The keys in it.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The certificates in it, or the owner's.
+    #[error(transparent)]
+    Certificates(#[from] certificates::Error),
+    /// A backend of the configuration.
+    #[error(transparent)]
+    Backend(#[from] SetupError),
+    /// Anything that should not happen.
+    #[error("{what}: {cause}")]
+    Internal {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        cause: String,
+    },
+}
+
+impl StartError {
+    fn internal(what: &'static str, cause: impl std::fmt::Display) -> Self {
+        Self::Internal { what, cause: cause.to_string() }
+    }
+
+    /// The program's exit code for it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Bind(BindError::Taken { .. }) => EXIT_UNAVAILABLE,
+            Self::Bind(BindError::Denied { .. }) => EXIT_PERMISSION,
+            Self::Bind(BindError::Other { .. }) | Self::Backend(_) => crate::cli::EXIT_USAGE,
+            Self::State(error) => error.exit_code(),
+            Self::Keys(error) => error.exit_code(),
+            Self::Certificates(certificates::Error::State { .. }) => EXIT_IO,
+            Self::Certificates(certificates::Error::Given(_)) => crate::cli::EXIT_USAGE,
+            Self::Certificates(certificates::Error::TooWide { .. }) => EXIT_PERMISSION,
+            Self::Certificates(certificates::Error::Authority { .. } | certificates::Error::Making(_))
+            | Self::Internal { .. } => crate::cli::EXIT_INTERNAL,
+        }
+    }
+}
+
+/// Where the program can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// TLS over TCP.
+    pub tls: SocketAddr,
+    /// HTTP/3; none where it is off or its port is taken.
+    pub quic: Option<SocketAddr>,
+    /// Plain HTTP.
+    pub plain: Vec<SocketAddr>,
+}
+
+/// A program that is wired and bound, and not serving yet.
+pub struct App {
+    config: Config,
+    listeners: Listeners,
+    pipeline: Pipeline,
+    guard: Arc<Guard>,
+    registry: Arc<Registry>,
+    upkeep: Upkeep,
+    drain: Drain,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("addresses", &self.listeners.addresses()).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Wires everything and binds every socket. Blocks for as long as files take; call it within the runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn build(config: Config, state: &Path, show: Show) -> Result<Self, StartError> {
+        tls::install_provider();
+        let now = OffsetDateTime::now_utc();
+        let state = StateDir::open(state)?;
+        let opened = Keys::open(&state, now, keys::random, show)?;
+        let host = Host::read();
+        let names = listen_names(&config);
+        let (certificates, said) =
+            Certificates::open(CaFiles::open(&state)?, given(&config), &host, &names, now)?;
+        say(&said);
+        let listeners = Listeners::bind(&config.listen)?;
+        let registry = Arc::new(Registry::new(&config, None)?);
+        let guard = Arc::new(Guard::new(rules(&config, &host)));
+        let drain = Drain::default();
+        let authority = certificates
+            .trust()
+            .map(|trust| (Bytes::copy_from_slice(trust.pem.as_bytes()), Bytes::copy_from_slice(trust.der)));
+        let upkeep = Upkeep::new(certificates, host, names, listeners.addresses(), &config, &registry);
+        let pipeline = Pipeline::new(Shared {
+            guard: Arc::clone(&guard),
+            keys: opened.keys,
+            registry: Arc::clone(&registry),
+            limits: config.limits.clone(),
+            plain_auth: config.listen.plain_auth,
+            page: upkeep.page(),
+            authority,
+            backends_named: !config.backends.is_empty(),
+            drain: drain.watch(),
+        })
+        .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
+        tell_first_key(opened.first.as_ref());
+        Ok(Self { config, listeners, pipeline, guard, registry, upkeep, drain })
+    }
+
+    /// Where it will be reached.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.listeners.addresses()
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
+    ///
+    /// # Errors
+    /// When a listener cannot be started.
+    pub async fn run(self) -> Result<(), StartError> {
+        let mut stop = Stop::new().map_err(|error| StartError::internal("signals cannot be taken", error))?;
+        let addresses = self.addresses();
+        let Self { config, listeners, pipeline, guard, registry, mut upkeep, drain } = self;
+        // The answers of a round that takes longer are taken by the next one.
+        let _in_time = timeout(FIRST_ROUND, registry.refresh()).await;
+        upkeep.render();
+        let limits = edge_limits(&config.limits);
+        let serving = listeners
+            .serve(&pipeline, limits, &guard, upkeep.resolver(), &drain)
+            .map_err(|error| StartError::internal("a listener cannot be started", error))?;
+        announce(&addresses, &upkeep, &registry);
+        systemd::ready(&addresses);
+        tokio::select! {
+            () = stop.asked() => {}
+            () = registry.run(config.limits.find_interval) => {}
+            () = upkeep.run(|host| guard.replace(rules(&config, host))) => {}
+        }
+        systemd::stopping();
+        tokio::select! {
+            () = drained(serving, &drain, config.limits.drain_grace) => {}
+            () = stop.asked() => tracing::warn!("asked a second time to stop: what is open is cut"),
+        }
+        Ok(())
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Lets open requests end within the grace time.
+async fn drained(serving: Serving, drain: &Drain, grace: Duration) {
+    let open = drain.open();
+    tracing::info!(connections = open, grace_s = grace.as_secs(), "stopping: no new requests, open ones may end");
+    drain.begin();
+    if drain.finished(grace).await {
+        tracing::info!("every request has ended");
+    } else {
+        tracing::warn!(connections = drain.open(), "the grace time is over: what is open is cut");
+        serving.close();
+    }
+    let _in_time = timeout(LAST_PACKETS, serving.wait()).await;
+}
+
+fn listen_names(config: &Config) -> Vec<String> {
+    config.listen.names.iter().map(ToString::to_string).collect()
+}
+
+fn given(config: &Config) -> Option<Given> {
+    let listen = &config.listen;
+    Some(Given { certificate: listen.certificate.clone()?, key: listen.key.clone()? })
+}
+
+/// What the guard goes by on this host.
+fn rules(config: &Config, host: &Host) -> Rules {
+    let mut names = host.names.clone();
+    names.extend(listen_names(config));
+    Rules {
+        names,
+        addresses: host.addresses.clone(),
+        origins: config.listen.origins.iter().map(ToString::to_string).collect(),
+        pages: pipeline::PAGES.map(str::to_owned).to_vec(),
+        slashed: vec![pipeline::MODEL_PREFIX.to_owned()],
+        exposure_everywhere: config.listen.exposure == Exposure::Everywhere,
+        on_link: host::on_link(),
+    }
+}
+
+fn tell_first_key(first: Option<&FirstKey>) {
+    use std::io::Write;
+    // A file's path is in the log already; a key never is.
+    if let Some(FirstKey::Made(key)) = first {
+        let _told = writeln!(
+            std::io::stderr(),
+            "\nThe first API key of this box, shown this once and kept nowhere:\n\n    {}\n",
+            key.reveal()
+        );
+    }
+}
+
+/// What a person who starts it wants to know.
+fn announce(addresses: &Addresses, upkeep: &Upkeep, registry: &Registry) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        tls = %addresses.tls,
+        http3 = addresses.quic.is_some(),
+        plain = %join(&addresses.plain),
+        "GhostLLM serves"
+    );
+    match upkeep.fingerprint() {
+        Some(print) => tracing::info!(
+            sha256 = print,
+            "clients must trust this box's CA: the page at https://{}:{}/ says how",
+            upkeep.name(),
+            addresses.tls.port()
+        ),
+        None => tracing::info!("clients see the certificate of listen.certificate"),
+    }
+    if !registry.ready() {
+        tracing::warn!(
+            "no model can answer yet: start Ollama (it is looked for every few seconds), or name a server under \
+             [[backends]]"
+        );
+    }
+}
+
+fn join(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// The edge's part of the limits.
+fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
+    Limits {
+        handshake: limits.handshake,
+        header_read: limits.header_read,
+        keep_alive_idle: limits.keep_alive_idle,
+        body_idle: limits.body_idle,
+        write_idle: limits.write_idle,
+        header_bytes: limits.header_bytes.as_usize(),
+        header_count: limits.header_count,
+        uri_bytes: limits.uri_bytes.as_usize(),
+        streams: limits.streams,
+        h2_stream_window: limits.h2_stream_window.as_u32(),
+        h2_connection_window: limits.h2_connection_window.as_u32(),
+        h2_send_buffer: limits.h2_send_buffer.as_usize(),
+        quic_receive_window: limits.quic_receive_window.as_u32(),
+        quic_stream_window: limits.quic_stream_window.as_u32(),
+        quic_send_window: limits.quic_send_window.bytes(),
+        quic_idle: limits.quic_idle,
+        quic_incoming: limits.quic_incoming,
+        quic_incoming_bytes: limits.quic_incoming_bytes.bytes(),
+        quic_retry_from: limits.quic_retry_from,
+        h3_headers_frame: limits.h3_headers_frame.bytes(),
+        h3_other_frame: limits.h3_other_frame.bytes(),
+        h3_broken_requests: limits.h3_broken_requests,
+        h3_failure_linger: limits.h3_failure_linger,
+        connections_per_source: limits.connections_per_source,
+        connections: limits.connections,
+    }
+}

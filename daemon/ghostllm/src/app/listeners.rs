@@ -1,0 +1,153 @@
+//! The sockets, bound and then served.
+//!
+//! Invariant: without the TLS port there is no start; without UDP or a plain port there is, and it is said.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    sync::Arc,
+};
+
+use ghostllm_core::config::{Exposure, Listen};
+use ghostllm_edge::{
+    Limits,
+    bind::{self, BindError, Bound},
+    drain::Drain,
+    guard::Guard,
+    quic::{self, QuicListener},
+    sources::Sources,
+    tcp::{self, Secure, Serve, TcpServer},
+    tls::{self, Resolver},
+};
+use http::HeaderValue;
+
+use super::Addresses;
+use crate::pipeline::Pipeline;
+
+/// How often a free port of TCP is tried for UDP as well, when any port will do.
+const TRIES: usize = 16;
+
+/// How long a client may remember that there is HTTP/3 (RFC 7838 `ma`, in seconds): a day.
+const REMEMBERED: u32 = 86_400;
+
+/// Sockets that nobody serves yet.
+pub(super) struct Listeners {
+    tls: Bound<TcpListener>,
+    quic: Option<Bound<UdpSocket>>,
+    plain: Vec<Bound<TcpListener>>,
+}
+
+/// Listeners at work.
+pub(super) struct Serving {
+    tcp: Vec<TcpServer>,
+    quic: Option<QuicListener>,
+}
+
+impl Listeners {
+    pub(super) fn bind(listen: &Listen) -> Result<Self, BindError> {
+        let (tls, quic) = bind_tls(listen)?;
+        if tls.only_ipv4 {
+            tracing::warn!(address = %tls.address, "the kernel has no IPv6: IPv4 alone is served");
+        }
+        if listen.exposure == Exposure::Everywhere {
+            tracing::warn!(
+                "listen.exposure is \"everywhere\": whoever can reach this box may try keys; \"private\" answers \
+                 this network alone"
+            );
+        }
+        let mut plain = Vec::new();
+        for address in &listen.plain {
+            match bind::tcp(*address) {
+                Ok(bound) => plain.push(bound),
+                Err(error) => tracing::warn!("{error}: plain HTTP is not served there"),
+            }
+        }
+        Ok(Self { tls, quic, plain })
+    }
+
+    pub(super) fn addresses(&self) -> Addresses {
+        Addresses {
+            tls: self.tls.address,
+            quic: self.quic.as_ref().map(|bound| bound.address),
+            plain: self.plain.iter().map(|bound| bound.address).collect(),
+        }
+    }
+
+    pub(super) fn serve(
+        self,
+        pipeline: &Pipeline,
+        limits: Limits,
+        guard: &Arc<Guard>,
+        resolver: Arc<Resolver>,
+        drain: &Drain,
+    ) -> io::Result<Serving> {
+        let limits = Arc::new(limits);
+        let guard = Arc::clone(guard);
+        let answers = move |peer: SocketAddr| guard.answers(peer.ip());
+        let serve = Serve {
+            handler: pipeline.clone(),
+            limits: Arc::clone(&limits),
+            answers: Arc::new(answers.clone()),
+            sources: Sources::new(&limits),
+            drain: drain.watch(),
+        };
+        let port = self.quic.as_ref().map(|bound| bound.address.port());
+        let alt_svc = port.and_then(|port| {
+            HeaderValue::from_str(&format!("h3=\":{port}\"; ma={REMEMBERED}")).ok()
+        });
+        let quic = self
+            .quic
+            .map(|bound| {
+                let config = tls::quic_config(Arc::clone(&resolver)).map_err(io::Error::other)?;
+                quic::serve(bound.socket, config, &limits, answers, pipeline.clone(), drain.watch())
+            })
+            .transpose()?;
+        let secure = Secure { config: tls::tcp_config(resolver).map_err(io::Error::other)?, alt_svc };
+        let mut tcp = vec![tcp::serve(self.tls.socket, Some(secure), serve.clone())?];
+        for bound in self.plain {
+            tcp.push(tcp::serve(bound.socket, None, serve.clone())?);
+        }
+        Ok(Serving { tcp, quic })
+    }
+}
+
+impl Serving {
+    /// Cuts what is still open over HTTP/3; TCP's connections end with the process.
+    pub(super) fn close(&self) {
+        if let Some(quic) = &self.quic {
+            quic.close();
+        }
+    }
+
+    /// Waits for the listeners' ends, once they drain.
+    pub(super) async fn wait(self) {
+        for server in self.tcp {
+            server.wait().await;
+        }
+        if let Some(quic) = self.quic {
+            quic.wait().await;
+        }
+    }
+}
+
+/// One port for both; where any will do, one that is free for both.
+fn bind_tls(listen: &Listen) -> Result<(Bound<TcpListener>, Option<Bound<UdpSocket>>), BindError> {
+    let any = listen.tls.port() == 0;
+    for _ in 1..TRIES {
+        let tls = bind::tcp(listen.tls)?;
+        if !listen.http3 {
+            return Ok((tls, None));
+        }
+        match bind::udp(tls.address) {
+            Ok(quic) => return Ok((tls, Some(quic))),
+            Err(BindError::Taken { .. }) if any => {}
+            Err(error) => {
+                tracing::warn!("{error}: HTTP/3 is not served, HTTP/1.1 and HTTP/2 are");
+                return Ok((tls, None));
+            }
+        }
+    }
+    let tls = bind::tcp(listen.tls)?;
+    tracing::warn!("no port is free for TCP and UDP at once: HTTP/3 is not served, HTTP/1.1 and HTTP/2 are");
+    Ok((tls, None))
+}

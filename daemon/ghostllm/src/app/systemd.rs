@@ -1,0 +1,29 @@
+//! The notify protocol (sd_notify(3)): ready, stopping, and where we listen.
+//!
+//! The addresses are of use to whoever starts us with port 0 and must know what became of it.
+
+use sd_notify::{NotifyState, notify};
+
+use super::{Addresses, join};
+
+/// Says that requests are answered, and where.
+pub(super) fn ready(addresses: &Addresses) {
+    let mut lines = vec![format!("X_GHOSTLLM_TLS={}", addresses.tls)];
+    lines.extend(addresses.quic.map(|address| format!("X_GHOSTLLM_QUIC={address}")));
+    lines.push(format!("X_GHOSTLLM_PLAIN={}", join(&addresses.plain)));
+    let status = format!("Serving at {}", addresses.tls);
+    let mut states = vec![NotifyState::Ready, NotifyState::Status(&status)];
+    states.extend(lines.iter().map(|line| NotifyState::Custom(line)));
+    tell(&states);
+}
+
+/// Says that the end has begun.
+pub(super) fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("Finishing open requests")]);
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = notify(states) {
+        tracing::warn!(%error, "the service manager could not be told how things stand");
+    }
+}

@@ -1,0 +1,171 @@
+//! What changes while the program runs: the host's names and addresses, the certificates, the page.
+//!
+//! Knows when to look. Refuses to know what is done about it. Invariant: it writes the log only when something has
+//! changed.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use ghostllm_core::config::{Config, PlainAuth};
+use ghostllm_edge::tls::Resolver;
+use time::OffsetDateTime;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::Addresses;
+use crate::{
+    admin::{Answering, Page, PageFacts},
+    backend::registry::Registry,
+    certificates::{Certificates, Files, Said},
+    host::Host,
+    store::{StateDir, StateError},
+};
+
+/// New addresses must stand in the certificate within ten seconds (F-78).
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The folder of the CA in the state directory.
+const FOLDER: &str = "ca";
+
+/// The certificates' part of the state directory.
+#[derive(Debug)]
+pub(super) struct CaFiles(StateDir);
+
+impl CaFiles {
+    pub(super) fn open(state: &StateDir) -> Result<Self, StateError> {
+        Ok(Self(state.dir(FOLDER)?))
+    }
+
+    fn name(name: &str) -> &str {
+        name.strip_prefix("ca/").unwrap_or(name)
+    }
+}
+
+fn plain(error: StateError) -> io::Error {
+    match error {
+        StateError::Unwritable { source, .. } | StateError::Unreadable { source, .. } => source,
+        other => io::Error::other(other),
+    }
+}
+
+impl Files for CaFiles {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.0.read(Self::name(name)).map_err(plain)
+    }
+
+    fn write_private(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_private(Self::name(name), bytes).map_err(plain)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(Self::name(name))
+    }
+}
+
+/// Writes what the certificates say to the log.
+pub(super) fn say(said: &[Said]) {
+    for said in said {
+        match said {
+            Said::Info(text) => tracing::info!("{text}"),
+            Said::Warning(text) => tracing::warn!("{text}"),
+        }
+    }
+}
+
+pub(super) struct Upkeep {
+    certificates: Certificates<CaFiles>,
+    host: Host,
+    names: Vec<String>,
+    registry: Arc<Registry>,
+    facts: PageFacts,
+    page: watch::Sender<Arc<Page>>,
+}
+
+impl Upkeep {
+    pub(super) fn new(
+        certificates: Certificates<CaFiles>,
+        host: Host,
+        names: Vec<String>,
+        addresses: Addresses,
+        config: &Config,
+        registry: &Arc<Registry>,
+    ) -> Self {
+        let name = names.first().cloned().unwrap_or_else(|| host.short.clone());
+        let facts = PageFacts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name,
+            tls_port: addresses.tls.port(),
+            plain: addresses.plain.first().copied().map(reachable),
+            plain_wants_key: config.listen.plain_auth == PlainAuth::Key,
+            fingerprint: certificates.trust().map(|trust| trust.fingerprint.to_owned()),
+            answering: Answering::Nothing,
+        };
+        let page = watch::Sender::new(Arc::new(Page::render(&facts)));
+        Self { certificates, host, names, registry: Arc::clone(registry), facts, page }
+    }
+
+    pub(super) fn page(&self) -> watch::Receiver<Arc<Page>> {
+        self.page.subscribe()
+    }
+
+    pub(super) fn resolver(&self) -> Arc<Resolver> {
+        self.certificates.resolver()
+    }
+
+    pub(super) fn fingerprint(&self) -> Option<&str> {
+        self.facts.fingerprint.as_deref()
+    }
+
+    /// The name that the box's page uses.
+    pub(super) fn name(&self) -> &str {
+        &self.facts.name
+    }
+
+    /// Renders the page anew if who answers has changed.
+    pub(super) fn render(&mut self) {
+        let answering = self.registry.snapshot().answering();
+        if answering != self.facts.answering {
+            self.facts.answering = answering;
+            self.page.send_replace(Arc::new(Page::render(&self.facts)));
+        }
+    }
+
+    /// Looks after it all for ever; `changed` hears of a host that has other names or addresses.
+    pub(super) async fn run(&mut self, changed: impl Fn(&Host)) {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut models = self.registry.watch();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let host = Host::read();
+                    say(&self.certificates.tick(OffsetDateTime::now_utc(), &host, &self.names));
+                    if host != self.host {
+                        changed(&host);
+                        self.host = host;
+                    }
+                }
+                // The registry outlives this loop, so the wait cannot fail.
+                _ = models.changed() => self.render(),
+            }
+        }
+    }
+}
+
+/// An address that a program on the box can paste: not the one that stands for all.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port()))
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,250 @@
+//! A request's life, top to bottom.
+//!
+//! Knows the order: guard, classify, authenticate, read the body, route, answer, account. Refuses to know sockets
+//! and how a backend is spoken to. Invariants: nothing of a request is read before its caller is known, except on
+//! public pages; every failure that a client sees is an [`ApiError`], rendered in one place; a request that panics
+//! is that request's 500 and no more.
+
+mod account;
+mod chat;
+mod content;
+mod ids;
+mod respond;
+mod route;
+mod stream;
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use ghostllm_core::{
+    ApiError,
+    config::{Limits, PlainAuth},
+    dialect::openai::{model_body, models_body},
+};
+use ghostllm_edge::{
+    Connection, Handler, RequestBody, ResponseBody, Transport, drain,
+    guard::{self, Guard, Passed, Reason},
+};
+use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION, request::Parts};
+use tokio::sync::watch;
+
+use crate::{
+    admin::Page,
+    backend::registry::Registry,
+    store::keys::{Caller, Keys},
+};
+pub(crate) use route::{MODEL_PREFIX, PAGES};
+
+use ids::Ids;
+use route::{Classified, Route};
+
+/// What all requests share; each part changes only by being replaced whole.
+pub struct Shared {
+    /// Who is answered.
+    pub guard: Arc<Guard>,
+    /// Who has a key.
+    pub keys: Keys,
+    /// Where models are.
+    pub registry: Arc<Registry>,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// Whether the plain port asks for keys.
+    pub plain_auth: PlainAuth,
+    /// The page at `/`.
+    pub page: watch::Receiver<Arc<Page>>,
+    /// The box's CA, where it has its own: PEM and DER.
+    pub authority: Option<(Bytes, Bytes)>,
+    /// Whether the configuration names the backends.
+    pub backends_named: bool,
+    /// Not ready any more once it has begun.
+    pub drain: drain::Watch,
+}
+
+/// The one handler of all listeners.
+#[derive(Clone)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+    ids: Arc<Ids>,
+}
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").finish_non_exhaustive()
+    }
+}
+
+impl Handler for Pipeline {
+    async fn handle(&self, request: Request<RequestBody>) -> Response<ResponseBody> {
+        let id = self.ids.next();
+        let begun = Instant::now();
+        let (head, body) = request.into_parts();
+        let target = (head.method.clone(), head.uri.path().to_owned());
+        let answered = AssertUnwindSafe(self.answer(id, head, body)).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_panic| {
+            tracing::error!(request = %id, method = %target.0, path = %target.1, "a request's handling has panicked");
+            respond::error(&ApiError::internal())
+        });
+        respond::finish(&mut response, id);
+        tracing::debug!(
+            request = %id,
+            method = %target.0,
+            path = %target.1.escape_debug(),
+            status = response.status().as_u16(),
+            headers_ms = begun.elapsed().as_millis(),
+            "answered"
+        );
+        response
+    }
+}
+
+impl Pipeline {
+    /// The handler over these parts.
+    ///
+    /// # Errors
+    /// When the operating system has no random bytes for the request ids.
+    pub fn new(shared: Shared) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        Ok(Self { shared: Arc::new(shared), ids: Arc::new(Ids::new()?) })
+    }
+
+    async fn answer(&self, id: ids::Id, mut head: Parts, body: RequestBody) -> Response<ResponseBody> {
+        let Some(connection) = head.extensions.get::<Connection>().copied() else {
+            // The edge always says it; a request without it could claim to come from anywhere.
+            return respond::error(&ApiError::internal());
+        };
+        let (forwarded, cors) = match self.shared.guard.check(&head, &connection) {
+            Ok(Passed::Request { forwarded, cors }) => (forwarded, cors),
+            Ok(Passed::Preflight { headers }) => return respond::preflight(headers),
+            Err(refusal) => return respond::error(&refused(&refusal)),
+        };
+        guard::strip(&mut head.headers);
+        let outcome = self.serve(id, &head, body, &connection, forwarded).await;
+        let mut response = outcome.unwrap_or_else(|error| respond::error(&error));
+        if let Some(origin) = cors {
+            guard::allow(response.headers_mut(), origin);
+        }
+        response
+    }
+
+    async fn serve(
+        &self,
+        id: ids::Id,
+        head: &Parts,
+        body: RequestBody,
+        connection: &Connection,
+        forwarded: bool,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        let Classified { route, public } = route::classify(&head.method, head.uri.path());
+        let caller = if public { Caller::local() } else { self.authenticate(&head.headers, connection, forwarded)? };
+        match route? {
+            Route::Page => Ok(self.shared.page.borrow().answer(&head.method, &head.headers).map(respond::body)),
+            Route::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
+            Route::Ready => Ok(self.ready()),
+            Route::AuthorityDer => self.authority(|(_, der)| respond::authority_der(der)),
+            Route::AuthorityPem => self.authority(|(pem, _)| respond::authority_pem(pem)),
+            Route::Models => Ok(respond::json(models_body(self.shared.registry.snapshot().list()))),
+            Route::Model(name) => self.model(&name),
+            Route::Chat => {
+                let body = content::read(&head.headers, body, &self.shared.limits).await?;
+                chat::answer(&self.shared, id, caller, body).await
+            }
+        }
+    }
+
+    fn ready(&self) -> Response<ResponseBody> {
+        if self.shared.drain.has_begun() {
+            return respond::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+        }
+        if self.shared.registry.ready() {
+            return respond::text(StatusCode::OK, "a model can answer\n");
+        }
+        respond::text(StatusCode::SERVICE_UNAVAILABLE, "no model can answer\n")
+    }
+
+    fn authority(
+        &self,
+        answer: impl FnOnce(&(Bytes, Bytes)) -> Response<ResponseBody>,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        self.shared.authority.as_ref().map(answer).ok_or_else(|| {
+            ApiError::new(
+                ghostllm_core::error::Code::RouteNotFound,
+                "this box shows its owner's own certificate, so it has no CA of its own to give out",
+            )
+        })
+    }
+
+    fn model(&self, name: &str) -> Result<Response<ResponseBody>, ApiError> {
+        let snapshot = self.shared.registry.snapshot();
+        let model = snapshot.catalog().model(name).ok_or_else(|| ApiError::model_not_found(name))?;
+        // The answer repeats the id as it was asked, which is what a client looks for.
+        let mut model = model.clone();
+        name.clone_into(&mut model.id);
+        Ok(respond::json(model_body(&model)))
+    }
+
+    /// Who asks: whoever the key belongs to, or a program on this box where no key is needed.
+    fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        connection: &Connection,
+        forwarded: bool,
+    ) -> Result<Caller, ApiError> {
+        let Some(value) = headers.get(AUTHORIZATION) else {
+            return match (self.is_open(connection), forwarded) {
+                (true, false) => Ok(Caller::local()),
+                (true, true) => Err(ApiError::invalid_api_key(
+                    "this request came through a proxy, and such a request needs an API key even on the plain port: \
+                     Authorization: Bearer gllm_...",
+                )),
+                (false, _) => Err(ApiError::invalid_api_key(
+                    "an API key is needed: send the header Authorization: Bearer gllm_...",
+                )),
+            };
+        };
+        let key = value.to_str().ok().and_then(bearer);
+        let caller = key.and_then(|key| self.shared.keys.verify(key));
+        if caller.is_none() && self.is_open(connection) && !forwarded {
+            // A program on the box may send any placeholder: most clients insist on having some key.
+            return Ok(Caller::local());
+        }
+        let caller = caller.ok_or_else(|| {
+            ApiError::invalid_api_key("this API key is not one of this box's: look for a typing error or ask its admin")
+        })?;
+        if let Some(removal) = self.shared.keys.after_use(&caller) {
+            // Deleting blocks, and nobody waits for it.
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = removal.run() {
+                    tracing::warn!(%error, "the file with the first key could not be removed");
+                }
+            });
+        }
+        Ok(caller)
+    }
+
+    /// Whether programs on this box need no key here.
+    fn is_open(&self, connection: &Connection) -> bool {
+        connection.transport == Transport::Plain
+            && self.shared.plain_auth == PlainAuth::None
+            && connection.peer.ip().is_loopback()
+    }
+}
+
+/// The token of `Bearer token`; the scheme's case does not matter (RFC 9110 section 11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+}
+
+fn refused(refusal: &guard::Refusal) -> ApiError {
+    let message = refusal.message.clone();
+    match refusal.reason {
+        Reason::Target | Reason::Fields | Reason::Authority => ApiError::invalid_request(message),
+        Reason::Misdirected => ApiError::misdirected(message),
+        Reason::Origin | Reason::Site => ApiError::forbidden(message),
+        Reason::MediaType => ApiError::unsupported_media_type(message),
+    }
+}

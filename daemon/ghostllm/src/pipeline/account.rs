@@ -1,0 +1,87 @@
+//! The end of a request, told exactly once: completed, failed, or its client gone.
+//!
+//! Knows who asked for what and what the engine counted. Refuses to know what was said: no prompt and no answer
+//! ever reaches the log.
+
+use std::time::Instant;
+
+use ghostllm_core::{ApiError, chat::Usage};
+
+use super::ids::Id;
+use crate::store::keys::Caller;
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Nobody has said yet; if nobody does, the client has left.
+    Left,
+    Completed,
+    Failed,
+}
+
+/// One chat's account; dropping it settles it.
+#[derive(Debug)]
+pub(super) struct Account {
+    id: Id,
+    caller: Caller,
+    model: String,
+    backend: String,
+    begun: Instant,
+    outcome: Outcome,
+    usage: Option<Usage>,
+}
+
+impl Account {
+    pub(super) fn open(id: Id, caller: Caller, model: &str, backend: &str) -> Self {
+        Self {
+            id,
+            caller,
+            model: model.to_owned(),
+            backend: backend.to_owned(),
+            begun: Instant::now(),
+            outcome: Outcome::Left,
+            usage: None,
+        }
+    }
+
+    /// The answer is whole.
+    pub(super) fn completed(&mut self, usage: Option<Usage>) {
+        (self.outcome, self.usage) = (Outcome::Completed, usage);
+    }
+
+    /// What the engine has counted so far.
+    pub(super) fn counted(&mut self, usage: Option<Usage>) {
+        self.usage = usage.or(self.usage);
+    }
+
+    /// It failed; `cause` is for the log, `shown` is what the client hears.
+    pub(super) fn failed(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) {
+        self.outcome = Outcome::Failed;
+        tracing::warn!(
+            request = %self.id,
+            backend = %self.backend,
+            model = %self.model.escape_debug(),
+            status = shown.status().as_u16(),
+            cause = %cause.to_string().escape_debug(),
+            "a chat failed"
+        );
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let usage = self.usage.unwrap_or_default();
+        tracing::info!(
+            request = %self.id,
+            caller = %self.caller.name,
+            key = self.caller.id.as_deref(),
+            backend = %self.backend,
+            model = %self.model.escape_debug(),
+            outcome = ?self.outcome,
+            prompt_tokens = usage.prompt_tokens,
+            completion_tokens = usage.completion_tokens,
+            ms = self.begun.elapsed().as_millis(),
+            "chat"
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! One chat: which backend, and what the client gets until it answers.
+//!
+//! Invariant: a status is sent only once it is known, or once the wait for it is over.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use ghostllm_core::{ApiError, dialect::openai::passthrough, error::RETRY_AFTER_DOWN};
+use ghostllm_edge::ResponseBody;
+use http::Response;
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::{Shared, account::Account, ids::Id, respond, stream::Events};
+use crate::{
+    backend::{Answer, ChatCall, ChatError, registry::Routed},
+    store::keys::Caller,
+};
+
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    id: Id,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response<ResponseBody>, ApiError> {
+    let passed = passthrough::inspect(&body)?;
+    let routed = route(shared, &passed.model)?;
+    let account = Account::open(id, caller, &passed.model, routed.backend.name());
+    let streamed = passed.stream;
+    let call = ChatCall { body, passed, model: routed.model, id: format!("chatcmpl-{id}"), created: now() };
+    let keep_alive = call.keep_alive(shared.limits.keep_alive_style);
+    let answering = Box::pin(routed.backend.chat(call));
+    if streamed {
+        stream(shared, answering, account, keep_alive).await
+    } else {
+        whole(shared, answering.await, account)
+    }
+}
+
+fn route(shared: &Shared, model: &str) -> Result<Routed, ApiError> {
+    let snapshot = shared.registry.snapshot();
+    if let Some(routed) = snapshot.route(model) {
+        return Ok(routed);
+    }
+    let backends = snapshot.backends();
+    let silent = |known: &&crate::backend::registry::Known| !known.is_up() && known.models().is_empty();
+    // A backend that has never said what it has may have this one.
+    let doubtful = if shared.backends_named {
+        backends.iter().any(|known| silent(&known))
+    } else {
+        backends.iter().all(|known| silent(&known))
+    };
+    if doubtful {
+        return Err(ApiError::backend_unavailable(
+            "no backend that has this model answers now; try again shortly",
+            RETRY_AFTER_DOWN,
+        ));
+    }
+    Err(ApiError::model_not_found(model))
+}
+
+fn whole(
+    shared: &Shared,
+    answered: Result<Answer, ChatError>,
+    mut account: Account,
+) -> Result<Response<ResponseBody>, ApiError> {
+    match answered {
+        Ok(Answer::Whole(bytes, usage)) => {
+            account.completed(usage);
+            Ok(respond::json(bytes))
+        }
+        Ok(Answer::Stream(_)) => {
+            let error = ApiError::internal();
+            account.failed(&"a backend streamed an answer that was asked for whole", &error);
+            Err(error)
+        }
+        Err(error) => Err(failed(shared, error, &mut account)),
+    }
+}
+
+/// Waits for the engine's first event, so that a failure still has a real status; then the stream begins anyway.
+async fn stream<F>(
+    shared: &Arc<Shared>,
+    mut answering: std::pin::Pin<Box<F>>,
+    mut account: Account,
+    keep_alive: Bytes,
+) -> Result<Response<ResponseBody>, ApiError>
+where
+    F: Future<Output = Result<Answer, ChatError>> + Send + 'static,
+{
+    let every = shared.limits.sse_keep_alive;
+    let events = match timeout(shared.limits.header_wait, answering.as_mut()).await {
+        Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, keep_alive, every),
+        Ok(Ok(whole @ Answer::Whole(..))) => return self::whole(shared, Ok(whole), account),
+        Ok(Err(error)) => return Err(failed(shared, error, &mut account)),
+        Err(_elapsed) => {
+            Events::awaited(answering, account, keep_alive, every, Arc::clone(&shared.registry))
+        }
+    };
+    Ok(respond::events(events.boxed_unsync()))
+}
+
+fn failed(shared: &Shared, error: ChatError, account: &mut Account) -> ApiError {
+    if matches!(error, ChatError::Fault(_)) {
+        shared.registry.nudge();
+    }
+    let cause = error.to_string();
+    let shown = ApiError::from(error);
+    account.failed(&cause, &shown);
+    shown
+}
+
+/// Unix seconds; a clock before 1970 counts as 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

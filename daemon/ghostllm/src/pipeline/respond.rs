@@ -1,0 +1,102 @@
+//! Responses: the one place where errors become bytes, and the fields that every response has.
+
+use bytes::Bytes;
+use ghostllm_core::ApiError;
+use ghostllm_edge::{ResponseBody, body as edge};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+
+use super::ids::Id;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// Bytes as a response's body.
+pub(super) fn body(bytes: Bytes) -> ResponseBody {
+    edge::full(bytes)
+}
+
+fn with_type(status: StatusCode, kind: HeaderValue, bytes: Bytes) -> Response<ResponseBody> {
+    let mut response = Response::new(edge::full(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// A JSON answer.
+pub(super) fn json(bytes: Bytes) -> Response<ResponseBody> {
+    with_type(StatusCode::OK, JSON, bytes)
+}
+
+/// A line of text.
+pub(super) fn text(status: StatusCode, line: &'static str) -> Response<ResponseBody> {
+    with_type(status, TEXT, Bytes::from_static(line.as_bytes()))
+}
+
+/// The CA for systems that install a file: DER, as Windows, Android and iOS expect of `.crt`.
+pub(super) fn authority_der(der: &Bytes) -> Response<ResponseBody> {
+    download(der, "application/x-x509-ca-cert", "attachment; filename=\"ghostllm-ca.crt\"")
+}
+
+/// The CA for programs.
+pub(super) fn authority_pem(pem: &Bytes) -> Response<ResponseBody> {
+    download(pem, "application/x-pem-file", "attachment; filename=\"ghostllm-ca.pem\"")
+}
+
+fn download(bytes: &Bytes, kind: &'static str, name: &'static str) -> Response<ResponseBody> {
+    let mut response = with_type(StatusCode::OK, HeaderValue::from_static(kind), bytes.clone());
+    response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(name));
+    response
+}
+
+/// A stream of events.
+pub(super) fn events(body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENTS);
+    // nginx holds a stream back unless it is told not to (ngx_http_proxy_module, proxy_buffering).
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// The answer to a browser's question.
+pub(super) fn preflight(headers: HeaderMap) -> Response<ResponseBody> {
+    let mut response = Response::new(edge::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// An error, before any header has been sent.
+pub(super) fn error(error: &ApiError) -> Response<ResponseBody> {
+    let mut response = with_type(error.status(), JSON, error.body());
+    let headers = response.headers_mut();
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(allow) = error.allow() {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if error.status() == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ghostllm\""));
+    }
+    response
+}
+
+/// What every response has.
+pub(super) fn finish(response: &mut Response<ResponseBody>, id: Id) {
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
+}

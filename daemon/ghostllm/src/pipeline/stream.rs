@@ -1,0 +1,165 @@
+//! The body of a streamed chat: the engine's events, keep-alives between them, and the event that tells a failure.
+//!
+//! Invariants: a failure is the last event and then [`StreamFailed`]; never `[DONE]` behind it. Dropping the body
+//! drops the engine's connection.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use ghostllm_core::ApiError;
+use ghostllm_edge::StreamFailed;
+use http_body::{Body, Frame};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::account::Account;
+use crate::backend::{Answer, ChatBytes, ChatError, registry::Registry};
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, ChatError>> + Send>>;
+
+/// Where the next event comes from.
+enum Source {
+    /// The engine has not said anything yet.
+    Awaited(Answering, Arc<Registry>),
+    /// The engine speaks.
+    Streaming(ChatBytes),
+    /// The last event has been given; the stream has failed.
+    Failed,
+    /// All has been given.
+    Ended,
+}
+
+/// A stream of events for the client.
+pub(super) struct Events {
+    source: Source,
+    account: Account,
+    keep_alive: Bytes,
+    every: Duration,
+    /// When the client was last sent something; none before the first time.
+    sent: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Events {
+    /// The events of an engine that speaks already.
+    pub(super) fn of(chunks: ChatBytes, account: Account, keep_alive: Bytes, every: Duration) -> Self {
+        let now = Instant::now();
+        let timer = Box::pin(sleep_until(now + every));
+        Self { source: Source::Streaming(chunks), account, keep_alive, every, sent: Some(now), timer }
+    }
+
+    /// The events of an engine that is still silent. A keep-alive goes out at once, since the client has been
+    /// waiting for its headers.
+    pub(super) fn awaited<F>(
+        answering: Pin<Box<F>>,
+        account: Account,
+        keep_alive: Bytes,
+        every: Duration,
+        registry: Arc<Registry>,
+    ) -> Self
+    where
+        F: Future<Output = Result<Answer, ChatError>> + Send + 'static,
+    {
+        let timer = Box::pin(sleep_until(Instant::now() + every));
+        let source = Source::Awaited(answering, registry);
+        Self { source, account, keep_alive, every, sent: None, timer }
+    }
+
+    /// The next event of the engine, or the failure's; none at the end.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamFailed>>> {
+        loop {
+            match &mut self.source {
+                Source::Awaited(answering, registry) => {
+                    let Poll::Ready(answer) = answering.as_mut().poll(cx) else { return Poll::Pending };
+                    match answer {
+                        Ok(Answer::Stream(chunks)) => self.source = Source::Streaming(chunks),
+                        Ok(Answer::Whole(..)) => {
+                            let cause = "a backend answered in one piece what was asked for as a stream";
+                            return Poll::Ready(Some(Ok(self.fail(&cause, &ApiError::internal()))));
+                        }
+                        Err(error) => {
+                            registry.nudge();
+                            let cause = error.to_string();
+                            return Poll::Ready(Some(Ok(self.fail(&cause, &error.into()))));
+                        }
+                    }
+                }
+                Source::Streaming(chunks) => {
+                    let Poll::Ready(chunk) = Pin::new(&mut *chunks).poll_next(cx) else { return Poll::Pending };
+                    let usage = chunks.usage();
+                    return Poll::Ready(match chunk {
+                        Some(Ok(bytes)) => {
+                            self.account.counted(usage);
+                            Some(Ok(bytes))
+                        }
+                        Some(Err(fault)) => {
+                            let cause = fault.to_string();
+                            Some(Ok(self.fail(&cause, &fault.into())))
+                        }
+                        None => {
+                            self.account.completed(usage);
+                            self.source = Source::Ended;
+                            None
+                        }
+                    });
+                }
+                Source::Failed => {
+                    self.source = Source::Ended;
+                    return Poll::Ready(Some(Err(StreamFailed)));
+                }
+                Source::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) -> Bytes {
+        self.account.failed(cause, shown);
+        self.source = Source::Failed;
+        shown.stream_event()
+    }
+
+    /// A keep-alive when the client has been sent nothing for too long.
+    ///
+    /// The timer is not moved at every event, only when it fires early: an event costs a clock reading.
+    fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let Some(sent) = self.sent else { return Poll::Ready(self.keep_alive.clone()) };
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let due = sent + self.every;
+            if due <= Instant::now() {
+                self.timer.as_mut().reset(Instant::now() + self.every);
+                return Poll::Ready(self.keep_alive.clone());
+            }
+            self.timer.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = StreamFailed;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamFailed>>> {
+        let this = self.get_mut();
+        let polled = match this.poll_event(cx) {
+            Poll::Ready(event) => Poll::Ready(event),
+            Poll::Pending => this.poll_keep_alive(cx).map(|bytes| Some(Ok(bytes))),
+        };
+        if polled.is_ready() {
+            this.sent = Some(Instant::now());
+        }
+        polled.map(|event| event.map(|event| event.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.source, Source::Ended)
+    }
+}
