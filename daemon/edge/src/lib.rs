@@ -10,6 +10,7 @@ pub mod body;
 pub mod ca;
 pub mod connection;
 pub mod drain;
+pub mod guard;
 mod h3;
 pub mod limits;
 pub mod quic;
