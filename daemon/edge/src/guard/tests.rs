@@ -165,61 +165,65 @@ fn rules_are_replaced_while_it_stands() {
     assert!(guard.answers(peer));
 }
 
+/// Sources on our links or of our own ranges.
+const NEAR: &[&str] = &[
+    "127.0.0.1",
+    "127.8.8.8",
+    "::1",
+    "169.254.1.1",
+    "fe80::1",
+    "febf::1",
+    "10.0.0.1",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.255.255",
+    "fc00::1",
+    "fdff::1",
+    "100.64.0.0",
+    "100.127.255.255",
+    "::ffff:10.0.0.1",
+    "2001:db8:1::ffff",
+    "198.51.100.127",
+    "::ffff:198.51.100.1",
+];
+
+/// Sources that the world can have, beside the borders of ours.
+const FAR: &[&str] = &[
+    "8.8.8.8",
+    "172.15.255.255",
+    "172.32.0.0",
+    "192.167.255.255",
+    "192.169.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "169.253.0.1",
+    "128.0.0.1",
+    "::ffff:8.8.8.8",
+    "2001:db8:1:1::1",
+    "2001:db8:0:ffff::1",
+    "198.51.100.128",
+    "fec0::1",
+    "fe00::1",
+    "fe7f::1",
+    "fb00::1",
+    "::2",
+    "2600::1",
+    "0.0.0.0",
+    "::",
+    "::10.0.0.1",
+    "64:ff9b::a00:1",
+    "224.0.0.251",
+    "255.255.255.255",
+    "ff02::1",
+];
+
 #[test]
 fn sources() {
     let mut rules = rules();
-    let near = [
-        "127.0.0.1",
-        "127.8.8.8",
-        "::1",
-        "169.254.1.1",
-        "fe80::1",
-        "febf::1",
-        "10.0.0.1",
-        "172.16.0.1",
-        "172.31.255.255",
-        "192.168.255.255",
-        "fc00::1",
-        "fdff::1",
-        "100.64.0.0",
-        "100.127.255.255",
-        "::ffff:10.0.0.1",
-        "2001:db8:1::ffff",
-        "198.51.100.127",
-        "::ffff:198.51.100.1",
-    ];
-    let far = [
-        "8.8.8.8",
-        "172.15.255.255",
-        "172.32.0.0",
-        "192.167.255.255",
-        "192.169.0.0",
-        "100.63.255.255",
-        "100.128.0.0",
-        "169.253.0.1",
-        "128.0.0.1",
-        "::ffff:8.8.8.8",
-        "2001:db8:1:1::1",
-        "2001:db8:0:ffff::1",
-        "198.51.100.128",
-        "fec0::1",
-        "fe00::1",
-        "fe7f::1",
-        "fb00::1",
-        "::2",
-        "2600::1",
-        "0.0.0.0",
-        "::",
-        "::10.0.0.1",
-        "64:ff9b::a00:1",
-        "224.0.0.251",
-        "255.255.255.255",
-        "ff02::1",
-    ];
-    for source in near {
+    for source in NEAR {
         assert!(source_allowed(source.parse().unwrap(), &rules), "{source}");
     }
-    for source in far {
+    for source in FAR {
         assert!(!source_allowed(source.parse().unwrap(), &rules), "{source}");
     }
     // Prefixes that would mean everyone, or nothing, mean nobody.
@@ -228,7 +232,7 @@ fn sources() {
         .into_iter()
         .flat_map(|ip| [(ip, 0), (ip, if ip.is_ipv4() { 33 } else { 129 })])
         .collect();
-    for source in far {
+    for source in FAR {
         assert!(!source_allowed(source.parse().unwrap(), &rules), "{source}");
     }
     rules.on_link = vec![("8.8.8.8".parse().unwrap(), 32), ("2600::1".parse().unwrap(), 128)];
@@ -237,7 +241,7 @@ fn sources() {
     assert!(source_allowed("2600::1".parse().unwrap(), &rules));
     assert!(!source_allowed("2600::".parse().unwrap(), &rules));
     rules.exposure_everywhere = true;
-    for source in far {
+    for source in FAR {
         assert!(source_allowed(source.parse().unwrap(), &rules), "{source}");
     }
 }

@@ -11,6 +11,9 @@ use crate::Transport;
 
 type Fields = &'static [(&'static str, &'static str)];
 
+/// A method, its fields, and whether it passes.
+type Sent = (Method, Vec<(&'static str, &'static str)>, bool);
+
 #[test]
 fn fields_with_two_readings_are_refused() {
     let cases: [(Fields, bool); 16] = [
@@ -85,7 +88,7 @@ fn marks_of_a_proxy_are_seen() {
 #[test]
 fn a_page_sends_json_or_no_body() {
     let json = ("content-type", "application/json");
-    let cases: [(Method, Vec<(&str, &str)>, bool); 14] = [
+    let cases: [Sent; 14] = [
         (Method::POST, vec![json, ("content-length", "2")], true),
         (
             Method::POST,

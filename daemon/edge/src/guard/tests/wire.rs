@@ -88,10 +88,10 @@ async fn requests_as_bytes() {
 #[tokio::test]
 async fn two_lengths_end_the_connection() {
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    for fields in
-        ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5"]
-    {
+    let (length, chunked) = ("Content-Length: 5", "Transfer-Encoding: chunked");
+    let both = [format!("{length}\r\n{chunked}"), format!("{chunked}\r\n{length}")];
+    for (fields, requests) in [(chunked, 2), (&both[0], 1), (&both[1], 1)] {
         let bytes = format!("POST / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n\r\n0\r\n\r\n{smuggled}");
-        assert_eq!(statuses(bytes.as_bytes()).await.len(), 1, "{fields}");
+        assert_eq!(statuses(bytes.as_bytes()).await.len(), requests, "{fields}");
     }
 }
