@@ -12,6 +12,7 @@ pub mod ca;
 pub mod connection;
 pub mod deadline;
 pub mod drain;
+pub mod guard;
 mod h3;
 pub mod limits;
 pub mod quic;
