@@ -1,0 +1,315 @@
+//! The engines behind the daemon: what is asked of them, and how each kind is spoken to.
+//!
+//! Knows which dialect a backend speaks and which routes it has. Refuses to know clients, keys and queues.
+//! Invariant: a request is checked before anything is sent, and what comes back is either a complete answer of
+//! the client's dialect or a [`BackendFault`].
+
+mod answer;
+pub mod registry;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use ghostllm_core::{
+    config::{self, BackendUrl, KeepAliveStyle, Limits, Target, Timeouts},
+    dialect::{
+        ollama::{ChatDecoder, chat_body, parse_tags},
+        openai::{
+            ChatStream, ChatWhole, KEEP_ALIVE_COMMENT, StreamRepair, check_whole, parse_chat, parse_models,
+            passthrough::Passed,
+        },
+    },
+    error::{ApiError, BackendFault, Stage},
+    routing::Model,
+};
+use http::Method;
+use tokio::time::timeout;
+
+pub use answer::{Answer, ChatBytes};
+pub use wire::SetupError;
+
+use answer::{Decoder, OllamaDecoder, gather};
+use wire::{Ask, Place, Wire};
+
+/// The most bytes of an answer in one piece: as many as a request's body may have by default.
+const WHOLE_LIMIT: usize = 32 * 1024 * 1024;
+/// The most bytes of a list of models; Ollama's has under 1 KiB for each.
+const LIST_LIMIT: usize = 4 * 1024 * 1024;
+/// How long a list of models may take.
+const LIST_TIME: Duration = Duration::from_secs(5);
+
+/// One chat, as a backend needs it.
+#[derive(Debug, Clone)]
+pub struct ChatCall {
+    /// The request's body, as the client sent it.
+    pub body: Bytes,
+    /// What [`ghostllm_core::dialect::openai::passthrough::inspect`] found in that very body.
+    pub passed: Passed,
+    /// The model's id, as the backend spells it.
+    pub model: String,
+    /// The answer's id, `chatcmpl-` and something unique.
+    pub id: String,
+    /// When it was asked, in Unix seconds.
+    pub created: u64,
+}
+
+impl ChatCall {
+    /// What is sent while the engine is silent, before its first event or between two.
+    ///
+    /// The empty delta has no role: clients append the texts of two roles to each other.
+    #[must_use]
+    pub fn keep_alive(&self, style: KeepAliveStyle) -> Bytes {
+        match style {
+            KeepAliveStyle::Comment => Bytes::from_static(KEEP_ALIVE_COMMENT),
+            KeepAliveStyle::EmptyDelta => {
+                let mut stream = self.stream();
+                let mut out = BytesMut::new();
+                stream.keep_alive(&mut out);
+                out.clear();
+                stream.keep_alive(&mut out);
+                out.freeze()
+            }
+        }
+    }
+
+    fn stream(&self) -> ChatStream {
+        ChatStream::new(&self.id, self.created, &self.passed.model, self.passed.include_usage)
+    }
+}
+
+/// Why a chat was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChatError {
+    /// The request itself is wrong, and nothing was sent.
+    #[error("the request is refused: {0}")]
+    Request(ApiError),
+    /// The backend failed.
+    #[error(transparent)]
+    Fault(#[from] BackendFault),
+}
+
+impl From<ChatError> for ApiError {
+    fn from(error: ChatError) -> Self {
+        match error {
+            ChatError::Request(error) => error,
+            ChatError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+/// What a backend is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// An Ollama, spoken to by its native API.
+    Ollama,
+    /// A server that speaks OpenAI's API.
+    OpenAi,
+    /// Our own engine, with the models in its own directory.
+    Engine,
+    /// One file, served by our own engine.
+    Gguf(PathBuf),
+}
+
+/// One backend. Cheap to clone.
+#[derive(Clone)]
+pub struct Backend(Arc<Parts>);
+
+struct Parts {
+    name: String,
+    kind: Kind,
+    shown: String,
+    /// None for a file when there is no engine.
+    wire: Option<Wire>,
+    line_limit: usize,
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend")
+            .field("name", &self.0.name)
+            .field("kind", &self.0.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backend {
+    /// A backend of the configuration; `engine` is the socket of our own engine, where there is one.
+    ///
+    /// # Errors
+    /// Its key cannot be read, or nothing is there to check its certificate against.
+    pub fn configured(
+        backend: &config::Backend,
+        engine: Option<&Path>,
+        limits: &Limits,
+    ) -> Result<Self, SetupError> {
+        let (name, key, timeouts) = (backend.name.as_str(), backend.key_file.as_deref(), backend.timeouts);
+        let at = |url: &BackendUrl| Wire::new(&Place::Url(url.clone()), key, timeouts).map(Some);
+        let (kind, shown, wire) = match &backend.target {
+            Target::Ollama(url) => (Kind::Ollama, url.to_string(), at(url)?),
+            Target::OpenAi(url) => (Kind::OpenAi, url.to_string(), at(url)?),
+            Target::Gguf(file) => {
+                let socket = engine.map(|path| Wire::new(&Place::Socket(path.to_owned()), None, timeouts));
+                (Kind::Gguf(file.clone()), file.display().to_string(), socket.transpose()?)
+            }
+        };
+        Ok(Self::new(name, kind, shown, wire, limits))
+    }
+
+    /// The Ollama that is looked for by itself.
+    ///
+    /// # Errors
+    /// As [`Backend::configured`].
+    pub fn found_ollama(url: &BackendUrl, limits: &Limits) -> Result<Self, SetupError> {
+        let wire = Wire::new(&Place::Url(url.clone()), None, Timeouts::of(limits))?;
+        Ok(Self::new("ollama", Kind::Ollama, url.to_string(), Some(wire), limits))
+    }
+
+    /// Our own engine on this socket.
+    ///
+    /// # Errors
+    /// As [`Backend::configured`].
+    pub fn engine(socket: &Path, limits: &Limits) -> Result<Self, SetupError> {
+        let wire = Wire::new(&Place::Socket(socket.to_owned()), None, Timeouts::of(limits))?;
+        Ok(Self::new("engine", Kind::Engine, socket.display().to_string(), Some(wire), limits))
+    }
+
+    fn new(name: &str, kind: Kind, shown: String, wire: Option<Wire>, limits: &Limits) -> Self {
+        let line_limit = limits.backend_line.as_usize();
+        Self(Arc::new(Parts { name: name.to_owned(), kind, shown, wire, line_limit }))
+    }
+
+    /// Its name, unique among the backends.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> &Kind {
+        &self.0.kind
+    }
+
+    /// Where it is, for the log and the administrator: an address, a socket or a file.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.0.shown
+    }
+
+    /// Asks for an answer, and gives it once its first event is there, or all of it where the client wants it in
+    /// one piece. Dropping the future closes the connection to the engine at once.
+    ///
+    /// # Errors
+    /// The request is wrong for this kind of backend, or the backend failed before its first event.
+    pub fn chat(&self, call: ChatCall) -> impl Future<Output = Result<Answer, ChatError>> + Send + use<> {
+        let parts = Arc::clone(&self.0);
+        async move {
+            match &parts.kind {
+                Kind::Ollama => parts.ollama_chat(call).await,
+                Kind::OpenAi | Kind::Engine | Kind::Gguf(_) => Ok(parts.openai_chat(call).await?),
+            }
+        }
+    }
+
+    /// The models that it has now. A file is handed to the engine by this, so that it must be asked once before
+    /// it can answer.
+    ///
+    /// # Errors
+    /// It cannot be reached, took longer than 5 s, or did not answer with a list.
+    pub fn models(&self) -> impl Future<Output = Result<Vec<Model>, BackendFault>> + Send + use<> {
+        let parts = Arc::clone(&self.0);
+        async move {
+            let listed = timeout(LIST_TIME, parts.models()).await;
+            listed.unwrap_or(Err(BackendFault::Timeout { stage: Stage::FirstByte }))
+        }
+    }
+}
+
+impl Parts {
+    fn wire(&self) -> Result<&Wire, BackendFault> {
+        let missing = || BackendFault::Unreachable {
+            detail: "it needs ghostllm-engine, which does not run; put that program beside this one, or set \
+                     [engine] socket"
+                .to_owned(),
+        };
+        self.wire.as_ref().ok_or_else(missing)
+    }
+
+    async fn ollama_chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
+        let request = parse_chat(&call.body).map_err(ChatError::Request)?;
+        let body = chat_body(&request, &call.model).map_err(ChatError::Request)?;
+        drop(request);
+        let ask = Ask { method: Method::POST, route: "/api/chat", accept: "application/x-ndjson", body };
+        let reply = self.wire()?.ask(&ask).await?;
+        let reply = reply.success(&["application/x-ndjson", "application/json"]).await?;
+        let seed = call.id.strip_prefix("chatcmpl-").unwrap_or(&call.id);
+        let lines = ChatDecoder::new(seed, self.line_limit);
+        if call.passed.stream {
+            let decoder = OllamaDecoder { lines, stream: call.stream(), counted: false };
+            let decoder = Decoder::Ollama(Box::new(decoder));
+            return Ok(Answer::Stream(ChatBytes::open(reply, decoder).await?));
+        }
+        let whole = ChatWhole::new(&call.id, call.created, &call.passed.model, WHOLE_LIMIT);
+        Ok(gather(reply, lines, whole).await?)
+    }
+
+    async fn openai_chat(&self, call: ChatCall) -> Result<Answer, BackendFault> {
+        let stream = call.passed.stream;
+        let media = if stream { "text/event-stream" } else { "application/json" };
+        let body = call.passed.with_model(&call.body, &call.model);
+        let ask = Ask { method: Method::POST, route: "/v1/chat/completions", accept: media, body };
+        let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
+        let asked = Some(call.passed.model.as_str());
+        if stream {
+            let repair = StreamRepair::new(self.line_limit, asked);
+            let decoder = Decoder::OpenAi(Box::new(repair));
+            return Ok(Answer::Stream(ChatBytes::open(reply, decoder).await?));
+        }
+        let whole = check_whole(&reply.whole(WHOLE_LIMIT).await?, asked)?;
+        Ok(Answer::Whole(whole.body, whole.usage))
+    }
+
+    async fn models(&self) -> Result<Vec<Model>, BackendFault> {
+        match &self.kind {
+            Kind::Ollama => {
+                let tags = parse_tags(&self.list(Method::GET, "/api/tags", Bytes::new()).await?)?;
+                // A prompt must not leave this house because a list named a model of somebody else's.
+                let own = tags.into_iter().filter(|tag| !tag.remote);
+                let model = |tag: ghostllm_core::dialect::ollama::Tag| Model {
+                    id: tag.name,
+                    created: tag.modified_at,
+                    owned_by: self.name.clone(),
+                };
+                Ok(own.map(model).collect())
+            }
+            Kind::OpenAi | Kind::Engine => {
+                parse_models(&self.list(Method::GET, "/v1/models", Bytes::new()).await?, &self.name)
+            }
+            Kind::Gguf(file) => self.load(file).await,
+        }
+    }
+
+    /// Hands a file to the engine, which answers with its model; the file is not read again if it has not changed.
+    async fn load(&self, file: &Path) -> Result<Vec<Model>, BackendFault> {
+        let path = serde_json::json!({ "path": file.to_string_lossy() }).to_string();
+        let model = self.list(Method::POST, "/load", Bytes::from(path)).await?;
+        let list = [b"{\"data\":[".as_slice(), &model, b"]}"].concat();
+        parse_models(&list, &self.name)
+    }
+
+    async fn list(&self, method: Method, route: &'static str, body: Bytes) -> Result<Bytes, BackendFault> {
+        let ask = Ask { method, route, accept: "application/json", body };
+        let mut reply = self.wire()?.ask(&ask).await?.success(&["application/json"]).await?;
+        reply.whole(LIST_LIMIT).await
+    }
+}

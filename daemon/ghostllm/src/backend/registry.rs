@@ -1,0 +1,212 @@
+//! All backends, and what each has now.
+//!
+//! Knows which backends there are, asks them for their models for ever, and publishes what it hears. Refuses to
+//! know requests. Invariant: a snapshot never changes, its backends and its catalog belong to each other, and a
+//! backend that stopped answering keeps the models that it last listed.
+
+mod snapshot;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use ghostllm_core::{
+    config::{Config, Limits},
+    error::BackendFault,
+    routing::Model,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+
+pub use snapshot::{Known, Routed, Snapshot};
+
+use super::{Backend, Kind, SetupError};
+
+/// The id of the model that our engine always has.
+pub const DEMO_MODEL: &str = "ghostllm-demo";
+
+/// Whose the demo is, for people who read the list.
+pub const DEMO_OWNER: &str = "ghostllm: a toy that shows the wiring, no real model; start Ollama or put a GGUF file \
+                              into the engine's directory";
+
+/// How soon a backend is asked again after a request has failed on it, and the least time between two rounds.
+const SOON: Duration = Duration::from_secs(1);
+
+/// All backends.
+pub struct Registry {
+    backends: Vec<Backend>,
+    /// What the configuration names is missed aloud; what is only looked for is not.
+    found: bool,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    nudged: Notify,
+    /// Whether the last round ended with a backend that had been there before.
+    lost: AtomicBool,
+}
+
+impl Registry {
+    /// The configured backends or, where there are none, an Ollama at its default address and our own engine.
+    /// `engine` is our engine's socket, where one is or will be.
+    ///
+    /// # Errors
+    /// A backend's key cannot be read, or nothing is there to check its certificate against.
+    pub fn new(config: &Config, engine: Option<&Path>) -> Result<Self, SetupError> {
+        let found = config.backends.is_empty();
+        let backends = if found { looked_for(config, engine)? } else { named(config, engine)? };
+        let (snapshot, _) = watch::channel(Arc::new(Snapshot::unknown(&backends)));
+        Ok(Self { backends, found, snapshot, nudged: Notify::new(), lost: AtomicBool::new(false) })
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// What is known, and each change of it.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
+    }
+
+    /// Whether any model can answer now.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.snapshot.borrow().ready()
+    }
+
+    /// Asks for a round soon: a request has failed on a backend.
+    pub fn nudge(&self) {
+        self.nudged.notify_one();
+    }
+
+    /// Asks every backend for its models, all at once, and publishes the answers.
+    pub async fn refresh(&self) {
+        let heard = join_all(self.backends.iter().map(Backend::models)).await;
+        let before = self.snapshot();
+        let after = Arc::new(before.after(heard));
+        let known = before.backends().iter().zip(after.backends());
+        let mut lost = false;
+        for (before, after) in known {
+            report(before, after, self.found);
+            lost |= !after.is_up() && before.is_up();
+        }
+        self.lost.store(lost, Ordering::Relaxed);
+        self.snapshot.send_replace(after);
+    }
+
+    /// One round and the wait for the next: `interval` long, shorter after a backend was lost or a request failed.
+    pub async fn round(&self, interval: Duration) {
+        self.refresh().await;
+        let least = SOON.min(interval);
+        sleep(least).await;
+        if !self.lost.load(Ordering::Relaxed) {
+            // Elapsed or nudged: either way it is time.
+            let _ = timeout(interval.saturating_sub(least), self.nudged.notified()).await;
+        }
+    }
+
+    /// Rounds for ever.
+    pub async fn run(&self, interval: Duration) {
+        loop {
+            self.round(interval).await;
+        }
+    }
+}
+
+fn named(config: &Config, engine: Option<&Path>) -> Result<Vec<Backend>, SetupError> {
+    let backends = config.backends.iter();
+    backends.map(|backend| Backend::configured(backend, engine, &config.limits)).collect()
+}
+
+fn looked_for(config: &Config, engine: Option<&Path>) -> Result<Vec<Backend>, SetupError> {
+    let limits: &Limits = &config.limits;
+    let mut backends = vec![Backend::found_ollama(&config.default_ollama, limits)?];
+    if let Some(socket) = engine {
+        backends.push(Backend::engine(socket, limits)?);
+    }
+    Ok(backends)
+}
+
+/// Says what has changed, once, to a person.
+fn report(before: &Known, after: &Known, found: bool) {
+    let (name, place) = (after.backend().name(), after.backend().place());
+    match (before.fault(), after.fault()) {
+        (_, None) if !before.is_up() => {
+            let models = names(after.models());
+            tracing::info!(backend = name, "{name} at {place} answers; its models: {models}");
+        }
+        (None, Some(fault)) if before.is_up() => {
+            tracing::warn!(
+                backend = name,
+                "{name} at {place} does not answer any more: {fault}. It is asked again until it does"
+            );
+        }
+        (None, Some(fault)) if found => {
+            tracing::info!(backend = name, "no {name} at {place} yet ({fault}); it is looked for");
+        }
+        (before, Some(fault)) if before.is_none_or(|before| differs(before, fault)) => {
+            tracing::warn!(
+                backend = name,
+                "{name} at {place} does not answer: {fault}. It is asked again until it does"
+            );
+        }
+        (_, Some(_)) => {}
+        (_, None) => report_models(before, after),
+    }
+}
+
+/// The same fault in other words, such as another port number, is not told again.
+fn differs(before: &BackendFault, now: &BackendFault) -> bool {
+    std::mem::discriminant(before) != std::mem::discriminant(now)
+}
+
+fn report_models(before: &Known, after: &Known) {
+    let name = after.backend().name();
+    let only = |these: &Known, others: &Known| {
+        let others = others.models();
+        let new = these.models().iter().filter(|model| others.iter().all(|other| other.id != model.id));
+        names(&new.cloned().collect::<Vec<_>>())
+    };
+    let (come, gone) = (only(after, before), only(before, after));
+    if come != NONE {
+        tracing::info!(backend = name, "{name} has now: {come}");
+    }
+    if gone != NONE {
+        tracing::info!(backend = name, "{name} has no longer: {gone}");
+    }
+}
+
+const NONE: &str = "none";
+/// So many models are named in one line of the log.
+const NAMED: usize = 12;
+
+fn names(models: &[Model]) -> String {
+    if models.is_empty() {
+        return NONE.to_owned();
+    }
+    let shown: Vec<_> = models.iter().take(NAMED).map(|model| model.id.as_str()).collect();
+    let more = models.len().saturating_sub(NAMED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", shown.join(", "))
+}
+
+/// The demo says what it is, whoever lists it.
+fn marked(mut models: Vec<Model>, kind: &Kind) -> Vec<Model> {
+    if *kind == Kind::Engine {
+        for model in models.iter_mut().filter(|model| model.id == DEMO_MODEL) {
+            DEMO_OWNER.clone_into(&mut model.owned_by);
+        }
+    }
+    models
+}

@@ -1,0 +1,141 @@
+//! What is known of all backends at one moment.
+//!
+//! Knows each backend's last list and last fault. Refuses to ask anybody. Invariant: it never changes.
+
+use ghostllm_core::{
+    error::BackendFault,
+    routing::{BackendModels, Catalog, Model},
+};
+
+use super::{Backend, DEMO_MODEL, DEMO_OWNER, marked};
+
+/// One backend and what it said last.
+#[derive(Debug, Clone)]
+pub struct Known {
+    backend: Backend,
+    models: Option<Vec<Model>>,
+    fault: Option<BackendFault>,
+    asked: bool,
+}
+
+impl Known {
+    /// The backend.
+    #[must_use]
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// What it listed when it last answered; empty where it never did.
+    #[must_use]
+    pub fn models(&self) -> &[Model] {
+        self.models.as_deref().unwrap_or_default()
+    }
+
+    /// Why it did not answer the last time it was asked.
+    #[must_use]
+    pub fn fault(&self) -> Option<&BackendFault> {
+        self.fault.as_ref()
+    }
+
+    /// Whether it answered the last time it was asked.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.asked && self.fault.is_none()
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone)]
+pub struct Routed {
+    /// The backend.
+    pub backend: Backend,
+    /// The model's id, as that backend spells it.
+    pub model: String,
+}
+
+/// All backends at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    backends: Vec<Known>,
+    catalog: Catalog,
+}
+
+impl Snapshot {
+    /// Before anybody was asked.
+    pub(super) fn unknown(backends: &[Backend]) -> Self {
+        let known =
+            |backend: &Backend| Known { backend: backend.clone(), models: None, fault: None, asked: false };
+        Self::of(backends.iter().map(known).collect())
+    }
+
+    /// After each backend was asked, in the same order.
+    pub(super) fn after(&self, heard: Vec<Result<Vec<Model>, BackendFault>>) -> Self {
+        let known = |(before, heard): (&Known, Result<Vec<Model>, BackendFault>)| {
+            let backend = before.backend.clone();
+            match heard {
+                Ok(models) => {
+                    let models = Some(marked(models, backend.kind()));
+                    Known { backend, models, fault: None, asked: true }
+                }
+                Err(fault) => {
+                    Known { backend, models: before.models.clone(), fault: Some(fault), asked: true }
+                }
+            }
+        };
+        Self::of(self.backends.iter().zip(heard).map(known).collect())
+    }
+
+    fn of(backends: Vec<Known>) -> Self {
+        let entry = |known: &Known| BackendModels {
+            name: known.backend.name().to_owned(),
+            models: known.models.clone(),
+        };
+        let catalog = Catalog::new(backends.iter().map(entry).collect());
+        Self { backends, catalog }
+    }
+
+    /// Each backend and what it said last, in configuration order.
+    #[must_use]
+    pub fn backends(&self) -> &[Known] {
+        &self.backends
+    }
+
+    /// The names of all models, the demo's among them.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Where a request for this name goes; none where no backend has it.
+    #[must_use]
+    pub fn route(&self, asked: &str) -> Option<Routed> {
+        let route = self.catalog.resolve(asked)?;
+        let known = self.backends.get(route.index)?;
+        Some(Routed { backend: known.backend.clone(), model: route.model.to_owned() })
+    }
+
+    /// The models for the public list. The demo is in it only while there is nothing else; whoever asks for it by
+    /// name gets it still.
+    pub fn list(&self) -> impl Iterator<Item = &Model> {
+        let real = self.catalog.list().any(|model| !is_demo(model));
+        self.catalog.list().filter(move |model| !(real && is_demo(model)))
+    }
+
+    /// Whether any model can answer now.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.backends.iter().any(|known| known.is_up() && !known.models().is_empty())
+    }
+
+    /// Whether the demo is all there is.
+    #[must_use]
+    pub fn only_demo(&self) -> bool {
+        let mut listed = self.catalog.list().peekable();
+        listed.peek().is_some() && listed.all(is_demo)
+    }
+}
+
+/// Our engine's demo; a model of that name that somebody else has is a real one.
+fn is_demo(model: &Model) -> bool {
+    model.id == DEMO_MODEL && model.owned_by == DEMO_OWNER
+}

@@ -1,0 +1,207 @@
+//! HTTP/1.1 to one backend, over TCP, TLS or a Unix socket.
+//!
+//! Knows connections, their reuse, and time. Refuses to know models and dialects. Invariants: a request is
+//! composed here, so that nothing of a client's own headers (its key, its `Origin`, who forwarded it) can pass;
+//! it is sent a second time only if its connection had rested before and died without a byte; and dropping the
+//! future or the reply closes the connection at once, whatever it waits for. No task of its own drives a
+//! connection, which is why that holds.
+
+mod dial;
+mod pool;
+mod reply;
+
+#[cfg(test)]
+mod tests;
+
+use std::{io, path::Path, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ghostllm_core::{
+    config::Timeouts,
+    error::{BackendFault, Stage},
+};
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+pub(crate) use dial::Place;
+pub(crate) use reply::Reply;
+
+use dial::{Dialer, causes};
+use pool::{Conn, Pool};
+
+/// How long a connection rests before it is closed. Engines close theirs after 5 s (uvicorn, llama.cpp's server)
+/// or more, and a request that meets that moment is lost.
+const REST: Duration = Duration::from_secs(3);
+
+/// A connection that dies later than this after the request went out was not dead before: its engine died of the
+/// request, and must not be given it again.
+const REPLAY_WITHIN: Duration = Duration::from_secs(1);
+
+/// Why a backend cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Its key cannot be read.
+    #[error(
+        "cannot read the key in {path}: {why}. Put the backend's key into that file, alone, or change key_file"
+    )]
+    Key {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is nothing that its certificate could be checked against.
+    #[error(
+        "cannot check the certificate of {url}: {why}. Install the package ca-certificates, or use http:// where \
+         the backend is on this machine"
+    )]
+    Trust {
+        /// The backend's address.
+        url: String,
+        /// The cause.
+        why: String,
+    },
+}
+
+/// What is asked of a backend.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    /// GET or POST.
+    pub(crate) method: Method,
+    /// The route, beginning with a slash; what the backend's address has before it comes in front.
+    pub(crate) route: &'static str,
+    /// The media types that are understood.
+    pub(crate) accept: &'static str,
+    /// A JSON text; empty for GET.
+    pub(crate) body: Bytes,
+}
+
+/// One backend's wire.
+pub(crate) struct Wire {
+    dialer: Dialer,
+    host: HeaderValue,
+    base_path: String,
+    authorization: Option<HeaderValue>,
+    timeouts: Timeouts,
+    pool: Arc<Pool>,
+}
+
+impl Wire {
+    /// A wire to this place. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// The key cannot be read, or TLS has nothing to trust.
+    pub(crate) fn new(
+        place: &Place,
+        key_file: Option<&Path>,
+        timeouts: Timeouts,
+    ) -> Result<Self, SetupError> {
+        let (shown, host, base_path) = match place {
+            Place::Url(url) => (url.to_string(), url.authority(), url.base_path().to_owned()),
+            Place::Socket(path) => (path.display().to_string(), "localhost".to_owned(), String::new()),
+        };
+        let trust =
+            |why: &dyn std::fmt::Display| SetupError::Trust { url: shown.clone(), why: why.to_string() };
+        Ok(Self {
+            dialer: Dialer::new(place).map_err(|why| trust(&why))?,
+            host: HeaderValue::try_from(host).map_err(|why| trust(&why))?,
+            base_path,
+            authorization: key_file.map(authorization).transpose()?,
+            timeouts,
+            pool: Pool::new(REST),
+        })
+    }
+
+    /// Asks, and gives the reply once its head is there.
+    ///
+    /// # Errors
+    /// No connection; silence until the first byte's time is over; an answer that is not HTTP; a broken connection.
+    pub(crate) async fn ask(&self, ask: &Ask) -> Result<Reply, BackendFault> {
+        let request =
+            self.request(ask).map_err(|why| BackendFault::Unreachable { detail: why.to_string() })?;
+        let mut conn = match self.pool.take().await {
+            Some(conn) => conn,
+            None => self.connect().await?,
+        };
+        let mut silence = Box::pin(sleep(self.timeouts.first_byte));
+        let begun = Instant::now();
+        let mut sent = send(&mut conn, request.clone(), &mut silence).await;
+        if let Err(Unanswered::Broken(error)) = &sent
+            && conn.was_stale()
+            && begun.elapsed() < REPLAY_WITHIN
+        {
+            tracing::debug!(%error, "a connection that had rested was dead; the request goes out once more");
+            self.pool.clear();
+            conn = self.connect().await?;
+            silence.as_mut().reset(Instant::now() + self.timeouts.first_byte);
+            sent = send(&mut conn, request, &mut silence).await;
+        }
+        let answer = sent.map_err(|unanswered| match unanswered {
+            Unanswered::Silent => BackendFault::Timeout { stage: Stage::FirstByte },
+            Unanswered::Broken(error) => broken(&error),
+        })?;
+        Ok(Reply::new(answer, conn, Arc::clone(&self.pool), silence, self.timeouts.idle))
+    }
+
+    async fn connect(&self) -> Result<Conn, BackendFault> {
+        let connected = timeout(self.timeouts.connect, self.dialer.dial()).await;
+        let stream = connected.map_err(|_| BackendFault::Timeout { stage: Stage::Connect })?;
+        let stream = stream.map_err(|detail| BackendFault::Unreachable { detail })?;
+        Conn::new(stream).await.map_err(|error| broken(&error))
+    }
+
+    fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, http::Error> {
+        let mut builder = Request::builder()
+            .method(&ask.method)
+            .uri(format!("{}{}", self.base_path, ask.route))
+            .header(header::HOST, &self.host)
+            .header(header::USER_AGENT, concat!("ghostllm/", env!("CARGO_PKG_VERSION")))
+            .header(header::ACCEPT, ask.accept)
+            .header(header::ACCEPT_ENCODING, "identity");
+        if let Some(authorization) = &self.authorization {
+            builder = builder.header(header::AUTHORIZATION, authorization);
+        }
+        if ask.method == Method::POST {
+            builder = builder.header(header::CONTENT_TYPE, "application/json");
+        }
+        builder.body(Full::new(ask.body.clone()))
+    }
+}
+
+enum Unanswered {
+    Silent,
+    Broken(hyper::Error),
+}
+
+async fn send(
+    conn: &mut Conn,
+    request: Request<Full<Bytes>>,
+    silence: &mut Pin<Box<Sleep>>,
+) -> Result<Response<Incoming>, Unanswered> {
+    tokio::select! {
+        biased;
+        answer = conn.send(request) => answer.map_err(Unanswered::Broken),
+        () = silence.as_mut() => Err(Unanswered::Silent),
+    }
+}
+
+/// What a failed exchange is called.
+fn broken(error: &hyper::Error) -> BackendFault {
+    let detail = causes(error);
+    if error.is_parse() { BackendFault::garbage(detail) } else { BackendFault::Died { detail } }
+}
+
+fn authorization(path: &Path) -> Result<HeaderValue, SetupError> {
+    let wrong = |why: String| SetupError::Key { path: path.display().to_string(), why };
+    let text = std::fs::read_to_string(path).map_err(|why: io::Error| wrong(why.to_string()))?;
+    let key = text.trim();
+    if key.is_empty() {
+        return Err(wrong("the file is empty".to_owned()));
+    }
+    let not_one = |_| wrong("it holds characters that no key has".to_owned());
+    let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(not_one)?;
+    value.set_sensitive(true);
+    Ok(value)
+}

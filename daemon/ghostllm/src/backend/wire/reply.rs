@@ -1,0 +1,216 @@
+//! An answer of a backend, from its head to its last byte.
+//!
+//! Knows the time that a backend may be silent, and which heads are no answers. Refuses to know what the bytes
+//! mean. Invariant: dropping a reply before its end closes the connection at once; at its end the connection
+//! goes back to the pool.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use ghostllm_core::error::{BackendFault, Stage};
+use http::{HeaderMap, Response, StatusCode, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, timeout};
+
+use super::{
+    broken,
+    pool::{Conn, Pool},
+};
+
+/// How much of an error's body is read; [`BackendFault::answered`] looks at no more.
+const ERROR_BYTES: usize = 16 * 1024;
+/// How long an error's body is waited for: its status alone says enough.
+const ERROR_TIME: Duration = Duration::from_secs(2);
+/// How long the end of a body is waited for, when what it says is complete: the connection can then be used
+/// again. Ollama ends its body within a millisecond of the last line.
+const END_TIME: Duration = Duration::from_millis(100);
+/// What an engine may send behind its last word, a blank line or a comment, before its connection is given up.
+const SURPLUS: usize = 4 * 1024;
+
+/// An answer whose head has arrived.
+pub(crate) struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Incoming,
+    /// None once the body has ended or failed.
+    conn: Option<Conn>,
+    pool: Arc<Pool>,
+    silence: Pin<Box<Sleep>>,
+    stage: Stage,
+    idle: Duration,
+    surplus: usize,
+}
+
+impl Reply {
+    /// `silence` runs since the request went out, and goes on until the first byte of the body.
+    pub(super) fn new(
+        answer: Response<Incoming>,
+        conn: Conn,
+        pool: Arc<Pool>,
+        silence: Pin<Box<Sleep>>,
+        idle: Duration,
+    ) -> Self {
+        let (head, body) = answer.into_parts();
+        let (status, headers) = (head.status, head.headers);
+        Self {
+            status,
+            headers,
+            body,
+            conn: Some(conn),
+            pool,
+            silence,
+            stage: Stage::FirstByte,
+            idle,
+            surplus: SURPLUS,
+        }
+    }
+
+    /// This reply, if it is a success of one of these media types, readable as it is.
+    ///
+    /// # Errors
+    /// Another status, with the beginning of its body; another type; a compressed body.
+    pub(crate) async fn success(mut self, types: &[&str]) -> Result<Self, BackendFault> {
+        if self.status != StatusCode::OK {
+            let status = self.status.as_u16();
+            let mut body = BytesMut::new();
+            let read = async {
+                while body.len() < ERROR_BYTES
+                    && let Some(Ok(bytes)) = self.next().await
+                {
+                    body.extend_from_slice(&bytes);
+                }
+            };
+            // Late, cut off or long: what came is what is reported.
+            let _ = timeout(ERROR_TIME, read).await;
+            return Err(BackendFault::answered(status, &body));
+        }
+        if let Some(encoding) = self.header(&header::CONTENT_ENCODING)
+            && !encoding.eq_ignore_ascii_case("identity")
+        {
+            return Err(BackendFault::garbage(format!("a body in {encoding:?}, which was not asked for")));
+        }
+        let found = self.header(&header::CONTENT_TYPE).unwrap_or_default();
+        let essence = found.split(';').next().unwrap_or_default().trim();
+        // A head without a type is believed: what is in the body is checked anyhow.
+        let fits = essence.is_empty() || types.iter().any(|kind| kind.eq_ignore_ascii_case(essence));
+        if fits {
+            Ok(self)
+        } else {
+            Err(BackendFault::garbage(format!(
+                "a body of type {essence:?} instead of {}",
+                types.join(" or ")
+            )))
+        }
+    }
+
+    /// The next bytes of the body; none at its end.
+    ///
+    /// # Errors
+    /// The connection broke, or was silent for too long; nothing follows.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BackendFault>>> {
+        loop {
+            let Some(conn) = &mut self.conn else { return Poll::Ready(None) };
+            let Poll::Ready(frame) = frame(&mut self.body, conn, cx) else {
+                ready!(self.silence.as_mut().poll(cx));
+                self.conn = None;
+                return Poll::Ready(Some(Err(BackendFault::Timeout { stage: self.stage })));
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    // Trailers say nothing that is needed.
+                    let Ok(bytes) = frame.into_data() else { continue };
+                    if !bytes.is_empty() {
+                        self.stage = Stage::Idle;
+                        self.silence.as_mut().reset(Instant::now() + self.idle);
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                }
+                Some(Err(fault)) => {
+                    self.conn = None;
+                    return Poll::Ready(Some(Err(fault)));
+                }
+                None => {
+                    if let Some(conn) = self.conn.take() {
+                        self.pool.put(conn, cx);
+                    }
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    /// As [`Reply::poll_next`]. Nothing is lost where the future is dropped.
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, BackendFault>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// As [`Reply::poll_next`]; more than `limit` bytes.
+    pub(crate) async fn whole(&mut self, limit: usize) -> Result<Bytes, BackendFault> {
+        let mut body = BytesMut::new();
+        while let Some(bytes) = self.next().await {
+            body.extend_from_slice(&bytes?);
+            if body.len() > limit {
+                return Err(BackendFault::TooLong { limit });
+            }
+        }
+        Ok(body.freeze())
+    }
+
+    /// What is needed of the body was read: its end is only waited for a moment.
+    pub(crate) fn complete(&mut self) {
+        self.silence.as_mut().reset(Instant::now() + END_TIME);
+        self.surplus = SURPLUS;
+    }
+
+    /// The end of a body that was declared complete. What still comes is dropped; where it is much, the connection
+    /// is.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = self.silence.deadline();
+        while let Some(Ok(bytes)) = ready!(self.poll_next(cx)) {
+            self.silence.as_mut().reset(until);
+            self.surplus = self.surplus.saturating_sub(bytes.len());
+            if self.surplus == 0 {
+                self.conn = None;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn header(&self, name: &header::HeaderName) -> Option<&str> {
+        // A value that is no text fits nothing.
+        self.headers.get(name).map(|value| value.to_str().unwrap_or("?"))
+    }
+}
+
+type Frame = http_body::Frame<Bytes>;
+
+/// The next frame. The body's waker and the connection's are the same task's.
+fn frame(
+    body: &mut Incoming,
+    conn: &mut Conn,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame, BackendFault>>> {
+    let mut polled = Pin::new(&mut *body).poll_frame(cx);
+    if polled.is_pending() {
+        conn.drive(cx);
+        polled = Pin::new(body).poll_frame(cx);
+    }
+    match polled {
+        Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(|error| broken(&error)))),
+        Poll::Pending if conn.is_ended() => {
+            let detail = "the connection ended inside the body".to_owned();
+            Poll::Ready(Some(Err(BackendFault::Died { detail })))
+        }
+        Poll::Pending => Poll::Pending,
+    }
+}
