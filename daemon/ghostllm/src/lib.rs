@@ -3,6 +3,7 @@
 //! Joins the rooms: it knows the core, the edge and the cards, but not their internals.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod certificates;
 pub mod host;
 pub mod store;
