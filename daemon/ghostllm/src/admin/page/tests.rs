@@ -125,7 +125,7 @@ fn lines_name_this_box() {
         "curl --cacert ghostllm-ca.pem https://attic.local:443/v1/chat/completions",
         "base_url=\"https://attic.local:443/v1\"",
         "const base = \"https://attic.local:443/v1\";",
-        "curl http://[::1]:1430/v1/chat/completions -H 'Content-Type",
+        "curl http://[::1]:1430/v1/chat/completions \\\n  -H 'Content-Type",
         "NODE_EXTRA_CA_CERTS=ghostllm-ca.pem node",
         "SSL_CERT_FILE=ghostllm-ca.pem ghostllm-env/bin/python",
     ] {
@@ -147,7 +147,7 @@ fn a_given_certificate_needs_no_trusting() {
 fn plain_lines_carry_a_key_only_where_one_is_wanted() {
     let keyed = text(&PageFacts { plain_wants_key: true, ..facts() });
     assert!(keyed.contains(
-        "curl http://127.0.0.1:11430/v1/chat/completions -H \"Authorization: Bearer $GHOSTLLM_KEY\""
+        "curl http://127.0.0.1:11430/v1/chat/completions \\\n  -H \"Authorization: Bearer $GHOSTLLM_KEY\""
     ));
     assert!(!keyed.contains("no key needed"));
     let none = text(&PageFacts { plain: None, ..facts() });
