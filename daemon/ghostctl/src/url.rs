@@ -105,7 +105,7 @@ mod tests {
             ("http://user@box", UrlError::NotOne),
             ("http://a\r\nHost:1", UrlError::NotOne),
             ("::1", UrlError::NotOne),
-            ("[::1", UrlError::Port),
+            ("[::1", UrlError::NotOne),
             ("[box]:1", UrlError::NotOne),
             ("http://box:", UrlError::Port),
             ("http://box:0", UrlError::Port),
