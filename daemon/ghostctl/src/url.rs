@@ -5,7 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// The port where none is given, the daemon's plain one (issue 3's fixed list).
+/// The port where none is given: the daemon's own default for its plain listener.
 const PORT: u16 = 11430;
 
 /// Where the daemon's plain listener is.
