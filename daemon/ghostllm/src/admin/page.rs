@@ -1,0 +1,191 @@
+//! The page at `/`, the same on every port: what this is, how to trust it, and lines that work as pasted.
+//!
+//! Knows the page's template and its headers. Refuses to know where the facts come from. Invariant: whatever is
+//! put in is escaped, a name that could be no host's is put in nowhere, and nothing on the page loads or runs.
+
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{
+        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+        REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+
+use template::Template;
+
+const SOURCE: &str = include_str!("../../../../web-ui/index.html");
+
+/// What the page says about this box; a new page is rendered whenever one of these changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageFacts {
+    /// The daemon's version.
+    pub version: String,
+    /// The name that others reach the box by; one that its certificate has.
+    pub name: String,
+    /// The TLS port.
+    pub tls_port: u16,
+    /// The first plain listener that is open; `None` when there is none.
+    pub plain: Option<SocketAddr>,
+    /// The plain listener wants a key as well.
+    pub plain_wants_key: bool,
+    /// SHA-256 of the box's CA as `AB:CD:…`; `None` when a person's own certificate is shown.
+    pub fingerprint: Option<String>,
+    /// Who answers.
+    pub answering: Answering,
+}
+
+/// Who answers a chat now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answering {
+    /// At least one real model.
+    Model,
+    /// The demo model and no other.
+    DemoOnly,
+    /// Nothing.
+    Nothing,
+}
+
+/// The page, rendered once for one set of facts, with its headers.
+#[derive(Debug, Clone)]
+pub struct Page {
+    body: Bytes,
+    etag: HeaderValue,
+    policy: HeaderValue,
+}
+
+impl Page {
+    /// Renders the page.
+    #[must_use]
+    pub fn render(facts: &PageFacts) -> Self {
+        let body = Bytes::from(fill(facts));
+        let etag = format!("\"{}\"", hex(digest(&SHA256, &body).as_ref().get(..12).unwrap_or_default()));
+        Self { etag: value(&etag), policy: value(&policy(SOURCE)), body }
+    }
+
+    /// The document.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The answer to a GET or HEAD: 200, or 304 for a client that already has this very page.
+    #[must_use]
+    pub fn answer(&self, method: &Method, request: &HeaderMap) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        let headers = response.headers_mut();
+        headers.insert(ETAG, self.etag.clone());
+        // A page that tells how things stand is asked for again each time; the tag makes that cheap.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(CONTENT_SECURITY_POLICY, self.policy.clone());
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+        headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+        if self.is_had_by(request) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return response;
+        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        if method != Method::HEAD {
+            *response.body_mut() = self.body.clone();
+        }
+        response
+    }
+
+    /// Weak comparison, as RFC 9110 section 13.1.2 has it for `If-None-Match`.
+    fn is_had_by(&self, request: &HeaderMap) -> bool {
+        let tags = request.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
+        tags.flat_map(|tags| tags.split(','))
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.etag.as_bytes())
+    }
+}
+
+fn fill(facts: &PageFacts) -> String {
+    let name = host_name(&facts.name);
+    let origin = format!("https://{name}:{}", facts.tls_port);
+    let local_origin = facts.plain.map(|address| format!("http://{address}")).unwrap_or_default();
+    let print = facts.fingerprint.as_deref().and_then(groups);
+    let real = facts.answering == Answering::Model;
+    let mut template = Template::new(SOURCE)
+        .value("version", &facts.version)
+        .value("name", name)
+        .value("tls", &format!("{origin}/v1"))
+        .value("origin", &origin)
+        .value("local", &format!("{local_origin}/v1"))
+        .value("local_origin", &local_origin)
+        .part("own", print.is_some())
+        .part("given", facts.fingerprint.is_none())
+        .part("real", real)
+        .part("unreal", !real)
+        .part("demo", facts.answering == Answering::DemoOnly)
+        .part("nothing", facts.answering == Answering::Nothing)
+        .part("plain", facts.plain.is_some())
+        .part("keyed", facts.plain_wants_key)
+        .part("keyless", !facts.plain_wants_key);
+    for (at, group) in print.unwrap_or_default().iter().enumerate() {
+        template = template.value(&format!("print{}", at + 1), group);
+    }
+    template.render()
+}
+
+/// The name, where it can be a host's. Escaping protects the page, not the shell that its lines are pasted into.
+fn host_name(name: &str) -> &str {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    if !name.is_empty() && !name.starts_with('-') && name.chars().all(fits) { name } else { "localhost" }
+}
+
+/// A fingerprint in eight groups of four bytes, `AB:CD:EF:01`; `None` where it is none.
+fn groups(fingerprint: &str) -> Option<[String; 8]> {
+    let pairs: Vec<&str> = fingerprint.split(':').collect();
+    let is_pair = |pair: &&str| pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !pairs.iter().all(is_pair) {
+        return None;
+    }
+    let groups: Vec<String> = pairs.chunks(4).map(|group| group.join(":")).collect();
+    (pairs.len() == 32).then_some(groups)?.try_into().ok()
+}
+
+/// Nothing may load or run but the one style in the page, which its hash names.
+fn policy(source: &str) -> String {
+    let style = source.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>"));
+    let style = style.map(|(style, _)| style).unwrap_or_default();
+    let hash = base64(digest(&SHA256, style.as_bytes()).as_ref());
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+    )
+}
+
+/// RFC 4648 section 4, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let quad = |chunk: &[u8]| {
+        let bits = (0..3).fold(0_usize, |bits, at| bits << 8 | chunk.get(at).copied().map_or(0, usize::from));
+        (0..4_usize)
+            .map(|at| match DIGITS.get(bits >> (18 - 6 * at) & 63) {
+                Some(digit) if at <= chunk.len() => char::from(*digit),
+                _ => '=',
+            })
+            .collect::<String>()
+    };
+    bytes.chunks(3).map(quad).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Our own text of visible ASCII always is a header's value; were it not, an empty policy would still load nothing
+/// harmful, since the page has nothing to load.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
