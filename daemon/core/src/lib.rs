@@ -11,3 +11,5 @@ pub mod error;
 pub mod framing;
 pub mod key;
 pub mod routing;
+
+pub use error::ApiError;

@@ -8,12 +8,7 @@ mod listeners;
 mod systemd;
 mod upkeep;
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ghostllm_core::config::{Config, Exposure};
@@ -27,7 +22,6 @@ use ghostllm_edge::{
 use time::OffsetDateTime;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
     time::timeout,
 };
 
@@ -235,7 +229,11 @@ impl Stop {
 /// Lets open requests end within the grace time.
 async fn drained(serving: Serving, drain: &Drain, grace: Duration) {
     let open = drain.open();
-    tracing::info!(connections = open, grace_s = grace.as_secs(), "stopping: no new requests, open ones may end");
+    tracing::info!(
+        connections = open,
+        grace_s = grace.as_secs(),
+        "stopping: no new requests, open ones may end"
+    );
     drain.begin();
     if drain.finished(grace).await {
         tracing::info!("every request has ended");

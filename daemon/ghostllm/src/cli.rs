@@ -91,8 +91,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
 
 fn serve(arguments: &Serve) -> Result<(), Failure> {
     let config = configuration(arguments.config.as_deref(), &arguments.set)?;
-    log::start(&config.log)
-        .map_err(|error| Failure { code: EXIT_INTERNAL, message: format!("no log can be written: {error}") })?;
+    log::start(&config.log).map_err(|error| Failure {
+        code: EXIT_INTERNAL,
+        message: format!("no log can be written: {error}"),
+    })?;
     let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name))
         .map_err(StartError::from)?;
     let show = if std::io::stderr().is_terminal() { Show::OnTerminal } else { Show::InFile };
@@ -101,7 +103,10 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         .worker_threads(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)))
         .enable_all()
         .build()
-        .map_err(|error| Failure { code: EXIT_INTERNAL, message: format!("no runtime can be started: {error}") })?;
+        .map_err(|error| Failure {
+            code: EXIT_INTERNAL,
+            message: format!("no runtime can be started: {error}"),
+        })?;
     runtime.block_on(async {
         let app = App::build(config, &state, show)?;
         app.run().await
@@ -121,9 +126,8 @@ fn configuration(file: Option<&Path>, set: &[String]) -> Result<Config, Failure>
         })?;
         sources.push(Source::File { name, text });
     }
-    let variables = env::vars_os().filter_map(|(name, value)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    });
+    let variables = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     sources.push(Source::Environment(variables.collect()));
     sources.push(Source::Set(set.to_vec()));
     Config::load(&sources).map_err(|errors| {

@@ -61,6 +61,22 @@ impl Host {
     }
 }
 
+/// The prefixes of the box's own networks, each as one of its addresses and a length in bits: who is in one of them
+/// is on the same link.
+pub fn on_link() -> Vec<(IpAddr, u8)> {
+    let Ok(interfaces) = getifaddrs() else { return Vec::new() };
+    let prefix = |interface: nix::ifaddrs::InterfaceAddress| {
+        let (address, mask) = (ip(&interface.address?)?, ip(&interface.netmask?)?);
+        let length = match mask {
+            IpAddr::V4(mask) => mask.to_bits().leading_ones(),
+            IpAddr::V6(mask) => mask.to_bits().leading_ones(),
+        };
+        // A prefix of no bits would be the whole world.
+        Some((address, u8::try_from(length).ok().filter(|length| *length > 0)?))
+    };
+    interfaces.filter_map(prefix).collect()
+}
+
 /// The domains of the last `search` or `domain` line, which is the one that counts (resolv.conf(5)).
 fn search_domains(text: &str) -> Vec<String> {
     let line = text.lines().rev().find_map(|line| {

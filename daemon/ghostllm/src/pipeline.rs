@@ -13,11 +13,7 @@ mod respond;
 mod route;
 mod stream;
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::Instant,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -139,9 +135,12 @@ impl Pipeline {
         forwarded: bool,
     ) -> Result<Response<ResponseBody>, ApiError> {
         let Classified { route, public } = route::classify(&head.method, head.uri.path());
-        let caller = if public { Caller::local() } else { self.authenticate(&head.headers, connection, forwarded)? };
+        let caller =
+            if public { Caller::local() } else { self.authenticate(&head.headers, connection, forwarded)? };
         match route? {
-            Route::Page => Ok(self.shared.page.borrow().answer(&head.method, &head.headers).map(respond::body)),
+            Route::Page => {
+                Ok(self.shared.page.borrow().answer(&head.method, &head.headers).map(respond::body))
+            }
             Route::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
             Route::Ready => Ok(self.ready()),
             Route::AuthorityDer => self.authority(|(_, der)| respond::authority_der(der)),
@@ -212,7 +211,9 @@ impl Pipeline {
             return Ok(Caller::local());
         }
         let caller = caller.ok_or_else(|| {
-            ApiError::invalid_api_key("this API key is not one of this box's: look for a typing error or ask its admin")
+            ApiError::invalid_api_key(
+                "this API key is not one of this box's: look for a typing error or ask its admin",
+            )
         })?;
         if let Some(removal) = self.shared.keys.after_use(&caller) {
             // Deleting blocks, and nobody waits for it.

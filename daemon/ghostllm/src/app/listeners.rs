@@ -92,9 +92,8 @@ impl Listeners {
             drain: drain.watch(),
         };
         let port = self.quic.as_ref().map(|bound| bound.address.port());
-        let alt_svc = port.and_then(|port| {
-            HeaderValue::from_str(&format!("h3=\":{port}\"; ma={REMEMBERED}")).ok()
-        });
+        let alt_svc =
+            port.and_then(|port| HeaderValue::from_str(&format!("h3=\":{port}\"; ma={REMEMBERED}")).ok());
         let quic = self
             .quic
             .map(|bound| {

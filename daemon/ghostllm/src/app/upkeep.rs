@@ -3,13 +3,7 @@
 //! Knows when to look. Refuses to know what is done about it. Invariant: it writes the log only when something has
 //! changed.
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use ghostllm_core::config::{Config, PlainAuth};
 use ghostllm_edge::tls::Resolver;
@@ -130,7 +124,12 @@ impl Upkeep {
 
     /// Renders the page anew if who answers has changed.
     pub(super) fn render(&mut self) {
-        let answering = self.registry.snapshot().answering();
+        let snapshot = self.registry.snapshot();
+        let answering = match (snapshot.ready(), snapshot.only_demo()) {
+            (false, _) => Answering::Nothing,
+            (true, true) => Answering::DemoOnly,
+            (true, false) => Answering::Model,
+        };
         if answering != self.facts.answering {
             self.facts.answering = answering;
             self.page.send_replace(Arc::new(Page::render(&self.facts)));

@@ -96,9 +96,7 @@ where
         Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, keep_alive, every),
         Ok(Ok(whole @ Answer::Whole(..))) => return self::whole(shared, Ok(whole), account),
         Ok(Err(error)) => return Err(failed(shared, error, &mut account)),
-        Err(_elapsed) => {
-            Events::awaited(answering, account, keep_alive, every, Arc::clone(&shared.registry))
-        }
+        Err(_elapsed) => Events::awaited(answering, account, keep_alive, every, Arc::clone(&shared.registry)),
     };
     Ok(respond::events(events.boxed_unsync()))
 }

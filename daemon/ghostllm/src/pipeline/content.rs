@@ -13,11 +13,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 /// Reads a JSON body whole.
-pub(super) async fn read(
-    headers: &HeaderMap,
-    body: RequestBody,
-    limits: &Limits,
-) -> Result<Bytes, ApiError> {
+pub(super) async fn read(headers: &HeaderMap, body: RequestBody, limits: &Limits) -> Result<Bytes, ApiError> {
     check_type(headers)?;
     let limit = limits.body.bytes();
     if body.size_hint().lower() > limit {
@@ -31,9 +27,9 @@ pub(super) async fn read(
         match error.downcast_ref::<BodyError>() {
             Some(BodyError::TooSlow) => ApiError::request_timeout(),
             Some(BodyError::TooLarge { limit }) => ApiError::payload_too_large(*limit),
-            Some(BodyError::Transport(_)) | None => {
-                ApiError::invalid_request("the request's body was cut off or its framing is broken; send it again")
-            }
+            Some(BodyError::Transport(_)) | None => ApiError::invalid_request(
+                "the request's body was cut off or its framing is broken; send it again",
+            ),
         }
     })?;
     let bytes = collected.to_bytes();

@@ -90,7 +90,9 @@ impl Events {
                     }
                 }
                 Source::Streaming(chunks) => {
-                    let Poll::Ready(chunk) = Pin::new(&mut *chunks).poll_next(cx) else { return Poll::Pending };
+                    let Poll::Ready(chunk) = Pin::new(&mut *chunks).poll_next(cx) else {
+                        return Poll::Pending;
+                    };
                     let usage = chunks.usage();
                     return Poll::Ready(match chunk {
                         Some(Ok(bytes)) => {
