@@ -153,7 +153,7 @@ impl App {
         let authority = certificates
             .trust()
             .map(|trust| (Bytes::copy_from_slice(trust.pem.as_bytes()), Bytes::copy_from_slice(trust.der)));
-        let upkeep = Upkeep::new(certificates, host, names, listeners.addresses(), &config, &registry);
+        let upkeep = Upkeep::new(certificates, host, names, &listeners.addresses(), &config, &registry);
         let pipeline = Pipeline::new(Shared {
             guard: Arc::clone(&guard),
             keys: opened.keys,

@@ -257,7 +257,7 @@ impl Parts {
         if call.passed.stream {
             let decoder = OllamaDecoder { lines, stream: call.stream(), counted: false };
             let decoder = Decoder::Ollama(Box::new(decoder));
-            return Ok(Answer::Stream(ChatBytes::open(reply, decoder).await?));
+            return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder).await?)));
         }
         let whole = ChatWhole::new(&call.id, call.created, &call.passed.model, WHOLE_LIMIT);
         Ok(gather(reply, lines, whole).await?)
@@ -273,7 +273,7 @@ impl Parts {
         if stream {
             let repair = StreamRepair::new(self.line_limit, asked);
             let decoder = Decoder::OpenAi(Box::new(repair));
-            return Ok(Answer::Stream(ChatBytes::open(reply, decoder).await?));
+            return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder).await?)));
         }
         let whole = check_whole(&reply.whole(WHOLE_LIMIT).await?, asked)?;
         Ok(Answer::Whole(whole.body, whole.usage))

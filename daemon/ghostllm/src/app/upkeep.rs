@@ -30,11 +30,16 @@ const FOLDER: &str = "ca";
 
 /// The certificates' part of the state directory.
 #[derive(Debug)]
-pub(super) struct CaFiles(StateDir);
+pub(super) struct CaFiles {
+    /// The folder itself.
+    folder: StateDir,
+    /// The state directory that it lies in.
+    state: StateDir,
+}
 
 impl CaFiles {
     pub(super) fn open(state: &StateDir) -> Result<Self, StateError> {
-        Ok(Self(state.dir(FOLDER)?))
+        Ok(Self { folder: state.dir(FOLDER)?, state: state.clone() })
     }
 
     fn name(name: &str) -> &str {
@@ -51,15 +56,15 @@ fn plain(error: StateError) -> io::Error {
 
 impl Files for CaFiles {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        self.0.read(Self::name(name)).map_err(plain)
+        self.folder.read(Self::name(name)).map_err(plain)
     }
 
     fn write_private(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_private(Self::name(name), bytes).map_err(plain)
+        self.folder.write_private(Self::name(name), bytes).map_err(plain)
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(Self::name(name))
+        self.state.path().join(name)
     }
 }
 
@@ -87,7 +92,7 @@ impl Upkeep {
         certificates: Certificates<CaFiles>,
         host: Host,
         names: Vec<String>,
-        addresses: Addresses,
+        addresses: &Addresses,
         config: &Config,
         registry: &Arc<Registry>,
     ) -> Self {

@@ -28,7 +28,7 @@ pub enum Answer {
     /// In one piece: the JSON body for the client, and what the engine counted, where it said so.
     Whole(Bytes, Option<Usage>),
     /// Piece by piece.
-    Stream(ChatBytes),
+    Stream(Box<ChatBytes>),
 }
 
 /// A streamed answer: the client's own bytes, events of OpenAI's stream with `data: [DONE]` at the end.

@@ -27,7 +27,7 @@ enum Source {
     /// The engine has not said anything yet.
     Awaited(Answering, Arc<Registry>),
     /// The engine speaks.
-    Streaming(ChatBytes),
+    Streaming(Box<ChatBytes>),
     /// The last event has been given; the stream has failed.
     Failed,
     /// All has been given.
@@ -47,7 +47,7 @@ pub(super) struct Events {
 
 impl Events {
     /// The events of an engine that speaks already.
-    pub(super) fn of(chunks: ChatBytes, account: Account, keep_alive: Bytes, every: Duration) -> Self {
+    pub(super) fn of(chunks: Box<ChatBytes>, account: Account, keep_alive: Bytes, every: Duration) -> Self {
         let now = Instant::now();
         let timer = Box::pin(sleep_until(now + every));
         Self { source: Source::Streaming(chunks), account, keep_alive, every, sent: Some(now), timer }
