@@ -9,6 +9,8 @@ pub mod registry;
 mod wire;
 
 #[cfg(test)]
+mod peer;
+#[cfg(test)]
 mod tests;
 
 use std::{

@@ -36,7 +36,7 @@ pub enum Answer {
 /// Dropping it before its end closes the connection to the engine at once. It ends after the first error.
 pub struct ChatBytes {
     /// None once nothing more is wanted of it.
-    reply: Option<Reply>,
+    reply: Option<Box<Reply>>,
     decoder: Decoder,
     out: BytesMut,
     fault: Option<BackendFault>,
@@ -117,7 +117,7 @@ impl ChatBytes {
     /// The engine failed before it said anything.
     pub(super) async fn open(reply: Reply, decoder: Decoder) -> Result<Self, BackendFault> {
         let (out, fault) = (BytesMut::new(), None);
-        let mut stream = Self { reply: Some(reply), decoder, out, fault, ending: false };
+        let mut stream = Self { reply: Some(Box::new(reply)), decoder, out, fault, ending: false };
         poll_fn(|cx| stream.poll_fill(cx)).await;
         match stream.fault.take_if(|_| stream.out.is_empty()) {
             Some(fault) => Err(fault),
