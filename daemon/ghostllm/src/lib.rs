@@ -6,3 +6,4 @@
 pub mod certificates;
 pub mod host;
 pub mod store;
+pub mod tasks;
