@@ -193,6 +193,11 @@ impl EngineAt {
     /// Waits until the engine answers, for `limit` at most; whether it does. At once `false` if there is none.
     pub async fn wait_ready(&self, limit: Duration) -> bool {
         let Some(socket) = &self.socket else { return false };
+        if let Some(ours) = &self.ours {
+            let mut process = ours.process.clone();
+            let serving = process.wait_for(|process| matches!(process, Process::Serving(_)));
+            return matches!(time::timeout(limit, serving).await, Ok(Ok(_)));
+        }
         let ready = async {
             while health::ask(socket).await.is_err() {
                 time::sleep(ASK_AGAIN).await;
@@ -205,7 +210,7 @@ impl EngineAt {
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         match *self.ours.as_ref()?.process.borrow() {
-            Process::Running(id) => Some(id),
+            Process::Started(id) | Process::Serving(id) => Some(id),
             Process::None | Process::Starting => None,
         }
     }

@@ -22,8 +22,12 @@ const MISSES: u32 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Process {
     None,
+    /// There may be one at any moment.
     Starting,
-    Running(u32),
+    /// It has not answered yet.
+    Started(u32),
+    /// It has answered since it was started.
+    Serving(u32),
 }
 
 /// What each life needs.
@@ -60,11 +64,12 @@ impl Life {
         clear(&self.place.socket).await;
         let started = Child::start(self.command()).await;
         let mut child = started.with_context(|| format!("{} cannot be started", self.binary.display()))?;
-        self.process.send_replace(Process::Running(child.id));
+        let id = child.id;
+        self.process.send_replace(Process::Started(id));
         let mut ending = self.ending.clone();
         let watched = tokio::select! {
             status = child.ended() => Err(anyhow::anyhow!("it ended by itself ({})", words(status))),
-            hang = self.hang() => {
+            hang = self.hang(id) => {
                 child.kill();
                 child.ended().await;
                 Err(hang)
@@ -97,8 +102,8 @@ impl Life {
         command
     }
 
-    /// Returns when the engine hangs, with what is to be said.
-    async fn hang(&self) -> anyhow::Error {
+    /// Returns when the engine, which is the process `id`, hangs, with what is to be said.
+    async fn hang(&self, id: u32) -> anyhow::Error {
         let Pace { start, every, answer, .. } = self.pace;
         let socket = &self.place.socket;
         let first = async {
@@ -109,6 +114,7 @@ impl Life {
         if time::timeout(start, first).await.is_err() {
             return anyhow::anyhow!("it did not answer within {start:?} of its start, and was killed");
         }
+        self.process.send_replace(Process::Serving(id));
         let mut missed = 0;
         while missed < MISSES {
             time::sleep(every).await;

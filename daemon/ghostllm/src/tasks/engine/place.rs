@@ -157,7 +157,7 @@ mod tests {
     fn every_place_that_fails_is_named() {
         let base = tempfile::tempdir().unwrap();
         let absent = base.path().join("absent");
-        let refused = Place::find(&state(base.path(), 120), &[absent.clone()]).unwrap_err();
+        let refused = Place::find(&state(base.path(), 120), std::slice::from_ref(&absent)).unwrap_err();
         assert!(refused.contains("a socket's path holds 107"), "{refused}");
         assert!(refused.contains(absent.to_str().unwrap()), "{refused}");
     }

@@ -77,10 +77,12 @@ fn real() -> Option<PathBuf> {
 
 async fn running(engine: &EngineAt, not: Option<u32>) -> u32 {
     let mut process = engine.ours.as_ref().unwrap().process.clone();
-    let new = |process: &Process| matches!(process, Process::Running(id) if Some(*id) != not);
+    let new = |process: &Process| matches!(process, Process::Started(id) | Process::Serving(id) if Some(*id) != not);
     let seen = time::timeout(PATIENCE, process.wait_for(new)).await.unwrap();
-    let Process::Running(id) = *seen.unwrap() else { unreachable!() };
-    id
+    match *seen.unwrap() {
+        Process::Started(id) | Process::Serving(id) => id,
+        Process::None | Process::Starting => unreachable!(),
+    }
 }
 
 fn signal(id: u32, signal: Signal) {
@@ -123,13 +125,11 @@ async fn without_the_program_the_daemon_goes_on_and_says_what_to_do() {
     assert!(engine.note.contains("cargo build --release -p ghostllm-engine"), "{}", engine.note);
     assert!(engine.socket.is_none() && !engine.wait_ready(PATIENCE).await);
     engine.stop().await;
-    let config = config::Engine { binary: Some("/etc/hostname".into()), ..config::Engine::default() };
+    let file = here.directory.path().join("no-program");
+    fs::write(&file, "").unwrap();
+    let config = config::Engine { binary: Some(file), ..config::Engine::default() };
     let engine = here.start(&config, beside, PACE);
-    assert!(
-        engine.note.contains("/etc/hostname is not executable; correct engine.binary"),
-        "{}",
-        engine.note
-    );
+    assert!(engine.note.contains("/no-program is not executable; correct engine.binary"), "{}", engine.note);
     assert!(here.supervisor.states().is_empty());
 }
 
