@@ -14,7 +14,7 @@ run: setup
     tests/support/run.sh
 
 # Every test of the project, as CI runs them.
-test: setup lint python
+test: setup lint python templates
     cargo build --release --workspace --bins
     @echo 'the API tests are left out until ghostllm serve answers (tests/api)'
     cargo nextest run --release --workspace -E 'not binary(api)'
@@ -31,6 +31,11 @@ lint:
 python:
     .tools/venv/bin/python -m compileall -q tests/clients
     .tools/venv/bin/pip check -q
+
+# Chat templates: the engine's answers against Python's jinja2, byte for byte, over llama.cpp's own collection.
+templates: setup
+    cargo build --release -p ghostllm-engine --example render-template
+    .tools/venv/bin/python daemon/engine/tests/templates.py
 
 fmt:
     cargo fmt --all

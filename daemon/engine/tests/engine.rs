@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 use support::{Engine, add_endless, chat_body, demo, finish};
@@ -302,6 +302,27 @@ fn the_socket_is_closed_to_others_and_the_engine_ends_with_its_parent() {
     assert_eq!(std::fs::metadata(engine.socket()).unwrap().permissions().mode() & 0o777, 0o660);
     drop(engine.child().stdin.take());
     assert!(engine.child().wait().unwrap().success());
+}
+
+#[test]
+fn the_kernel_ends_the_engine_with_its_parent_where_standard_input_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    // Its standard input is no pipe, so that only the kernel's signal is left. All of them hold the log's writing end.
+    let mut parent = std::process::Command::new("/bin/sh")
+        .args(["-c", "\"$0\" --socket \"$1\" --die-with-parent </dev/null & echo started >&2; wait"])
+        .arg(env!("CARGO_BIN_EXE_ghostllm-engine"))
+        .arg(directory.path().join("socket"))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(parent.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("serving")), "the engine ended");
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    // Nextest ends the test if the log never does.
+    assert_eq!(log.map(Result::unwrap).collect::<Vec<_>>(), Vec::<String>::new());
+    // Killed, not ended: its socket is still there, and nobody answers on it.
+    assert!(std::os::unix::net::UnixStream::connect(directory.path().join("socket")).is_err());
 }
 
 #[test]

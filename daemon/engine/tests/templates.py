@@ -7,14 +7,15 @@ fetches into target/templates. A difference fails, unless KNOWN names it; one th
 too. A case that Python refuses (raise_exception, or a template that cannot take the shape) must be refused by the
 engine as well.
 
-    cargo build --release -p ghostllm-engine --example render-template
-    python3 daemon/engine/tests/templates.py [--verbose]        (needs pip and jinja2 >= 3.1.6)
+    just templates
+    .tools/venv/bin/python daemon/engine/tests/templates.py --verbose        (once that has built the program)
 """
-import datetime, itertools, json, pathlib, subprocess, sys, tarfile
+import datetime, itertools, json, os, pathlib, subprocess, sys, tarfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-CACHE = ROOT / "target" / "templates"
-PROGRAM = ROOT / "target" / "release" / "examples" / "render-template"
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+CACHE = TARGET / "templates"
+PROGRAM = TARGET / "release" / "examples" / "render-template"
 PACKAGE = "llama-cpp-python==0.3.36"
 FEWEST = 70  # templates in that package; fewer means that the fetch went wrong
 NOW = 1_800_000_000

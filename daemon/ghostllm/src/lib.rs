@@ -13,3 +13,4 @@ pub mod host;
 pub mod log;
 pub mod pipeline;
 pub mod store;
+pub mod tasks;
