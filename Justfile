@@ -16,8 +16,7 @@ run: setup
 # Every test of the project, as CI runs them.
 test: setup lint python templates
     cargo build --release --workspace --bins
-    @echo 'the API tests are left out until ghostllm serve answers (tests/api)'
-    cargo nextest run --release --workspace -E 'not binary(api)'
+    cargo nextest run --release --workspace
     tests/support/deny.sh if-there
 
 alias check := test

@@ -37,7 +37,8 @@ async fn says_503_while_the_engine_is_down(version: Version) -> Result<()> {
 
 async fn says_504_when_the_engine_hangs(version: Version) -> Result<()> {
     for sin in [Sin::HangBeforeHeaders, Sin::HangBeforeFirstByte] {
-        let (double, daemon) = sinner(sin, "", "first_byte = \"300ms\"\nidle = \"300ms\"").await?;
+        let (double, daemon) =
+            sinner(sin, "", "timeouts = { first_byte = \"300ms\", idle = \"300ms\" }").await?;
         let caller = Caller::new(&daemon, version, Family::V4).await?;
         for stream in [false, true] {
             check_error(
@@ -147,7 +148,7 @@ async fn ends_a_reset_stream_with_its_error(version: Version) -> Result<()> {
 }
 
 async fn ends_a_stalled_stream_with_a_timeout(version: Version) -> Result<()> {
-    let (double, daemon) = sinner(Sin::StallAfter(2), "", "idle = \"300ms\"").await?;
+    let (double, daemon) = sinner(Sin::StallAfter(2), "", "timeouts = { idle = \"300ms\" }").await?;
     let caller = Caller::new(&daemon, version, Family::V4).await?;
     let answer = caller.send(&Request::chat("tiny", FRANCE, true)).await?;
     check_failed(version, &answer.body, &answer.end, "backend_timeout")?;
@@ -181,7 +182,8 @@ async fn keeps_a_silent_stream_alive(version: Version) -> Result<()> {
 
 async fn times_out_after_the_headers_with_an_event(version: Version) -> Result<()> {
     let limits = "header_wait = \"50ms\"\nsse_keep_alive = \"50ms\"";
-    let (_double, daemon) = sinner(Sin::HangBeforeHeaders, limits, "first_byte = \"500ms\"").await?;
+    let (_double, daemon) =
+        sinner(Sin::HangBeforeHeaders, limits, "timeouts = { first_byte = \"500ms\" }").await?;
     let caller = Caller::new(&daemon, version, Family::V4).await?;
     let answer = caller.send(&Request::chat("tiny", FRANCE, true)).await?;
     let chat = Chat::read(&answer.body)?;

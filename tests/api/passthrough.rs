@@ -104,8 +104,7 @@ pub(crate) fn check_call(body: &[u8], stream: bool) -> Result<()> {
 #[tokio::test]
 async fn turns_an_engines_failures_into_ours() -> Result<()> {
     let (double, daemon, caller) = engine(Style::Vllm).await?;
-    let text =
-        "{\"error\":{\"message\":\"boom\",\"type\":\"InternalServerError\",\"param\":null,\"code\":500}}";
+    let text = "{\"error\":{\"message\":\"the boom of an engine\",\"type\":\"InternalServerError\",\"param\":null,\"code\":500}}";
     double.misbehave("tiny", Sin::Status("500 Internal Server Error", text.into()));
     check_error(&caller.send(&Request::chat("tiny", FRANCE, false)).await?, 502, Some("backend_error"))?;
     // Seven events: the role, six tokens; then the engine dies without a finish reason.

@@ -11,7 +11,7 @@ mod upkeep;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ghostllm_core::config::{Config, Exposure};
+use ghostllm_core::config::{Config, Exposure, Target};
 use ghostllm_edge::{
     Limits,
     bind::BindError,
@@ -33,6 +33,10 @@ use crate::{
     store::{
         StateDir, StateError,
         keys::{self, FirstKey, Keys, KeysError, Show},
+    },
+    tasks::{
+        engine::{EngineAt, EngineTask},
+        supervisor::{Policy, Supervisor},
     },
 };
 use listeners::{Listeners, Serving};
@@ -122,6 +126,8 @@ pub struct App {
     guard: Arc<Guard>,
     registry: Arc<Registry>,
     upkeep: Upkeep,
+    supervisor: Supervisor,
+    engine: Option<EngineAt>,
     drain: Drain,
 }
 
@@ -147,7 +153,10 @@ impl App {
             Certificates::open(CaFiles::open(&state)?, given(&config), &host, &names, now)?;
         say(&said);
         let listeners = Listeners::bind(&config.listen)?;
-        let registry = Arc::new(Registry::new(&config, None)?);
+        let supervisor = Supervisor::new();
+        let engine = wants_engine(&config).then(|| EngineTask::start(&config.engine, &state, &supervisor));
+        let socket = engine.as_ref().and_then(|engine| engine.socket.as_deref());
+        let registry = Arc::new(Registry::new(&config, socket)?);
         let guard = Arc::new(Guard::new(rules(&config, &host)));
         let drain = Drain::default();
         let authority = certificates
@@ -167,7 +176,7 @@ impl App {
         })
         .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
         tell_first_key(opened.first.as_ref());
-        Ok(Self { config, listeners, pipeline, guard, registry, upkeep, drain })
+        Ok(Self { config, listeners, pipeline, guard, registry, upkeep, supervisor, engine, drain })
     }
 
     /// Where it will be reached.
@@ -183,9 +192,9 @@ impl App {
     pub async fn run(self) -> Result<(), StartError> {
         let mut stop = Stop::new().map_err(|error| StartError::internal("signals cannot be taken", error))?;
         let addresses = self.addresses();
-        let Self { config, listeners, pipeline, guard, registry, mut upkeep, drain } = self;
-        // The answers of a round that takes longer are taken by the next one.
-        let _in_time = timeout(FIRST_ROUND, registry.refresh()).await;
+        let Self { config, listeners, pipeline, guard, registry, mut upkeep, supervisor, engine, drain } =
+            self;
+        first_round(&registry, engine.as_ref()).await;
         upkeep.render();
         let limits = edge_limits(&config.limits);
         let serving = listeners
@@ -193,9 +202,16 @@ impl App {
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
         announce(&addresses, &upkeep, &registry);
         systemd::ready(&addresses);
+        let (rounds, interval) = (Arc::clone(&registry), config.limits.find_interval);
+        supervisor.spawn("backends", Policy::Restartable, move || {
+            let rounds = Arc::clone(&rounds);
+            async move {
+                rounds.run(interval).await;
+                Ok(())
+            }
+        });
         tokio::select! {
             () = stop.asked() => {}
-            () = registry.run(config.limits.find_interval) => {}
             () = upkeep.run(|host| guard.replace(rules(&config, host))) => {}
         }
         systemd::stopping();
@@ -203,8 +219,29 @@ impl App {
             () = drained(serving, &drain, config.limits.drain_grace) => {}
             () = stop.asked() => tracing::warn!("asked a second time to stop: what is open is cut"),
         }
+        if let Some(engine) = &engine {
+            engine.stop().await;
+        }
+        supervisor.stop().await;
         Ok(())
     }
+}
+
+/// Whether our own engine has anything to do: explicit backends turn finding off, the engine's demo included.
+fn wants_engine(config: &Config) -> bool {
+    let files = || config.backends.iter().any(|backend| matches!(backend.target, Target::Gguf(_)));
+    config.backends.is_empty() || files()
+}
+
+/// Asks everybody once before readiness. What does not answer in time is heard in a later round.
+async fn first_round(registry: &Registry, engine: Option<&EngineAt>) {
+    let _in_time = timeout(FIRST_ROUND, async {
+        if let Some(engine) = engine {
+            engine.wait_ready(FIRST_ROUND).await;
+        }
+        registry.refresh().await;
+    })
+    .await;
 }
 
 /// SIGTERM and SIGINT.

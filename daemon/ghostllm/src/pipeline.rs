@@ -135,8 +135,11 @@ impl Pipeline {
         forwarded: bool,
     ) -> Result<Response<ResponseBody>, ApiError> {
         let Classified { route, public } = route::classify(&head.method, head.uri.path());
-        let caller =
-            if public { Caller::local() } else { self.authenticate(&head.headers, connection, forwarded)? };
+        let caller = if public {
+            Caller::local()
+        } else {
+            self.authenticate(&head.headers, connection, forwarded).await?
+        };
         match route? {
             Route::Page => {
                 Ok(self.shared.page.borrow().answer(&head.method, &head.headers).map(respond::body))
@@ -186,7 +189,7 @@ impl Pipeline {
     }
 
     /// Who asks: whoever the key belongs to, or a program on this box where no key is needed.
-    fn authenticate(
+    async fn authenticate(
         &self,
         headers: &HeaderMap,
         connection: &Connection,
@@ -216,12 +219,12 @@ impl Pipeline {
             )
         })?;
         if let Some(removal) = self.shared.keys.after_use(&caller) {
-            // Deleting blocks, and nobody waits for it.
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = removal.run() {
-                    tracing::warn!(%error, "the file with the first key could not be removed");
-                }
-            });
+            // Once in a box's life; whoever sees the answer finds the file gone.
+            match tokio::task::spawn_blocking(move || removal.run()).await {
+                Ok(Ok(())) => tracing::info!("the first key was used, and its file is removed"),
+                Ok(Err(error)) => tracing::warn!(%error, "the file with the first key could not be removed"),
+                Err(error) => tracing::error!(%error, "removing the file with the first key has panicked"),
+            }
         }
         Ok(caller)
     }

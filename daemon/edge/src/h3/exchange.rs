@@ -14,7 +14,11 @@ use h3::{
 use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use tokio::{sync::oneshot, task::coop, time::timeout};
+use tokio::{
+    sync::oneshot,
+    task::coop,
+    time::{Instant, timeout},
+};
 
 use super::{
     adaptor::{Accepted, Ended, Progress, Transport},
@@ -23,6 +27,10 @@ use super::{
     send::Send,
 };
 use crate::{Connection, Handler, Limits, ResponseBody, StreamFailed, body::empty};
+
+/// A client that has been silent for so long while it owed an acknowledgement is gone: several probe timeouts of any
+/// network on which a person would wait for an answer.
+const VANISHED: Duration = Duration::from_secs(5);
 
 /// What a request's end says of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,8 +183,20 @@ impl Exchange<'_> {
 
     /// Waits until the client's transport has all of the response, so that a connection which drains counts
     /// the request as open until then: closed any earlier, the last event is lost in a quarter of runs.
+    ///
+    /// A client that has vanished would hold it open until the connection's idle limit. One that is there sends
+    /// packets, if only to acknowledge the probes for what it has not acknowledged (RFC 9002 section 6.2.4).
     async fn acknowledged(&mut self) {
-        let _ended = timeout(self.limits.write_idle, &mut self.accepted.ended).await;
+        let deadline = Instant::now() + self.limits.write_idle;
+        loop {
+            let heard = self.quic.stats().udp_rx.datagrams;
+            if timeout(VANISHED, &mut self.accepted.ended).await.is_ok() {
+                return;
+            }
+            if self.quic.stats().udp_rx.datagrams == heard || Instant::now() >= deadline {
+                return;
+            }
+        }
     }
 
     /// Gives the last event of a failed stream time to be read before the reset.

@@ -57,7 +57,7 @@ impl Peer {
     }
 
     /// Whether nobody has connected whom the test did not accept.
-    pub(super) fn is_left_alone(self) -> bool {
+    pub(super) fn nobody_else_came(self) -> bool {
         let listener = self.listener.into_std().unwrap();
         matches!(listener.accept(), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
     }

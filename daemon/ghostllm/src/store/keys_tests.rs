@@ -147,7 +147,7 @@ fn a_crash_between_the_two_files_gives_a_new_key() {
 }
 
 #[test]
-fn a_strange_first_key_file_is_left_alone() {
+fn a_strange_first_key_file_nobody_else_came() {
     let (_scratch, state, _key) = started();
     for strange in [&b"\xff"[..], b"", b"hello", Key::generate([1; RANDOM_BYTES]).reveal().as_bytes()] {
         state.write_private(FIRST_KEY_FILE, strange).unwrap();

@@ -37,7 +37,7 @@ async fn after(response: &str) -> Result<Bytes, BackendFault> {
     let peer = Peer::new().await;
     let wire = wire(&peer);
     let (fetched, _) = join!(fetch(&wire), async { drop(peer.answer(response).await) });
-    assert!(peer.is_left_alone(), "a request on a new connection was sent twice");
+    assert!(peer.nobody_else_came(), "a request on a new connection was sent twice");
     fetched
 }
 
@@ -98,7 +98,7 @@ async fn a_connection_is_used_again_and_rests_for_three_seconds() {
     line.closed().await;
     let rested = rested.elapsed();
     assert!(rested >= REST - Duration::from_millis(500) && rested < Duration::from_secs(5), "{rested:?}");
-    assert!(peer.is_left_alone());
+    assert!(peer.nobody_else_came());
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_rested_connection_that_dies_without_a_byte_is_replaced_once() {
     });
     assert_eq!(second.unwrap(), "{}");
     assert!(got.head.starts_with("post /api/chat"));
-    assert!(peer.is_left_alone());
+    assert!(peer.nobody_else_came());
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn the_replacement_is_not_replaced_again() {
         peer.accept().await.request().await;
     });
     assert!(matches!(second, Err(BackendFault::Died { .. })), "{second:?}");
-    assert!(peer.is_left_alone());
+    assert!(peer.nobody_else_came());
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn a_rested_connection_that_had_begun_to_answer_is_not_replaced() {
         drop(line);
     });
     assert!(matches!(second, Err(BackendFault::Died { .. })), "{second:?}");
-    assert!(peer.is_left_alone());
+    assert!(peer.nobody_else_came());
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn an_engine_that_dies_of_a_request_is_not_given_it_again() {
         drop(line);
     });
     assert!(matches!(second, Err(BackendFault::Died { .. })), "{second:?}");
-    assert!(peer.is_left_alone());
+    assert!(peer.nobody_else_came());
 }
 
 #[tokio::test]
@@ -303,7 +303,7 @@ async fn what_is_no_answer_is_garbage() {
     let chunked = chunked(JSON) + "zz\r\n";
     for response in ["220 smtp ready\r\n\r\n".to_owned(), ok("text/html", "<html>"), gzip, long, many] {
         let fetched = after(&response).await;
-        assert!(matches!(fetched, Err(BackendFault::Garbage { .. })), "{:.60?}: {fetched:?}", response);
+        assert!(matches!(fetched, Err(BackendFault::Garbage { .. })), "{response:.60?}: {fetched:?}");
     }
     assert!(after(&chunked).await.is_err());
 }
