@@ -157,4 +157,4 @@ macro_rules! leg {
 
 leg!(ollama_double, OllamaDouble);
 leg!(llama_server, LlamaServer, #[ignore = "needs llama.cpp's server from a moving distribution: GHOSTLLM_TEST_LLAMA_SERVER"]);
-leg!(embedded, Embedded, #[ignore = "the daemon does not start its own engine yet"]);
+leg!(embedded, Embedded);

@@ -19,19 +19,33 @@ use tokio::{
 use super::{End, Event, Leave, PATIENCE, Request, Stream};
 use crate::root;
 
+/// How long a client may take to close its connection.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A running aioquic client.
 #[derive(Debug)]
 pub(super) struct Process {
-    stdin: ChildStdin,
-    _child: Child,
+    stdin: Option<ChildStdin>,
+    child: Option<Child>,
     _ca: NamedTempFile,
 }
 
 impl Process {
     /// Tells the client to abandon the request and keep the connection.
     pub(super) async fn leave(&mut self) -> Result<()> {
-        self.stdin.write_all(b"leave\n").await.context("the HTTP/3 client has gone")?;
-        Ok(self.stdin.flush().await?)
+        let stdin = self.stdin.as_mut().context("the HTTP/3 client has gone")?;
+        stdin.write_all(b"leave\n").await.context("the HTTP/3 client has gone")?;
+        Ok(stdin.flush().await?)
+    }
+}
+
+/// A client whose input ends closes its connection, as a program that ends well does; killed, it would vanish.
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        if let (Some(mut child), Ok(runtime)) = (self.child.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { timeout(GOODBYE, child.wait()).await });
+        }
     }
 }
 
@@ -93,7 +107,7 @@ pub(super) async fn begin(address: SocketAddr, ca: &[u8], request: &Request) -> 
     stdin.flush().await?;
     let lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
     let stderr = child.stderr.take().context("standard error")?;
-    Ok(Waiting { process: Process { stdin, _child: child, _ca: ca_file }, lines, stderr })
+    Ok(Waiting { process: Process { stdin: Some(stdin), child: Some(child), _ca: ca_file }, lines, stderr })
 }
 
 async fn said(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Option<Said>> {

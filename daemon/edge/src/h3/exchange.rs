@@ -30,7 +30,7 @@ use crate::{Connection, Handler, Limits, ResponseBody, StreamFailed, body::empty
 
 /// A client that has been silent for so long while it owed an acknowledgement is gone: several probe timeouts of any
 /// network on which a person would wait for an answer.
-const VANISHED: Duration = Duration::from_secs(5);
+const VANISHED: Duration = Duration::from_secs(2);
 
 /// What a request's end says of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
