@@ -26,6 +26,7 @@ use crate::{
     connection::canonical,
     drain,
     h3::{self as http3, Service},
+    sources::Sources,
 };
 
 /// A listener that serves HTTP/3 until it is drained or closed.
@@ -52,22 +53,22 @@ impl QuicListener {
 
     /// Closes every connection at once, with H3_NO_ERROR, and takes no more.
     pub fn close(&self) {
-        let code = VarInt::from_u64(Code::H3_NO_ERROR.value()).unwrap_or(VarInt::MAX);
-        self.endpoint.close(code, b"the server has stopped");
+        self.endpoint.close(code(Code::H3_NO_ERROR), b"the server has stopped");
     }
 }
 
 /// Serves HTTP/3 on `socket`, with a `tls` configuration whose ALPN is `h3`.
 ///
 /// A peer is answered only if `source_filter` says `true` of its address, in which an IPv4-mapped address has
-/// already become IPv4. Must be called within a tokio runtime. Fails when the TLS configuration cannot serve
-/// QUIC (no TLS 1.3, no `h3` in its ALPN), when a limit is beyond what QUIC can say, or when the socket
-/// cannot be used.
+/// already become IPv4, and if `sources`, which all listeners share, has room for it. Must be called within a
+/// tokio runtime. Fails when the TLS configuration cannot serve QUIC (no TLS 1.3, no `h3` in its ALPN), when a
+/// limit is beyond what QUIC can say, or when the socket cannot be used.
 pub fn serve<H: Handler>(
     socket: UdpSocket,
     tls: Arc<rustls::ServerConfig>,
     limits: &Limits,
     source_filter: impl Fn(SocketAddr) -> bool + Clone + Send + Sync + 'static,
+    sources: Sources,
     handler: H,
     drain: drain::Watch,
 ) -> io::Result<QuicListener> {
@@ -75,7 +76,8 @@ pub fn serve<H: Handler>(
     let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
     let local = endpoint.local_addr()?;
     let service = Arc::new(Service { handler, limits: limits.clone(), answers: Box::new(source_filter) });
-    let listener = Listener { endpoint: endpoint.clone(), local, service, handshakes: Arc::default(), drain };
+    let listener =
+        Listener { endpoint: endpoint.clone(), local, service, sources, handshakes: Arc::default(), drain };
     Ok(QuicListener { endpoint, accepting: spawn(listener.accept()) })
 }
 
@@ -124,6 +126,7 @@ struct Listener<H> {
     endpoint: Endpoint,
     local: SocketAddr,
     service: Arc<Service<H>>,
+    sources: Sources,
     handshakes: Arc<AtomicUsize>,
     drain: drain::Watch,
 }
@@ -151,7 +154,7 @@ impl<H: Handler> Listener<H> {
             return incoming.ignore();
         }
         let waiting = self.handshakes.load(Relaxed);
-        if waiting >= limits.quic_incoming || self.endpoint.open_connections() >= limits.connections {
+        if waiting >= limits.quic_incoming || self.sources.is_full() {
             return incoming.refuse();
         }
         if waiting >= limits.quic_retry_from && !incoming.remote_address_validated() {
@@ -160,7 +163,8 @@ impl<H: Handler> Listener<H> {
             return;
         }
         let handshake = Handshake::count(&self.handshakes);
-        spawn(connect(incoming, handshake, self.local, Arc::clone(&self.service), self.drain.clone()));
+        let (service, sources) = (Arc::clone(&self.service), self.sources.clone());
+        spawn(connect(incoming, handshake, self.local, service, sources, self.drain.clone()));
     }
 }
 
@@ -169,6 +173,7 @@ async fn connect<H: Handler>(
     handshake: Handshake,
     bound: SocketAddr,
     service: Arc<Service<H>>,
+    sources: Sources,
     drain: drain::Watch,
 ) {
     let local = incoming.local_ip().map_or(bound, |ip| SocketAddr::new(ip, bound.port()));
@@ -176,7 +181,15 @@ async fn connect<H: Handler>(
     let _open = drain.open();
     let Ok(Ok(connection)) = timeout(service.limits.handshake, connecting).await else { return };
     drop(handshake);
+    // Only now is the address known to be the peer's: before, anyone could use up another's share.
+    let Some(_share) = sources.take(connection.remote_address()) else {
+        return connection.close(code(Code::H3_EXCESSIVE_LOAD), b"too many connections");
+    };
     http3::serve(connection, local, service, drain).await;
+}
+
+fn code(code: Code) -> VarInt {
+    VarInt::from_u64(code.value()).unwrap_or(VarInt::MAX)
 }
 
 /// Counts one handshake as waiting until it is dropped.

@@ -65,6 +65,11 @@ impl Sources {
         Some(Share { sources: self.clone(), source })
     }
 
+    /// Whether no connection more would be taken, from anywhere.
+    pub fn is_full(&self) -> bool {
+        self.open().all >= self.0.in_all
+    }
+
     fn open(&self) -> MutexGuard<'_, Open> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

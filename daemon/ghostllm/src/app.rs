@@ -212,7 +212,7 @@ impl App {
         });
         tokio::select! {
             () = stop.asked() => {}
-            () = upkeep.run(|host| guard.replace(rules(&config, host))) => {}
+            () = upkeep.run(|host| guard.replace(rules(&config, host)), || drain.open()) => {}
         }
         systemd::stopping();
         tokio::select! {

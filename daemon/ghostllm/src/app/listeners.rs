@@ -98,7 +98,8 @@ impl Listeners {
             .quic
             .map(|bound| {
                 let config = tls::quic_config(Arc::clone(&resolver)).map_err(io::Error::other)?;
-                quic::serve(bound.socket, config, &limits, answers, pipeline.clone(), drain.watch())
+                let sources = serve.sources.clone();
+                quic::serve(bound.socket, config, &limits, answers, sources, pipeline.clone(), drain.watch())
             })
             .transpose()?;
         let secure = Secure { config: tls::tcp_config(resolver).map_err(io::Error::other)?, alt_svc };

@@ -232,7 +232,9 @@ async fn from_the_limit_on_a_client_proves_its_address_and_is_served() {
 #[tokio::test]
 async fn beyond_the_connections_that_are_open_none_is_taken() {
     let server = server(&Limits { connections: 1, ..Limits::default() }, hello);
-    let _first = server.dial().await.unwrap();
+    // Once it is answered, it is counted.
+    let mut first = server.client().await;
+    assert_eq!(soon(first.whole(get("/"))).await.0.status(), StatusCode::OK);
     let refused = server.dial().await.unwrap_err();
     assert!(matches!(refused, ConnectionError::ConnectionClosed(_)), "{refused}");
 }

@@ -25,6 +25,7 @@ use crate::{
     Handler, Limits, RequestBody, ResponseBody, StreamFailed,
     drain::Drain,
     quic::{self, QuicListener, spawn},
+    sources::Sources,
 };
 
 type Answer = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
@@ -75,7 +76,9 @@ where
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let drain = Drain::default();
     let handler = Closure(Arc::new(move |request| Box::pin(handle(request))));
-    let listener = quic::serve(socket, Arc::new(tls), limits, answers, handler, drain.watch()).unwrap();
+    let listener =
+        quic::serve(socket, Arc::new(tls), limits, answers, Sources::new(limits), handler, drain.watch())
+            .unwrap();
     let address = listener.local_addr().unwrap();
     Server { address, drain, listener, certificate: cert.der().clone() }
 }
