@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Runs the tests beside llama.cpp's real server, which it starts from Debian's moving distribution in a chroot of its own
+# under .tools/: `llama-server.sh cargo nextest run...`. The tests find its URL in GHOSTLLM_TEST_LLAMA_SERVER. Where the
+# server cannot be had, it says so by name and runs the tests without that leg, which nextest then counts as skipped.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+chroot=.tools/sid
+model=daemon/engine/demo/ghostllm-demo.gguf
+log=.tools/llama-server.log
+
+# Made aside and moved, so that an interrupted run leaves nothing that looks whole. The mirror is this machine's own; the
+# distribution moves, so that the date until which its index holds may lie in the past where the mirror is a snapshot.
+make() {
+  [ -x "$chroot/usr/bin/llama-server" ] && return
+  [ "$(id -u)" = 0 ] || { echo "making its chroot needs root"; return 1; }
+  command -v mmdebstrap >/dev/null || { echo "mmdebstrap is not installed; \`just setup\` does it"; return 1; }
+  local mirror
+  mirror=$(apt-get indextargets --format '$(SITE) $(SUITE)' 'Created-By: Packages' | grep -v security | head -1)
+  mirror=${mirror%% *}
+  [ -n "$mirror" ] || { echo "apt names no mirror; run apt-get update"; return 1; }
+  rm -rf "$chroot.new"
+  mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
+    --include=ca-certificates,curl,llama.cpp sid "$chroot.new" "$mirror" >"$log" 2>&1 ||
+    { echo "mmdebstrap could not make its chroot: $(tail -1 "$log"); all of it is in $log"; return 1; }
+  mv "$chroot.new" "$chroot"
+}
+
+# A port that nobody holds now.
+port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# Starts the server and waits until its model is loaded; one thread, which a small model is fastest with.
+start() {
+  cp "$model" "$chroot/tiny.gguf"
+  at=127.0.0.1:$(port)
+  chroot "$chroot" llama-server -m /tiny.gguf --host "${at%:*}" --port "${at#*:}" \
+    --jinja -t 1 --no-webui -c 2048 --alias tiny >"$log" 2>&1 &
+  server=$!
+  trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
+  for _ in $(seq 120); do
+    curl -fsS -o /dev/null "http://$at/health" 2>/dev/null && return
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.25
+  done
+  why="it does not start: $(tail -1 "$log"); all of it is in $log"
+  return 1
+}
+
+mkdir -p .tools
+if why=$(make) && start; then
+  echo "llama.cpp's real server answers at http://$at"
+  # The leg's tests, and no others, are ignored where there is no such server.
+  GHOSTLLM_TEST_LLAMA_SERVER="http://$at" "$@" --run-ignored all
+else
+  echo "SKIPPED the leg of llama.cpp's real server: $why"
+  "$@"
+fi
