@@ -1,9 +1,9 @@
-"""One request over HTTP/3 by aioquic, told on standard input, reported on standard output.
+"""One request over HTTP/3 by aioquic, or the same one on many streams, told on standard input, reported on standard output.
 
-The first line of input is the order as JSON: host, port, ca, method, path, authority, headers, body (hex). Each line of
-output is one event as JSON: head, data (hex, with the milliseconds since the request), end, reset, closed. A further
-input line "leave" abandons the request (RESET_STREAM and STOP_SENDING with H3_REQUEST_CANCELLED) and keeps the
-connection; the end of input ends the program.
+The first line of input is the order as JSON: host, port, ca, method, path, authority, headers, body (hex), count. Each line
+of output is one event as JSON: head, data (hex, with the milliseconds since the request), end, reset, each with the index of
+its request, and closed. A further input line "leave" abandons the requests (RESET_STREAM and STOP_SENDING with
+H3_REQUEST_CANCELLED) and keeps the connection; the end of input ends the program.
 """
 
 import asyncio
@@ -31,11 +31,20 @@ class Client(QuicConnectionProtocol):
         super().__init__(*args, **kwargs)
         self.http = H3Connection(self._quic)
         self.begun = time.monotonic()
+        self.streams = {}
+        self.open = set()
         self.over = asyncio.get_running_loop().create_future()
 
     def ask(self, order):
-        self.stream = self._quic.get_next_available_stream_id()
         self.begun = time.monotonic()
+        for index in range(order["count"]):
+            stream = self._quic.get_next_available_stream_id()
+            self.streams[stream] = index
+            self.open.add(stream)
+            self.send(stream, order)
+        self.transmit()
+
+    def send(self, stream, order):
         headers = [
             (b":method", order["method"].encode()),
             (b":scheme", b"https"),
@@ -46,41 +55,53 @@ class Client(QuicConnectionProtocol):
         body = bytes.fromhex(order["body"])
         if body:
             headers.append((b"content-length", str(len(body)).encode()))
-        self.http.send_headers(self.stream, headers, end_stream=not body)
+        self.http.send_headers(stream, headers, end_stream=not body)
         if body:
-            self.http.send_data(self.stream, body, end_stream=True)
-        self.transmit()
+            self.http.send_data(stream, body, end_stream=True)
 
     def leave(self):
-        self._quic.stop_stream(self.stream, REQUEST_CANCELLED)
-        try:
-            self._quic.reset_stream(self.stream, REQUEST_CANCELLED)
-        except Exception:
-            # The request's side may have been finished and acknowledged already; the other half is what counts.
-            pass
+        for stream in self.open:
+            self._quic.stop_stream(stream, REQUEST_CANCELLED)
+            try:
+                self._quic.reset_stream(stream, REQUEST_CANCELLED)
+            except Exception:
+                # The request's side may have been finished and acknowledged already; the other half is what counts.
+                pass
         self.transmit()
 
     def quic_event_received(self, event):
-        if isinstance(event, StreamReset):
-            say("reset", code=event.error_code)
-            self.end()
+        if isinstance(event, StreamReset) and event.stream_id in self.streams:
+            say("reset", index=self.streams[event.stream_id], code=event.error_code)
+            self.end(event.stream_id)
         elif isinstance(event, ConnectionTerminated):
             say("closed", code=event.error_code, reason=event.reason_phrase)
-            self.end()
+            self.finish()
         for http_event in self.http.handle_event(event):
-            if isinstance(http_event, HeadersReceived):
-                headers = [(name.decode(), value.decode("latin-1")) for name, value in http_event.headers]
-                status = [int(value) for name, value in headers if name == ":status"]
-                if status:
-                    say("head", status=status[0], headers=[pair for pair in headers if pair[0] != ":status"])
-            elif isinstance(http_event, DataReceived) and http_event.data:
-                passed = round((time.monotonic() - self.begun) * 1000, 1)
-                say("data", hex=http_event.data.hex(), ms=passed)
-            if getattr(http_event, "stream_ended", False):
-                say("end")
-                self.end()
+            self.http_event_received(http_event)
 
-    def end(self):
+    def http_event_received(self, event):
+        index = self.streams.get(getattr(event, "stream_id", None))
+        if index is None:
+            return
+        if isinstance(event, HeadersReceived):
+            headers = [(name.decode(), value.decode("latin-1")) for name, value in event.headers]
+            status = [int(value) for name, value in headers if name == ":status"]
+            if status:
+                headers = [pair for pair in headers if pair[0] != ":status"]
+                say("head", index=index, status=status[0], headers=headers)
+        elif isinstance(event, DataReceived) and event.data:
+            passed = round((time.monotonic() - self.begun) * 1000, 1)
+            say("data", index=index, hex=event.data.hex(), ms=passed)
+        if getattr(event, "stream_ended", False):
+            say("end", index=index)
+            self.end(event.stream_id)
+
+    def end(self, stream):
+        self.open.discard(stream)
+        if not self.open:
+            self.finish()
+
+    def finish(self):
         if not self.over.done():
             self.over.set_result(None)
 

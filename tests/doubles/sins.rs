@@ -66,7 +66,7 @@ async fn sends_what_is_no_answer() {
         response.starts_with("HTTP/1.1 503 ") && response.ends_with("{\"error\":\"busy\"}"),
         "{response}"
     );
-    let (response, _) = suffer(Sin::WrongLength).await;
+    let (response, _) = suffer(Sin::LongLength).await;
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     assert!(head.contains(&format!("Content-Length: {}", body.len() + 1000)), "{head}");
 }

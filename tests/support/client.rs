@@ -6,9 +6,10 @@
 mod h3;
 mod tcp;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
 use serde_json::Value;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -101,6 +102,8 @@ pub struct Stream {
 enum Leave {
     Task(tokio::task::JoinHandle<()>),
     Process(Box<h3::Process>),
+    /// One of many requests of one connection, which goes with the last of them.
+    Shared(#[expect(dead_code, reason = "held so that the connection stays open")] Arc<h3::Process>),
 }
 
 /// A whole answer.
@@ -230,14 +233,35 @@ impl Caller {
     /// # Errors
     /// When there is no connection, no head in time, or the answer is no HTTP.
     pub async fn open(&self, request: &Request) -> Result<Stream> {
+        self.open_within(request, PATIENCE).await
+    }
+
+    /// The same with another patience.
+    ///
+    /// # Errors
+    /// As [`Caller::open`].
+    pub async fn open_within(&self, request: &Request, patience: Duration) -> Result<Stream> {
         let request = self.keyed(request);
         let opened = match self.version {
-            Version::H1 => timeout(PATIENCE, tcp::open_h1(self.address, Some(&self.ca), &request)).await,
-            Version::H2 => timeout(PATIENCE, tcp::open_h2(self.address, &self.ca, &request)).await,
-            Version::H3 => timeout(PATIENCE, h3::open(self.address, &self.ca, &request)).await,
+            Version::H1 => timeout(patience, tcp::open_h1(self.address, Some(&self.ca), &request)).await,
+            Version::H2 => timeout(patience, tcp::open_h2(self.address, &self.ca, &request)).await,
+            Version::H3 => timeout(patience, h3::open(self.address, &self.ca, &request)).await,
         };
         let what = || format!("{:?} {} {} at {}", self.version, request.method, request.path, self.address);
         opened.with_context(|| format!("no head in time: {}", what()))?.with_context(what)
+    }
+
+    /// Asks the same so many times at once and waits for every head: over HTTP/3 on one connection, else on one each.
+    ///
+    /// # Errors
+    /// As [`Caller::open`].
+    pub async fn open_many(&self, request: &Request, count: usize) -> Result<Vec<Stream>> {
+        if self.version == Version::H3 {
+            let request = self.keyed(request);
+            let opened = h3::open_many(self.address, &self.ca, &request, count);
+            return timeout(PATIENCE, opened).await.context("not every head came in time")?;
+        }
+        try_join_all((0..count).map(|_| self.open(request))).await
     }
 
     /// Asks, waits for `moment`, and leaves before the head of the answer has come.
@@ -247,7 +271,7 @@ impl Caller {
     pub async fn leave_headless(&self, request: &Request, moment: impl Future<Output = ()>) -> Result<Left> {
         let request = self.keyed(request);
         if self.version == Version::H3 {
-            let mut waiting = h3::begin(self.address, &self.ca, &request).await?;
+            let mut waiting = h3::begin(self.address, &self.ca, &request, 1).await?;
             moment.await;
             waiting.process.leave().await?;
             return Ok(Left(Kept::Process(Box::new(waiting.process))));
@@ -357,6 +381,7 @@ impl Stream {
                 process.leave().await?;
                 Ok(Left(Kept::Process(process)))
             }
+            Leave::Shared(_) => anyhow::bail!("one of many requests on a connection cannot leave by itself"),
         }
     }
 }

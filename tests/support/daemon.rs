@@ -203,6 +203,18 @@ impl Daemon {
         found.await.flatten_said(|| format!("the daemon never said {text:?}; it wrote:\n{}", self.stderr()))
     }
 
+    /// The most memory that it has held so far, in bytes (`VmHWM` of proc(5)).
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let pid = self.child.id().context("the daemon has ended already")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib << 10)
+    }
+
     /// Sends SIGTERM and goes on.
     ///
     /// # Errors

@@ -13,6 +13,7 @@
 pub mod client;
 pub mod daemon;
 pub mod double;
+pub mod expect;
 pub mod ollama;
 pub mod openai;
 pub mod recording;

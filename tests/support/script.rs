@@ -46,6 +46,14 @@ pub struct Reply {
     pub generated: bool,
 }
 
+impl Reply {
+    fn is_events(&self) -> bool {
+        self.headers
+            .iter()
+            .any(|header| matches!(header, Header::Pair(_, value) if value.starts_with("text/event-stream")))
+    }
+}
+
 /// A way to misbehave. The counts are HTTP chunks (tokens) of a stream; of a whole answer, any count above zero is half
 /// of the body.
 #[derive(Debug, Clone)]
@@ -75,7 +83,13 @@ pub enum Sin {
     /// Ends cleanly after so many chunks, without the last one.
     EndWithoutDone(usize),
     /// Announces a longer body than it sends, then closes.
-    WrongLength,
+    LongLength,
+    /// Announces a body of half its length.
+    ShortLength,
+    /// Sends `100 Continue` and `103 Early Hints` before its answer, unasked.
+    Early,
+    /// Says nothing for so long, then answers well.
+    LateBy(Duration),
     /// Closes a kept-alive connection as the next request arrives on it, once.
     CloseOnReuse,
     /// Pauses before each chunk.
@@ -123,11 +137,7 @@ pub fn script(reply: &Reply, sin: Option<&Sin>, close: bool) -> Vec<Step> {
             reply,
             close,
             *count,
-            vec![
-                Step::Send(framed(reply, b"{\"message\":{\"content\":\"\xff\xfe\xc0\"},\"done\":false}\n")),
-                Step::Send(last(reply)),
-                Step::Fin,
-            ],
+            vec![Step::Send(framed(reply, invalid_utf8(reply))), Step::Send(last(reply)), Step::Fin],
         ),
         Sin::EndlessLine => vec![head(), Step::Endless(framed(reply, &[b'a'; 16384]))],
         Sin::Page => other(reply, close, "200 OK", "text/html", b"<!DOCTYPE html><title>no</title>".to_vec()),
@@ -135,7 +145,10 @@ pub fn script(reply: &Reply, sin: Option<&Sin>, close: bool) -> Vec<Step> {
         Sin::ErrorAfter(count, text) => erring(reply, close, *count, text),
         // A clean end of the body; the connection goes too, so that a whole answer's missing half is seen at once.
         Sin::EndWithoutDone(count) => broken(reply, close, *count, vec![Step::Send(last(reply)), Step::Fin]),
-        Sin::WrongLength => wrong_length(reply),
+        Sin::LongLength => other_length(reply, |length| length + 1000),
+        Sin::ShortLength => other_length(reply, |length| length / 2),
+        Sin::Early => early(reply, close),
+        Sin::LateBy(pause) => [vec![Step::Pause(*pause)], plain(reply, close)].concat(),
         // The connection plays this sin before it asks for a script.
         Sin::CloseOnReuse => plain(reply, close),
         Sin::Slow(pause) => paced(reply, close, &Step::Pause(*pause)),
@@ -176,6 +189,14 @@ fn paced(reply: &Reply, close: bool, wait: &Step) -> Vec<Step> {
     steps
 }
 
+fn invalid_utf8(reply: &Reply) -> &'static [u8] {
+    if reply.is_events() {
+        b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\xff\xfe\xc0\"}}]}\n\n"
+    } else {
+        b"{\"message\":{\"content\":\"\xff\xfe\xc0\"},\"done\":false}\n"
+    }
+}
+
 /// Head, so many pieces, then the rest of the story.
 fn broken(reply: &Reply, close: bool, count: usize, rest: Vec<Step>) -> Vec<Step> {
     // Half of a whole answer is the most that a broken one gives.
@@ -186,14 +207,20 @@ fn broken(reply: &Reply, close: bool, count: usize, rest: Vec<Step>) -> Vec<Step
     steps
 }
 
-/// Before a stream has begun (and for whole answers), an error is a status; after that it is a line.
+/// Before a stream has begun (and for whole answers), an error is a status; after that it is a line, or an event.
 fn erring(reply: &Reply, close: bool, count: usize, text: &str) -> Vec<Step> {
-    let error = format!("{{\"error\":{}}}", serde_json::Value::from(text));
+    let text = serde_json::Value::from(text);
+    let (line, whole) = if reply.is_events() {
+        let error = format!("{{\"error\":{{\"code\":500,\"message\":{text},\"type\":\"server_error\"}}}}");
+        (format!("data: {error}\n\n"), error)
+    } else {
+        (format!("{{\"error\":{text}}}\n"), format!("{{\"error\":{text}}}"))
+    };
     if matches!(reply.body, Body::Stream(_)) {
-        let line = Step::Send(framed(reply, format!("{error}\n").as_bytes()));
+        let line = Step::Send(framed(reply, line.as_bytes()));
         return broken(reply, close, count, vec![line, Step::Send(last(reply)), Step::Fin]);
     }
-    other(reply, close, "500 Internal Server Error", "application/json; charset=utf-8", error.into_bytes())
+    other(reply, close, "500 Internal Server Error", "application/json; charset=utf-8", whole.into_bytes())
 }
 
 fn gzip(reply: &Reply, close: bool) -> Vec<Step> {
@@ -208,13 +235,24 @@ fn gzip(reply: &Reply, close: bool) -> Vec<Step> {
     plain(&bent, close)
 }
 
-fn wrong_length(reply: &Reply) -> Vec<Step> {
-    let body: Vec<u8> = pieces(reply).concat();
+/// The whole body under another length than its own.
+fn other_length(reply: &Reply, announced: impl FnOnce(usize) -> usize) -> Vec<Step> {
+    let body = match &reply.body {
+        Body::None => Vec::new(),
+        Body::Whole(body) => body.clone(),
+        Body::Stream(chunks) => chunks.concat(),
+    };
     let mut bent = reply.clone();
     bent.headers.retain(|header| !matches!(header, Header::Chunked | Header::Length));
     bent.headers.push(Header::Length);
     bent.body = Body::Whole(body.clone());
-    vec![Step::Send(head(&bent, false, Some(body.len() + 1000))), Step::Send(body), Step::Fin]
+    vec![Step::Send(head(&bent, false, Some(announced(body.len())))), Step::Send(body), Step::Fin]
+}
+
+fn early(reply: &Reply, close: bool) -> Vec<Step> {
+    let hints =
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
+    [vec![Step::Send(hints.to_vec())], plain(reply, close)].concat()
 }
 
 fn other(reply: &Reply, close: bool, status: &'static str, kind: &str, body: Vec<u8>) -> Vec<Step> {

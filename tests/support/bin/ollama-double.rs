@@ -52,12 +52,14 @@ fn sin(name: &str) -> Result<Sin> {
             Sin::ErrorAfter(2, "an error was encountered while running the model: unexpected EOF".into())
         }
         "no-done" => Sin::EndWithoutDone(2),
-        "wrong-length" => Sin::WrongLength,
+        "long-length" => Sin::LongLength,
+        "short-length" => Sin::ShortLength,
+        "early" => Sin::Early,
         "close-on-reuse" => Sin::CloseOnReuse,
         "slow" => Sin::Slow(Duration::from_millis(200)),
         other => bail!(
             "no sin is named {other}; there are hang, hang-after-headers, stall, fin, rst, garbage, invalid-utf8, \
-             endless-line, page, gzip, error-line, no-done, wrong-length, close-on-reuse, slow"
+             endless-line, page, gzip, error-line, no-done, long-length, short-length, early, close-on-reuse, slow"
         ),
     })
 }

@@ -3,7 +3,7 @@
 //! Knows the two programs' command lines and output. Refuses to know QUIC. Invariant: a missing client is a failure with
 //! the command that installs it, never a test passed over in silence.
 
-use std::{net::SocketAddr, process::Stdio};
+use std::{net::SocketAddr, process::Stdio, sync::Arc};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::timeout,
 };
 
@@ -49,7 +49,15 @@ impl Drop for Process {
     }
 }
 
-/// One line of the client's output.
+/// One line of the client's output, of the request with that index.
+#[derive(Debug, Deserialize)]
+struct Line {
+    #[serde(default)]
+    index: usize,
+    #[serde(flatten)]
+    said: Said,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Said {
@@ -60,7 +68,7 @@ enum Said {
     Closed { code: u64, reason: String },
 }
 
-/// A request on its way, before the head of the answer.
+/// Requests on their way, before the head of the first answer.
 pub(super) struct Waiting {
     pub(super) process: Process,
     lines: Lines<BufReader<ChildStdout>>,
@@ -69,9 +77,9 @@ pub(super) struct Waiting {
 
 /// Asks over HTTP/3 and waits for the head.
 pub(super) async fn open(address: SocketAddr, ca: &[u8], request: &Request) -> Result<Stream> {
-    let Waiting { process, mut lines, mut stderr } = begin(address, ca, request).await?;
+    let Waiting { process, mut lines, mut stderr } = begin(address, ca, request, 1).await?;
     let first = said(&mut lines).await?;
-    let Some(Said::Head { status, headers }) = first else {
+    let Some(Line { said: Said::Head { status, headers }, .. }) = first else {
         let mut why = String::new();
         // Only a client that has ended has said all that it will say.
         if first.is_none() {
@@ -80,12 +88,42 @@ pub(super) async fn open(address: SocketAddr, ca: &[u8], request: &Request) -> R
         bail!("the HTTP/3 client saw no head but {first:?} {why}");
     };
     let (events, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(forward(lines, events));
+    tokio::spawn(forward(lines, vec![(events, oneshot::channel().0)]));
     Ok(Stream { status, headers, events: receiver, leave: Leave::Process(Box::new(process)) })
 }
 
+/// Asks the same so many times on one connection, all at once, and waits for every head.
+pub(super) async fn open_many(
+    address: SocketAddr,
+    ca: &[u8],
+    request: &Request,
+    count: usize,
+) -> Result<Vec<Stream>> {
+    let Waiting { process, lines, .. } = begin(address, ca, request, count).await?;
+    let process = Arc::new(process);
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..count)
+        .map(|_| {
+            let (events, receiver) = mpsc::unbounded_channel();
+            let (head, heard) = oneshot::channel();
+            ((events, head), (receiver, heard))
+        })
+        .unzip();
+    tokio::spawn(forward(lines, senders));
+    let mut streams = Vec::new();
+    for (events, heard) in receivers {
+        let (status, headers) = heard.await.context("the HTTP/3 client saw no head")?;
+        streams.push(Stream { status, headers, events, leave: Leave::Shared(Arc::clone(&process)) });
+    }
+    Ok(streams)
+}
+
 /// Asks over HTTP/3 and goes on at once.
-pub(super) async fn begin(address: SocketAddr, ca: &[u8], request: &Request) -> Result<Waiting> {
+pub(super) async fn begin(
+    address: SocketAddr,
+    ca: &[u8],
+    request: &Request,
+    count: usize,
+) -> Result<Waiting> {
     let python = root().join(".tools/venv/bin/python");
     ensure!(python.exists(), "{} is missing: run `just setup`", python.display());
     let ca_file = NamedTempFile::new()?;
@@ -101,7 +139,7 @@ pub(super) async fn begin(address: SocketAddr, ca: &[u8], request: &Request) -> 
     let order = json!({
         "host": address.ip().to_string(), "port": address.port(), "ca": ca_file.path(),
         "method": request.method, "path": request.path, "authority": request.authority,
-        "headers": request.headers, "body": to_hex(&request.body),
+        "headers": request.headers, "body": to_hex(&request.body), "count": count,
     });
     stdin.write_all(format!("{order}\n").as_bytes()).await?;
     stdin.flush().await?;
@@ -110,28 +148,41 @@ pub(super) async fn begin(address: SocketAddr, ca: &[u8], request: &Request) -> 
     Ok(Waiting { process: Process { stdin: Some(stdin), child: Some(child), _ca: ca_file }, lines, stderr })
 }
 
-async fn said(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Option<Said>> {
+async fn said(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Option<Line>> {
     let Some(line) = lines.next_line().await? else { return Ok(None) };
     Ok(Some(serde_json::from_str(&line).with_context(|| format!("the HTTP/3 client said {line:?}"))?))
 }
 
-async fn forward(mut lines: Lines<BufReader<ChildStdout>>, events: mpsc::UnboundedSender<Event>) {
-    loop {
-        let event = match said(&mut lines).await {
-            Ok(Some(Said::Data { hex })) => Event::Data(from_hex(&hex)),
-            Ok(Some(Said::End)) => Event::End(End::Clean),
-            Ok(Some(Said::Reset { code })) => Event::End(End::Broken(format!("reset {code:#x}"))),
-            Ok(Some(Said::Closed { code, reason })) => {
-                Event::End(End::Broken(format!("connection closed {code:#x} {reason}")))
-            }
-            Ok(Some(Said::Head { .. })) => continue,
-            Ok(None) => Event::End(End::Broken("the client's output ended".into())),
-            Err(cause) => Event::End(End::Broken(format!("{cause:#}"))),
+type Head = (u16, Vec<(String, String)>);
+
+/// Hands every line to the request that it belongs to, until nothing more comes.
+async fn forward(
+    mut lines: Lines<BufReader<ChildStdout>>,
+    requests: Vec<(mpsc::UnboundedSender<Event>, oneshot::Sender<Head>)>,
+) {
+    let (requests, mut heads): (Vec<_>, Vec<_>) =
+        requests.into_iter().map(|(events, head)| (events, Some(head))).unzip();
+    let last = loop {
+        let Line { index, said } = match said(&mut lines).await {
+            Ok(Some(line)) => line,
+            Ok(None) => break "the client's output ended".to_owned(),
+            Err(cause) => break format!("{cause:#}"),
         };
-        let last = matches!(event, Event::End(_));
-        if events.send(event).is_err() || last {
-            return;
-        }
+        let event = match said {
+            Said::Data { hex } => Event::Data(from_hex(&hex)),
+            Said::End => Event::End(End::Clean),
+            Said::Reset { code } => Event::End(End::Broken(format!("reset {code:#x}"))),
+            Said::Closed { code, reason } => break format!("connection closed {code:#x} {reason}"),
+            Said::Head { status, headers } => {
+                let _ = heads[index].take().map(|head| head.send((status, headers)));
+                continue;
+            }
+        };
+        // A request whose reader has gone is of no interest any more.
+        let _ = requests[index].send(event);
+    };
+    for request in &requests {
+        let _ = request.send(Event::End(End::Broken(last.clone())));
     }
 }
 

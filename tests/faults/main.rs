@@ -1,0 +1,152 @@
+//! Engines that misbehave, one sin a file: what the client sees on each HTTP version, streaming and not, before either wire.
+//!
+//! Knows the doubles and what an honest failure looks like. Refuses to know the daemon's code. Invariant: nothing is ever
+//! cut in silence: an answer is whole, or an error with its status, or a stream whose last event is the error.
+#![expect(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "figures are printed; a missing key is null"
+)]
+
+mod closes_on_reuse;
+mod dies_by_fin;
+mod dies_by_rst;
+mod ends_without_done;
+mod errs_after_tokens;
+mod hangs;
+mod is_busy;
+mod lies_about_its_length;
+mod refuses;
+mod restarts_under_streams;
+mod sends_a_page;
+mod sends_an_endless_line;
+mod sends_early_heads;
+mod sends_garbage;
+mod sends_gzip;
+mod sends_invalid_utf8;
+mod stalls;
+
+use anyhow::{Context, Result};
+use ghostllm_tests::{
+    client::{Answer, Caller, Family, Request, Version},
+    daemon::{Daemon, Setup},
+    double::Double,
+    expect::{FRANCE, check_error, check_failed, check_whole},
+    ollama::Ollama,
+    openai::{OpenAi, Style},
+    script::Sin,
+};
+
+/// The wire that the engine speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// Ollama's own.
+    Ollama,
+    /// OpenAI's, as llama.cpp's server speaks it.
+    OpenAi,
+}
+
+/// Where a sin is suffered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cell {
+    pub(crate) wire: Wire,
+    pub(crate) version: Version,
+}
+
+/// A sinning engine, a daemon before it, and a caller.
+pub(crate) struct Case {
+    pub(crate) double: Double,
+    pub(crate) daemon: Daemon,
+    caller: Caller,
+    wire: Wire,
+}
+
+impl Cell {
+    /// The case, with lines of `[limits]` and of the backend's table.
+    pub(crate) async fn with(self, sin: Sin, limits: &str, backend: &str) -> Result<Case> {
+        let (double, kind) = match self.wire {
+            Wire::Ollama => (Double::start(Ollama::default()).await, "ollama"),
+            Wire::OpenAi => (Double::start(OpenAi::new(Style::Llama, "tiny")).await, "openai"),
+        };
+        let setup = Setup::default().with_backend("box", kind, &double.url(), backend).with_limits(limits);
+        let daemon = Daemon::start(&setup).await?;
+        let caller = Caller::new(&daemon, self.version, Family::V4).await?;
+        double.misbehave("tiny", sin);
+        Ok(Case { double, daemon, caller, wire: self.wire })
+    }
+
+    pub(crate) async fn case(self, sin: Sin) -> Result<Case> {
+        self.with(sin, "", "").await
+    }
+
+    /// So many pieces of the engine's stream that hold this many tokens: llama.cpp's first piece holds only the role.
+    pub(crate) fn pieces(self, tokens: usize) -> usize {
+        if self.wire == Wire::OpenAi && tokens > 0 { tokens + 1 } else { tokens }
+    }
+}
+
+impl Case {
+    /// The path at which the engine is asked for an answer.
+    pub(crate) fn path(&self) -> &'static str {
+        match self.wire {
+            Wire::Ollama => "/api/chat",
+            Wire::OpenAi => "/v1/chat/completions",
+        }
+    }
+
+    pub(crate) async fn ask(&self, stream: bool) -> Result<Answer> {
+        self.caller.send(&Request::chat("tiny", FRANCE, stream)).await
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The client is refused with this status and code.
+    pub(crate) async fn refused(&self, stream: bool, status: u16, code: &str) -> Result<Answer> {
+        let answer = self.ask(stream).await?;
+        check_error(&answer, status, Some(code)).with_context(|| format!("stream {stream}"))?;
+        Ok(answer)
+    }
+
+    /// A stream breaks with this code behind some text; a whole answer is refused with this status.
+    pub(crate) async fn broken(&self, status: u16, code: &str) -> Result<()> {
+        let answer = self.ask(true).await?;
+        anyhow::ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+        check_failed(self.caller.version(), &answer.body, &answer.end, "The capital", code)?;
+        self.refused(false, status, code).await?;
+        Ok(())
+    }
+
+    /// Once the engine behaves again, so does everything.
+    pub(crate) async fn recovers(self) -> Result<()> {
+        self.double.behave("tiny");
+        for stream in [false, true] {
+            check_whole(&self.ask(stream).await?, stream).context("after the fault")?;
+        }
+        self.daemon.stop().await
+    }
+}
+
+/// One test for each wire and HTTP version out of functions that take a [`Cell`].
+macro_rules! in_every_cell {
+    ($($test:ident),+ $(,)?) => {
+        mod ollama { $crate::in_every_cell!(@ Ollama h1 H1 h2 H2 h3 H3 ; $($test)+); }
+        mod openai { $crate::in_every_cell!(@ OpenAi h1 H1 h2 H2 h3 H3 ; $($test)+); }
+    };
+    (@ $wire:ident $one:ident $One:ident $two:ident $Two:ident $three:ident $Three:ident ; $($test:ident)+) => {
+        mod $one { $crate::in_every_cell!(% $wire $One $($test)+); }
+        mod $two { $crate::in_every_cell!(% $wire $Two $($test)+); }
+        mod $three { $crate::in_every_cell!(% $wire $Three $($test)+); }
+    };
+    (% $wire:ident $version:ident $($test:ident)+) => {
+        $(
+            #[tokio::test]
+            async fn $test() -> anyhow::Result<()> {
+                let version = ghostllm_tests::client::Version::$version;
+                super::super::$test($crate::Cell { wire: $crate::Wire::$wire, version }).await
+            }
+        )+
+    };
+}
+pub(crate) use in_every_cell;

@@ -1,0 +1,27 @@
+//! The engine is down: its port is closed.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use ghostllm_tests::{expect::check_whole, script::Sin};
+
+use crate::{Cell, in_every_cell};
+
+in_every_cell!(is_said_at_once_and_ends_when_it_is_back);
+
+async fn is_said_at_once_and_ends_when_it_is_back(cell: Cell) -> Result<()> {
+    let mut case = cell.case(Sin::LateBy(Duration::ZERO)).await?;
+    check_whole(&case.ask(false).await?, false)?;
+    case.double.refuse().await;
+    for stream in [false, true] {
+        let answer = case.refused(stream, 503, "backend_unavailable").await?;
+        let wait = answer.header("retry-after").and_then(|wait| wait.parse::<u32>().ok());
+        ensure!(wait.is_some_and(|wait| wait > 0), "Retry-After is {:?}", answer.header("retry-after"));
+    }
+    case.double.come_back().await;
+    let back = Instant::now();
+    check_whole(&case.ask(false).await?, false)?;
+    // F-56 wants an answer within two seconds; a client that asks at once must not be told of the past.
+    ensure!(back.elapsed() < Duration::from_secs(2), "{:?} after the port opened", back.elapsed());
+    case.recovers().await
+}
