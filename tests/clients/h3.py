@@ -3,7 +3,8 @@
 The first line of input is the order as JSON: host, port, ca, method, path, authority, headers, body (hex), count. Each line
 of output is one event as JSON: head, data (hex, with the milliseconds since the request), end, reset, each with the index of
 its request, and closed. A further input line "leave" abandons the requests (RESET_STREAM and STOP_SENDING with
-H3_REQUEST_CANCELLED) and keeps the connection; the end of input ends the program.
+H3_REQUEST_CANCELLED) and keeps the connection; "close" closes the connection; either is reported as left, with the time of
+CLOCK_MONOTONIC in seconds. The end of input ends the program.
 """
 
 import asyncio
@@ -67,6 +68,10 @@ class Client(QuicConnectionProtocol):
             except Exception:
                 # The request's side may have been finished and acknowledged already; the other half is what counts.
                 pass
+        self.left()
+
+    def left(self):
+        say("left", at=time.monotonic())
         self.transmit()
 
     def quic_event_received(self, event):
@@ -125,9 +130,14 @@ async def main():
             if not line.done():
                 line.cancel()
                 break
-            if line.result().strip() == b"leave":
+            said = line.result().strip()
+            if said == b"leave":
                 left = True
                 client.leave()
+            elif said == b"close":
+                left = True
+                client._quic.close()
+                client.left()
             else:
                 break
 

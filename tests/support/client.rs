@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::{sync::mpsc, time::timeout};
 
 pub use h3::gtlsclient;
-pub use tcp::raw;
+pub use tcp::{Dialled, raw};
 
 use crate::daemon::Daemon;
 
@@ -226,6 +226,19 @@ impl Caller {
     #[must_use]
     pub fn ca(&self) -> &[u8] {
         &self.ca
+    }
+
+    /// A connection of HTTP/1.1 or 2 on which nothing has been said, and its socket beneath.
+    ///
+    /// # Errors
+    /// When there is none, or over HTTP/3.
+    pub async fn dial(&self) -> Result<Dialled> {
+        let alpn: &[u8] = match self.version {
+            Version::H1 => b"http/1.1",
+            Version::H2 => b"h2",
+            Version::H3 => anyhow::bail!("HTTP/3 has no TCP connection"),
+        };
+        timeout(PATIENCE, tcp::dial(self.address, &self.ca, alpn)).await.context("no connection in time")?
     }
 
     /// Asks and waits for the head of the answer.

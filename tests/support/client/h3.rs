@@ -66,6 +66,7 @@ enum Said {
     End,
     Reset { code: u64 },
     Closed { code: u64, reason: String },
+    Left {},
 }
 
 /// Requests on their way, before the head of the first answer.
@@ -173,6 +174,7 @@ async fn forward(
             Said::End => Event::End(End::Clean),
             Said::Reset { code } => Event::End(End::Broken(format!("reset {code:#x}"))),
             Said::Closed { code, reason } => break format!("connection closed {code:#x} {reason}"),
+            Said::Left {} => continue,
             Said::Head { status, headers } => {
                 let _ = heads[index].take().map(|head| head.send((status, headers)));
                 continue;

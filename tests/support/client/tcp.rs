@@ -25,7 +25,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{End, Event, Leave, PATIENCE, Request, Stream};
 
@@ -33,9 +33,33 @@ trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 async fn connect(address: SocketAddr, ca: Option<&[u8]>, alpn: &[u8]) -> Result<Box<dyn Wire>> {
+    let tcp = tcp(address).await?;
+    let Some(ca) = ca else { return Ok(Box::new(tcp)) };
+    Ok(Box::new(encrypt(tcp, ca, alpn).await?))
+}
+
+async fn tcp(address: SocketAddr) -> Result<TcpStream> {
     let tcp = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
     tcp.set_nodelay(true)?;
-    let Some(ca) = ca else { return Ok(Box::new(tcp)) };
+    Ok(tcp)
+}
+
+/// A connection over TLS, and its socket beneath.
+#[derive(Debug)]
+pub struct Dialled {
+    /// What is spoken over.
+    pub wire: TlsStream<TcpStream>,
+    /// The same socket once more; the connection is closed when both are.
+    pub socket: std::net::TcpStream,
+}
+
+pub(super) async fn dial(address: SocketAddr, ca: &[u8], alpn: &[u8]) -> Result<Dialled> {
+    let tcp = tcp(address).await?.into_std()?;
+    let socket = tcp.try_clone()?;
+    Ok(Dialled { wire: encrypt(TcpStream::from_std(tcp)?, ca, alpn).await?, socket })
+}
+
+async fn encrypt(tcp: TcpStream, ca: &[u8], alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca) {
         roots.add(certificate?)?;
@@ -50,7 +74,7 @@ async fn connect(address: SocketAddr, ca: Option<&[u8]>, alpn: &[u8]) -> Result<
     let tls =
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await.context("the TLS handshake failed")?;
     ensure!(tls.get_ref().1.alpn_protocol() == Some(alpn), "ALPN gave {:?}", tls.get_ref().1.alpn_protocol());
-    Ok(Box::new(tls))
+    Ok(tls)
 }
 
 /// Asks over HTTP/1.1; in plain text without a CA.

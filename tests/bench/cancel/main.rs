@@ -1,0 +1,184 @@
+//! How soon an engine is free once its client has left: a thousand kills on each HTTP version.
+//!
+//! Knows every way to leave and every moment at which a client may. Refuses to know the daemon's code. Invariants: each kill
+//! is seen at the engine's own socket, and one that is not is an orphan; fails where more than one in a hundred takes longer
+//! than promised, or one is orphaned.
+#![expect(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "figures are printed; the counts are known"
+)]
+
+mod quic;
+mod tcp;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ghostllm_tests::{
+    client::{Caller, Family, Request, Version},
+    daemon::{Daemon, Setup},
+    double::{Double, End},
+    expect::FRANCE,
+    ollama::Ollama,
+    script::Sin,
+};
+
+/// What is promised (issue 4, S9): the 99th percentile.
+const PROMISED: Duration = Duration::from_millis(250);
+/// Kills on each version, shared out evenly among moments and ways.
+const KILLS: usize = 1000;
+
+/// When the client leaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Moment {
+    /// The engine has taken the request of a stream and said nothing.
+    StreamAwaited,
+    /// The same, of a whole answer.
+    WholeAwaited,
+    /// The client has read the first tokens.
+    MidStream,
+    /// The engine is in the middle of what the client will get whole.
+    MidWhole,
+}
+
+const MOMENTS: [Moment; 4] =
+    [Moment::StreamAwaited, Moment::WholeAwaited, Moment::MidStream, Moment::MidWhole];
+
+impl Moment {
+    fn sin(self) -> Sin {
+        match self {
+            Self::StreamAwaited | Self::WholeAwaited => Sin::HangBeforeHeaders,
+            Self::MidStream | Self::MidWhole => Sin::StallAfter(2),
+        }
+    }
+
+    pub(crate) fn request(self) -> Request {
+        Request::chat("tiny", FRANCE, matches!(self, Self::StreamAwaited | Self::MidStream))
+    }
+
+    /// Whether the client itself reads something first.
+    pub(crate) fn is_read(self) -> bool {
+        matches!(self, Self::MidStream)
+    }
+}
+
+/// How the client leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The connection is closed in good order: `close_notify` and FIN, or CONNECTION_CLOSE.
+    Close,
+    /// The TCP connection is reset.
+    Reset,
+    /// The client's half of TCP is closed, and it goes on reading.
+    HalfClose,
+    /// The stream is reset and the connection kept.
+    Stream,
+}
+
+fn ways(version: Version) -> &'static [Way] {
+    match version {
+        Version::H1 => &[Way::Close, Way::Reset, Way::HalfClose],
+        Version::H2 => &[Way::Close, Way::Reset, Way::HalfClose, Way::Stream],
+        Version::H3 => &[Way::Close, Way::Stream],
+    }
+}
+
+/// The daemon, its engine, and how many requests the engine has seen.
+pub(crate) struct Stage {
+    pub(crate) double: Double,
+    pub(crate) caller: Caller,
+    pub(crate) key: String,
+    seen: usize,
+}
+
+impl Stage {
+    /// The times of the next `count` requests' ends, once each has been left; the engine is asked for them in this order.
+    pub(crate) async fn freed(&mut self, count: usize) -> Vec<Instant> {
+        let begin = self.seen;
+        self.seen += count;
+        let what = format!("{count} of its peers leave");
+        self.double
+            .wait(&what, |seen| {
+                let chats = seen.iter().filter(|seen| seen.request.path() == "/api/chat").skip(begin);
+                let left: Vec<_> = chats
+                    .take(count)
+                    .filter_map(|seen| match seen.end {
+                        Some(End::Left(at)) => Some(at),
+                        _ => None,
+                    })
+                    .collect();
+                (left.len() == count).then_some(left)
+            })
+            .await
+    }
+
+    /// Waits until the engine has the next `count` requests.
+    pub(crate) async fn asked(&self, count: usize) {
+        let wanted = self.seen + count;
+        let what = format!("{wanted} requests");
+        self.double
+            .wait(&what, |seen| {
+                (seen.iter().filter(|seen| seen.request.path() == "/api/chat").count() >= wanted)
+                    .then_some(())
+            })
+            .await;
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut missed = Vec::new();
+    for version in [Version::H1, Version::H2, Version::H3] {
+        missed.extend(version_of_kills(version).await.with_context(|| format!("{version:?}"))?);
+    }
+    ensure!(missed.is_empty(), "promised is {PROMISED:?} at the 99th percentile: {}", missed.join("; "));
+    Ok(())
+}
+
+async fn version_of_kills(version: Version) -> Result<Option<String>> {
+    let mut all = Vec::new();
+    let cells = ways(version).len() * MOMENTS.len();
+    for way in ways(version) {
+        let mut of_way = Vec::new();
+        for (index, moment) in MOMENTS.into_iter().enumerate() {
+            let kills = KILLS / cells + usize::from(*way == Way::Close && index < KILLS % cells);
+            of_way.extend(
+                leg(version, *way, moment, kills).await.with_context(|| format!("{way:?} {moment:?}"))?,
+            );
+        }
+        println!("  {version:?} {way:?}: {}", figures(&mut of_way));
+        all.extend(of_way);
+    }
+    println!("{version:?}: {}, no orphans; promised p99 {PROMISED:?}", figures(&mut all));
+    let late = percentile(&all, 99);
+    Ok((late > PROMISED).then(|| format!("{version:?} {late:?}")))
+}
+
+/// One way at one moment, with a daemon of its own. Every kill that is not seen in time is an error that shows the engine's log.
+async fn leg(version: Version, way: Way, moment: Moment, kills: usize) -> Result<Vec<Duration>> {
+    let double = Double::start(Ollama::default()).await;
+    let daemon = Daemon::start(&Setup::backend("ollama", &double.url())).await?;
+    let caller = Caller::new(&daemon, version, Family::V6).await?;
+    let key = daemon.key.clone().context("no key")?;
+    double.misbehave("tiny", moment.sin());
+    let mut stage = Stage { double, caller, key, seen: 0 };
+    let taken = match version {
+        Version::H3 => quic::kills(&mut stage, way, moment, kills).await?,
+        _ => tcp::kills(&mut stage, version, way, moment, kills).await?,
+    };
+    daemon.stop().await?;
+    Ok(taken)
+}
+
+fn figures(taken: &mut [Duration]) -> String {
+    taken.sort_unstable();
+    let [half, late, last] = [50, 99, 100].map(|percent| percentile(taken, percent));
+    format!("{} kills, p50 {half:.2?}, p99 {late:.2?}, longest {last:.2?}", taken.len())
+}
+
+/// Of sorted values.
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted[rank - 1]
+}
