@@ -5,14 +5,20 @@ use std::os::unix::fs::PermissionsExt as _;
 use anyhow::{Result, ensure};
 use ghostllm_tests::{
     client::{Caller, End, Family, Request, Version, plain},
-    daemon::{Daemon, Setup},
+    daemon::{Daemon, Setup, Signal},
+    expect::check_failed,
     script::Sin,
     sse::Chat,
 };
 
-use crate::{FRANCE, PARIS, ollama, on_every_version, sinner};
+use crate::{FRANCE, PARIS, check_error, ollama, on_every_version, sinner};
 
-on_every_version!(serves_the_keyless_routes, takes_the_first_key_once, drains_on_sigterm);
+on_every_version!(
+    serves_the_keyless_routes,
+    takes_the_first_key_once,
+    drains_on_sigterm,
+    ends_what_outlasts_the_grace_time_with_an_error,
+);
 
 async fn serves_the_keyless_routes(version: Version) -> Result<()> {
     let (_double, daemon) = ollama().await?;
@@ -96,4 +102,37 @@ async fn drains_on_sigterm(version: Version) -> Result<()> {
     let ended = daemon.wait().await?;
     ensure!(ended.code == Some(0), "exit code {:?}:\n{}", ended.code, ended.stderr);
     Ok(())
+}
+
+async fn ends_what_outlasts_the_grace_time_with_an_error(version: Version) -> Result<()> {
+    let (double, daemon) = sinner(Sin::StallAfter(2), "drain_grace = \"200ms\"", "").await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
+    let mut body = stream.until(" capital").await?;
+    let whole = caller.clone();
+    let whole = tokio::spawn(async move { whole.send(&Request::chat("tiny", FRANCE, false)).await });
+    double
+        .wait("two requests", |seen| {
+            (seen.iter().filter(|seen| seen.request.path() == "/api/chat").count() == 2).then_some(())
+        })
+        .await;
+    daemon.terminate()?;
+    let rest = stream.finish().await?;
+    body.extend(&rest.body);
+    check_failed(version, &body, &rest.end, "The capital", "backend_unavailable")?;
+    let whole = whole.await??;
+    check_error(&whole, 503, Some("backend_unavailable"))?;
+    ensure!(whole.header("retry-after").is_some(), "no Retry-After");
+    let ended = daemon.wait().await?;
+    ensure!(ended.code == Some(0), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hangup_changes_nothing() -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    daemon.signal(Signal::SIGHUP)?;
+    daemon.wait_said("SIGHUP").await?;
+    ensure!(plain(daemon.plain(true)?, &Request::get("/readyz")).await?.status == 200, "it serves no longer");
+    daemon.stop().await
 }

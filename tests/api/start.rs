@@ -1,6 +1,10 @@
 //! Starting: what a taken port, a wrong word and an unwritable state do.
 
-use std::net::{TcpListener, UdpSocket};
+use std::{
+    fs::Permissions,
+    net::{TcpListener, UdpSocket},
+    os::unix::fs::PermissionsExt as _,
+};
 
 use anyhow::{Result, ensure};
 use ghostllm_tests::{
@@ -111,5 +115,44 @@ async fn ends_with_74_when_its_state_cannot_be_written() -> Result<()> {
     let ended = Daemon::fail(&Setup { arguments, state: false, ..Setup::default() }).await?;
     ensure!(ended.code == Some(74), "exit code {:?}:\n{}", ended.code, ended.stderr);
     ensure!(ended.stderr.contains("/dev/null/state"), "{}", ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn makes_no_key_when_the_start_fails_later() -> Result<()> {
+    let holder = TcpListener::bind("[::]:0")?;
+    let state = tempfile::tempdir()?;
+    let arguments = vec!["--state-dir".to_owned(), state.path().join("s").display().to_string()];
+    let setup = Setup { arguments, state: false, ..listening_at(holder.local_addr()?.port()) };
+    ensure!(Daemon::fail(&setup).await?.code == Some(69), "the port is taken");
+    // Shown once on a terminal, it would be lost.
+    ensure!(!state.path().join("s/keys.json").exists(), "a key was made");
+    let daemon = Daemon::start(&Setup { listen: Setup::default().listen, ..setup }).await?;
+    ensure!(state.path().join("s/first-key").exists(), "the next start makes none:\n{}", daemon.stderr());
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn ends_with_74_when_another_has_its_state() -> Result<()> {
+    let first = Daemon::start(&Setup::default()).await?;
+    let arguments = vec!["--state-dir".to_owned(), first.state("").display().to_string()];
+    let ended = Daemon::fail(&Setup { arguments, state: false, ..Setup::default() }).await?;
+    ensure!(ended.code == Some(74), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    ensure!(ended.stderr.contains("in use by another ghostllm (process"), "{}", ended.stderr);
+    first.stop().await
+}
+
+#[tokio::test]
+async fn ends_with_77_when_others_can_read_the_ca() -> Result<()> {
+    let state = tempfile::tempdir()?;
+    let path = state.path().join("s");
+    let arguments = vec!["--state-dir".to_owned(), path.display().to_string()];
+    let setup = Setup { arguments, state: false, ..Setup::default() };
+    Daemon::start(&setup).await?.stop().await?;
+    let authority = path.join("ca/authority.pem");
+    std::fs::set_permissions(&authority, Permissions::from_mode(0o640))?;
+    let ended = Daemon::fail(&setup).await?;
+    ensure!(ended.code == Some(77), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    ensure!(ended.stderr.contains("chmod 600") && !ended.stderr.contains("writable"), "{}", ended.stderr);
     Ok(())
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+pub use nix::sys::signal::Signal;
 use nix::{sys::signal, unistd::Pid};
 use tempfile::TempDir;
 use tokio::{
@@ -220,8 +221,16 @@ impl Daemon {
     /// # Errors
     /// When the process has ended already.
     pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::SIGTERM)
+    }
+
+    /// Sends a signal and goes on.
+    ///
+    /// # Errors
+    /// When the process has ended already.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = self.child.id().context("the daemon has ended already")?;
-        Ok(signal::kill(Pid::from_raw(pid.try_into()?), signal::Signal::SIGTERM)?)
+        Ok(signal::kill(Pid::from_raw(pid.try_into()?), signal)?)
     }
 
     /// Waits until the daemon tells its supervisor that it is stopping.

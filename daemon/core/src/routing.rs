@@ -113,6 +113,12 @@ impl Catalog {
     }
 }
 
+/// Whether a request can name a model so: some text, in one line.
+#[must_use]
+pub fn is_name(id: &str) -> bool {
+    !id.is_empty() && !id.contains(char::is_control)
+}
+
 /// The name with the tag that Ollama means when none is given; none where a tag is there already.
 fn latest(name: &str) -> Option<String> {
     let last = name.rsplit('/').next().unwrap_or(name);

@@ -6,17 +6,28 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Not begun.
+    Serving,
+    /// No new requests; open ones may end.
+    Draining,
+    /// Open ones must end now, and say so to their clients.
+    Ending,
+}
+
 /// Held by whoever shuts the edge down.
 #[derive(Debug)]
 pub struct Drain {
-    begin: watch::Sender<bool>,
+    begin: watch::Sender<Phase>,
     open: Arc<watch::Sender<usize>>,
 }
 
 /// Cloned into every listener and every connection.
 #[derive(Debug, Clone)]
 pub struct Watch {
-    begin: watch::Receiver<bool>,
+    begin: watch::Receiver<Phase>,
     open: Arc<watch::Sender<usize>>,
 }
 
@@ -26,7 +37,7 @@ pub struct Open(Arc<watch::Sender<usize>>);
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { begin: watch::Sender::new(false), open: Arc::new(watch::Sender::new(0)) }
+        Self { begin: watch::Sender::new(Phase::Serving), open: Arc::new(watch::Sender::new(0)) }
     }
 }
 
@@ -38,7 +49,12 @@ impl Drain {
 
     /// Tells every listener to stop accepting and every connection to finish its requests.
     pub fn begin(&self) {
-        self.begin.send_replace(true);
+        self.begin.send_replace(Phase::Draining);
+    }
+
+    /// Tells every request that is still open to end now.
+    pub fn end(&self) {
+        self.begin.send_replace(Phase::Ending);
     }
 
     /// Connections open now.
@@ -58,12 +74,20 @@ impl Watch {
     /// Completes when draining begins (at once if it has begun).
     pub async fn begun(&mut self) {
         // An error means that the `Drain` itself is gone, which is the end as well.
-        let _ended = self.begin.wait_for(|begun| *begun).await;
+        let _ended = self.begin.wait_for(|phase| *phase >= Phase::Draining).await;
+    }
+
+    /// Completes when open requests must end.
+    pub async fn ending(mut self) {
+        // Here it is not: a request that outlives the `Drain` is ended by whoever ends the process.
+        if self.begin.wait_for(|phase| *phase == Phase::Ending).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Whether draining has begun.
     pub fn has_begun(&self) -> bool {
-        *self.begin.borrow()
+        *self.begin.borrow() >= Phase::Draining
     }
 
     /// Counts a connection as open until the guard is dropped.

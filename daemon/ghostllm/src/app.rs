@@ -31,7 +31,7 @@ use crate::{
     host::{self, Host},
     pipeline::{self, Pipeline, Shared},
     store::{
-        StateDir, StateError,
+        Claim, StateDir, StateError,
         keys::{self, FirstKey, Keys, KeysError, Show},
     },
     tasks::{
@@ -45,6 +45,9 @@ use upkeep::{CaFiles, Upkeep, say};
 /// How long readiness waits for the backends' first answers: one that is up answers in milliseconds, and one that
 /// is not must not hold the start.
 const FIRST_ROUND: Duration = Duration::from_secs(2);
+
+/// How long clients may take to read that their requests are ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long closed HTTP/3 connections may take to say goodbye.
 const LAST_PACKETS: Duration = Duration::from_secs(2);
@@ -98,7 +101,14 @@ impl StartError {
             Self::Bind(BindError::Other { .. }) | Self::Backend(_) => crate::cli::EXIT_USAGE,
             Self::State(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
-            Self::Certificates(certificates::Error::State { .. }) => EXIT_IO,
+            Self::Certificates(certificates::Error::Unreadable { source, .. })
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                EXIT_PERMISSION
+            }
+            Self::Certificates(
+                certificates::Error::State { .. } | certificates::Error::Unreadable { .. },
+            ) => EXIT_IO,
             Self::Certificates(certificates::Error::Given(_)) => crate::cli::EXIT_USAGE,
             Self::Certificates(certificates::Error::TooWide { .. }) => EXIT_PERMISSION,
             Self::Certificates(certificates::Error::Authority { .. } | certificates::Error::Making(_))
@@ -120,6 +130,7 @@ pub struct Addresses {
 
 /// A program that is wired and bound, and not serving yet.
 pub struct App {
+    claim: Claim,
     config: Config,
     listeners: Listeners,
     pipeline: Pipeline,
@@ -145,8 +156,7 @@ impl App {
     pub fn build(config: Config, state: &Path, show: Show) -> Result<Self, StartError> {
         tls::install_provider();
         let now = OffsetDateTime::now_utc();
-        let state = StateDir::open(state)?;
-        let opened = Keys::open(&state, now, keys::random, show)?;
+        let (state, claim) = StateDir::claim(state)?;
         let host = Host::read();
         let names = listen_names(&config);
         let (certificates, said) =
@@ -163,6 +173,9 @@ impl App {
             .trust()
             .map(|trust| (Bytes::copy_from_slice(trust.pem.as_bytes()), Bytes::copy_from_slice(trust.der)));
         let upkeep = Upkeep::new(certificates, host, names, &listeners.addresses(), &config, &registry);
+        // Behind all that may fail: the first key is shown once, and a start that ends would take it along.
+        let opened = Keys::open(&state, now, keys::random, show)?;
+        tell_first_key(opened.first.as_ref());
         let pipeline = Pipeline::new(Shared {
             guard: Arc::clone(&guard),
             keys: opened.keys,
@@ -175,8 +188,7 @@ impl App {
             drain: drain.watch(),
         })
         .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
-        tell_first_key(opened.first.as_ref());
-        Ok(Self { config, listeners, pipeline, guard, registry, upkeep, supervisor, engine, drain })
+        Ok(Self { claim, config, listeners, pipeline, guard, registry, upkeep, supervisor, engine, drain })
     }
 
     /// Where it will be reached.
@@ -192,8 +204,18 @@ impl App {
     pub async fn run(self) -> Result<(), StartError> {
         let mut stop = Stop::new().map_err(|error| StartError::internal("signals cannot be taken", error))?;
         let addresses = self.addresses();
-        let Self { config, listeners, pipeline, guard, registry, mut upkeep, supervisor, engine, drain } =
-            self;
+        let Self {
+            claim,
+            config,
+            listeners,
+            pipeline,
+            guard,
+            registry,
+            mut upkeep,
+            supervisor,
+            engine,
+            drain,
+        } = self;
         first_round(&registry, engine.as_ref()).await;
         upkeep.render();
         let limits = edge_limits(&config.limits);
@@ -223,6 +245,7 @@ impl App {
             engine.stop().await;
         }
         supervisor.stop().await;
+        drop(claim);
         Ok(())
     }
 }
@@ -244,21 +267,31 @@ async fn first_round(registry: &Registry, engine: Option<&EngineAt>) {
     .await;
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT; SIGHUP, which ends a process that does not take it, is taken.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Stop {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => tracing::info!(
+                    "SIGHUP changes nothing: the configuration is read at the start; restart to apply another"
+                ),
+            }
         }
     }
 }
@@ -275,7 +308,9 @@ async fn drained(serving: Serving, drain: &Drain, grace: Duration) {
     if drain.finished(grace).await {
         tracing::info!("every request has ended");
     } else {
-        tracing::warn!(connections = drain.open(), "the grace time is over: what is open is cut");
+        tracing::warn!(connections = drain.open(), "the grace time is over: what is open ends with an error");
+        drain.end();
+        let _in_time = drain.finished(LAST_WORDS).await;
         serving.close();
     }
     let _in_time = timeout(LAST_PACKETS, serving.wait()).await;

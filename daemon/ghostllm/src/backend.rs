@@ -284,7 +284,9 @@ impl Parts {
     async fn models(&self) -> Result<Vec<Model>, BackendFault> {
         match &self.kind {
             Kind::Ollama => {
-                let tags = parse_tags(&self.list(Method::GET, "/api/tags", Bytes::new()).await?)?;
+                let mut tags = parse_tags(&self.list(Method::GET, "/api/tags", Bytes::new()).await?)?;
+                // Whoever takes the first of the list, as our own page does, wants to chat.
+                tags.sort_by_key(|tag| !tag.chats());
                 // A prompt must not leave this house because a list named a model of somebody else's.
                 let own = tags.into_iter().filter(|tag| !tag.remote);
                 let model = |tag: ghostllm_core::dialect::ollama::Tag| Model {

@@ -55,7 +55,15 @@ pub trait Files {
 /// Why the start has no certificate; each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The state directory cannot be read or written (exit code 74).
+    /// A file is there and cannot be read, or must not be, since others can (exit codes 74 and 77).
+    #[error("the certificates in {path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer, or ours.
+        source: io::Error,
+    },
+    /// The state directory cannot be written (exit code 74).
     #[error(
         "the certificates in {path} cannot be kept: {source}. Make the folder writable for this program's user"
     )]

@@ -10,7 +10,7 @@ pub mod keys;
 
 use std::{
     ffi::OsString,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -27,6 +27,12 @@ const EXIT_PERMISSION: u8 = 77;
 const EXIT_USAGE: u8 = 2;
 /// No state file of ours comes near to this; what is larger is not ours.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+/// The file whose lock says that a process has the state.
+const LOCK: &str = "lock";
+/// A process id in decimal, and more.
+const PROCESS_BYTES: u64 = 32;
+/// A pipe that lies where a file should be must not hold the start.
+const UNBLOCKED: i32 = nix::libc::O_NONBLOCK;
 
 /// The state directory, or a directory in it.
 #[derive(Debug, Clone)]
@@ -82,6 +88,17 @@ pub enum StateError {
         /// The user that the program runs as.
         user: u32,
     },
+    /// Another process works with it.
+    #[error(
+        "the state in {path} is in use by another ghostllm{}; stop that one, or use another --state-dir",
+        held_by(holder.as_deref())
+    )]
+    InUse {
+        /// The state directory.
+        path: PathBuf,
+        /// The process that holds it, where it has said so.
+        holder: Option<String>,
+    },
     /// A name that is not a plain file name; a defect of the caller.
     #[error("\"{0}\" is not the name of a state file")]
     Name(String),
@@ -97,12 +114,22 @@ impl StateError {
             Self::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 EXIT_PERMISSION
             }
-            Self::Unreadable { .. } => EXIT_IO,
+            Self::Unreadable { .. } | Self::InUse { .. } => EXIT_IO,
             Self::TooWide { .. } | Self::Foreign { .. } => EXIT_PERMISSION,
             Self::Name(_) => 1,
         }
     }
 }
+
+fn held_by(holder: Option<&str>) -> String {
+    holder.map(|process| format!(" (process {process})")).unwrap_or_default()
+}
+
+/// The state directory is this process's alone for as long as this is held; the kernel lets go of it however the
+/// process ends.
+#[derive(Debug)]
+#[must_use = "dropped, it lets another process in"]
+pub struct Claim(#[expect(dead_code, reason = "held for its lock")] File);
 
 impl StateDir {
     /// Where state goes: `--state-dir`, `$STATE_DIRECTORY` (systemd's, the first of a list),
@@ -132,15 +159,57 @@ impl StateDir {
     /// # Errors
     /// If it cannot be made or written, is open to others, or belongs to somebody else.
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        let state = Self::made(path)?;
+        state.probe()?;
+        Ok(state)
+    }
+
+    /// Opens the directory as [`StateDir::open`] does, for this process alone.
+    ///
+    /// # Errors
+    /// As [`StateDir::open`], and [`StateError::InUse`] while another process has it.
+    pub fn claim(path: &Path) -> Result<(Self, Claim), StateError> {
+        let state = Self::made(path)?;
+        // Before anything else is written: two first starts would lose one another's keys.
+        let claim = state.lock()?;
+        state.probe()?;
+        Ok((state, claim))
+    }
+
+    fn made(path: &Path) -> Result<Self, StateError> {
         let unwritable = |source| StateError::Unwritable { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unwritable)?;
         let metadata = fs::metadata(path).map_err(unwritable)?;
         check_owner(path, &metadata, 0o700)?;
-        let state = Self { path: path.to_owned() };
+        Ok(Self { path: path.to_owned() })
+    }
+
+    fn lock(&self) -> Result<Claim, StateError> {
+        let path = self.path.join(LOCK);
+        let unwritable = |source| StateError::Unwritable { path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(UNBLOCKED);
+        let mut file = options.open(&path).map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let read = file.take(PROCESS_BYTES).read_to_string(&mut holder);
+                let holder = read.ok().map(|_| holder.trim().to_owned()).filter(|holder| !holder.is_empty());
+                return Err(StateError::InUse { path: self.path.clone(), holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(unwritable(source)),
+        }
+        // The number is for a person who is refused; a full disk is found by the probe.
+        let _told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Claim(file))
+    }
+
+    fn probe(&self) -> Result<(), StateError> {
         // A full disk or a read-only one is found now, not when a key is lost.
-        state.write_private("write-probe", b"")?;
-        state.remove("write-probe")?;
-        Ok(state)
+        self.write_private("write-probe", b"")?;
+        self.remove("write-probe")?;
+        Ok(())
     }
 
     /// A directory in this one, under the same rules.
@@ -175,13 +244,16 @@ impl StateDir {
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.file(name)?;
         let unreadable = |source| StateError::Unreadable { path: path.clone(), source };
-        let mut file = match File::open(&path) {
+        let mut file = match OpenOptions::new().read(true).custom_flags(UNBLOCKED).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(error)),
         };
         let metadata = file.metadata().map_err(unreadable)?;
         check_owner(&path, &metadata, 0o600)?;
+        if !metadata.is_file() {
+            return Err(unreadable(io::Error::new(ErrorKind::InvalidInput, "it is no file")));
+        }
         if metadata.len() > LARGEST_FILE {
             return Err(unreadable(io::Error::from(ErrorKind::FileTooLarge)));
         }

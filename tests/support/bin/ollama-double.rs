@@ -15,6 +15,10 @@ async fn main() -> Result<()> {
     let mut sins = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
+        if argument == "--help" {
+            println!("ollama-double [--listen ADDRESS] [--fault MODEL=SIN]...");
+            return Ok(());
+        }
         let value = arguments.next().with_context(|| format!("{argument} needs a value"))?;
         match argument.as_str() {
             "--listen" => listen = value,

@@ -55,6 +55,9 @@ impl CaFiles {
 fn plain(error: StateError) -> io::Error {
     match error {
         StateError::Unwritable { source, .. } | StateError::Unreadable { source, .. } => source,
+        refused @ (StateError::TooWide { .. } | StateError::Foreign { .. }) => {
+            io::Error::new(io::ErrorKind::PermissionDenied, refused)
+        }
         other => io::Error::other(other),
     }
 }

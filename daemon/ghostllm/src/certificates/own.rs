@@ -162,7 +162,7 @@ fn words(due: Due) -> &'static str {
 fn load_authority(files: &impl Files) -> Result<Option<Authority>, Error> {
     let path = files.path(AUTHORITY);
     let unusable = |why: String| Error::Authority { path: path.clone(), why, folder: folder(files) };
-    let read = |name| files.read(name).map_err(|source| Error::State { path: files.path(name), source });
+    let read = |name| files.read(name).map_err(|source| Error::Unreadable { path: files.path(name), source });
     if let Some(text) = read(AUTHORITY)? {
         check_mode(path.clone())?;
         return Authority::from_pem(&text).map(Some).map_err(|error| unusable(error.to_string()));

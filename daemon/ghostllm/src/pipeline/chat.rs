@@ -36,7 +36,11 @@ pub(super) async fn answer(
     if streamed {
         stream(shared, answering, account, keep_alive).await
     } else {
-        whole(shared, answering.await, account)
+        let answered = tokio::select! {
+            answered = answering => answered,
+            () = shared.drain.clone().ending() => return Err(ended(account)),
+        };
+        whole(shared, answered, account)
     }
 }
 
@@ -92,11 +96,18 @@ where
     F: Future<Output = Result<Answer, ChatError>> + Send + 'static,
 {
     let every = shared.limits.sse_keep_alive;
-    let events = match timeout(shared.limits.header_wait, answering.as_mut()).await {
-        Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, keep_alive, every),
+    let drain = shared.drain.clone();
+    let answered = tokio::select! {
+        answered = timeout(shared.limits.header_wait, answering.as_mut()) => answered,
+        () = drain.clone().ending() => return Err(ended(account)),
+    };
+    let events = match answered {
+        Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, keep_alive, every, drain),
         Ok(Ok(whole @ Answer::Whole(..))) => return self::whole(shared, Ok(whole), account),
         Ok(Err(error)) => return Err(failed(shared, error, &mut account)),
-        Err(_elapsed) => Events::awaited(answering, account, keep_alive, every, Arc::clone(&shared.registry)),
+        Err(_elapsed) => {
+            Events::awaited(answering, account, keep_alive, every, Arc::clone(&shared.registry), drain)
+        }
     };
     Ok(respond::events(events.boxed_unsync()))
 }
@@ -108,6 +119,20 @@ fn failed(shared: &Shared, error: ChatError, account: &mut Account) -> ApiError 
     let cause = error.to_string();
     let shown = ApiError::from(error);
     account.failed(&cause, &shown);
+    shown
+}
+
+/// What a client hears whose request the program's end has overtaken.
+pub(super) fn stopping() -> ApiError {
+    ApiError::backend_unavailable(
+        "GhostLLM was stopped before the answer was complete; try again shortly",
+        RETRY_AFTER_DOWN,
+    )
+}
+
+fn ended(mut account: Account) -> ApiError {
+    let shown = stopping();
+    account.failed(&"the program ends", &shown);
     shown
 }
 

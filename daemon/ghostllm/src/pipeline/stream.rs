@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream;
 use ghostllm_core::ApiError;
-use ghostllm_edge::StreamFailed;
+use ghostllm_edge::{StreamFailed, drain};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -43,14 +43,23 @@ pub(super) struct Events {
     /// When the client was last sent something; none before the first time.
     sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// Completes when the program's end will not wait any longer.
+    ending: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Events {
     /// The events of an engine that speaks already.
-    pub(super) fn of(chunks: Box<ChatBytes>, account: Account, keep_alive: Bytes, every: Duration) -> Self {
+    pub(super) fn of(
+        chunks: Box<ChatBytes>,
+        account: Account,
+        keep_alive: Bytes,
+        every: Duration,
+        drain: drain::Watch,
+    ) -> Self {
         let now = Instant::now();
         let timer = Box::pin(sleep_until(now + every));
-        Self { source: Source::Streaming(chunks), account, keep_alive, every, sent: Some(now), timer }
+        let (source, ending) = (Source::Streaming(chunks), Box::pin(drain.ending()));
+        Self { source, account, keep_alive, every, sent: Some(now), timer, ending }
     }
 
     /// The events of an engine that is still silent. A keep-alive goes out at once, since the client has been
@@ -61,13 +70,14 @@ impl Events {
         keep_alive: Bytes,
         every: Duration,
         registry: Arc<Registry>,
+        drain: drain::Watch,
     ) -> Self
     where
         F: Future<Output = Result<Answer, ChatError>> + Send + 'static,
     {
         let timer = Box::pin(sleep_until(Instant::now() + every));
-        let source = Source::Awaited(answering, registry);
-        Self { source, account, keep_alive, every, sent: None, timer }
+        let (source, ending) = (Source::Awaited(answering, registry), Box::pin(drain.ending()));
+        Self { source, account, keep_alive, every, sent: None, timer, ending }
     }
 
     /// The next event of the engine, or the failure's; none at the end.
@@ -119,6 +129,15 @@ impl Events {
         }
     }
 
+    /// The last event of a request that the program's end has overtaken.
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        if matches!(self.source, Source::Failed | Source::Ended) || self.ending.as_mut().poll(cx).is_pending()
+        {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.fail(&"the program ends", &super::chat::stopping()))
+    }
+
     fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) -> Bytes {
         self.account.failed(cause, shown);
         self.source = Source::Failed;
@@ -153,7 +172,10 @@ impl Body for Events {
         let this = self.get_mut();
         let polled = match this.poll_event(cx) {
             Poll::Ready(event) => Poll::Ready(event),
-            Poll::Pending => this.poll_keep_alive(cx).map(|bytes| Some(Ok(bytes))),
+            Poll::Pending => match this.poll_ending(cx) {
+                Poll::Ready(event) => Poll::Ready(Some(Ok(event))),
+                Poll::Pending => this.poll_keep_alive(cx).map(|bytes| Some(Ok(bytes))),
+            },
         };
         if polled.is_ready() {
             this.sent = Some(Instant::now());

@@ -128,3 +128,26 @@ fn what_is_set_aside_bears_the_date_and_overwrites_nothing() {
     assert_eq!(state.aside("a").unwrap().len(), 2);
     assert!(state.aside("b").unwrap().is_empty());
 }
+
+#[test]
+fn one_process_has_it_at_a_time() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("state");
+    let (_state, claim) = StateDir::claim(&path).unwrap();
+    assert_eq!(mode(&path.join("lock")), 0o600);
+    let refused = StateDir::claim(&path).unwrap_err();
+    assert_eq!(refused.exit_code(), 74);
+    let process = format!("process {}", std::process::id());
+    assert!(refused.to_string().contains(&process), "{refused}");
+    drop(claim);
+    assert!(StateDir::claim(&path).is_ok());
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_never_waited_for() {
+    let (_scratch, state) = scratch();
+    nix::unistd::mkfifo(&state.path().join("keys.json"), nix::sys::stat::Mode::from_bits_truncate(0o600))
+        .unwrap();
+    let refused = state.read("keys.json").unwrap_err().to_string();
+    assert!(refused.contains("no file"), "{refused}");
+}

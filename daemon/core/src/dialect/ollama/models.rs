@@ -4,11 +4,13 @@
 //! machine is marked, so that it can be left out.
 
 use serde::Deserialize;
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::dialect::json;
 use crate::error::BackendFault;
+use crate::routing::is_name;
 
 #[cfg(test)]
 mod tests;
@@ -30,9 +32,17 @@ pub struct Tag {
     pub remote: bool,
 }
 
+impl Tag {
+    /// Whether it can answer in a chat; an Ollama that names no capabilities is older than they are.
+    #[must_use]
+    pub fn chats(&self) -> bool {
+        self.capabilities.is_empty() || self.capabilities.iter().any(|capability| capability == "completion")
+    }
+}
+
 #[derive(Deserialize)]
 struct Listed {
-    models: Option<Vec<Entry>>,
+    models: Option<Vec<Value>>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +56,7 @@ struct Entry {
     remote_model: Option<String>,
 }
 
-/// Reads the list.
+/// Reads the list. An entry that is not a model's, or has no name that a request could use, is passed over.
 ///
 /// # Errors
 /// [`BackendFault::Garbage`] where it is not one.
@@ -56,7 +66,8 @@ pub fn parse_tags(body: &[u8]) -> Result<Vec<Tag>, BackendFault> {
         .models
         .unwrap_or_default()
         .into_iter()
-        .filter(|entry| !entry.name.is_empty())
+        .filter_map(|entry| Entry::deserialize(entry).ok())
+        .filter(|entry| is_name(&entry.name))
         .map(tag)
         .collect())
 }

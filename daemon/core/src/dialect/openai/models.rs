@@ -5,10 +5,11 @@
 
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::dialect::json;
 use crate::error::BackendFault;
-use crate::routing::Model;
+use crate::routing::{Model, is_name};
 
 #[derive(Serialize)]
 struct Object<'a> {
@@ -44,26 +45,21 @@ pub fn model_body(model: &Model) -> Bytes {
     out.freeze()
 }
 
-/// Reads an engine's list of models; `owned_by` is what ours will say.
+/// Reads an engine's list of models; `owned_by` is what ours will say. An entry without an id that a request could name is
+/// passed over.
 ///
 /// # Errors
 /// [`BackendFault::Garbage`] where it is not such a list.
 pub fn parse_models(body: &[u8], owned_by: &str) -> Result<Vec<Model>, BackendFault> {
     #[derive(Deserialize)]
     struct Listed {
-        data: Option<Vec<Entry>>,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        id: String,
-        created: Option<serde_json::Number>,
+        data: Option<Vec<Value>>,
     }
     let listed: Listed = json::read(body, "list of models").map_err(BackendFault::garbage)?;
-    let entries = listed.data.unwrap_or_default().into_iter();
-    let model = |entry: Entry| Model {
-        id: entry.id,
-        created: entry.created.and_then(|created| created.as_u64()).unwrap_or(0),
-        owned_by: owned_by.to_owned(),
+    let model = |entry: Value| {
+        let id = entry.get("id").and_then(Value::as_str).filter(|id| is_name(id))?;
+        let created = entry.get("created").and_then(Value::as_u64).unwrap_or(0);
+        Some(Model { id: id.to_owned(), created, owned_by: owned_by.to_owned() })
     };
-    Ok(entries.filter(|entry| !entry.id.is_empty()).map(model).collect())
+    Ok(listed.data.unwrap_or_default().into_iter().filter_map(model).collect())
 }

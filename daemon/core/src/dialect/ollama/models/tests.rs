@@ -25,6 +25,21 @@ fn a_model_of_another_machine_is_marked() {
 }
 
 #[test]
+fn one_bad_entry_does_not_hide_the_others() {
+    let list = br#"{"models":[{"name":7},{"name":"a\nb"},"x",{"name":""},{"name":"good"}]}"#;
+    let tags = parse_tags(list).unwrap();
+    assert_eq!(tags.iter().map(|tag| tag.name.as_str()).collect::<Vec<_>>(), ["good"]);
+}
+
+#[test]
+fn what_cannot_chat_says_so() {
+    let list = br#"{"models":[{"name":"old"},{"name":"e","capabilities":["embedding"]},
+        {"name":"c","capabilities":["tools","completion"]}]}"#;
+    let chats: Vec<_> = parse_tags(list).unwrap().iter().map(super::Tag::chats).collect();
+    assert_eq!(chats, [true, false, true]);
+}
+
+#[test]
 fn empty_lists_and_garbage() {
     assert!(parse_tags(br#"{"models":null}"#).unwrap().is_empty());
     assert!(parse_tags(br#"{"models":[]}"#).unwrap().is_empty());
