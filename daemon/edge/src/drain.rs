@@ -81,7 +81,7 @@ impl Watch {
     pub async fn ending(mut self) {
         // Here it is not: a request that outlives the `Drain` is ended by whoever ends the process.
         if self.begin.wait_for(|phase| *phase == Phase::Ending).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
