@@ -51,9 +51,9 @@ start() {
 mkdir -p .tools
 if why=$(make) && start; then
   echo "llama.cpp's real server answers at http://$at"
-  # The leg's tests, and no others, are ignored where there is no such server.
+  # The leg's tests, and curl's over HTTP/3 out of the same chroot, are ignored where there is no such server; no others are.
   GHOSTLLM_TEST_LLAMA_SERVER="http://$at" "$@" --run-ignored all
 else
-  echo "SKIPPED the leg of llama.cpp's real server: $why"
+  echo "SKIPPED the leg of llama.cpp's real server, and HTTP/3 by curl, which its chroot has: $why"
   "$@"
 fi

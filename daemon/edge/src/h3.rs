@@ -8,6 +8,7 @@
 mod adaptor;
 mod body;
 mod exchange;
+mod flight;
 mod gate;
 mod head;
 mod recv;
@@ -23,6 +24,8 @@ use std::{
     },
     time::Duration,
 };
+
+pub(crate) use self::flight::Watched;
 
 use bytes::Bytes;
 use h3::{error::Code, server::RequestResolver};

@@ -52,8 +52,8 @@ pub struct Limits {
     pub h3_other_frame: u64,
     /// Broken or reset requests per HTTP/3 connection before it is closed with H3_EXCESSIVE_LOAD.
     pub h3_broken_requests: usize,
-    /// How long a failed HTTP/3 stream waits for its last event to be acknowledged before it is reset.
-    pub h3_failure_linger: Duration,
+    /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
+    pub failure_linger: Duration,
     /// Open connections from one source (an IPv4 address, an IPv6 /64); loopback is exempt.
     pub connections_per_source: usize,
     /// Open connections in all.
@@ -85,7 +85,7 @@ impl Default for Limits {
             h3_headers_frame: 64 * 1024,
             h3_other_frame: 16 * 1024,
             h3_broken_requests: 128,
-            h3_failure_linger: Duration::from_millis(250),
+            failure_linger: Duration::from_millis(250),
             connections_per_source: 256,
             connections: 4096,
         }

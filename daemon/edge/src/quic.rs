@@ -114,7 +114,8 @@ fn transport_config(limits: &Limits) -> io::Result<TransportConfig> {
         .max_idle_timeout(Some(limits.quic_idle.try_into().map_err(invalid)?))
         // While a model gathers its answer nobody sends for minutes, and the connection must live.
         .keep_alive_interval(Some(limits.quic_idle / 3))
-        .datagram_receive_buffer_size(None);
+        .datagram_receive_buffer_size(None)
+        .congestion_controller_factory(Arc::new(http3::Watched::default()));
     Ok(config)
 }
 

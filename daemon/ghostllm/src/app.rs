@@ -407,7 +407,7 @@ fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
         h3_headers_frame: limits.h3_headers_frame.bytes(),
         h3_other_frame: limits.h3_other_frame.bytes(),
         h3_broken_requests: limits.h3_broken_requests,
-        h3_failure_linger: limits.h3_failure_linger,
+        failure_linger: limits.failure_linger,
         connections_per_source: limits.connections_per_source,
         connections: limits.connections,
     }

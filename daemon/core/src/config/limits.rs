@@ -90,8 +90,8 @@ section! {
         h3_other_frame: ByteSize = ByteSize::kib(16) => some_bytes;
         /// Broken or reset requests per HTTP/3 connection before it is closed with H3_EXCESSIVE_LOAD.
         h3_broken_requests: usize = 128 => at_least_one;
-        /// How long a failed HTTP/3 stream waits for its last event to be acknowledged before it is reset.
-        h3_failure_linger: Duration = Duration::from_millis(250);
+        /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
+        failure_linger: Duration = Duration::from_millis(250);
         /// Open connections from one source (an IPv4 address, an IPv6 /64); loopback is exempt.
         connections_per_source: usize = 256 => at_least_one;
         /// Open connections in all.

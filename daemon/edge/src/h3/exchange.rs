@@ -17,12 +17,12 @@ use http_body_util::BodyExt;
 use tokio::{
     sync::oneshot,
     task::coop,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
-    adaptor::{Accepted, Ended, Progress, Transport},
-    body,
+    adaptor::{Accepted, Progress, Transport},
+    body, flight,
     head::{self, Follows, Refusal},
     send::Send,
 };
@@ -199,17 +199,26 @@ impl Exchange<'_> {
         }
     }
 
-    /// Gives the last event of a failed stream time to be read before the reset.
+    /// Gives the last event of a failed stream time to leave quinn's send buffer, and then to be read, before the reset:
+    /// the reset throws away what stands in the buffer, up to `quic_send_window`, which a slow client takes seconds for.
     ///
-    /// quinn 0.11.12 does not tell when data is acknowledged: `SendStream::stopped` answers only after
-    /// `finish`, which would be the clean end that this must not be, and neither `stats` nor anything else
-    /// counts bytes in flight. An acknowledgement would not do either: it means that the client's transport
-    /// has the data, and a transport may throw away what its application has not read when the reset comes
-    /// (RFC 9000 section 3.2; quinn's own does). So the clock decides, stretched where three round trips, in
-    /// which a lost packet is sent again, take longer.
+    /// quinn 0.11.12 does not tell when a stream's data is acknowledged: `SendStream::stopped` answers only after
+    /// `finish`, which would be the clean end that this must not be. An acknowledgement would not do either: it means
+    /// that the client's transport has the data, and a transport may throw away what its application has not read when
+    /// the reset comes (RFC 9000 section 3.2; quinn's own does). So the clock decides from there, stretched where three
+    /// round trips, in which a lost packet is sent again, take longer.
     async fn linger(&mut self) {
-        let wait = self.limits.h3_failure_linger.max(self.quic.rtt() * 3);
-        let _ended: Result<Ended, _> = timeout(wait, &mut self.accepted.ended).await;
+        let wait = |quic: &quinn::Connection| self.limits.failure_linger.max(quic.rtt() * 3);
+        let leaving = async {
+            // Other responses may keep the connection busy without an end; this one has had its share by then.
+            let sent = flight::sent(self.quic, wait(self.quic), VANISHED);
+            let _elapsed = timeout(self.limits.write_idle, sent).await;
+            sleep(wait(self.quic)).await;
+        };
+        tokio::select! {
+            () = leaving => {}
+            _ = &mut self.accepted.ended => {}
+        }
     }
 }
 

@@ -6,9 +6,10 @@
 
 use std::{
     convert::Infallible,
+    future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::{
     Connection, Handler, Limits, ResponseBody, StreamFailed, body,
@@ -34,6 +35,7 @@ pub(super) struct Exchange<H> {
     connection: Connection,
     alt_svc: Option<HeaderValue>,
     body_idle: Duration,
+    failure_linger: Duration,
     uri_bytes: usize,
     activity: Arc<Activity>,
     stalls: Stalls,
@@ -47,8 +49,9 @@ impl<H: Handler> Exchange<H> {
         limits: &Limits,
         activity: Arc<Activity>,
     ) -> Self {
-        let (body_idle, uri_bytes) = (limits.body_idle, limits.uri_bytes);
-        Self { handler, connection, alt_svc, body_idle, uri_bytes, activity, stalls: Stalls::default() }
+        let Limits { body_idle, failure_linger, uri_bytes, .. } = *limits;
+        let stalls = Stalls::default();
+        Self { handler, connection, alt_svc, body_idle, failure_linger, uri_bytes, activity, stalls }
     }
 
     pub(super) fn stalls(&self) -> Stalls {
@@ -67,9 +70,9 @@ impl<H: Handler> Exchange<H> {
     ) -> Result<Response<Http2Body>, Infallible> {
         let serving = self.activity.begin();
         join_cookies(&mut request);
-        let stalls = self.stalls.clone();
+        let (stalls, linger) = (self.stalls.clone(), self.failure_linger);
         let response = self.answer(request).await;
-        Ok(response.map(|body| Http2Body::new(body, serving, &stalls)))
+        Ok(response.map(|body| Http2Body::new(body, linger, serving, &stalls)))
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -134,12 +137,22 @@ impl Body for Http1Body {
     }
 }
 
-/// A response over HTTP/2. A stream that fails is reset once everything before has left the send queue: a reset
-/// throws away what still stands in it.
+/// A response over HTTP/2. A stream that fails is reset once everything before has left the send queue, since a reset
+/// throws away what still stands in it, and has been given time to be read: Node's streams throw away what their reader
+/// has not taken when the reset comes, which was 414 of 1,000 last events where it came at once.
 pub(super) struct Http2Body {
     reading: Arc<Reading>,
-    failing: Option<Arc<Left>>,
+    linger: Duration,
+    failing: Option<Failing>,
     serving: Option<Serving>,
+}
+
+/// How far the end of a failed response is.
+enum Failing {
+    /// The last event may still stand in the send queue.
+    Leaving(Arc<Left>),
+    /// It is on its way, or waits for its reader.
+    Lingering(Pin<Box<Sleep>>),
 }
 
 /// The body behind a response, which may be taken away when its reader stalls.
@@ -190,13 +203,25 @@ impl Stalls {
 }
 
 impl Http2Body {
-    fn new(body: ResponseBody, serving: Serving, stalls: &Stalls) -> Self {
+    fn new(body: ResponseBody, linger: Duration, serving: Serving, stalls: &Stalls) -> Self {
         let reading = Arc::new(Reading { body: Mutex::new(Some(body)), given: Mutex::new(None) });
         // A body that is whole holds no work that a stalled reader could keep.
         if reading.body().as_ref().is_some_and(|body| body.size_hint().exact().is_none()) {
             stalls.add(&reading);
         }
-        Self { reading, failing: None, serving: Some(serving) }
+        Self { reading, linger, failing: None, serving: Some(serving) }
+    }
+
+    /// Waits for the moment of a failed stream's reset.
+    fn poll_failing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(Failing::Leaving(left)) = &self.failing {
+            ready!(left.poll(cx));
+            self.failing = Some(Failing::Lingering(Box::pin(sleep(self.linger))));
+        }
+        match &mut self.failing {
+            Some(Failing::Lingering(linger)) => linger.as_mut().poll(cx),
+            _ => Poll::Pending,
+        }
     }
 }
 
@@ -208,8 +233,8 @@ impl Body for Http2Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamFailed>>> {
-        if let Some(left) = &self.failing {
-            return left.poll(cx).map(|()| Some(Err(StreamFailed)));
+        if self.failing.is_some() {
+            return self.poll_failing(cx).map(|()| Some(Err(StreamFailed)));
         }
         *self.reading.given() = None;
         let polled = {
@@ -220,7 +245,7 @@ impl Body for Http2Body {
         match polled {
             Poll::Ready(Some(Err(StreamFailed))) => {
                 let (marker, left) = marker();
-                self.failing = Some(left);
+                self.failing = Some(Failing::Leaving(left));
                 // The work behind the body is over, however long the marker takes.
                 self.reading.body().take();
                 Poll::Ready(Some(Ok(Frame::data(marker))))

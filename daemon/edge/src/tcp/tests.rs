@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{DuplexStream, duplex},
     sync::{mpsc, oneshot},
+    time::Instant,
 };
 
 use super::{Serve, serve, spawn};
@@ -112,14 +113,31 @@ async fn read(mut body: hyper::body::Incoming) -> (String, bool) {
 
 #[tokio::test]
 async fn a_failed_stream_is_read_to_its_last_event_before_http2_resets_it() {
+    // Without the wait, so that it is seen that the event has left the send queue, not only that it had the time to.
+    let limits = Limits { failure_linger: Duration::ZERO, ..Limits::default() };
     for _ in 0..200 {
-        let served = served(true, Limits::default());
+        let served = served(true, limits.clone());
         let mut client = http2_client(served.near).await;
         let response = client.send_request(get("/fails")).await.unwrap();
         let (text, clean) = read(response.into_body()).await;
         assert_eq!(text, format!("data: 1\n\n{EVENT}"));
         assert!(!clean, "the stream must end in a reset");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn http2_gives_the_last_event_time_to_be_read_before_the_reset() {
+    let limits = Limits::default();
+    let served = served(true, limits.clone());
+    let mut client = http2_client(served.near).await;
+    let mut body = client.send_request(get("/fails")).await.unwrap().into_body();
+    let mut text = Vec::new();
+    while !text.ends_with(EVENT.as_bytes()) {
+        text.extend(body.frame().await.unwrap().unwrap().into_data().unwrap());
+    }
+    let read = Instant::now();
+    while body.frame().await.unwrap().is_ok_and(|frame| frame.data_ref().is_some_and(Bytes::is_empty)) {}
+    assert_eq!(read.elapsed().as_millis(), limits.failure_linger.as_millis());
 }
 
 #[tokio::test]
