@@ -16,7 +16,7 @@ run: setup
 # Every test of the project, as CI runs them.
 test: setup lint python templates
     cargo build --release --workspace --bins
-    tests/support/llama-server.sh cargo nextest run --release --workspace
+    tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace
     tests/support/deny.sh if-there
 
 alias check := test

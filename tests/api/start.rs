@@ -8,8 +8,9 @@ use std::{
 
 use anyhow::{Result, ensure};
 use ghostllm_tests::{
-    client::{Caller, Family, Request, Version, plain},
+    client::{Caller, Family, Request, VERSIONS, Version, plain},
     daemon::{Daemon, Setup},
+    root,
 };
 
 fn listening_at(port: u16) -> Setup {
@@ -67,6 +68,21 @@ async fn serves_the_rest_when_a_plain_port_is_taken() -> Result<()> {
         "it does not name the port:\n{}",
         daemon.stderr()
     );
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn serves_ipv4_and_says_so_on_a_kernel_without_ipv6() -> Result<()> {
+    let script = root().join("tests/support/without-ipv6.py").display().to_string();
+    let prefix = vec!["python3".to_owned(), script];
+    let daemon = Daemon::start(&Setup { prefix, ..Setup::default() }).await?;
+    ensure!(daemon.stderr().contains("IPv4 alone is served"), "it does not say it:\n{}", daemon.stderr());
+    for version in VERSIONS {
+        let caller = Caller::new(&daemon, version, Family::V4).await?;
+        let answer = caller.send(&Request::get("/v1/models")).await?;
+        ensure!(answer.status == 200, "{version:?}: {} {}", answer.status, answer.text());
+    }
+    ensure!(daemon.plain.iter().all(std::net::SocketAddr::is_ipv4), "{:?}", daemon.plain);
     daemon.stop().await
 }
 

@@ -1,10 +1,10 @@
 """One request over HTTP/3 by aioquic, or the same one on many streams, told on standard input, reported on standard output.
 
-The first line of input is the order as JSON: host, port, ca, method, path, authority, headers, body (hex), count. Each line
-of output is one event as JSON: head, data (hex, with the milliseconds since the request), end, reset, each with the index of
-its request, and closed. A further input line "leave" abandons the requests (RESET_STREAM and STOP_SENDING with
-H3_REQUEST_CANCELLED) and keeps the connection; "close" closes the connection; either is reported as left, with the time of
-CLOCK_MONOTONIC in seconds. The end of input ends the program.
+The first line of input is the order as JSON: host, port, ca, name (whom the certificate must name; localhost by default),
+method, path, authority, headers, body (hex), count. Each line of output is one event as JSON: head, data (hex, with the
+milliseconds since the request), end, reset, each with the index of its request, and closed. A further input line "leave"
+abandons the requests (RESET_STREAM and STOP_SENDING with H3_REQUEST_CANCELLED) and keeps the connection; "close" closes the
+connection; either is reported as left, with the time of CLOCK_MONOTONIC in seconds. The end of input ends the program.
 """
 
 import asyncio
@@ -118,7 +118,11 @@ async def main():
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     order = json.loads(await lines.readline())
     configuration = QuicConfiguration(
-        is_client=True, alpn_protocols=H3_ALPN, server_name="localhost", cafile=order["ca"], idle_timeout=60.0
+        is_client=True,
+        alpn_protocols=H3_ALPN,
+        server_name=order.get("name", "localhost"),
+        cafile=order["ca"],
+        idle_timeout=60.0,
     )
     async with connect(order["host"], order["port"], configuration=configuration, create_protocol=Client) as client:
         client.ask(order)

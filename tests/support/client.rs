@@ -49,8 +49,18 @@ pub enum Family {
 pub struct Caller {
     version: Version,
     address: SocketAddr,
+    name: String,
     ca: Vec<u8>,
     key: Option<String>,
+}
+
+/// What a server's certificate must be.
+#[derive(Debug, Clone, Copy)]
+struct Trust<'a> {
+    /// Issued by this CA, PEM.
+    ca: &'a [u8],
+    /// For this name or address.
+    name: &'a str,
 }
 
 /// A request.
@@ -192,15 +202,30 @@ impl Caller {
     pub async fn keyless(daemon: &Daemon, version: Version, family: Family) -> Result<Self> {
         let ca = plain(daemon.plain(false)?, &Request::get("/ca.pem")).await?;
         ensure!(ca.status == 200, "GET /ca.pem: {} {}", ca.status, ca.text());
-        let port = match version {
-            Version::H1 | Version::H2 => daemon.tls,
-            Version::H3 => daemon.quic.context("the daemon serves no HTTP/3")?,
-        };
+        let port = port(daemon, version)?;
         let address = match family {
             Family::V4 => SocketAddr::from(([127, 0, 0, 1], port)),
             Family::V6 => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)),
         };
-        Ok(Self { version, address, ca: ca.body, key: None })
+        Ok(Self { version, address, name: "localhost".into(), ca: ca.body, key: None })
+    }
+
+    /// A caller without a key at that address of the daemon's box, whatever its port says: for who calls from another
+    /// box, where the plain port cannot be asked for the CA.
+    ///
+    /// # Errors
+    /// When the daemon has no CA, or does not serve that version.
+    pub fn at(daemon: &Daemon, version: Version, mut address: SocketAddr) -> Result<Self> {
+        address.set_port(port(daemon, version)?);
+        let ca = std::fs::read(daemon.state("ca/ca.pem")).context("the daemon's CA")?;
+        Ok(Self { version, address, name: "localhost".into(), ca, key: None })
+    }
+
+    /// The same caller, who wants the certificate to be of this name or address.
+    #[must_use]
+    pub fn expecting(mut self, name: &str) -> Self {
+        self.name = name.to_owned();
+        self
     }
 
     /// The same caller with this key, or none.
@@ -238,7 +263,9 @@ impl Caller {
             Version::H2 => b"h2",
             Version::H3 => anyhow::bail!("HTTP/3 has no TCP connection"),
         };
-        timeout(PATIENCE, tcp::dial(self.address, &self.ca, alpn)).await.context("no connection in time")?
+        timeout(PATIENCE, tcp::dial(self.address, self.trust(), alpn))
+            .await
+            .context("no connection in time")?
     }
 
     /// Asks and waits for the head of the answer.
@@ -256,9 +283,9 @@ impl Caller {
     pub async fn open_within(&self, request: &Request, patience: Duration) -> Result<Stream> {
         let request = self.keyed(request);
         let opened = match self.version {
-            Version::H1 => timeout(patience, tcp::open_h1(self.address, Some(&self.ca), &request)).await,
-            Version::H2 => timeout(patience, tcp::open_h2(self.address, &self.ca, &request)).await,
-            Version::H3 => timeout(patience, h3::open(self.address, &self.ca, &request)).await,
+            Version::H1 => timeout(patience, tcp::open_h1(self.address, Some(self.trust()), &request)).await,
+            Version::H2 => timeout(patience, tcp::open_h2(self.address, self.trust(), &request)).await,
+            Version::H3 => timeout(patience, h3::open(self.address, self.trust(), &request)).await,
         };
         let what = || format!("{:?} {} {} at {}", self.version, request.method, request.path, self.address);
         opened.with_context(|| format!("no head in time: {}", what()))?.with_context(what)
@@ -271,7 +298,7 @@ impl Caller {
     pub async fn open_many(&self, request: &Request, count: usize) -> Result<Vec<Stream>> {
         if self.version == Version::H3 {
             let request = self.keyed(request);
-            let opened = h3::open_many(self.address, &self.ca, &request, count);
+            let opened = h3::open_many(self.address, self.trust(), &request, count);
             return timeout(PATIENCE, opened).await.context("not every head came in time")?;
         }
         try_join_all((0..count).map(|_| self.open(request))).await
@@ -284,21 +311,25 @@ impl Caller {
     pub async fn leave_headless(&self, request: &Request, moment: impl Future<Output = ()>) -> Result<Left> {
         let request = self.keyed(request);
         if self.version == Version::H3 {
-            let mut waiting = h3::begin(self.address, &self.ca, &request, 1).await?;
+            let mut waiting = h3::begin(self.address, self.trust(), &request, 1).await?;
             moment.await;
             waiting.process.leave().await?;
             return Ok(Left(Kept::Process(Box::new(waiting.process))));
         }
         let open = async {
             match self.version {
-                Version::H1 => tcp::open_h1(self.address, Some(&self.ca), &request).await,
-                _ => tcp::open_h2(self.address, &self.ca, &request).await,
+                Version::H1 => tcp::open_h1(self.address, Some(self.trust()), &request).await,
+                _ => tcp::open_h2(self.address, self.trust(), &request).await,
             }
         };
         tokio::select! {
             answer = open => anyhow::bail!("the head came first: {answer:?}"),
             () = moment => Ok(Left(Kept::Nothing)),
         }
+    }
+
+    fn trust(&self) -> Trust<'_> {
+        Trust { ca: &self.ca, name: &self.name }
     }
 
     fn keyed(&self, request: &Request) -> Request {
@@ -314,6 +345,13 @@ impl Caller {
     /// As [`Caller::open`]; a body that breaks off is an [`End`], not an error.
     pub async fn send(&self, request: &Request) -> Result<Answer> {
         self.open(request).await?.finish().await
+    }
+}
+
+fn port(daemon: &Daemon, version: Version) -> Result<u16> {
+    match version {
+        Version::H1 | Version::H2 => Ok(daemon.tls),
+        Version::H3 => daemon.quic.context("the daemon serves no HTTP/3"),
     }
 }
 

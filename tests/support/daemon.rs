@@ -4,6 +4,7 @@
 //! Invariant: no daemon outlives its test, and a failed wait shows what the daemon wrote.
 
 use std::{
+    ffi::OsStr,
     fmt::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -42,6 +43,10 @@ pub struct Setup {
     pub state: bool,
     /// Environment variables; the test's own are not handed on.
     pub environment: Vec<(String, String)>,
+    /// A program and its arguments that becomes the daemon: `without-ipv6.py`.
+    pub prefix: Vec<String>,
+    /// The user that it runs as, by number, and no group but the one of that number; the test's own by default.
+    pub user: Option<u32>,
 }
 
 impl Default for Setup {
@@ -52,6 +57,8 @@ impl Default for Setup {
             arguments: Vec::new(),
             state: true,
             environment: Vec::new(),
+            prefix: Vec::new(),
+            user: None,
         }
     }
 }
@@ -194,9 +201,17 @@ impl Daemon {
     /// # Errors
     /// When it does not in time.
     pub async fn wait_said(&self, text: &str) -> Result<()> {
+        self.wait_said_times(text, 1).await
+    }
+
+    /// The same, so many times.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn wait_said_times(&self, text: &str, times: usize) -> Result<()> {
         let mut said = self.said.clone();
         let found = timeout(PATIENCE, async {
-            while !said.text().contains(text) {
+            while said.text().matches(text).count() < times {
                 said.grown.changed().await?;
             }
             anyhow::Ok(())
@@ -231,6 +246,21 @@ impl Daemon {
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = self.child.id().context("the daemon has ended already")?;
         Ok(signal::kill(Pid::from_raw(pid.try_into()?), signal)?)
+    }
+
+    /// Lets it have no more than so many files and sockets open; what is open stays. Gives back the limit before.
+    ///
+    /// # Errors
+    /// When the process has ended already.
+    pub async fn limit_descriptors(&self, most: u64) -> Result<u64> {
+        let pid = self.child.id().context("the daemon has ended already")?.to_string();
+        let prlimit = |more: &[&str]| {
+            Command::new("prlimit").args(["--pid", &pid, "--noheadings", "--raw"]).args(more).output()
+        };
+        let before = prlimit(&["--nofile", "--output", "SOFT"]).await?;
+        let set = prlimit(&[&format!("--nofile={most}:")]).await?;
+        ensure!(set.status.success(), "prlimit: {}", String::from_utf8_lossy(&set.stderr));
+        Ok(String::from_utf8(before.stdout)?.trim().parse()?)
     }
 
     /// Waits until the daemon tells its supervisor that it is stopping.
@@ -330,8 +360,21 @@ fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, UnixDatagram)> {
     std::fs::write(&config, format!("[listen]\n{}\n{}", setup.listen, setup.config))?;
     let socket = dir.join("notify");
     let notify = UnixDatagram::bind(&socket)?;
-    let mut command = Command::new(binary("ghostllm"));
-    command.arg("serve");
+    let mut program = binary("ghostllm");
+    if setup.user.is_some() {
+        // The checkout may lie where this user may not look.
+        program = dir.join("ghostllm");
+        std::fs::copy(binary("ghostllm"), &program)?;
+    }
+    let mut line = setup.prefix.iter().map(OsStr::new).chain([program.as_os_str(), OsStr::new("serve")]);
+    let mut command = Command::new(line.next().context("a program")?);
+    command.args(line);
+    if let Some(user) = setup.user {
+        for path in [dir, &config, &socket] {
+            std::os::unix::fs::chown(path, Some(user), Some(user))?;
+        }
+        command.uid(user).gid(user);
+    }
     if setup.state {
         command.arg("--state-dir").arg(dir.join("state"));
     }

@@ -14,6 +14,7 @@ pub mod client;
 pub mod daemon;
 pub mod double;
 pub mod expect;
+pub mod netns;
 pub mod ollama;
 pub mod openai;
 pub mod recording;

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-packages=(cmake clang libclang-dev pkg-config libsystemd-dev python3 python3-venv openssl libnss3-tools ngtcp2-client curl mmdebstrap)
+packages=(cmake clang libclang-dev pkg-config libsystemd-dev python3 python3-venv openssl libnss3-tools ngtcp2-client curl mmdebstrap iproute2)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

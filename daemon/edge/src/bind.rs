@@ -7,9 +7,13 @@ mod holder;
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
 };
 
+use nix::{
+    ifaddrs::getifaddrs,
+    sys::socket::{AddressFamily, SockaddrLike},
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -25,7 +29,7 @@ pub struct Bound<S> {
     pub socket: S,
     /// Its address; with the port that the kernel chose where 0 was asked for.
     pub address: SocketAddr,
-    /// The kernel has no IPv6, and IPv4 alone is served.
+    /// All addresses were asked for, but there is no IPv6: the kernel lacks it, or it is disabled.
     pub only_ipv4: bool,
 }
 
@@ -100,8 +104,17 @@ fn dual(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<(Sock
             let fallback = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
             Ok((bind(fallback, kind, protocol)?, true))
         }
-        bound => Ok((bound?, false)),
+        bound => Ok((bound?, address.ip() == Ipv6Addr::UNSPECIFIED && ipv6_is_disabled())),
     }
+}
+
+/// With net.ipv6.conf.all.disable_ipv6 the kernel lets `[::]` be bound all the same, but no interface has an IPv6
+/// address, not even loopback. A box without any address has not got its network yet, which says nothing of IPv6.
+fn ipv6_is_disabled() -> bool {
+    let Ok(interfaces) = getifaddrs() else { return false };
+    let addresses: Vec<_> = interfaces.filter_map(|interface| interface.address).collect();
+    let of = |family| addresses.iter().any(|address| address.family() == Some(family));
+    of(AddressFamily::Inet) && !of(AddressFamily::Inet6)
 }
 
 fn lacks_ipv6(error: &io::Error) -> bool {

@@ -52,8 +52,6 @@ type Driver = h3::server::Connection<Transport, Bytes>;
 pub(crate) struct Service<H> {
     pub(crate) handler: H,
     pub(crate) limits: Limits,
-    /// Whether a peer at this address is answered.
-    pub(crate) answers: Box<dyn Fn(SocketAddr) -> bool + Send + Sync>,
 }
 
 /// Serves a connection until its client leaves, it breaks the rules, it has been idle for too long, or
@@ -148,9 +146,6 @@ impl<H: Handler> Requests<H> {
         let Some(accepted) = driver.inner.conn.take_accepted() else { return };
         // A client may have moved to another address since its handshake (RFC 9000 section 9).
         let connection = Connection::new(self.quic.remote_address(), self.local, Over::Quic);
-        if !(self.service.answers)(connection.peer) {
-            return adaptor::close(&self.quic, Code::H3_NO_ERROR, b"address not served");
-        }
         let open = Open::count(&self.open);
         let requests = Arc::clone(self);
         spawn(async move {

@@ -1,8 +1,10 @@
 //! The QUIC endpoint: one UDP socket, its handshakes and its connections.
 //!
 //! Knows quinn and the limits. Refuses to know HTTP, which `h3` speaks, and how the socket was bound.
-//! Invariants: a peer that may not be answered gets no packet at all; nothing that a peer sends before its
-//! handshake ends can hold more than its share of memory or time; early data is never taken.
+//! Invariants: a peer that may not be answered is not heard, so that it gets no packet at all; nothing that a peer
+//! sends before its handshake ends can hold more than its share of memory or time; early data is never taken.
+
+mod heard;
 
 use std::{
     future::Future,
@@ -16,18 +18,17 @@ use std::{
 
 use h3::error::Code;
 use quinn::{
-    Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig, TokioRuntime, TransportConfig, VarInt,
     crypto::rustls::QuicServerConfig,
 };
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
-    Handler, Limits,
-    connection::canonical,
-    drain,
+    Handler, Limits, drain,
     h3::{self as http3, Service},
     sources::Sources,
 };
+use heard::Heard;
 
 /// A listener that serves HTTP/3 until it is drained or closed.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl QuicListener {
 
 /// Serves HTTP/3 on `socket`, with a `tls` configuration whose ALPN is `h3`.
 ///
-/// A peer is answered only if `source_filter` says `true` of its address, in which an IPv4-mapped address has
+/// A peer is heard, at every packet of its, only if `source_filter` says `true` of its address, in which an IPv4-mapped address has
 /// already become IPv4, and if `sources`, which all listeners share, has room for it. Must be called within a
 /// tokio runtime. Fails when the TLS configuration cannot serve QUIC (no TLS 1.3, no `h3` in its ALPN), when a
 /// limit is beyond what QUIC can say, or when the socket cannot be used.
@@ -67,15 +68,17 @@ pub fn serve<H: Handler>(
     socket: UdpSocket,
     tls: Arc<rustls::ServerConfig>,
     limits: &Limits,
-    source_filter: impl Fn(SocketAddr) -> bool + Clone + Send + Sync + 'static,
+    source_filter: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
     sources: Sources,
     handler: H,
     drain: drain::Watch,
 ) -> io::Result<QuicListener> {
     let config = server_config(tls, limits)?;
-    let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
+    let socket = Heard::new(TokioRuntime.wrap_udp_socket(socket)?, source_filter);
+    let (config, runtime) = (Some(config), Arc::new(TokioRuntime));
+    let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), config, socket, runtime)?;
     let local = endpoint.local_addr()?;
-    let service = Arc::new(Service { handler, limits: limits.clone(), answers: Box::new(source_filter) });
+    let service = Arc::new(Service { handler, limits: limits.clone() });
     let listener =
         Listener { endpoint: endpoint.clone(), local, service, sources, handshakes: Arc::default(), drain };
     Ok(QuicListener { endpoint, accepting: spawn(listener.accept()) })
@@ -151,9 +154,6 @@ impl<H: Handler> Listener<H> {
 
     fn consider(&self, incoming: Incoming) {
         let limits = &self.service.limits;
-        if !(self.service.answers)(canonical(incoming.remote_address())) {
-            return incoming.ignore();
-        }
         let waiting = self.handshakes.load(Relaxed);
         if waiting >= limits.quic_incoming || self.sources.is_full() {
             return incoming.refuse();

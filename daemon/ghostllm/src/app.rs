@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     backend::{SetupError, registry::Registry},
     certificates::{self, Certificates, Given},
-    host::{self, Host},
+    host::Host,
     pipeline::{self, Pipeline, Shared},
     store::{
         Claim, StateDir, StateError,
@@ -336,7 +336,7 @@ fn rules(config: &Config, host: &Host) -> Rules {
         pages: pipeline::PAGES.map(str::to_owned).to_vec(),
         slashed: vec![pipeline::MODEL_PREFIX.to_owned()],
         exposure_everywhere: config.listen.exposure == Exposure::Everywhere,
-        on_link: host::on_link(),
+        on_link: host.on_link.clone(),
     }
 }
 

@@ -7,7 +7,7 @@
 mod tests;
 
 use std::{
-    fs,
+    fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
 };
@@ -24,6 +24,9 @@ pub struct Host {
     pub names: Vec<String>,
     /// Every own address, each once, loopback first.
     pub addresses: Vec<IpAddr>,
+    /// The prefixes of its own networks, each as one of its addresses and a length in bits: who is in one of them is on
+    /// the same link.
+    pub on_link: Vec<(IpAddr, u8)>,
 }
 
 /// One address of one interface.
@@ -31,6 +34,8 @@ pub struct Host {
 pub struct Local {
     /// The address.
     pub address: IpAddr,
+    /// The length of its network's prefix in bits; none where the interface has no network, or it would be the world.
+    pub prefix: Option<u8>,
     /// The interface is a port of a bridge or a bond, which is where its traffic goes.
     pub enslaved: bool,
 }
@@ -38,9 +43,13 @@ pub struct Local {
 impl Host {
     /// Asks the system. What cannot be read counts as absent: the box is then `localhost`.
     pub fn read() -> Self {
-        let name = gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-        let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        Self::new(&name, &resolver, &locals())
+        Self::new(&name(), &resolv_conf().unwrap_or_default(), &locals().unwrap_or_default())
+    }
+
+    /// The same for a box that is known already: none if something cannot be read, for want of descriptors say, which
+    /// does not mean that it has gone.
+    pub fn read_whole() -> Option<Self> {
+        Some(Self::new(&name(), &resolv_conf().ok()?, &locals().ok()?))
     }
 
     /// The same from facts: the host name as set, the text of resolv.conf, the interfaces' addresses.
@@ -57,24 +66,21 @@ impl Host {
         }
         let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         addresses.extend(locals.iter().filter(|local| is_reachable(local)).map(|local| local.address));
-        Self { short, names: each_once(names), addresses: each_once(addresses) }
+        let on_link = locals.iter().filter_map(|local| Some((local.address, local.prefix?))).collect();
+        Self { short, names: each_once(names), addresses: each_once(addresses), on_link }
     }
 }
 
-/// The prefixes of the box's own networks, each as one of its addresses and a length in bits: who is in one of them
-/// is on the same link.
-pub fn on_link() -> Vec<(IpAddr, u8)> {
-    let Ok(interfaces) = getifaddrs() else { return Vec::new() };
-    let prefix = |interface: nix::ifaddrs::InterfaceAddress| {
-        let (address, mask) = (ip(&interface.address?)?, ip(&interface.netmask?)?);
-        let length = match mask {
-            IpAddr::V4(mask) => mask.to_bits().leading_ones(),
-            IpAddr::V6(mask) => mask.to_bits().leading_ones(),
-        };
-        // A prefix of no bits would be the whole world.
-        Some((address, u8::try_from(length).ok().filter(|length| *length > 0)?))
-    };
-    interfaces.filter_map(prefix).collect()
+fn name() -> String {
+    gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+}
+
+/// The file's text; a box without one asks no name server.
+fn resolv_conf() -> io::Result<String> {
+    match fs::read_to_string("/etc/resolv.conf") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    }
 }
 
 /// The domains of the last `search` or `domain` line, which is the one that counts (resolv.conf(5)).
@@ -101,14 +107,22 @@ fn is_reachable(local: &Local) -> bool {
     !nobodys
 }
 
-fn locals() -> Vec<Local> {
-    let Ok(list) = getifaddrs() else { return Vec::new() };
-    list.filter_map(|entry| {
+fn locals() -> nix::Result<Vec<Local>> {
+    let locals = getifaddrs()?.filter_map(|entry| {
         let address = entry.address.as_ref().and_then(ip)?;
         let master = Path::new("/sys/class/net").join(&entry.interface_name).join("master");
-        Some(Local { address, enslaved: master.exists() })
-    })
-    .collect()
+        let prefix = entry.netmask.as_ref().and_then(ip).map(length).filter(|length| *length > 0);
+        Some(Local { address, prefix, enslaved: master.exists() })
+    });
+    Ok(locals.collect())
+}
+
+fn length(mask: IpAddr) -> u8 {
+    let bits = match mask {
+        IpAddr::V4(mask) => mask.to_bits().leading_ones(),
+        IpAddr::V6(mask) => mask.to_bits().leading_ones(),
+    };
+    u8::try_from(bits).unwrap_or_default()
 }
 
 fn ip(address: &SockaddrStorage) -> Option<IpAddr> {

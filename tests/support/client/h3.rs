@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{End, Event, Leave, PATIENCE, Request, Stream};
+use super::{End, Event, Leave, PATIENCE, Request, Stream, Trust};
 use crate::root;
 
 /// How long a client may take to close its connection.
@@ -77,8 +77,8 @@ pub(super) struct Waiting {
 }
 
 /// Asks over HTTP/3 and waits for the head.
-pub(super) async fn open(address: SocketAddr, ca: &[u8], request: &Request) -> Result<Stream> {
-    let Waiting { process, mut lines, mut stderr } = begin(address, ca, request, 1).await?;
+pub(super) async fn open(address: SocketAddr, trust: Trust<'_>, request: &Request) -> Result<Stream> {
+    let Waiting { process, mut lines, mut stderr } = begin(address, trust, request, 1).await?;
     let first = said(&mut lines).await?;
     let Some(Line { said: Said::Head { status, headers }, .. }) = first else {
         let mut why = String::new();
@@ -96,11 +96,11 @@ pub(super) async fn open(address: SocketAddr, ca: &[u8], request: &Request) -> R
 /// Asks the same so many times on one connection, all at once, and waits for every head.
 pub(super) async fn open_many(
     address: SocketAddr,
-    ca: &[u8],
+    trust: Trust<'_>,
     request: &Request,
     count: usize,
 ) -> Result<Vec<Stream>> {
-    let Waiting { process, lines, .. } = begin(address, ca, request, count).await?;
+    let Waiting { process, lines, .. } = begin(address, trust, request, count).await?;
     let process = Arc::new(process);
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..count)
         .map(|_| {
@@ -121,14 +121,14 @@ pub(super) async fn open_many(
 /// Asks over HTTP/3 and goes on at once.
 pub(super) async fn begin(
     address: SocketAddr,
-    ca: &[u8],
+    trust: Trust<'_>,
     request: &Request,
     count: usize,
 ) -> Result<Waiting> {
     let python = root().join(".tools/venv/bin/python");
     ensure!(python.exists(), "{} is missing: run `just setup`", python.display());
     let ca_file = NamedTempFile::new()?;
-    std::fs::write(ca_file.path(), ca)?;
+    std::fs::write(ca_file.path(), trust.ca)?;
     let mut child = Command::new(python)
         .arg(root().join("tests/clients/h3.py"))
         .stdin(Stdio::piped())
@@ -138,7 +138,7 @@ pub(super) async fn begin(
         .spawn()?;
     let mut stdin = child.stdin.take().context("standard input")?;
     let order = json!({
-        "host": address.ip().to_string(), "port": address.port(), "ca": ca_file.path(),
+        "host": host(address), "port": address.port(), "ca": ca_file.path(), "name": trust.name,
         "method": request.method, "path": request.path, "authority": request.authority,
         "headers": request.headers, "body": to_hex(&request.body), "count": count,
     });
@@ -147,6 +147,14 @@ pub(super) async fn begin(
     let lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
     let stderr = child.stderr.take().context("standard error")?;
     Ok(Waiting { process: Process { stdin: Some(stdin), child: Some(child), _ca: ca_file }, lines, stderr })
+}
+
+/// A link-local address means nothing without its link.
+fn host(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        _ => address.ip().to_string(),
+    }
 }
 
 async fn said(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<Option<Line>> {

@@ -27,15 +27,15 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{End, Event, Leave, PATIENCE, Request, Stream};
+use super::{End, Event, Leave, PATIENCE, Request, Stream, Trust};
 
 trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-async fn connect(address: SocketAddr, ca: Option<&[u8]>, alpn: &[u8]) -> Result<Box<dyn Wire>> {
+async fn connect(address: SocketAddr, trust: Option<Trust<'_>>, alpn: &[u8]) -> Result<Box<dyn Wire>> {
     let tcp = tcp(address).await?;
-    let Some(ca) = ca else { return Ok(Box::new(tcp)) };
-    Ok(Box::new(encrypt(tcp, ca, alpn).await?))
+    let Some(trust) = trust else { return Ok(Box::new(tcp)) };
+    Ok(Box::new(encrypt(tcp, trust, alpn).await?))
 }
 
 async fn tcp(address: SocketAddr) -> Result<TcpStream> {
@@ -53,15 +53,15 @@ pub struct Dialled {
     pub socket: std::net::TcpStream,
 }
 
-pub(super) async fn dial(address: SocketAddr, ca: &[u8], alpn: &[u8]) -> Result<Dialled> {
+pub(super) async fn dial(address: SocketAddr, trust: Trust<'_>, alpn: &[u8]) -> Result<Dialled> {
     let tcp = tcp(address).await?.into_std()?;
     let socket = tcp.try_clone()?;
-    Ok(Dialled { wire: encrypt(TcpStream::from_std(tcp)?, ca, alpn).await?, socket })
+    Ok(Dialled { wire: encrypt(TcpStream::from_std(tcp)?, trust, alpn).await?, socket })
 }
 
-async fn encrypt(tcp: TcpStream, ca: &[u8], alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
+async fn encrypt(tcp: TcpStream, trust: Trust<'_>, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca) {
+    for certificate in CertificateDer::pem_slice_iter(trust.ca) {
         roots.add(certificate?)?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -70,7 +70,7 @@ async fn encrypt(tcp: TcpStream, ca: &[u8], alpn: &[u8]) -> Result<TlsStream<Tcp
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    let name = ServerName::try_from("localhost")?;
+    let name = ServerName::try_from(trust.name.to_owned())?;
     let tls =
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await.context("the TLS handshake failed")?;
     ensure!(tls.get_ref().1.alpn_protocol() == Some(alpn), "ALPN gave {:?}", tls.get_ref().1.alpn_protocol());
@@ -78,8 +78,12 @@ async fn encrypt(tcp: TcpStream, ca: &[u8], alpn: &[u8]) -> Result<TlsStream<Tcp
 }
 
 /// Asks over HTTP/1.1; in plain text without a CA.
-pub(super) async fn open_h1(address: SocketAddr, ca: Option<&[u8]>, request: &Request) -> Result<Stream> {
-    let wire = connect(address, ca, b"http/1.1").await?;
+pub(super) async fn open_h1(
+    address: SocketAddr,
+    trust: Option<Trust<'_>>,
+    request: &Request,
+) -> Result<Stream> {
+    let wire = connect(address, trust, b"http/1.1").await?;
     let (mut send, connection) = http1::handshake(TokioIo::new(wire)).await?;
     let connection = tokio::spawn(async move {
         let _ = connection.await;
@@ -91,8 +95,8 @@ pub(super) async fn open_h1(address: SocketAddr, ca: Option<&[u8]>, request: &Re
 }
 
 /// Asks over HTTP/2.
-pub(super) async fn open_h2(address: SocketAddr, ca: &[u8], request: &Request) -> Result<Stream> {
-    let wire = connect(address, Some(ca), b"h2").await?;
+pub(super) async fn open_h2(address: SocketAddr, trust: Trust<'_>, request: &Request) -> Result<Stream> {
+    let wire = connect(address, Some(trust), b"h2").await?;
     let (mut send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(wire)).await?;
     let connection = tokio::spawn(async move {
         let _ = connection.await;
@@ -165,7 +169,8 @@ fn describe(cause: &hyper::Error) -> String {
 /// # Errors
 /// When there is no connection, or the peer neither closes nor answers in time.
 pub async fn raw(address: SocketAddr, ca: Option<&[u8]>, bytes: &[u8]) -> Result<String> {
-    let mut wire = connect(address, ca, b"http/1.1").await?;
+    let trust = ca.map(|ca| Trust { ca, name: "localhost" });
+    let mut wire = connect(address, trust, b"http/1.1").await?;
     wire.write_all(bytes).await?;
     wire.flush().await?;
     let mut answer = Vec::new();

@@ -47,7 +47,11 @@ impl Listeners {
     pub(super) fn bind(listen: &Listen) -> Result<Self, BindError> {
         let (tls, quic) = bind_tls(listen)?;
         if tls.only_ipv4 {
-            tracing::warn!(address = %tls.address, "the kernel has no IPv6: IPv4 alone is served");
+            tracing::warn!(
+                address = %tls.address,
+                "this box has no IPv6 (its kernel lacks it, or net.ipv6.conf.all.disable_ipv6 is 1): IPv4 alone is \
+                 served"
+            );
         }
         if listen.exposure == Exposure::Everywhere {
             tracing::warn!(

@@ -160,12 +160,13 @@ impl Upkeep {
             tokio::select! {
                 _ = ticks.tick() => {
                     memory.look(open());
-                    let host = Host::read();
-                    say(&self.certificates.tick(OffsetDateTime::now_utc(), &host, &self.names));
+                    let host = Host::read_whole().unwrap_or_else(|| self.host.clone());
+                    // The guard hears of it first: what the certificate names is answered.
                     if host != self.host {
                         changed(&host);
                         self.host = host;
                     }
+                    say(&self.certificates.tick(OffsetDateTime::now_utc(), &self.host, &self.names));
                 }
                 // The registry outlives this loop, so the wait cannot fail.
                 _ = models.changed() => self.render(),

@@ -7,7 +7,7 @@ fn names(name: &str, resolv_conf: &str) -> Vec<String> {
 }
 
 fn local(address: &str, enslaved: bool) -> Local {
-    Local { address: address.parse().expect("an address"), enslaved }
+    Local { address: address.parse().expect("an address"), prefix: None, enslaved }
 }
 
 #[test]

@@ -1,0 +1,81 @@
+//! The UDP socket, as far as it hears peers that are answered.
+//!
+//! Knows quinn's sockets. Refuses to know QUIC and who is answered. Invariant: a datagram of anyone else is gone before
+//! quinn sees it, since quinn answers some by itself and tells nobody: an unknown version, a packet of a connection that
+//! has ended, one connection too many, a token that has been altered.
+
+use std::{
+    fmt,
+    io::{self, IoSliceMut},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use quinn::{
+    AsyncUdpSocket, UdpPoller,
+    udp::{RecvMeta, Transmit},
+};
+
+use crate::connection::canonical;
+
+pub(super) struct Heard<F> {
+    socket: Arc<dyn AsyncUdpSocket>,
+    answers: F,
+}
+
+impl<F: Fn(SocketAddr) -> bool> Heard<F> {
+    /// Hears whom `answers` names.
+    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, answers: F) -> Arc<Self> {
+        Arc::new(Self { socket, answers })
+    }
+}
+
+impl<F> fmt::Debug for Heard<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heard").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+impl<F: Fn(SocketAddr) -> bool + Send + Sync + 'static> AsyncUdpSocket for Heard<F> {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Arc::clone(&self.socket).create_io_poller()
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.socket.try_send(transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(self.socket.poll_recv(cx, bufs, meta))?;
+        for received in meta.iter_mut().take(count) {
+            if !(self.answers)(canonical(received.addr)) {
+                // Of an empty datagram quinn makes nothing.
+                received.len = 0;
+            }
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.socket.max_transmit_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.socket.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.socket.may_fragment()
+    }
+}
