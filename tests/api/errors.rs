@@ -1,7 +1,7 @@
 //! What a client is told of its own mistakes, on every version: status, code, text, and the headers that help.
 
 use anyhow::{Result, ensure};
-use ghostllm_tests::client::{Caller, Family, Request, Version};
+use ghostllm_tests::client::{Caller, End, Family, Request, Version};
 
 use crate::{FRANCE, check_error, ollama, ollama_with, on_every_version};
 
@@ -11,6 +11,8 @@ on_every_version!(
     refuses_without_a_key,
     refuses_an_unknown_route_and_method,
     refuses_a_body_beyond_the_limit,
+    refuses_a_head_beyond_the_limits,
+    answers_a_head_without_a_body,
 );
 
 async fn refuses_an_unknown_model(version: Version) -> Result<()> {
@@ -86,5 +88,52 @@ async fn refuses_a_body_beyond_the_limit(version: Version) -> Result<()> {
     let passes = caller.send(&sized(LIMIT)).await?;
     ensure!(passes.status == 200, "the limit itself must pass: {} {}", passes.status, passes.text());
     check_error(&caller.send(&sized(LIMIT + 1)).await?, 413, None)?;
+    daemon.stop().await
+}
+
+async fn refuses_a_head_beyond_the_limits(version: Version) -> Result<()> {
+    let (_double, daemon) = ollama_with("header_count = 20\nuri_bytes = 100", "").await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let fields = |count: usize| {
+        (0..count).fold(Request::get("/v1/models"), |request, at| request.with(&format!("x-{at}"), "1"))
+    };
+    // The key, and on HTTP/1.1 the host, are fields as well.
+    let own = if version == Version::H1 { 2 } else { 1 };
+    ensure!(caller.send(&fields(20 - own)).await?.status == 200, "the limit must pass");
+    let answer = caller.send(&fields(21 - own)).await?;
+    ensure!(answer.status == 431, "{} {}", answer.status, answer.text());
+    // On HTTP/1.1 hyper refuses it, before there is anything that could speak JSON.
+    if version != Version::H1 {
+        check_error(&answer, 431, Some("header_too_large"))?;
+    }
+    let path =
+        |length: usize| Request::get(&format!("/v1/models?{}", "a".repeat(length - "/v1/models?".len())));
+    ensure!(caller.send(&path(100)).await?.status == 200, "the limit must pass");
+    check_error(&caller.send(&path(101)).await?, 414, Some("uri_too_long"))?;
+    daemon.stop().await
+}
+
+async fn answers_a_head_without_a_body(version: Version) -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    for path in
+        ["/", "/healthz", "/readyz", "/ca.pem", "/ca.crt", "/v1/models", "/v1/models/tiny", "/v1/nope"]
+    {
+        let get = caller.send(&Request::get(path)).await?;
+        let head = caller.send(&Request::get(path).method("HEAD")).await?;
+        ensure!(
+            head.status == get.status && head.body.is_empty(),
+            "{path}: {} {:?}",
+            head.status,
+            head.text()
+        );
+        ensure!(head.end == End::Clean, "{path}: {:?}", head.end);
+        let length = get.body.len().to_string();
+        // An error names the method, and so has another length.
+        let said = head.header("content-length");
+        ensure!(said == Some(&length) || get.status != 200, "{path}: {:?}, not {length}", head.headers);
+    }
+    let head = caller.send(&Request::get("/v1/chat/completions").method("HEAD")).await?;
+    ensure!(head.status == 405 && head.body.is_empty() && head.end == End::Clean, "{head:?}");
     daemon.stop().await
 }

@@ -5,6 +5,8 @@
 //! leave before it resets the stream.
 
 use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_LENGTH};
+use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 
 /// The request's body as every handler sees it.
@@ -45,4 +47,19 @@ pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
 /// A response body of no bytes.
 pub fn empty() -> ResponseBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// The response without what must not follow its head: the answer to a HEAD, a 204 or a 304 (RFC 9110 section 6.4.1). The
+/// length that the body would have had is kept, where there is one. hyper does this on HTTP/1.1 only.
+pub(crate) fn without_forbidden(method: &Method, response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !bodiless && *method != Method::HEAD {
+        return response;
+    }
+    let length = response.body().size_hint().exact().filter(|length| !bodiless && *length > 0);
+    let mut response = response.map(|_body| empty());
+    if let Some(length) = length {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    response
 }

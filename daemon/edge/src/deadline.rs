@@ -108,6 +108,8 @@ pub struct Deadlined<S> {
     read: Timer,
     write: Timer,
     head: Option<(usize, Instant)>,
+    /// Bytes read so far, as far as they are of interest.
+    taken: usize,
     blocked: Option<Instant>,
 }
 
@@ -116,9 +118,12 @@ pub struct Deadlined<S> {
 enum ReadLimits {
     /// HTTP/1.1, where bytes between requests belong to a head.
     Heads { first: Duration, next: Duration, rest: Duration },
-    /// HTTP/2, whose own driver watches for idle connections.
-    None,
+    /// HTTP/2, whose own driver watches for idle connections once the peer has said that it speaks it.
+    Preface { within: Duration },
 }
+
+/// The client's connection preface (RFC 9113 section 3.4): 24 bytes and the head of a SETTINGS frame.
+const PREFACE: usize = 24 + 9;
 
 impl<S> Deadlined<S> {
     /// For a connection that speaks HTTP/1.1.
@@ -133,7 +138,7 @@ impl<S> Deadlined<S> {
 
     /// For a connection that speaks HTTP/2.
     pub fn http2(stream: S, activity: Arc<Activity>, limits: &Limits) -> Self {
-        Self::new(stream, activity, ReadLimits::None, limits.write_idle)
+        Self::new(stream, activity, ReadLimits::Preface { within: limits.handshake }, limits.write_idle)
     }
 
     fn new(stream: S, activity: Arc<Activity>, limits: ReadLimits, write_idle: Duration) -> Self {
@@ -145,13 +150,19 @@ impl<S> Deadlined<S> {
             read: Timer::default(),
             write: Timer::default(),
             head: None,
+            taken: 0,
             blocked: None,
         }
     }
 
     /// When a silent reader is given up, if anything is being waited for.
     fn read_deadline(&self) -> Option<Instant> {
-        let ReadLimits::Heads { first, next, rest } = self.limits else { return None };
+        let (first, next, rest) = match self.limits {
+            ReadLimits::Heads { first, next, rest } => (first, next, rest),
+            ReadLimits::Preface { within } => {
+                return (self.taken < PREFACE).then(|| self.activity.since() + within);
+            }
+        };
         if self.activity.serving() > 0 {
             return None;
         }
@@ -193,6 +204,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
                 _ => Poll::Pending,
             };
         }
+        self.taken = self.taken.saturating_add(buf.filled().len() - before);
         let served = self.activity.served();
         let begun = self.head.is_some_and(|(request, _)| request == served);
         if buf.filled().len() > before && self.activity.serving() == 0 && !begun {
@@ -232,19 +244,56 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
     }
 }
 
-/// A request's body whose sender may not be silent for longer than `idle`.
+/// What a body's rate is measured over: time in which its sender was waited for.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+
+/// The rate at which a body comes, as far as its sender was waited for: who is not waited for is not slow.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// Bytes that must come in a [`RATE_WINDOW`].
+    least: u64,
+    bytes: u64,
+    waited: Duration,
+    since: Option<Instant>,
+}
+
+impl Pace {
+    /// `rate` is in bytes a second, 0 for none.
+    pub(crate) fn new(rate: u64) -> Self {
+        let least = rate.saturating_mul(RATE_WINDOW.as_secs());
+        Self { least, bytes: 0, waited: Duration::ZERO, since: None }
+    }
+
+    /// The sender is waited for; since when.
+    pub(crate) fn waiting(&mut self) -> Instant {
+        *self.since.get_or_insert_with(Instant::now)
+    }
+
+    /// So many bytes have come. Whether they and those before them came too slowly.
+    pub(crate) fn drips(&mut self, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        self.waited += self.since.take().map(|since| since.elapsed()).unwrap_or_default();
+        if self.waited < RATE_WINDOW {
+            return false;
+        }
+        self.waited = Duration::ZERO;
+        std::mem::take(&mut self.bytes) < self.least
+    }
+}
+
+/// A request's body whose sender may not be silent for longer than `idle`, nor drip.
 #[derive(Debug)]
 pub struct Timed<B> {
     body: B,
     idle: Duration,
     timer: Timer,
-    waiting: Option<Instant>,
+    pace: Pace,
 }
 
 impl<B> Timed<B> {
-    /// Watches `body`.
-    pub fn new(body: B, idle: Duration) -> Self {
-        Self { body, idle, timer: Timer::default(), waiting: None }
+    /// Watches `body`; `rate` is in bytes a second, 0 for none.
+    pub fn new(body: B, idle: Duration, rate: u64) -> Self {
+        Self { body, idle, timer: Timer::default(), pace: Pace::new(rate) }
     }
 }
 
@@ -261,12 +310,15 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                self.waiting = None;
-                Poll::Ready(frame.map(|frame| frame.map_err(|error| BodyError::Transport(Box::new(error)))))
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                let slow = self.pace.drips(bytes);
+                Poll::Ready(Some(if slow { Err(BodyError::TooSlow) } else { Ok(frame) }))
             }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Transport(Box::new(error))))),
+            Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
-                let deadline = *self.waiting.get_or_insert_with(Instant::now) + self.idle;
+                let deadline = self.pace.waiting() + self.idle;
                 if self.timer.passed(cx, deadline) {
                     return Poll::Ready(Some(Err(BodyError::TooSlow)));
                 }

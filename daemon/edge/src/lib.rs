@@ -26,7 +26,7 @@ pub use limits::Limits;
 
 use std::future::Future;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 
 /// What serves every request of every HTTP version: a request in, a response out, never an error.
 ///
@@ -35,4 +35,11 @@ use http::{Request, Response};
 pub trait Handler: Clone + Send + Sync + 'static {
     /// Answers one request.
     fn handle(&self, request: Request<RequestBody>) -> impl Future<Output = Response<ResponseBody>> + Send;
+
+    /// What a client gets whose request passes a limit of the edge's own: 414 or 431.
+    fn refuse(&self, status: StatusCode) -> Response<ResponseBody> {
+        let mut response = Response::new(body::empty());
+        *response.status_mut() = status;
+        response
+    }
 }

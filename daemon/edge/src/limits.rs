@@ -16,6 +16,8 @@ pub struct Limits {
     pub keep_alive_idle: Duration,
     /// A request's body may be silent for this long.
     pub body_idle: Duration,
+    /// Bytes a second that a request's body must bring while it is waited for; 0 for none.
+    pub body_rate: u64,
     /// A reader that takes no byte for this long is closed and its work dropped.
     pub write_idle: Duration,
     /// All header fields together, in bytes.
@@ -67,6 +69,7 @@ impl Default for Limits {
             header_read: Duration::from_secs(10),
             keep_alive_idle: Duration::from_secs(60),
             body_idle: Duration::from_secs(30),
+            body_rate: 1024,
             write_idle: Duration::from_secs(60),
             header_bytes: 32 * 1024,
             header_count: 100,

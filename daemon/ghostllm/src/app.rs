@@ -389,6 +389,7 @@ fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
         header_read: limits.header_read,
         keep_alive_idle: limits.keep_alive_idle,
         body_idle: limits.body_idle,
+        body_rate: limits.body_rate.bytes(),
         write_idle: limits.write_idle,
         header_bytes: limits.header_bytes.as_usize(),
         header_count: limits.header_count,

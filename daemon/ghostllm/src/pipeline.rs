@@ -21,6 +21,7 @@ use ghostllm_core::{
     ApiError,
     config::{Limits, PlainAuth},
     dialect::openai::{model_body, models_body},
+    error::Code,
 };
 use ghostllm_edge::{
     Connection, Handler, RequestBody, ResponseBody, Transport, drain,
@@ -96,6 +97,12 @@ impl Handler for Pipeline {
         );
         response
     }
+
+    fn refuse(&self, status: StatusCode) -> Response<ResponseBody> {
+        let mut response = respond::error(&beyond(status, &self.shared.limits));
+        respond::finish(&mut response, self.ids.next());
+        response
+    }
 }
 
 impl Pipeline {
@@ -115,7 +122,7 @@ impl Pipeline {
         let (forwarded, cors) = match self.shared.guard.check(&head, &connection) {
             Ok(Passed::Request { forwarded, cors }) => (forwarded, cors),
             Ok(Passed::Preflight { headers }) => return respond::preflight(headers),
-            Err(refusal) => return respond::error(&refused(&refusal)),
+            Err(refusal) => return respond::refusal(&refused(&refusal), head.version),
         };
         guard::strip(&mut head.headers);
         let outcome = self.serve(id, &head, body, &connection, forwarded).await;
@@ -241,6 +248,19 @@ impl Pipeline {
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+}
+
+/// The edge's own limits, in words.
+fn beyond(status: StatusCode, limits: &Limits) -> ApiError {
+    if status == StatusCode::URI_TOO_LONG {
+        let most = limits.uri_bytes.bytes();
+        return ApiError::new(Code::UriTooLong, format!("the path and query are longer than {most} bytes"));
+    }
+    let (count, most) = (limits.header_count, limits.header_bytes.bytes());
+    ApiError::new(
+        Code::HeaderTooLarge,
+        format!("there are more than {count} header fields, or they hold more than {most} bytes"),
+    )
 }
 
 fn refused(refusal: &guard::Refusal) -> ApiError {

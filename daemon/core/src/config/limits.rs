@@ -54,6 +54,8 @@ section! {
         keep_alive_idle: Duration = seconds(60) => some_time;
         /// A request's body may be silent for this long.
         body_idle: Duration = seconds(30) => some_time;
+        /// A request's body must bring so many bytes a second, over ten seconds in which it is waited for; 0 asks none.
+        body_rate: ByteSize = ByteSize::kib(1);
         /// A reader that takes no byte for this long is closed and its work dropped.
         write_idle: Duration = seconds(60) => some_time;
         /// All header fields together.

@@ -80,8 +80,48 @@ async fn a_slow_body_is_given_up() {
     let silent = http_body_util::StreamBody::new(futures_util::stream::pending::<
         Result<Frame<Bytes>, std::io::Error>,
     >());
-    let mut body = Timed::new(silent, Duration::from_secs(30));
+    let mut body = Timed::new(silent, Duration::from_secs(30), 1024);
     let begun = Instant::now();
     assert!(matches!(body.frame().await, Some(Err(BodyError::TooSlow))));
     assert_eq!(begun.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_is_given_up_and_one_that_comes_in_time_is_not() {
+    // Once a second, so that no silence is ever long.
+    let paced = |bytes: usize| {
+        let frames = futures_util::stream::unfold((), move |()| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, io::Error>(Frame::data(Bytes::from(vec![b'x'; bytes]))), ()))
+        });
+        Timed::new(http_body_util::StreamBody::new(Box::pin(frames)), Duration::from_secs(30), 1024)
+    };
+    let begun = Instant::now();
+    let mut slow = paced(1023);
+    let error = loop {
+        if let Err(error) = slow.frame().await.unwrap() {
+            break error;
+        }
+    };
+    assert!(matches!(error, BodyError::TooSlow));
+    assert_eq!(begun.elapsed().as_secs(), 10);
+    let mut fast = paced(1024);
+    for _ in 0..60 {
+        fast.frame().await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_peer_that_does_not_finish_its_preface_is_closed_after_the_handshake_limit() {
+    let (near, mut far) = duplex(64);
+    let mut stream = Deadlined::http2(near, Arc::default(), &limits());
+    far.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
+    stream.read_exact(&mut [0; 16]).await.unwrap();
+    assert_eq!(closed_after(&mut stream).await.as_secs(), 5);
+    // One that has is the driver's to watch.
+    let (near, mut far) = duplex(64);
+    let mut stream = Deadlined::http2(near, Arc::default(), &limits());
+    far.write_all(&[0; 33]).await.unwrap();
+    stream.read_exact(&mut [0; 33]).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_secs(3600), stream.read_u8()).await.is_err());
 }

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{adaptor::Progress, recv::Recv};
-use crate::{BodyError, RequestBody};
+use crate::{BodyError, Limits, RequestBody, deadline::Pace};
 
 type Next = Option<Result<Frame<Bytes>, BodyError>>;
 
@@ -39,14 +39,15 @@ pub(super) async fn open(
     park: oneshot::Sender<Half>,
     progress: Arc<Progress>,
     length: Option<u64>,
-    idle: Duration,
+    limits: &Limits,
 ) -> Result<RequestBody, BodyError> {
     let mut body = Incoming {
         stream: Some(stream),
         park: (length.unwrap_or_default() == 0).then_some(park),
         progress,
         left: length,
-        idle,
+        idle: limits.body_idle,
+        pace: Pace::new(limits.body_rate),
         waiting: None,
         looked: None,
         end: End::Open,
@@ -72,6 +73,7 @@ struct Incoming {
     /// Bytes that must still come, where the head stated a length.
     left: Option<u64>,
     idle: Duration,
+    pace: Pace,
     /// Runs while a reader waits.
     waiting: Option<Pin<Box<Sleep>>>,
     looked: Option<Frame<Bytes>>,
@@ -118,7 +120,14 @@ impl Incoming {
         Ok(())
     }
 
+    fn judge(&mut self, next: Next) -> Next {
+        let came =
+            next.as_ref().and_then(|next| next.as_ref().ok()).and_then(Frame::data_ref).map(Bytes::len);
+        if came.is_some_and(|bytes| self.pace.drips(bytes)) { Some(Err(BodyError::TooSlow)) } else { next }
+    }
+
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        self.pace.waiting();
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(self.idle)));
         waiting.as_mut().poll(cx).map(|()| Some(Err(BodyError::TooSlow)))
     }
@@ -138,7 +147,7 @@ impl Body for Incoming {
         let next = match self.poll_next(cx) {
             Poll::Ready(next) => {
                 self.waiting = None;
-                next
+                self.judge(next)
             }
             Poll::Pending => ready!(self.poll_idle(cx)),
         };

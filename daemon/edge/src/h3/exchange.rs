@@ -26,7 +26,7 @@ use super::{
     head::{self, Follows, Refusal},
     send::Send,
 };
-use crate::{Connection, Handler, Limits, ResponseBody, StreamFailed, body::empty};
+use crate::{Connection, Handler, Limits, ResponseBody, StreamFailed};
 
 /// A client that has been silent for so long while it owed an acknowledgement is gone: several probe timeouts of any
 /// network on which a person would wait for an answer.
@@ -93,15 +93,13 @@ impl Exchange<'_> {
             Ok(length) => length,
             Err(Refusal::Malformed) => return self.refuse(Code::H3_MESSAGE_ERROR),
             Err(Refusal::Answer(status)) => {
-                let mut response = Response::new(empty());
-                *response.status_mut() = status;
-                return self.answer(&method, response).await;
+                return self.answer(&method, handler.refuse(status)).await;
             }
         };
         let progress = Arc::clone(&self.accepted.progress);
         // Held until the response has ended.
         let (park, _parked) = oneshot::channel();
-        let Ok(body) = body::open(recv, park, progress, length, self.limits.body_idle).await else {
+        let Ok(body) = body::open(recv, park, progress, length, self.limits).await else {
             return self.refuse(Code::H3_MESSAGE_ERROR);
         };
         request.extensions_mut().insert(connection);

@@ -35,8 +35,10 @@ pub(super) struct Exchange<H> {
     connection: Connection,
     alt_svc: Option<HeaderValue>,
     body_idle: Duration,
+    body_rate: u64,
     failure_linger: Duration,
     uri_bytes: usize,
+    header_count: usize,
     activity: Arc<Activity>,
     stalls: Stalls,
 }
@@ -49,9 +51,20 @@ impl<H: Handler> Exchange<H> {
         limits: &Limits,
         activity: Arc<Activity>,
     ) -> Self {
-        let Limits { body_idle, failure_linger, uri_bytes, .. } = *limits;
+        let Limits { body_idle, body_rate, failure_linger, uri_bytes, header_count, .. } = *limits;
         let stalls = Stalls::default();
-        Self { handler, connection, alt_svc, body_idle, failure_linger, uri_bytes, activity, stalls }
+        Self {
+            handler,
+            connection,
+            alt_svc,
+            body_idle,
+            body_rate,
+            failure_linger,
+            uri_bytes,
+            header_count,
+            activity,
+            stalls,
+        }
     }
 
     pub(super) fn stalls(&self) -> Stalls {
@@ -76,21 +89,31 @@ impl<H: Handler> Exchange<H> {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<ResponseBody> {
-        let long =
-            request.uri().path_and_query().is_some_and(|target| target.as_str().len() > self.uri_bytes);
-        let mut response = if long {
-            let mut response = Response::new(body::empty());
-            *response.status_mut() = StatusCode::URI_TOO_LONG;
-            response
-        } else {
-            let mut request = request.map(|body| Timed::new(body, self.body_idle).boxed_unsync());
-            request.extensions_mut().insert(self.connection);
-            self.handler.handle(request).await
+        let method = request.method().clone();
+        let response = match self.beyond(&request) {
+            Some(status) => self.handler.refuse(status),
+            None => {
+                let mut request =
+                    request.map(|body| Timed::new(body, self.body_idle, self.body_rate).boxed_unsync());
+                request.extensions_mut().insert(self.connection);
+                self.handler.handle(request).await
+            }
         };
+        let mut response = body::without_forbidden(&method, response);
         if let Some(alt_svc) = self.alt_svc {
             response.headers_mut().insert(ALT_SVC, alt_svc);
         }
         response
+    }
+}
+
+impl<H> Exchange<H> {
+    /// The status that refuses a head beyond the limits; hyper counts no fields on HTTP/2.
+    fn beyond(&self, request: &Request<Incoming>) -> Option<StatusCode> {
+        if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > self.uri_bytes) {
+            return Some(StatusCode::URI_TOO_LONG);
+        }
+        (request.headers().len() > self.header_count).then_some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     }
 }
 

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use ghostllm_core::ApiError;
 use ghostllm_edge::{ResponseBody, body as edge};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
         X_CONTENT_TYPE_OPTIONS,
     },
 };
@@ -72,6 +72,16 @@ pub(super) fn preflight(headers: HeaderMap) -> Response<ResponseBody> {
     let mut response = Response::new(edge::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     *response.headers_mut() = headers;
+    response
+}
+
+/// An error of the guard's. What cannot be understood on HTTP/1.1 may be half of something else: nothing more is read from
+/// that connection.
+pub(super) fn refusal(error: &ApiError, version: Version) -> Response<ResponseBody> {
+    let mut response = self::error(error);
+    if version <= Version::HTTP_11 && error.status() == StatusCode::BAD_REQUEST {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
