@@ -79,8 +79,8 @@ async fn a_new_address_is_in_the_certificate_and_the_host_list() -> Result<()> {
         check_host(&peer, &daemon, host, "421").await?;
     }
     let begun = Instant::now();
-    own.ip("address add 192.168.44.1/24 dev eth0")?;
-    own.ip("address add fd00:44::1/64 dev eth0")?;
+    own.address("192.168.44.1/24", "eth0")?;
+    own.address("fd00:44::1/64", "eth0")?;
     daemon.wait_said(RENEWED).await?;
     // A look between the two additions would make it two certificates; the later one is what counts.
     while curl(&peer, &daemon, "[fd00:44::1]", &[]).await?.status.code() != Some(0) {
@@ -94,7 +94,7 @@ async fn a_new_address_is_in_the_certificate_and_the_host_list() -> Result<()> {
         check_host(&peer, &daemon, host, "200").await?;
     }
     // QUIC shows the same certificate.
-    peer.ip("address add 192.168.44.2/24 dev eth0")?;
+    peer.address("192.168.44.2/24", "eth0")?;
     for version in VERSIONS {
         let caller = Caller::at(&daemon, version, address("192.168.44.1"))?.expecting("192.168.44.1");
         let answer = peer.run(caller.send(&Request::get("/healthz").authority("192.168.44.1"))).await?;
@@ -124,7 +124,7 @@ async fn open_connections_live_through_a_new_certificate() -> Result<()> {
         let begun = stream.until(" capital").await?;
         streams.push((version, stream, begun));
     }
-    own.ip("address add 192.168.44.1/24 dev eth0")?;
+    own.address("192.168.44.1/24", "eth0")?;
     daemon.wait_said(RENEWED).await?;
     doubles.iter().for_each(|double| double.release(100));
     for (version, stream, mut body) in streams {
@@ -144,7 +144,7 @@ async fn a_global_address_is_taken_as_host_and_left_out_of_the_certificate() -> 
     let host = "[2001:db8:1::1]";
     check_host(&peer, &daemon, host, "421").await?;
     let begun = Instant::now();
-    own.ip("address add 2001:db8:1::1/64 dev eth0")?;
+    own.address("2001:db8:1::1/64", "eth0")?;
     daemon.wait_said("not in the certificate: 2001:db8:1::1 (").await?;
     ensure!(begun.elapsed() < HEARD, "the log says it after {:?}", begun.elapsed());
     let log = daemon.stderr();
@@ -156,7 +156,7 @@ async fn a_global_address_is_taken_as_host_and_left_out_of_the_certificate() -> 
     check_named(&peer, &daemon, host, false).await?;
     check_named(&peer, &daemon, FIRST, true).await?;
     // Its network is on the same link now, so a neighbour with a public address is answered.
-    peer.ip("address add 2001:db8:1::2/64 dev eth0")?;
+    peer.address("2001:db8:1::2/64", "eth0")?;
     check_served(&peer, &daemon, "2001:db8:1::1").await?;
     daemon.stop().await
 }
@@ -164,13 +164,13 @@ async fn a_global_address_is_taken_as_host_and_left_out_of_the_certificate() -> 
 #[tokio::test]
 async fn a_wider_network_is_heard_of_without_a_new_address() -> Result<()> {
     let (own, peer) = boxes()?;
-    own.ip("address add 198.51.100.1/30 dev eth0")?;
+    own.address("198.51.100.1/30", "eth0")?;
     own.ip("route add 198.51.100.0/24 dev eth0")?;
-    peer.ip("address add 198.51.100.99/24 dev eth0")?;
+    peer.address("198.51.100.99/24", "eth0")?;
     let daemon = own.run(Daemon::start(&bare())).await?;
     ensure!(check_served(&peer, &daemon, "198.51.100.1").await.is_err(), "it is not on the link yet");
     let begun = Instant::now();
-    own.ip("address add 198.51.100.1/24 dev eth0")?;
+    own.address("198.51.100.1/24", "eth0")?;
     while check_served(&peer, &daemon, "198.51.100.1").await.is_err() {
         ensure!(begun.elapsed() < HEARD, "not within {HEARD:?}:\n{}", daemon.stderr());
     }

@@ -150,7 +150,10 @@ impl Daemon {
         let quic = port("X_GHOSTLLM_QUIC")?;
         let key = std::fs::read_to_string(dir.path().join("state/first-key")).ok();
         let key = key.map(|key| key.trim().to_owned());
-        Ok(Self { child, said, dir, notify, tls, quic, plain, key })
+        let daemon = Self { child, said, dir, notify, tls, quic, plain, key };
+        // Readiness comes by another way and overtakes the log; a test may ask at once what the start has said.
+        daemon.wait_said("GhostLLM serves").await?;
+        Ok(daemon)
     }
 
     /// Starts a daemon that is expected to end by itself.

@@ -6,18 +6,25 @@
 use std::{
     fs::File,
     future::{Future, poll_fn},
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket},
     os::fd::AsRawFd,
     pin::pin,
     process::Command,
     thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::{
+    net::if_::if_nametoindex,
+    sched::{CloneFlags, setns, unshare},
+};
 
 /// The namespace of the thread that opens it; /proc/self would be that of the process's first thread.
 const OWN: &str = "/proc/thread-self/ns/net";
+
+/// The kernel finishes an address in milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A network namespace.
 #[derive(Debug)]
@@ -54,7 +61,7 @@ impl Namespace {
             "no network namespace can be made; `just test` leaves these tests out for who is not root",
         )?;
         let namespace = Self(made);
-        // An address can be used at once: nobody else is on these cables.
+        // Nobody else is on these cables, so nobody need be asked for a second or two whether an address is taken.
         namespace.sysctl("net.ipv6.conf.all.accept_dad", "0")?;
         namespace.sysctl("net.ipv6.conf.default.accept_dad", "0")?;
         Ok(namespace)
@@ -95,10 +102,38 @@ impl Namespace {
         for (namespace, (interface, addresses)) in [(self, own), (there, theirs)] {
             namespace.ip(&format!("link set {interface} up"))?;
             for address in addresses {
-                namespace.ip(&format!("address add {address} dev {interface}"))?;
+                namespace.address(address, interface)?;
             }
         }
         Ok(())
+    }
+
+    /// Gives an interface an address, with its network's length behind a slash, and waits until it can be used: even
+    /// without a search for doubles the kernel finishes an IPv6 address in the background, and a connection that begins
+    /// before that would have the source ::1.
+    ///
+    /// # Errors
+    /// When it is refused, or cannot be used in time.
+    pub fn address(&self, address: &str, interface: &str) -> Result<()> {
+        self.ip(&format!("address add {address} dev {interface}"))?;
+        let ip: IpAddr = address.split('/').next().unwrap_or_default().parse()?;
+        let scope = self.index(interface)?;
+        let at = match ip {
+            IpAddr::V6(ip) => SocketAddr::from(SocketAddrV6::new(ip, 0, 0, scope)),
+            IpAddr::V4(_) => SocketAddr::new(ip, 0),
+        };
+        let _inside = self.enter()?;
+        let begun = Instant::now();
+        while let Err(error) = UdpSocket::bind(at) {
+            ensure!(begun.elapsed() < PATIENCE, "{address} cannot be used: {error}");
+            thread::yield_now();
+        }
+        Ok(())
+    }
+
+    fn index(&self, interface: &str) -> Result<u32> {
+        let _inside = self.enter()?;
+        Ok(if_nametoindex(interface)?)
     }
 
     /// The address that a caller from within has at `to`.
