@@ -1,10 +1,15 @@
 //! What a client is told when something fails.
 //!
 //! Knows OpenAI's error form and the status that belongs to each failure. Refuses to know causes in other rooms.
-//! Invariant: every failure has a status, a type and a message that says what is wrong and what to do next.
+//! Invariant: every failure has a status, a type and a message that says what is wrong and what to do next, and none
+//! repeats anything of a conversation.
 
+use crate::weight::Allowance;
 use http::StatusCode;
 use serde_json::{Value, json};
+
+/// Longer than any model's name: a path on the Hugging Face hub has at most 96 characters, a tag some more.
+const NAME_BYTES: usize = 128;
 
 /// A failed request.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,7 +30,20 @@ pub struct Failure {
 impl Failure {
     /// The caller's fault, 400. `param` names the field.
     pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", None, message).at(param)
+        Self::refused("invalid_value", message).at(param)
+    }
+
+    /// A field that is not of the type that it must be, 400; `wanted` completes "must be".
+    #[must_use]
+    pub fn wrong_type(param: &str, wanted: &str) -> Self {
+        Self::refused("invalid_type", format!("{param} must be {wanted}")).at(param)
+    }
+
+    /// A field that is not there, 400; `wanted` completes "must be".
+    #[must_use]
+    pub fn missing(param: &str, wanted: &str) -> Self {
+        Self::refused("missing_required_parameter", format!("{param} is missing; it must be {wanted}"))
+            .at(param)
     }
 
     /// A field that this engine does not support, 400.
@@ -33,32 +51,57 @@ impl Failure {
         Self { code: Some("unsupported_parameter"), ..Self::invalid(param, message) }
     }
 
-    /// The request is not JSON, or not the JSON that is expected; 400.
-    pub fn json(error: &serde_json::Error) -> Self {
-        let message = format!("the request's body is not usable JSON: {error}");
-        Self {
-            code: Some("invalid_json"),
-            ..Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", None, message)
-        }
+    /// The request is not JSON, 400.
+    #[must_use]
+    pub fn json(problem: &str) -> Self {
+        Self::refused("invalid_json", format!("the request's body is not usable JSON: {problem}"))
+    }
+
+    /// The request is JSON, but not an object; 400.
+    #[must_use]
+    pub fn no_object() -> Self {
+        Self::refused("invalid_type", "the request's body must be a JSON object")
     }
 
     /// No such model, 404.
     #[must_use]
     pub fn model_not_found(model: &str) -> Self {
-        let message = format!("there is no model {model:?} here; GET /v1/models lists those that there are");
+        // A long text, or one with spaces, is no name but something that went astray, and not to be repeated.
+        let name = model.len() <= NAME_BYTES && model.bytes().all(|byte| byte.is_ascii_graphic());
+        let named = if name { format!("no model {model:?}") } else { "no model of that name".to_owned() };
+        let message = format!("there is {named} here; GET /v1/models lists those that there are");
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("model_not_found"), message)
             .at("model")
     }
 
-    /// The messages leave no room for an answer, 400.
+    /// The messages leave no room for an answer, 400. `used`: how many tokens they have, if they were all counted.
     #[must_use]
-    pub fn context(limit: usize, used: usize) -> Self {
+    pub fn context(limit: usize, used: Option<usize>) -> Self {
+        let used = used.map_or_else(|| "many more".to_owned(), |used| used.to_string());
         let message = format!(
             "this model's context is {limit} tokens, but the messages alone have {used}; shorten them, or start the \
              engine with a larger --context"
         );
-        let code = Some("context_length_exceeded");
-        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", code, message).at("messages")
+        Self::refused("context_length_exceeded", message).at("messages")
+    }
+
+    /// The request was not taken in, since with this field it is heavier than anything that fits, 400.
+    #[must_use]
+    pub fn too_heavy(param: &str, allowance: &Allowance) -> Self {
+        let Allowance { tokens, bytes, values } = allowance;
+        let message = format!(
+            "this model's context is {tokens} tokens, so that messages, tools and template values of more than \
+             {bytes} bytes of text or {values} JSON values together are not taken in; {param} goes beyond that: \
+             shorten it, or start the engine with a larger --context"
+        );
+        Self::refused("context_length_exceeded", message).at(param)
+    }
+
+    /// Other bodies take all the room that there is for them, 503.
+    #[must_use]
+    pub fn no_room() -> Self {
+        let message = "long requests take all the room that there is for them; try again in a moment";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("queue_full"), message)
     }
 
     /// The queue is full, 503.
@@ -81,6 +124,10 @@ impl Failure {
     /// The engine itself failed, 500.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", Some("engine_error"), message)
+    }
+
+    fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", Some(code), message)
     }
 
     /// Any other failure.

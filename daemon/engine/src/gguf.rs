@@ -57,6 +57,8 @@ pub enum MetadataValue {
     LongText(u64),
     /// An array of so many values.
     Array(u64),
+    /// An array of texts, of which the longest has so many bytes.
+    Texts(u64),
 }
 
 /// What a sound file's head tells.
@@ -131,6 +133,15 @@ impl Summary {
     #[must_use]
     pub fn context_length(&self) -> Option<u64> {
         self.number(&format!("{}.context_length", self.architecture()))
+    }
+
+    /// The bytes of the longest text that is one token; at least so, where spaces and bytes are written in other letters.
+    #[must_use]
+    pub fn longest_token(&self) -> Option<u64> {
+        match self.metadata.get("tokenizer.ggml.tokens") {
+            Some(MetadataValue::Texts(longest)) => Some(*longest),
+            _ => None,
+        }
     }
 
     /// The chat template; the one for tools where tools are offered and the model has one.
@@ -234,7 +245,7 @@ fn read_metadata(
 }
 
 fn read_value(reader: &mut Reader<impl Read>, key: &str, kind: u32) -> Result<MetadataValue, GgufError> {
-    use MetadataValue::{Array, Bool, Float, Integer};
+    use MetadataValue::{Bool, Float, Integer};
     Ok(match kind {
         0 => Integer(u8::from_le_bytes(reader.array()?).into()),
         1 => Integer(i8::from_le_bytes(reader.array()?).into()),
@@ -249,7 +260,7 @@ fn read_value(reader: &mut Reader<impl Read>, key: &str, kind: u32) -> Result<Me
             [other] => return invalid(format!("{key} is neither true nor false but {other}")),
         },
         8 => read_text(reader, key)?,
-        9 => Array(skip_array(reader, key)?),
+        9 => skip_array(reader, key)?,
         10 => Integer(u64::from_le_bytes(reader.array()?).into()),
         11 => Integer(i64::from_le_bytes(reader.array()?).into()),
         12 => Float(f64::from_le_bytes(reader.array()?)),
@@ -267,7 +278,7 @@ fn read_text(reader: &mut Reader<impl Read>, key: &str) -> Result<MetadataValue,
     Ok(MetadataValue::Text(String::from_utf8_lossy(&text).into_owned()))
 }
 
-fn skip_array(reader: &mut Reader<impl Read>, key: &str) -> Result<u64, GgufError> {
+fn skip_array(reader: &mut Reader<impl Read>, key: &str) -> Result<MetadataValue, GgufError> {
     let (kind, length) = (reader.u32()?, reader.u64()?);
     let size = match kind {
         0 | 1 | 7 => 1,
@@ -275,11 +286,13 @@ fn skip_array(reader: &mut Reader<impl Read>, key: &str) -> Result<u64, GgufErro
         4..=6 => 4,
         10..=12 => 8,
         8 => {
+            let mut longest = 0;
             for _ in 0..length {
                 let bytes = reader.u64()?;
                 reader.skip(bytes, key)?;
+                longest = longest.max(bytes);
             }
-            return Ok(length);
+            return Ok(MetadataValue::Texts(longest));
         }
         other => return invalid(format!("the array {key} holds values of the unknown type {other}")),
     };
@@ -289,7 +302,7 @@ fn skip_array(reader: &mut Reader<impl Read>, key: &str) -> Result<u64, GgufErro
             return invalid(format!("the array {key} claims {length} values, more than fit into the file"));
         }
     }
-    Ok(length)
+    Ok(MetadataValue::Array(length))
 }
 
 /// Returns how many bytes of tensor data the file must hold.

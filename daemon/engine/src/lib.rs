@@ -5,6 +5,7 @@
 //! Invariant: one thread infers, all others only pass on.
 #![forbid(unsafe_code)]
 
+pub mod body;
 pub mod error;
 pub mod gguf;
 pub mod library;
@@ -14,5 +15,6 @@ pub mod queue;
 pub mod serve;
 pub mod socket;
 pub mod template;
+pub mod weight;
 pub mod wire;
 pub mod worker;

@@ -20,6 +20,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// Threads that look at files and bodies. Each keeps some of the memory that it once needed, so they are few: two readers
+/// of bodies, and two for a file system that is slow.
+const LOOKERS: usize = 4;
 /// How long requests may go on after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -107,9 +110,11 @@ fn run(arguments: &Arguments, complaints: Complaints) -> Result<(), Failed> {
         .map_err(|error| (1, format!("cannot start the inference thread: {error}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(LOOKERS)
         .build()
         .map_err(|error| (1, format!("cannot start the runtime: {error}")))?;
-    let served = runtime.block_on(serve_until_told(Engine::new(library, Arc::clone(&queue)), listener));
+    let served =
+        runtime.block_on(serve_until_told(Engine::new(library, Arc::clone(&queue), settings), listener));
     if let Some(path) = made {
         // A socket that nobody answers on would only mislead; should it be gone already, so much the better.
         let _ = std::fs::remove_file(path);

@@ -5,10 +5,10 @@
 //!
 //! Continuous batching would take several jobs at a time here, and change nothing above.
 
+use crate::body::Body;
 use crate::error::Failure;
 use crate::library::Model;
 use crate::output::Piece;
-use crate::wire::Chat;
 use crate::wire::answer::{Finish, Usage};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -32,8 +32,8 @@ pub enum Event {
 pub enum Work {
     /// Load it, and answer [`Event::Ended`].
     Load,
-    /// Load it if need be, and answer the chat.
-    Chat(Box<Chat>),
+    /// Load it if need be, and answer the chat that this is; it was found sound.
+    Chat(Arc<Body>),
 }
 
 /// A piece of work in the queue.

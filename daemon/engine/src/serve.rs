@@ -3,14 +3,17 @@
 //! Knows HTTP and the routes. Knows nothing of inference. Invariant: a connection that closes drops the ticket of its
 //! request, and so frees the inference thread.
 
+use crate::body::{self, Bodies, Body};
 use crate::error::Failure;
 use crate::library::{Library, Model};
 use crate::queue::{Event, Queue, Ticket, Work};
-use crate::wire::Chat;
 use crate::wire::answer::Answer;
+use crate::wire::fields::{self, Field, get, need};
+use crate::wire::{self, Chat};
+use crate::worker::Settings;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Either, Full, Limited};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,21 +25,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stream::ChatStream;
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 mod stream;
 
-/// A long talk with long documents; a request of more cannot fit into any context.
-const BODY_BYTES: usize = 32 << 20;
-/// How long a body may take: the caller is on this machine.
-const BODY_TIME: Duration = Duration::from_secs(60);
 /// How long a connection may idle or take for its head; longer than any client keeps idle connections.
 const HEAD_TIME: Duration = Duration::from_secs(120);
 /// Connections at a time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 512;
 
-type Body = Either<Full<Bytes>, ChatStream>;
+/// Bodies that are read as JSON at a time: each may take a core for a fifth of a second.
+const READERS: usize = 2;
+
+type Answered = Either<Full<Bytes>, ChatStream>;
 
 /// Everything that a request can reach.
 #[derive(Debug)]
@@ -45,14 +47,18 @@ pub struct Engine {
     pub library: Library,
     /// The way to the inference thread.
     pub queue: Arc<Queue>,
+    settings: Settings,
+    bodies: Bodies,
+    readers: Arc<Semaphore>,
     answers: AtomicU64,
 }
 
 impl Engine {
-    /// An engine that serves `library` through `queue`.
+    /// An engine that serves `library` through `queue`, at whose other end models are used with `settings`.
     #[must_use]
-    pub fn new(library: Library, queue: Arc<Queue>) -> Arc<Self> {
-        Arc::new(Self { library, queue, answers: AtomicU64::new(0) })
+    pub fn new(library: Library, queue: Arc<Queue>, settings: Settings) -> Arc<Self> {
+        let (bodies, readers) = (Bodies::new(), Arc::new(Semaphore::new(READERS)));
+        Arc::new(Self { library, queue, settings, bodies, readers, answers: AtomicU64::new(0) })
     }
 }
 
@@ -120,7 +126,7 @@ async fn connection(
     }
 }
 
-async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Answered>, Failure> {
     let (path, method) = (request.uri().path().to_owned(), request.method().clone());
     match (path.as_str(), &method) {
         ("/healthz", &Method::GET) => Ok(reply(&json!({"status": "ok"}))),
@@ -139,8 +145,8 @@ async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Resp
             let model = off_thread(engine, move |library| library.find(&id)).await?;
             Ok(reply(&describe(&model)))
         }
-        (path, _) => {
-            let message = format!("there is nothing at {path}; see /v1/models and /v1/chat/completions");
+        _ => {
+            let message = "there is nothing at this path; see /v1/models and /v1/chat/completions";
             Err(Failure::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("unknown_route"), message))
         }
     }
@@ -156,27 +162,38 @@ async fn off_thread<T: Send + 'static>(
     looked.map_err(|error| Failure::internal(format!("looking for models failed: {error}")))?
 }
 
-async fn read(request: Request<Incoming>) -> Result<Bytes, Failure> {
-    let too_large = |_| {
-        let message = format!("the request's body is larger than {BODY_BYTES} bytes, or was cut off");
-        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", Some("body_too_large"), message)
-    };
-    let collected =
-        tokio::time::timeout(BODY_TIME, Limited::new(request.into_body(), BODY_BYTES).collect()).await;
-    let Ok(body) = collected else {
-        let message = "the request's body did not arrive in time";
-        return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", None, message));
-    };
-    Ok(body.map_err(too_large)?.to_bytes())
+/// Reads a body beside the thread that serves all. Whoever leaves meanwhile costs this one look at most.
+async fn read<T: Send + 'static>(
+    engine: &Engine,
+    body: &Arc<Body>,
+    look: impl FnOnce(&[u8]) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let failed = |error: String| Failure::internal(format!("reading the request failed: {error}"));
+    let reader =
+        Arc::clone(&engine.readers).acquire_owned().await.map_err(|error| failed(error.to_string()))?;
+    let body = Arc::clone(body);
+    let looked = tokio::task::spawn_blocking(move || {
+        let looked = look(body.bytes());
+        // Its place and its body go only now, whether or not somebody still waits for the outcome.
+        drop((reader, body));
+        looked
+    });
+    looked.await.map_err(|error| failed(error.to_string()))?
 }
 
-async fn chat(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
-    let chat = Chat::read(&read(request).await?)?;
-    let id = chat.model.clone();
+async fn chat(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Answered>, Failure> {
+    let body = Arc::new(engine.bodies.take(request, body::LONGEST).await?);
+    let name = read(engine, &body, wire::model).await?;
+    let id = name.clone();
     let model = off_thread(engine, move |library| library.find(&id)).await?;
-    let (stream, include_usage) = (chat.stream, chat.include_usage);
-    let answer = Answer::new(&chat.model, engine.answers.fetch_add(1, Ordering::Relaxed), now());
-    let mut ticket = engine.queue.submit(model, Work::Chat(Box::new(chat)))?;
+    let allowance = engine.settings.allowance(&model.summary);
+    let (stream, include_usage) = read(engine, &body, move |bytes| {
+        Chat::read(bytes, &allowance).map(|chat| (chat.stream, chat.include_usage))
+    })
+    .await?;
+    let answer = Answer::new(&name, engine.answers.fetch_add(1, Ordering::Relaxed), now());
+    // It waits as the bytes that came: built, it weighs up to sixty times as much.
+    let mut ticket = engine.queue.submit(model, Work::Chat(body))?;
     // Until the model is loaded and the prompt is known to fit, a failure can still have its own status.
     match ticket.events.recv().await {
         Some(Event::Begun) => {}
@@ -193,7 +210,7 @@ async fn chat(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Respon
     whole(ticket, answer).await
 }
 
-async fn whole(mut ticket: Ticket, mut answer: Answer) -> Result<Response<Body>, Failure> {
+async fn whole(mut ticket: Ticket, mut answer: Answer) -> Result<Response<Answered>, Failure> {
     let mut pieces = Vec::new();
     loop {
         match ticket.events.recv().await {
@@ -207,17 +224,20 @@ async fn whole(mut ticket: Ticket, mut answer: Answer) -> Result<Response<Body>,
 }
 
 /// Takes a file in: `{"path": "/…/model.gguf", "preload": false}` answers with the model's name.
-async fn load(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+async fn load(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Answered>, Failure> {
     #[derive(serde::Deserialize)]
-    struct Load {
-        path: String,
-        preload: Option<bool>,
+    struct Load<'a> {
+        #[serde(borrow)]
+        path: Field<'a>,
+        preload: Field<'a>,
     }
-    let load: Load = serde_json::from_slice(&read(request).await?).map_err(|error| Failure::json(&error))?;
-    let path = load.path;
+    let body = engine.bodies.take(request, body::SHORT).await?;
+    let load: Load<'_> = fields::read(body.bytes())?;
+    let path: String = need("path", load.path, "the path of a .gguf file as a string")?;
+    let preload = get("preload", load.preload, "true or false")?;
     let model = off_thread(engine, move |library| library.add(Path::new(&path))).await?;
     let described = describe(&model);
-    if load.preload == Some(true) {
+    if preload == Some(true) {
         let mut ticket = engine.queue.submit(model, Work::Load)?;
         match ticket.events.recv().await {
             Some(Event::Ended(..)) => {}
@@ -264,13 +284,13 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn reply(body: &Value) -> Response<Body> {
+fn reply(body: &Value) -> Response<Answered> {
     let mut response = Response::new(Either::Left(Full::new(Bytes::from(body.to_string()))));
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response
 }
 
-fn refuse(failure: &Failure) -> Response<Body> {
+fn refuse(failure: &Failure) -> Response<Answered> {
     let mut response = reply(&failure.body());
     *response.status_mut() = failure.status;
     if let Some(seconds) = failure.retry_after() {

@@ -8,21 +8,38 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
+use page::{Early, Page};
 use serde::Serialize;
 use time::OffsetDateTime;
 use tojson::to_json;
 
+pub use page::Paper;
+
 pub mod messages;
+mod page;
 mod tojson;
 
 /// What one rendering may spend: about one unit per instruction and per 64 bytes made (so at most 640 MB). The
 /// heaviest of llama.cpp's own templates spends some 3,000 on a short conversation with tools.
 const FUEL: u64 = 10_000_000;
 
-/// A template failed; the text says why, in the template engine's or in the template author's words.
+/// Why there is no text.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TemplateError(String);
+pub enum TemplateError {
+    /// The template failed, or refuses the conversation; in the template engine's or in the template author's words,
+    /// never in the conversation's.
+    #[error("{0}")]
+    Failed(String),
+    /// The template spends more than its fuel on this conversation.
+    #[error("the template takes too much work or memory")]
+    Spent,
+    /// The text is longer than its paper.
+    #[error("the text is too long")]
+    TooLong,
+    /// Nobody wants it any more.
+    #[error("the text is not wanted any more")]
+    Unwanted,
+}
 
 /// What a template sees. Field names are the ones that transformers passes.
 #[derive(Debug, Serialize)]
@@ -76,9 +93,27 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// When the template refuses the conversation, fails, or spends too much.
-    pub fn render(&self, conversation: &Conversation<'_>) -> Result<String, TemplateError> {
-        let template = self.environment.get_template("chat").map_err(|error| explain(&error))?;
-        template.render(Value::from(Serde(conversation))).map_err(|error| explain(&error))
+    pub fn render(&self, conversation: &Conversation<'_>, paper: Paper<'_>) -> Result<String, TemplateError> {
+        let failed = |error: &Error| self.explain_failure(error);
+        let template = self.environment.get_template("chat").map_err(|error| failed(&error))?;
+        let mut page = Page::new(paper);
+        let rendered = template.render_captured_to(Value::from(Serde(conversation)), &mut page).map(drop);
+        match (page.early, rendered) {
+            (Some(Early::TooLong), _) => Err(TemplateError::TooLong),
+            (Some(Early::Unwanted), _) => Err(TemplateError::Unwanted),
+            (None, Err(error)) if error.kind() == ErrorKind::OutOfFuel => Err(TemplateError::Spent),
+            (None, Err(error)) => Err(failed(&error)),
+            (None, Ok(())) => {
+                String::from_utf8(page.text).map_err(|error| TemplateError::Failed(error.to_string()))
+            }
+        }
+    }
+
+    /// What failed while the conversation was at hand: words that do not stand in the template may be the caller's,
+    /// and are left out.
+    fn explain_failure(&self, error: &Error) -> TemplateError {
+        let own = error.detail().filter(|detail| self.source.contains(detail));
+        tell(own.map_or_else(|| error.kind().to_string(), str::to_owned), error)
     }
 
     /// Whether the template's own text speaks of `word`: a cheap way to learn what it can take.
@@ -89,9 +124,12 @@ impl ChatTemplate {
 }
 
 fn explain(error: &Error) -> TemplateError {
-    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    tell(error.detail().map_or_else(|| error.kind().to_string(), str::to_owned), error)
+}
+
+fn tell(what: String, error: &Error) -> TemplateError {
     let line = error.line().map_or_else(String::new, |line| format!(" (line {line} of the template)"));
-    TemplateError(format!("{detail}{line}"))
+    TemplateError::Failed(what + &line)
 }
 
 /// Python's answer to `is iterable` and, near enough, to `is sequence`: text, maps and what is undefined

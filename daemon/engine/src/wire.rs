@@ -6,54 +6,66 @@
 
 use crate::error::Failure;
 use crate::output::calls::Tools;
-use crate::template::messages;
+use crate::weight::{Allowance, Scale, WeightError};
+use fields::{Field, get, need};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub mod answer;
+pub(crate) mod fields;
+pub(crate) mod messages;
+mod tools;
 
 /// OpenAI allows four.
 const STOPS: usize = 16;
+/// A stop text is compared with the answer's end at each token, at every length; longer than a paragraph is a mistake.
+const STOP_BYTES: usize = 4096;
+/// What a switch must be, in words.
+const SWITCH: &str = "true or false";
 
-/// The request as it lies on the wire.
+/// The request as it lies on the wire. Fields that are not named here are passed over.
 #[derive(Debug, Deserialize)]
-struct Body {
-    model: String,
-    messages: Vec<Value>,
-    tools: Option<Vec<Value>>,
-    tool_choice: Option<Value>,
-    stop: Option<Stop>,
-    stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
-    max_tokens: Option<i64>,
-    max_completion_tokens: Option<i64>,
-    temperature: Option<f32>,
-    top_p: Option<f32>,
-    top_k: Option<i32>,
-    min_p: Option<f32>,
-    seed: Option<i64>,
-    frequency_penalty: Option<f32>,
-    presence_penalty: Option<f32>,
-    #[serde(alias = "repeat_penalty")]
-    repetition_penalty: Option<f32>,
-    n: Option<i64>,
-    logprobs: Option<Value>,
-    logit_bias: Option<Map<String, Value>>,
-    response_format: Option<Value>,
-    reasoning_effort: Option<String>,
-    chat_template_kwargs: Option<Map<String, Value>>,
+struct Body<'a> {
+    #[serde(borrow)]
+    model: Field<'a>,
+    messages: Field<'a>,
+    tools: Field<'a>,
+    tool_choice: Field<'a>,
+    stop: Field<'a>,
+    stream: Field<'a>,
+    stream_options: Field<'a>,
+    max_tokens: Field<'a>,
+    max_completion_tokens: Field<'a>,
+    temperature: Field<'a>,
+    top_p: Field<'a>,
+    top_k: Field<'a>,
+    min_p: Field<'a>,
+    seed: Field<'a>,
+    frequency_penalty: Field<'a>,
+    presence_penalty: Field<'a>,
+    repetition_penalty: Field<'a>,
+    repeat_penalty: Field<'a>,
+    n: Field<'a>,
+    logprobs: Field<'a>,
+    logit_bias: Field<'a>,
+    response_format: Field<'a>,
+    reasoning_effort: Field<'a>,
+    chat_template_kwargs: Field<'a>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Stop {
-    One(String),
-    Many(Vec<String>),
+struct Named<'a> {
+    #[serde(borrow)]
+    model: Field<'a>,
 }
 
-#[derive(Debug, Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
+/// The model that a request's body asks for; nothing is built of the rest.
+///
+/// # Errors
+/// 400: it is no JSON object, or names no model.
+pub fn model(body: &[u8]) -> Result<String, Failure> {
+    let named: Named<'_> = fields::read(body)?;
+    need("model", named.model, "a model's name as a string")
 }
 
 /// How the next token is chosen.
@@ -103,74 +115,101 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// Reads a request's body.
+    /// Reads a request's body, if it is within the allowance.
     ///
     /// # Errors
     /// 400 with the field at fault.
-    pub fn read(body: &[u8]) -> Result<Self, Failure> {
-        let body: Body = serde_json::from_slice(body).map_err(|error| Failure::json(&error))?;
+    pub fn read(body: &[u8], allowance: &Allowance) -> Result<Self, Failure> {
+        let body: Body<'_> = fields::read(body)?;
+        let mut scale = Scale::new(allowance);
+        weigh(&body, &mut scale, allowance)?;
         refuse_unsupported(&body)?;
-        let messages = messages::flatten(&body.messages)
-            .map_err(|error| Failure::invalid(error.param, error.problem))?;
+        let messages: Vec<Value> = need("messages", body.messages, "a list of messages")?;
+        let messages = messages::flatten(messages)?;
+        weigh_arguments(&messages, &mut scale, allowance)?;
         let tools = offered_tools(&body)?;
-        let functions = match tools.as_slice() {
-            [] => None,
-            some => Some(Tools::read(some).map_err(|problem| Failure::invalid("tools", problem))?),
-        };
         Ok(Self {
+            model: need("model", body.model, "a model's name as a string")?,
             messages,
-            functions,
-            stop: stop_texts(body.stop.as_ref())?,
+            functions: (!tools.is_empty()).then(|| Tools::of(&tools)),
+            tools,
+            stop: stop_texts(body.stop)?,
             sampling: sampling(&body)?,
             max_tokens: max_tokens(&body)?,
-            stream: body.stream.unwrap_or(false),
-            include_usage: body
-                .stream_options
-                .as_ref()
-                .and_then(|options| options.include_usage)
-                .unwrap_or(false),
-            extra: template_extras(&body),
-            tools,
-            model: body.model,
+            stream: get("stream", body.stream, SWITCH)?.unwrap_or(false),
+            include_usage: include_usage(body.stream_options)?,
+            extra: template_extras(&body)?,
         })
     }
 }
 
-fn refuse_unsupported(body: &Body) -> Result<(), Failure> {
-    if body.n.is_some_and(|n| n != 1) {
+/// Weighs what will be built; each other field is a number, a switch or a bounded text.
+fn weigh(body: &Body<'_>, scale: &mut Scale, allowance: &Allowance) -> Result<(), Failure> {
+    for (name, field) in [
+        ("messages", body.messages),
+        ("tools", body.tools),
+        ("chat_template_kwargs", body.chat_template_kwargs),
+        ("tool_choice", body.tool_choice),
+        ("response_format", body.response_format),
+        ("logit_bias", body.logit_bias),
+        ("stop", body.stop),
+        ("reasoning_effort", body.reasoning_effort),
+        ("model", body.model),
+    ] {
+        fields::weigh(scale, allowance, name, field)?;
+    }
+    Ok(())
+}
+
+/// The arguments of past calls come as text, of which templates are given a tree.
+fn weigh_arguments(messages: &[Value], scale: &mut Scale, allowance: &Allowance) -> Result<(), Failure> {
+    let calls = messages.iter().filter_map(|message| message.get("tool_calls")?.as_array()).flatten();
+    for text in calls.filter_map(|call| call.pointer("/function/arguments")?.as_str()) {
+        if let Err(WeightError::TooHeavy) = scale.add_inner(text) {
+            return Err(Failure::too_heavy("messages", allowance));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_unsupported(body: &Body<'_>) -> Result<(), Failure> {
+    if get::<f64>("n", body.n, "the number 1")?.is_some_and(|n| (n - 1.0).abs() > f64::EPSILON) {
         return Err(Failure::unsupported(
             "n",
             "this engine gives one answer a request; leave n out, or send 1",
         ));
     }
-    if body.logprobs.as_ref().is_some_and(|value| value != &Value::Bool(false) && !value.is_null()) {
+    if get("logprobs", body.logprobs, SWITCH)?.unwrap_or(false) {
         return Err(Failure::unsupported(
             "logprobs",
             "this engine does not report log probabilities; leave logprobs out",
         ));
     }
-    if body.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty()) {
+    let bias: Option<Map<String, Value>> = get("logit_bias", body.logit_bias, "an object")?;
+    if bias.is_some_and(|bias| !bias.is_empty()) {
         return Err(Failure::unsupported(
             "logit_bias",
             "this engine does not apply logit_bias; leave it out",
         ));
     }
-    match body.response_format.as_ref().and_then(|format| format.get("type")).and_then(Value::as_str) {
+    let format: Option<Map<String, Value>> =
+        get("response_format", body.response_format, "an object with a type")?;
+    let format = format.unwrap_or_default();
+    match messages::text("response_format", "type", &format)? {
         None | Some("text") => Ok(()),
-        Some(other) => Err(Failure::unsupported(
+        Some(_) => Err(Failure::unsupported(
             "response_format",
-            format!(
-                "this engine cannot hold an answer to {other} yet; leave response_format out and ask for JSON in words"
-            ),
+            "this engine cannot hold an answer to a format yet; leave response_format out and ask for JSON in words",
         )),
     }
 }
 
-fn offered_tools(body: &Body) -> Result<Vec<Value>, Failure> {
-    let tools = body.tools.clone().unwrap_or_default();
-    match &body.tool_choice {
-        None | Some(Value::Null) => Ok(tools),
-        Some(Value::String(choice)) if choice == "auto" => Ok(tools),
+fn offered_tools(body: &Body<'_>) -> Result<Vec<Value>, Failure> {
+    let offered: Vec<Value> = get("tools", body.tools, "a list of tools")?.unwrap_or_default();
+    tools::check(&offered)?;
+    match get("tool_choice", body.tool_choice, "\"auto\" or \"none\"")? {
+        None | Some(Value::Null) => Ok(offered),
+        Some(Value::String(choice)) if choice == "auto" => Ok(offered),
         Some(Value::String(choice)) if choice == "none" => Ok(Vec::new()),
         Some(_) => Err(Failure::unsupported(
             "tool_choice",
@@ -179,11 +218,11 @@ fn offered_tools(body: &Body) -> Result<Vec<Value>, Failure> {
     }
 }
 
-fn stop_texts(stop: Option<&Stop>) -> Result<Vec<String>, Failure> {
+fn stop_texts(stop: Field<'_>) -> Result<Vec<String>, Failure> {
+    let wanted = "a string or a list of strings";
     let texts = match stop {
-        None => Vec::new(),
-        Some(Stop::One(text)) => vec![text.clone()],
-        Some(Stop::Many(texts)) => texts.clone(),
+        Some(raw) if raw.get().starts_with('"') => get("stop", stop, wanted)?.into_iter().collect(),
+        _ => get::<Vec<String>>("stop", stop, wanted)?.unwrap_or_default(),
     };
     if texts.len() > STOPS {
         return Err(Failure::invalid(
@@ -191,62 +230,80 @@ fn stop_texts(stop: Option<&Stop>) -> Result<Vec<String>, Failure> {
             format!("stop has {} texts; at most {STOPS} are allowed", texts.len()),
         ));
     }
+    if texts.iter().any(|text| text.len() > STOP_BYTES) {
+        return Err(Failure::invalid("stop", format!("a text of stop is longer than {STOP_BYTES} bytes")));
+    }
     Ok(texts)
 }
 
-fn max_tokens(body: &Body) -> Result<Option<usize>, Failure> {
-    let (name, value) = match (body.max_completion_tokens, body.max_tokens) {
-        (Some(value), _) => ("max_completion_tokens", value),
-        (None, Some(value)) => ("max_tokens", value),
-        (None, None) => return Ok(None),
-    };
-    match usize::try_from(value) {
-        Ok(value) if value > 0 => Ok(Some(value)),
-        _ => Err(Failure::invalid(name, format!("{name} is {value}; it must be at least 1"))),
+fn include_usage(options: Field<'_>) -> Result<bool, Failure> {
+    let options: Option<Map<String, Value>> = get("stream_options", options, "an object")?;
+    match options.and_then(|mut options| options.remove("include_usage")) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(wanted)) => Ok(wanted),
+        Some(_) => Err(Failure::wrong_type("stream_options.include_usage", SWITCH)),
     }
 }
 
-fn sampling(body: &Body) -> Result<Sampling, Failure> {
+fn max_tokens(body: &Body<'_>) -> Result<Option<usize>, Failure> {
+    let (name, field) = match body.max_completion_tokens {
+        Some(_) => ("max_completion_tokens", body.max_completion_tokens),
+        None => ("max_tokens", body.max_tokens),
+    };
+    let wanted = "a whole number of at least 1";
+    match get::<i64>(name, field, wanted)?.map(usize::try_from) {
+        None => Ok(None),
+        Some(Ok(value)) if value > 0 => Ok(Some(value)),
+        Some(_) => Err(Failure::invalid(name, format!("{name} must be {wanted}"))),
+    }
+}
+
+fn sampling(body: &Body<'_>) -> Result<Sampling, Failure> {
     // With all tokens open, a small quantised model soon picks a senseless one. Where the caller names no cut of their
     // own, llama.cpp's default one applies.
     let cut = body.top_p.is_some() || body.top_k.is_some() || body.min_p.is_some();
+    let (repetition, penalty) = match body.repetition_penalty {
+        Some(_) => ("repetition_penalty", body.repetition_penalty),
+        None => ("repeat_penalty", body.repeat_penalty),
+    };
+    let seed: Option<i64> = get("seed", body.seed, "a whole number")?;
     Ok(Sampling {
         temperature: within("temperature", body.temperature, 1.0, 0.0, 5.0)?,
         top_p: within("top_p", body.top_p, 1.0, 0.0, 1.0)?,
-        top_k: body.top_k.unwrap_or(0).max(0),
+        top_k: get::<i32>("top_k", body.top_k, "a whole number")?.unwrap_or(0).max(0),
         min_p: within("min_p", body.min_p, if cut { 0.0 } else { 0.05 }, 0.0, 1.0)?,
         // 2^32-1 means "any" to llama.cpp, so the remainder leaves it out.
-        seed: body.seed.and_then(|seed| u32::try_from(seed.rem_euclid(i64::from(u32::MAX))).ok()),
+        seed: seed.and_then(|seed| u32::try_from(seed.rem_euclid(i64::from(u32::MAX))).ok()),
         frequency_penalty: within("frequency_penalty", body.frequency_penalty, 0.0, -2.0, 2.0)?,
         presence_penalty: within("presence_penalty", body.presence_penalty, 0.0, -2.0, 2.0)?,
-        repetition_penalty: within("repetition_penalty", body.repetition_penalty, 1.0, 0.01, 10.0)?,
+        repetition_penalty: within(repetition, penalty, 1.0, 0.01, 10.0)?,
     })
 }
 
-fn within(name: &str, value: Option<f32>, default: f32, least: f32, most: f32) -> Result<f32, Failure> {
-    match value {
+fn within(name: &str, field: Field<'_>, default: f32, least: f32, most: f32) -> Result<f32, Failure> {
+    let wanted = format!("a number from {least} to {most}");
+    match get::<f32>(name, field, &wanted)? {
         None => Ok(default),
         Some(value) if (least..=most).contains(&value) => Ok(value),
-        Some(value) => {
-            Err(Failure::invalid(name, format!("{name} is {value}; it must be from {least} to {most}")))
-        }
+        Some(_) => Err(Failure::invalid(name, format!("{name} must be {wanted}"))),
     }
 }
 
-fn template_extras(body: &Body) -> Map<String, Value> {
+fn template_extras(body: &Body<'_>) -> Result<Map<String, Value>, Failure> {
     // Names that the conversation itself fills may not come from outside.
     const OWN: [&str; 6] =
         ["messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"];
-    let mut extra = body.chat_template_kwargs.clone().unwrap_or_default();
+    let extra = get("chat_template_kwargs", body.chat_template_kwargs, "an object")?;
+    let mut extra: Map<String, Value> = extra.unwrap_or_default();
     extra.retain(|name, _| !OWN.contains(&name.as_str()));
-    if let Some(effort) = &body.reasoning_effort {
+    if let Some(effort) = get::<String>("reasoning_effort", body.reasoning_effort, "a string")? {
         if effort == "none" {
             extra.entry("enable_thinking").or_insert(Value::Bool(false));
         } else {
-            extra.entry("reasoning_effort").or_insert_with(|| Value::String(effort.clone()));
+            extra.entry("reasoning_effort").or_insert(Value::String(effort));
         }
     }
-    extra
+    Ok(extra)
 }
 
 #[cfg(test)]
@@ -257,7 +314,7 @@ mod tests {
     fn read(more: &Value) -> Result<Chat, Failure> {
         let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        Chat::read(&serde_json::to_vec(&body).unwrap())
+        Chat::read(&serde_json::to_vec(&body).unwrap(), &Allowance::new(2048, Some(13)))
     }
 
     #[test]
@@ -268,7 +325,9 @@ mod tests {
             (json!({"logit_bias": {"1": 2}}), "logit_bias"),
             (json!({"response_format": {"type": "json_schema"}}), "response_format"),
             (json!({"tools": [], "tool_choice": "required"}), "tool_choice"),
-            (json!({"tools": [{"type": "web_search"}]}), "tools"),
+            (json!({"tools": [{"type": "web_search"}]}), "tools[0].function"),
+            (json!({"stop": vec!["x"; STOPS + 1]}), "stop"),
+            (json!({"stop": "x".repeat(STOP_BYTES + 1)}), "stop"),
             (json!({"max_tokens": 0}), "max_tokens"),
             (json!({"max_completion_tokens": -5}), "max_completion_tokens"),
             (json!({"temperature": 5.1}), "temperature"),
@@ -286,6 +345,7 @@ mod tests {
         for more in [
             json!({"n": 1, "logprobs": false, "logit_bias": {}, "response_format": {"type": "text"}}),
             json!({"temperature": 5.0, "top_p": 1, "min_p": 0, "presence_penalty": -2, "max_tokens": 1, "seed": -1}),
+            json!({"stop": vec!["x".repeat(STOP_BYTES); STOPS], "n": 1.0, "logprobs": null}),
             json!({"stop": null, "tools": null, "tool_choice": "auto", "unknown_field": {"a": 1}}),
         ] {
             read(&more).unwrap();
@@ -294,9 +354,24 @@ mod tests {
 
     #[test]
     fn bad_json_names_its_place() {
-        let failure = Chat::read(b"{\"model\": \"m\",\n  oops}").unwrap_err();
+        let failure = model(b"{\"model\": \"m\",\n  oops}").unwrap_err();
         assert!(failure.message.contains("line 2 column 3"), "{}", failure.message);
         assert_eq!(failure.code, Some("invalid_json"));
+    }
+
+    #[test]
+    fn the_values_inside_of_arguments_weigh_too() {
+        let call = |values: usize| {
+            let arguments = json!({"a": vec![1; values]}).to_string();
+            json!({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": arguments}}]}]})
+        };
+        // The limit is 16,384; the model and the message have 12, the arguments' object, key and list three.
+        read(&call(16_369)).unwrap();
+        let failure = read(&call(16_370)).unwrap_err();
+        assert_eq!(
+            (failure.code, failure.param.as_deref()),
+            (Some("context_length_exceeded"), Some("messages"))
+        );
     }
 
     #[test]

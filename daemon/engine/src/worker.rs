@@ -7,8 +7,10 @@
 //! [`generate`](generation) is the only place that decodes.
 
 use crate::error::Failure;
+use crate::gguf::Summary;
 use crate::library::{Model, Origin};
 use crate::queue::{Event, Job, Queue, Work};
+use crate::weight::Allowance;
 use crate::wire::answer::{Finish, Usage};
 use generation::answer;
 use llama_cpp_2::context::LlamaContext;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 
 mod complaint;
 mod generation;
+mod prompt;
 mod sampler;
 pub mod trial;
 
@@ -46,6 +49,20 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Tokens of context; by default 8192, or what the model was trained on if that is less.
     pub context: Option<u32>,
+}
+
+impl Settings {
+    /// Tokens of context for a model that was trained on so many.
+    fn length(self, trained: u32) -> u32 {
+        self.context.unwrap_or(CONTEXT).min(trained.max(1))
+    }
+
+    /// What may be said to the model that a file's head tells of.
+    #[must_use]
+    pub fn allowance(self, summary: &Summary) -> Allowance {
+        let trained = summary.context_length().and_then(|length| u32::try_from(length).ok());
+        Allowance::new(self.length(trained.unwrap_or(u32::MAX)), summary.longest_token())
+    }
 }
 
 /// Works until the queue is closed. Blocks; it wants a thread of its own.
@@ -114,18 +131,18 @@ fn stay_with(
         if !Arc::ptr_eq(&job.model, &model) {
             return Some(job);
         }
-        serve(&weights, &mut context, &job);
+        serve(&weights, &mut context, &job, &settings.allowance(&model.summary));
         drop(job);
         next = queue.next();
     }
     None
 }
 
-fn serve(weights: &LlamaModel, context: &mut LlamaContext<'_>, job: &Job) {
+fn serve(weights: &LlamaModel, context: &mut LlamaContext<'_>, job: &Job, allowance: &Allowance) {
     let end = match &job.work {
         _ if job.abandoned() => return,
         Work::Load => Event::Ended(Finish::Stop, Usage::default()),
-        Work::Chat(chat) => match answer(weights, context, job, chat) {
+        Work::Chat(body) => match answer(weights, context, job, body.bytes(), allowance) {
             Ok(Some((finish, usage))) => Event::Ended(finish, usage),
             Ok(None) => return,
             Err(failure) => Event::Failed(failure),
@@ -154,8 +171,7 @@ fn load(backend: &LlamaBackend, model: &Model) -> Result<LlamaModel, String> {
 }
 
 fn context_params(weights: &LlamaModel, model: &Model, settings: Settings) -> LlamaContextParams {
-    let trained = weights.n_ctx_train().max(1);
-    let length = settings.context.unwrap_or(CONTEXT).min(trained);
+    let length = settings.length(weights.n_ctx_train());
     let threads = i32::try_from(threads(model, settings)).unwrap_or(1);
     LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(length))

@@ -4,6 +4,11 @@
 
 mod support;
 
+#[path = "engine/faults.rs"]
+mod faults;
+#[path = "engine/weight.rs"]
+mod weight;
+
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -163,7 +168,7 @@ fn failures_have_their_status_type_code_and_field() {
             json!("messages"),
         ),
         (engine.post("/v1/chat/completions", "{\"model\": oops}"), 400, json!("invalid_json"), Value::Null),
-        (engine.post("/v1/chat/completions", "{}"), 400, json!("invalid_json"), Value::Null),
+        (engine.post("/v1/chat/completions", "{}"), 400, json!("missing_required_parameter"), json!("model")),
         (engine.get("/nowhere"), 404, json!("unknown_route"), Value::Null),
         (engine.get("/load"), 405, json!("POST"), Value::Null),
     ] {

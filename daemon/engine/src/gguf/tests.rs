@@ -16,6 +16,7 @@ fn the_demo_is_sound() {
     let summary = judge(DEMO).unwrap();
     assert_eq!(summary.architecture(), "llama");
     assert_eq!(summary.context_length(), Some(2048));
+    assert_eq!(summary.longest_token(), Some(16));
     assert!(summary.chat_template(true).unwrap().contains("<tool_call>"));
     assert!(summary.generates_text());
 }

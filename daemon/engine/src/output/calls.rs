@@ -19,19 +19,14 @@ pub struct Call {
 pub struct Tools(HashMap<String, Value>);
 
 impl Tools {
-    /// Reads OpenAI's list of tools.
-    ///
-    /// # Errors
-    /// Names the first tool that is not a function with a name.
-    pub fn read(tools: &[Value]) -> Result<Self, String> {
-        let mut known = HashMap::new();
-        for (index, tool) in tools.iter().enumerate() {
-            let Some(name) = tool.pointer("/function/name").and_then(Value::as_str) else {
-                return Err(format!("tools[{index}] is not of type function, or its function has no name"));
-            };
-            known.insert(name.to_owned(), tool.pointer("/function/parameters").cloned().unwrap_or_default());
-        }
-        Ok(Self(known))
+    /// Takes OpenAI's list of tools. What has no function with a name cannot be called, and is left out.
+    #[must_use]
+    pub fn of(tools: &[Value]) -> Self {
+        let named = |tool: &Value| {
+            let name = tool.pointer("/function/name")?.as_str()?.to_owned();
+            Some((name, tool.pointer("/function/parameters").cloned().unwrap_or_default()))
+        };
+        Self(tools.iter().filter_map(named).collect())
     }
 
     /// Whether there is a function of that name.

@@ -4,11 +4,10 @@ use super::*;
 use serde_json::json;
 
 fn tools() -> Tools {
-    Tools::read(&[
+    Tools::of(&[
         json!({"type": "function", "function": {"name": "add", "parameters": {"properties": {"a": {"type": "integer"}, "s": {"type": "string"}}}}}),
         json!({"type": "function", "function": {"name": "ping"}}),
     ])
-    .unwrap()
 }
 
 /// Joins neighbours of one kind, so that results can be compared however they were cut.

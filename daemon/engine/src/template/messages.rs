@@ -1,10 +1,10 @@
 //! Brings OpenAI's messages into the forms that chat templates were written for.
 //!
 //! Knows what differs between the wire and the templates: text in parts, arguments as a string, absent content, the
-//! developer's role, the names of the reasoning field. Refuses what no text model can read (images, audio).
+//! developer's role, the names of the reasoning field. Knows nothing of the wire: what comes here was checked there.
 //! Invariant: words are never changed, only their wrapping.
 
-use super::{ChatTemplate, Conversation, TemplateError};
+use super::{ChatTemplate, Conversation, Paper, TemplateError};
 use serde_json::{Map, Value, json};
 
 /// One way to wrap messages. Templates disagree on two points, so each way is tried until one renders.
@@ -24,98 +24,29 @@ const WRAPPINGS: [Wrapping; 4] = [
     Wrapping { object_arguments: false, null_content: false },
 ];
 
-/// A message that cannot be given to a text model.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}")]
-pub struct MessageError {
-    /// Where, as a path into the request: `messages[2].content`.
-    pub param: String,
-    /// What is wrong and what to do.
-    pub problem: String,
-}
-
-/// Checks and flattens the messages of a request: roles are known, content is text or nothing, parts are joined.
-///
-/// # Errors
-/// Names the first message that cannot be used.
-pub fn flatten(messages: &[Value]) -> Result<Vec<Value>, MessageError> {
-    if messages.is_empty() {
-        return Err(MessageError {
-            param: "messages".into(),
-            problem: "messages is empty; send at least one message".into(),
-        });
-    }
-    messages.iter().enumerate().map(|(index, message)| flatten_one(index, message)).collect()
-}
-
-fn flatten_one(index: usize, message: &Value) -> Result<Value, MessageError> {
-    let refuse =
-        |field: &str, problem: String| MessageError { param: format!("messages[{index}]{field}"), problem };
-    let Value::Object(fields) = message else {
-        return Err(refuse("", format!("messages[{index}] is not an object with a role and content")));
-    };
-    let role = fields.get("role").and_then(Value::as_str).unwrap_or_default();
-    if !["system", "developer", "user", "assistant", "tool", "function"].contains(&role) {
-        return Err(refuse(
-            ".role",
-            format!(
-                "messages[{index}].role is {role:?}; it must be system, developer, user, assistant or tool"
-            ),
-        ));
-    }
-    let mut fields = fields.clone();
-    let content = match fields.get("content") {
-        None | Some(Value::Null) => Value::Null,
-        Some(Value::String(text)) => Value::String(text.clone()),
-        Some(Value::Array(parts)) => Value::String(join_parts(parts).map_err(|p| refuse(".content", p))?),
-        Some(_) => {
-            return Err(refuse(
-                ".content",
-                format!("messages[{index}].content must be a string or a list of parts"),
-            ));
-        }
-    };
-    if content.is_null() && role != "assistant" {
-        return Err(refuse(".content", format!("messages[{index}] (role {role}) has no content")));
-    }
-    fields.insert("content".into(), content);
-    Ok(Value::Object(fields))
-}
-
-fn join_parts(parts: &[Value]) -> Result<String, String> {
-    let mut text = String::new();
-    for part in parts {
-        let kind = part.get("type").and_then(Value::as_str).unwrap_or("text");
-        match (kind, part.get("text").or_else(|| part.get("refusal")).and_then(Value::as_str)) {
-            ("text" | "input_text" | "output_text" | "refusal", Some(words)) => text.push_str(words),
-            _ => {
-                return Err(format!(
-                    "this engine reads text only; a content part of type {kind:?} is not supported"
-                ));
-            }
-        }
-    }
-    Ok(text)
-}
-
 /// Renders flattened messages, trying each wrapping that templates are known to need.
 ///
 /// # Errors
 /// The first wrapping's error, since the later ones are fallbacks whose complaints would mislead.
-pub fn render(template: &ChatTemplate, conversation: &Conversation<'_>) -> Result<String, TemplateError> {
+pub fn render(
+    template: &ChatTemplate,
+    conversation: &Conversation<'_>,
+    paper: Paper<'_>,
+) -> Result<String, TemplateError> {
     let mut first = None;
     for wrapping in WRAPPINGS {
         let messages: Vec<Value> =
             conversation.messages.iter().map(|message| wrap(message, wrapping, template)).collect();
         let attempt = Conversation { messages: &messages, ..*conversation };
-        match template.render(&attempt) {
-            Ok(text) => return Ok(text),
-            Err(error) => {
+        match template.render(&attempt, paper) {
+            Err(error @ TemplateError::Failed(_)) => {
                 first.get_or_insert(error);
             }
+            // No other wrapping makes a text wanted, much shorter or much cheaper.
+            other => return other,
         }
     }
-    Err(first.unwrap_or_else(|| TemplateError("the template could not be rendered".into())))
+    Err(first.unwrap_or_else(|| TemplateError::Failed("the template could not be rendered".into())))
 }
 
 fn wrap(message: &Value, wrapping: Wrapping, template: &ChatTemplate) -> Value {
@@ -156,34 +87,5 @@ fn parse_arguments(call: &mut Value) {
         arguments.as_str().and_then(|text| serde_json::from_str(text).ok())
     {
         *arguments = parsed;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_are_joined_and_images_are_refused() {
-        let parts = json!([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]);
-        assert_eq!(flatten(parts.as_array().unwrap()).unwrap()[0]["content"], "ab");
-        let image =
-            json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]);
-        let error = flatten(image.as_array().unwrap()).unwrap_err();
-        assert_eq!(error.param, "messages[0].content");
-        assert!(error.problem.contains("image_url"));
-    }
-
-    #[test]
-    fn roles_and_content_are_checked() {
-        for (message, param) in [
-            (json!({"role": "wizard", "content": "x"}), "messages[0].role"),
-            (json!({"role": "user"}), "messages[0].content"),
-            (json!({"role": "user", "content": 3}), "messages[0].content"),
-            (json!("hello"), "messages[0]"),
-        ] {
-            assert_eq!(flatten(&[message]).unwrap_err().param, param);
-        }
-        assert_eq!(flatten(&[]).unwrap_err().param, "messages");
     }
 }

@@ -1,12 +1,17 @@
 //! Templates against strings written by hand; the comparison with Python is `tests/templates.py`.
 
-use super::messages::{flatten, render};
+use super::messages::render;
 use super::*;
+use crate::wire::messages::flatten;
 use serde_json::json;
 
 fn text(source: &str, messages: &serde_json::Value) -> Result<String, TemplateError> {
+    text_on(Paper::ENDLESS, source, messages)
+}
+
+fn text_on(paper: Paper<'_>, source: &str, messages: &serde_json::Value) -> Result<String, TemplateError> {
     let template = ChatTemplate::new(source, OffsetDateTime::UNIX_EPOCH)?;
-    let flat = flatten(messages.as_array().unwrap()).unwrap();
+    let flat = flatten(messages.as_array().unwrap().clone()).unwrap();
     let conversation = Conversation {
         messages: &flat,
         tools: None,
@@ -16,7 +21,7 @@ fn text(source: &str, messages: &serde_json::Value) -> Result<String, TemplateEr
         eos_token: "</s>",
         extra: &serde_json::Map::new(),
     };
-    render(&template, &conversation)
+    render(&template, &conversation, paper)
 }
 
 fn hello() -> serde_json::Value {
@@ -48,11 +53,46 @@ fn raise_exception_reaches_the_caller_with_its_line() {
 }
 
 #[test]
+fn no_failure_repeats_the_conversation() {
+    let secret = json!([{"role": "user", "content": "MY-SECRET"}]);
+    for source in [
+        "{{ raise_exception('no: ' + messages[0].content) }}",
+        "{{ messages[0].content - 1 }}",
+        "{{ messages[0].content | int }}",
+        "{{ messages[0].content() }}",
+        "{{ messages[0][messages[0].content]() }}",
+        "{{ strftime_now('%' + messages[0].content) }}",
+        "{{ namespace(a=1) | tojson(indent=messages[0].content, no=1) }}",
+        "{{ messages[0].content.nothing.more }}",
+        "{% include messages[0].content %}",
+        "{{ messages[0].content.format(**messages[0]).no_such() }}",
+    ] {
+        let error = text(source, &secret).map_or_else(|error| error.to_string(), |_| String::new());
+        assert!(!error.contains("SECRET"), "{source}: {error}");
+    }
+    let error = text("{{ raise_exception('no: ' + messages[0].content) }}", &secret).unwrap_err().to_string();
+    assert_eq!(error, "invalid operation (line 1 of the template)");
+}
+
+#[test]
+fn a_text_ends_where_its_paper_does_or_its_reader_leaves() {
+    let source = "{% for i in range(1000) %}ab{% endfor %}";
+    let always = || true;
+    let paper = |most| Paper { most, wanted: &always };
+    assert_eq!(text_on(paper(2000), source, &hello()).unwrap().len(), 2000);
+    assert!(matches!(text_on(paper(1999), source, &hello()), Err(TemplateError::TooLong)));
+    let asked = std::cell::Cell::new(0);
+    let twice = || asked.replace(asked.get() + 1) < 2;
+    let left = text_on(Paper { most: 2000, wanted: &twice }, source, &hello());
+    assert!(matches!(left, Err(TemplateError::Unwanted)), "{left:?}");
+    // No further piece was made, and no other wrapping was tried.
+    assert_eq!(asked.get(), 3);
+}
+
+#[test]
 fn an_endless_template_runs_out_of_fuel() {
-    assert!(
-        text("{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}", &hello())
-            .is_err()
-    );
+    let endless = "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}";
+    assert!(matches!(text(endless, &hello()), Err(TemplateError::Spent)));
 }
 
 #[test]

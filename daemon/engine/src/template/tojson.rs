@@ -10,6 +10,10 @@ use std::fmt::Write;
 /// How deep a value may nest: templates hand in requests, whose JSON parser stops at 128.
 const DEPTH: usize = 160;
 
+/// The longest text: a conversation that fills a context of four million tokens. Indenting a deeply nested value makes
+/// hundreds of bytes of each of its own, all of them before the template's fuel is asked.
+const MOST_BYTES: usize = 64 << 20;
+
 /// How to space and order, as `json.dumps` names it.
 struct Style {
     ascii: bool,
@@ -72,6 +76,9 @@ fn refuse(what: &str) -> Error {
 fn write_value(out: &mut String, value: &Value, style: &Style, depth: usize) -> Result<(), Error> {
     if depth > DEPTH {
         return Err(refuse("the value is nested too deep"));
+    }
+    if out.len() > MOST_BYTES {
+        return Err(refuse("the value is too large"));
     }
     match value.kind() {
         ValueKind::None => out.push_str("null"),

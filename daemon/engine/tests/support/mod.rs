@@ -89,6 +89,36 @@ impl Engine {
         self.post("/v1/chat/completions", &chat_body(text, more))
     }
 
+    /// The largest size that the engine's memory had so far.
+    pub(crate) fn peak_bytes(&mut self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
+    /// Sends a head that promises `length` bytes, and these, and leaves it at that.
+    pub(crate) fn send_part(&self, path: &str, length: usize, part: &str) -> UnixStream {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: engine\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all((head + part).as_bytes()).unwrap();
+        stream
+    }
+
+    /// Asks anew until the answer is as wanted; each question is a round trip, so this is no busy loop.
+    pub(crate) fn wait_for_reply(&self, body: &str, wanted: impl Fn(&Reply) -> bool) -> Reply {
+        let start = Instant::now();
+        loop {
+            let reply = self.post("/v1/chat/completions", body);
+            if wanted(&reply) {
+                return reply;
+            }
+            assert!(start.elapsed() < PATIENCE, "never so: {}", reply.body);
+        }
+    }
+
     /// Sends a request and leaves the answer unread.
     pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> UnixStream {
         let mut stream = UnixStream::connect(self.socket()).unwrap();

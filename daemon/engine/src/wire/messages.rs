@@ -1,0 +1,191 @@
+//! The messages of a request: each field is of the type that templates expect, and content is text or nothing.
+//!
+//! Knows OpenAI's messages. Refuses what no text model can read (images, audio). Invariant: words are never changed;
+//! fields that it does not know go on to the template as they are.
+
+use crate::error::Failure;
+use serde_json::{Map, Value};
+
+const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+/// Fields that are text or null wherever they appear.
+const TEXTS: [&str; 6] = ["name", "tool_call_id", "refusal", "reasoning_content", "reasoning", "thinking"];
+/// Parts that people do send, and that are named in the refusal.
+const OTHER_PARTS: [&str; 7] =
+    ["image_url", "input_image", "image", "input_audio", "audio_url", "video_url", "file"];
+
+/// Checks the messages and joins the parts of their content.
+///
+/// # Errors
+/// 400 with the first field at fault.
+pub(crate) fn flatten(messages: Vec<Value>) -> Result<Vec<Value>, Failure> {
+    if messages.is_empty() {
+        return Err(Failure::invalid("messages", "messages is empty; send at least one message"));
+    }
+    let indexed = messages.into_iter().enumerate();
+    indexed.map(|(index, message)| flatten_one(&format!("messages[{index}]"), message)).collect()
+}
+
+fn flatten_one(at: &str, message: Value) -> Result<Value, Failure> {
+    let Value::Object(mut fields) = message else {
+        return Err(Failure::wrong_type(at, "an object with a role and content"));
+    };
+    let assistant = role(at, &fields)? == "assistant";
+    let place = format!("{at}.content");
+    let content = match fields.get_mut("content").map(Value::take) {
+        None | Some(Value::Null) if !assistant => {
+            return Err(Failure::missing(&place, "a string or a list of parts"));
+        }
+        None | Some(Value::Null) => Value::Null,
+        Some(text @ Value::String(_)) => text,
+        Some(Value::Array(parts)) => Value::String(join(&place, &parts)?),
+        Some(_) => return Err(Failure::wrong_type(&place, "a string or a list of parts")),
+    };
+    fields.insert("content".into(), content);
+    for name in TEXTS {
+        text(at, name, &fields)?;
+    }
+    if let Some(calls) = fields.get("tool_calls") {
+        check_calls(&format!("{at}.tool_calls"), calls)?;
+    }
+    Ok(Value::Object(fields))
+}
+
+fn role<'a>(at: &str, fields: &'a Map<String, Value>) -> Result<&'a str, Failure> {
+    let (place, wanted) = (format!("{at}.role"), "system, developer, user, assistant or tool");
+    match fields.get("role") {
+        None | Some(Value::Null) => Err(Failure::missing(&place, wanted)),
+        Some(Value::String(role)) if ROLES.contains(&role.as_str()) => Ok(role),
+        Some(Value::String(_)) => {
+            let message = format!("{place} must be {wanted}");
+            Err(Failure::invalid(place, message))
+        }
+        Some(_) => Err(Failure::wrong_type(&place, wanted)),
+    }
+}
+
+fn join(at: &str, parts: &[Value]) -> Result<String, Failure> {
+    let mut text = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        text.push_str(words(&format!("{at}[{index}]"), part)?);
+    }
+    Ok(text)
+}
+
+/// The text of one part.
+fn words<'a>(at: &str, part: &'a Value) -> Result<&'a str, Failure> {
+    let Value::Object(fields) = part else {
+        return Err(Failure::wrong_type(at, "an object with a type and text"));
+    };
+    match fields.get("type").map_or(Some("text"), Value::as_str) {
+        Some("text" | "input_text" | "output_text" | "refusal") => {}
+        None => return Err(Failure::wrong_type(&format!("{at}.type"), "a string")),
+        Some(other) => {
+            let known = OTHER_PARTS.contains(&other).then(|| format!(" {other}"));
+            let kind = known.unwrap_or_else(|| " other than text".to_owned());
+            let message = format!("{at} is of a type{kind}, but this engine reads text only");
+            return Err(Failure::invalid(at, message));
+        }
+    }
+    let name = if fields.contains_key("refusal") { "refusal" } else { "text" };
+    text(at, name, fields)?.ok_or_else(|| Failure::missing(&format!("{at}.{name}"), "a string"))
+}
+
+/// A field that must be text, null or absent.
+pub(super) fn text<'a>(
+    at: &str,
+    name: &str,
+    fields: &'a Map<String, Value>,
+) -> Result<Option<&'a str>, Failure> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Failure::wrong_type(&format!("{at}.{name}"), "a string")),
+    }
+}
+
+fn check_calls(at: &str, calls: &Value) -> Result<(), Failure> {
+    let calls = match calls {
+        Value::Null => return Ok(()),
+        Value::Array(calls) => calls,
+        _ => return Err(Failure::wrong_type(at, "a list of tool calls")),
+    };
+    for (index, call) in calls.iter().enumerate() {
+        let at = format!("{at}[{index}]");
+        let function = function(&at, call)?;
+        let place = format!("{at}.function");
+        text(&place, "name", function)?;
+        match function.get("arguments") {
+            None | Some(Value::Null | Value::String(_) | Value::Object(_)) => {}
+            Some(_) => {
+                return Err(Failure::wrong_type(
+                    &format!("{place}.arguments"),
+                    "a string that holds a JSON object",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The function of a tool, or of a call of one.
+pub(super) fn function<'a>(at: &str, holder: &'a Value) -> Result<&'a Map<String, Value>, Failure> {
+    let Value::Object(fields) = holder else {
+        return Err(Failure::wrong_type(at, "an object with a function"));
+    };
+    let (place, wanted) = (format!("{at}.function"), "an object with a name");
+    match fields.get("function") {
+        None | Some(Value::Null) => Err(Failure::missing(&place, wanted)),
+        Some(Value::Object(function)) => Ok(function),
+        Some(_) => Err(Failure::wrong_type(&place, wanted)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn flat(messages: &Value) -> Result<Vec<Value>, Failure> {
+        flatten(messages.as_array().unwrap().clone())
+    }
+
+    #[test]
+    fn parts_are_joined_and_images_are_refused() {
+        let parts = json!([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]);
+        assert_eq!(flat(&parts).unwrap()[0]["content"], "ab");
+        let refusal = json!([{"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}], "tool_calls": null}]);
+        assert_eq!(flat(&refusal).unwrap()[0]["content"], "no");
+        let image =
+            json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]);
+        let failure = flat(&image).unwrap_err();
+        assert_eq!(failure.param.as_deref(), Some("messages[0].content[0]"));
+        assert!(failure.message.contains("image_url"));
+    }
+
+    #[test]
+    fn roles_and_content_are_checked() {
+        for (message, param) in [
+            (json!({"role": "wizard", "content": "x"}), "messages[0].role"),
+            (json!({"role": "user"}), "messages[0].content"),
+            (json!({"role": "user", "content": 3}), "messages[0].content"),
+            (json!("hello"), "messages[0]"),
+        ] {
+            assert_eq!(flatten(vec![message]).unwrap_err().param.as_deref(), Some(param));
+        }
+        assert_eq!(flatten(Vec::new()).unwrap_err().param.as_deref(), Some("messages"));
+    }
+
+    #[test]
+    fn what_assistants_said_passes() {
+        let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        for message in [
+            json!({"role": "assistant", "content": null, "tool_calls": [call]}),
+            json!({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}),
+            json!({"role": "assistant", "content": "x", "reasoning_content": "y", "name": null, "other": [1]}),
+        ] {
+            let mut expected = message.clone();
+            expected.as_object_mut().unwrap().entry("content").or_insert(Value::Null);
+            assert_eq!(flatten(vec![message]).unwrap(), [expected]);
+        }
+    }
+}
