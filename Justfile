@@ -17,6 +17,7 @@ run: setup
 test: setup lint python templates
     cargo build --release --workspace --bins
     tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace
+    cargo bench -p ghostllm-tests --bench answer
     tests/support/deny.sh if-there
 
 alias check := test

@@ -3,11 +3,15 @@
 //! Knows the command line, the configuration's names and the wire. Refuses to know the daemon's code. Invariant: each
 //! test has its own daemon and its own doubles, and ends by stopping the daemon with SIGTERM and seeing it exit with 0.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test crate: a panic is a failed test")]
+#![expect(clippy::print_stdout, reason = "figures are printed beside the tests that they belong to")]
 
 mod adapter;
 mod cancel;
 mod clients;
+mod engine;
 mod errors;
+mod files;
+mod finding;
 mod guard;
 mod life;
 mod matrix;

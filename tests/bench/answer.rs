@@ -1,4 +1,5 @@
-//! How long the demo model takes to answer with 16 tokens, over HTTP/2, through the whole daemon.
+//! How long the demo model takes to answer with 16 tokens, over HTTP/2 through the whole daemon, and side by side the same
+//! request straight to the engine's socket: the difference is the daemon's own share.
 //!
 //! Knows the daemon from outside. Invariant: fails only beyond ten times the figure that it is judged by, so that a busy
 //! machine does not make it lie.
@@ -14,6 +15,7 @@ use anyhow::{Result, ensure};
 use ghostllm_tests::{
     client::{Caller, Family, Request, Version},
     daemon::{Daemon, Setup},
+    engine,
 };
 use serde_json::json;
 
@@ -31,21 +33,30 @@ async fn main() -> Result<()> {
         "model": "ghostllm-demo", "max_tokens": 16, "temperature": 0,
         "messages": [{"role": "user", "content": "Tell me a long story."}],
     });
-    let request = Request::post("/v1/chat/completions", &body);
-    let mut spent = Duration::ZERO;
+    let (request, body) = (Request::post("/v1/chat/completions", &body), body.to_string());
+    let socket = daemon.state("run/engine.sock");
+    let (mut through, mut straight) = (Duration::ZERO, Duration::ZERO);
+    // In turn, so that whatever else the machine does meets both alike.
     for round in 0..WARM_UP + ROUNDS {
         let begun = Instant::now();
         let answer = caller.send(&request).await?;
+        let between = Instant::now();
+        let (status, alone) = engine::ask(&socket, "POST", "/v1/chat/completions", body.as_bytes()).await?;
         if round >= WARM_UP {
-            spent += begun.elapsed();
+            through += between - begun;
+            straight += between.elapsed();
         }
         ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
         ensure!(answer.json()?["usage"]["completion_tokens"] == 16, "{}", answer.text());
+        ensure!(status == 200 && alone["usage"]["completion_tokens"] == 16, "{status} {alone}");
     }
     daemon.stop().await?;
-    let mean = spent / ROUNDS;
+    let (mean, alone) = (through / ROUNDS, straight / ROUNDS);
     println!(
-        "demo model, 16 tokens, a new HTTP/2 connection each: mean {mean:?} of {ROUNDS}; promised {PROMISED:?}"
+        "demo model, 16 tokens, a new HTTP/2 connection each: mean {mean:?} of {ROUNDS}; promised {PROMISED:?}\n\
+         the same straight to the engine, a new connection each: mean {alone:?}; ratio {:.2}, the daemon's share {:?}",
+        mean.as_secs_f64() / alone.as_secs_f64(),
+        mean.saturating_sub(alone)
     );
     ensure!(mean < PROMISED * 10, "more than ten times of what is promised");
     Ok(())

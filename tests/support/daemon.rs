@@ -15,7 +15,6 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 pub use nix::sys::signal::Signal;
-use nix::{sys::signal, unistd::Pid};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -25,7 +24,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::binary;
+use crate::{binary, process};
 
 /// How long a daemon may take to be ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -77,6 +76,22 @@ impl Setup {
             self.config,
             "\n[[backends]]\nname = \"{name}\"\nkind = \"{kind}\"\nurl = \"{url}\"\n{lines}\n"
         );
+        self
+    }
+
+    /// One more backend that is a file.
+    #[must_use]
+    pub fn with_file(mut self, name: &str, path: &Path) -> Self {
+        let path = path.display();
+        let _ =
+            write!(self.config, "\n[[backends]]\nname = \"{name}\"\nkind = \"gguf\"\npath = \"{path}\"\n");
+        self
+    }
+
+    /// Lines of `[engine]`.
+    #[must_use]
+    pub fn with_engine(mut self, lines: &str) -> Self {
+        self.config = format!("[engine]\n{lines}\n{}", self.config);
         self
     }
 
@@ -227,11 +242,29 @@ impl Daemon {
     /// # Errors
     /// When the process has ended.
     pub fn peak_memory(&self) -> Result<u64> {
-        let pid = self.child.id().context("the daemon has ended already")?;
+        let pid = self.id()?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
         let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib << 10)
+    }
+
+    /// Its process.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn id(&self) -> Result<u32> {
+        self.child.id().context("the daemon has ended already")
+    }
+
+    /// The process of its own engine, which is the only one that it ever starts.
+    ///
+    /// # Errors
+    /// When it has none, or has started something else.
+    pub fn engine(&self) -> Result<u32> {
+        let children = process::children(self.id()?)?;
+        ensure!(children.len() <= 1, "it has started more than its engine: {children:?}");
+        children.first().copied().with_context(|| format!("it has no engine; it wrote:\n{}", self.stderr()))
     }
 
     /// Sends SIGTERM and goes on.
@@ -247,8 +280,7 @@ impl Daemon {
     /// # Errors
     /// When the process has ended already.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = self.child.id().context("the daemon has ended already")?;
-        Ok(signal::kill(Pid::from_raw(pid.try_into()?), signal)?)
+        process::signal(self.id()?, signal)
     }
 
     /// Lets it have no more than so many files and sockets open; what is open stays. Gives back the limit before.

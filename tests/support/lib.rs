@@ -13,10 +13,12 @@
 pub mod client;
 pub mod daemon;
 pub mod double;
+pub mod engine;
 pub mod expect;
 pub mod netns;
 pub mod ollama;
 pub mod openai;
+pub mod process;
 pub mod recording;
 pub mod script;
 pub mod sse;
@@ -37,7 +39,7 @@ pub fn binary(name: &str) -> PathBuf {
     let program = dir.join(name);
     assert!(
         program.exists(),
-        "{} is not built: run `cargo build --release -p ghostllm` first",
+        "{} is not built: run `cargo build --release --workspace --bins` first",
         program.display()
     );
     program

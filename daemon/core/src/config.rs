@@ -22,6 +22,7 @@ mod values;
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 pub use backends::{Backend, Target, Timeouts};
@@ -32,6 +33,7 @@ pub use values::{
     PlainAuth,
 };
 
+use limits::some_time;
 use section::{Reader, Renames, Section, section, whole};
 use tree::Tree;
 
@@ -132,6 +134,14 @@ section! {
         models: Option<PathBuf> = None;
         /// The engine's program, instead of ghostllm-engine beside this one.
         binary: Option<PathBuf> = None;
+        /// It must answer within this of its start: looking through the models on a slow disk takes its time.
+        start_wait: Duration = Duration::from_secs(60) => some_time;
+        /// How often it is asked whether it still answers.
+        check_interval: Duration = Duration::from_secs(10) => some_time;
+        /// It must answer that within this; two misses in a row are a hang, and it is killed and started anew.
+        check_wait: Duration = Duration::from_secs(10) => some_time;
+        /// When the program stops, the engine has this long to end before it is killed.
+        stop_wait: Duration = Duration::from_secs(2);
     }
 }
 

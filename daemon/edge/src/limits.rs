@@ -34,6 +34,8 @@ pub struct Limits {
     pub h2_connection_window: u32,
     /// HTTP/2 send buffer per stream, in bytes.
     pub h2_send_buffer: usize,
+    /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
+    pub h2_ping: Duration,
     /// QUIC receive window per connection, in bytes.
     pub quic_receive_window: u32,
     /// QUIC receive window per stream, in bytes.
@@ -56,6 +58,9 @@ pub struct Limits {
     pub h3_broken_requests: usize,
     /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
     pub failure_linger: Duration,
+    /// An HTTP/3 client that owes an acknowledgement and has been silent for this long is gone: several probe timeouts
+    /// of any network on which a person would wait for an answer.
+    pub h3_vanished: Duration,
     /// Open connections from one source (an IPv4 address, an IPv6 /64); loopback is exempt.
     pub connections_per_source: usize,
     /// Open connections in all.
@@ -78,6 +83,7 @@ impl Default for Limits {
             h2_stream_window: 64 * 1024,
             h2_connection_window: 1024 * 1024,
             h2_send_buffer: 64 * 1024,
+            h2_ping: Duration::from_secs(20),
             quic_receive_window: 1024 * 1024,
             quic_stream_window: 256 * 1024,
             quic_send_window: 1024 * 1024,
@@ -89,6 +95,7 @@ impl Default for Limits {
             h3_other_frame: 16 * 1024,
             h3_broken_requests: 128,
             failure_linger: Duration::from_millis(250),
+            h3_vanished: Duration::from_secs(2),
             connections_per_source: 256,
             connections: 4096,
         }

@@ -105,11 +105,14 @@ impl Library {
         if models.is_empty() { self.demo.iter().cloned().collect() } else { models }
     }
 
-    /// The model of that name.
+    /// The model of that name, or in the file at that absolute path: two files may bear one name.
     ///
     /// # Errors
-    /// 404 if there is none, 500 if its file is not sound.
+    /// 404 if there is none, 500 if its file is not sound; for a path as [`Library::add`].
     pub fn find(&self, id: &str) -> Result<Arc<Model>, Failure> {
+        if Path::new(id).is_absolute() {
+            return self.add(Path::new(id));
+        }
         match self.scan().remove(id) {
             Some(Ok(model)) => Ok(model),
             Some(Err(problem)) => Err(Failure::model_file(false, problem)),
@@ -321,6 +324,24 @@ mod tests {
         );
         assert!(library.add(directory.path()).unwrap_err().message.contains("not a regular file"));
         assert_eq!(library.find("nobody").unwrap_err().code, Some("model_not_found"));
+    }
+
+    #[test]
+    fn two_files_of_one_name_are_told_apart_by_their_paths() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = ["a", "b"].map(|name| directory.path().join(name).join("m.gguf"));
+        for path in &paths {
+            std::fs::create_dir(path.parent().unwrap()).unwrap();
+            std::fs::write(path, DEMO_BYTES).unwrap();
+        }
+        let library = library(directory.path());
+        for path in &paths {
+            let model = library.find(path.to_str().unwrap()).unwrap();
+            assert!(matches!(&model.origin, Origin::File(file) if file == path));
+            assert_eq!(model.id, "m");
+        }
+        let absent = library.find("/nowhere/m.gguf").unwrap_err();
+        assert_eq!((absent.status.as_u16(), absent.code), (400, Some("model_unusable")));
     }
 
     #[test]

@@ -42,10 +42,6 @@ use crate::{
 use listeners::{Listeners, Serving};
 use upkeep::{CaFiles, Upkeep, say};
 
-/// How long readiness waits for the backends' first answers: one that is up answers in milliseconds, and one that
-/// is not must not hold the start.
-const FIRST_ROUND: Duration = Duration::from_secs(2);
-
 /// How long clients may take to read that their requests are ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -216,13 +212,14 @@ impl App {
             engine,
             drain,
         } = self;
-        first_round(&registry, engine.as_ref()).await;
+        first_round(&registry, engine.as_ref(), config.limits.first_lists).await;
         upkeep.render();
         let limits = edge_limits(&config.limits);
         let serving = listeners
             .serve(&pipeline, limits, &guard, upkeep.resolver(), &drain)
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
-        announce(&addresses, &upkeep, &registry);
+        announce(&addresses, &upkeep);
+        announce_models(&registry, engine.as_ref(), &config);
         systemd::ready(&addresses);
         let (rounds, interval) = (Arc::clone(&registry), config.limits.find_interval);
         supervisor.spawn("backends", Policy::Restartable, move || {
@@ -257,10 +254,10 @@ fn wants_engine(config: &Config) -> bool {
 }
 
 /// Asks everybody once before readiness. What does not answer in time is heard in a later round.
-async fn first_round(registry: &Registry, engine: Option<&EngineAt>) {
-    let _in_time = timeout(FIRST_ROUND, async {
+async fn first_round(registry: &Registry, engine: Option<&EngineAt>, limit: Duration) {
+    let _in_time = timeout(limit, async {
         if let Some(engine) = engine {
-            engine.wait_ready(FIRST_ROUND).await;
+            engine.wait_ready(limit).await;
         }
         registry.refresh().await;
     })
@@ -353,7 +350,7 @@ fn tell_first_key(first: Option<&FirstKey>) {
 }
 
 /// What a person who starts it wants to know.
-fn announce(addresses: &Addresses, upkeep: &Upkeep, registry: &Registry) {
+fn announce(addresses: &Addresses, upkeep: &Upkeep) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         tls = %addresses.tls,
@@ -370,10 +367,23 @@ fn announce(addresses: &Addresses, upkeep: &Upkeep, registry: &Registry) {
         ),
         None => tracing::info!("clients see the certificate of listen.certificate"),
     }
-    if !registry.ready() {
+}
+
+/// Whether a model answers, and what to do where none or only a toy does.
+fn announce_models(registry: &Registry, engine: Option<&EngineAt>, config: &Config) {
+    let snapshot = registry.snapshot();
+    let files = engine.and_then(|engine| engine.models.as_deref());
+    let files = files.map_or_else(|| "the engine's directory".to_owned(), |path| path.display().to_string());
+    let ollama = &config.default_ollama;
+    if !snapshot.ready() {
         tracing::warn!(
             "no model can answer yet: start Ollama (it is looked for every few seconds), or name a server under \
              [[backends]]"
+        );
+    } else if snapshot.only_demo() {
+        tracing::warn!(
+            "the demo model is all there is, a toy that shows the wiring: start Ollama (it is looked for at \
+             {ollama}), put a GGUF file into {files}, or name a server under [[backends]]"
         );
     }
 }
@@ -398,6 +408,7 @@ fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
         h2_stream_window: limits.h2_stream_window.as_u32(),
         h2_connection_window: limits.h2_connection_window.as_u32(),
         h2_send_buffer: limits.h2_send_buffer.as_usize(),
+        h2_ping: limits.h2_ping,
         quic_receive_window: limits.quic_receive_window.as_u32(),
         quic_stream_window: limits.quic_stream_window.as_u32(),
         quic_send_window: limits.quic_send_window.bytes(),
@@ -409,6 +420,7 @@ fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
         h3_other_frame: limits.h3_other_frame.bytes(),
         h3_broken_requests: limits.h3_broken_requests,
         failure_linger: limits.failure_linger,
+        h3_vanished: limits.h3_vanished,
         connections_per_source: limits.connections_per_source,
         connections: limits.connections,
     }

@@ -14,6 +14,7 @@ mod peer;
 mod tests;
 
 use std::{
+    borrow::Cow,
     fmt,
     future::Future,
     path::{Path, PathBuf},
@@ -42,13 +43,6 @@ pub use wire::SetupError;
 
 use answer::{Decoder, OllamaDecoder, gather};
 use wire::{Ask, Place, Wire};
-
-/// The most bytes of an answer in one piece: as many as a request's body may have by default.
-const WHOLE_LIMIT: usize = 32 * 1024 * 1024;
-/// The most bytes of a list of models; Ollama's has under 1 KiB for each.
-const LIST_LIMIT: usize = 4 * 1024 * 1024;
-/// How long a list of models may take.
-const LIST_TIME: Duration = Duration::from_secs(5);
 
 /// One chat, as a backend needs it.
 #[derive(Debug, Clone)]
@@ -133,6 +127,9 @@ struct Parts {
     /// None for a file when there is no engine.
     wire: Option<Wire>,
     line_limit: usize,
+    answer_limit: usize,
+    list_limit: usize,
+    list_time: Duration,
 }
 
 impl fmt::Debug for Backend {
@@ -161,6 +158,8 @@ impl Backend {
             Target::OpenAi(url) => (Kind::OpenAi, url.to_string(), at(url)?),
             Target::Gguf(file) => {
                 let socket = engine.map(|path| Wire::new(&Place::Socket(path.to_owned()), None, timeouts));
+                // The engine has a working directory of its own.
+                let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
                 (Kind::Gguf(file.clone()), file.display().to_string(), socket.transpose()?)
             }
         };
@@ -186,8 +185,16 @@ impl Backend {
     }
 
     fn new(name: &str, kind: Kind, shown: String, wire: Option<Wire>, limits: &Limits) -> Self {
-        let line_limit = limits.backend_line.as_usize();
-        Self(Arc::new(Parts { name: name.to_owned(), kind, shown, wire, line_limit }))
+        Self(Arc::new(Parts {
+            name: name.to_owned(),
+            kind,
+            shown,
+            wire,
+            line_limit: limits.backend_line.as_usize(),
+            answer_limit: limits.backend_answer.as_usize(),
+            list_limit: limits.backend_list_bytes.as_usize(),
+            list_time: limits.backend_list,
+        }))
     }
 
     /// Its name, unique among the backends.
@@ -208,6 +215,15 @@ impl Backend {
         &self.0.shown
     }
 
+    /// The name of the model in its file, as the engine will list it; none for what is no file.
+    #[must_use]
+    pub fn file_model(&self) -> Option<String> {
+        match &self.0.kind {
+            Kind::Gguf(file) => Some(file_model(file)),
+            Kind::Ollama | Kind::OpenAi | Kind::Engine => None,
+        }
+    }
+
     /// Asks for an answer, and gives it once its first event is there, or all of it where the client wants it in
     /// one piece. Dropping the future closes the connection to the engine at once.
     ///
@@ -218,20 +234,22 @@ impl Backend {
         async move {
             match &parts.kind {
                 Kind::Ollama => parts.ollama_chat(call).await,
-                Kind::OpenAi | Kind::Engine | Kind::Gguf(_) => Ok(parts.openai_chat(call).await?),
+                Kind::OpenAi => Ok(parts.openai_chat(call).await?),
+                Kind::Engine | Kind::Gguf(_) => {
+                    Ok(parts.openai_chat(call).await.map_err(BackendFault::of_own_engine)?)
+                }
             }
         }
     }
 
-    /// The models that it has now. A file is handed to the engine by this, so that it must be asked once before
-    /// it can answer.
+    /// The models that it has now.
     ///
     /// # Errors
-    /// It cannot be reached, took longer than 5 s, or did not answer with a list.
+    /// It cannot be reached, took longer than the limit, or did not answer with a list; a file cannot be used.
     pub fn models(&self) -> impl Future<Output = Result<Vec<Model>, BackendFault>> + Send + use<> {
         let parts = Arc::clone(&self.0);
         async move {
-            let listed = timeout(LIST_TIME, parts.models()).await;
+            let listed = timeout(parts.list_time, parts.models()).await;
             listed.unwrap_or(Err(BackendFault::Timeout { stage: Stage::FirstByte }))
         }
     }
@@ -261,14 +279,20 @@ impl Parts {
             let decoder = Decoder::Ollama(Box::new(decoder));
             return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder).await?)));
         }
-        let whole = ChatWhole::new(&call.id, call.created, &call.passed.model, WHOLE_LIMIT);
+        let whole = ChatWhole::new(&call.id, call.created, &call.passed.model, self.answer_limit);
         Ok(gather(reply, lines, whole).await?)
     }
 
     async fn openai_chat(&self, call: ChatCall) -> Result<Answer, BackendFault> {
         let stream = call.passed.stream;
         let media = if stream { "text/event-stream" } else { "application/json" };
-        let body = call.passed.with_model(&call.body, &call.model);
+        // Asked for by its path, a file is the right one whatever else bears its name, and an engine that was started
+        // anew need not be told of it first.
+        let model = match &self.kind {
+            Kind::Gguf(file) => file.to_string_lossy(),
+            Kind::Ollama | Kind::OpenAi | Kind::Engine => Cow::Borrowed(call.model.as_str()),
+        };
+        let body = call.passed.with_model(&call.body, &model);
         let ask = Ask { method: Method::POST, route: "/v1/chat/completions", accept: media, body };
         let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
         let asked = Some(call.passed.model.as_str());
@@ -277,7 +301,7 @@ impl Parts {
             let decoder = Decoder::OpenAi(Box::new(repair));
             return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder).await?)));
         }
-        let whole = check_whole(&reply.whole(WHOLE_LIMIT).await?, asked)?;
+        let whole = check_whole(&reply.whole(self.answer_limit).await?, asked)?;
         Ok(Answer::Whole(whole.body, whole.usage))
     }
 
@@ -306,7 +330,8 @@ impl Parts {
     /// Hands a file to the engine, which answers with its model; the file is not read again if it has not changed.
     async fn load(&self, file: &Path) -> Result<Vec<Model>, BackendFault> {
         let path = serde_json::json!({ "path": file.to_string_lossy() }).to_string();
-        let model = self.list(Method::POST, "/load", Bytes::from(path)).await?;
+        let loaded = self.list(Method::POST, "/load", Bytes::from(path)).await;
+        let model = loaded.map_err(BackendFault::of_own_engine)?;
         let list = [b"{\"data\":[".as_slice(), &model, b"]}"].concat();
         parse_models(&list, &self.name)
     }
@@ -314,6 +339,17 @@ impl Parts {
     async fn list(&self, method: Method, route: &'static str, body: Bytes) -> Result<Bytes, BackendFault> {
         let ask = Ask { method, route, accept: "application/json", body };
         let mut reply = self.wire()?.ask(&ask).await?.success(&["application/json"]).await?;
-        reply.whole(LIST_LIMIT).await
+        reply.whole(self.list_limit).await
     }
+}
+
+/// A file's name without its ending, and of a split model (`NAME-00001-of-00003.gguf`) without its part.
+fn file_model(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let part = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let whole = stem.rsplit_once("-of-").and_then(|(rest, count)| {
+        let (name, number) = rest.rsplit_once('-')?;
+        (part(number) && part(count)).then(|| name.to_owned())
+    });
+    whole.unwrap_or_else(|| stem.into_owned())
 }

@@ -33,7 +33,7 @@ pub enum Target {
     Ollama(BackendUrl),
     /// A server that speaks OpenAI's API.
     OpenAi(BackendUrl),
-    /// A GGUF file or a directory of them, served by our own engine.
+    /// A GGUF file, served by our own engine.
     Gguf(PathBuf),
 }
 

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    Config, PlainAuth,
+    Config, Engine, PlainAuth,
     fault::{ConfigError, Place},
     tree::{Tree, Value},
 };
@@ -97,14 +97,12 @@ impl Checks<'_> {
         if engine.socket.is_none() {
             return;
         }
-        for (key, set) in [("binary", engine.binary.is_some()), ("models", engine.models.is_some())] {
-            if set {
-                let message = format!(
-                    "engine.{key}: with engine.socket somebody else starts the engine, and this is not used; \
-                     take one of the two away"
-                );
-                self.report(&[["engine", key]], message);
-            }
+        for key in Engine::KEYS.iter().filter(|key| **key != "socket") {
+            let message = format!(
+                "engine.{key}: with engine.socket somebody else starts the engine, and this is not used; \
+                 take one of the two away"
+            );
+            self.report(&[["engine", key]], message);
         }
     }
 }

@@ -15,7 +15,7 @@ const fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
-fn some_time(duration: &Duration) -> Result<(), &'static str> {
+pub(super) fn some_time(duration: &Duration) -> Result<(), &'static str> {
     if duration.is_zero() { Err("a time longer than 0") } else { Ok(()) }
 }
 
@@ -72,6 +72,9 @@ section! {
         h2_connection_window: ByteSize = ByteSize::mib(1) => window;
         /// HTTP/2 send buffer per stream.
         h2_send_buffer: ByteSize = ByteSize::kib(64) => window;
+        /// An HTTP/2 client is asked this often whether it is still there, and has as long to say so: a vanished one
+        /// must not hold a generation, and TCP alone tells after many minutes.
+        h2_ping: Duration = seconds(20) => some_time;
         /// QUIC receive window per connection.
         quic_receive_window: ByteSize = ByteSize::mib(1) => window;
         /// QUIC receive window per stream.
@@ -94,6 +97,8 @@ section! {
         h3_broken_requests: usize = 128 => at_least_one;
         /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
         failure_linger: Duration = Duration::from_millis(250);
+        /// An HTTP/3 client that owes an acknowledgement and has been silent for this long is gone.
+        h3_vanished: Duration = seconds(2) => some_time;
         /// Open connections from one source (an IPv4 address, an IPv6 /64); loopback is exempt.
         connections_per_source: usize = 256 => at_least_one;
         /// Open connections in all.
@@ -121,7 +126,17 @@ section! {
         backend_first_byte: Duration = seconds(300) => some_time;
         /// A backend may be silent for this long between two bytes: Ollama is, while it gathers a tool call.
         backend_idle: Duration = seconds(300) => some_time;
-        /// How often an Ollama is looked for while there are no [[backends]].
+        /// An answer of a backend that comes in one piece.
+        backend_answer: ByteSize = ByteSize::mib(32) => some_bytes;
+        /// A backend's list of models; Ollama's has under 1 KiB for each.
+        backend_list_bytes: ByteSize = ByteSize::mib(4) => some_bytes;
+        /// A backend's list of models must be whole within this.
+        backend_list: Duration = seconds(5) => some_time;
+        /// How long the start waits for the backends' first lists, so that it is ready when it says so.
+        first_lists: Duration = seconds(2);
+        /// How often each backend is asked for its models, and an Ollama looked for while there are no [[backends]].
         find_interval: Duration = seconds(10) => some_time;
+        /// How often this box's names and addresses and the certificate's files are looked at.
+        host_interval: Duration = seconds(5) => some_time;
     }
 }

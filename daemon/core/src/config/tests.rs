@@ -263,6 +263,7 @@ fn impossible_combinations_are_refused() {
         ("[listen]\nkey = \"/a\"".to_owned(), "2:7", "listen.certificate"),
         ("[engine]\nsocket = \"/a\"\nbinary = \"/b\"".to_owned(), "3:10", "not used"),
         ("[engine]\nsocket = \"/a\"\nmodels = \"/b\"".to_owned(), "3:10", "not used"),
+        ("[engine]\nsocket = \"/a\"\ncheck_wait = \"1s\"".to_owned(), "3:14", "not used"),
         (backend("url = \"http://a\""), "2:8", "has no kind"),
         (backend("kind = \"ollama\""), "2:8", "has no url"),
         (backend("kind = \"openai\""), "2:8", "has no url"),

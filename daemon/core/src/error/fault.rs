@@ -2,7 +2,8 @@
 //!
 //! Knows the ways in which an engine can fail a request, with the details that the log wants. Refuses to know
 //! sockets: whoever owns one says which of these happened. Invariant: the conversion to [`ApiError`] has no
-//! wildcard arm, and no detail of a fault reaches a client unless [`classify`] found it harmless.
+//! wildcard arm, and no detail of a fault reaches a client unless [`classify`] found it harmless, or our own engine
+//! tells how a file is mended.
 
 use super::{ApiError, RETRY_AFTER_DOWN, classify};
 
@@ -59,6 +60,12 @@ pub enum BackendFault {
         /// The line or its error text, as sent.
         message: String,
     },
+    /// Our own engine cannot use a model's file.
+    #[error("its file cannot be used: {why}")]
+    Unusable {
+        /// What is wrong with the file and what to do about it, which names the file.
+        why: String,
+    },
     /// The backend answered with a status that is not a success.
     #[error("the backend answered with status {status}: {body:?}")]
     Answered {
@@ -77,11 +84,29 @@ impl BackendFault {
         Self::Answered { status, body: String::from_utf8_lossy(head).into_owned() }
     }
 
+    /// This fault of our own engine; where it said that a file cannot be used, with what it said. No other engine is
+    /// believed so far that a client reads its words about files.
+    #[must_use]
+    pub fn of_own_engine(self) -> Self {
+        match &self {
+            Self::Answered { body, .. } => unusable(body).map_or(self, |why| Self::Unusable { why }),
+            _ => self,
+        }
+    }
+
     /// A line that breaks the dialect's rules.
     #[must_use]
     pub fn garbage(what: impl Into<String>) -> Self {
         Self::Garbage { what: what.into() }
     }
+}
+
+/// What our own engine says of a file that it cannot use, where that is what it says.
+fn unusable(body: &str) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    let error =
+        body.get("error").filter(|error| error.get("code").is_some_and(|code| code == "model_unusable"))?;
+    error.get("message")?.as_str().map(str::to_owned)
 }
 
 impl From<BackendFault> for ApiError {
@@ -111,6 +136,11 @@ impl From<BackendFault> for ApiError {
             BackendFault::TooLong { limit } => Self::backend_error(format!(
                 "The engine behind this model sent more than {limit} bytes where that is the limit."
             )),
+            // Whoever asks is somebody on this box or has its key, and may be the one who can mend it.
+            BackendFault::Unusable { why } => Self::backend_unavailable(
+                format!("The file of this model cannot be used now: {why}"),
+                RETRY_AFTER_DOWN,
+            ),
             // 500 is what the engine would have answered, had it not begun with a 200.
             BackendFault::ErrorLine { message } => classify(500, &message),
             BackendFault::Answered { status, body } => classify(status, &body),

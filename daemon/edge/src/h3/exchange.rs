@@ -28,10 +28,6 @@ use super::{
 };
 use crate::{Connection, Handler, Limits, ResponseBody, StreamFailed};
 
-/// A client that has been silent for so long while it owed an acknowledgement is gone: several probe timeouts of any
-/// network on which a person would wait for an answer.
-const VANISHED: Duration = Duration::from_secs(2);
-
 /// What a request's end says of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -188,7 +184,7 @@ impl Exchange<'_> {
         let deadline = Instant::now() + self.limits.write_idle;
         loop {
             let heard = self.quic.stats().udp_rx.datagrams;
-            if timeout(VANISHED, &mut self.accepted.ended).await.is_ok() {
+            if timeout(self.limits.h3_vanished, &mut self.accepted.ended).await.is_ok() {
                 return;
             }
             if self.quic.stats().udp_rx.datagrams == heard || Instant::now() >= deadline {
@@ -209,7 +205,7 @@ impl Exchange<'_> {
         let wait = |quic: &quinn::Connection| self.limits.failure_linger.max(quic.rtt() * 3);
         let leaving = async {
             // Other responses may keep the connection busy without an end; this one has had its share by then.
-            let sent = flight::sent(self.quic, wait(self.quic), VANISHED);
+            let sent = flight::sent(self.quic, wait(self.quic), self.limits.h3_vanished);
             let _elapsed = timeout(self.limits.write_idle, sent).await;
             sleep(wait(self.quic)).await;
         };

@@ -27,10 +27,6 @@ use crate::{
 /// hyper refuses a smaller buffer (hyper 1.12, `MINIMUM_MAX_BUFFER_SIZE`).
 const LEAST_BUFFER: usize = 8192;
 
-/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so: a vanished
-/// client must not hold a generation for long, and TCP alone tells after many minutes.
-const PING: Duration = Duration::from_secs(20);
-
 /// How long the last frames of an HTTP/2 connection may take to leave.
 const LAST_FRAMES: Duration = Duration::from_secs(1);
 
@@ -120,8 +116,8 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .initial_connection_window_size(limits.h2_connection_window)
         .max_send_buf_size(limits.h2_send_buffer)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING);
+        .keep_alive_interval(limits.h2_ping)
+        .keep_alive_timeout(limits.h2_ping);
     builder
 }
 

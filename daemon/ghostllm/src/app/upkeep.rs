@@ -22,9 +22,6 @@ use crate::{
     store::{StateDir, StateError},
 };
 
-/// New addresses must stand in the certificate within ten seconds (F-78).
-const LOOK: Duration = Duration::from_secs(5);
-
 /// A peak of so many connections leaves megabytes behind in the allocator (30 to 65 kB each were measured), and giving
 /// them back at most this often costs nothing that is felt.
 const PEAK: usize = 100;
@@ -93,6 +90,8 @@ pub(super) struct Upkeep {
     registry: Arc<Registry>,
     facts: PageFacts,
     page: watch::Sender<Arc<Page>>,
+    /// How often the host is looked at: new addresses must stand in the certificate within ten seconds (F-78).
+    look: Duration,
 }
 
 impl Upkeep {
@@ -115,7 +114,8 @@ impl Upkeep {
             answering: Answering::Nothing,
         };
         let page = watch::Sender::new(Arc::new(Page::render(&facts)));
-        Self { certificates, host, names, registry: Arc::clone(registry), facts, page }
+        let look = config.limits.host_interval;
+        Self { certificates, host, names, registry: Arc::clone(registry), facts, page, look }
     }
 
     pub(super) fn page(&self) -> watch::Receiver<Arc<Page>> {
@@ -153,7 +153,7 @@ impl Upkeep {
     /// connections there are.
     pub(super) async fn run(&mut self, changed: impl Fn(&Host), open: impl Fn() -> usize) {
         let mut memory = Memory::default();
-        let mut ticks = interval(LOOK);
+        let mut ticks = interval(self.look);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut models = self.registry.watch();
         loop {

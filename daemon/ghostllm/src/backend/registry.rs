@@ -95,6 +95,8 @@ impl Registry {
         let heard = join_all(self.backends.iter().map(Backend::models)).await;
         let before = self.snapshot();
         let after = Arc::new(before.after(heard));
+        // First, so that whoever reads of it in the log finds it so.
+        self.snapshot.send_replace(Arc::clone(&after));
         let known = before.backends().iter().zip(after.backends());
         let mut lost = false;
         for (before, after) in known {
@@ -102,7 +104,6 @@ impl Registry {
             lost |= !after.is_up() && before.is_up();
         }
         self.lost.store(lost, Ordering::Relaxed);
-        self.snapshot.send_replace(after);
     }
 
     /// One round and the wait for the next: `interval` long, shorter after a backend was lost or a request failed.
@@ -166,9 +167,12 @@ fn report(before: &Known, after: &Known, found: bool) {
     }
 }
 
-/// The same fault in other words, such as another port number, is not told again.
+/// The same fault in other words, such as another port number, is not told again; what is wrong with a file is.
 fn differs(before: &BackendFault, now: &BackendFault) -> bool {
-    std::mem::discriminant(before) != std::mem::discriminant(now)
+    match (before, now) {
+        (BackendFault::Unusable { why: before }, BackendFault::Unusable { why: now }) => before != now,
+        _ => std::mem::discriminant(before) != std::mem::discriminant(now),
+    }
 }
 
 fn report_models(before: &Known, after: &Known) {

@@ -49,6 +49,9 @@ fn route(shared: &Shared, model: &str) -> Result<Routed, ApiError> {
     if let Some(routed) = snapshot.route(model) {
         return Ok(routed);
     }
+    if let Some(fault) = snapshot.unusable(model) {
+        return Err(fault.clone().into());
+    }
     let backends = snapshot.backends();
     let silent = |known: &&crate::backend::registry::Known| !known.is_up() && known.models().is_empty();
     // A backend that has never said what it has may have this one.
@@ -95,19 +98,15 @@ async fn stream<F>(
 where
     F: Future<Output = Result<Answer, ChatError>> + Send + 'static,
 {
-    let every = shared.limits.sse_keep_alive;
-    let drain = shared.drain.clone();
     let answered = tokio::select! {
         answered = timeout(shared.limits.header_wait, answering.as_mut()) => answered,
-        () = drain.clone().ending() => return Err(ended(account)),
+        () = shared.drain.clone().ending() => return Err(ended(account)),
     };
     let events = match answered {
-        Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, keep_alive, every, drain),
+        Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, keep_alive, shared),
         Ok(Ok(whole @ Answer::Whole(..))) => return self::whole(shared, Ok(whole), account),
         Ok(Err(error)) => return Err(failed(shared, error, &mut account)),
-        Err(_elapsed) => {
-            Events::awaited(answering, account, keep_alive, every, Arc::clone(&shared.registry), drain)
-        }
+        Err(_elapsed) => Events::awaited(answering, account, keep_alive, shared),
     };
     Ok(respond::events(events.boxed_unsync()))
 }

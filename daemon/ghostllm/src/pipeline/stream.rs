@@ -13,11 +13,11 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream;
 use ghostllm_core::ApiError;
-use ghostllm_edge::{StreamFailed, drain};
+use ghostllm_edge::StreamFailed;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::account::Account;
+use super::{Shared, account::Account};
 use crate::backend::{Answer, ChatBytes, ChatError, registry::Registry};
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ChatError>> + Send>>;
@@ -25,7 +25,7 @@ type Answering = Pin<Box<dyn Future<Output = Result<Answer, ChatError>> + Send>>
 /// Where the next event comes from.
 enum Source {
     /// The engine has not said anything yet.
-    Awaited(Answering, Arc<Registry>),
+    Awaited(Answering),
     /// The engine speaks.
     Streaming(Box<ChatBytes>),
     /// The last event has been given; the stream has failed.
@@ -37,6 +37,8 @@ enum Source {
 /// A stream of events for the client.
 pub(super) struct Events {
     source: Source,
+    /// Hears of the engine's failure.
+    registry: Arc<Registry>,
     account: Account,
     keep_alive: Bytes,
     every: Duration,
@@ -49,17 +51,8 @@ pub(super) struct Events {
 
 impl Events {
     /// The events of an engine that speaks already.
-    pub(super) fn of(
-        chunks: Box<ChatBytes>,
-        account: Account,
-        keep_alive: Bytes,
-        every: Duration,
-        drain: drain::Watch,
-    ) -> Self {
-        let now = Instant::now();
-        let timer = Box::pin(sleep_until(now + every));
-        let (source, ending) = (Source::Streaming(chunks), Box::pin(drain.ending()));
-        Self { source, account, keep_alive, every, sent: Some(now), timer, ending }
+    pub(super) fn of(chunks: Box<ChatBytes>, account: Account, keep_alive: Bytes, shared: &Shared) -> Self {
+        Self::new(Source::Streaming(chunks), account, keep_alive, shared, Some(Instant::now()))
     }
 
     /// The events of an engine that is still silent. A keep-alive goes out at once, since the client has been
@@ -68,23 +61,33 @@ impl Events {
         answering: Pin<Box<F>>,
         account: Account,
         keep_alive: Bytes,
-        every: Duration,
-        registry: Arc<Registry>,
-        drain: drain::Watch,
+        shared: &Shared,
     ) -> Self
     where
         F: Future<Output = Result<Answer, ChatError>> + Send + 'static,
     {
+        Self::new(Source::Awaited(answering), account, keep_alive, shared, None)
+    }
+
+    fn new(
+        source: Source,
+        account: Account,
+        keep_alive: Bytes,
+        shared: &Shared,
+        sent: Option<Instant>,
+    ) -> Self {
+        let every = shared.limits.sse_keep_alive;
         let timer = Box::pin(sleep_until(Instant::now() + every));
-        let (source, ending) = (Source::Awaited(answering, registry), Box::pin(drain.ending()));
-        Self { source, account, keep_alive, every, sent: None, timer, ending }
+        let registry = Arc::clone(&shared.registry);
+        let ending = Box::pin(shared.drain.clone().ending());
+        Self { source, registry, account, keep_alive, every, sent, timer, ending }
     }
 
     /// The next event of the engine, or the failure's; none at the end.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamFailed>>> {
         loop {
             match &mut self.source {
-                Source::Awaited(answering, registry) => {
+                Source::Awaited(answering) => {
                     let Poll::Ready(answer) = answering.as_mut().poll(cx) else { return Poll::Pending };
                     match answer {
                         Ok(Answer::Stream(chunks)) => self.source = Source::Streaming(chunks),
@@ -93,7 +96,6 @@ impl Events {
                             return Poll::Ready(Some(Ok(self.fail(&cause, &ApiError::internal()))));
                         }
                         Err(error) => {
-                            registry.nudge();
                             let cause = error.to_string();
                             return Poll::Ready(Some(Ok(self.fail(&cause, &error.into()))));
                         }
@@ -139,6 +141,7 @@ impl Events {
     }
 
     fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) -> Bytes {
+        self.registry.nudge();
         self.account.failed(cause, shown);
         self.source = Source::Failed;
         shown.stream_event()

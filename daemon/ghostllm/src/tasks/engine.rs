@@ -50,13 +50,16 @@ struct Pace {
     end: Duration,
 }
 
-/// The figures of issue 3, but for the start.
-const PACE: Pace = Pace {
-    start: Duration::from_secs(60),
-    every: Duration::from_secs(10),
-    answer: Duration::from_secs(10),
-    end: Duration::from_secs(2),
-};
+impl Pace {
+    fn of(config: &config::Engine) -> Self {
+        Self {
+            start: config.start_wait,
+            every: config.check_interval,
+            answer: config.check_wait,
+            end: config.stop_wait,
+        }
+    }
+}
 
 /// The task that keeps the engine alive.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +105,7 @@ impl EngineTask {
             units_socket: Path::new(UNITS_SOCKET),
             beside: std::env::current_exe().ok().map(|own| own.with_file_name(PROGRAM)),
             short: runtime.into_iter().chain([PathBuf::from("/tmp")]).collect(),
-            pace: PACE,
+            pace: Pace::of(config),
         };
         start(config, state, supervisor, surroundings)
     }
@@ -215,7 +218,7 @@ impl EngineAt {
         }
     }
 
-    /// Ends an engine of ours, and waits until it is gone: SIGTERM, 2 s, SIGKILL. To be called when all answers are
+    /// Ends an engine of ours, and waits until it is gone: SIGTERM, a while, SIGKILL. To be called when all answers are
     /// given, and before the supervisor's stop, which would kill it. What somebody else started is left alone.
     pub async fn stop(&self) {
         let Some(ours) = &self.ours else { return };

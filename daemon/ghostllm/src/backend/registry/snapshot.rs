@@ -7,7 +7,7 @@ use ghostllm_core::{
     routing::{BackendModels, Catalog, Model},
 };
 
-use super::{Backend, DEMO_MODEL, DEMO_OWNER, marked};
+use super::{Backend, DEMO_MODEL, DEMO_OWNER, Kind, marked};
 
 /// One backend and what it said last.
 #[derive(Debug, Clone)]
@@ -109,9 +109,22 @@ impl Snapshot {
     /// Where a request for this name goes; none where no backend has it.
     #[must_use]
     pub fn route(&self, asked: &str) -> Option<Routed> {
-        let route = self.catalog.resolve(asked)?;
+        let Some(route) = self.catalog.resolve(asked) else { return self.unlisted_demo(asked) };
         let known = self.backends.get(route.index)?;
         Some(Routed { backend: known.backend.clone(), model: route.model.to_owned() })
+    }
+
+    /// Our engine answers for the demo even where it lists real models alone.
+    fn unlisted_demo(&self, asked: &str) -> Option<Routed> {
+        let known = self.backends.iter().find(|known| *known.backend.kind() == Kind::Engine)?;
+        (asked == DEMO_MODEL).then(|| Routed { backend: known.backend.clone(), model: asked.to_owned() })
+    }
+
+    /// Why the file that would be called so cannot be served, where a file is configured and was never any good.
+    #[must_use]
+    pub fn unusable(&self, asked: &str) -> Option<&BackendFault> {
+        let called = |known: &&Known| known.backend.file_model().is_some_and(|model| model == asked);
+        self.backends.iter().filter(|known| known.models.is_none()).find(called)?.fault()
     }
 
     /// The models for the public list. The demo is in it only while there is nothing else; whoever asks for it by

@@ -1,4 +1,4 @@
-//! The engine task, with the real engine where it is built, and with small scripts that misbehave.
+//! The engine task, with the real engine and with small scripts that misbehave.
 
 use super::*;
 use crate::tasks::supervisor::Phase;
@@ -65,14 +65,16 @@ impl Box {
     }
 }
 
-/// The real engine, where it was built beside the tests: `cargo build --release -p ghostllm-engine`.
-fn real() -> Option<PathBuf> {
+/// The real engine, which is built beside the tests.
+fn real() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let path = own.parent().and_then(Path::parent).unwrap().join(PROGRAM);
-    if !path.exists() {
-        println!("skipped: {} is not built", path.display());
-    }
-    path.exists().then_some(path)
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo build --release -p ghostllm-engine` first",
+        path.display()
+    );
+    path
 }
 
 async fn running(engine: &EngineAt, not: Option<u32>) -> u32 {
@@ -98,7 +100,7 @@ fn is_gone(id: u32) -> bool {
 async fn an_engine_of_somebody_else_is_used_and_none_is_spawned() {
     let here = Box::new();
     let config = config::Engine { socket: Some("/their/socket".into()), ..config::Engine::default() };
-    let engine = here.start(&config, Some("/bin/true".into()), PACE);
+    let engine = here.start(&config, Some("/bin/true".into()), FAST);
     assert_eq!(engine.socket.as_deref(), Some(Path::new("/their/socket")));
     assert!(here.supervisor.states().is_empty() && engine.process().is_none());
     assert!(!engine.wait_ready(Duration::from_millis(30)).await);
@@ -107,11 +109,11 @@ async fn an_engine_of_somebody_else_is_used_and_none_is_spawned() {
     // The unit's socket is found; a plain file in its place is not it.
     let unit = here.directory.path().join("unit.sock");
     fs::write(&unit, "").unwrap();
-    let absent = here.start(&config::Engine::default(), Some("/nowhere/engine".into()), PACE);
+    let absent = here.start(&config::Engine::default(), Some("/nowhere/engine".into()), FAST);
     assert_eq!(absent.socket, None);
     fs::remove_file(&unit).unwrap();
     let _theirs = UnixListener::bind(&unit).unwrap();
-    let engine = here.start(&config::Engine::default(), Some("/bin/true".into()), PACE);
+    let engine = here.start(&config::Engine::default(), Some("/bin/true".into()), FAST);
     assert_eq!(engine.socket, Some(unit));
     assert!(here.supervisor.states().is_empty());
 }
@@ -120,7 +122,7 @@ async fn an_engine_of_somebody_else_is_used_and_none_is_spawned() {
 async fn without_the_program_the_daemon_goes_on_and_says_what_to_do() {
     let here = Box::new();
     let beside = Some(PathBuf::from("/nowhere/ghostllm-engine"));
-    let engine = here.start(&config::Engine::default(), beside.clone(), PACE);
+    let engine = here.start(&config::Engine::default(), beside.clone(), FAST);
     assert!(engine.note.contains("/nowhere/ghostllm-engine: No such file"), "{}", engine.note);
     assert!(engine.note.contains("cargo build --release -p ghostllm-engine"), "{}", engine.note);
     assert!(engine.socket.is_none() && !engine.wait_ready(PATIENCE).await);
@@ -128,7 +130,7 @@ async fn without_the_program_the_daemon_goes_on_and_says_what_to_do() {
     let file = here.directory.path().join("no-program");
     fs::write(&file, "").unwrap();
     let config = config::Engine { binary: Some(file), ..config::Engine::default() };
-    let engine = here.start(&config, beside, PACE);
+    let engine = here.start(&config, beside, FAST);
     assert!(engine.note.contains("/no-program is not executable; correct engine.binary"), "{}", engine.note);
     assert!(here.supervisor.states().is_empty());
 }
@@ -139,7 +141,7 @@ async fn without_a_place_for_the_socket_there_is_no_engine() {
     let state = StateDir::open(&here.directory.path().join("s".repeat(100))).unwrap();
     let units_socket = Path::new("/nowhere/engine.sock");
     let surroundings =
-        Surroundings { units_socket, beside: Some("/bin/true".into()), short: vec![], pace: PACE };
+        Surroundings { units_socket, beside: Some("/bin/true".into()), short: vec![], pace: FAST };
     let engine = start(&config::Engine::default(), &state, &here.supervisor, surroundings);
     assert!(engine.socket.is_none() && engine.note.contains("shorter path"), "{}", engine.note);
 }
@@ -199,9 +201,8 @@ async fn an_engine_that_does_not_end_when_told_is_killed() {
 
 #[tokio::test]
 async fn the_real_engine_answers_and_ends_when_told() {
-    let Some(real) = real() else { return };
     let here = Box::new();
-    let engine = here.start(&config::Engine::default(), Some(real), FAST);
+    let engine = here.start(&config::Engine::default(), Some(real()), FAST);
     assert!(engine.wait_ready(PATIENCE).await);
     let id = engine.process().unwrap();
     engine.stop().await;
@@ -219,9 +220,8 @@ async fn the_real_engine_answers_and_ends_when_told() {
 
 #[tokio::test]
 async fn the_real_engine_comes_back_after_a_crash() {
-    let Some(real) = real() else { return };
     let here = Box::new();
-    let engine = here.start(&config::Engine::default(), Some(real), FAST);
+    let engine = here.start(&config::Engine::default(), Some(real()), FAST);
     assert!(engine.wait_ready(PATIENCE).await);
     let first = engine.process().unwrap();
     signal(first, Signal::SIGKILL);
@@ -234,9 +234,8 @@ async fn the_real_engine_comes_back_after_a_crash() {
 
 #[tokio::test]
 async fn the_real_engine_comes_back_after_a_hang() {
-    let Some(real) = real() else { return };
     let here = Box::new();
-    let engine = here.start(&config::Engine::default(), Some(real), FAST);
+    let engine = here.start(&config::Engine::default(), Some(real()), FAST);
     assert!(engine.wait_ready(PATIENCE).await);
     let first = engine.process().unwrap();
     signal(first, Signal::SIGSTOP);
@@ -247,9 +246,8 @@ async fn the_real_engine_comes_back_after_a_hang() {
 
 #[tokio::test]
 async fn the_real_engine_ends_with_the_supervisor() {
-    let Some(real) = real() else { return };
     let here = Box::new();
-    let engine = here.start(&config::Engine::default(), Some(real), FAST);
+    let engine = here.start(&config::Engine::default(), Some(real()), FAST);
     assert!(engine.wait_ready(PATIENCE).await);
     let id = engine.process().unwrap();
     here.supervisor.stop().await;
