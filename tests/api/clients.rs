@@ -14,7 +14,7 @@ async fn gtlsclient_is_answered() -> Result<()> {
     for address in
         [SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port))]
     {
-        let said = gtlsclient(address, "/healthz").await?;
+        let said = gtlsclient(address, "GET", "/healthz").await?;
         ensure!(said.contains(":status: 200"), "{address}:\n{said}");
     }
     daemon.stop().await

@@ -17,6 +17,7 @@ mod life;
 mod matrix;
 mod models;
 mod passthrough;
+mod secrets;
 mod start;
 
 use anyhow::Result;

@@ -86,8 +86,8 @@ impl ChatCall {
 /// Why a chat was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChatError {
-    /// The request itself is wrong, and nothing was sent.
-    #[error("the request is refused: {0}")]
+    /// The request itself is wrong, and nothing was sent. Its message may repeat the request, so that it is not for the log.
+    #[error("the request is refused: {:?}, parameter {:?}", .0.code(), .0.param())]
     Request(ApiError),
     /// The backend failed.
     #[error(transparent)]

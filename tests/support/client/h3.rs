@@ -210,13 +210,13 @@ fn from_hex(text: &str) -> Vec<u8> {
     text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(*pair.get(1).unwrap_or(&b'0'))).collect()
 }
 
-/// GETs a path with ngtcp2's gtlsclient and gives back its output, headers and body among it. It checks no certificate.
+/// Asks for a path with ngtcp2's gtlsclient and gives back its output, headers and body among it. It checks no certificate.
 ///
 /// # Errors
 /// When the client is not installed, or does not end with success.
-pub async fn gtlsclient(address: SocketAddr, path: &str) -> Result<String> {
+pub async fn gtlsclient(address: SocketAddr, method: &str, path: &str) -> Result<String> {
     let run = Command::new("gtlsclient")
-        .args(["--exit-on-first-stream-close", "--timeout=10s"])
+        .args(["--exit-on-first-stream-close", "--timeout=10s", "--http-method", method])
         .arg(address.ip().to_string())
         .arg(address.port().to_string())
         .arg(format!("https://localhost:{}{path}", address.port()))

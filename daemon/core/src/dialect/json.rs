@@ -28,17 +28,17 @@ pub(crate) fn spliced(out: &mut BytesMut, whole: &[u8], range: std::ops::Range<u
     out.put_slice(whole.get(range.end..).unwrap_or_default());
 }
 
-/// Reads a value from bytes that may be anything; the error is a sentence for the log. The whole is checked to be
-/// UTF-8, also what the value ignores, since it may be passed on.
+/// Reads a value from bytes that may be anything; the error is a sentence for the log, which says where and how much, and
+/// never what: the bytes may be a person's words. The whole is checked to be UTF-8, also what the value ignores, since it
+/// may be passed on.
 pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T, String> {
+    let length = bytes.len();
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return Err(format!("{what}: not UTF-8: {}", beginning(bytes)));
+        return Err(format!("{what}: {length} bytes that are not UTF-8"));
     };
-    serde_json::from_str(text).map_err(|error| format!("{what}: {error}: {}", beginning(bytes)))
-}
-
-/// The beginning of a text from a peer, for a log line.
-pub(crate) fn beginning(bytes: &[u8]) -> String {
-    let head = bytes.get(..120).unwrap_or(bytes);
-    head.escape_ascii().to_string()
+    serde_json::from_str(text).map_err(|error| {
+        let place = format!("line {} column {} of {length} bytes", error.line(), error.column());
+        let form = if error.is_data() { "JSON of another form" } else { "no JSON" };
+        format!("{what}: {form}, at {place}")
+    })
 }

@@ -18,7 +18,8 @@ pub enum Stage {
     Idle,
 }
 
-/// One failure of a backend. `Display` is for the log and may hold addresses and causes.
+/// One failure of a backend. `Display` is for the log: it may hold addresses and causes, and never what a backend wrote,
+/// which may repeat a prompt, an answer or a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendFault {
     /// No connection: refused, no route, no such socket, name not found, TLS refused.
@@ -55,7 +56,7 @@ pub enum BackendFault {
         limit: usize,
     },
     /// The backend said, inside an answer that had begun well, that it failed.
-    #[error("the backend reported an error in its stream: {message:?}")]
+    #[error("the backend reported an error in its stream, in {} bytes", message.len())]
     ErrorLine {
         /// The line or its error text, as sent.
         message: String,
@@ -67,7 +68,7 @@ pub enum BackendFault {
         why: String,
     },
     /// The backend answered with a status that is not a success.
-    #[error("the backend answered with status {status}: {body:?}")]
+    #[error("the backend answered with status {status} and {} bytes", body.len())]
     Answered {
         /// The status code.
         status: u16,

@@ -50,6 +50,10 @@ pub fn classify(status: u16, body: &str) -> ApiError {
                 None => error,
             }
         }
+        300..=399 => ApiError::backend_error(
+            "The engine behind this model sends its callers elsewhere, where GhostLLM does not follow. The administrator \
+             can name the right url in the backend's section of the configuration.",
+        ),
         401 | 403 => ApiError::backend_error(
             "The engine behind this model refuses GhostLLM's own key or address. The administrator can set it \
              with key_file in the backend's section of the configuration.",

@@ -57,14 +57,14 @@ impl Account {
     /// It failed; `cause` is for the log, `shown` is what the client hears.
     pub(super) fn failed(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) {
         self.outcome = Outcome::Failed;
-        tracing::warn!(
-            request = %self.id,
-            backend = %self.backend,
-            model = %self.model.escape_debug(),
-            status = shown.status().as_u16(),
-            cause = %cause.to_string().escape_debug(),
-            "a chat failed"
-        );
+        let (status, cause) = (shown.status(), cause.to_string());
+        let (model, cause) = (self.model.escape_debug(), cause.escape_debug());
+        // A client's own mistake is nobody's alarm.
+        if status.is_client_error() {
+            tracing::info!(request = %self.id, backend = %self.backend, %model, status = status.as_u16(), %cause, "a chat was refused");
+        } else {
+            tracing::warn!(request = %self.id, backend = %self.backend, %model, status = status.as_u16(), %cause, "a chat failed");
+        }
     }
 }
 

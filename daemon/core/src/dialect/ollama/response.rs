@@ -124,8 +124,8 @@ impl ChatDecoder {
         }
         if line.message.is_none() && line.done.is_none() {
             return Err(BackendFault::garbage(format!(
-                "not a line of an answer: {}",
-                json::beginning(bytes)
+                "{} bytes that are no line of an answer",
+                bytes.len()
             )));
         }
         // Judged before anything is given out: a done line that reports a broken end must not look like text.

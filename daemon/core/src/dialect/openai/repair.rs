@@ -216,7 +216,7 @@ pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFa
     }
     let choices = answer.choices.unwrap_or_default();
     if choices.is_empty() {
-        return Err(BackendFault::garbage(format!("an answer without choices: {}", json::beginning(body))));
+        return Err(BackendFault::garbage(format!("an answer of {} bytes without choices", body.len())));
     }
     if choices.iter().any(|choice| choice.finish_reason.is_none()) {
         return Err(BackendFault::EndedEarly);
