@@ -1,7 +1,7 @@
 //! What a gateway must never forward, on every version and port.
 
 use anyhow::{Result, ensure};
-use ghostllm_tests::client::{Caller, Family, Request, Version, plain, raw};
+use ghostllm_tests::client::{Caller, Family, Request, Sent, Version, plain, raw};
 
 use crate::{FRANCE, check_error, ollama, on_every_version};
 
@@ -109,6 +109,46 @@ async fn wants_exactly_one_host() -> Result<()> {
             let first = answer.lines().next().unwrap_or_default();
             ensure!(first.contains(status), "{hosts:?} at {address}: {first:?}");
         }
+    }
+    daemon.stop().await
+}
+
+const METHOD: (&str, &str) = (":method", "GET");
+const SCHEME: (&str, &str) = (":scheme", "https");
+const AUTHORITY: (&str, &str) = (":authority", "localhost");
+const PATH: (&str, &str) = (":path", "/healthz");
+const FIELD: (&str, &str) = ("accept", "*/*");
+
+/// RFC 9114 section 4.3: malformed, so reset with H3_MESSAGE_ERROR before anything of it is looked at.
+#[tokio::test]
+async fn wants_each_pseudo_field_once_and_first_on_http_3() -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::keyless(&daemon, Version::H3, Family::V4).await?;
+    let malformed = Sent::Reset(0x10e);
+    let cases: &[(&[(&str, &str)], Sent)] = &[
+        (&[METHOD, SCHEME, AUTHORITY, PATH, FIELD], Sent::Answered(200)),
+        (&[PATH, AUTHORITY, SCHEME, METHOD], Sent::Answered(200)),
+        (&[METHOD, SCHEME, PATH, ("host", "localhost")], Sent::Answered(200)),
+        (&[METHOD, SCHEME, AUTHORITY, PATH, ("host", "localhost")], Sent::Answered(200)),
+        (&[METHOD, SCHEME, (":authority", "evil.example"), AUTHORITY, PATH], malformed),
+        (&[METHOD, SCHEME, AUTHORITY, AUTHORITY, PATH], malformed),
+        (&[(":method", "POST"), METHOD, SCHEME, AUTHORITY, PATH], malformed),
+        (&[METHOD, (":scheme", "http"), SCHEME, AUTHORITY, PATH], malformed),
+        (&[METHOD, SCHEME, AUTHORITY, (":path", "/v1/models"), PATH], malformed),
+        (&[METHOD, SCHEME, AUTHORITY, PATH, (":status", "200")], malformed),
+        (&[METHOD, SCHEME, AUTHORITY, PATH, (":protocol", "websocket")], malformed),
+        (&[METHOD, SCHEME, AUTHORITY, FIELD, PATH], malformed),
+        (&[METHOD, SCHEME, PATH, FIELD, AUTHORITY], malformed),
+        (&[METHOD, SCHEME, PATH], malformed),
+        (&[METHOD, SCHEME, AUTHORITY, PATH, ("host", "evil.example")], malformed),
+        (
+            &[METHOD, SCHEME, AUTHORITY, PATH, ("host", "localhost"), ("host", "localhost")],
+            Sent::Answered(400),
+        ),
+    ];
+    for (fields, expected) in cases {
+        let sent = caller.send_fields(fields).await?;
+        ensure!(sent == *expected, "{fields:?}: {sent:?}, not {expected:?}");
     }
     daemon.stop().await
 }

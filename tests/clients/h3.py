@@ -1,8 +1,9 @@
 """One request over HTTP/3 by aioquic, or the same one on many streams, told on standard input, reported on standard output.
 
 The first line of input is the order as JSON: host, port, ca, name (whom the certificate must name; localhost by default),
-method, path, authority, headers, body (hex), count. Each line of output is one event as JSON: head, data (hex, with the
-milliseconds since the request), end, reset, each with the index of its request, and closed. A further input line "leave"
+method, path, authority, headers, body (hex), count; or fields in place of all from method to body, sent as they are. Each
+line of output is one event as JSON: head, data (hex, with the milliseconds since the request), end, reset, each with the
+index of its request, and closed. A further input line "leave"
 abandons the requests (RESET_STREAM and STOP_SENDING with H3_REQUEST_CANCELLED) and keeps the connection; "close" closes the
 connection; either is reported as left, with the time of CLOCK_MONOTONIC in seconds. The end of input ends the program.
 """
@@ -46,6 +47,10 @@ class Client(QuicConnectionProtocol):
         self.transmit()
 
     def send(self, stream, order):
+        if order.get("fields") is not None:
+            fields = [(name.encode(), value.encode()) for name, value in order["fields"]]
+            self.http.send_headers(stream, fields, end_stream=True)
+            return
         headers = [
             (b":method", order["method"].encode()),
             (b":scheme", b"https"),

@@ -87,6 +87,15 @@ pub enum End {
     Broken(String),
 }
 
+/// What came of a head that was sent as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// An answer with this status.
+    Answered(u16),
+    /// The stream was reset with this code.
+    Reset(u64),
+}
+
 /// One thing that arrives after the head.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -326,6 +335,16 @@ impl Caller {
             answer = open => anyhow::bail!("the head came first: {answer:?}"),
             () = moment => Ok(Left(Kept::Nothing)),
         }
+    }
+
+    /// Sends these fields over HTTP/3 as they are, pseudo-header fields among them, without a key and without a body.
+    ///
+    /// # Errors
+    /// When there is no connection, no end in time, or the caller speaks another version.
+    pub async fn send_fields(&self, fields: &[(&str, &str)]) -> Result<Sent> {
+        ensure!(self.version == Version::H3, "only HTTP/3's client sends what it is told");
+        let sent = h3::send_fields(self.address, self.trust(), fields);
+        timeout(PATIENCE, sent).await.context("nothing came of the request in time")?
     }
 
     fn trust(&self) -> Trust<'_> {

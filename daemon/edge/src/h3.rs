@@ -12,6 +12,7 @@ mod flight;
 mod gate;
 mod head;
 mod recv;
+mod section;
 mod send;
 
 use std::{

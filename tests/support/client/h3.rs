@@ -7,7 +7,7 @@ use std::{net::SocketAddr, process::Stdio, sync::Arc};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{End, Event, Leave, PATIENCE, Request, Stream, Trust};
+use super::{End, Event, Leave, PATIENCE, Request, Sent, Stream, Trust};
 use crate::root;
 
 /// How long a client may take to close its connection.
@@ -69,6 +69,16 @@ enum Said {
     Left {},
 }
 
+impl Said {
+    fn sent(&self) -> Option<Sent> {
+        match self {
+            Self::Head { status, .. } => Some(Sent::Answered(*status)),
+            Self::Reset { code } => Some(Sent::Reset(*code)),
+            _ => None,
+        }
+    }
+}
+
 /// Requests on their way, before the head of the first answer.
 pub(super) struct Waiting {
     pub(super) process: Process,
@@ -118,6 +128,21 @@ pub(super) async fn open_many(
     Ok(streams)
 }
 
+/// Sends these fields and nothing else, and waits for what comes of it.
+pub(super) async fn send_fields(
+    address: SocketAddr,
+    trust: Trust<'_>,
+    fields: &[(&str, &str)],
+) -> Result<Sent> {
+    let order = json!({"fields": fields, "count": 1});
+    let Waiting { process: _process, mut lines, .. } = start(address, trust, order).await?;
+    let first = said(&mut lines).await?;
+    first
+        .as_ref()
+        .and_then(|line| line.said.sent())
+        .with_context(|| format!("the HTTP/3 client saw {first:?}"))
+}
+
 /// Asks over HTTP/3 and goes on at once.
 pub(super) async fn begin(
     address: SocketAddr,
@@ -125,6 +150,15 @@ pub(super) async fn begin(
     request: &Request,
     count: usize,
 ) -> Result<Waiting> {
+    let order = json!({
+        "method": request.method, "path": request.path, "authority": request.authority,
+        "headers": request.headers, "body": to_hex(&request.body), "count": count,
+    });
+    start(address, trust, order).await
+}
+
+/// Starts a client for an order that says all but where to.
+async fn start(address: SocketAddr, trust: Trust<'_>, mut order: Value) -> Result<Waiting> {
     let python = root().join(".tools/venv/bin/python");
     ensure!(python.exists(), "{} is missing: run `just setup`", python.display());
     let ca_file = NamedTempFile::new()?;
@@ -137,11 +171,10 @@ pub(super) async fn begin(
         .kill_on_drop(true)
         .spawn()?;
     let mut stdin = child.stdin.take().context("standard input")?;
-    let order = json!({
-        "host": host(address), "port": address.port(), "ca": ca_file.path(), "name": trust.name,
-        "method": request.method, "path": request.path, "authority": request.authority,
-        "headers": request.headers, "body": to_hex(&request.body), "count": count,
-    });
+    order["host"] = host(address).into();
+    order["port"] = address.port().into();
+    order["ca"] = json!(ca_file.path());
+    order["name"] = trust.name.into();
     stdin.write_all(format!("{order}\n").as_bytes()).await?;
     stdin.flush().await?;
     let lines = BufReader::new(child.stdout.take().context("standard output")?).lines();

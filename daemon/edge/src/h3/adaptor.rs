@@ -48,6 +48,8 @@ pub(super) struct Progress {
     written: AtomicU64,
     /// Whether the request's headers were whole, so that every response is ours.
     answering: AtomicBool,
+    /// Whether the request has pseudo-header fields that it must not have; set before `h3` has read them.
+    malformed: AtomicBool,
 }
 
 impl Progress {
@@ -78,6 +80,14 @@ impl Progress {
 
     pub(super) fn answering(&self) -> bool {
         self.answering.load(Relaxed)
+    }
+
+    pub(super) fn malform(&self) {
+        self.malformed.store(true, Relaxed);
+    }
+
+    pub(super) fn malformed(&self) -> bool {
+        self.malformed.load(Relaxed)
     }
 }
 

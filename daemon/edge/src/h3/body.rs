@@ -109,6 +109,10 @@ impl Incoming {
         }
         let trailers = ready!(stream.poll_recv_trailers(cx));
         self.end = End::Whole;
+        // `h3` would drop them in silence (RFC 9114 section 4.3 forbids them).
+        if self.progress.malformed() {
+            return Poll::Ready(Some(Err(cut("the trailers have a pseudo-header field"))));
+        }
         Poll::Ready(trailers.map_err(cut).map(|trailers| trailers.map(Frame::trailers)).transpose())
     }
 

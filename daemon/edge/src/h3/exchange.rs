@@ -84,6 +84,11 @@ impl Exchange<'_> {
         connection: Connection,
         handler: &H,
     ) -> Outcome {
+        // `h3` lets the last of several win, and forgets that there were more. Without any authority, or with one that Host
+        // contradicts, it has reset the stream with this code itself.
+        if self.accepted.progress.malformed() {
+            return self.refuse(Code::H3_MESSAGE_ERROR);
+        }
         let method = request.method().clone();
         let length = match head::admit(&mut request, self.limits) {
             Ok(length) => length,
@@ -104,6 +109,10 @@ impl Exchange<'_> {
             response = handler.handle(request.map(|()| body)) => response,
             _ = &mut self.accepted.ended => return self.refuse(Code::H3_REQUEST_CANCELLED),
         };
+        // The handler has read trailers that make the whole request malformed.
+        if self.accepted.progress.malformed() {
+            return self.refuse(Code::H3_MESSAGE_ERROR);
+        }
         self.answer(&method, response).await
     }
 

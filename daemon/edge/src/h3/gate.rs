@@ -1,9 +1,11 @@
 //! The frame gate: no HTTP/3 frame that `h3` would buffer whole may be larger than its limit.
 //!
-//! Knows the layout of frames (RFC 9114 section 7.1) and nothing of their meaning. Refuses to know sockets
-//! and time. Invariant: however a stream is cut into chunks, the verdict and the count of DATA payload are
+//! Knows the layout of frames (RFC 9114 section 7.1) and nothing of their meaning; what HEADERS hold on a request
+//! it hands to [`Section`]. Refuses to know sockets and time. Invariant: however a stream is cut into chunks, the verdict and the count of DATA payload are
 //! the same. It exists because `h3` 0.0.8 looks at its own header limit only after it has buffered the whole
 //! frame, and an unauthenticated peer may announce one of 2^62 bytes.
+
+use super::section::Section;
 
 /// How large a frame may be, in bytes of payload.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,7 @@ pub(super) struct Gate {
     varint: Varint,
     kind: Kind,
     empty: u32,
+    section: Section,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,31 +55,46 @@ enum At {
     StreamType,
     FrameType,
     Length { frame: u64 },
-    Payload { left: u64, data: bool },
+    Payload { left: u64, frame: u64 },
 }
 
 impl Gate {
     /// The gate of a request stream.
     pub(super) fn request(limits: FrameLimits) -> Self {
-        Self { limits, at: At::FrameType, varint: Varint::default(), kind: Kind::Request, empty: 0 }
+        Self::new(limits, At::FrameType, Kind::Request)
     }
 
     /// The gate of a stream in one direction, whose first integer names its type.
     pub(super) fn one_way(limits: FrameLimits) -> Self {
-        Self { limits, at: At::StreamType, varint: Varint::default(), kind: Kind::Control, empty: 0 }
+        Self::new(limits, At::StreamType, Kind::Control)
+    }
+
+    fn new(limits: FrameLimits, at: At, kind: Kind) -> Self {
+        Self { limits, at, varint: Varint::default(), kind, empty: 0, section: Section::new() }
+    }
+
+    /// Whether a field section of the request that was whole or in part among the bytes so far is malformed.
+    pub(super) fn malformed(&self) -> bool {
+        self.section.malformed()
     }
 
     /// Takes the stream's next bytes; returns how many of them are DATA payload.
     pub(super) fn pass(&mut self, mut bytes: &[u8]) -> Result<u64, Excessive> {
         let mut payload = 0;
         while self.kind != Kind::Opaque {
-            if let At::Payload { left, data } = self.at {
+            if let At::Payload { left, frame } = self.at {
                 let taken = left.min(bytes.len() as u64);
-                payload += if data { taken } else { 0 };
                 self.at =
-                    if taken == left { At::FrameType } else { At::Payload { left: left - taken, data } };
+                    if taken == left { At::FrameType } else { At::Payload { left: left - taken, frame } };
                 // `taken` is at most the length of a slice, so it fits.
-                bytes = bytes.get(usize::try_from(taken).unwrap_or(usize::MAX)..).unwrap_or_default();
+                let (here, rest) =
+                    bytes.split_at_checked(usize::try_from(taken).unwrap_or(usize::MAX)).unwrap_or_default();
+                bytes = rest;
+                match frame {
+                    DATA => payload += taken,
+                    HEADERS if self.kind == Kind::Request => self.section.push(here),
+                    _ => {}
+                }
             }
             let Some((&byte, rest)) = bytes.split_first() else { break };
             bytes = rest;
@@ -111,8 +129,11 @@ impl Gate {
         if length > most {
             return Err(Excessive);
         }
+        if frame == HEADERS {
+            self.section.begin();
+        }
         if length > 0 {
-            return Ok(At::Payload { left: length, data: frame == DATA });
+            return Ok(At::Payload { left: length, frame });
         }
         self.empty = self.empty.saturating_add(1);
         // A browser may send any number of small control frames over a connection's life; a request may not.

@@ -59,6 +59,9 @@ impl Recv {
             Ok(payload) => {
                 if let Some(progress) = &self.progress {
                     progress.owe(payload);
+                    if gate.malformed() {
+                        progress.malform();
+                    }
                 }
                 Ok(())
             }

@@ -6,4 +6,5 @@ mod draining;
 mod exchanges;
 mod leaving;
 mod limits;
+mod pseudo;
 mod support;

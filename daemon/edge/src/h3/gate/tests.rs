@@ -95,6 +95,25 @@ fn a_flood_of_empty_frames_is_excessive_on_a_request_only() {
     assert_eq!(verdict(Gate::one_way(LIMITS), &[&control]), Ok(0));
 }
 
+#[test]
+fn judges_the_sections_of_a_request_between_all_other_frames() {
+    let head = |section: &[u8]| [&varint(HEADERS, 1)[..], &varint(section.len() as u64, 1), section].concat();
+    let (good, twice, trailers) = (head(b"\x00\x00\xd1"), head(b"\x00\x00\xd1\xd1"), head(b"\x00\x00\xc6"));
+    let (grease, data) = (frame(UNKNOWN, 4, 4), frame(DATA, 4, 4));
+    for (first, last, malformed) in
+        [(&good, &trailers, false), (&twice, &trailers, true), (&good, &good, true), (&twice, &good, true)]
+    {
+        let bytes = [&grease[..], first, &data, &grease, last].concat();
+        for cut in 0..=bytes.len() {
+            let (head, tail) = bytes.split_at(cut);
+            let mut gate = Gate::request(LIMITS);
+            gate.pass(head).unwrap();
+            gate.pass(tail).unwrap();
+            assert_eq!(gate.malformed(), malformed, "cut at {cut}");
+        }
+    }
+}
+
 /// A second reading of the same clause, whole and without limits on shape: what the gate must agree with.
 fn reference(bytes: &[u8]) -> Result<u64, Excessive> {
     let (mut at, mut payload, mut empty) = (0, 0u64, 0u32);
