@@ -4,12 +4,16 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 default:
     @just --list
 
-# What the build and the tests need from Debian and from the registries; safe to run again.
+# What the tests need from Debian and from the registries; safe to run again.
 setup:
     tests/support/setup.sh
 
+# What the build needs of it.
+setup-build:
+    tests/support/setup.sh build
+
 # Builds the daemon and its engine, and runs them with a state of their own under .run/.
-run: setup
+run: setup-build
     cargo build --release -p ghostllm -p ghostllm-engine
     tests/support/run.sh
 
@@ -17,7 +21,7 @@ run: setup
 test: setup lint python templates
     cargo build --release --workspace --bins
     tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace
-    cargo bench -p ghostllm-tests --bench answer
+    cargo bench -p ghostllm-tests --bench answer --bench cancel
     tests/support/deny.sh if-there
 
 alias check := test
@@ -44,7 +48,8 @@ fmt:
 deny:
     tests/support/deny.sh install
 
-# How long the demo model takes to answer; fails beyond ten times of what is promised.
+# How long the demo model takes to answer (fails beyond ten times of what is promised), and how soon an engine is free once
+# its client has left.
 bench: setup
     cargo build --release -p ghostllm -p ghostllm-engine
-    cargo bench -p ghostllm-tests --bench answer
+    cargo bench -p ghostllm-tests --bench answer --bench cancel

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the build and the tests need, on Debian 12 or 13; does nothing where it is there already.
+# Installs what the build needs (`setup.sh build`), or the tests as well (`setup.sh`), on Debian 12 or 13; does nothing where
+# it is there already.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-packages=(cmake clang libclang-dev pkg-config libsystemd-dev python3 python3-venv openssl libnss3-tools ngtcp2-client curl mmdebstrap iproute2)
+packages=(cmake clang libclang-dev pkg-config python3 curl)
+if [ "${1:-}" != build ]; then
+  packages+=(python3-venv openssl libnss3-tools ngtcp2-client mmdebstrap iproute2)
+fi
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -20,6 +24,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${sudo[@]}" apt-get update -q
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
 fi
+
+[ "${1:-}" != build ] || exit 0
 
 cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
 

@@ -139,10 +139,11 @@ async fn main() -> Result<()> {
 async fn version_of_kills(version: Version) -> Result<Option<String>> {
     let mut all = Vec::new();
     let cells = ways(version).len() * MOMENTS.len();
-    for way in ways(version) {
+    for (nth, way) in ways(version).iter().enumerate() {
         let mut of_way = Vec::new();
         for (index, moment) in MOMENTS.into_iter().enumerate() {
-            let kills = KILLS / cells + usize::from(*way == Way::Close && index < KILLS % cells);
+            // The first cells take what is left over.
+            let kills = KILLS / cells + usize::from(nth * MOMENTS.len() + index < KILLS % cells);
             of_way.extend(
                 leg(version, *way, moment, kills).await.with_context(|| format!("{way:?} {moment:?}"))?,
             );
