@@ -143,9 +143,8 @@ impl Section {
             At::Line => line(byte)?,
             At::Value => (What::ValueLength, 7),
             At::Number(what) => {
-                match self.number.more(byte)? {
-                    Some(number) => self.told(what, number),
-                    None => {}
+                if let Some(number) = self.number.more(byte)? {
+                    self.told(what, number);
                 }
                 return Some(());
             }
