@@ -140,15 +140,16 @@ fn every_fault_has_its_answer() {
 #[test]
 fn no_detail_of_a_fault_reaches_the_client() {
     let secret = "10.1.2.3:9 /home/x 0xdeadbeef00";
-    for fault in [
-        BackendFault::Unreachable { detail: secret.into() },
-        BackendFault::Died { detail: secret.into() },
-        BackendFault::garbage(secret),
-        BackendFault::ErrorLine { message: secret.into() },
-        BackendFault::answered(500, secret.as_bytes()),
-        BackendFault::answered(400, secret.as_bytes()),
+    // The log has the causes, which are ours to word, and not what a backend wrote.
+    for (fault, is_logged) in [
+        (BackendFault::Unreachable { detail: secret.into() }, true),
+        (BackendFault::Died { detail: secret.into() }, true),
+        (BackendFault::garbage(secret), true),
+        (BackendFault::ErrorLine { message: secret.into() }, false),
+        (BackendFault::answered(500, secret.as_bytes()), false),
+        (BackendFault::answered(400, secret.as_bytes()), false),
     ] {
-        assert!(fault.to_string().contains("10.1.2.3") || matches!(fault, BackendFault::Garbage { .. }));
+        assert_eq!(fault.to_string().contains("10.1.2.3"), is_logged, "{fault}");
         let error = ApiError::from(fault);
         assert!(!error.message().contains("10.1.2.3"), "{error}");
     }
