@@ -48,6 +48,7 @@ async fn serves_without_http3_when_udp_is_taken() -> Result<()> {
         );
     }
     ensure!(daemon.stderr().contains("HTTP/3"), "it does not say what is missing:\n{}", daemon.stderr());
+    daemon.wait_status("degraded, without HTTP/3").await?;
     drop(holder);
     daemon.stop().await
 }

@@ -146,6 +146,7 @@ async fn a_global_address_is_taken_as_host_and_left_out_of_the_certificate() -> 
     let begun = Instant::now();
     own.address("2001:db8:1::1/64", "eth0")?;
     daemon.wait_said("not in the certificate: 2001:db8:1::1 (").await?;
+    daemon.wait_status("not in the certificate: 2001:db8:1::1 (").await?;
     ensure!(begun.elapsed() < HEARD, "the log says it after {:?}", begun.elapsed());
     let log = daemon.stderr();
     let line = log.lines().find(|line| line.contains("not in the certificate")).unwrap_or_default();

@@ -298,6 +298,22 @@ impl Daemon {
         Ok(String::from_utf8(before.stdout)?.trim().parse()?)
     }
 
+    /// Waits until the daemon tells its supervisor of how things stand, in words that contain `text`.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn wait_status(&self, text: &str) -> Result<()> {
+        let told = timeout(PATIENCE, async {
+            loop {
+                let lines = receive(&self.notify).await?;
+                if lines.lines().any(|line| line.starts_with("STATUS=") && line.contains(text)) {
+                    return anyhow::Ok(());
+                }
+            }
+        });
+        told.await.flatten_said(|| format!("no STATUS with {text:?}; it wrote:\n{}", self.stderr()))
+    }
+
     /// Waits until the daemon tells its supervisor that it is stopping.
     ///
     /// # Errors

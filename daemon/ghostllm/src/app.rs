@@ -215,12 +215,14 @@ impl App {
         first_round(&registry, engine.as_ref(), config.limits.first_lists).await;
         upkeep.render();
         let limits = edge_limits(&config.limits);
+        let missing = listeners.missing().to_vec();
         let serving = listeners
             .serve(&pipeline, limits, &guard, upkeep.resolver(), &drain)
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
         announce(&addresses, &upkeep);
         announce_models(&registry, engine.as_ref(), &config);
         systemd::ready(&addresses);
+        systemd::serving(&addresses, &amiss(&missing, upkeep.left_out()));
         let (rounds, interval) = (Arc::clone(&registry), config.limits.find_interval);
         supervisor.spawn("backends", Policy::Restartable, move || {
             let rounds = Arc::clone(&rounds);
@@ -231,7 +233,11 @@ impl App {
         });
         tokio::select! {
             () = stop.asked() => {}
-            () = upkeep.run(|host| guard.replace(rules(&config, host)), || drain.open()) => {}
+            () = upkeep.run(
+                |host| guard.replace(rules(&config, host)),
+                || drain.open(),
+                |left_out| systemd::serving(&addresses, &amiss(&missing, left_out)),
+            ) => {}
         }
         systemd::stopping();
         tokio::select! {
@@ -347,6 +353,12 @@ fn tell_first_key(first: Option<&FirstKey>) {
             key.reveal()
         );
     }
+}
+
+/// What is lacking, each with what it means or what to do.
+fn amiss(missing: &[String], left_out: Vec<String>) -> Vec<String> {
+    let degraded = (!missing.is_empty()).then(|| format!("degraded, without {}", missing.join(", ")));
+    degraded.into_iter().chain(left_out).collect()
 }
 
 /// What a person who starts it wants to know.

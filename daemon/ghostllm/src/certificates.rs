@@ -203,6 +203,14 @@ impl<F: Files> Certificates<F> {
         }
     }
 
+    /// The same in words, each with what to do.
+    pub fn left_out_lines(&self) -> Vec<String> {
+        match &self.source {
+            Source::Own(own) => own.left_out_lines().map(|(_, line)| line).collect(),
+            Source::Given(_) => Vec::new(),
+        }
+    }
+
     /// How to get something that is left out into the certificate.
     pub fn fix(&self, left_out: &LeftOut) -> String {
         match &self.source {

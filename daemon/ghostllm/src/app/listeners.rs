@@ -35,6 +35,7 @@ pub(super) struct Listeners {
     tls: Bound<TcpListener>,
     quic: Option<Bound<UdpSocket>>,
     plain: Vec<Bound<TcpListener>>,
+    missing: Vec<String>,
 }
 
 /// Listeners at work.
@@ -46,7 +47,12 @@ pub(super) struct Serving {
 impl Listeners {
     pub(super) fn bind(listen: &Listen) -> Result<Self, BindError> {
         let (tls, quic) = bind_tls(listen)?;
+        let mut missing = Vec::new();
+        if listen.http3 && quic.is_none() {
+            missing.push("HTTP/3".to_owned());
+        }
         if tls.only_ipv4 {
+            missing.push("IPv6".to_owned());
             tracing::warn!(
                 address = %tls.address,
                 "this box has no IPv6 (its kernel lacks it, or net.ipv6.conf.all.disable_ipv6 is 1): IPv4 alone is \
@@ -63,10 +69,18 @@ impl Listeners {
         for address in &listen.plain {
             match bind::tcp(*address) {
                 Ok(bound) => plain.push(bound),
-                Err(error) => tracing::warn!("{error}: plain HTTP is not served there"),
+                Err(error) => {
+                    tracing::warn!("{error}: plain HTTP is not served there");
+                    missing.push(format!("plain HTTP at {address}"));
+                }
             }
         }
-        Ok(Self { tls, quic, plain })
+        Ok(Self { tls, quic, plain, missing })
+    }
+
+    /// What is wanted and not served; the log has the reasons.
+    pub(super) fn missing(&self) -> &[String] {
+        &self.missing
     }
 
     pub(super) fn addresses(&self) -> Addresses {

@@ -11,10 +11,15 @@ pub(super) fn ready(addresses: &Addresses) {
     let mut lines = vec![format!("X_GHOSTLLM_TLS={}", addresses.tls)];
     lines.extend(addresses.quic.map(|address| format!("X_GHOSTLLM_QUIC={address}")));
     lines.push(format!("X_GHOSTLLM_PLAIN={}", join(&addresses.plain)));
-    let status = format!("Serving at {}", addresses.tls);
-    let mut states = vec![NotifyState::Ready, NotifyState::Status(&status)];
+    let mut states = vec![NotifyState::Ready];
     states.extend(lines.iter().map(|line| NotifyState::Custom(line)));
     tell(&states);
+}
+
+/// What `systemctl status` shows while it serves: where, and what is amiss.
+pub(super) fn serving(addresses: &Addresses, amiss: &[String]) {
+    let status = [format!("Serving at {}", addresses.tls)].into_iter().chain(amiss.iter().cloned());
+    tell(&[NotifyState::Status(&status.collect::<Vec<_>>().join("; "))]);
 }
 
 /// Says that the end has begun.

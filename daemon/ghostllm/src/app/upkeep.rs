@@ -130,6 +130,11 @@ impl Upkeep {
         self.facts.fingerprint.as_deref()
     }
 
+    /// What the certificate lacks, in a sentence for each reason.
+    pub(super) fn left_out(&self) -> Vec<String> {
+        self.certificates.left_out_lines()
+    }
+
     /// The name that the box's page uses.
     pub(super) fn name(&self) -> &str {
         &self.facts.name
@@ -150,8 +155,13 @@ impl Upkeep {
     }
 
     /// Looks after it all for ever; `changed` hears of a host that has other names or addresses, `open` says how many
-    /// connections there are.
-    pub(super) async fn run(&mut self, changed: impl Fn(&Host), open: impl Fn() -> usize) {
+    /// connections there are, `lacks` hears what the certificate does not name whenever that has changed.
+    pub(super) async fn run(
+        &mut self,
+        changed: impl Fn(&Host),
+        open: impl Fn() -> usize,
+        lacks: impl Fn(Vec<String>),
+    ) {
         let mut memory = Memory::default();
         let mut ticks = interval(self.look);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -166,7 +176,12 @@ impl Upkeep {
                         changed(&host);
                         self.host = host;
                     }
+                    let before = self.left_out();
                     say(&self.certificates.tick(OffsetDateTime::now_utc(), &self.host, &self.names));
+                    let after = self.left_out();
+                    if after != before {
+                        lacks(after);
+                    }
                 }
                 // The registry outlives this loop, so the wait cannot fail.
                 _ = models.changed() => self.render(),

@@ -122,18 +122,23 @@ impl<F: Files> Own<F> {
     }
 
     /// One line for all that have the same reason: a box may have many addresses.
-    fn say_left_out(&self, said: &mut Vec<Said>) {
+    pub(super) fn left_out_lines(&self) -> impl Iterator<Item = (Reason, String)> {
         let mut reasons: Vec<Reason> = Vec::new();
         for left in &self.left_out {
             if !reasons.contains(&left.reason) {
                 reasons.push(left.reason);
             }
         }
-        for reason in reasons {
+        reasons.into_iter().map(|reason| {
             let of_it = self.left_out.iter().filter(|left| left.reason == reason);
             let list = of_it.map(|left| left.subject.as_str()).collect::<Vec<_>>().join(", ");
             let fix = fix(reason, &self.folder());
-            let line = format!("not in the certificate: {list} ({reason}). {fix}");
+            (reason, format!("not in the certificate: {list} ({reason}). {fix}"))
+        })
+    }
+
+    fn say_left_out(&self, said: &mut Vec<Said>) {
+        for (reason, line) in self.left_out_lines() {
             // Nearly every box with IPv6 has a global address, and nothing is wrong with it.
             said.push(if reason == Reason::AddressOutside { Said::Info(line) } else { Said::Warning(line) });
         }

@@ -14,7 +14,13 @@ use http::Response;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::{Shared, account::Account, ids::Id, respond, stream::Events};
+use super::{
+    Shared,
+    account::Account,
+    ids::Id,
+    respond,
+    stream::{self, Events},
+};
 use crate::{
     backend::{Answer, ChatCall, ChatError, registry::Routed},
     store::keys::Caller,
@@ -121,16 +127,8 @@ fn failed(shared: &Shared, error: ChatError, account: &mut Account) -> ApiError 
     shown
 }
 
-/// What a client hears whose request the program's end has overtaken.
-pub(super) fn stopping() -> ApiError {
-    ApiError::backend_unavailable(
-        "GhostLLM was stopped before the answer was complete; try again shortly",
-        RETRY_AFTER_DOWN,
-    )
-}
-
 fn ended(mut account: Account) -> ApiError {
-    let shown = stopping();
+    let shown = stream::stopping();
     account.failed(&"the program ends", &shown);
     shown
 }

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::Stream;
-use ghostllm_core::ApiError;
+use ghostllm_core::{ApiError, error::RETRY_AFTER_DOWN};
 use ghostllm_edge::StreamFailed;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -137,7 +137,7 @@ impl Events {
         {
             return Poll::Pending;
         }
-        Poll::Ready(self.fail(&"the program ends", &super::chat::stopping()))
+        Poll::Ready(self.fail(&"the program ends", &stopping()))
     }
 
     fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) -> Bytes {
@@ -162,6 +162,14 @@ impl Events {
         }
         Poll::Pending
     }
+}
+
+/// What a client hears whose request the program's end has overtaken.
+pub(super) fn stopping() -> ApiError {
+    ApiError::backend_unavailable(
+        "GhostLLM was stopped before the answer was complete; try again shortly",
+        RETRY_AFTER_DOWN,
+    )
 }
 
 impl Body for Events {
