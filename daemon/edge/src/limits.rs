@@ -65,6 +65,8 @@ pub struct Limits {
     pub connections_per_source: usize,
     /// Open connections in all.
     pub connections: usize,
+    /// TLS handshakes over TCP at one time.
+    pub handshakes: usize,
 }
 
 impl Default for Limits {
@@ -98,6 +100,7 @@ impl Default for Limits {
             h3_vanished: Duration::from_secs(2),
             connections_per_source: 256,
             connections: 4096,
+            handshakes: 512,
         }
     }
 }

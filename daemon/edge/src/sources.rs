@@ -19,12 +19,14 @@ pub struct Sources(Arc<Inner>);
 struct Inner {
     per_source: usize,
     in_all: usize,
+    handshakes: usize,
     open: Mutex<Open>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
     all: usize,
+    handshakes: usize,
     by_source: HashMap<IpAddr, usize>,
 }
 
@@ -35,12 +37,23 @@ pub struct Share {
     source: Option<IpAddr>,
 }
 
+/// One TLS handshake that counts until this is dropped.
+#[derive(Debug)]
+pub struct Handshake(Sources);
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.0.open().handshakes -= 1;
+    }
+}
+
 impl Sources {
-    /// A count with the limits `connections` and `connections_per_source`.
+    /// A count with the limits `connections`, `connections_per_source` and `handshakes`.
     pub fn new(limits: &Limits) -> Self {
         Self(Arc::new(Inner {
             per_source: limits.connections_per_source,
             in_all: limits.connections,
+            handshakes: limits.handshakes,
             open: Mutex::default(),
         }))
     }
@@ -63,6 +76,16 @@ impl Sources {
         open.all += 1;
         drop(open);
         Some(Share { sources: self.clone(), source })
+    }
+
+    /// Counts a TLS handshake, which costs a signature before anything is known of its peer; none beyond the limit.
+    pub fn handshake(&self) -> Option<Handshake> {
+        let mut open = self.open();
+        if open.handshakes >= self.0.handshakes {
+            return None;
+        }
+        open.handshakes += 1;
+        Some(Handshake(self.clone()))
     }
 
     /// Whether no connection more would be taken, from anywhere.
@@ -127,5 +150,14 @@ mod tests {
         drop(held);
         assert!(sources.open().by_source.is_empty());
         assert!(sources.take(local).is_some());
+    }
+
+    #[test]
+    fn handshakes_have_a_limit_of_their_own() {
+        let sources = Sources::new(&Limits { handshakes: 1, ..Limits::default() });
+        let first = sources.handshake().unwrap();
+        assert!(sources.handshake().is_none());
+        drop(first);
+        assert!(sources.handshake().is_some());
     }
 }

@@ -148,12 +148,16 @@ async fn encrypted<H: Handler>(
     secure: Secure,
     serve: Serve<H>,
 ) {
+    let Some(waiting) = serve.sources.handshake() else {
+        return tracing::debug!(%peer, "too many TLS handshakes at once; this connection is closed");
+    };
     let handshake = TlsAcceptor::from(secure.config).accept(stream);
     let stream = match timeout(serve.limits.handshake, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Err(_elapsed) => return tracing::debug!(%peer, "a TLS handshake took too long"),
     };
+    drop(waiting);
     let connection = Connection::new(peer, local, Transport::Tls);
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         serve::http2(stream, connection, secure.alt_svc, serve).await;

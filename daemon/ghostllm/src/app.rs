@@ -435,5 +435,6 @@ fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
         h3_vanished: limits.h3_vanished,
         connections_per_source: limits.connections_per_source,
         connections: limits.connections,
+        handshakes: limits.handshakes,
     }
 }

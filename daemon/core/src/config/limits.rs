@@ -103,6 +103,8 @@ section! {
         connections_per_source: usize = 256 => at_least_one;
         /// Open connections in all.
         connections: usize = 4096 => at_least_one;
+        /// TLS handshakes over TCP at one time; QUIC's are quic_incoming.
+        handshakes: usize = 512 => at_least_one;
         /// A request's body.
         body: ByteSize = ByteSize::mib(32) => some_bytes;
         /// A request's body on routes that take sound and pictures.
