@@ -60,10 +60,10 @@ impl QuicListener {
 
 /// Serves HTTP/3 on `socket`, with a `tls` configuration whose ALPN is `h3`.
 ///
-/// A peer is heard, at every packet of its, only if `source_filter` says `true` of its address, in which an IPv4-mapped address has
-/// already become IPv4, and if `sources`, which all listeners share, has room for it. Must be called within a
-/// tokio runtime. Fails when the TLS configuration cannot serve QUIC (no TLS 1.3, no `h3` in its ALPN), when a
-/// limit is beyond what QUIC can say, or when the socket cannot be used.
+/// A peer's packets are heard only while `source_filter` says `true` of its address, in which an IPv4-mapped
+/// address has already become IPv4; its connection is served only if `sources`, which all listeners share, has
+/// room for it. Must be called within a tokio runtime. Fails when the TLS configuration cannot serve QUIC (no
+/// TLS 1.3, no `h3` in its ALPN), when a limit is beyond what QUIC can say, or when the socket cannot be used.
 pub fn serve<H: Handler>(
     socket: UdpSocket,
     tls: Arc<rustls::ServerConfig>,
