@@ -7,8 +7,9 @@
 
 use reader::Reader;
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{BufReader, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use tensor_type::block_of;
 
@@ -75,7 +76,8 @@ impl Summary {
     /// # Errors
     /// [`GgufError::Io`] if it cannot be opened or is no regular file, [`GgufError::Invalid`] if it is not sound.
     pub fn of_file(path: &Path) -> Result<Self, GgufError> {
-        let file = File::open(path)?;
+        // A pipe would hold whoever opens it until somebody writes into it, and with it every other model.
+        let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
         let status = file.metadata()?;
         if !status.is_file() {
             return invalid("it is not a regular file");

@@ -327,6 +327,17 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_among_the_files_holds_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe.gguf");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::write(directory.path().join("real.gguf"), DEMO_BYTES).unwrap();
+        let library = library(directory.path());
+        assert_eq!(ids(&library), ["real"]);
+        assert!(library.add(&pipe).unwrap_err().message.contains("not a regular file"));
+    }
+
+    #[test]
     fn two_files_of_one_name_are_told_apart_by_their_paths() {
         let directory = tempfile::tempdir().unwrap();
         let paths = ["a", "b"].map(|name| directory.path().join(name).join("m.gguf"));
