@@ -394,6 +394,14 @@ fn what_kubernetes_sets_is_no_setting() {
 }
 
 #[test]
+fn the_key_of_the_clients_is_no_setting() {
+    // The page and the README have people export it.
+    let config = Config::load(&[environment(&[("GHOSTLLM_KEY", "gllm_x")])]);
+    assert_eq!(config.unwrap(), Config::default());
+    assert!(Config::load(&[environment(&[("GHOSTLLM_KEY_FILE", "/k")])]).is_err());
+}
+
+#[test]
 fn ollama_host_changes_only_the_default_address() {
     let config = Config::load(&[environment(&[("OLLAMA_HOST", "0.0.0.0:5")])]).unwrap();
     assert_eq!(config.default_ollama.to_string(), "http://127.0.0.1:5");

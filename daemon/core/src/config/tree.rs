@@ -22,6 +22,9 @@ pub(super) const OLLAMA_HOST: &str = "OLLAMA_HOST";
 /// What Kubernetes and Docker set by themselves beside a service named "ghostllm" (Kubernetes, "Service
 /// environment variables"): never settings, and no reason to refuse the start.
 const NOT_OURS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
+/// Where the page and the README have people keep their API key: it is for their clients, and a daemon that is started from
+/// the same shell has nothing to do with it.
+const CLIENTS_KEY: &str = "GHOSTLLM_KEY";
 
 /// A value, before anyone has said what it should be.
 #[derive(Debug, Clone)]
@@ -172,6 +175,9 @@ impl Tree {
         let mut pairs: Vec<_> = pairs.iter().collect();
         pairs.sort();
         for (name, value) in pairs {
+            if name == CLIENTS_KEY {
+                continue;
+            }
             if name == OLLAMA_HOST {
                 self.ollama_host = Some(value.clone());
                 continue;
