@@ -3,10 +3,16 @@
 //! Knows when to look. Refuses to know what is done about it. Invariant: it writes the log only when something has
 //! changed.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use ghostllm_core::config::{Config, PlainAuth};
-use ghostllm_edge::tls::Resolver;
+use ghostllm_edge::{ca::LeftOut, tls::Resolver};
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
@@ -26,6 +32,9 @@ use crate::{
 /// them back at most this often costs nothing that is felt.
 const PEAK: usize = 100;
 const TRIM_EVERY: Duration = Duration::from_secs(60);
+
+/// The name that every box has, and every certificate of its own.
+const LOCALHOST: &str = "localhost";
 
 /// The folder of the CA in the state directory.
 const FOLDER: &str = "ca";
@@ -103,7 +112,7 @@ impl Upkeep {
         config: &Config,
         registry: &Arc<Registry>,
     ) -> Self {
-        let name = names.first().cloned().unwrap_or_else(|| host.short.clone());
+        let name = shown_name(&names, &host, certificates.left_out());
         let facts = PageFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             name,
@@ -140,7 +149,7 @@ impl Upkeep {
         &self.facts.name
     }
 
-    /// Renders the page anew if who answers has changed.
+    /// Renders the page anew if the box's name or who answers has changed.
     pub(super) fn render(&mut self) {
         let snapshot = self.registry.snapshot();
         let answering = match (snapshot.ready(), snapshot.only_demo()) {
@@ -148,8 +157,9 @@ impl Upkeep {
             (true, true) => Answering::DemoOnly,
             (true, false) => Answering::Model,
         };
-        if answering != self.facts.answering {
-            self.facts.answering = answering;
+        let name = shown_name(&self.names, &self.host, self.certificates.left_out());
+        if answering != self.facts.answering || name != self.facts.name {
+            (self.facts.answering, self.facts.name) = (answering, name);
             self.page.send_replace(Arc::new(Page::render(&self.facts)));
         }
     }
@@ -182,6 +192,7 @@ impl Upkeep {
                     if after != before {
                         lacks(after);
                     }
+                    self.render();
                 }
                 // The registry outlives this loop, so the wait cannot fail.
                 _ = models.changed() => self.render(),
@@ -209,13 +220,47 @@ impl Memory {
     }
 }
 
+/// The name that the page's lines have, as a URL spells it: the first that the certificate bears, since clients refuse any
+/// other. The person's own names come first, then the host's as others use them.
+fn shown_name(names: &[String], host: &Host, left_out: &[LeftOut]) -> String {
+    let others = host.names.iter().filter(|name| *name != LOCALHOST);
+    let mut known = names.iter().chain([&host.short]).chain(others);
+    let shown = known.find(|name| left_out.iter().all(|left| left.subject != **name));
+    match shown.map_or(LOCALHOST, String::as_str) {
+        name if name.parse::<Ipv6Addr>().is_ok() => format!("[{name}]"),
+        name => name.to_owned(),
+    }
+}
+
 /// An address that a program on the box can paste: not the one that stands for all.
 fn reachable(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
-            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port()))
-        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, v6.port())),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ghostllm_edge::ca::Reason;
+
+    use super::*;
+
+    #[test]
+    fn the_page_names_only_what_the_certificate_bears() {
+        let host = Host::new("Box", "search lan", &[]);
+        let shown = |names: &[&str], left_out: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let lacks = |name: &&str| LeftOut { subject: (*name).to_owned(), reason: Reason::NameOutside };
+            shown_name(&names, &host, &left_out.iter().map(lacks).collect::<Vec<_>>())
+        };
+        assert_eq!(shown(&[], &[]), "box");
+        assert_eq!(shown(&["llm.example.org"], &[]), "llm.example.org");
+        assert_eq!(shown(&["llm.example.org"], &["llm.example.org"]), "box");
+        assert_eq!(shown(&[], &["box", "box.lan"]), "box.local");
+        assert_eq!(shown(&["192.168.1.7"], &[]), "192.168.1.7");
+        assert_eq!(shown(&["fd00::5"], &[]), "[fd00::5]");
+        assert_eq!(shown(&[], &["box", "box.lan", "box.local"]), LOCALHOST);
     }
 }
