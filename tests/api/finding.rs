@@ -85,6 +85,8 @@ async fn finds_an_ollama_that_comes_and_goes(version: Version) -> Result<()> {
             ensure!(wait.is_some_and(|wait| wait > 0), "Retry-After is {:?}", answer.header("retry-after"));
         }
     }
+    let page = caller.send(&Request::get("/")).await?.text();
+    ensure!(page.contains("Only the demo model answers"), "the page speaks of a model that cannot answer");
     // Whoever asks for the demo by name gets it still.
     ensure!(caller.send(&Request::chat(DEMO, FRANCE, false)).await?.status == 200, "the demo answers");
     daemon.stop().await

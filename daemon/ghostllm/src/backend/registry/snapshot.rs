@@ -140,11 +140,12 @@ impl Snapshot {
         self.backends.iter().any(|known| known.is_up() && !known.models().is_empty())
     }
 
-    /// Whether the demo is all there is.
+    /// Whether the demo is all that can answer now: what a backend listed that is down does not count.
     #[must_use]
     pub fn only_demo(&self) -> bool {
-        let mut listed = self.catalog.list().peekable();
-        listed.peek().is_some() && listed.all(is_demo)
+        let up = self.backends.iter().filter(|known| known.is_up());
+        let mut models = up.flat_map(Known::models).peekable();
+        models.peek().is_some() && models.all(is_demo)
     }
 }
 
