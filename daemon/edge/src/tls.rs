@@ -161,6 +161,18 @@ pub enum PairError {
     },
 }
 
+impl PairError {
+    /// Whether the files are there, and only their permissions stand in the way.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Self::Unreadable { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::TooWide { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 fn cause(why: &Option<String>) -> String {
     why.as_ref().map(|why| format!(": {why}")).unwrap_or_default()
 }

@@ -211,6 +211,15 @@ impl<F: Files> Certificates<F> {
         }
     }
 
+    /// The names and addresses that a person's own certificate bears: whoever brings one means to be reached by them. `None`
+    /// where the box's own is shown, which follows the box's names and not the other way round.
+    pub fn given_names(&self) -> Option<Vec<String>> {
+        match &self.source {
+            Source::Own(_) => None,
+            Source::Given(loaded) => Some(loaded.names()),
+        }
+    }
+
     /// How to get something that is left out into the certificate.
     pub fn fix(&self, left_out: &LeftOut) -> String {
         match &self.source {

@@ -142,7 +142,9 @@ impl StateDir {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<PathBuf, StateError> {
         if let Some(path) = argument {
-            return Ok(path.to_owned());
+            // The log names files in it, and whoever reads that is elsewhere.
+            return std::path::absolute(path)
+                .map_err(|source| StateError::Unreadable { path: path.to_owned(), source });
         }
         // The basedir specification says that relative paths are invalid and ignored; so are empty ones.
         let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -30,6 +30,8 @@ pub struct PageFacts {
     pub version: String,
     /// The name that others reach the box by; one that its certificate has.
     pub name: String,
+    /// Every other name and address that the certificate has and others may reach it by, as a URL spells it.
+    pub names: Vec<String>,
     /// The TLS port.
     pub tls_port: u16,
     /// The first plain listener that is open; `None` when there is none.
@@ -56,6 +58,7 @@ pub enum Answering {
 /// The page, rendered once for one set of facts, with its headers.
 #[derive(Debug, Clone)]
 pub struct Page {
+    facts: PageFacts,
     body: Bytes,
     etag: HeaderValue,
     policy: HeaderValue,
@@ -67,7 +70,19 @@ impl Page {
     pub fn render(facts: &PageFacts) -> Self {
         let body = Bytes::from(fill(facts));
         let etag = format!("\"{}\"", hex(digest(&SHA256, &body).as_ref().get(..12).unwrap_or_default()));
-        Self { etag: value(&etag), policy: value(&policy(SOURCE)), body }
+        Self { facts: facts.clone(), etag: value(&etag), policy: value(&policy(SOURCE)), body }
+    }
+
+    /// The page for who has reached the box by this name: whoever can, can paste it. Any other name changes nothing.
+    #[must_use]
+    pub fn reached_by(&self, authority: &str) -> Option<Self> {
+        let host = authority
+            .rsplit_once(':')
+            .filter(|(_, port)| !port.ends_with(']'))
+            .map_or(authority, |(host, _)| host);
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let known = host != self.facts.name && self.facts.names.contains(&host);
+        known.then(|| Self::render(&PageFacts { name: host, ..self.facts.clone() }))
     }
 
     /// The document.

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::{Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -96,6 +96,8 @@ pub(super) struct Upkeep {
     certificates: Certificates<CaFiles>,
     host: Host,
     names: Vec<String>,
+    /// What a person's own certificate bears.
+    given: Option<Vec<String>>,
     registry: Arc<Registry>,
     facts: PageFacts,
     page: watch::Sender<Arc<Page>>,
@@ -112,10 +114,12 @@ impl Upkeep {
         config: &Config,
         registry: &Arc<Registry>,
     ) -> Self {
-        let name = shown_name(&names, &host, certificates.left_out());
+        let given = certificates.given_names();
+        let borne = borne(&names, &host, certificates.left_out(), given.as_deref());
         let facts = PageFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            name,
+            name: shown_name(&borne),
+            names: borne,
             tls_port: addresses.tls.port(),
             plain: addresses.plain.first().copied().map(reachable),
             plain_wants_key: config.listen.plain_auth == PlainAuth::Key,
@@ -124,7 +128,7 @@ impl Upkeep {
         };
         let page = watch::Sender::new(Arc::new(Page::render(&facts)));
         let look = config.limits.host_interval;
-        Self { certificates, host, names, registry: Arc::clone(registry), facts, page, look }
+        Self { certificates, host, names, given, registry: Arc::clone(registry), facts, page, look }
     }
 
     pub(super) fn page(&self) -> watch::Receiver<Arc<Page>> {
@@ -157,9 +161,10 @@ impl Upkeep {
             (true, true) => Answering::DemoOnly,
             (true, false) => Answering::Model,
         };
-        let name = shown_name(&self.names, &self.host, self.certificates.left_out());
-        if answering != self.facts.answering || name != self.facts.name {
-            (self.facts.answering, self.facts.name) = (answering, name);
+        let names = borne(&self.names, &self.host, self.certificates.left_out(), self.given.as_deref());
+        if answering != self.facts.answering || names != self.facts.names {
+            (self.facts.answering, self.facts.name, self.facts.names) =
+                (answering, shown_name(&names), names);
             self.page.send_replace(Arc::new(Page::render(&self.facts)));
         }
     }
@@ -168,7 +173,7 @@ impl Upkeep {
     /// connections there are, `lacks` hears what the certificate does not name whenever that has changed.
     pub(super) async fn run(
         &mut self,
-        changed: impl Fn(&Host),
+        changed: impl Fn(&Host, Option<Vec<String>>),
         open: impl Fn() -> usize,
         lacks: impl Fn(Vec<String>),
     ) {
@@ -183,11 +188,16 @@ impl Upkeep {
                     let host = Host::read_whole().unwrap_or_else(|| self.host.clone());
                     // The guard hears of it first: what the certificate names is answered.
                     if host != self.host {
-                        changed(&host);
+                        changed(&host, self.given.clone());
                         self.host = host;
                     }
                     let before = self.left_out();
                     say(&self.certificates.tick(OffsetDateTime::now_utc(), &self.host, &self.names));
+                    let given = self.certificates.given_names();
+                    if given != self.given {
+                        changed(&self.host, given.clone());
+                        self.given = given;
+                    }
                     let after = self.left_out();
                     if after != before {
                         lacks(after);
@@ -220,16 +230,36 @@ impl Memory {
     }
 }
 
-/// The name that the page's lines have, as a URL spells it: the first that the certificate bears, since clients refuse any
-/// other. The person's own names come first, then the host's as others use them.
-fn shown_name(names: &[String], host: &Host, left_out: &[LeftOut]) -> String {
+/// What others can reach the box by and its certificate bears, since clients refuse anything else, as a URL spells it: the
+/// person's own names first, then the host's as others use them, then its addresses. Of a person's own certificate, all that
+/// it bears, those that the box is known by first.
+fn borne(names: &[String], host: &Host, left_out: &[LeftOut], given: Option<&[String]>) -> Vec<String> {
     let others = host.names.iter().filter(|name| *name != LOCALHOST);
-    let mut known = names.iter().chain([&host.short]).chain(others);
-    let shown = known.find(|name| left_out.iter().all(|left| left.subject != **name));
-    match shown.map_or(LOCALHOST, String::as_str) {
-        name if name.parse::<Ipv6Addr>().is_ok() => format!("[{name}]"),
-        name => name.to_owned(),
+    let addresses = host.addresses.iter().filter(|address| !address.is_loopback() && !is_link_local(address));
+    let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
+    let known = names.iter().chain([&host.short]).chain(others).chain(&addresses);
+    let has = |name: &String| match given {
+        Some(given) => given.contains(name),
+        None => left_out.iter().all(|left| left.subject != *name),
+    };
+    let mut all: Vec<String> = Vec::new();
+    for name in known.filter(|name| has(name)).chain(given.unwrap_or_default()) {
+        let spelt = if name.parse::<Ipv6Addr>().is_ok() { format!("[{name}]") } else { name.clone() };
+        if !all.contains(&spelt) {
+            all.push(spelt);
+        }
     }
+    all
+}
+
+/// Such an address needs the name of the reader's own interface, which the page cannot know.
+fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(six) if six.is_unicast_link_local())
+}
+
+/// The name that the page's lines have for who has come by none of them.
+fn shown_name(borne: &[String]) -> String {
+    borne.first().map_or(LOCALHOST, String::as_str).to_owned()
 }
 
 /// An address that a program on the box can paste: not the one that stands for all.
@@ -253,7 +283,7 @@ mod tests {
         let shown = |names: &[&str], left_out: &[&str]| {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
             let lacks = |name: &&str| LeftOut { subject: (*name).to_owned(), reason: Reason::NameOutside };
-            shown_name(&names, &host, &left_out.iter().map(lacks).collect::<Vec<_>>())
+            shown_name(&borne(&names, &host, &left_out.iter().map(lacks).collect::<Vec<_>>(), None))
         };
         assert_eq!(shown(&[], &[]), "box");
         assert_eq!(shown(&["llm.example.org"], &[]), "llm.example.org");
@@ -262,5 +292,19 @@ mod tests {
         assert_eq!(shown(&["192.168.1.7"], &[]), "192.168.1.7");
         assert_eq!(shown(&["fd00::5"], &[]), "[fd00::5]");
         assert_eq!(shown(&[], &["box", "box.lan", "box.local"]), LOCALHOST);
+    }
+
+    #[test]
+    fn a_person_s_own_certificate_says_what_the_page_names() {
+        let host = Host::new("Box", "search lan", &[]);
+        let borne = |names: &[&str], given: &[&str]| {
+            let [names, given] =
+                [names, given].map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>());
+            borne(&names, &host, &[], Some(&given))
+        };
+        assert_eq!(borne(&[], &["llm.example.org", "fd00::5"]), ["llm.example.org", "[fd00::5]"]);
+        assert_eq!(borne(&[], &["llm.example.org", "box.lan"]), ["box.lan", "llm.example.org"]);
+        assert_eq!(borne(&["b.example.org"], &["a.example.org", "b.example.org"])[0], "b.example.org");
+        assert!(borne(&["b.example.org"], &[]).is_empty());
     }
 }

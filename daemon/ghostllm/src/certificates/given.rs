@@ -109,6 +109,18 @@ impl Loaded {
         })
     }
 
+    /// The names and addresses that the certificate bears, but for wildcards, which nobody can ask for.
+    pub(super) fn names(&self) -> Vec<String> {
+        let facts = self.facts.iter();
+        facts
+            .flat_map(|facts| {
+                facts.names.iter().cloned().chain(facts.addresses.iter().map(ToString::to_string))
+            })
+            .filter(|name| !name.contains('*'))
+            .map(|name| name.to_ascii_lowercase())
+            .collect()
+    }
+
     pub(super) fn not_after(&self) -> Option<OffsetDateTime> {
         self.facts.as_ref().map(|facts| facts.not_after)
     }

@@ -27,7 +27,8 @@ fn the_place_is_chosen_in_order() {
     };
     let all =
         [("STATE_DIRECTORY", "/var/lib/ghostllm:/other"), ("XDG_STATE_HOME", "/x"), ("HOME", "/home/a")];
-    assert_eq!(choose(Some("relative"), &all).unwrap(), "relative");
+    let absolute = std::path::absolute("relative").unwrap().display().to_string();
+    assert_eq!(choose(Some("relative"), &all).unwrap(), absolute);
     assert_eq!(choose(None, &all).unwrap(), "/var/lib/ghostllm");
     assert_eq!(choose(None, &all[1..]).unwrap(), "/x/ghostllm");
     assert_eq!(choose(None, &all[2..]).unwrap(), "/home/a/.local/state/ghostllm");

@@ -11,6 +11,7 @@ fn facts() -> PageFacts {
     PageFacts {
         version: "0.1.0".to_owned(),
         name: "attic.local".to_owned(),
+        names: vec!["box.local".to_owned(), "[fd00::5]".to_owned(), "192.168.1.7".to_owned()],
         tls_port: 11443,
         plain: Some("127.0.0.1:11430".parse().unwrap()),
         plain_wants_key: false,
@@ -227,4 +228,26 @@ fn answers_with_the_page_its_head_or_that_it_is_had() {
     }
     let other = Page::render(&PageFacts { answering: Answering::Model, ..facts() });
     assert_ne!(other.answer(&Method::GET, &HeaderMap::new()).headers()["etag"], *tag);
+}
+
+#[test]
+fn who_comes_by_another_of_its_names_sees_that_one() {
+    let page = Page::render(&facts());
+    for (authority, name) in [
+        ("box.local", "box.local"),
+        ("BOX.local.:11443", "box.local"),
+        ("[fd00::5]:11443", "[fd00::5]"),
+        ("[fd00::5]", "[fd00::5]"),
+        ("192.168.1.7:11443", "192.168.1.7"),
+    ] {
+        let own = page.reached_by(authority).unwrap();
+        assert_eq!(
+            own.body(),
+            Page::render(&PageFacts { name: name.to_owned(), ..facts() }).body(),
+            "{authority}"
+        );
+    }
+    for authority in [facts().name.as_str(), "localhost:11430", "evil.example", "", ":11443", "[::1]:11430"] {
+        assert!(page.reached_by(authority).is_none(), "{authority}");
+    }
 }
