@@ -91,27 +91,35 @@ pub fn run(arguments: Arguments) -> ExitCode {
 
 fn serve(arguments: &Serve) -> Result<(), Failure> {
     let config = configuration(arguments.config.as_deref(), &arguments.set)?;
-    log::start(&config.log).map_err(|error| Failure {
+    let _log = log::start(&config.log).map_err(|error| Failure {
         code: EXIT_INTERNAL,
         message: format!("no log can be written: {error}"),
     })?;
     let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name))
         .map_err(StartError::from)?;
     let show = if std::io::stderr().is_terminal() { Show::OnTerminal } else { Show::InFile };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        // More threads cost CPU per request and gain nothing: the work is the engine's.
-        .worker_threads(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)))
-        .enable_all()
-        .build()
-        .map_err(|error| Failure {
-            code: EXIT_INTERNAL,
-            message: format!("no runtime can be started: {error}"),
-        })?;
+    let runtime = runtime(config.limits.threads).enable_all().build().map_err(|error| Failure {
+        code: EXIT_INTERNAL,
+        message: format!("no runtime can be started: {error}"),
+    })?;
     runtime.block_on(async {
         let app = App::build(config, &state, show)?;
         app.run().await
     })?;
     Ok(())
+}
+
+/// More threads cost CPU for each request and gain nothing: the work is the engine's.
+fn runtime(threads: usize) -> tokio::runtime::Builder {
+    let automatic = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+    match if threads == 0 { automatic() } else { threads } {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        threads => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    }
 }
 
 /// Reads the configuration from the file, the environment and `--set`.

@@ -3,6 +3,8 @@
 //! Knows tracing's layers. Refuses to know what is logged. Invariant: other crates speak up only when something
 //! is wrong, so that nothing of a request reaches the log by way of a library.
 
+mod held;
+
 use std::{env, io, io::IsTerminal, os::unix::fs::MetadataExt};
 
 use ghostllm_core::config::{Log, LogFormat, LogLevel};
@@ -12,16 +14,24 @@ use tracing_subscriber::{Layer, Registry, filter::Targets, layer::SubscriberExt,
 /// Crates of ours, whose level is the setting's.
 const OURS: [&str; 5] = ["ghostllm", "ghostllm_core", "ghostllm_edge", "ghostllm_gpu", "engine"];
 
+use held::{Held, Writing};
+
+/// The log of this process. Dropping it writes what it still holds; later lines go out as they come.
+#[derive(Debug)]
+pub struct Started(#[expect(dead_code, reason = "held until the program ends")] Writing);
+
 /// Starts the log of this process.
 ///
 /// # Errors
-/// When one has been started before.
-pub fn start(settings: &Log) -> Result<(), tracing_subscriber::util::TryInitError> {
+/// When one has been started before, or the system has no more threads.
+pub fn start(settings: &Log) -> Result<Started, Box<dyn std::error::Error>> {
+    let (held, writing) = Held::start(io::stderr())?;
     let level = level(settings.level);
     let targets = OURS.iter().map(|name| (*name, level));
     // A library that warns of a peer's doing would let the peer write the log.
     let filter = Targets::new().with_default(LevelFilter::ERROR).with_targets(targets);
-    tracing_subscriber::registry().with(layer(settings.format).with_filter(filter)).try_init()
+    tracing_subscriber::registry().with(layer(settings.format, held).with_filter(filter)).try_init()?;
+    Ok(Started(writing))
 }
 
 fn level(level: LogLevel) -> LevelFilter {
@@ -36,14 +46,14 @@ fn level(level: LogLevel) -> LevelFilter {
 
 type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
-fn layer(format: LogFormat) -> Boxed {
+fn layer(format: LogFormat, held: Held) -> Boxed {
     match format {
-        LogFormat::Journal => journal().unwrap_or_else(json),
-        LogFormat::Json => json(),
-        LogFormat::Text => text(),
-        LogFormat::Auto if goes_to_journal() => journal().unwrap_or_else(json),
-        LogFormat::Auto if io::stderr().is_terminal() => text(),
-        LogFormat::Auto => json(),
+        LogFormat::Journal => journal().unwrap_or_else(|| json(held)),
+        LogFormat::Json => json(held),
+        LogFormat::Text => text(held),
+        LogFormat::Auto if goes_to_journal() => journal().unwrap_or_else(|| json(held)),
+        LogFormat::Auto if io::stderr().is_terminal() => text(held),
+        LogFormat::Auto => json(held),
     }
 }
 
@@ -51,13 +61,13 @@ fn journal() -> Option<Boxed> {
     Some(tracing_journald::layer().ok()?.boxed())
 }
 
-fn json() -> Boxed {
-    tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed()
+fn json(held: Held) -> Boxed {
+    tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(held).boxed()
 }
 
-fn text() -> Boxed {
+fn text(held: Held) -> Boxed {
     let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(io::stderr).boxed()
+    tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(held).boxed()
 }
 
 /// Whether standard error is the journal's own stream (systemd.exec(5), `JOURNAL_STREAM`).
