@@ -9,6 +9,7 @@ mod exposure;
 mod families;
 mod sources;
 mod users;
+mod vanishing;
 
 use std::net::SocketAddr;
 

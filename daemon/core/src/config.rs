@@ -33,7 +33,7 @@ pub use values::{
     PlainAuth,
 };
 
-use limits::some_time;
+use limits::{some_time, window};
 use section::{Reader, Renames, Section, section, whole};
 use tree::Tree;
 
@@ -125,6 +125,25 @@ section! {
     }
 }
 
+fn some_number<T: PartialEq + From<u8>>(number: &Option<T>) -> Result<(), &'static str> {
+    if *number == Some(T::from(0)) { Err("a number of at least 1") } else { Ok(()) }
+}
+
+/// llama.cpp counts tokens in 31 bits.
+fn some_batch(number: &Option<u32>) -> Result<(), &'static str> {
+    let fits = number.is_none_or(|number| number > 0 && i32::try_from(number).is_ok());
+    if fits { Ok(()) } else { Err("a number from 1 to 2147483647") }
+}
+
+/// The engine has room for two, counted in 32 bits.
+fn some_body(size: &Option<ByteSize>) -> Result<(), &'static str> {
+    size.as_ref().map_or(Ok(()), window)
+}
+
+fn some_wait(time: &Option<Duration>) -> Result<(), &'static str> {
+    time.as_ref().map_or(Ok(()), some_time)
+}
+
 section! {
     /// Our own inference engine, which serves GGUF files.
     pub struct Engine ("[engine]") {
@@ -134,6 +153,24 @@ section! {
         models: Option<PathBuf> = None;
         /// The engine's program, instead of ghostllm-engine beside this one.
         binary: Option<PathBuf> = None;
+        /// Threads that it infers with; by itself one for tiny models, else up to four.
+        threads: Option<usize> = None => some_number;
+        /// Tokens of context; by itself 8192, or less where the model was trained on less.
+        context: Option<u32> = None => some_number;
+        /// Requests that may wait while one runs; by itself 32.
+        queue: Option<usize> = None => some_number;
+        /// Tokens of a prompt that are read in one step, which a departed client still costs; by itself 128.
+        batch: Option<u32> = None => some_batch;
+        /// A request's body, as the engine takes it; by itself 32MiB.
+        longest_body: Option<ByteSize> = None => some_body;
+        /// Texts in a request's stop, as the engine takes it; by itself 16.
+        stop_texts: Option<usize> = None => some_number;
+        /// Model files in one directory; by itself 1000.
+        files: Option<usize> = None => some_number;
+        /// A new file is tried first, which may take this long; by itself 120s.
+        trial_wait: Option<Duration> = None => some_wait;
+        /// What rendering a chat template may spend, about one for each of its instructions; by itself 10000000.
+        template_work: Option<usize> = None => some_number;
         /// It must answer within this of its start: looking through the models on a slow disk takes its time.
         start_wait: Duration = Duration::from_secs(60) => some_time;
         /// How often it is asked whether it still answers.

@@ -6,10 +6,6 @@
 pub mod ndjson;
 pub mod sse;
 
-/// The default limit of one line: the longest that was recorded is under 20 KiB; a tool call with a file in its
-/// arguments may have hundreds.
-pub const LINE_LIMIT: usize = 1024 * 1024;
-
 /// A line or an event passed the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a line is longer than {limit} bytes")]

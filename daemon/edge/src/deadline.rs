@@ -244,13 +244,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
     }
 }
 
-/// What a body's rate is measured over: time in which its sender was waited for.
-const RATE_WINDOW: Duration = Duration::from_secs(10);
-
 /// The rate at which a body comes, as far as its sender was waited for: who is not waited for is not slow.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// Bytes that must come in a [`RATE_WINDOW`].
+    /// Time of waiting in which the bytes are counted.
+    window: Duration,
+    /// Bytes that must come in it.
     least: u64,
     bytes: u64,
     waited: Duration,
@@ -258,10 +257,12 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// `rate` is in bytes a second, 0 for none.
-    pub(crate) fn new(rate: u64) -> Self {
-        let least = rate.saturating_mul(RATE_WINDOW.as_secs());
-        Self { least, bytes: 0, waited: Duration::ZERO, since: None }
+    /// The pace that a body must keep.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let window = limits.body_rate_window;
+        let least = u128::from(limits.body_rate).saturating_mul(window.as_millis()) / 1000;
+        let least = u64::try_from(least).unwrap_or(u64::MAX);
+        Self { window, least, bytes: 0, waited: Duration::ZERO, since: None }
     }
 
     /// The sender is waited for; since when.
@@ -273,7 +274,7 @@ impl Pace {
     pub(crate) fn drips(&mut self, bytes: usize) -> bool {
         self.bytes = self.bytes.saturating_add(bytes as u64);
         self.waited += self.since.take().map(|since| since.elapsed()).unwrap_or_default();
-        if self.waited < RATE_WINDOW {
+        if self.waited < self.window {
             return false;
         }
         self.waited = Duration::ZERO;
@@ -291,9 +292,9 @@ pub struct Timed<B> {
 }
 
 impl<B> Timed<B> {
-    /// Watches `body`; `rate` is in bytes a second, 0 for none.
-    pub fn new(body: B, idle: Duration, rate: u64) -> Self {
-        Self { body, idle, timer: Timer::default(), pace: Pace::new(rate) }
+    /// Watches `body`, which has this pace to keep.
+    pub(crate) fn new(body: B, idle: Duration, pace: Pace) -> Self {
+        Self { body, idle, timer: Timer::default(), pace }
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 };
 
 use http::HeaderValue;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -23,7 +24,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{Connection, Handler, Limits, Transport, connection::canonical, drain, sources::Sources};
 
-/// How long a listener rests after a failed accept: out of descriptors, the next try would fail as well.
+/// How long a listener rests after a failed accept: out of descriptors, the next try would fail as well. No peer is
+/// limited by it, and so it is no setting.
 const REST: Duration = Duration::from_millis(50);
 
 /// A listener that serves TCP connections until it is drained.
@@ -129,6 +131,9 @@ fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure
         let open = serve.drain.open();
         // A small answer must not wait for the acknowledgement of the one before it.
         let _delayed = stream.set_nodelay(true);
+        if let Err(error) = notice_vanished(&stream, serve.limits.tcp_vanished) {
+            tracing::debug!(%peer, %error, "a peer that vanishes will be noticed late");
+        }
         let Ok(local) = stream.local_addr() else { return };
         match secure {
             Some(secure) => encrypted(stream, peer, local, secure, serve).await,
@@ -139,6 +144,18 @@ fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure
         }
         drop((share, open));
     });
+}
+
+/// Has the kernel ask a silent peer for a sign of life, and give up one that acknowledges nothing: TCP by itself tells of a
+/// peer whose machine is gone only after some fifteen minutes, and never while nothing is sent (tcp(7)).
+fn notice_vanished(stream: &TcpStream, within: Duration) -> io::Result<()> {
+    let probes = TcpKeepalive::new()
+        .with_time(within / 2)
+        .with_interval((within / 4).max(Duration::from_secs(1)))
+        .with_retries(2);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&probes)?;
+    socket.set_tcp_user_timeout(Some(within))
 }
 
 async fn encrypted<H: Handler>(

@@ -3,6 +3,7 @@
 //! Reads one JSON object a line, `{"template": SOURCE, "context": {…}}`, and answers one line each,
 //! `{"text": …}` or `{"error": …}`. Knows only the library's template room.
 
+use ghostllm_engine::limits::Limits;
 use ghostllm_engine::template::{ChatTemplate, Conversation, Paper};
 use serde_json::{Map, Value, json};
 use std::io::{BufRead, Write};
@@ -43,5 +44,6 @@ fn render(line: &str) -> Result<String, Box<dyn std::error::Error>> {
         eos_token: &eos,
         extra: &context,
     };
-    Ok(ChatTemplate::new(source, now)?.render(&conversation, Paper::ENDLESS)?)
+    Ok(ChatTemplate::new(source, Limits::default().template_work, now)?
+        .render(&conversation, Paper::ENDLESS)?)
 }

@@ -1,25 +1,16 @@
 //! Takes in the bodies of requests, of which all together have a limit.
 //!
-//! Knows HTTP's bodies. Knows nothing of what is in them. Invariant: bodies that are longer than [`SHORT`] hold at most
-//! [`TOGETHER`] bytes, from the first byte until the request is answered; shorter ones never wait for those.
+//! Knows HTTP's bodies. Knows nothing of what is in them. Invariant: bodies that are longer than the limit `short_body` hold
+//! at most as much as `long_bodies` of the longest, from the first byte until the request is answered; shorter ones never wait for those.
 
 use crate::error::Failure;
+use crate::limits::Limits;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-/// A long talk with long documents; a request of more cannot fit into any context.
-pub(crate) const LONGEST: usize = 32 << 20;
-/// How long a body may take: the caller is on this machine.
-const TIME: Duration = Duration::from_secs(60);
-/// Bodies of up to this length are only bounded by the number of connections: 32 MiB for all of them.
-pub(crate) const SHORT: usize = 64 << 10;
-/// For all longer ones: two of the longest, so that one alone can keep nobody out.
-const TOGETHER: usize = 2 * LONGEST;
 
 /// A body that was taken in, and its share of the room.
 #[derive(Debug)]
@@ -38,16 +29,20 @@ impl Body {
 
 /// The room that there is for bodies.
 #[derive(Debug)]
-pub(crate) struct Bodies(Arc<Semaphore>);
+pub(crate) struct Bodies {
+    room: Arc<Semaphore>,
+    limits: Limits,
+}
 
 impl Bodies {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(TOGETHER)))
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { room: Arc::new(Semaphore::new(limits.room())), limits }
     }
 
     /// Takes in the body of a request, of up to `most` bytes.
     pub(crate) async fn take(&self, request: Request<Incoming>, most: usize) -> Result<Body, Failure> {
-        let collected = tokio::time::timeout(TIME, self.collect(request.into_body(), most)).await;
+        let collected =
+            tokio::time::timeout(self.limits.body_wait, self.collect(request.into_body(), most)).await;
         collected.unwrap_or_else(|_| {
             let message = "the request's body did not arrive in time";
             Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", None, message))
@@ -83,12 +78,12 @@ impl Bodies {
 
     fn make_room(&self, body: &mut Body, more: usize) -> Result<(), Failure> {
         let length = body.bytes.len() + more;
-        if length <= SHORT {
+        if length <= self.limits.short_body {
             return Ok(());
         }
         let held = body.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = u32::try_from(length - held).map_err(|_| Failure::no_room())?;
-        let share = Arc::clone(&self.0).try_acquire_many_owned(missing).map_err(|_| Failure::no_room())?;
+        let share = Arc::clone(&self.room).try_acquire_many_owned(missing).map_err(|_| Failure::no_room())?;
         match &mut body.share {
             Some(held) => held.merge(share),
             None => body.share = Some(share),

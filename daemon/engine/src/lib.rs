@@ -10,6 +10,7 @@ pub mod error;
 pub mod gguf;
 pub mod library;
 pub mod lifeline;
+pub mod limits;
 pub mod output;
 pub mod queue;
 pub mod serve;

@@ -16,8 +16,6 @@ use std::time::SystemTime;
 pub const DEMO: &str = "ghostllm-demo";
 /// The demo's bytes: `demo/` holds the scripts that made it.
 static DEMO_BYTES: &[u8] = include_bytes!("../demo/ghostllm-demo.gguf");
-/// More files than this in one directory are a mistake (a whole disk was named).
-const FILES: usize = 1000;
 
 /// Where a model's bytes are.
 #[derive(Debug, Clone)]
@@ -71,6 +69,8 @@ struct Memory {
 #[derive(Debug)]
 pub struct Library {
     directories: Vec<PathBuf>,
+    /// The most files of one directory.
+    files: usize,
     demo: Option<Arc<Model>>,
     memory: Mutex<Memory>,
 }
@@ -87,15 +87,17 @@ pub enum Demo {
 }
 
 impl Library {
+    /// The models in these directories, of each at most so many files.
+    ///
     /// # Errors
     /// When the demo's file is not sound.
-    pub fn new(directories: Vec<PathBuf>, demo: &Demo) -> Result<Self, Failure> {
+    pub fn new(directories: Vec<PathBuf>, files: usize, demo: &Demo) -> Result<Self, Failure> {
         let demo = match demo {
             Demo::None => None,
             Demo::BuiltIn => Some(built_in_demo().map_err(|error| Failure::internal(error.to_string()))?),
             Demo::File(path) => Some(Model { demo: true, id: DEMO.into(), ..open(path, true)? }),
         };
-        Ok(Self { directories, demo: demo.map(Arc::new), memory: Mutex::default() })
+        Ok(Self { directories, files, demo: demo.map(Arc::new), memory: Mutex::default() })
     }
 
     /// The models to show, by name. The demo is among them only while there is no other.
@@ -146,7 +148,7 @@ impl Library {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = BTreeMap::new();
         let mut paths: Vec<(PathBuf, bool)> =
-            self.directories.iter().flat_map(|dir| files(dir)).map(|p| (p, false)).collect();
+            self.directories.iter().flat_map(|dir| files(dir, self.files)).map(|p| (p, false)).collect();
         paths.extend(memory.named.values().map(|path| (path.clone(), true)));
         for (path, asked) in paths {
             let model = look(&mut memory, &path, asked);
@@ -209,13 +211,13 @@ fn built_in_demo() -> Result<Model, GgufError> {
 }
 
 /// GGUF files right inside a directory, sorted; of a split model only the first part.
-fn files(directory: &Path) -> Vec<PathBuf> {
+fn files(directory: &Path, most: usize) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")))
         .filter(|path| split_part(path).is_none_or(|(_, part, _)| part == 1))
-        .take(FILES)
+        .take(most)
         .collect();
     paths.sort();
     paths
@@ -285,7 +287,7 @@ mod tests {
     use super::*;
 
     fn library(directory: &Path) -> Library {
-        Library::new(vec![directory.to_owned()], &Demo::BuiltIn).unwrap()
+        Library::new(vec![directory.to_owned()], 3, &Demo::BuiltIn).unwrap()
     }
 
     fn ids(library: &Library) -> Vec<String> {
@@ -364,6 +366,18 @@ mod tests {
         assert!(library.find("m").is_err());
         std::fs::write(&path, DEMO_BYTES).unwrap();
         assert!(library.find("m").is_ok());
+    }
+
+    #[test]
+    fn so_many_files_of_a_directory_are_looked_at_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let library = library(directory.path());
+        for (files, listed) in [("abc", 3), ("d", 3)] {
+            for file in files.chars() {
+                std::fs::write(directory.path().join(format!("{file}.gguf")), DEMO_BYTES).unwrap();
+            }
+            assert_eq!(ids(&library).len(), listed);
+        }
     }
 
     #[test]

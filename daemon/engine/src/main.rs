@@ -5,6 +5,7 @@
 use clap::Parser;
 use ghostllm_engine::library::{Demo, Library};
 use ghostllm_engine::lifeline;
+use ghostllm_engine::limits::Limits;
 use ghostllm_engine::queue::Queue;
 use ghostllm_engine::serve::{Engine, serve};
 use ghostllm_engine::socket::{self, SocketError};
@@ -13,7 +14,6 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -23,12 +23,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Threads that look at files and bodies. Each keeps some of the memory that it once needed, so they are few: two readers
 /// of bodies, and two for a file system that is slow.
 const LOOKERS: usize = 4;
-/// How long requests may go on after SIGTERM.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves GGUF files over OpenAI's wire on a Unix socket.
 #[derive(Debug, Parser)]
-#[command(name = "ghostllm-engine", version)]
+#[command(name = "ghostllm-engine", version, after_help = Limits::help())]
 struct Arguments {
     /// Where to listen; a socket handed down by systemd goes first
     #[arg(long, value_name = "PATH")]
@@ -51,6 +49,9 @@ struct Arguments {
     /// Tokens of context [default: 8192, or less where the model was trained on less]
     #[arg(long, value_name = "N")]
     context: Option<u32>,
+    /// Set a limit of those below; may be given more than once
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<String>,
     /// End with the process that started this one
     #[arg(long)]
     die_with_parent: bool,
@@ -94,15 +95,17 @@ fn run(arguments: &Arguments, complaints: Complaints) -> Result<(), Failed> {
     if arguments.die_with_parent {
         lifeline::tie_to_parent().map_err(|error| (1, error.to_string()))?;
     }
+    let limits = Limits::read(&arguments.limits).map_err(|problem| (2, problem))?;
     let (listener, made) = listener(arguments.socket.as_deref())?;
     let demo = match &arguments.demo {
         Some(path) => Demo::File(path.clone()),
         None if arguments.no_demo => Demo::None,
         None => Demo::BuiltIn,
     };
-    let library = Library::new(arguments.models.clone(), &demo).map_err(|failure| (2, failure.message))?;
+    let library = Library::new(arguments.models.clone(), limits.files, &demo)
+        .map_err(|failure| (2, failure.message))?;
     let queue = Queue::new(arguments.queue);
-    let settings = Settings { threads: arguments.threads, context: arguments.context };
+    let settings = Settings { threads: arguments.threads, context: arguments.context, limits };
     let worker_queue = Arc::clone(&queue);
     let worker = std::thread::Builder::new()
         .name("inference".into())
@@ -165,6 +168,6 @@ async fn serve_until_told(engine: Arc<Engine>, listener: UnixListener) -> std::i
         }
         tracing::info!("ending: waiting for requests that run");
     };
-    serve(engine, listener, told, GRACE).await;
+    serve(engine, listener, told).await;
     Ok(())
 }

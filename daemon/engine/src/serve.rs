@@ -3,7 +3,7 @@
 //! Knows HTTP and the routes. Knows nothing of inference. Invariant: a connection that closes drops the ticket of its
 //! request, and so frees the inference thread.
 
-use crate::body::{self, Bodies, Body};
+use crate::body::{Bodies, Body};
 use crate::error::Failure;
 use crate::library::{Library, Model};
 use crate::queue::{Event, Queue, Ticket, Work};
@@ -30,11 +30,6 @@ use tokio::task::JoinSet;
 
 mod stream;
 
-/// How long a connection may idle or take for its head; longer than any client keeps idle connections.
-const HEAD_TIME: Duration = Duration::from_secs(120);
-/// Connections at a time; more wait in the kernel's queue.
-const CONNECTIONS: usize = 512;
-
 /// Bodies that are read as JSON at a time: each may take a core for a fifth of a second.
 const READERS: usize = 2;
 
@@ -57,18 +52,14 @@ impl Engine {
     /// An engine that serves `library` through `queue`, at whose other end models are used with `settings`.
     #[must_use]
     pub fn new(library: Library, queue: Arc<Queue>, settings: Settings) -> Arc<Self> {
-        let (bodies, readers) = (Bodies::new(), Arc::new(Semaphore::new(READERS)));
+        let (bodies, readers) = (Bodies::new(settings.limits), Arc::new(Semaphore::new(READERS)));
         Arc::new(Self { library, queue, settings, bodies, readers, answers: AtomicU64::new(0) })
     }
 }
 
-/// Serves until `end` resolves. Then nothing new is taken in, and open connections have `grace` to finish.
-pub async fn serve(
-    engine: Arc<Engine>,
-    listener: UnixListener,
-    end: impl Future<Output = ()>,
-    grace: Duration,
-) {
+/// Serves until `end` resolves. Then nothing new is taken in, and open connections have the limit `grace` to finish.
+pub async fn serve(engine: Arc<Engine>, listener: UnixListener, end: impl Future<Output = ()>) {
+    let limits = engine.settings.limits;
     let mut connections = JoinSet::new();
     let (ending, ended) = watch::channel(false);
     let mut end = std::pin::pin!(end);
@@ -76,7 +67,7 @@ pub async fn serve(
         tokio::select! {
             () = &mut end => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+            accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(connection(Arc::clone(&engine), TokioIo::new(stream), ended.clone()));
                 }
@@ -91,7 +82,7 @@ pub async fn serve(
     engine.queue.drain();
     ending.send_replace(true);
     let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(grace, all).await.is_err() {
+    if tokio::time::timeout(limits.grace, all).await.is_err() {
         tracing::warn!("requests that were still running are dropped");
     }
 }
@@ -101,6 +92,7 @@ async fn connection(
     io: TokioIo<tokio::net::UnixStream>,
     mut ended: watch::Receiver<bool>,
 ) {
+    let head_wait = engine.settings.limits.head_wait;
     let service = service_fn(move |request| {
         let engine = Arc::clone(&engine);
         async move {
@@ -110,7 +102,7 @@ async fn connection(
     let mut served = std::pin::pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
+            .header_read_timeout(head_wait)
             .serve_connection(io, service)
     );
     let result = tokio::select! {
@@ -182,13 +174,14 @@ async fn read<T: Send + 'static>(
 }
 
 async fn chat(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Answered>, Failure> {
-    let body = Arc::new(engine.bodies.take(request, body::LONGEST).await?);
+    let limits = engine.settings.limits;
+    let body = Arc::new(engine.bodies.take(request, limits.longest_body).await?);
     let name = read(engine, &body, wire::model).await?;
     let id = name.clone();
     let model = off_thread(engine, move |library| library.find(&id)).await?;
     let allowance = engine.settings.allowance(&model.summary);
     let (stream, include_usage) = read(engine, &body, move |bytes| {
-        Chat::read(bytes, &allowance).map(|chat| (chat.stream, chat.include_usage))
+        Chat::read(bytes, &allowance, &limits).map(|chat| (chat.stream, chat.include_usage))
     })
     .await?;
     let answer = Answer::new(&name, engine.answers.fetch_add(1, Ordering::Relaxed), now());
@@ -231,7 +224,7 @@ async fn load(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Respon
         path: Field<'a>,
         preload: Field<'a>,
     }
-    let body = engine.bodies.take(request, body::SHORT).await?;
+    let body = engine.bodies.take(request, engine.settings.limits.short_body).await?;
     let load: Load<'_> = fields::read(body.bytes())?;
     let path: String = need("path", load.path, "the path of a .gguf file as a string")?;
     let preload = get("preload", load.preload, "true or false")?;

@@ -19,10 +19,6 @@ pub mod messages;
 mod page;
 mod tojson;
 
-/// What one rendering may spend: about one unit per instruction and per 64 bytes made (so at most 640 MB). The
-/// heaviest of llama.cpp's own templates spends some 3,000 on a short conversation with tools.
-const FUEL: u64 = 10_000_000;
-
 /// Why there is no text.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
@@ -68,15 +64,16 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Compiles `source`. `now` is what `strftime_now` tells, for the life of this value.
+    /// Compiles `source`, each rendering of which may spend `fuel`. `now` is what `strftime_now` tells, for the life of
+    /// this value.
     ///
     /// # Errors
     /// When the source is not the Jinja that is understood here, with the line.
-    pub fn new(source: &str, now: OffsetDateTime) -> Result<Self, TemplateError> {
+    pub fn new(source: &str, fuel: u64, now: OffsetDateTime) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| explain(&error))?);
-        environment.set_fuel(Some(FUEL));
+        environment.set_fuel(Some(fuel));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_test("iterable", is_iterable);

@@ -5,6 +5,7 @@
 //! [`Chat::read`] has messages, and numbers within the ranges that the sampler needs.
 
 use crate::error::Failure;
+use crate::limits::Limits;
 use crate::output::calls::Tools;
 use crate::weight::{Allowance, Scale, WeightError};
 use fields::{Field, get, need};
@@ -16,10 +17,6 @@ pub(crate) mod fields;
 pub(crate) mod messages;
 mod tools;
 
-/// OpenAI allows four.
-const STOPS: usize = 16;
-/// A stop text is compared with the answer's end at each token, at every length; longer than a paragraph is a mistake.
-const STOP_BYTES: usize = 4096;
 /// What a switch must be, in words.
 const SWITCH: &str = "true or false";
 
@@ -119,7 +116,7 @@ impl Chat {
     ///
     /// # Errors
     /// 400 with the field at fault.
-    pub fn read(body: &[u8], allowance: &Allowance) -> Result<Self, Failure> {
+    pub fn read(body: &[u8], allowance: &Allowance, limits: &Limits) -> Result<Self, Failure> {
         let body: Body<'_> = fields::read(body)?;
         let mut scale = Scale::new(allowance);
         weigh(&body, &mut scale, allowance)?;
@@ -133,7 +130,7 @@ impl Chat {
             messages,
             functions: (!tools.is_empty()).then(|| Tools::of(&tools)),
             tools,
-            stop: stop_texts(body.stop)?,
+            stop: stop_texts(body.stop, limits)?,
             sampling: sampling(&body)?,
             max_tokens: max_tokens(&body)?,
             stream: get("stream", body.stream, SWITCH)?.unwrap_or(false),
@@ -218,20 +215,21 @@ fn offered_tools(body: &Body<'_>) -> Result<Vec<Value>, Failure> {
     }
 }
 
-fn stop_texts(stop: Field<'_>) -> Result<Vec<String>, Failure> {
+fn stop_texts(stop: Field<'_>, limits: &Limits) -> Result<Vec<String>, Failure> {
     let wanted = "a string or a list of strings";
     let texts = match stop {
         Some(raw) if raw.get().starts_with('"') => get("stop", stop, wanted)?.into_iter().collect(),
         _ => get::<Vec<String>>("stop", stop, wanted)?.unwrap_or_default(),
     };
-    if texts.len() > STOPS {
+    let Limits { stop_texts: most, stop_bytes, .. } = *limits;
+    if texts.len() > most {
         return Err(Failure::invalid(
             "stop",
-            format!("stop has {} texts; at most {STOPS} are allowed", texts.len()),
+            format!("stop has {} texts; at most {most} are allowed", texts.len()),
         ));
     }
-    if texts.iter().any(|text| text.len() > STOP_BYTES) {
-        return Err(Failure::invalid("stop", format!("a text of stop is longer than {STOP_BYTES} bytes")));
+    if texts.iter().any(|text| text.len() > stop_bytes) {
+        return Err(Failure::invalid("stop", format!("a text of stop is longer than {stop_bytes} bytes")));
     }
     Ok(texts)
 }
@@ -311,10 +309,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const STOPS: usize = 3;
+    const STOP_BYTES: usize = 20;
+
     fn read(more: &Value) -> Result<Chat, Failure> {
         let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        Chat::read(&serde_json::to_vec(&body).unwrap(), &Allowance::new(2048, Some(13)))
+        let limits = Limits { stop_texts: STOPS, stop_bytes: STOP_BYTES, ..Limits::default() };
+        Chat::read(&serde_json::to_vec(&body).unwrap(), &Allowance::new(2048, Some(13)), &limits)
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use crate::error::Failure;
 use crate::gguf::Summary;
 use crate::library::{Model, Origin};
+use crate::limits::Limits;
 use crate::queue::{Event, Job, Queue, Work};
 use crate::weight::Allowance;
 use crate::wire::answer::{Finish, Usage};
@@ -32,8 +33,6 @@ pub mod trial;
 
 pub use complaint::Complaints;
 
-/// Tokens in one step: a departed client costs no more than this.
-const BATCH: u32 = 128;
 /// The context where neither the operator nor the model names a smaller one: a long talk, at about 1 GB for a model
 /// of 8 billion parameters.
 const CONTEXT: u32 = 8192;
@@ -49,6 +48,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Tokens of context; by default 8192, or what the model was trained on if that is less.
     pub context: Option<u32>,
+    /// What callers and files may cost.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -111,7 +112,7 @@ fn stay_with(
         job.tell(Event::Failed(Failure::model_file(model.asked, message)));
     };
     if let Origin::File(path) = &model.origin
-        && let Err(problem) = trial::survives(path)
+        && let Err(problem) = trial::survives(path, settings.limits.trial_wait)
     {
         refuse(&problem);
         return queue.next();
@@ -131,18 +132,18 @@ fn stay_with(
         if !Arc::ptr_eq(&job.model, &model) {
             return Some(job);
         }
-        serve(&weights, &mut context, &job, &settings.allowance(&model.summary));
+        serve(&weights, &mut context, &job, settings);
         drop(job);
         next = queue.next();
     }
     None
 }
 
-fn serve(weights: &LlamaModel, context: &mut LlamaContext<'_>, job: &Job, allowance: &Allowance) {
+fn serve(weights: &LlamaModel, context: &mut LlamaContext<'_>, job: &Job, settings: Settings) {
     let end = match &job.work {
         _ if job.abandoned() => return,
         Work::Load => Event::Ended(Finish::Stop, Usage::default()),
-        Work::Chat(body) => match answer(weights, context, job, body.bytes(), allowance) {
+        Work::Chat(body) => match answer(weights, context, job, body.bytes(), settings) {
             Ok(Some((finish, usage))) => Event::Ended(finish, usage),
             Ok(None) => return,
             Err(failure) => Event::Failed(failure),
@@ -175,8 +176,8 @@ fn context_params(weights: &LlamaModel, model: &Model, settings: Settings) -> Ll
     let threads = i32::try_from(threads(model, settings)).unwrap_or(1);
     LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(length))
-        .with_n_batch(BATCH)
-        .with_n_ubatch(BATCH)
+        .with_n_batch(settings.limits.batch)
+        .with_n_ubatch(settings.limits.batch)
         .with_n_threads(threads)
         .with_n_threads_batch(threads)
         .with_no_perf(true)

@@ -6,6 +6,8 @@ mod support;
 
 #[path = "engine/faults.rs"]
 mod faults;
+#[path = "engine/limits.rs"]
+mod limits;
 #[path = "engine/weight.rs"]
 mod weight;
 
@@ -336,12 +338,11 @@ fn sigterm_lets_the_running_request_finish() {
     add_endless(&engine);
     let mut running = engine.send("POST", "/v1/chat/completions", &endless(true));
     running.read_exact(&mut [0; 1]).unwrap();
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(engine.child().id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    engine.terminate();
     let mut rest = String::new();
     running.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("data: [DONE]"), "{rest}");
-    assert!(engine.child().wait().unwrap().success());
+    assert!(engine.ended().success());
     assert!(!engine.socket().exists());
 }
 

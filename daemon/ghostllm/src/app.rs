@@ -59,7 +59,7 @@ const EXIT_PERMISSION: u8 = 77;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The TLS port.
-    #[error("{0}. Stop what holds it, or choose another address with listen.tls")]
+    #[error("{0}. {next}", next = next_step(.0))]
     Bind(#[from] BindError),
     /// The state directory.
     #[error(transparent)]
@@ -81,6 +81,17 @@ pub enum StartError {
         /// What the system said.
         cause: String,
     },
+}
+
+/// What to do about a TLS port that cannot be had.
+fn next_step(error: &BindError) -> &'static str {
+    match error {
+        BindError::Taken { .. } => "Stop what holds it, or choose another address with listen.tls",
+        BindError::Denied { .. } => {
+            "Choose a port from 1024 on with listen.tls, or start it by its systemd unit"
+        }
+        BindError::Other { .. } => "Choose an address that this box has with listen.tls",
+    }
 }
 
 impl StartError {
@@ -105,6 +116,7 @@ impl StartError {
             Self::Certificates(
                 certificates::Error::State { .. } | certificates::Error::Unreadable { .. },
             ) => EXIT_IO,
+            Self::Certificates(certificates::Error::Given(error)) if error.is_permission() => EXIT_PERMISSION,
             Self::Certificates(certificates::Error::Given(_)) => crate::cli::EXIT_USAGE,
             Self::Certificates(certificates::Error::TooWide { .. }) => EXIT_PERMISSION,
             Self::Certificates(certificates::Error::Authority { .. } | certificates::Error::Making(_))
@@ -163,7 +175,7 @@ impl App {
         let engine = wants_engine(&config).then(|| EngineTask::start(&config.engine, &state, &supervisor));
         let socket = engine.as_ref().and_then(|engine| engine.socket.as_deref());
         let registry = Arc::new(Registry::new(&config, socket)?);
-        let guard = Arc::new(Guard::new(rules(&config, &host)));
+        let guard = Arc::new(Guard::new(rules(&config, &host, certificates.given_names())));
         let drain = Drain::default();
         let authority = certificates
             .trust()
@@ -234,7 +246,7 @@ impl App {
         tokio::select! {
             () = stop.asked() => {}
             () = upkeep.run(
-                |host| guard.replace(rules(&config, host)),
+                |host, given| guard.replace(rules(&config, host, given)),
                 || drain.open(),
                 |left_out| systemd::serving(&addresses, &amiss(&missing, left_out)),
             ) => {}
@@ -329,9 +341,10 @@ fn given(config: &Config) -> Option<Given> {
 }
 
 /// What the guard goes by on this host.
-fn rules(config: &Config, host: &Host) -> Rules {
+fn rules(config: &Config, host: &Host, given: Option<Vec<String>>) -> Rules {
     let mut names = host.names.clone();
     names.extend(listen_names(config));
+    names.extend(given.unwrap_or_default());
     Rules {
         names,
         addresses: host.addresses.clone(),
@@ -412,6 +425,7 @@ fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
         keep_alive_idle: limits.keep_alive_idle,
         body_idle: limits.body_idle,
         body_rate: limits.body_rate.bytes(),
+        body_rate_window: limits.body_rate_window,
         write_idle: limits.write_idle,
         header_bytes: limits.header_bytes.as_usize(),
         header_count: limits.header_count,
@@ -420,7 +434,10 @@ fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
         h2_stream_window: limits.h2_stream_window.as_u32(),
         h2_connection_window: limits.h2_connection_window.as_u32(),
         h2_send_buffer: limits.h2_send_buffer.as_usize(),
+        h2_error_resets: limits.h2_error_resets,
         h2_ping: limits.h2_ping,
+        tcp_vanished: limits.tcp_vanished,
+        h2_linger: limits.h2_linger,
         quic_receive_window: limits.quic_receive_window.as_u32(),
         quic_stream_window: limits.quic_stream_window.as_u32(),
         quic_send_window: limits.quic_send_window.bytes(),
@@ -430,11 +447,16 @@ fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
         quic_retry_from: limits.quic_retry_from,
         h3_headers_frame: limits.h3_headers_frame.bytes(),
         h3_other_frame: limits.h3_other_frame.bytes(),
+        h3_empty_frames: limits.h3_empty_frames,
         h3_broken_requests: limits.h3_broken_requests,
         failure_linger: limits.failure_linger,
+        h3_linger: limits.h3_linger,
         h3_vanished: limits.h3_vanished,
         connections_per_source: limits.connections_per_source,
         connections: limits.connections,
         handshakes: limits.handshakes,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,6 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -126,10 +125,7 @@ struct Parts {
     shown: String,
     /// None for a file when there is no engine.
     wire: Option<Wire>,
-    line_limit: usize,
-    answer_limit: usize,
-    list_limit: usize,
-    list_time: Duration,
+    limits: Arc<Limits>,
 }
 
 impl fmt::Debug for Backend {
@@ -149,15 +145,16 @@ impl Backend {
     pub fn configured(
         backend: &config::Backend,
         engine: Option<&Path>,
-        limits: &Limits,
+        limits: &Arc<Limits>,
     ) -> Result<Self, SetupError> {
         let (name, key, timeouts) = (backend.name.as_str(), backend.key_file.as_deref(), backend.timeouts);
-        let at = |url: &BackendUrl| Wire::new(&Place::Url(url.clone()), key, timeouts).map(Some);
+        let at = |url: &BackendUrl| Wire::new(&Place::Url(url.clone()), key, timeouts, limits).map(Some);
         let (kind, shown, wire) = match &backend.target {
             Target::Ollama(url) => (Kind::Ollama, url.to_string(), at(url)?),
             Target::OpenAi(url) => (Kind::OpenAi, url.to_string(), at(url)?),
             Target::Gguf(file) => {
-                let socket = engine.map(|path| Wire::new(&Place::Socket(path.to_owned()), None, timeouts));
+                let socket =
+                    engine.map(|path| Wire::new(&Place::Socket(path.to_owned()), None, timeouts, limits));
                 // The engine has a working directory of its own.
                 let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
                 (Kind::Gguf(file.clone()), file.display().to_string(), socket.transpose()?)
@@ -170,8 +167,8 @@ impl Backend {
     ///
     /// # Errors
     /// As [`Backend::configured`].
-    pub fn found_ollama(url: &BackendUrl, limits: &Limits) -> Result<Self, SetupError> {
-        let wire = Wire::new(&Place::Url(url.clone()), None, Timeouts::of(limits))?;
+    pub fn found_ollama(url: &BackendUrl, limits: &Arc<Limits>) -> Result<Self, SetupError> {
+        let wire = Wire::new(&Place::Url(url.clone()), None, Timeouts::of(limits), limits)?;
         Ok(Self::new("ollama", Kind::Ollama, url.to_string(), Some(wire), limits))
     }
 
@@ -179,22 +176,13 @@ impl Backend {
     ///
     /// # Errors
     /// As [`Backend::configured`].
-    pub fn engine(socket: &Path, limits: &Limits) -> Result<Self, SetupError> {
-        let wire = Wire::new(&Place::Socket(socket.to_owned()), None, Timeouts::of(limits))?;
+    pub fn engine(socket: &Path, limits: &Arc<Limits>) -> Result<Self, SetupError> {
+        let wire = Wire::new(&Place::Socket(socket.to_owned()), None, Timeouts::of(limits), limits)?;
         Ok(Self::new("engine", Kind::Engine, socket.display().to_string(), Some(wire), limits))
     }
 
-    fn new(name: &str, kind: Kind, shown: String, wire: Option<Wire>, limits: &Limits) -> Self {
-        Self(Arc::new(Parts {
-            name: name.to_owned(),
-            kind,
-            shown,
-            wire,
-            line_limit: limits.backend_line.as_usize(),
-            answer_limit: limits.backend_answer.as_usize(),
-            list_limit: limits.backend_list_bytes.as_usize(),
-            list_time: limits.backend_list,
-        }))
+    fn new(name: &str, kind: Kind, shown: String, wire: Option<Wire>, limits: &Arc<Limits>) -> Self {
+        Self(Arc::new(Parts { name: name.to_owned(), kind, shown, wire, limits: Arc::clone(limits) }))
     }
 
     /// Its name, unique among the backends.
@@ -249,7 +237,7 @@ impl Backend {
     pub fn models(&self) -> impl Future<Output = Result<Vec<Model>, BackendFault>> + Send + use<> {
         let parts = Arc::clone(&self.0);
         async move {
-            let listed = timeout(parts.list_time, parts.models()).await;
+            let listed = timeout(parts.limits.backend_list, parts.models()).await;
             listed.unwrap_or(Err(BackendFault::Timeout { stage: Stage::FirstByte }))
         }
     }
@@ -266,20 +254,21 @@ impl Parts {
     }
 
     async fn ollama_chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
-        let request = parse_chat(&call.body).map_err(ChatError::Request)?;
+        let request = parse_chat(&call.body, &self.limits).map_err(ChatError::Request)?;
         let body = chat_body(&request, &call.model).map_err(ChatError::Request)?;
         drop(request);
         let ask = Ask { method: Method::POST, route: "/api/chat", accept: "application/x-ndjson", body };
         let reply = self.wire()?.ask(&ask).await?;
         let reply = reply.success(&["application/x-ndjson", "application/json"]).await?;
         let seed = call.id.strip_prefix("chatcmpl-").unwrap_or(&call.id);
-        let lines = ChatDecoder::new(seed, self.line_limit);
+        let lines = ChatDecoder::new(seed, self.limits.backend_line.as_usize());
         if call.passed.stream {
             let decoder = OllamaDecoder { lines, stream: call.stream(), counted: false };
             let decoder = Decoder::Ollama(Box::new(decoder));
             return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder).await?)));
         }
-        let whole = ChatWhole::new(&call.id, call.created, &call.passed.model, self.answer_limit);
+        let most = self.limits.backend_answer.as_usize();
+        let whole = ChatWhole::new(&call.id, call.created, &call.passed.model, most);
         Ok(gather(reply, lines, whole).await?)
     }
 
@@ -297,11 +286,12 @@ impl Parts {
         let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
         let asked = Some(call.passed.model.as_str());
         if stream {
-            let repair = StreamRepair::new(self.line_limit, asked);
+            let repair = StreamRepair::new(self.limits.backend_line.as_usize(), asked);
             let decoder = Decoder::OpenAi(Box::new(repair));
             return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder).await?)));
         }
-        let whole = check_whole(&reply.whole(self.answer_limit).await?, asked)?;
+        let most = self.limits.backend_answer.as_usize();
+        let whole = check_whole(&reply.whole(most).await?, asked)?;
         Ok(Answer::Whole(whole.body, whole.usage))
     }
 
@@ -339,7 +329,7 @@ impl Parts {
     async fn list(&self, method: Method, route: &'static str, body: Bytes) -> Result<Bytes, BackendFault> {
         let ask = Ask { method, route, accept: "application/json", body };
         let mut reply = self.wire()?.ask(&ask).await?.success(&["application/json"]).await?;
-        reply.whole(self.list_limit).await
+        reply.whole(self.limits.backend_list_bytes.as_usize()).await
     }
 }
 

@@ -19,6 +19,11 @@ pub(super) fn some_time(duration: &Duration) -> Result<(), &'static str> {
     if duration.is_zero() { Err("a time longer than 0") } else { Ok(()) }
 }
 
+/// The kernel's probes are counted in seconds, and two of them must fit (tcp(7), `TCP_KEEPIDLE`).
+fn some_seconds(duration: &Duration) -> Result<(), &'static str> {
+    if duration.as_secs() < 2 { Err("a time of at least 2 seconds") } else { Ok(()) }
+}
+
 fn at_least_one(number: &usize) -> Result<(), &'static str> {
     if *number == 0 { Err("a number of at least 1") } else { Ok(()) }
 }
@@ -32,9 +37,14 @@ fn some_bytes(size: &ByteSize) -> Result<(), &'static str> {
 }
 
 /// HTTP/2 counts windows in 31 bits (RFC 9113 6.9.1); QUIC's settings here take 32.
-fn window(size: &ByteSize) -> Result<(), &'static str> {
+pub(super) fn window(size: &ByteSize) -> Result<(), &'static str> {
     let most = (1 << 31) - 1;
     if (1..=most).contains(&size.bytes()) { Ok(()) } else { Err("a size from 1 byte to 2147483647 bytes") }
+}
+
+/// hyper refuses a smaller one (hyper 1.12, `MINIMUM_MAX_BUFFER_SIZE`).
+fn buffer(size: &ByteSize) -> Result<(), &'static str> {
+    if size.bytes() >= 8192 { Ok(()) } else { Err("a size of at least 8 KiB") }
 }
 
 /// The JSON reader itself goes no deeper.
@@ -46,6 +56,9 @@ section! {
     /// How much, how many, how long. Times are strings with a unit (ms, s, m, h), sizes are bytes or strings with
     /// B, KiB, MiB or GiB.
     pub struct Limits ("[limits]") {
+        /// Threads that serve; 0 is one for each processor, four at the most. With one alone a request costs less of the
+        /// processor, and waits while another is read or translated.
+        threads: usize = 0;
         /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection.
         handshake: Duration = seconds(5) => some_time;
         /// A request's headers must be whole within this.
@@ -54,8 +67,10 @@ section! {
         keep_alive_idle: Duration = seconds(60) => some_time;
         /// A request's body may be silent for this long.
         body_idle: Duration = seconds(30) => some_time;
-        /// A request's body must bring so many bytes a second, over ten seconds in which it is waited for; 0 asks none.
+        /// A request's body must bring so many bytes a second while it is waited for; 0 asks none.
         body_rate: ByteSize = ByteSize::kib(1);
+        /// What that rate is measured over: time in which the body is waited for.
+        body_rate_window: Duration = seconds(10) => some_time;
         /// A reader that takes no byte for this long is closed and its work dropped.
         write_idle: Duration = seconds(60) => some_time;
         /// All header fields together.
@@ -72,9 +87,17 @@ section! {
         h2_connection_window: ByteSize = ByteSize::mib(1) => window;
         /// HTTP/2 send buffer per stream.
         h2_send_buffer: ByteSize = ByteSize::kib(64) => window;
+        /// HTTP/2 streams of one connection that are reset because its client broke the protocol on them; one more ends the
+        /// connection (CVE-2025-8671, `MadeYouReset`).
+        h2_error_resets: usize = 50 => at_least_one;
         /// An HTTP/2 client is asked this often whether it is still there, and has as long to say so: a vanished one
         /// must not hold a generation, and TCP alone tells after many minutes.
         h2_ping: Duration = seconds(20) => some_time;
+        /// A TCP peer that acknowledges nothing for about this long is gone, whatever is spoken: it is asked for a sign of life
+        /// while nothing is sent, and what was sent must be acknowledged. Whole seconds.
+        tcp_vanished: Duration = seconds(20) => some_seconds;
+        /// How long the last frames of an idle HTTP/2 connection may take to leave before it is closed.
+        h2_linger: Duration = seconds(1);
         /// QUIC receive window per connection.
         quic_receive_window: ByteSize = ByteSize::mib(1) => window;
         /// QUIC receive window per stream.
@@ -93,10 +116,16 @@ section! {
         h3_headers_frame: ByteSize = ByteSize::kib(64) => some_bytes;
         /// Any other HTTP/3 frame that would be buffered whole.
         h3_other_frame: ByteSize = ByteSize::kib(16) => some_bytes;
+        /// HTTP/3 frames without a payload on one request stream. A client sends none or one (grease); each costs a turn
+        /// of the decoder and moves nothing.
+        h3_empty_frames: u32 = 1024;
         /// Broken or reset requests per HTTP/3 connection before it is closed with H3_EXCESSIVE_LOAD.
         h3_broken_requests: usize = 128 => at_least_one;
         /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
         failure_linger: Duration = Duration::from_millis(250);
+        /// How long an HTTP/3 connection that has answered everything waits for its client to close it: a client may throw
+        /// away what it has not read when we close first (5 of 18 runs lost their last event without a wait).
+        h3_linger: Duration = Duration::from_millis(500);
         /// An HTTP/3 client that owes an acknowledgement and has been silent for this long is gone.
         h3_vanished: Duration = seconds(2) => some_time;
         /// Open connections from one source (an IPv4 address, an IPv6 /64); loopback is exempt.
@@ -107,10 +136,18 @@ section! {
         handshakes: usize = 512 => at_least_one;
         /// A request's body.
         body: ByteSize = ByteSize::mib(32) => some_bytes;
-        /// A request's body on routes that take sound and pictures.
-        media_body: ByteSize = ByteSize::mib(100) => some_bytes;
         /// How deep JSON may be nested in a request; at most 128.
         json_depth: usize = 128 => depth;
+        /// A request's top-level fields: OpenAI has about forty, engines add about as many.
+        request_fields: usize = 256 => at_least_one;
+        /// A model's name in a request: Hugging Face allows 96 bytes a part, with a host and a tag around them.
+        model_name: ByteSize = ByteSize::new(256) => some_bytes;
+        /// Texts in a request's stop: OpenAI allows four, engines take more, and programs use them.
+        stop_texts: usize = 16 => at_least_one;
+        /// Pictures and other media inside one request; 0 takes none.
+        media_parts: usize = 16;
+        /// All of them together, decoded.
+        media_bytes: ByteSize = ByteSize::mib(20) => some_bytes;
         /// How long an answer's headers wait for the engine's first byte, so that a real status can be sent.
         header_wait: Duration = seconds(15);
         /// While the engine is silent, something is sent this often, so that nobody between takes the stream for
@@ -120,7 +157,8 @@ section! {
         keep_alive_style: KeepAliveStyle = KeepAliveStyle::Comment;
         /// When the program is told to stop, streams have this long to finish.
         drain_grace: Duration = seconds(30);
-        /// One line or event of a backend's answer.
+        /// One line or event of a backend's answer: the longest recorded one is under 20 KiB, but a tool call with a file
+        /// in its arguments may have hundreds.
         backend_line: ByteSize = ByteSize::mib(1) => some_bytes;
         /// A connection to a backend must stand within this; a backend's own timeouts win.
         backend_connect: Duration = seconds(2) => some_time;
@@ -130,6 +168,30 @@ section! {
         backend_idle: Duration = seconds(300) => some_time;
         /// An answer of a backend that comes in one piece.
         backend_answer: ByteSize = ByteSize::mib(32) => some_bytes;
+        /// All header fields of a backend's answer together; as much as our own clients may send.
+        backend_header_bytes: ByteSize = ByteSize::kib(32) => some_bytes;
+        /// Number of its header fields.
+        backend_header_count: usize = 100 => at_least_one;
+        /// How much of a backend's answer is read ahead of the client.
+        backend_read_ahead: ByteSize = ByteSize::kib(64) => buffer;
+        /// How much of a backend's error is read.
+        backend_error_bytes: ByteSize = ByteSize::kib(16) => some_bytes;
+        /// How long a backend's error is waited for: its status alone says enough.
+        backend_error_wait: Duration = seconds(2) => some_time;
+        /// How long the end of an answer is waited for that is complete, so that its connection can be kept. Ollama
+        /// ends it within a millisecond of the last line.
+        backend_end_wait: Duration = Duration::from_millis(100);
+        /// What a backend may send behind a complete answer, a blank line or a comment, before its connection is
+        /// given up.
+        backend_surplus: ByteSize = ByteSize::kib(4);
+        /// A connection to a backend is kept this long after an answer. Engines close theirs after 5 s (uvicorn,
+        /// llama.cpp's server) or more, and a request that meets that moment is lost; 0s keeps none.
+        backend_keep_alive: Duration = seconds(3);
+        /// So many are kept to one backend, as many as an engine is ever given at once; 0 keeps none.
+        backend_connections_kept: usize = 32;
+        /// A kept connection that dies without a byte this soon after a request was dead before, and the request goes
+        /// out once more; later, the engine died of the request, and is not given it again. 0s never repeats.
+        backend_replay: Duration = seconds(1);
         /// A backend's list of models; Ollama's has under 1 KiB for each.
         backend_list_bytes: ByteSize = ByteSize::mib(4) => some_bytes;
         /// A backend's list of models must be whole within this.

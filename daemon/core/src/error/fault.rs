@@ -78,11 +78,10 @@ pub enum BackendFault {
 }
 
 impl BackendFault {
-    /// The fault of an answer with a status other than 2xx; at most the first 16 KiB of the body are looked at.
+    /// The fault of an answer with a status other than 2xx; whoever read the body has bounded it.
     #[must_use]
     pub fn answered(status: u16, body: &[u8]) -> Self {
-        let head = body.get(..16 * 1024).unwrap_or(body);
-        Self::Answered { status, body: String::from_utf8_lossy(head).into_owned() }
+        Self::Answered { status, body: String::from_utf8_lossy(body).into_owned() }
     }
 
     /// This fault of our own engine; where it said that a file cannot be used, with what it said. No other engine is

@@ -80,7 +80,7 @@ async fn a_slow_body_is_given_up() {
     let silent = http_body_util::StreamBody::new(futures_util::stream::pending::<
         Result<Frame<Bytes>, std::io::Error>,
     >());
-    let mut body = Timed::new(silent, Duration::from_secs(30), 1024);
+    let mut body = Timed::new(silent, Duration::from_secs(30), Pace::new(&limits()));
     let begun = Instant::now();
     assert!(matches!(body.frame().await, Some(Err(BodyError::TooSlow))));
     assert_eq!(begun.elapsed().as_secs(), 30);
@@ -89,12 +89,17 @@ async fn a_slow_body_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_drips_is_given_up_and_one_that_comes_in_time_is_not() {
     // Once a second, so that no silence is ever long.
+    let limits = Limits { body_rate: 1024, body_rate_window: Duration::from_secs(7), ..limits() };
     let paced = |bytes: usize| {
         let frames = futures_util::stream::unfold((), move |()| async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Some((Ok::<_, io::Error>(Frame::data(Bytes::from(vec![b'x'; bytes]))), ()))
         });
-        Timed::new(http_body_util::StreamBody::new(Box::pin(frames)), Duration::from_secs(30), 1024)
+        Timed::new(
+            http_body_util::StreamBody::new(Box::pin(frames)),
+            Duration::from_secs(30),
+            Pace::new(&limits),
+        )
     };
     let begun = Instant::now();
     let mut slow = paced(1023);
@@ -104,7 +109,7 @@ async fn a_body_that_drips_is_given_up_and_one_that_comes_in_time_is_not() {
         }
     };
     assert!(matches!(error, BodyError::TooSlow));
-    assert_eq!(begun.elapsed().as_secs(), 10);
+    assert_eq!(begun.elapsed().as_secs(), 7);
     let mut fast = paced(1024);
     for _ in 0..60 {
         fast.frame().await.unwrap().unwrap();

@@ -47,7 +47,7 @@ pub(super) async fn open(
         progress,
         left: length,
         idle: limits.body_idle,
-        pace: Pace::new(limits.body_rate),
+        pace: Pace::new(limits),
         waiting: None,
         looked: None,
         end: End::Open,

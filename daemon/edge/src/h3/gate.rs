@@ -7,22 +7,20 @@
 
 use super::section::Section;
 
-/// How large a frame may be, in bytes of payload.
+/// How large a frame may be, in bytes of payload, and how many may have none.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FrameLimits {
     /// A HEADERS frame.
     pub(super) headers: u64,
     /// Any other frame that `h3` buffers whole, which is all but DATA.
     pub(super) other: u64,
+    /// Frames without a payload that one request stream may hold.
+    pub(super) empty: u32,
 }
 
 /// A frame was announced that is larger than its limit, or too many frames carried nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Excessive;
-
-/// Frames without a payload that one request stream may hold. A client sends none or one (grease); each costs
-/// us a turn of the decoder and moves nothing, so a flood of them is a flood.
-const EMPTY_FRAMES: u32 = 1024;
 
 const DATA: u64 = 0x00;
 const HEADERS: u64 = 0x01;
@@ -137,7 +135,7 @@ impl Gate {
         }
         self.empty = self.empty.saturating_add(1);
         // A browser may send any number of small control frames over a connection's life; a request may not.
-        if self.kind == Kind::Request && self.empty > EMPTY_FRAMES {
+        if self.kind == Kind::Request && self.empty > self.limits.empty {
             Err(Excessive)
         } else {
             Ok(At::FrameType)

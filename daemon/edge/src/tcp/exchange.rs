@@ -25,7 +25,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::{
     Connection, Handler, Limits, ResponseBody, StreamFailed, body,
-    deadline::{Activity, Serving, Timed},
+    deadline::{Activity, Pace, Serving, Timed},
 };
 
 /// What all requests of one connection share.
@@ -35,7 +35,7 @@ pub(super) struct Exchange<H> {
     connection: Connection,
     alt_svc: Option<HeaderValue>,
     body_idle: Duration,
-    body_rate: u64,
+    pace: Pace,
     failure_linger: Duration,
     uri_bytes: usize,
     header_count: usize,
@@ -51,14 +51,14 @@ impl<H: Handler> Exchange<H> {
         limits: &Limits,
         activity: Arc<Activity>,
     ) -> Self {
-        let Limits { body_idle, body_rate, failure_linger, uri_bytes, header_count, .. } = *limits;
+        let Limits { body_idle, failure_linger, uri_bytes, header_count, .. } = *limits;
         let stalls = Stalls::default();
         Self {
             handler,
             connection,
             alt_svc,
             body_idle,
-            body_rate,
+            pace: Pace::new(limits),
             failure_linger,
             uri_bytes,
             header_count,
@@ -94,7 +94,7 @@ impl<H: Handler> Exchange<H> {
             Some(status) => self.handler.refuse(status),
             None => {
                 let mut request =
-                    request.map(|body| Timed::new(body, self.body_idle, self.body_rate).boxed_unsync());
+                    request.map(|body| Timed::new(body, self.body_idle, self.pace).boxed_unsync());
                 request.extensions_mut().insert(self.connection);
                 self.handler.handle(request).await
             }

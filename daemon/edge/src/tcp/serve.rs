@@ -2,7 +2,7 @@
 //!
 //! Knows hyper's builders and the drain. Refuses to know requests, which `exchange` passes on.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use http::HeaderValue;
 use hyper::{
@@ -26,9 +26,6 @@ use crate::{
 
 /// hyper refuses a smaller buffer (hyper 1.12, `MINIMUM_MAX_BUFFER_SIZE`).
 const LEAST_BUFFER: usize = 8192;
-
-/// How long the last frames of an HTTP/2 connection may take to leave.
-const LAST_FRAMES: Duration = Duration::from_secs(1);
 
 /// Serves HTTP/1.1 until the peer leaves, is silent for too long, or the listener drains.
 pub(super) async fn http1<S, H>(
@@ -99,7 +96,7 @@ pub(super) async fn http2<S, H>(
         }
         () = watch(&activity, &stalls, &serve.limits) => {
             served.as_mut().graceful_shutdown();
-            timeout(LAST_FRAMES, served.as_mut()).await.unwrap_or(Ok(()))
+            timeout(serve.limits.h2_linger, served.as_mut()).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {
@@ -116,6 +113,7 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .initial_connection_window_size(limits.h2_connection_window)
         .max_send_buf_size(limits.h2_send_buffer)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_local_error_reset_streams(limits.h2_error_resets)
         .keep_alive_interval(limits.h2_ping)
         .keep_alive_timeout(limits.h2_ping);
     builder

@@ -1,3 +1,5 @@
+mod limits;
+
 use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -49,6 +51,13 @@ impl Handler for Doubled {
                 let held = Dropped(tell, "body");
                 let chunks = stream::repeat_with(move || {
                     let _held = &held;
+                    Ok(Frame::data(Bytes::from(vec![b'x'; 4096])))
+                });
+                Response::new(StreamBody::new(chunks).boxed_unsync())
+            }
+            "/counted" => {
+                let chunks = stream::repeat_with(move || {
+                    let _told = tell.send("chunk");
                     Ok(Frame::data(Bytes::from(vec![b'x'; 4096])))
                 });
                 Response::new(StreamBody::new(chunks).boxed_unsync())
@@ -127,7 +136,7 @@ async fn a_failed_stream_is_read_to_its_last_event_before_http2_resets_it() {
 
 #[tokio::test(start_paused = true)]
 async fn http2_gives_the_last_event_time_to_be_read_before_the_reset() {
-    let limits = Limits::default();
+    let limits = Limits { failure_linger: Duration::from_millis(700), ..Limits::default() };
     let served = served(true, limits.clone());
     let mut client = http2_client(served.near).await;
     let mut body = client.send_request(get("/fails")).await.unwrap().into_body();

@@ -2,6 +2,7 @@
 
 use super::messages::render;
 use super::*;
+use crate::limits::Limits;
 use crate::wire::messages::flatten;
 use serde_json::json;
 
@@ -10,7 +11,7 @@ fn text(source: &str, messages: &serde_json::Value) -> Result<String, TemplateEr
 }
 
 fn text_on(paper: Paper<'_>, source: &str, messages: &serde_json::Value) -> Result<String, TemplateError> {
-    let template = ChatTemplate::new(source, OffsetDateTime::UNIX_EPOCH)?;
+    let template = ChatTemplate::new(source, Limits::default().template_work, OffsetDateTime::UNIX_EPOCH)?;
     let flat = flatten(messages.as_array().unwrap().clone()).unwrap();
     let conversation = Conversation {
         messages: &flat,
@@ -26,6 +27,28 @@ fn text_on(paper: Paper<'_>, source: &str, messages: &serde_json::Value) -> Resu
 
 fn hello() -> serde_json::Value {
     json!([{"role": "user", "content": "hi <é> \"q\""}])
+}
+
+#[test]
+fn the_work_of_a_rendering_passes_and_with_one_unit_less_it_does_not() {
+    let source = "{% for i in range(50) %}{{ messages[0].content }}{% endfor %}";
+    let (messages, extra) = ([json!({"role": "user", "content": "hi"})], serde_json::Map::new());
+    let conversation = Conversation {
+        messages: &messages,
+        tools: None,
+        documents: None,
+        add_generation_prompt: false,
+        bos_token: "",
+        eos_token: "",
+        extra: &extra,
+    };
+    let render = |work: u64| {
+        let template = ChatTemplate::new(source, work, OffsetDateTime::UNIX_EPOCH)?;
+        template.render(&conversation, Paper::ENDLESS)
+    };
+    let least = (1..10_000).find(|work| render(*work).is_ok()).unwrap();
+    assert_eq!(render(least).unwrap(), "hi".repeat(50));
+    assert!(least > 50 && matches!(render(least - 1), Err(TemplateError::Spent)), "{least}");
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! One answer: the prompt read in batches, then token after token.
 //!
-//! Invariant: no step decodes more than [`BATCH`] tokens, and before each step the asker is known to be there.
+//! Invariant: no step decodes more than the limit `batch` of tokens, and before each step the asker is known to be there.
 
-use super::{BATCH, prompt, sampler};
+use super::{Settings, prompt, sampler};
 use crate::error::Failure;
 use crate::output::{MARKS, Output};
 use crate::queue::{Event, Job};
-use crate::weight::Allowance;
 use crate::wire::Chat;
 use crate::wire::answer::{Finish, Usage};
 use llama_cpp_2::context::LlamaContext;
@@ -21,19 +20,23 @@ pub(super) fn answer(
     context: &mut LlamaContext<'_>,
     job: &Job,
     body: &[u8],
-    allowance: &Allowance,
+    settings: Settings,
 ) -> Result<Option<(Finish, Usage)>, Failure> {
-    let chat = Chat::read(body, allowance)?;
+    let (allowance, limits) = (settings.allowance(&job.model.summary), settings.limits);
+    let chat = Chat::read(body, &allowance, &limits)?;
     let vocabulary = weights.vocab();
-    let Some(text) = prompt::text(job, &chat, &vocabulary, allowance)? else { return Ok(None) };
+    let Some(text) = prompt::text(job, &chat, &vocabulary, &allowance, limits.template_work)? else {
+        return Ok(None);
+    };
     let limit = context.n_ctx() as usize;
     let Some(tokens) = prompt::tokens(job, &vocabulary, &text, limit)? else { return Ok(None) };
     job.tell(Event::Begun);
     let room = limit - tokens.len();
     let most = chat.max_tokens.unwrap_or(room).min(room);
     forget(context);
-    let mut batch = LlamaBatch::new(BATCH as usize, 1);
-    if !read_prompt(context, &mut batch, &tokens, job)? {
+    let size = limits.batch as usize;
+    let mut batch = LlamaBatch::new(size, 1);
+    if !read_prompt(context, &mut batch, &tokens, size, job)? {
         return Ok(None);
     }
     let thinking = text.trim_end().ends_with("<think>");
@@ -82,10 +85,11 @@ fn read_prompt(
     context: &mut LlamaContext<'_>,
     batch: &mut LlamaBatch<'_>,
     tokens: &[LlamaToken],
+    size: usize,
     job: &Job,
 ) -> Result<bool, Failure> {
     let mut position = 0;
-    for part in tokens.chunks(BATCH as usize) {
+    for part in tokens.chunks(size) {
         if job.abandoned() {
             return Ok(false);
         }

@@ -23,6 +23,7 @@ pub(super) fn text(
     chat: &Chat,
     vocabulary: &LlamaVocab<'_>,
     allowance: &Allowance,
+    work: u64,
 ) -> Result<Option<String>, Failure> {
     let Some(source) = job.model.summary.chat_template(!chat.tools.is_empty()) else {
         let message =
@@ -40,7 +41,7 @@ pub(super) fn text(
         extra: &chat.extra,
     };
     let paper = Paper { most: allowance.bytes, wanted: &|| !job.abandoned() };
-    let rendered = ChatTemplate::new(source, OffsetDateTime::now_utc())
+    let rendered = ChatTemplate::new(source, work, OffsetDateTime::now_utc())
         .and_then(|template| messages::render(&template, &conversation, paper));
     match rendered {
         Ok(text) => Ok(Some(text)),

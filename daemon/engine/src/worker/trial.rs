@@ -4,7 +4,7 @@
 //! ([`crate::gguf`]); this catches what only llama.cpp knows to be wrong. Invariant: the engine never loads a file that
 //! a child did not survive.
 
-use super::{BATCH, TINY};
+use super::TINY;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
@@ -19,18 +19,18 @@ use std::time::{Duration, Instant};
 
 /// The hidden argument by which the program runs [`child`].
 pub const ARGUMENT: &str = "--try-model";
-/// Reading the vocabulary takes a second at most; a cold disk takes longer.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Tokens that a tiny model is given: enough for each kind of its tensors to be used.
+const BATCH: u32 = 128;
 /// How often the child is looked at: short beside the time that it takes.
 const GLANCE: Duration = Duration::from_millis(5);
 /// What is read of the child's log.
 const LOG_BYTES: u64 = 64 << 10;
 
-/// Has a child of this program load the file.
+/// Has a child of this program load the file, within `limit`.
 ///
 /// # Errors
 /// What the child died of, for people.
-pub(super) fn survives(path: &Path) -> Result<(), String> {
+pub(super) fn survives(path: &Path, limit: Duration) -> Result<(), String> {
     let start = || {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
@@ -49,7 +49,7 @@ pub(super) fn survives(path: &Path) -> Result<(), String> {
         }
         String::from_utf8_lossy(&text).into_owned()
     });
-    let status = wait(&mut child);
+    let status = wait(&mut child, limit);
     let log = reader.join().unwrap_or_default();
     match status {
         Ok(status) if status.success() => Ok(()),
@@ -58,19 +58,19 @@ pub(super) fn survives(path: &Path) -> Result<(), String> {
     }
 }
 
-fn wait(child: &mut Child) -> Result<ExitStatus, String> {
+fn wait(child: &mut Child, limit: Duration) -> Result<ExitStatus, String> {
     let start = Instant::now();
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status),
-            Ok(None) if start.elapsed() < PATIENCE => std::thread::sleep(GLANCE),
+            Ok(None) if start.elapsed() < limit => std::thread::sleep(GLANCE),
             other => {
                 // Killing a child that has just ended fails, and is not needed.
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(match other {
                     Err(error) => format!("a trial of the file failed: {error}"),
-                    _ => format!("llama.cpp did not come to an end with it within {} s", PATIENCE.as_secs()),
+                    _ => format!("llama.cpp did not come to an end with it within {limit:?}"),
                 });
             }
         }
@@ -119,4 +119,25 @@ pub fn child(path: &Path) -> Result<(), String> {
         context.decode(&mut batch).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_ends_in_time_or_is_ended() {
+        let start = |line: &str| {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", line]).stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let hour = Duration::from_secs(3600);
+        assert!(wait(&mut start("exit 0"), hour).unwrap().success());
+        let mut child = start("exec cat");
+        // `Child::wait` closes it, which would end the child.
+        let _open = child.stdin.take();
+        let problem = wait(&mut child, Duration::from_millis(50)).unwrap_err();
+        assert!(problem.ends_with("within 50ms"), "{problem}");
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+    }
 }

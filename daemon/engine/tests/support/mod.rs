@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Ample for anything that a test waits for; only a hang reaches it.
@@ -74,6 +74,17 @@ impl Engine {
 
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
+    }
+
+    pub(crate) fn terminate(&self) {
+        let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+
+    /// Waits until it has ended by itself. Its standard input stays open meanwhile, whose end would end it as well.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let _open = self.child.stdin.take();
+        self.child.wait().unwrap()
     }
 
     pub(crate) fn get(&self, path: &str) -> Reply {

@@ -62,7 +62,9 @@ impl Registry {
     /// A backend's key cannot be read, or nothing is there to check its certificate against.
     pub fn new(config: &Config, engine: Option<&Path>) -> Result<Self, SetupError> {
         let found = config.backends.is_empty();
-        let backends = if found { looked_for(config, engine)? } else { named(config, engine)? };
+        let limits = Arc::new(config.limits.clone());
+        let backends =
+            if found { looked_for(config, engine, &limits)? } else { named(config, engine, &limits)? };
         let (snapshot, _) = watch::channel(Arc::new(Snapshot::unknown(&backends)));
         Ok(Self { backends, found, snapshot, nudged: Notify::new(), lost: AtomicBool::new(false) })
     }
@@ -125,13 +127,16 @@ impl Registry {
     }
 }
 
-fn named(config: &Config, engine: Option<&Path>) -> Result<Vec<Backend>, SetupError> {
+fn named(config: &Config, engine: Option<&Path>, limits: &Arc<Limits>) -> Result<Vec<Backend>, SetupError> {
     let backends = config.backends.iter();
-    backends.map(|backend| Backend::configured(backend, engine, &config.limits)).collect()
+    backends.map(|backend| Backend::configured(backend, engine, limits)).collect()
 }
 
-fn looked_for(config: &Config, engine: Option<&Path>) -> Result<Vec<Backend>, SetupError> {
-    let limits: &Limits = &config.limits;
+fn looked_for(
+    config: &Config,
+    engine: Option<&Path>,
+    limits: &Arc<Limits>,
+) -> Result<Vec<Backend>, SetupError> {
     let mut backends = vec![Backend::found_ollama(&config.default_ollama, limits)?];
     if let Some(socket) = engine {
         backends.push(Backend::engine(socket, limits)?);

@@ -13,11 +13,11 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{io, path::Path, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use ghostllm_core::{
-    config::Timeouts,
+    config::{Limits, Timeouts},
     error::{BackendFault, Stage},
 };
 use http::{HeaderValue, Method, Request, Response, header};
@@ -30,14 +30,6 @@ pub(crate) use reply::Reply;
 
 use dial::{Dialer, causes};
 use pool::{Conn, Pool};
-
-/// How long a connection rests before it is closed. Engines close theirs after 5 s (uvicorn, llama.cpp's server)
-/// or more, and a request that meets that moment is lost.
-const REST: Duration = Duration::from_secs(3);
-
-/// A connection that dies later than this after the request went out was not dead before: its engine died of the
-/// request, and must not be given it again.
-const REPLAY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why a backend cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -85,11 +77,12 @@ pub(crate) struct Wire {
     base_path: String,
     authorization: Option<HeaderValue>,
     timeouts: Timeouts,
+    limits: Arc<Limits>,
     pool: Arc<Pool>,
 }
 
 impl Wire {
-    /// A wire to this place. Nothing is connected yet.
+    /// A wire to this place, whose own `timeouts` go before those of the limits. Nothing is connected yet.
     ///
     /// # Errors
     /// The key cannot be read, or TLS has nothing to trust.
@@ -97,6 +90,7 @@ impl Wire {
         place: &Place,
         key_file: Option<&Path>,
         timeouts: Timeouts,
+        limits: &Arc<Limits>,
     ) -> Result<Self, SetupError> {
         let (shown, host, base_path) = match place {
             Place::Url(url) => (url.to_string(), url.authority(), url.base_path().to_owned()),
@@ -110,7 +104,8 @@ impl Wire {
             base_path,
             authorization: key_file.map(authorization).transpose()?,
             timeouts,
-            pool: Pool::new(REST),
+            limits: Arc::clone(limits),
+            pool: Pool::new(limits),
         })
     }
 
@@ -130,7 +125,7 @@ impl Wire {
         let mut sent = send(&mut conn, request.clone(), &mut silence).await;
         if let Err(Unanswered::Broken(error)) = &sent
             && conn.was_stale()
-            && begun.elapsed() < REPLAY_WITHIN
+            && begun.elapsed() < self.limits.backend_replay
         {
             tracing::debug!(%error, "a connection that had rested was dead; the request goes out once more");
             self.pool.clear();
@@ -149,7 +144,7 @@ impl Wire {
         let connected = timeout(self.timeouts.connect, self.dialer.dial()).await;
         let stream = connected.map_err(|_| BackendFault::Timeout { stage: Stage::Connect })?;
         let stream = stream.map_err(|detail| BackendFault::Unreachable { detail })?;
-        Conn::new(stream).await.map_err(|error| broken(&error))
+        Conn::new(stream, &self.limits).await.map_err(|error| broken(&error))
     }
 
     fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, http::Error> {

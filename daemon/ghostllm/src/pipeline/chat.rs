@@ -32,7 +32,7 @@ pub(super) async fn answer(
     caller: Caller,
     body: Bytes,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let passed = passthrough::inspect(&body)?;
+    let passed = passthrough::inspect(&body, &shared.limits)?;
     let routed = route(shared, &passed.model)?;
     let account = Account::open(id, caller, &passed.model, routed.backend.name());
     let streamed = passed.stream;

@@ -150,6 +150,7 @@ fn spawn(
     let end = surroundings.pace.end;
     let life = Arc::new(Life {
         binary,
+        arguments: arguments(config),
         place: Arc::clone(&place),
         models: models.clone(),
         pace: surroundings.pace,
@@ -162,6 +163,28 @@ fn spawn(
     });
     let ours = Some(Ours { ending, process: seen, _place: place, end });
     Ok(EngineAt { socket: Some(socket), models: Some(models), note, ours })
+}
+
+/// The engine's own options and limits, those that the configuration names.
+fn arguments(config: &config::Engine) -> Vec<String> {
+    let options = [
+        ("--threads", config.threads.map(|threads| threads.to_string())),
+        ("--context", config.context.map(|tokens| tokens.to_string())),
+        ("--queue", config.queue.map(|places| places.to_string())),
+    ];
+    let limits = [
+        ("batch", config.batch.map(|tokens| tokens.to_string())),
+        ("longest_body", config.longest_body.map(|size| size.bytes().to_string())),
+        ("stop_texts", config.stop_texts.map(|texts| texts.to_string())),
+        ("files", config.files.map(|files| files.to_string())),
+        ("trial_wait", config.trial_wait.map(|time| format!("{}ms", time.as_millis()))),
+        ("template_work", config.template_work.map(|work| work.to_string())),
+    ];
+    let options = options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+    let limits = limits
+        .into_iter()
+        .filter_map(|(name, value)| Some(["--limit".to_owned(), format!("{name}={}", value?)]));
+    options.chain(limits).flatten().collect()
 }
 
 /// The engine's program: what the configuration says, else our sibling.

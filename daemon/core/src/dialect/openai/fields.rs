@@ -7,22 +7,18 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::refused;
 use crate::error::{ApiError, Code};
 
-/// The most top-level fields: OpenAI has about forty, engines add about as many. It bounds the search for
-/// duplicates.
-const FIELDS_LIMIT: usize = 256;
-
 /// The fields in their order.
-pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct Fields<'a>(Pairs<'a>);
 
 impl<'a> Fields<'a> {
-    /// Reads the body.
-    pub(super) fn read(body: &'a [u8]) -> Result<Self, ApiError> {
+    /// Reads the body, of at most `most` fields, which bounds the search for duplicates.
+    pub(super) fn read(body: &'a [u8], most: usize) -> Result<Self, ApiError> {
         if body.trim_ascii().is_empty() {
             return Err(ApiError::new(Code::InvalidJson, "The body is empty; a JSON object is expected."));
         }
@@ -30,8 +26,9 @@ impl<'a> Fields<'a> {
         if !raw.get().starts_with('{') {
             return Err(ApiError::new(Code::InvalidType, "The body must be a JSON object."));
         }
-        let Pairs(fields) = serde_json::from_str(raw.get()).map_err(|error| syntax(&error))?;
-        check(&fields)?;
+        let mut reader = serde_json::Deserializer::from_str(raw.get());
+        let fields = UpTo(most).deserialize(&mut reader).map_err(|error| syntax(&error))?;
+        check(&fields, most)?;
         Ok(Self(fields))
     }
 
@@ -65,6 +62,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The same, or -1, with which engines say "no limit" and "any": llama.cpp of `max_tokens` and `seed`, vLLM of `top_k`.
+    pub(super) fn integer_or_none(&self, name: &str, least: u32, most: u32) -> Result<(), ApiError> {
+        if self.get(name).is_some_and(|raw| raw.get() == "-1") {
+            return Ok(());
+        }
+        self.integer(name, least, most).map(drop)
+    }
+
     /// A whole number in a range.
     pub(super) fn integer(&self, name: &str, least: u32, most: u32) -> Result<Option<u32>, ApiError> {
         let Some(raw) = self.get(name) else { return Ok(None) };
@@ -79,9 +84,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn check(fields: &[(Cow<'_, str>, &RawValue)]) -> Result<(), ApiError> {
-    if fields.len() > FIELDS_LIMIT {
-        return Err(ApiError::invalid_request(format!("The body has more than {FIELDS_LIMIT} fields.")));
+fn check(fields: &[(Cow<'_, str>, &RawValue)], most: usize) -> Result<(), ApiError> {
+    if fields.len() > most {
+        return Err(ApiError::invalid_request(format!("The body has more than {most} fields.")));
     }
     for (place, (name, _)) in fields.iter().enumerate() {
         refused::check(name)?;
@@ -101,35 +106,37 @@ fn syntax(error: &serde_json::Error) -> ApiError {
     ApiError::invalid_json(what, error.line(), error.column())
 }
 
-struct Pairs<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
 /// A key: borrowed where it holds no escapes.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
+type Pairs<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Pairs<'de>;
+/// Reads an object's fields, as many as this and one more, which is enough to refuse the body.
+struct UpTo(usize);
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a JSON object")
-            }
+impl<'de> DeserializeSeed<'de> for UpTo {
+    type Value = Pairs<'de>;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(16);
-                while let Some((Key(name), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    // One past the limit is enough to refuse the body.
-                    if fields.len() <= FIELDS_LIMIT {
-                        fields.push((name, value));
-                    }
-                }
-                Ok(Pairs(fields))
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Pairs<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UpTo {
+    type Value = Pairs<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
+        let mut fields = Vec::with_capacity(16);
+        while let Some((Key(name), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+            if fields.len() <= self.0 {
+                fields.push((name, value));
             }
         }
-
-        deserializer.deserialize_map(Reader)
+        Ok(fields)
     }
 }

@@ -9,26 +9,28 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::Image;
+use crate::config::Limits;
 use crate::error::{ApiError, Code};
 
-/// The most pictures of one request.
-const PARTS_LIMIT: u32 = 16;
-/// The most bytes of all pictures of one request, decoded.
-const BYTES_LIMIT: usize = 20 * 1024 * 1024;
-
-/// What a request has used of its pictures so far.
-#[derive(Default)]
-pub(super) struct Allowance {
-    parts: u32,
+/// What a request has used of its pictures so far, and what it may.
+pub(super) struct Allowance<'a> {
+    parts: usize,
     bytes: usize,
+    limits: &'a Limits,
 }
 
-impl Allowance {
+impl<'a> Allowance<'a> {
+    pub(super) fn new(limits: &'a Limits) -> Self {
+        Self { parts: 0, bytes: 0, limits }
+    }
+
     fn take(&mut self, param: &str, base64: &str) -> Result<(), ApiError> {
         self.parts += 1;
         self.bytes = self.bytes.saturating_add(base64.len() / 4 * 3);
-        if self.parts > PARTS_LIMIT || self.bytes > BYTES_LIMIT {
-            return Err(ApiError::invalid_value(param, "one of at most 16 pictures, 20 MiB together"));
+        let Limits { media_parts, media_bytes, .. } = self.limits;
+        if self.parts > *media_parts || self.bytes > media_bytes.as_usize() {
+            let expected = format!("one of at most {media_parts} pictures, {media_bytes} together");
+            return Err(ApiError::invalid_value(param, &expected));
         }
         Ok(())
     }
@@ -45,7 +47,11 @@ enum Url<'a> {
 }
 
 /// Reads the picture of a content part; `at` names the part.
-pub(super) fn image(at: &str, raw: Option<&RawValue>, allowance: &mut Allowance) -> Result<Image, ApiError> {
+pub(super) fn image(
+    at: &str,
+    raw: Option<&RawValue>,
+    allowance: &mut Allowance<'_>,
+) -> Result<Image, ApiError> {
     let param = format!("{at}.image_url.url");
     let raw = raw.ok_or_else(|| ApiError::missing(format!("{at}.image_url")))?;
     let url: Url<'_> = serde_json::from_str(raw.get())
@@ -79,14 +85,14 @@ fn remote(param: &str) -> ApiError {
 }
 
 /// Refuses remote media in a conversation that is passed on; what else is wrong with it is the engine's to judge.
-pub(super) fn check_passed(messages: &RawValue) -> Result<(), ApiError> {
+pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<(), ApiError> {
     #[derive(Deserialize)]
     struct Message<'a> {
         #[serde(borrow)]
         content: Option<&'a RawValue>,
     }
     let Ok(messages) = serde_json::from_str::<Vec<&RawValue>>(messages.get()) else { return Ok(()) };
-    let mut allowance = Allowance::default();
+    let mut allowance = Allowance::new(limits);
     for (place, raw) in messages.iter().enumerate() {
         // Also where a key is doubled: what is read here would not be what the engine reads.
         let message: Message<'_> = serde_json::from_str(raw.get())
@@ -102,7 +108,7 @@ pub(super) fn check_passed(messages: &RawValue) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance) -> Result<(), ApiError> {
+fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
     #[derive(Deserialize)]
     struct Part<'a> {
         #[serde(borrow)]

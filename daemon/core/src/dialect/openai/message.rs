@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use super::media::{self, Allowance};
 use crate::chat::{Image, Json, Message, Role, ToolCall};
+use crate::config::Limits;
 use crate::error::{ApiError, Code};
 
 #[derive(Deserialize)]
@@ -56,17 +57,17 @@ struct Part<'a> {
 }
 
 /// Reads `messages`.
-pub(super) fn messages(fields: &Fields<'_>) -> Result<Vec<Message>, ApiError> {
+pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Message>, ApiError> {
     let raws: Vec<&RawValue> =
         fields.read_as("messages", "a list of messages")?.ok_or_else(|| ApiError::missing("messages"))?;
     if raws.is_empty() {
         return Err(ApiError::invalid_value("messages", "a list of at least one message"));
     }
-    let mut allowance = Allowance::default();
+    let mut allowance = Allowance::new(limits);
     raws.iter().enumerate().map(|(place, raw)| message(place, raw, &mut allowance)).collect()
 }
 
-fn message(place: usize, raw: &RawValue, allowance: &mut Allowance) -> Result<Message, ApiError> {
+fn message(place: usize, raw: &RawValue, allowance: &mut Allowance<'_>) -> Result<Message, ApiError> {
     let at = format!("messages[{place}]");
     let wire: Wire<'_> = serde_json::from_str(raw.get()).map_err(|error| {
         // serde's text names the field ("invalid type: integer `5`, expected a string") without any of ours.
@@ -115,7 +116,7 @@ fn role(at: &str, role: Option<&str>) -> Result<Role, ApiError> {
 fn content(
     at: &str,
     raw: Option<&RawValue>,
-    allowance: &mut Allowance,
+    allowance: &mut Allowance<'_>,
 ) -> Result<(String, Vec<Image>), ApiError> {
     let (mut text, mut images) = (String::new(), Vec::new());
     let Some(raw) = raw else { return Ok((text, images)) };

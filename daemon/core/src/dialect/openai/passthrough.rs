@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::fields::Fields;
 use super::{media, request};
+use crate::config::Limits;
 use crate::dialect::json;
 use crate::error::ApiError;
 
@@ -49,20 +50,20 @@ impl Passed {
 /// # Errors
 /// 400 where the body is not a JSON object, a top-level key is doubled or refused, a count is out of range, or
 /// media lie at a remote address.
-pub fn inspect(body: &[u8]) -> Result<Passed, ApiError> {
-    let fields = Fields::read(body)?;
-    let model = request::model(&fields)?;
+pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
+    let fields = Fields::read(body, limits.request_fields)?;
+    let model = request::model(&fields, limits)?;
     let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
     for name in ["max_tokens", "max_completion_tokens"] {
-        fields.integer(name, 1, request::COUNT_LIMIT)?;
+        fields.integer_or_none(name, 1, request::COUNT_LIMIT)?;
     }
-    fields.integer("n", 1, 128)?;
+    fields.integer("n", 1, request::CHOICES_LIMIT)?;
     fields.integer("top_logprobs", 0, 20)?;
     for name in ["top_k", "seed"] {
-        fields.integer(name, 0, request::COUNT_LIMIT)?;
+        fields.integer_or_none(name, 0, request::COUNT_LIMIT)?;
     }
     if let Some(messages) = fields.get("messages") {
-        media::check_passed(messages)?;
+        media::check_passed(messages, limits)?;
     }
     Ok(Passed {
         model,
@@ -70,13 +71,4 @@ pub fn inspect(body: &[u8]) -> Result<Passed, ApiError> {
         include_usage: request::include_usage(&fields)?,
         span: json::span(body, raw.get()),
     })
-}
-
-/// The body with another model's name: [`inspect`] and [`Passed::with_model`] in one.
-///
-/// # Errors
-/// As [`inspect`].
-pub fn set_model(body: &[u8], model: &str) -> Result<Vec<u8>, ApiError> {
-    let passed = inspect(body)?;
-    Ok(passed.with_model(&Bytes::copy_from_slice(body), model).to_vec())
 }

@@ -10,6 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::request::CHOICES_LIMIT;
 use super::stream::DONE;
 use crate::chat::Usage;
 use crate::dialect::json;
@@ -18,9 +19,6 @@ use crate::framing::sse::{Event, Events};
 
 #[cfg(test)]
 mod tests;
-
-/// The most choices of one answer, as the request side allows.
-const CHOICES_LIMIT: u32 = 128;
 
 /// What must be known of a chunk or an answer.
 #[derive(Deserialize)]

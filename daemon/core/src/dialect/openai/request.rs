@@ -10,17 +10,17 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use super::message;
 use crate::chat::{ChatRequest, Json, ResponseFormat, Sampling, Think, Tool, ToolChoice};
+use crate::config::Limits;
 use crate::error::ApiError;
 
 #[cfg(test)]
 mod tests;
 
-/// The longest model name: Hugging Face allows 96 per part, with a host and a tag around them.
-const MODEL_LIMIT: usize = 256;
-/// OpenAI's own limit of tools.
+/// OpenAI's own limit of tools, by its API reference ("a max of 128 functions are supported"): a promise to clients, not a
+/// guard of ours, and so no setting.
 const TOOLS_LIMIT: usize = 128;
-/// OpenAI allows four; engines take more, and programs use them.
-const STOPS_LIMIT: usize = 16;
+/// OpenAI's own limit of choices, by its API description (`n`, from 1 to 128); no setting either.
+pub(super) const CHOICES_LIMIT: u32 = 128;
 /// The most tokens or candidates that any engine counts: they use signed 32-bit integers.
 pub(super) const COUNT_LIMIT: u32 = i32::MAX as u32;
 
@@ -29,16 +29,16 @@ pub(super) const COUNT_LIMIT: u32 = i32::MAX as u32;
 /// # Errors
 /// 400 with the position where the body is not JSON, and with the field where one is missing, doubled, of the
 /// wrong type, out of range or refused.
-pub fn parse_chat(body: &[u8]) -> Result<ChatRequest, ApiError> {
-    let fields = Fields::read(body)?;
+pub fn parse_chat(body: &[u8], limits: &Limits) -> Result<ChatRequest, ApiError> {
+    let fields = Fields::read(body, limits.request_fields)?;
     refuse_unkept(&fields)?;
     Ok(ChatRequest {
-        model: model(&fields)?,
-        messages: message::messages(&fields)?,
+        model: model(&fields, limits)?,
+        messages: message::messages(&fields, limits)?,
         tools: tools(&fields)?,
         tool_choice: tool_choice(&fields)?,
         sampling: sampling(&fields)?,
-        stop: stop(&fields)?,
+        stop: stop(&fields, limits.stop_texts)?,
         max_tokens: max_tokens(&fields)?,
         response_format: response_format(&fields)?,
         think: think(&fields)?,
@@ -52,7 +52,7 @@ pub fn parse_chat(body: &[u8]) -> Result<ChatRequest, ApiError> {
 
 /// Refuses what would be ignored although the client counts on it.
 fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
-    if fields.integer("n", 1, 128)?.is_some_and(|n| n > 1) {
+    if fields.integer("n", 1, CHOICES_LIMIT)?.is_some_and(|n| n > 1) {
         return Err(ApiError::unsupported("n", "One answer per request: send several requests."));
     }
     for (name, why) in [
@@ -75,10 +75,12 @@ fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
 }
 
 /// The model's name, as asked for.
-pub(super) fn model(fields: &Fields<'_>) -> Result<String, ApiError> {
+pub(super) fn model(fields: &Fields<'_>, limits: &Limits) -> Result<String, ApiError> {
     let name: String = fields.read_as("model", "a string")?.ok_or_else(|| ApiError::missing("model"))?;
-    if name.is_empty() || name.len() > MODEL_LIMIT || name.contains(|c: char| c.is_control()) {
-        return Err(ApiError::invalid_value("model", "a name of 1 to 256 bytes without control characters"));
+    let most = limits.model_name.as_usize();
+    if name.is_empty() || name.len() > most || name.contains(|c: char| c.is_control()) {
+        let expected = format!("a name of 1 to {most} bytes without control characters");
+        return Err(ApiError::invalid_value("model", &expected));
     }
     Ok(name)
 }
@@ -111,7 +113,7 @@ fn sampling(fields: &Fields<'_>) -> Result<Sampling, ApiError> {
     })
 }
 
-fn stop(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
+fn stop(fields: &Fields<'_>, most: usize) -> Result<Vec<String>, ApiError> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Stop {
@@ -123,8 +125,8 @@ fn stop(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
         Some(Stop::One(text)) => vec![text],
         Some(Stop::Many(texts)) => texts,
     };
-    if stops.len() > STOPS_LIMIT || stops.iter().any(String::is_empty) {
-        return Err(ApiError::invalid_value("stop", "at most 16 texts, none of them empty"));
+    if stops.len() > most || stops.iter().any(String::is_empty) {
+        return Err(ApiError::invalid_value("stop", &format!("at most {most} texts, none of them empty")));
     }
     Ok(stops)
 }
@@ -210,7 +212,7 @@ fn effort_of(param: &str, effort: &str) -> Result<Think, ApiError> {
 fn tools(fields: &Fields<'_>) -> Result<Vec<Tool>, ApiError> {
     let raws: Vec<&RawValue> = fields.read_as("tools", "a list of tools")?.unwrap_or_default();
     if raws.len() > TOOLS_LIMIT {
-        return Err(ApiError::invalid_value("tools", "a list of at most 128"));
+        return Err(ApiError::invalid_value("tools", &format!("a list of at most {TOOLS_LIMIT}")));
     }
     raws.iter().enumerate().map(|(place, raw)| tool(place, raw)).collect()
 }

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{CONTROL_STREAM, DATA, EMPTY_FRAMES, Excessive, FrameLimits, Gate, HEADERS};
+use super::{CONTROL_STREAM, DATA, Excessive, FrameLimits, Gate, HEADERS};
 
-const LIMITS: FrameLimits = FrameLimits { headers: 100, other: 20 };
+const LIMITS: FrameLimits = FrameLimits { headers: 100, other: 20, empty: 7 };
 const UNKNOWN: u64 = 0x21;
 const SETTINGS: u64 = 0x04;
 
@@ -89,8 +89,8 @@ fn control_frames_are_limited_and_other_one_way_streams_are_left_alone() {
 #[test]
 fn a_flood_of_empty_frames_is_excessive_on_a_request_only() {
     let flood = |count: u32| frame(DATA, 0, 0).repeat(usize::try_from(count).unwrap());
-    assert_eq!(verdict(Gate::request(LIMITS), &[&flood(EMPTY_FRAMES)]), Ok(0));
-    assert_eq!(verdict(Gate::request(LIMITS), &[&flood(EMPTY_FRAMES + 1)]), Err(Excessive));
+    assert_eq!(verdict(Gate::request(LIMITS), &[&flood(LIMITS.empty)]), Ok(0));
+    assert_eq!(verdict(Gate::request(LIMITS), &[&flood(LIMITS.empty + 1)]), Err(Excessive));
     let control = [varint(CONTROL_STREAM, 1), frame(UNKNOWN, 0, 0).repeat(5000)].concat();
     assert_eq!(verdict(Gate::one_way(LIMITS), &[&control]), Ok(0));
 }
@@ -126,7 +126,7 @@ fn reference(bytes: &[u8]) -> Result<u64, Excessive> {
     while let (Some(kind), Some(length)) = (read(&mut at), read(&mut at)) {
         empty += u32::from(length == 0);
         let most = [(kind != DATA).then_some(LIMITS.other), (kind == HEADERS).then_some(LIMITS.headers)];
-        if length > most.into_iter().flatten().max().unwrap_or(u64::MAX) || empty > EMPTY_FRAMES {
+        if length > most.into_iter().flatten().max().unwrap_or(u64::MAX) || empty > LIMITS.empty {
             return Err(Excessive);
         }
         let here = length.min((bytes.len() - at) as u64);

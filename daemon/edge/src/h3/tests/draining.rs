@@ -5,6 +5,11 @@ use std::{sync::Mutex, time::Duration};
 use h3::error::Code;
 use http::Response;
 use quinn::{ReadError, ReadToEndError};
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::support::{RAW_GET, closed_with, code, fed, get, raw_control, raw_goaway, server, soon};
 use crate::{Limits, body};
@@ -69,4 +74,67 @@ async fn a_listener_that_drains_takes_no_connection() {
     server.drain.begin();
     soon(server.listener.wait()).await;
     assert_eq!(server.drain.open(), 0);
+}
+
+#[tokio::test]
+async fn a_client_has_time_to_close_what_was_answered_and_then_we_do() {
+    for (linger, ours) in [(Duration::from_secs(3600), false), (Duration::from_millis(50), true)] {
+        let server = server(&Limits { h3_linger: linger, ..Limits::default() }, |_| async {
+            Response::new(body::full("hello"))
+        });
+        let quic = server.dial().await.unwrap();
+        let _control = raw_control(&quic).await;
+        server.drain.begin();
+        soon(raw_goaway(&quic)).await;
+        if ours {
+            assert_eq!(closed_with(&quic).await, code(Code::H3_NO_ERROR));
+        } else {
+            assert!(
+                timeout(Duration::from_millis(500), quic.closed()).await.is_err(),
+                "its time is not over"
+            );
+            quic.close(0u32.into(), b"");
+        }
+        assert!(soon(server.drain.finished(Duration::from_secs(10))).await);
+    }
+}
+
+/// Whether a drain ends soon although a client has vanished that owes the acknowledgement of its answer.
+fn forgets_the_vanished(limits: &Limits, within: Duration) -> bool {
+    let (ours, theirs) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let (began, mut begun) = mpsc::unbounded_channel();
+    let (answer, wanted) = oneshot::channel::<()>();
+    let wanted = Mutex::new(Some(wanted));
+    let server = ours.block_on(async {
+        server(limits, move |_| {
+            let wanted = wanted.lock().unwrap().take().unwrap();
+            began.send(()).unwrap();
+            async move {
+                wanted.await.unwrap();
+                Response::new(body::full("hello"))
+            }
+        })
+    });
+    let client = theirs.block_on(async {
+        let mut client = server.client().await;
+        let stream = client.ask(get("/")).await;
+        (client, stream)
+    });
+    ours.block_on(soon(begun.recv())).unwrap();
+    // With its runtime gone the client says nothing any more.
+    theirs.shutdown_timeout(Duration::from_secs(10));
+    answer.send(()).unwrap();
+    server.drain.begin();
+    let forgotten = ours.block_on(server.drain.finished(within));
+    drop(client);
+    forgotten
+}
+
+#[test]
+fn a_client_that_vanished_holds_the_drain_no_longer_than_its_time() {
+    let hour = Duration::from_secs(3600);
+    let limits = Limits { quic_idle: hour, write_idle: hour, h3_linger: Duration::ZERO, ..Limits::default() };
+    let with = |h3_vanished| Limits { h3_vanished, ..limits.clone() };
+    assert!(!forgets_the_vanished(&with(hour), Duration::from_millis(500)));
+    assert!(forgets_the_vanished(&with(Duration::from_millis(100)), Duration::from_secs(20)));
 }

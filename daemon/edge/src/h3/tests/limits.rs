@@ -238,3 +238,74 @@ async fn beyond_the_connections_that_are_open_none_is_taken() {
     let refused = server.dial().await.unwrap_err();
     assert!(matches!(refused, ConnectionError::ConnectionClosed(_)), "{refused}");
 }
+
+#[tokio::test]
+async fn empty_frames_have_a_number_and_one_more_closes_the_connection() {
+    let server = server(&Limits { h3_empty_frames: 3, ..Limits::default() }, hello);
+    for (empty, answered) in [(3, true), (4, false)] {
+        let quic = server.dial().await.unwrap();
+        let _control = raw_control(&quic).await;
+        let (mut send, mut recv) = quic.open_bi().await.unwrap();
+        // Frames of a reserved type (RFC 9114 section 7.2.8), which mean nothing.
+        let request = [&b"\x21\x00".repeat(empty), RAW_GET].concat();
+        let _written = send.write_all(&request).await;
+        let _finished = send.finish();
+        let end = soon(recv.read_to_end(1000)).await;
+        assert_eq!(end.is_ok_and(|bytes| bytes.ends_with(b"hello")), answered, "{empty}");
+        if !answered {
+            assert_eq!(closed_with(&quic).await, code(Code::H3_EXCESSIVE_LOAD));
+        }
+    }
+}
+
+#[tokio::test]
+async fn handshakes_that_wait_have_a_number_and_one_more_is_refused() {
+    for (most, answered) in [(2, true), (1, false)] {
+        let server = server(&Limits { quic_incoming: most, ..Limits::default() }, hello);
+        // The first packets of a client that hears nothing, sent from a place where nobody goes on with them.
+        let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let dialled = server.dial_at(silent.local_addr().unwrap());
+        let mut packet = vec![0; 2000];
+        let first = async {
+            let length = silent.recv(&mut packet).await.unwrap();
+            silent.send_to(&packet[..length], server.address).await.unwrap();
+            // What comes back says that it is counted; the client's own repetitions come from elsewhere.
+            while silent.recv_from(&mut packet).await.unwrap().1 != server.address {}
+        };
+        tokio::select! {
+            () = soon(first) => {}
+            _ = dialled => unreachable!("nobody answers"),
+        }
+        match server.dial().await {
+            Ok(_) => assert!(answered),
+            Err(ConnectionError::ConnectionClosed(_)) => assert!(!answered),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connections_window_is_taken_whole_and_no_more() {
+    for window in [64 * 1024, 192 * 1024] {
+        let limits =
+            Limits { quic_receive_window: window, quic_stream_window: 1024 * 1024, ..Limits::default() };
+        let server = server(&limits, |request: Request<RequestBody>| async move {
+            let _unread = request;
+            pending().await
+        });
+        let quic = server.dial().await.unwrap();
+        let (mut send, _recv) = quic.open_bi().await.unwrap();
+        send.write_all(RAW_GET).await.unwrap();
+        let chunk = vec![0; 8192];
+        // One endless DATA frame.
+        let endless = b"\x00\xc0\x00\x00\x00\x7f\xff\xff\xff";
+        send.write_all(endless).await.unwrap();
+        let mut written = RAW_GET.len() + endless.len();
+        while let Ok(took) = tokio::time::timeout(Duration::from_millis(500), send.write(&chunk)).await {
+            written += took.unwrap();
+        }
+        let window = usize::try_from(window).unwrap();
+        // What `h3` itself reads ahead opens the window once more, by as much as one look takes.
+        assert!((window..window + 80_000).contains(&written), "{written} bytes of a window of {window}");
+    }
+}

@@ -93,6 +93,19 @@ impl Server {
         &self,
         transport: quinn::TransportConfig,
     ) -> Result<quinn::Connection, ConnectionError> {
+        self.dial_all(self.address, transport).await
+    }
+
+    /// A connection to somewhere else, which is not this server.
+    pub(super) async fn dial_at(&self, address: SocketAddr) -> Result<quinn::Connection, ConnectionError> {
+        self.dial_all(address, quinn::TransportConfig::default()).await
+    }
+
+    async fn dial_all(
+        &self,
+        address: SocketAddr,
+        transport: quinn::TransportConfig,
+    ) -> Result<quinn::Connection, ConnectionError> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -106,7 +119,7 @@ impl Server {
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(transport));
         let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        endpoint.connect_with(config, self.address, "localhost").unwrap().await
+        endpoint.connect_with(config, address, "localhost").unwrap().await
     }
 
     pub(super) async fn client(&self) -> Client {
@@ -115,7 +128,7 @@ impl Server {
 
     pub(super) async fn client_with(&self, transport: quinn::TransportConfig) -> Client {
         let quic = self.dial_with(transport).await.unwrap();
-        let frames = FrameLimits { headers: u64::MAX, other: u64::MAX };
+        let frames = FrameLimits { headers: u64::MAX, other: u64::MAX, empty: u32::MAX };
         let (mut driver, send) = h3::client::new(Transport::new(quic.clone(), frames)).await.unwrap();
         spawn(async move {
             let _end = poll_fn(|cx| driver.poll_close(cx)).await;

@@ -111,6 +111,10 @@ impl Snapshot {
     pub fn route(&self, asked: &str) -> Option<Routed> {
         let Some(route) = self.catalog.resolve(asked) else { return self.unlisted_demo(asked) };
         let known = self.backends.get(route.index)?;
+        // Before its first list any name may be meant; a path is none, and our engine would open the file.
+        if *known.backend.kind() == Kind::Engine && route.model.starts_with('/') {
+            return None;
+        }
         Some(Routed { backend: known.backend.clone(), model: route.model.to_owned() })
     }
 

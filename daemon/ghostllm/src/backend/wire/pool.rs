@@ -12,7 +12,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -26,16 +25,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::{Instant, sleep_until};
 
-use super::dial::Counted;
-
-/// The most connections that rest: as many requests as an engine is ever given at once.
-const RESTING: usize = 32;
-/// All header fields of an answer together; the same as our own clients may send.
-const HEAD_BYTES: usize = 32 * 1024;
-/// The number of its header fields.
-const HEAD_FIELDS: usize = 100;
-/// How much of an answer is read ahead of the client.
-const READ_AHEAD: usize = 64 * 1024;
+use super::{Limits, dial::Counted};
 
 type Driver = Pin<Box<Connection<TokioIo<Counted>, Full<Bytes>>>>;
 
@@ -54,12 +44,14 @@ pub(super) struct Conn {
 impl Conn {
     /// # Errors
     /// hyper's own, which for HTTP/1.1 does not occur: nothing is sent before the first request.
-    pub(super) async fn new(stream: Counted) -> Result<Self, hyper::Error> {
+    pub(super) async fn new(stream: Counted, limits: &Limits) -> Result<Self, hyper::Error> {
         let received = stream.received();
+        let head = limits.backend_header_bytes.as_usize();
         let (sender, driver) = Builder::new()
-            .max_headers(HEAD_FIELDS)
-            .max_header_size(HEAD_BYTES)
-            .max_buf_size(READ_AHEAD)
+            .max_headers(limits.backend_header_count)
+            .max_header_size(head)
+            // hyper keeps a head in the buffer until it is whole.
+            .max_buf_size(limits.backend_read_ahead.as_usize().max(head))
             .handshake(TokioIo::new(stream))
             .await?;
         Ok(Self { sender, driver: Some(Box::pin(driver)), received, before: 0, reused: false })
@@ -130,14 +122,14 @@ struct State {
 
 /// The connections that rest.
 pub(super) struct Pool {
-    rest: Duration,
+    pub(super) limits: Arc<Limits>,
     state: Mutex<State>,
 }
 
 impl Pool {
-    /// A pool whose connections rest for at most this long.
-    pub(super) fn new(rest: Duration) -> Arc<Self> {
-        Arc::new(Self { rest, state: Mutex::new(State::default()) })
+    /// A pool with nothing in it.
+    pub(super) fn new(limits: &Arc<Limits>) -> Arc<Self> {
+        Arc::new(Self { limits: Arc::clone(limits), state: Mutex::new(State::default()) })
     }
 
     /// The connection that rests since the shortest time, if its peer has not closed it.
@@ -153,13 +145,14 @@ impl Pool {
 
     /// Keeps a connection whose answer was read to its end, if it can be used again.
     pub(super) fn put(self: &Arc<Self>, mut conn: Conn, cx: &mut Context<'_>) {
-        if !conn.is_ready(cx) {
+        let (rest, most) = (self.limits.backend_keep_alive, self.limits.backend_connections_kept);
+        if rest.is_zero() || most == 0 || !conn.is_ready(cx) {
             return;
         }
         conn.reused = true;
-        let until = Instant::now() + self.rest;
+        let until = Instant::now() + rest;
         let mut state = self.lock();
-        let oldest = (state.resting.len() >= RESTING).then(|| state.resting.remove(0));
+        let oldest = (state.resting.len() >= most).then(|| state.resting.remove(0));
         state.resting.push(Resting { conn, until });
         let watch = !std::mem::replace(&mut state.watched, true);
         drop(state);

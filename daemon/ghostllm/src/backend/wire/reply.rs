@@ -24,16 +24,6 @@ use super::{
     pool::{Conn, Pool},
 };
 
-/// How much of an error's body is read; [`BackendFault::answered`] looks at no more.
-const ERROR_BYTES: usize = 16 * 1024;
-/// How long an error's body is waited for: its status alone says enough.
-const ERROR_TIME: Duration = Duration::from_secs(2);
-/// How long the end of a body is waited for, when what it says is complete: the connection can then be used
-/// again. Ollama ends its body within a millisecond of the last line.
-const END_TIME: Duration = Duration::from_millis(100);
-/// What an engine may send behind its last word, a blank line or a comment, before its connection is given up.
-const SURPLUS: usize = 4 * 1024;
-
 /// An answer whose head has arrived.
 pub(crate) struct Reply {
     status: StatusCode,
@@ -68,7 +58,7 @@ impl Reply {
             silence,
             stage: Stage::FirstByte,
             idle,
-            surplus: SURPLUS,
+            surplus: 0,
         }
     }
 
@@ -79,16 +69,19 @@ impl Reply {
     pub(crate) async fn success(mut self, types: &[&str]) -> Result<Self, BackendFault> {
         if self.status != StatusCode::OK {
             let status = self.status.as_u16();
+            let limits = Arc::clone(&self.pool.limits);
+            let most = limits.backend_error_bytes.as_usize();
             let mut body = BytesMut::new();
             let read = async {
-                while body.len() < ERROR_BYTES
+                while body.len() < most
                     && let Some(Ok(bytes)) = self.next().await
                 {
                     body.extend_from_slice(&bytes);
                 }
             };
             // Late, cut off or long: what came is what is reported.
-            let _ = timeout(ERROR_TIME, read).await;
+            let _ = timeout(limits.backend_error_wait, read).await;
+            body.truncate(most);
             return Err(BackendFault::answered(status, &body));
         }
         if let Some(encoding) = self.header(&header::CONTENT_ENCODING)
@@ -168,8 +161,8 @@ impl Reply {
 
     /// What is needed of the body was read: its end is only waited for a moment.
     pub(crate) fn complete(&mut self) {
-        self.silence.as_mut().reset(Instant::now() + END_TIME);
-        self.surplus = SURPLUS;
+        self.silence.as_mut().reset(Instant::now() + self.pool.limits.backend_end_wait);
+        self.surplus = self.pool.limits.backend_surplus.as_usize();
     }
 
     /// The end of a body that was declared complete. What still comes is dropped; where it is much, the connection
@@ -178,9 +171,9 @@ impl Reply {
         let until = self.silence.deadline();
         while let Some(Ok(bytes)) = ready!(self.poll_next(cx)) {
             self.silence.as_mut().reset(until);
-            self.surplus = self.surplus.saturating_sub(bytes.len());
-            if self.surplus == 0 {
-                self.conn = None;
+            match self.surplus.checked_sub(bytes.len()) {
+                Some(left) => self.surplus = left,
+                None => self.conn = None,
             }
         }
         Poll::Ready(())

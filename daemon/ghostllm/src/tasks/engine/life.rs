@@ -33,6 +33,8 @@ pub(super) enum Process {
 /// What each life needs.
 pub(super) struct Life {
     pub(super) binary: PathBuf,
+    /// Beside those that each engine of ours is given.
+    pub(super) arguments: Vec<String>,
     pub(super) place: Arc<Place>,
     pub(super) models: PathBuf,
     pub(super) pace: Pace,
@@ -92,7 +94,7 @@ impl Life {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("--socket").arg(&self.place.socket).arg("--models").arg(&self.models);
-        command.arg("--die-with-parent");
+        command.arg("--die-with-parent").args(&self.arguments);
         // The daemon's environment may hold secrets, and settings that were not meant for llama.cpp.
         command.env_clear();
         let kept = ["PATH", "HOME"].map(|name| (name, std::env::var_os(name)));

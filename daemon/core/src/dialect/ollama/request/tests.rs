@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::chat_body;
+use crate::config::Limits;
 use crate::dialect::openai::parse_chat;
 use crate::error::ApiError;
 
 fn sent(request: &Value) -> Result<Value, ApiError> {
-    let request = parse_chat(request.to_string().as_bytes())?;
+    let request = parse_chat(request.to_string().as_bytes(), &Limits::default())?;
     Ok(serde_json::from_slice(&chat_body(&request, "tiny:latest")?).unwrap())
 }
 
@@ -47,7 +48,8 @@ fn options_carry_what_was_given() {
 
 #[test]
 fn the_administrators_settings_are_sent() {
-    let mut request = parse_chat(with("stream", json!(true)).to_string().as_bytes()).unwrap();
+    let mut request =
+        parse_chat(with("stream", json!(true)).to_string().as_bytes(), &Limits::default()).unwrap();
     request.num_ctx = Some(8192);
     request.keep_alive = Some(-1);
     let body: Value = serde_json::from_slice(&chat_body(&request, "m").unwrap()).unwrap();

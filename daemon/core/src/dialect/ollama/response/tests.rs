@@ -4,7 +4,8 @@ use super::ChatDecoder;
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::dialect::recorded::{OLLAMA, OLLAMA_BROKEN};
 use crate::error::{ApiError, BackendFault};
-use crate::framing::LINE_LIMIT;
+
+const LINE_LIMIT: usize = 1024 * 1024;
 
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<ChatEvent>, Result<(), BackendFault>) {
     let mut decoder = ChatDecoder::new("seed", LINE_LIMIT);

@@ -3,7 +3,17 @@
 use bytes::Bytes;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
-use super::{inspect, set_model};
+use super::Passed;
+use crate::config::Limits;
+use crate::error::ApiError;
+
+fn inspect(body: &[u8]) -> Result<Passed, ApiError> {
+    super::inspect(body, &Limits::default())
+}
+
+fn set_model(body: &[u8], model: &str) -> Result<Bytes, ApiError> {
+    Ok(inspect(body)?.with_model(&Bytes::copy_from_slice(body), model))
+}
 
 #[test]
 fn only_the_models_name_changes() {
@@ -31,7 +41,9 @@ fn what_must_not_reach_an_engine_is_refused() {
         (r#""Chat_Template_Kwargs":{}"#, "Chat_Template_Kwargs"),
         (r#""cache_salt":"x""#, "cache_salt"),
         (r#""model":"b""#, "model"),
-        (r#""max_tokens":-1"#, "max_tokens"),
+        (r#""max_tokens":-2"#, "max_tokens"),
+        (r#""max_tokens":-1.0"#, "max_tokens"),
+        (r#""n":-1"#, "n"),
         (r#""n":129"#, "n"),
         (r#""seed":2147483648"#, "seed"),
         (r#""top_k":1e308"#, "top_k"),
@@ -41,6 +53,13 @@ fn what_must_not_reach_an_engine_is_refused() {
         assert_eq!(inspect(body.as_bytes()).unwrap_err().param(), Some(param), "{fields}");
     }
     assert_eq!(inspect(b"{}").unwrap_err().param(), Some("model"));
+}
+
+#[test]
+fn an_engine_s_own_word_for_none_passes() {
+    for field in ["max_tokens", "max_completion_tokens", "seed", "top_k"] {
+        inspect(format!(r#"{{"model":"m","{field}":-1}}"#).as_bytes()).unwrap();
+    }
 }
 
 #[test]
@@ -68,6 +87,36 @@ fn remote_media_are_refused_and_inner_ones_pass() {
     }
 }
 
+#[test]
+fn its_limits_pass_and_one_more_fails() {
+    let limits = Limits {
+        request_fields: 5,
+        model_name: "2B".parse().unwrap(),
+        media_parts: 2,
+        media_bytes: "60B".parse().unwrap(),
+        ..Limits::default()
+    };
+    let inspect = |body: String| super::inspect(body.as_bytes(), &limits);
+    let fields = |count: usize| {
+        let more: String = (1..count).map(|nr| format!(",\"x{nr}\":1")).collect();
+        inspect(format!("{{\"model\":\"m\"{more}}}"))
+    };
+    assert!(fields(5).is_ok() && fields(6).unwrap_err().message().contains("more than 5 fields"));
+    let model = |name: &str| inspect(format!("{{\"model\":\"{name}\"}}"));
+    assert!(model("mm").is_ok());
+    assert_eq!(model("mmm").unwrap_err().param(), Some("model"));
+    let media = |count: usize, letters: usize| {
+        let part = format!(r#"{{"type":"video_url","video_url":"data:,{}"}}"#, "a".repeat(letters - 6));
+        let parts = vec![part; count].join(",");
+        inspect(format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{parts}]}}]}}"#))
+    };
+    assert!(media(2, 10).is_ok());
+    assert_eq!(media(3, 10).unwrap_err().param(), Some("messages[0].content[2].video_url.url"));
+    // Eighty letters of base64 are sixty bytes.
+    assert!(media(1, 80).is_ok());
+    assert!(media(1, 84).unwrap_err().message().contains("60B together"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
@@ -79,6 +128,6 @@ proptest! {
     ) {
         let body = format!("{{{before}\"model\":\"{name}\"{after}}}");
         let expected = format!("{{{before}\"model\":{}{after}}}", serde_json::to_string(&new).unwrap());
-        prop_assert_eq!(String::from_utf8(set_model(body.as_bytes(), &new).unwrap()).unwrap(), expected);
+        prop_assert_eq!(String::from_utf8(set_model(body.as_bytes(), &new).unwrap().to_vec()).unwrap(), expected);
     }
 }

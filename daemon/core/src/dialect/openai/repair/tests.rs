@@ -8,7 +8,8 @@ use crate::chat::Usage;
 use crate::dialect::openai::parse_models;
 use crate::dialect::recorded::{MODELS, OPENAI, OPENAI_BROKEN, OPENAI_WHOLE};
 use crate::error::{ApiError, BackendFault, Code};
-use crate::framing::LINE_LIMIT;
+
+const LINE_LIMIT: usize = 1024 * 1024;
 
 type Outcome = (String, Result<(), BackendFault>, Option<Usage>);
 

@@ -2,9 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::parse_chat;
 use crate::chat::{ChatRequest, Role, ToolChoice};
+use crate::config::Limits;
 use crate::error::{ApiError, Code};
+
+fn parse_chat(body: &[u8]) -> Result<ChatRequest, ApiError> {
+    super::parse_chat(body, &Limits::default())
+}
 
 fn with(field: &str, value: Value) -> Value {
     let mut request = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}]});
@@ -152,27 +156,46 @@ fn numbers_that_break_engines_never_pass() {
 
 #[test]
 fn limits_pass_and_one_more_fails() {
+    let limits = Limits {
+        request_fields: 5,
+        model_name: "6B".parse().unwrap(),
+        stop_texts: 2,
+        media_parts: 2,
+        media_bytes: "60B".parse().unwrap(),
+        ..Limits::default()
+    };
+    let parse = |request: &Value| super::parse_chat(request.to_string().as_bytes(), &limits);
+    let refused = |request: &Value| parse(request).unwrap_err().param().map(str::to_owned).unwrap();
+    let fields = |count: usize| {
+        let mut request = with("x", json!(1));
+        (3..count).for_each(|nr| request[format!("field{nr}")] = json!(1));
+        request
+    };
+    assert!(parse(&fields(5)).is_ok());
+    assert!(parse(&fields(6)).unwrap_err().message().contains("more than 5 fields"));
+    assert!(parse(&with("model", json!("mmmmmm"))).is_ok());
+    assert_eq!(refused(&with("model", json!("mmmmmmm"))), "model");
     let stops = |count: usize| with("stop", json!(vec!["x"; count]));
-    assert!(parse(&stops(16)).is_ok());
-    assert_eq!(parse(&stops(17)).unwrap_err().param(), Some("stop"));
+    assert!(parse(&stops(2)).is_ok());
+    assert_eq!(refused(&stops(3)), "stop");
+    let pictures = |count: usize, letters: usize| {
+        let url = format!("data:image/png;base64,{}", "a".repeat(letters));
+        let picture = json!({"type": "image_url", "image_url": {"url": url}});
+        with("messages", json!([{"role": "user", "content": vec![picture; count]}]))
+    };
+    assert!(parse(&pictures(2, 4)).is_ok());
+    assert_eq!(refused(&pictures(3, 4)), "messages[0].content[2].image_url.url");
+    // Forty letters of base64 are thirty bytes.
+    assert!(parse(&pictures(2, 40)).is_ok());
+    assert_eq!(refused(&pictures(2, 44)), "messages[0].content[1].image_url.url");
+}
+
+#[test]
+fn openais_own_limits_are_no_settings() {
     let tool = json!({"type": "function", "function": {"name": "f"}});
     let tools = |count: usize| with("tools", json!(vec![tool.clone(); count]));
     assert!(parse(&tools(128)).is_ok());
     assert_eq!(parse(&tools(129)).unwrap_err().param(), Some("tools"));
-    assert!(parse(&with("model", json!("m".repeat(256)))).is_ok());
-    assert_eq!(parse(&with("model", json!("m".repeat(257)))).unwrap_err().param(), Some("model"));
-    let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}});
-    let pictures =
-        |count: usize| messages(json!([{"role": "user", "content": vec![picture.clone(); count]}]));
-    assert!(pictures(16).is_ok());
-    assert_eq!(pictures(17).unwrap_err().param(), Some("messages[0].content[16].image_url.url"));
-    let fields = |count: usize| {
-        let mut request = with("x", json!(1));
-        (0..count - 3).for_each(|nr| request[format!("field{nr}")] = json!(1));
-        parse(&request)
-    };
-    assert!(fields(256).is_ok());
-    assert!(fields(257).is_err());
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! Every limit of HTTP/2 is reached, by frames that are written by hand where no client would send them.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RESET: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
+/// `POST http://localhost/` in HPACK: three of the static table, one literal.
+const POST: &[u8] = b"\x83\x86\x84\x41\x09localhost";
+/// RFC 9113 section 7.
+const FLOW_CONTROL_ERROR: [u8; 4] = [0, 0, 0, 3];
+
+/// A peer that sends frames and reads them.
+struct Raw(DuplexStream);
+
+impl Raw {
+    /// Begins a connection with the streams' windows as they are by themselves.
+    async fn begin(near: DuplexStream) -> Self {
+        let mut raw = Self(near);
+        raw.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        raw.send(SETTINGS, 0, 0, b"").await;
+        raw
+    }
+
+    async fn send(&mut self, kind: u8, flags: u8, stream: u8, payload: &[u8]) {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = [length[1], length[2], length[3], kind, flags, 0, 0, 0, stream];
+        // The server may have closed; what it said before is what is looked at.
+        let _written = self.0.write_all(&[&head, payload].concat()).await;
+    }
+
+    async fn read(&mut self) -> (u8, u8, Vec<u8>) {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        self.0.read_exact(&mut payload).await.unwrap();
+        (head[3], head[4], payload)
+    }
+
+    /// Sends a ping and says whether its answer comes before an error does, which must be of flow control.
+    async fn is_well(&mut self) -> bool {
+        self.send(PING, 0, 0, b"are well").await;
+        loop {
+            match self.read().await {
+                (PING, ACK, payload) if payload == b"are well" => return true,
+                (RESET, _, code) => {
+                    assert_eq!(code, FLOW_CONTROL_ERROR);
+                    return false;
+                }
+                (GOAWAY, _, payload) => {
+                    assert_eq!(payload[4..8], FLOW_CONTROL_ERROR);
+                    return false;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_window_takes_its_bytes_and_not_one_more() {
+    let (small, large) = (100_000, 1_000_000);
+    for (stream, connection) in [(small, large), (large, small)] {
+        let limits =
+            Limits { h2_stream_window: stream, h2_connection_window: connection, ..Limits::default() };
+        let mut served = served(true, limits);
+        let mut raw = Raw::begin(served.near).await;
+        raw.send(SETTINGS, ACK, 0, b"").await;
+        raw.send(HEADERS, END_HEADERS, 1, POST).await;
+        for _ in 0..10 {
+            raw.send(DATA, 0, 1, &[b'x'; 10_000]).await;
+            assert!(raw.is_well().await);
+        }
+        raw.send(DATA, 0, 1, b"x").await;
+        // The answer to a ping may overtake the reset.
+        assert!(!(raw.is_well().await && raw.is_well().await), "stream {stream}, connection {connection}");
+        // Nobody read the body: what was taken is the window alone.
+        served.dropped.close();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_answers_no_ping_is_gone_and_one_that_does_stays() {
+    let limits = Limits { h2_ping: Duration::from_secs(7), ..Limits::default() };
+    let begun = Instant::now();
+    let mut served = served(true, limits.clone());
+    let mut raw = Raw::begin(served.near).await;
+    raw.send(HEADERS, END_HEADERS | 1, 1, POST).await;
+    // All that comes is read, and nothing is said.
+    let read = spawn(async move { while raw.0.read_u8().await.is_ok() {} });
+    assert_eq!(served.dropped.recv().await, Some("handler"));
+    // Asked after one time, given up after another.
+    assert_eq!(begun.elapsed().as_secs(), 14);
+    read.await.unwrap();
+
+    let mut served = super::served(true, limits);
+    let mut client = http2_client(served.near).await;
+    let answer = client.send_request(get("/waits"));
+    let waited = tokio::time::timeout(Duration::from_secs(1000), answer).await;
+    assert!(waited.is_err() && served.dropped.try_recv().is_err(), "it is still served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_frames_of_an_idle_http2_connection_have_their_time() {
+    let limits = Limits {
+        header_read: Duration::from_secs(10),
+        h2_linger: Duration::from_secs(3),
+        h2_ping: Duration::from_secs(1000),
+        ..Limits::default()
+    };
+    for (answers, closed) in [(false, 13), (true, 10)] {
+        let served = served(true, limits.clone());
+        let mut raw = Raw::begin(served.near).await;
+        let begun = Instant::now();
+        // A goodbye begins with a ping (RFC 9113 section 6.8); an answer to it ends the wait.
+        loop {
+            let mut head = [0; 9];
+            if raw.0.read_exact(&mut head).await.is_err() {
+                break;
+            }
+            let mut payload = vec![0; usize::from(head[2])];
+            raw.0.read_exact(&mut payload).await.unwrap();
+            if head[3] == PING && answers {
+                raw.send(PING, ACK, 0, &payload).await;
+            }
+        }
+        assert_eq!(begun.elapsed().as_secs(), closed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_much_of_an_answer_is_held_for_a_reader_that_takes_nothing() {
+    let mut before = 0;
+    for buffer in [32 * 1024, 256 * 1024] {
+        let limits = Limits { h2_send_buffer: buffer, ..Limits::default() };
+        let mut served = served(true, limits);
+        let mut raw = Raw::begin(served.near).await;
+        // Windows that hold nothing up.
+        raw.send(SETTINGS, 0, 0, b"\x00\x04\x7f\xff\xff\xff").await;
+        raw.send(8, 0, 0, b"\x7f\xfe\xff\xff").await;
+        raw.send(HEADERS, END_HEADERS | 1, 1, b"\x82\x86\x44\x08/counted\x41\x09localhost").await;
+        // The clock runs only once nothing else does.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut held = 0;
+        while let Ok(told) = served.dropped.try_recv() {
+            assert_eq!(told, "chunk");
+            held += 4096;
+        }
+        // Some frames stand in the codec behind the buffer.
+        assert!((buffer..buffer + 64 * 1024).contains(&held), "{held} bytes, the buffer has {buffer}");
+        assert!(held > before);
+        before = held;
+    }
+}
