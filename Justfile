@@ -48,8 +48,20 @@ fmt:
 deny:
     tests/support/deny.sh install
 
-# How long the demo model takes to answer (fails beyond ten times of what is promised), and how soon an engine is free once
-# its client has left.
-bench: setup
+# What is promised in figures: how long the demo model takes to answer, how soon an engine is free once its client has left
+# (both fail far beyond what is promised), and what requests, events and streams cost beside nginx and haproxy.
+bench: (bench-load "")
+
+# One short round of the last of these.
+bench-quick: (bench-load "--quick")
+
+# The same as `just bench`, and renews tests/bench/RESULTS.md with its plot.
+bench-results: (bench-load "--write")
+
+[private]
+bench-load arguments: setup
+    tests/support/peers.sh
     cargo build --release -p ghostllm -p ghostllm-engine
+    cargo build --profile dist -p ghostllm
     cargo bench -p ghostllm-tests --bench answer --bench cancel
+    cargo bench -p ghostllm-tests --bench load -- --program="$PWD/target/dist/ghostllm" {{arguments}}

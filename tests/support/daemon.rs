@@ -44,6 +44,8 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
     /// A program and its arguments that becomes the daemon: `without-ipv6.py`.
     pub prefix: Vec<String>,
+    /// The daemon's program; as Cargo built it for this test, by default.
+    pub program: Option<PathBuf>,
     /// The user that it runs as, by number, and no group but the one of that number; the test's own by default.
     pub user: Option<u32>,
 }
@@ -57,6 +59,7 @@ impl Default for Setup {
             state: true,
             environment: Vec::new(),
             prefix: Vec::new(),
+            program: None,
             user: None,
         }
     }
@@ -411,11 +414,12 @@ fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, UnixDatagram)> {
     std::fs::write(&config, format!("[listen]\n{}\n{}", setup.listen, setup.config))?;
     let socket = dir.join("notify");
     let notify = UnixDatagram::bind(&socket)?;
-    let mut program = binary("ghostllm");
+    let mut program = setup.program.clone().unwrap_or_else(|| binary("ghostllm"));
     if setup.user.is_some() {
         // The checkout may lie where this user may not look.
-        program = dir.join("ghostllm");
-        std::fs::copy(binary("ghostllm"), &program)?;
+        let copy = dir.join("ghostllm");
+        std::fs::copy(&program, &copy)?;
+        program = copy;
     }
     let mut line = setup.prefix.iter().map(OsStr::new).chain([program.as_os_str(), OsStr::new("serve")]);
     let mut command = Command::new(line.next().context("a program")?);

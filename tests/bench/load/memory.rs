@@ -1,0 +1,85 @@
+//! What is measured once of a subject that has just been started: its start, and its memory.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tokio::time::sleep;
+
+use crate::{
+    legs::{Client, Plan},
+    order::{Line, Run, Version},
+    results::{Figure, Results},
+    subject::{Kind, Stage, Subject},
+};
+
+/// Connections that are open and ask nothing.
+const IDLE: usize = 1000;
+/// Streams of the smaller count.
+const FEW: usize = 1000;
+/// How long memory may take to come back; spare memory is given back once a minute.
+const BACK: Duration = Duration::from_secs(100);
+
+pub(crate) async fn measure(plan: &Plan, stage: &Stage<'_>, results: &mut Results) -> Result<()> {
+    for kind in [Kind::Passthrough, Kind::Translated, Kind::Nginx, Kind::Haproxy] {
+        if !plan.wants(kind) {
+            continue;
+        }
+        for version in kind.versions() {
+            println!("memory of {kind}, {version}");
+            of(plan, kind, *version, stage, results).await.with_context(|| format!("{kind} {version}"))?;
+        }
+    }
+    Ok(())
+}
+
+async fn of(
+    plan: &Plan,
+    kind: Kind,
+    version: Version,
+    stage: &Stage<'_>,
+    results: &mut Results,
+) -> Result<()> {
+    let subject = Subject::start(kind, stage).await?;
+    results.add(Figure::Ready, kind, version, subject.ready.as_secs_f64() * 1000.0);
+    let rest = settled(&subject).await?;
+    results.add(Figure::Rest, kind, version, rest / 1000.0);
+    let many = if version == Version::H1 { plan.streams / 2 } else { plan.streams };
+    let runs = [
+        (Figure::PerIdle, IDLE, Run::Idle { connections: IDLE }),
+        (Figure::PerFew, FEW, Run::Hold { streams: FEW }),
+        (Figure::PerMany, many, Run::Hold { streams: many }),
+    ];
+    for (figure, count, run) in runs {
+        let before = settled(&subject).await?;
+        let mut client = Client::start(&subject, version, run).await?;
+        ensure!(matches!(client.next().await?, Line::Held), "the client did not hold");
+        let held = settled(&subject).await?;
+        // Memory that an earlier run has left behind serves the next one: what counts is the distance from rest.
+        let per = (held - if figure == Figure::PerMany { rest } else { before.min(rest) }) / count as f64;
+        results.add(figure, kind, version, per);
+        client.go_on().await?;
+    }
+    let begun = Instant::now();
+    let mut now = subject.tree.memory_kb()?;
+    while now > rest * 1.1 && begun.elapsed() < BACK {
+        sleep(Duration::from_millis(500)).await;
+        now = subject.tree.memory_kb()?;
+    }
+    results.add(Figure::Back, kind, version, now / rest);
+    results.add(Figure::BackAfter, kind, version, begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Its memory once that has stopped to change: workers start, buffers go, a little after the client has seen it.
+async fn settled(subject: &Subject) -> Result<f64> {
+    let mut before = subject.tree.memory_kb()?;
+    for _ in 0..20 {
+        sleep(Duration::from_millis(250)).await;
+        let now = subject.tree.memory_kb()?;
+        if (now - before).abs() < before / 200.0 {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Ok(before)
+}
