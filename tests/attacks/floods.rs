@@ -1,0 +1,146 @@
+//! HTTP/2 floods, each of one connection: rapid reset (CVE-2023-44487), CONTINUATION (CVE-2024-27316), empty DATA
+//! (CVE-2019-9518) and the six ways of MadeYouReset (CVE-2025-8671). Each is judged by how soon it is ended, by how much
+//! memory has grown, and by how much of it the engine has seen.
+
+use anyhow::{Context, Result, ensure};
+use ghostllm_tests::{client::Version, script::Sin};
+
+use crate::support::{
+    Place,
+    h2::{
+        Attacker, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, HEADERS, PRIORITY,
+        RST_STREAM, WINDOW_UPDATE, chat, frame,
+    },
+    mib,
+};
+
+/// Rounds of a flood that nobody ends.
+const MOST: usize = 20_000;
+/// Memory may grow by so much (S6 of the research on security has 128 MiB for all attacks together).
+const GROWTH: u64 = 8 << 20;
+/// A client may break the protocol on so many streams (`limits.h2_error_resets`).
+const RESETS: usize = 50;
+const BODY: &[u8] = br#"{"model":"tiny","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+
+/// The client's streams have odd numbers.
+fn stream(round: usize) -> u32 {
+    u32::try_from(2 * round + 1).unwrap_or(u32::MAX)
+}
+
+/// A whole chat request on that stream.
+fn asks(section: &[u8], stream: u32) -> Vec<u8> {
+    [frame(HEADERS, END_HEADERS, stream, section), frame(DATA, END_STREAM, stream, BODY)].concat()
+}
+
+/// Floods a daemon whose engine takes requests and never answers, and judges what both flood and daemon have in common.
+async fn flood(
+    what: &str,
+    most_rounds: usize,
+    most_chats: usize,
+    round: impl Fn(&[u8], usize) -> Vec<u8>,
+) -> Result<End> {
+    let place = Place::new("").await?;
+    place.double.misbehave("tiny", Sin::HangBeforeHeaders);
+    let caller = place.caller(Version::H2).await?;
+    let section = chat(place.daemon.key.as_deref().context("no key")?);
+    let end = Attacker::new(&caller).await?.flood(MOST, |nth| round(&section, nth)).await?;
+    let (growth, chats) = (place.growth()?, place.chats());
+    println!(
+        "{what}: ended after {} rounds and {:.0?}, GOAWAY {:?}, {} resets; memory grew by {}; the engine saw {chats}",
+        end.rounds,
+        end.taken,
+        end.goaway,
+        end.resets,
+        mib(growth)
+    );
+    ensure!(end.closed, "the connection goes on after {} rounds", end.rounds);
+    ensure!(end.rounds <= most_rounds, "it took {} rounds", end.rounds);
+    ensure!(growth <= GROWTH, "memory grew by {}", mib(growth));
+    ensure!(chats <= most_chats, "the engine saw {chats} requests");
+    // Whatever it was made to begin, it is free again.
+    place
+        .double
+        .wait("every chat is left", |seen| {
+            seen.iter()
+                .filter(|seen| seen.request.path() == "/api/chat")
+                .all(ghostllm_tests::double::Seen::left)
+                .then_some(())
+        })
+        .await;
+    place.end().await?;
+    Ok(end)
+}
+
+#[tokio::test]
+async fn ends_a_rapid_reset() -> Result<()> {
+    let end = flood("rapid reset", MOST / 2, 200, |section, round| {
+        let stream = stream(round);
+        [asks(section, stream), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
+    })
+    .await?;
+    ensure!(end.goaway == Some(ENHANCE_YOUR_CALM), "{end:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn ends_a_header_section_without_an_end() -> Result<()> {
+    let end = flood("CONTINUATION", MOST / 2, 0, |section, round| match round {
+        0 => frame(HEADERS, END_STREAM, 1, section),
+        _ => frame(CONTINUATION, 0, 1, &[]),
+    })
+    .await?;
+    ensure!(end.goaway == Some(ENHANCE_YOUR_CALM), "{end:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn ends_a_header_section_that_grows() -> Result<()> {
+    // A field of 1 KiB in each, never indexed, with lengths of two bytes.
+    let mut field = vec![0x10, 1, b'x', 0x7f, 0x81, 0x07];
+    field.extend([b'a'; 1024]);
+    flood("CONTINUATION of 1 KiB", MOST / 2, 0, move |section, round| match round {
+        0 => frame(HEADERS, END_STREAM, 1, section),
+        _ => frame(CONTINUATION, 0, 1, &field),
+    })
+    .await
+    .map(drop)
+}
+
+#[tokio::test]
+async fn ends_a_body_of_nothing() -> Result<()> {
+    let end = flood("empty DATA", MOST / 2, 0, |section, round| match round {
+        0 => frame(HEADERS, END_HEADERS, 1, section),
+        _ => frame(DATA, 0, 1, &[]),
+    })
+    .await?;
+    ensure!(end.goaway == Some(ENHANCE_YOUR_CALM), "{end:?}");
+    Ok(())
+}
+
+/// Frames on that stream.
+type Primitive = fn(u32) -> Vec<u8>;
+
+/// What makes a server reset a stream that asks for work.
+const PRIMITIVES: [(&str, Primitive); 6] = [
+    ("a window update of nothing", |stream| frame(WINDOW_UPDATE, 0, stream, &[0; 4])),
+    ("a window beyond 2^31", |stream| frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes())),
+    ("DATA after the end", |stream| frame(DATA, 0, stream, b"more")),
+    ("HEADERS after the end", |stream| frame(HEADERS, END_HEADERS, stream, &[0x82])),
+    ("PRIORITY of another length", |stream| frame(PRIORITY, 0, stream, &[0; 4])),
+    ("PRIORITY on itself", |stream| {
+        frame(PRIORITY, 0, stream, &[stream.to_be_bytes().as_slice(), &[0]].concat())
+    }),
+];
+
+#[tokio::test]
+async fn ends_whoever_makes_it_reset() -> Result<()> {
+    for (what, primitive) in PRIMITIVES {
+        let end = flood(&format!("MadeYouReset, {what}"), MOST / 2, RESETS, |section, round| {
+            [asks(section, stream(round)), primitive(stream(round))].concat()
+        })
+        .await
+        .with_context(|| what.to_owned())?;
+        ensure!(end.resets <= RESETS, "{what}: {} streams were reset", end.resets);
+    }
+    Ok(())
+}

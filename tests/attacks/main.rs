@@ -1,0 +1,9 @@
+//! Peers that mean harm, one kind of attack a file; each prints the figure that it is judged by.
+//!
+//! Knows the bytes that an attacker would send. Refuses to know the daemon's code. Invariants: every attack is bounded in
+//! count and time, goes to a daemon of its own, and ends with an honest caller who is served.
+#![expect(clippy::print_stdout, reason = "figures are printed")]
+
+mod floods;
+mod silence;
+mod support;
