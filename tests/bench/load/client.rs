@@ -29,8 +29,11 @@ use dial::{Body, Dialer, Sender};
 
 /// Until a run is measured: connections are made, pools filled.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// How many connections or streams are opened at the same time.
+/// How many streams are opened at the same time.
 const OPENING: usize = 32;
+/// How many connections. The packets of more handshakes than that may not fit into a UDP socket's receive buffer (212 KiB where
+/// nobody has raised `net.core.rmem_max`) while its reader waits for a processor.
+const DIALLING: usize = 8;
 /// Requests at the same time, at the most, where a rate is kept.
 const PACED_CROWD: usize = 64;
 
@@ -92,7 +95,7 @@ fn chat(model: &str, prompt: &str, stream: bool) -> Bytes {
 
 /// So many connections, dealt out to so many workers.
 async fn senders(dialer: &Dialer, connections: usize, workers: usize) -> Result<Vec<Sender>> {
-    let dialled = stream::iter(0..connections).map(|_| dialer.dial()).buffer_unordered(OPENING);
+    let dialled = stream::iter(0..connections).map(|_| dialer.dial()).buffer_unordered(DIALLING);
     let dialled: Vec<Sender> = dialled.collect::<Vec<_>>().await.into_iter().collect::<Result<_>>()?;
     Ok(dialled.into_iter().cycle().take(workers).collect())
 }

@@ -48,15 +48,16 @@ impl Plan {
         let has = |name: &str| arguments.iter().any(|argument| argument == name);
         let only =
             arguments.iter().filter_map(|argument| argument.strip_prefix("--only=")).map(str::to_owned);
-        let program = arguments.iter().find_map(|argument| argument.strip_prefix("--program="));
+        let value =
+            |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='));
         let (rounds, seconds, streams) = if has("--quick") { (1, 0.5, 1000) } else { (5, 2.0, 10_000) };
         Self {
-            rounds,
-            seconds,
+            rounds: value("--rounds").and_then(|text| text.parse().ok()).unwrap_or(rounds),
+            seconds: value("--seconds").and_then(|text| text.parse().ok()).unwrap_or(seconds),
             streams,
             write: has("--write"),
             only: only.collect(),
-            program: program.map(PathBuf::from),
+            program: value("--program").map(PathBuf::from),
             turns_only: has("--turns"),
         }
     }
