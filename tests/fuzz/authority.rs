@@ -108,7 +108,9 @@ fn check_verdict(bytes: &[u8]) {
 }
 
 fn check_origin(host: &[u8], origin: &[u8]) {
-    let (own, port) = reference(host).filter(|(host, _)| is_own(host)).unwrap_or((Read::Name("localhost".to_owned()), None));
+    let (own, port) = reference(host)
+        .filter(|(host, _)| is_own(host))
+        .unwrap_or((Read::Name("localhost".to_owned()), None));
     let Ok(value) = HeaderValue::from_bytes(origin) else { return };
     let host = match &own {
         Read::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
@@ -120,11 +122,14 @@ fn check_origin(host: &[u8], origin: &[u8]) {
     let head = head(Version::HTTP_11, "/v1/models", &fields);
     for (transport, scheme) in [(Transport::Plain, "http"), (Transport::Tls, "https")] {
         let allowed = origin_of(origin).and_then(|(sent, host, sent_port)| {
-            let ours = (sent.as_str(), &host, sent_port) == (scheme, &own, port.filter(|port| !is_default(scheme, *port)));
+            let ours = (sent.as_str(), &host, sent_port)
+                == (scheme, &own, port.filter(|port| !is_default(scheme, *port)));
             let listed = ORIGINS.iter().any(|(scheme, name, port)| {
                 sent == *scheme && host == Read::Name((*name).to_owned()) && sent_port == *port
             });
-            let local = transport == Transport::Plain && is_local(&host) && ["http", "https"].contains(&sent.as_str());
+            let local = transport == Transport::Plain
+                && is_local(&host)
+                && ["http", "https"].contains(&sent.as_str());
             (ours || listed || local).then_some(!ours)
         });
         let expected = match allowed {
@@ -199,7 +204,8 @@ fn origin_of(bytes: &[u8]) -> Option<(String, Read, Option<u16>)> {
 
 /// The second reading: from the back, by pieces.
 fn reference(bytes: &[u8]) -> Option<(Read, Option<u16>)> {
-    let text = std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))?;
+    let text =
+        std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))?;
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port_of(port)?)),
         _ => (text, None),
@@ -225,7 +231,10 @@ fn port_of(digits: &str) -> Option<u16> {
 }
 
 fn v4(host: &str) -> Option<Ipv4Addr> {
-    let parts: Vec<u8> = host.split('.').map(|part| part.parse::<u8>().ok().filter(|number| number.to_string() == part)).collect::<Option<_>>()?;
+    let parts: Vec<u8> = host
+        .split('.')
+        .map(|part| part.parse::<u8>().ok().filter(|number| number.to_string() == part))
+        .collect::<Option<_>>()?;
     <[u8; 4]>::try_from(parts).ok().map(Ipv4Addr::from)
 }
 
@@ -233,8 +242,12 @@ fn name(host: &str) -> Option<String> {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let label = |label: &str| {
         let bytes = label.as_bytes();
-        let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-' || *byte == b'_';
-        (1..64).contains(&bytes.len()) && bytes.iter().all(inner) && bytes[0] != b'-' && bytes[bytes.len() - 1] != b'-'
+        let inner =
+            |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-' || *byte == b'_';
+        (1..64).contains(&bytes.len())
+            && bytes.iter().all(inner)
+            && bytes[0] != b'-'
+            && bytes[bytes.len() - 1] != b'-'
     };
     let last = host.split('.').next_back()?;
     let number = |digits: &str, radix: u32| digits.chars().all(|digit| digit.is_digit(radix));

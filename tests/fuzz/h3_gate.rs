@@ -28,7 +28,8 @@ pub fn check(bytes: &[u8]) {
     assert!(verdicts.all(|verdict| verdict == first), "another verdict when cut");
     assert_eq!(first.payload, walked.as_ref().ok().map(|walked| walked.payload));
     let Ok(walked) = walked else { return };
-    let seen = h3_server::read(ways.last().expect("some way of cutting"), FIELD_SECTION);
+    assert_eq!(first.may_end, walked.whole);
+    let seen = h3_server::read(ways.last().expect("some way of cutting"), walked.whole, FIELD_SECTION);
     check_sections(&walked, first.malformed, seen);
     assert!(seen.body <= walked.payload, "{seen:?}, and {} bytes of DATA", walked.payload);
     if seen.whole {
@@ -41,12 +42,14 @@ struct Verdict {
     /// None if a frame was excessive.
     payload: Option<u64>,
     malformed: bool,
+    may_end: bool,
 }
 
 fn verdict(mut gate: Gate, way: &[&[u8]]) -> Verdict {
     let payload = way.iter().try_fold(0, |sum, piece| gate.pass(piece).map(|more| sum + more)).ok();
     // What an excessive stream says of itself is not asked any more.
-    Verdict { payload, malformed: payload.is_some() && gate.malformed() }
+    let fine = payload.is_some();
+    Verdict { payload, malformed: fine && gate.malformed(), may_end: fine && gate.may_end() }
 }
 
 /// A stream in one direction: the control stream's frames are limited, whatever they are; others are left alone.
@@ -58,7 +61,7 @@ fn check_one_way(bytes: &[u8], ways: &[Vec<&[u8]>]) {
     };
     for way in ways {
         let verdict = verdict(Gate::one_way(LIMITS), way);
-        assert_eq!(verdict, Verdict { payload: expected, malformed: false });
+        assert_eq!(verdict, Verdict { payload: expected, malformed: false, may_end: expected.is_some() });
     }
 }
 
@@ -68,14 +71,20 @@ struct Walked<'a> {
     /// The payload of each HEADERS frame that is there to its end, and whether one is not.
     sections: Vec<&'a [u8]>,
     cut: bool,
+    /// Every frame is there to its end.
+    whole: bool,
 }
 
 struct Excessive;
 
 fn walk(bytes: &[u8], request: bool) -> Result<Walked<'_>, Excessive> {
-    let mut walked = Walked { payload: 0, sections: Vec::new(), cut: false };
+    let mut walked = Walked { payload: 0, sections: Vec::new(), cut: false, whole: true };
     let (mut rest, mut empty) = (bytes, 0);
-    while let (Some(kind), Some(length)) = (integer(&mut rest), integer(&mut rest)) {
+    while !rest.is_empty() {
+        let (Some(kind), Some(length)) = (integer(&mut rest), integer(&mut rest)) else {
+            walked.whole = false;
+            break;
+        };
         let most = match kind {
             DATA if request => u64::MAX,
             HEADERS => LIMITS.headers,
@@ -88,6 +97,7 @@ fn walk(bytes: &[u8], request: bool) -> Result<Walked<'_>, Excessive> {
         let here = length.min(rest.len() as u64);
         let (payload, tail) = rest.split_at(usize::try_from(here).unwrap());
         rest = tail;
+        walked.whole = here == length;
         match kind {
             DATA => walked.payload += here,
             HEADERS if here == length => walked.sections.push(payload),
@@ -130,9 +140,10 @@ fn check_sections(walked: &Walked<'_>, malformed: bool, seen: Seen) {
     if seen.whole {
         assert!(sections.iter().all(Option::is_some), "h3 has read trailers that cannot be read");
     }
-    let wrong = sections.iter().enumerate().any(|(place, section)| {
-        section.as_ref().is_some_and(|section| !fits(&section.names, place == 0))
-    });
+    let wrong = sections
+        .iter()
+        .enumerate()
+        .any(|(place, section)| section.as_ref().is_some_and(|section| !fits(&section.names, place == 0)));
     let read = sections.iter().all(Option::is_some);
     let canonical = sections.iter().flatten().all(|section| section.canonical);
     assert!(malformed || !wrong, "pseudo-header fields that no request may have pass");
@@ -217,8 +228,8 @@ fn of_static(index: u64) -> Option<Name> {
         15..=21 => known(b":method"),
         22..=23 => known(b":scheme"),
         24..=28 | 63..=71 => Some(Name::Foreign),
-        0..=98 => Some(Name::Plain),
         99.. => None,
+        _ => Some(Name::Plain),
     }
 }
 

@@ -27,14 +27,15 @@ pub(crate) struct Seen {
     pub(crate) whole: bool,
 }
 
-/// Lets `h3` read a request stream that comes in these pieces.
-pub(crate) fn read(pieces: &[&[u8]], field_section: u64) -> Seen {
+/// Lets `h3` read a request stream that comes in these pieces, and then ends, or breaks off as the edge makes it do where a
+/// frame is not whole.
+pub(crate) fn read(pieces: &[&[u8]], whole: bool, field_section: u64) -> Seen {
     let mut seen = Seen { taken: false, body: 0, whole: false };
     // quinn hands out no empty chunk, and `h3` 0.0.8 would turn around one for ever.
     let pieces = pieces.iter().filter(|piece| !piece.is_empty());
-    let pieces = pieces.map(|piece| Bytes::copy_from_slice(piece)).collect();
+    let stream = Stream { left: pieces.map(|piece| Bytes::copy_from_slice(piece)).collect(), whole };
     let outcome = {
-        let mut serving = pin!(serve(Quic(Some(pieces)), field_section, &mut seen));
+        let mut serving = pin!(serve(Quic(Some(stream)), field_section, &mut seen));
         serving.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     };
     seen.whole = matches!(outcome, Poll::Ready(Ok(())));
@@ -45,7 +46,8 @@ async fn serve(quic: Quic, field_section: u64, seen: &mut Seen) -> Result<(), St
     let mut builder = h3::server::builder();
     builder.max_field_section_size(field_section).send_grease(false);
     let mut driver = builder.build::<_, Bytes>(quic).await.expect("our own streams open at once");
-    let resolver = driver.accept().await.expect("a request stream is there").expect("a request stream is there");
+    let resolver =
+        driver.accept().await.expect("a request stream is there").expect("a request stream is there");
     let (_request, mut stream) = resolver.resolve_request().await?;
     seen.taken = true;
     while let Some(mut data) = stream.recv_data().await? {
@@ -55,13 +57,15 @@ async fn serve(quic: Quic, field_section: u64, seen: &mut Seen) -> Result<(), St
     stream.recv_trailers().await.map(|_trailers| ())
 }
 
-type Pieces = VecDeque<Bytes>;
-
 /// A connection with one request stream, until it is accepted.
-struct Quic(Option<Pieces>);
+struct Quic(Option<Stream>);
 
 /// A stream of either kind: what comes is these pieces, what goes is gone.
-struct Stream(Pieces);
+#[derive(Default)]
+struct Stream {
+    left: VecDeque<Bytes>,
+    whole: bool,
+}
 
 impl quic::Connection<Bytes> for Quic {
     type RecvStream = Stream;
@@ -72,7 +76,7 @@ impl quic::Connection<Bytes> for Quic {
     }
 
     fn poll_accept_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<Stream, ConnectionErrorIncoming>> {
-        self.0.take().map_or(Poll::Pending, |pieces| Poll::Ready(Ok(Stream(pieces))))
+        self.0.take().map_or(Poll::Pending, |stream| Poll::Ready(Ok(stream)))
     }
 
     fn opener(&self) -> Self {
@@ -89,7 +93,7 @@ impl quic::OpenStreams<Bytes> for Quic {
     }
 
     fn poll_open_send(&mut self, _: &mut Context<'_>) -> Poll<Result<Stream, StreamErrorIncoming>> {
-        Poll::Ready(Ok(Stream(Pieces::new())))
+        Poll::Ready(Ok(Stream::default()))
     }
 
     fn close(&mut self, _: Code, _: &[u8]) {}
@@ -99,7 +103,13 @@ impl quic::RecvStream for Stream {
     type Buf = Bytes;
 
     fn poll_data(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        Poll::Ready(Ok(self.0.pop_front()))
+        let next = self.left.pop_front();
+        if next.is_none() && !self.whole {
+            let error_code = Code::H3_FRAME_ERROR.value();
+            let connection_error = ConnectionErrorIncoming::ApplicationClose { error_code };
+            return Poll::Ready(Err(StreamErrorIncoming::ConnectionErrorIncoming { connection_error }));
+        }
+        Poll::Ready(Ok(next))
     }
 
     fn stop_sending(&mut self, _: u64) {}

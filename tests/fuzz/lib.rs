@@ -33,6 +33,7 @@ mod edge {
 }
 #[path = "../../daemon/edge/src/h3/gate.rs"]
 mod gate;
+#[expect(clippy::duplicate_mod, reason = "the guard keeps its own to itself")]
 #[path = "../../daemon/edge/src/guard/authority.rs"]
 mod host_port;
 #[path = "../../daemon/edge/src/h3/section.rs"]

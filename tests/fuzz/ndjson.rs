@@ -72,6 +72,9 @@ fn check_memory(bytes: &[u8]) {
             }
         }
         let kept = memory::in_use().saturating_sub(before);
-        assert!(kept <= 4 * (LIMIT + PIECE) + memory::OTHERS, "{kept} bytes are kept, with a limit of {LIMIT}");
+        assert!(
+            kept <= 4 * (LIMIT + PIECE) + memory::OTHERS,
+            "{kept} bytes are kept, with a limit of {LIMIT}"
+        );
     }
 }

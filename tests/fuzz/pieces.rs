@@ -18,9 +18,9 @@ pub(crate) fn few(bytes: &[u8]) -> [Vec<&[u8]>; 3] {
 
 /// FNV-1a: any mixing of the bytes would do.
 fn seed(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Pieces of 0 to 2^bits - 1 bytes, by xorshift.

@@ -1,4 +1,9 @@
 //! Every seed, and every recording of a real engine, holds its target's properties: what a run has once found stays found.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test says which seed it holds, and ends where one is missing"
+)]
 
 use std::path::{Path, PathBuf};
 

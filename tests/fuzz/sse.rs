@@ -21,7 +21,7 @@ pub fn check(bytes: &[u8]) {
             assert_eq!(read(&way, limit), expected, "limit {limit}, pieces of {lengths:?}");
         }
         for event in &expected.0 {
-            let longest = event.data.len().max(event.name.as_ref().map_or(0, |name| name.len()));
+            let longest = event.data.len().max(event.name.as_ref().map_or(0, bytes::Bytes::len));
             assert!(longest <= limit, "an event of {longest} bytes passed the limit of {limit}");
         }
     }
@@ -122,6 +122,9 @@ fn check_memory(bytes: &[u8]) {
         }
         // A name, a first line and the rest each lie in a buffer of their own, which may have twice the room it needs.
         let kept = memory::in_use().saturating_sub(before);
-        assert!(kept <= 8 * (LIMIT + PIECE) + memory::OTHERS, "{kept} bytes are kept, with a limit of {LIMIT}");
+        assert!(
+            kept <= 8 * (LIMIT + PIECE) + memory::OTHERS,
+            "{kept} bytes are kept, with a limit of {LIMIT}"
+        );
     }
 }

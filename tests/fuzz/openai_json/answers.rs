@@ -96,7 +96,8 @@ fn check_finished(chunks: &[Bytes]) {
     assert!(choices().next().is_some(), "done without a choice");
     for choice in choices() {
         let ended = choices().any(|other| {
-            index(other) == index(choice) && other["finish_reason"].as_str().is_some_and(|reason| !reason.is_empty())
+            index(other) == index(choice)
+                && other["finish_reason"].as_str().is_some_and(|reason| !reason.is_empty())
         });
         assert!(ended, "done, and choice {} has no finish reason", index(choice));
     }

@@ -78,7 +78,8 @@ fn check_addresses(body: &Value) {
         for name in ["image_url", "audio_url", "video_url"] {
             let media = &part[name];
             let url = media.as_str().or_else(|| media["url"].as_str());
-            let inside = url.is_some_and(|url| url.get(..5).is_some_and(|five| five.eq_ignore_ascii_case("data:")));
+            let inside =
+                url.is_some_and(|url| url.get(..5).is_some_and(|five| five.eq_ignore_ascii_case("data:")));
             assert!(media.is_null() || inside, "{media} passes");
         }
     }
@@ -105,7 +106,10 @@ fn check_request(bytes: &[u8], request: &ChatRequest) {
     let tools = body["tools"].as_array().map_or(&[][..], Vec::as_slice);
     assert_eq!(tools.len(), request.tools.len());
     for (wire, tool) in tools.iter().zip(&request.tools) {
-        assert_eq!((&value(tool.raw.get().as_bytes()).unwrap(), wire["function"]["name"].as_str()), (wire, Some(&*tool.name)));
+        assert_eq!(
+            (&value(tool.raw.get().as_bytes()).unwrap(), wire["function"]["name"].as_str()),
+            (wire, Some(&*tool.name))
+        );
     }
     let within = |number: Option<f64>, most: f64| number.is_none_or(|number| (-2.0..=most).contains(&number));
     let sampling = &request.sampling;
@@ -126,13 +130,16 @@ fn check_message(wire: &Value, message: &Message) {
     assert_eq!(wire["role"], role);
     let text = match &wire["content"] {
         Value::Array(parts) => {
-            let texts: Vec<&str> = parts.iter().filter_map(|part| part["text"].as_str().or(part["refusal"].as_str())).collect();
+            let texts: Vec<&str> =
+                parts.iter().filter_map(|part| part["text"].as_str().or(part["refusal"].as_str())).collect();
             texts.join("\n")
         }
         content => content.as_str().unwrap_or_default().to_owned(),
     };
     // A part of one kind may bear another kind's field, which is not read.
-    let plain = wire["content"].as_array().is_none_or(|parts| parts.iter().all(|part| part.as_object().is_some_and(|part| part.len() == 2)));
+    let plain = wire["content"]
+        .as_array()
+        .is_none_or(|parts| parts.iter().all(|part| part.as_object().is_some_and(|part| part.len() == 2)));
     assert!(!plain || text == message.text, "{:?} was read from {wire}", message.text);
     let calls = wire["tool_calls"].as_array().map_or(0, Vec::len);
     assert_eq!(calls, message.tool_calls.len());
