@@ -178,7 +178,7 @@ fn names(section: &[u8]) -> Option<Section> {
             0x50..=0x5f | 0x70..=0x7f => of_static(prefixed(&mut rest, 4)?)?,
             0x20..=0x3f => {
                 let length = prefixed(&mut rest, 3)?;
-                let (text, canonical) = text(take(&mut rest, length)?, first & 0x08 != 0)?;
+                let (text, canonical) = text(take(&mut rest, length)?, first & 0x08 != 0);
                 read.canonical &= canonical;
                 of_text(&text)
             }
@@ -241,14 +241,18 @@ fn of_text(name: &[u8]) -> Name {
     }
 }
 
-/// A text, and whether its code is the one that the text has.
-fn text(bytes: &[u8], huffman: bool) -> Option<(Vec<u8>, bool)> {
+/// A text, and whether its code is the one that the text has. `h3` takes some that end in no end of RFC 7541's; of these,
+/// the first letter is enough.
+fn text(bytes: &[u8], huffman: bool) -> (Vec<u8>, bool) {
     if !huffman {
-        return Some((bytes.to_vec(), true));
+        return (bytes.to_vec(), true);
     }
     let (mut text, mut again) = (Vec::new(), Vec::new());
-    httlib_huffman::decode(bytes, &mut text, httlib_huffman::DecoderSpeed::FourBits).ok()?;
-    httlib_huffman::encode(&text, &mut again).ok()?;
-    let canonical = again == bytes;
-    Some((text, canonical))
+    let decoded = httlib_huffman::decode(bytes, &mut text, httlib_huffman::DecoderSpeed::FourBits).is_ok();
+    if !decoded {
+        let colon = bytes.first().is_some_and(|first| first >> 1 == 0b101_1100);
+        return (if colon { b":?".to_vec() } else { b"?".to_vec() }, false);
+    }
+    let canonical = httlib_huffman::encode(&text, &mut again).is_ok() && again == bytes;
+    (text, canonical)
 }

@@ -4,7 +4,10 @@
 //! An input is a body. Every reader is given it: a request may come from an engine, and an answer from a client.
 
 mod answers;
+mod mutation;
 mod requests;
+
+pub use mutation::{mutate, neighbours};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;

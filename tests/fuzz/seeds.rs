@@ -56,3 +56,18 @@ fn h3_gate_holds() {
 fn openai_json_holds() {
     hold(&["corpus/openai_json", "../../daemon/core/tests-data"], openai_json::check);
 }
+
+/// What is one value away from a seed, which libFuzzer meets only by chance.
+#[test]
+fn openai_json_holds_next_to_every_seed() {
+    let mut checked = 0;
+    for file in files(&["corpus/openai_json"]) {
+        println!("{}", file.display());
+        for text in openai_json::neighbours(&std::fs::read(&file).expect("a seed")) {
+            println!("{}", String::from_utf8_lossy(&text));
+            openai_json::check(&text);
+            checked += 1;
+        }
+    }
+    assert!(checked > 5000, "{checked} texts are not all of them");
+}
