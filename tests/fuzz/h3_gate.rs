@@ -9,7 +9,7 @@ use crate::{
     pieces,
 };
 
-const LIMITS: FrameLimits = FrameLimits { headers: 600, other: 40 };
+const LIMITS: FrameLimits = FrameLimits { headers: 600, other: 40, empty: EMPTY_FRAMES };
 /// Beyond what a frame of the largest size can hold, so that the frame's limit is the one that is met.
 const FIELD_SECTION: u64 = 64 * 1024;
 /// As the gate has it.
