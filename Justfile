@@ -22,6 +22,7 @@ test: setup lint python templates
     cargo build --release --workspace --bins
     tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace
     cargo bench -p ghostllm-tests --bench answer --bench cancel
+    tests/support/fuzz.sh 30
     tests/support/deny.sh if-there
 
 alias check := test
@@ -43,6 +44,14 @@ templates: setup
 
 fmt:
     cargo fmt --all
+
+# Arbitrary bytes for everything that reads a peer's, guided by coverage: so many hours, shared by the targets.
+fuzz HOURS: setup-build
+    tests/support/fuzz.sh "$(python3 -c 'import os; print(max(1, round(float("{{HOURS}}") * 3600 * min(os.cpu_count(), 5) / 5)))')"
+
+# The same for half a minute a target, as `just test` does.
+fuzz-smoke: setup-build
+    tests/support/fuzz.sh 30
 
 # Licences, sources, banned and doubled crates; known vulnerabilities where their database can be had. Installs cargo-deny.
 deny:

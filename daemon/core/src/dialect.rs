@@ -4,7 +4,7 @@
 //! exception: bodies for an engine that speaks OpenAI's language are edited in place ([`openai::passthrough`]).
 //! Invariant: nothing here reads more than it is given, waits, or draws a random number.
 
-pub(crate) mod json;
+pub mod json;
 pub mod ollama;
 pub mod openai;
 #[cfg(test)]

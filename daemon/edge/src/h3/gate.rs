@@ -1,9 +1,10 @@
 //! The frame gate: no HTTP/3 frame that `h3` would buffer whole may be larger than its limit.
 //!
 //! Knows the layout of frames (RFC 9114 section 7.1) and nothing of their meaning; what HEADERS hold on a request
-//! it hands to [`Section`]. Refuses to know sockets and time. Invariant: however a stream is cut into chunks, the verdict and the count of DATA payload are
-//! the same. It exists because `h3` 0.0.8 looks at its own header limit only after it has buffered the whole
-//! frame, and an unauthenticated peer may announce one of 2^62 bytes.
+//! it hands to [`Section`]. Refuses to know sockets and time. Invariant: however a stream is cut into chunks, the verdict and
+//! the count of DATA payload are the same. It exists because `h3` 0.0.8 looks at its own header limit only after it has
+//! buffered the whole frame, and an unauthenticated peer may announce one of 2^62 bytes; and because it takes DATA that its
+//! stream's end cuts off for whole, and panics when it is asked for what follows.
 
 use super::section::Section;
 
@@ -74,6 +75,11 @@ impl Gate {
     /// Whether a field section of the request that was whole or in part among the bytes so far is malformed.
     pub(super) fn malformed(&self) -> bool {
         self.section.malformed()
+    }
+
+    /// Whether the bytes so far may be all: none of the frames of a request has begun and is not there to its end.
+    pub(super) fn may_end(&self) -> bool {
+        self.kind != Kind::Request || (matches!(self.at, At::FrameType) && self.varint.missing == 0)
     }
 
     /// Takes the stream's next bytes; returns how many of them are DATA payload.

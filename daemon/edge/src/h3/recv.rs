@@ -65,14 +65,16 @@ impl Recv {
                 }
                 Ok(())
             }
-            Err(Excessive) => {
-                self.done = true;
-                close(&self.quic, Code::H3_EXCESSIVE_LOAD, b"frame too large");
-                let error_code = Code::H3_EXCESSIVE_LOAD.value();
-                let connection_error = ConnectionErrorIncoming::ApplicationClose { error_code };
-                Err(StreamErrorIncoming::ConnectionErrorIncoming { connection_error })
-            }
+            Err(Excessive) => Err(self.break_off(Code::H3_EXCESSIVE_LOAD, b"frame too large")),
         }
+    }
+
+    /// Closes the connection, and gives the error that tells `h3` so.
+    fn break_off(&mut self, code: Code, reason: &[u8]) -> StreamErrorIncoming {
+        self.done = true;
+        close(&self.quic, code, reason);
+        let connection_error = ConnectionErrorIncoming::ApplicationClose { error_code: code.value() };
+        StreamErrorIncoming::ConnectionErrorIncoming { connection_error }
     }
 }
 
@@ -94,6 +96,10 @@ impl quic::RecvStream for Recv {
             Ok(Some(chunk)) => {
                 self.inspect(&chunk.bytes)?;
                 Poll::Ready(Ok(Some(chunk.bytes)))
+            }
+            // RFC 9114 section 7.1.
+            Ok(None) if self.gate.as_ref().is_some_and(|gate| !gate.may_end()) => {
+                Poll::Ready(Err(self.break_off(Code::H3_FRAME_ERROR, b"frame cut off")))
             }
             Ok(None) => {
                 self.done = true;

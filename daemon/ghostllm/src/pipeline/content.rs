@@ -3,7 +3,7 @@
 //! Invariant: what is longer than the limit is refused by its announced length, before a byte of it is read.
 
 use bytes::Bytes;
-use ghostllm_core::{ApiError, config::Limits};
+use ghostllm_core::{ApiError, config::Limits, dialect::json};
 use ghostllm_edge::{BodyError, RequestBody};
 use http::{
     HeaderMap,
@@ -51,25 +51,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::unsupported_media_type("the body must be JSON: send Content-Type: application/json"))
 }
 
-/// Counts brackets outside of strings: deep nesting costs a parser its stack long before it costs bytes.
 fn check_depth(bytes: &[u8], most: usize) -> Result<(), ApiError> {
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for byte in bytes {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                if depth > most {
-                    return Err(ApiError::invalid_request(format!(
-                        "the body is nested more than {most} levels deep"
-                    )));
-                }
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
+    if json::is_deeper(bytes, most) {
+        return Err(ApiError::invalid_request(format!("the body is nested more than {most} levels deep")));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::dialect::json;
+use crate::dialect::json::{self, Object};
 use crate::error::BackendFault;
 use crate::routing::is_name;
 
@@ -66,7 +66,8 @@ pub fn parse_tags(body: &[u8]) -> Result<Vec<Tag>, BackendFault> {
         .models
         .unwrap_or_default()
         .into_iter()
-        .filter_map(|entry| Entry::deserialize(entry).ok())
+        .filter_map(|entry| Object::<Entry>::deserialize(entry).ok())
+        .map(|Object(entry)| entry)
         .filter(|entry| is_name(&entry.name))
         .map(tag)
         .collect())

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{ChatEvent, FinishReason, Usage};
-use crate::dialect::json;
+use crate::dialect::json::{self, Object};
 use crate::error::BackendFault;
 use crate::framing::ndjson::Lines;
 
@@ -22,7 +22,7 @@ struct Line<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
-    message: Option<Message<'a>>,
+    message: Option<Object<Message<'a>>>,
     done: Option<bool>,
     #[serde(borrow)]
     done_reason: Option<Cow<'a, str>>,
@@ -40,13 +40,13 @@ struct Message<'a> {
     content: Option<String>,
     thinking: Option<String>,
     #[serde(borrow)]
-    tool_calls: Option<Vec<Call<'a>>>,
+    tool_calls: Option<Vec<Object<Call<'a>>>>,
 }
 
 #[derive(Deserialize)]
 struct Call<'a> {
     #[serde(borrow)]
-    function: Function<'a>,
+    function: Object<Function<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +131,7 @@ impl ChatDecoder {
         // Judged before anything is given out: a done line that reports a broken end must not look like text.
         let finish =
             if line.done == Some(true) { Some(finish_reason(line.done_reason.as_deref())?) } else { None };
-        if let Some(message) = line.message {
+        if let Some(Object(message)) = line.message {
             self.message(message, line.logprobs, out)?;
         }
         if let Some(reason) = finish {
@@ -161,14 +161,14 @@ impl ChatDecoder {
         if !text.is_empty() || logprobs.is_some() {
             out.push(ChatEvent::Text { text, logprobs: logprobs.map(Box::from) });
         }
-        for call in message.tool_calls.unwrap_or_default() {
-            out.push(self.call(call)?);
+        for Object(Call { function: Object(function) }) in message.tool_calls.unwrap_or_default() {
+            out.push(self.call(function)?);
         }
         Ok(())
     }
 
-    fn call(&mut self, call: Call<'_>) -> Result<ChatEvent, BackendFault> {
-        let arguments = call.function.arguments.map_or("{}", RawValue::get);
+    fn call(&mut self, function: Function<'_>) -> Result<ChatEvent, BackendFault> {
+        let arguments = function.arguments.map_or("{}", RawValue::get);
         let arguments = if arguments == "null" { "{}" } else { arguments };
         if !arguments.starts_with('{') {
             return Err(BackendFault::garbage("tool arguments that are not an object"));
@@ -178,7 +178,7 @@ impl ChatDecoder {
         Ok(ChatEvent::ToolCall {
             index,
             id: format!("call_{}_{index}", self.id_seed),
-            name: call.function.name,
+            name: function.name,
             arguments: arguments.to_owned(),
         })
     }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::Image;
 use crate::config::Limits;
+use crate::dialect::json::Object;
 use crate::error::{ApiError, Code};
 
 /// What a request has used of its pictures so far, and what it may.
@@ -39,11 +40,14 @@ impl<'a> Allowance<'a> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Url<'a> {
-    Object {
-        #[serde(borrow)]
-        url: Cow<'a, str>,
-    },
+    Named(#[serde(borrow)] Object<Named<'a>>),
     Text(#[serde(borrow)] Cow<'a, str>),
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    url: Cow<'a, str>,
 }
 
 /// Reads the picture of a content part; `at` names the part.
@@ -57,7 +61,7 @@ pub(super) fn image(
     let url: Url<'_> = serde_json::from_str(raw.get())
         .map_err(|_| ApiError::invalid_type(format!("{at}.image_url"), "an object with a url"))?;
     let url = match &url {
-        Url::Object { url } | Url::Text(url) => url.as_ref(),
+        Url::Named(Object(Named { url })) | Url::Text(url) => url.as_ref(),
     };
     let (media_type, base64) = data_url(&param, url)?;
     allowance.take(&param, base64)?;
@@ -95,7 +99,7 @@ pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<(), A
     let mut allowance = Allowance::new(limits);
     for (place, raw) in messages.iter().enumerate() {
         // Also where a key is doubled: what is read here would not be what the engine reads.
-        let message: Message<'_> = serde_json::from_str(raw.get())
+        let Object(message): Object<Message<'_>> = serde_json::from_str(raw.get())
             .map_err(|_| ApiError::invalid_type(format!("messages[{place}]"), "a message object"))?;
         let Some(content) = message.content.filter(|content| content.get().starts_with('[')) else {
             continue;
@@ -118,7 +122,7 @@ fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Resul
         #[serde(borrow)]
         video_url: Option<&'a RawValue>,
     }
-    let Ok(part) = serde_json::from_str::<Part<'_>>(part.get()) else {
+    let Ok(Object(part)) = serde_json::from_str::<Object<Part<'_>>>(part.get()) else {
         // A part that repeats a key could show one address here and another one to the engine.
         let message = format!("The field '{at}' is not a content part.");
         return Err(ApiError::new(Code::InvalidType, message).with_param(at));
@@ -129,7 +133,7 @@ fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Resul
         let Some(raw) = raw else { continue };
         let param = format!("{at}.{name}.url");
         let Ok(url) = serde_json::from_str::<Url<'_>>(raw.get()) else { return Err(remote(&param)) };
-        let (Url::Object { url } | Url::Text(url)) = &url;
+        let (Url::Named(Object(Named { url })) | Url::Text(url)) = &url;
         if !url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
             return Err(remote(&param));
         }

@@ -12,6 +12,7 @@ use super::fields::Fields;
 use super::media::{self, Allowance};
 use crate::chat::{Image, Json, Message, Role, ToolCall};
 use crate::config::Limits;
+use crate::dialect::json::{self, Object};
 use crate::error::{ApiError, Code};
 
 #[derive(Deserialize)]
@@ -23,7 +24,7 @@ struct Wire<'a> {
     name: Option<String>,
     tool_call_id: Option<String>,
     #[serde(borrow)]
-    tool_calls: Option<Vec<WireCall<'a>>>,
+    tool_calls: Option<Vec<Object<WireCall<'a>>>>,
     #[serde(borrow)]
     function_call: Option<&'a RawValue>,
     reasoning: Option<String>,
@@ -34,7 +35,7 @@ struct Wire<'a> {
 struct WireCall<'a> {
     id: Option<String>,
     #[serde(borrow)]
-    function: Option<WireFunction<'a>>,
+    function: Option<Object<WireFunction<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +70,7 @@ pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Messa
 
 fn message(place: usize, raw: &RawValue, allowance: &mut Allowance<'_>) -> Result<Message, ApiError> {
     let at = format!("messages[{place}]");
-    let wire: Wire<'_> = serde_json::from_str(raw.get()).map_err(|error| {
+    let Object(wire): Object<Wire<'_>> = serde_json::from_str(raw.get()).map_err(|error| {
         // serde's text names the field ("invalid type: integer `5`, expected a string") without any of ours.
         let text = error.to_string();
         let what = text.split(" at line ").next().unwrap_or("wrong");
@@ -82,8 +83,11 @@ fn message(place: usize, raw: &RawValue, allowance: &mut Allowance<'_>) -> Resul
     }
     let (text, images) = content(&at, wire.content, allowance)?;
     let calls = wire.tool_calls.unwrap_or_default();
-    let tool_calls =
-        calls.iter().enumerate().map(|(nr, call)| tool_call(&at, nr, call)).collect::<Result<_, _>>()?;
+    let tool_calls = calls
+        .iter()
+        .enumerate()
+        .map(|(nr, Object(call))| tool_call(&at, nr, call))
+        .collect::<Result<_, _>>()?;
     if role == Role::Tool && wire.tool_call_id.is_none() && wire.name.is_none() {
         return Err(ApiError::missing(format!("{at}.tool_call_id")));
     }
@@ -125,9 +129,9 @@ fn content(
         text = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
         return Ok((text, images));
     }
-    let parts: Vec<Part<'_>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    let parts: Vec<Object<Part<'_>>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
     let mut texts = 0;
-    for (nr, part) in parts.iter().enumerate() {
+    for (nr, Object(part)) in parts.iter().enumerate() {
         let at = format!("{at}.content[{nr}]");
         let piece = match part.kind.as_ref() {
             "text" | "input_text" | "output_text" => part.text.as_deref(),
@@ -150,7 +154,8 @@ fn content(
 
 fn tool_call(at: &str, nr: usize, call: &WireCall<'_>) -> Result<ToolCall, ApiError> {
     let at = format!("{at}.tool_calls[{nr}]");
-    let function = call.function.as_ref().ok_or_else(|| ApiError::missing(format!("{at}.function")))?;
+    let Object(function) =
+        call.function.as_ref().ok_or_else(|| ApiError::missing(format!("{at}.function")))?;
     Ok(ToolCall {
         id: call.id.clone().unwrap_or_default(),
         name: function.name.clone(),
@@ -165,7 +170,10 @@ fn arguments(at: &str, raw: Option<&RawValue>) -> Result<Json, ApiError> {
     let text: Cow<'_, str> =
         if raw.starts_with('"') { serde_json::from_str(raw).unwrap_or_default() } else { Cow::Borrowed(raw) };
     let text = if text.trim().is_empty() { "{}" } else { text.trim() };
-    Json::object(text).ok_or_else(|| {
-        ApiError::invalid_value(format!("{at}.function.arguments"), "a string that holds a JSON object")
+    // Inside a string they have passed the limit of the body's depth.
+    let object = if json::is_deeper(text.as_bytes(), json::DEPTH) { None } else { Json::object(text) };
+    object.ok_or_else(|| {
+        let expected = "a string that holds a JSON object, nested at most 128 levels deep";
+        ApiError::invalid_value(format!("{at}.function.arguments"), expected)
     })
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::request::CHOICES_LIMIT;
 use super::stream::DONE;
 use crate::chat::Usage;
-use crate::dialect::json;
+use crate::dialect::json::{self, Object};
 use crate::error::BackendFault;
 use crate::framing::sse::{Event, Events};
 
@@ -28,8 +28,8 @@ struct Chunk<'a> {
     #[serde(borrow)]
     model: Option<&'a RawValue>,
     #[serde(borrow)]
-    choices: Option<Vec<Choice<'a>>>,
-    usage: Option<WireUsage>,
+    choices: Option<Vec<Object<Choice<'a>>>>,
+    usage: Option<Object<WireUsage>>,
 }
 
 #[derive(Deserialize)]
@@ -147,10 +147,10 @@ impl StreamRepair {
         if event.name.as_deref() == Some(b"error") {
             return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(data).into_owned() });
         }
-        for choice in chunk.choices.iter().flatten() {
+        for Object(choice) in chunk.choices.iter().flatten() {
             self.choice(choice)?;
         }
-        if let Some(usage) = chunk.usage {
+        if let Some(Object(usage)) = chunk.usage {
             self.usage = Some(usage.into());
         }
         self.forward(data, chunk.model, out);
@@ -170,12 +170,7 @@ impl StreamRepair {
     }
 
     fn forward(&self, data: &[u8], model: Option<&RawValue>, out: &mut BytesMut) {
-        // JSON may hold line ends between its tokens, and a line of an event may not.
-        let flat: Cow<'_, [u8]> = if data.contains(&b'\n') {
-            data.iter().map(|&byte| if byte == b'\n' { b' ' } else { byte }).collect()
-        } else {
-            Cow::Borrowed(data)
-        };
+        let flat = json::flat(data);
         out.put_slice(b"data: ");
         match (&self.model, model) {
             (Some(name), Some(raw)) => json::spliced(out, &flat, json::span(data, raw.get()), name),
@@ -216,7 +211,7 @@ pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFa
     if choices.is_empty() {
         return Err(BackendFault::garbage(format!("an answer of {} bytes without choices", body.len())));
     }
-    if choices.iter().any(|choice| choice.finish_reason.is_none()) {
+    if choices.iter().any(|Object(choice)| choice.finish_reason.is_none()) {
         return Err(BackendFault::EndedEarly);
     }
     let body = match (model, answer.model) {
@@ -227,5 +222,5 @@ pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFa
         }
         (_, _) => body.clone(),
     };
-    Ok(Whole { body, usage: answer.usage.map(Usage::from) })
+    Ok(Whole { body, usage: answer.usage.map(|Object(usage)| usage.into()) })
 }

@@ -11,6 +11,7 @@ use super::fields::Fields;
 use super::message;
 use crate::chat::{ChatRequest, Json, ResponseFormat, Sampling, Think, Tool, ToolChoice};
 use crate::config::Limits;
+use crate::dialect::json::Object;
 use crate::error::ApiError;
 
 #[cfg(test)]
@@ -94,9 +95,9 @@ pub(super) fn include_usage(fields: &Fields<'_>) -> Result<bool, ApiError> {
     struct Options {
         include_usage: Option<bool>,
     }
-    let options: Option<Options> =
+    let options: Option<Object<Options>> =
         fields.read_as("stream_options", "an object such as {\"include_usage\": true}")?;
-    Ok(options.and_then(|options| options.include_usage).unwrap_or(false))
+    Ok(options.and_then(|Object(options)| options.include_usage).unwrap_or(false))
 }
 
 fn sampling(fields: &Fields<'_>) -> Result<Sampling, ApiError> {
@@ -151,21 +152,21 @@ fn response_format(fields: &Fields<'_>) -> Result<ResponseFormat, ApiError> {
         #[serde(rename = "type")]
         kind: String,
         #[serde(borrow)]
-        json_schema: Option<Wrapper<'a>>,
+        json_schema: Option<Object<Wrapper<'a>>>,
     }
     #[derive(Deserialize)]
     struct Wrapper<'a> {
         #[serde(borrow)]
         schema: Option<&'a RawValue>,
     }
-    let format: Option<Format<'_>> = fields.read_as("response_format", "an object with a type")?;
-    let Some(format) = format else { return Ok(ResponseFormat::Text) };
+    let format: Option<Object<Format<'_>>> = fields.read_as("response_format", "an object with a type")?;
+    let Some(Object(format)) = format else { return Ok(ResponseFormat::Text) };
     match format.kind.as_str() {
         "text" => Ok(ResponseFormat::Text),
         "json_object" => Ok(ResponseFormat::JsonObject),
         "json_schema" => {
             let place = "response_format.json_schema.schema";
-            let schema = format.json_schema.and_then(|wrapper| wrapper.schema);
+            let schema = format.json_schema.and_then(|Object(wrapper)| wrapper.schema);
             let schema = schema.ok_or_else(|| ApiError::missing(place))?;
             let schema = Json::object_of(schema).ok_or_else(|| ApiError::invalid_type(place, "an object"))?;
             Ok(ResponseFormat::JsonSchema(schema))
@@ -182,9 +183,9 @@ fn think(fields: &Fields<'_>) -> Result<Option<Think>, ApiError> {
     if let Some(effort) = fields.read_as::<String>("reasoning_effort", "a string")? {
         return effort_of("reasoning_effort", &effort).map(Some);
     }
-    let reasoning: Option<Reasoning> =
+    let reasoning: Option<Object<Reasoning>> =
         fields.read_as("reasoning", "an object such as {\"effort\": \"low\"}")?;
-    if let Some(effort) = reasoning.and_then(|reasoning| reasoning.effort) {
+    if let Some(effort) = reasoning.and_then(|Object(reasoning)| reasoning.effort) {
         return effort_of("reasoning.effort", &effort).map(Some);
     }
     match fields.get("think").map(RawValue::get) {
@@ -222,7 +223,7 @@ fn tool(place: usize, raw: &RawValue) -> Result<Tool, ApiError> {
     struct Outer {
         #[serde(rename = "type")]
         kind: Option<String>,
-        function: Option<Function>,
+        function: Option<Object<Function>>,
     }
     #[derive(Deserialize)]
     struct Function {
@@ -231,11 +232,11 @@ fn tool(place: usize, raw: &RawValue) -> Result<Tool, ApiError> {
     let param = format!("tools[{place}]");
     let wrong =
         || ApiError::invalid_type(param.as_str(), "{\"type\": \"function\", \"function\": {\"name\": ...}}");
-    let outer: Outer = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    let Object(outer): Object<Outer> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
     if outer.kind.as_deref().is_some_and(|kind| kind != "function") {
         return Err(ApiError::unsupported(format!("{param}.type"), "Only tools of the type function are."));
     }
-    let name = outer.function.map(|function| function.name).filter(|name| !name.is_empty());
+    let name = outer.function.map(|Object(function)| function.name).filter(|name| !name.is_empty());
     match (name, Json::object_of(raw)) {
         (Some(name), Some(raw)) => Ok(Tool { name, raw }),
         (_, _) => Err(wrong()),
@@ -247,7 +248,11 @@ fn tool_choice(fields: &Fields<'_>) -> Result<ToolChoice, ApiError> {
     #[serde(untagged)]
     enum Choice {
         Word(String),
-        Named { function: Function },
+        Named(Object<Named>),
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        function: Object<Function>,
     }
     #[derive(Deserialize)]
     struct Function {
@@ -256,7 +261,9 @@ fn tool_choice(fields: &Fields<'_>) -> Result<ToolChoice, ApiError> {
     let expected = "none, auto, required or {\"type\": \"function\", \"function\": {\"name\": ...}}";
     match fields.read_as::<Choice>("tool_choice", expected)? {
         None => Ok(ToolChoice::Auto),
-        Some(Choice::Named { function }) => Ok(ToolChoice::Function(function.name)),
+        Some(Choice::Named(Object(Named { function: Object(function) }))) => {
+            Ok(ToolChoice::Function(function.name))
+        }
         Some(Choice::Word(word)) => match word.as_str() {
             "none" => Ok(ToolChoice::None),
             "auto" => Ok(ToolChoice::Auto),

@@ -161,7 +161,7 @@ impl ChatStream {
         out.put_slice(b"}");
         if let Some(logprobs) = logprobs {
             out.put_slice(b",\"logprobs\":{\"content\":");
-            out.put_slice(logprobs.as_bytes());
+            out.put_slice(&json::flat(logprobs.as_bytes()));
             out.put_slice(b"}");
         }
         out.put_slice(b",\"finish_reason\":");

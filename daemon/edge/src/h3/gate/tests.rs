@@ -50,6 +50,20 @@ fn counts_payload_however_the_stream_is_cut() {
 }
 
 #[test]
+fn a_request_may_end_between_its_frames_only() {
+    let bytes = request();
+    let ends = [0, 22, 131, 133, 212, 215, 220];
+    for cut in 0..=bytes.len() {
+        let mut gate = Gate::request(LIMITS);
+        gate.pass(&bytes[..cut]).unwrap();
+        assert_eq!(gate.may_end(), ends.contains(&cut), "cut at {cut}");
+    }
+    let mut gate = Gate::one_way(LIMITS);
+    gate.pass(b"\x00\x04\x02").unwrap();
+    assert!(gate.may_end(), "how a control stream ends is `h3`'s to judge");
+}
+
+#[test]
 fn each_limit_passes_and_one_more_byte_fails() {
     for (kind, limit) in [(HEADERS, LIMITS.headers), (UNKNOWN, LIMITS.other), (SETTINGS, LIMITS.other)] {
         for width in [2, 4, 8] {

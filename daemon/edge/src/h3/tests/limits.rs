@@ -35,6 +35,39 @@ async fn a_giant_frame_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn a_frame_that_its_streams_end_cuts_off_closes_the_connection() {
+    let (told, mut tell) = mpsc::unbounded_channel();
+    let server = server(&Limits::default(), move |request: Request<RequestBody>| {
+        let told = told.clone();
+        async move {
+            let mut body = request.into_body();
+            let mut end = None;
+            while let Some(frame) = body.frame().await {
+                end = Some(frame.is_ok());
+                told.send(end).unwrap();
+            }
+            if end == Some(true) {
+                told.send(None).unwrap();
+            }
+            Response::new(body::empty())
+        }
+    });
+    // In DATA, in its length, in trailers, in a frame that is unknown.
+    for rest in
+        [&b"\x00\x05four"[..], b"\x00\x01a\x00\x40", b"\x00\x01a\x01\x04\x00\x00", b"\x00\x01a\x21\x02x"]
+    {
+        let quic = server.dial().await.unwrap();
+        let _control = raw_control(&quic).await;
+        let (mut send, _recv) = quic.open_bi().await.unwrap();
+        send.write_all(&[RAW_GET, rest].concat()).await.unwrap();
+        assert_eq!(soon(tell.recv()).await, Some(Some(true)), "what came is given");
+        send.finish().unwrap();
+        assert_eq!(closed_with(&quic).await, code(Code::H3_FRAME_ERROR), "{rest:?}");
+        assert_ne!(tell.try_recv(), Ok(None), "a body that was cut off looks whole");
+    }
+}
+
+#[tokio::test]
 async fn headers_that_do_not_come_are_given_up() {
     let limits = Limits { header_read: Duration::from_millis(100), ..Limits::default() };
     let server = server(&limits, hello);

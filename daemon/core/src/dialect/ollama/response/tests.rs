@@ -192,3 +192,16 @@ fn what_follows_the_done_line_means_nothing() {
     assert!(decoder.is_done());
     assert_eq!(events.len(), 2);
 }
+
+#[test]
+fn a_list_is_no_object_however_its_elements_fit() {
+    for line in [
+        "[null,{\"content\":\"a\"},null,null,0,0,null]",
+        "{\"message\":[\"a\",null,null]}",
+        "{\"message\":{\"tool_calls\":[[{\"name\":\"f\"}]]}}",
+        "{\"message\":{\"tool_calls\":[{\"function\":[\"f\",null]}]}}",
+    ] {
+        let (events, end) = decode([line.as_bytes(), b"\n"]);
+        assert!(events.is_empty() && matches!(end, Err(BackendFault::Garbage { .. })), "{line}: {end:?}");
+    }
+}

@@ -73,6 +73,8 @@ fn remote_media_are_refused_and_inner_ones_pass() {
         r#"[{"type":"audio_url","audio_url":{"url":"HTTP://x"}}]"#,
         r#"[{"type":"image_url","image_url":{"url":"data:image/png;base64,aa","url":"http://x"}}]"#,
         r#"[{"type":"image_url","image_url":{"url":"data:,"},"image_url":{"url":"http://x"}}]"#,
+        r#"[{"type":"image_url","image_url":["data:image/png;base64,aa"]}]"#,
+        r#"[[{"url":"data:image/png;base64,aa"},null,null]]"#,
         r#""x","content":[{"type":"image_url","image_url":{"url":"http://x"}}]"#,
     ] {
         assert!(inspect(body(content).as_bytes()).is_err(), "{content}");

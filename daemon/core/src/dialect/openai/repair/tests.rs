@@ -197,3 +197,21 @@ fn recorded_lists_of_models() {
     assert!(parse_models(b"Internal Server Error", "engine").is_err());
     assert!(parse_models(br#"{"data":null}"#, "engine").unwrap().is_empty());
 }
+
+#[test]
+fn a_list_is_no_object_however_its_elements_fit() {
+    let chunk = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    for list in [
+        "[null,\"m\",[[0,\"stop\"]],null]",
+        "{\"choices\":[[0,\"stop\"]]}",
+        "{\"choices\":[],\"usage\":[1,2]}",
+    ] {
+        let (out, result, _) =
+            repair([chunk.as_bytes(), format!("data: {list}\n\n").as_bytes()], Some("new"));
+        assert!(matches!(result, Err(BackendFault::Garbage { .. })), "{list}");
+        assert_eq!(out, chunk);
+        let whole = check_whole(&Bytes::from(list), Some("new"));
+        assert!(matches!(whole, Err(BackendFault::Garbage { .. })), "{list}");
+    }
+    assert!(parse_models(br#"[[{"id":"m"}]]"#, "engine").is_err());
+}

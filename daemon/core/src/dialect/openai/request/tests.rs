@@ -277,3 +277,39 @@ fn tool_choices() {
         assert_eq!(parse(&with("tool_choice", choice)).unwrap().tool_choice, meant);
     }
 }
+
+#[test]
+fn a_list_is_no_object_however_its_elements_fit() {
+    for (field, value) in [
+        ("messages", json!([["user", "hi", null, null, null, null, null, null]])),
+        ("messages", json!([{"role": "user", "content": [["text", "hi", null, null]]}])),
+        (
+            "messages",
+            json!([{"role": "user", "content": [{"type": "image_url", "image_url": ["data:image/png;base64,aa"]}]}]),
+        ),
+        ("messages", json!([{"role": "assistant", "tool_calls": [["id", {"name": "f"}]]}])),
+        ("messages", json!([{"role": "assistant", "tool_calls": [{"function": ["f", null]}]}])),
+        ("tools", json!([{"type": "function", "function": ["f"]}])),
+        ("tool_choice", json!([["f"]])),
+        ("tool_choice", json!({"function": ["f"]})),
+        ("response_format", json!(["text", null])),
+        ("response_format", json!({"type": "json_schema", "json_schema": [{}]})),
+        ("stream_options", json!([true])),
+        ("reasoning", json!(["low"])),
+    ] {
+        let error = parse(&with(field, value.clone())).expect_err(&value.to_string());
+        assert!(error.param().is_some_and(|param| param.starts_with(field)), "{value}: {error}");
+    }
+}
+
+#[test]
+fn arguments_in_a_text_are_no_deeper_than_a_body_may_be() {
+    let call = |depth: usize| {
+        let arguments = format!("{{\"a\":{}\"[\"{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        messages(
+            json!([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}]),
+        )
+    };
+    assert!(call(128).is_ok());
+    assert_eq!(call(129).unwrap_err().param(), Some("messages[0].tool_calls[0].function.arguments"));
+}

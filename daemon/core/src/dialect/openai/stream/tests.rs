@@ -163,3 +163,13 @@ fn no_done_without_a_finish_reason() {
     let (chunks, done) = written(true, &[ChatEvent::text("a"), USAGE]);
     assert_eq!((chunks.len(), done), (1, false));
 }
+
+#[test]
+fn line_ends_between_the_tokens_of_probabilities_do_not_end_the_event() {
+    let logprobs = Some("[\r{\"token\":\"a\\n\",\n\r\n\"logprob\":-1}]".into());
+    let (chunks, _) = written(false, &[ChatEvent::Text { text: "a".to_owned(), logprobs: logprobs.clone() }]);
+    assert_eq!(chunks[0]["choices"][0]["logprobs"]["content"], json!([{"token": "a\n", "logprob": -1}]));
+    let mut out = BytesMut::new();
+    ChatStream::new("id", 5, "m", false).event(&ChatEvent::Text { text: String::new(), logprobs }, &mut out);
+    assert!(!out.contains(&b'\r'));
+}

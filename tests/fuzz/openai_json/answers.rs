@@ -1,0 +1,194 @@
+//! An engine's answer: OpenAI's stream and whole answer on their way through, Ollama's translated, lists and errors.
+
+use bytes::{Bytes, BytesMut};
+use ghostllm_core::{
+    chat::{ChatEvent, Usage},
+    dialect::{
+        ollama::{ChatDecoder, parse_tags},
+        openai::{ChatStream, ChatWhole, StreamRepair, check_whole, parse_models},
+    },
+    error::{BackendFault, classify},
+    framing::sse::Events,
+    routing::is_name,
+};
+use serde_json::Value;
+
+use super::{value, with};
+use crate::pieces;
+
+/// More than any input has.
+const LIMIT: usize = 1024 * 1024;
+const NAME: &str = "asked \"for\"\r\n";
+
+pub(super) fn check(bytes: &[u8]) {
+    check_repair(bytes);
+    check_decoder(bytes);
+    check_answer(bytes);
+    for model in parse_models(bytes, "engine").into_iter().flatten() {
+        assert!(is_name(&model.id));
+    }
+    for tag in parse_tags(bytes).into_iter().flatten() {
+        assert!(is_name(&tag.name));
+    }
+    check_errors(bytes);
+}
+
+type Repaired = (Vec<u8>, Result<(), BackendFault>, Option<Usage>);
+
+fn repair(way: &[&[u8]], model: Option<&str>) -> Repaired {
+    let mut repair = StreamRepair::new(LIMIT, model);
+    let mut out = BytesMut::new();
+    let mut result = Ok(());
+    for piece in way {
+        result = repair.feed(piece, &mut out);
+        if result.is_err() {
+            break;
+        }
+    }
+    let result = result.and_then(|()| repair.finish(&mut out));
+    (out.to_vec(), result, repair.usage())
+}
+
+fn check_repair(bytes: &[u8]) {
+    let (sent, result, usage) = repair(&[bytes], None);
+    let (renamed, ..) = repair(&[bytes], Some(NAME));
+    let way = pieces::one(bytes);
+    assert_eq!(repair(&way, None), (sent.clone(), result.clone(), usage));
+    assert_eq!(repair(&way, Some(NAME)).0, renamed);
+    let (chunks, done) = chunks(&sent);
+    assert_eq!(done, result.is_ok());
+    let (again, again_done) = self::chunks(&renamed);
+    assert_eq!((again_done, again.len()), (done, chunks.len()));
+    for (chunk, again) in chunks.iter().zip(&again) {
+        let Some(chunk) = value(chunk) else { continue };
+        assert!(chunk.is_object(), "{chunk} is taken for a chunk");
+        let expected = if chunk["model"].is_null() { chunk } else { with(chunk, "model", NAME) };
+        assert_eq!(value(again), Some(expected));
+    }
+    if done {
+        check_finished(&chunks);
+    }
+}
+
+/// The data of a stream that goes to a client, and whether it ends with `[DONE]`, which stands nowhere else.
+fn chunks(sent: &[u8]) -> (Vec<Bytes>, bool) {
+    let mut events = Events::new(2 * LIMIT);
+    events.push(sent);
+    let mut found = Vec::new();
+    while let Some(event) = events.next_event().expect("no line is that long") {
+        assert_eq!(event.name, None);
+        found.push(event.data);
+    }
+    assert_eq!(events.finish(), Ok(None), "the last event is not ended");
+    let done = found.pop_if(|data| data.as_ref() == b"[DONE]").is_some();
+    for data in &found {
+        serde_json::from_slice::<serde::de::IgnoredAny>(data).expect("an event's data is JSON");
+    }
+    (found, done)
+}
+
+/// Before `[DONE]`, every choice that has begun has its finish reason.
+fn check_finished(chunks: &[Bytes]) {
+    let values: Option<Vec<Value>> = chunks.iter().map(|chunk| value(chunk)).collect();
+    let Some(values) = values else { return };
+    let choices = || values.iter().filter_map(|value| value["choices"].as_array()).flatten();
+    assert!(choices().next().is_some(), "done without a choice");
+    for choice in choices() {
+        let ended = choices().any(|other| {
+            index(other) == index(choice)
+                && other["finish_reason"].as_str().is_some_and(|reason| !reason.is_empty())
+        });
+        assert!(ended, "done, and choice {} has no finish reason", index(choice));
+    }
+}
+
+fn index(choice: &Value) -> u64 {
+    choice["index"].as_u64().unwrap_or(0)
+}
+
+fn decode(way: &[&[u8]]) -> (Vec<ChatEvent>, Result<(), BackendFault>) {
+    let mut decoder = ChatDecoder::new("seed", LIMIT);
+    let mut events = Vec::new();
+    let mut result = Ok(());
+    for piece in way {
+        result = decoder.feed(piece, &mut events);
+        if result.is_err() {
+            break;
+        }
+    }
+    let result = result.and_then(|()| decoder.finish(&mut events));
+    (events, result)
+}
+
+fn check_decoder(bytes: &[u8]) {
+    let (events, result) = decode(&[bytes]);
+    assert_eq!(decode(&pieces::one(bytes)), (events.clone(), result.clone()));
+    let ends = |event: &&ChatEvent| matches!(event, ChatEvent::Usage(_) | ChatEvent::Finish(_));
+    assert_eq!(events.iter().filter(ends).count(), if result.is_ok() { 2 } else { 0 });
+    if result.is_ok() {
+        assert!(matches!(events.as_slice(), [.., ChatEvent::Usage(_), ChatEvent::Finish(_)]));
+    }
+    for event in &events {
+        if let ChatEvent::ToolCall { arguments, .. } = event {
+            assert!(value(arguments.as_bytes()).is_none_or(|arguments| arguments.is_object()));
+        }
+    }
+    check_written(&events, result.is_ok());
+}
+
+/// What OpenAI's clients get of these events, streamed and whole, can be read and says the same.
+fn check_written(events: &[ChatEvent], complete: bool) {
+    let mut stream = ChatStream::new("chatcmpl-1", 1, NAME, true);
+    let mut whole = ChatWhole::new("chatcmpl-1", 1, NAME, LIMIT);
+    let mut out = BytesMut::new();
+    let mut said = String::new();
+    for event in events {
+        if let ChatEvent::Text { text, .. } = event {
+            said.push_str(text);
+        }
+        stream.event(event, &mut out);
+        whole.event(event.clone()).expect("below the limit");
+    }
+    stream.finish(&mut out);
+    let (chunks, done) = chunks(&out);
+    assert_eq!((done, whole.body().is_ok()), (complete, complete));
+    let values: Option<Vec<Value>> = chunks.iter().map(|chunk| value(chunk)).collect();
+    if let Some(values) = values {
+        let deltas = values.iter().filter_map(|value| value["choices"][0]["delta"]["content"].as_str());
+        assert_eq!(deltas.collect::<String>(), said);
+    }
+    if let Some(answer) = whole.body().ok().and_then(|body| value(&body)) {
+        assert_eq!(answer["choices"][0]["message"]["content"].as_str().unwrap_or_default(), said);
+        assert_eq!(answer["model"], NAME);
+    }
+}
+
+fn check_answer(bytes: &[u8]) {
+    let body = Bytes::copy_from_slice(bytes);
+    let Ok(kept) = check_whole(&body, None) else {
+        assert!(check_whole(&body, Some(NAME)).is_err());
+        return;
+    };
+    assert_eq!(kept.body, body);
+    let renamed = check_whole(&body, Some(NAME)).expect("it was taken before");
+    assert_eq!(renamed.usage, kept.usage);
+    let Some(was) = value(bytes) else { return };
+    assert!(was.is_object(), "{was} is taken for an answer");
+    let choices = was["choices"].as_array().expect("an answer has choices");
+    assert!(choices.iter().all(|choice| choice["finish_reason"].is_string()));
+    let expected = if was["model"].is_null() { was } else { with(was, "model", NAME) };
+    assert_eq!(value(&renamed.body), Some(expected));
+}
+
+/// Whatever an engine says of a failure: no address and no control character of it reaches a client.
+fn check_errors(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for status in [400, 404, 429, 500, 503] {
+        let error = classify(status, &text);
+        let message = error.message();
+        assert!(message.len() < 1024 && !message.contains("://"), "{message}");
+        assert!(!message.contains(|c: char| c.is_control() && c != '\n'), "{message:?}");
+        serde_json::from_slice::<Value>(&error.body()).expect("an error is JSON");
+        chunks(&error.stream_event());
+    }
+}

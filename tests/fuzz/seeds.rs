@@ -1,0 +1,73 @@
+//! Every seed, and every recording of a real engine, holds its target's properties: what a run has once found stays found.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test says which seed it holds, and ends where one is missing"
+)]
+
+use std::path::{Path, PathBuf};
+
+use ghostllm_fuzz::{authority, h3_gate, ndjson, openai_json, sse};
+
+/// The files below these folders, which are relative to this package.
+fn files(folders: &[&str]) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut left: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of seeds") {
+            let path = entry.expect("its entry").path();
+            if path.is_dir() { left.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
+fn hold(folders: &[&str], check: fn(&[u8])) {
+    let files = files(folders);
+    assert!(files.len() >= 5, "the seeds of {folders:?} are not where they were");
+    for file in files {
+        println!("{}", file.display());
+        check(&std::fs::read(&file).expect("a seed"));
+    }
+}
+
+#[test]
+fn sse_holds() {
+    hold(&["corpus/sse", "../../daemon/core/tests-data"], sse::check);
+}
+
+#[test]
+fn ndjson_holds() {
+    hold(&["corpus/ndjson", "../../daemon/core/tests-data"], ndjson::check);
+}
+
+#[test]
+fn authority_holds() {
+    hold(&["corpus/authority"], authority::check);
+}
+
+#[test]
+fn h3_gate_holds() {
+    hold(&["corpus/h3_gate"], h3_gate::check);
+}
+
+#[test]
+fn openai_json_holds() {
+    hold(&["corpus/openai_json", "../../daemon/core/tests-data"], openai_json::check);
+}
+
+/// What is one value away from a seed, which libFuzzer meets only by chance.
+#[test]
+fn openai_json_holds_next_to_every_seed() {
+    let mut checked = 0;
+    for file in files(&["corpus/openai_json"]) {
+        println!("{}", file.display());
+        for text in openai_json::neighbours(&std::fs::read(&file).expect("a seed")) {
+            println!("{}", String::from_utf8_lossy(&text));
+            openai_json::check(&text);
+            checked += 1;
+        }
+    }
+    assert!(checked > 5000, "{checked} texts are not all of them");
+}
