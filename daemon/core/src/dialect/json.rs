@@ -9,9 +9,6 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-/// How deep a value may be nested that a program reads with serde_json, and so how deep one may be that we make of a text.
-pub const DEPTH: usize = 128;
-
 /// Whether a text is nested deeper than `most` levels, by its brackets outside of strings: deep nesting costs a parser its
 /// stack long before it costs bytes.
 #[must_use]

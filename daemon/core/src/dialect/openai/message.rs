@@ -65,10 +65,15 @@ pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Messa
         return Err(ApiError::invalid_value("messages", "a list of at least one message"));
     }
     let mut allowance = Allowance::new(limits);
-    raws.iter().enumerate().map(|(place, raw)| message(place, raw, &mut allowance)).collect()
+    raws.iter().enumerate().map(|(place, raw)| message(place, raw, limits, &mut allowance)).collect()
 }
 
-fn message(place: usize, raw: &RawValue, allowance: &mut Allowance<'_>) -> Result<Message, ApiError> {
+fn message(
+    place: usize,
+    raw: &RawValue,
+    limits: &Limits,
+    allowance: &mut Allowance<'_>,
+) -> Result<Message, ApiError> {
     let at = format!("messages[{place}]");
     let Object(wire): Object<Wire<'_>> = serde_json::from_str(raw.get()).map_err(|error| {
         // serde's text names the field ("invalid type: integer `5`, expected a string") without any of ours.
@@ -86,7 +91,7 @@ fn message(place: usize, raw: &RawValue, allowance: &mut Allowance<'_>) -> Resul
     let tool_calls = calls
         .iter()
         .enumerate()
-        .map(|(nr, Object(call))| tool_call(&at, nr, call))
+        .map(|(nr, Object(call))| tool_call(&at, nr, call, limits))
         .collect::<Result<_, _>>()?;
     if role == Role::Tool && wire.tool_call_id.is_none() && wire.name.is_none() {
         return Err(ApiError::missing(format!("{at}.tool_call_id")));
@@ -152,28 +157,28 @@ fn content(
     Ok((text, images))
 }
 
-fn tool_call(at: &str, nr: usize, call: &WireCall<'_>) -> Result<ToolCall, ApiError> {
+fn tool_call(at: &str, nr: usize, call: &WireCall<'_>, limits: &Limits) -> Result<ToolCall, ApiError> {
     let at = format!("{at}.tool_calls[{nr}]");
     let Object(function) =
         call.function.as_ref().ok_or_else(|| ApiError::missing(format!("{at}.function")))?;
     Ok(ToolCall {
         id: call.id.clone().unwrap_or_default(),
         name: function.name.clone(),
-        arguments: arguments(&at, function.arguments)?,
+        arguments: arguments(&at, function.arguments, limits.json_depth)?,
     })
 }
 
 /// The arguments: a string that holds a JSON object. Clients that send the object itself, or nothing for a
 /// function without arguments, are understood too.
-fn arguments(at: &str, raw: Option<&RawValue>) -> Result<Json, ApiError> {
+fn arguments(at: &str, raw: Option<&RawValue>, depth: usize) -> Result<Json, ApiError> {
     let raw = raw.map_or("{}", RawValue::get);
     let text: Cow<'_, str> =
         if raw.starts_with('"') { serde_json::from_str(raw).unwrap_or_default() } else { Cow::Borrowed(raw) };
     let text = if text.trim().is_empty() { "{}" } else { text.trim() };
     // Inside a string they have passed the limit of the body's depth.
-    let object = if json::is_deeper(text.as_bytes(), json::DEPTH) { None } else { Json::object(text) };
+    let object = if json::is_deeper(text.as_bytes(), depth) { None } else { Json::object(text) };
     object.ok_or_else(|| {
-        let expected = "a string that holds a JSON object, nested at most 128 levels deep";
-        ApiError::invalid_value(format!("{at}.function.arguments"), expected)
+        let expected = format!("a string that holds a JSON object, nested at most {depth} levels deep");
+        ApiError::invalid_value(format!("{at}.function.arguments"), &expected)
     })
 }

@@ -304,12 +304,17 @@ fn a_list_is_no_object_however_its_elements_fit() {
 
 #[test]
 fn arguments_in_a_text_are_no_deeper_than_a_body_may_be() {
-    let call = |depth: usize| {
+    let call = |depth: usize, limits: &Limits| {
         let arguments = format!("{{\"a\":{}\"[\"{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
-        messages(
-            json!([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}]),
-        )
+        let call = json!({"function": {"name": "f", "arguments": arguments}});
+        let body = with("messages", json!([{"role": "assistant", "tool_calls": [call]}]));
+        super::parse_chat(body.to_string().as_bytes(), limits)
     };
-    assert!(call(128).is_ok());
-    assert_eq!(call(129).unwrap_err().param(), Some("messages[0].tool_calls[0].function.arguments"));
+    for depth in [9, 128] {
+        let limits = Limits { json_depth: depth, ..Limits::default() };
+        assert!(call(depth, &limits).is_ok());
+        let error = call(depth + 1, &limits).unwrap_err();
+        assert_eq!(error.param(), Some("messages[0].tool_calls[0].function.arguments"));
+        assert!(error.message().contains(&format!("at most {depth} levels")), "{error}");
+    }
 }
