@@ -9,11 +9,9 @@ use crate::{
     pieces,
 };
 
-const LIMITS: FrameLimits = FrameLimits { headers: 600, other: 40, empty: EMPTY_FRAMES };
+const LIMITS: FrameLimits = FrameLimits { headers: 600, other: 40, empty: 5 };
 /// Beyond what a frame of the largest size can hold, so that the frame's limit is the one that is met.
 const FIELD_SECTION: u64 = 64 * 1024;
-/// As the gate has it.
-const EMPTY_FRAMES: u32 = 1024;
 
 const DATA: u64 = 0;
 const HEADERS: u64 = 1;
@@ -91,7 +89,7 @@ fn walk(bytes: &[u8], request: bool) -> Result<Walked<'_>, Excessive> {
             _ => LIMITS.other,
         };
         empty += u32::from(length == 0);
-        if length > most || (request && empty > EMPTY_FRAMES) {
+        if length > most || (request && empty > LIMITS.empty) {
             return Err(Excessive);
         }
         let here = length.min(rest.len() as u64);

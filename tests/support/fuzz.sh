@@ -60,11 +60,6 @@ failure() {
 }
 
 mkdir -p "$work"
-cores=$(nproc)
-bad=0
-for target in "${targets[@]}"; do
-  while [ "$(jobs -rp | wc -l)" -ge "$cores" ]; do wait -n || bad=1; done
-  run "$target" &
-done
-while [ -n "$(jobs -p)" ]; do wait -n || bad=1; done
-exit $bad
+export -f run summary failure
+export host seconds work
+printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -euo pipefail -c 'run {}'

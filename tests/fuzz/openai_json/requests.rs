@@ -19,7 +19,6 @@ use serde_json::Value;
 
 use super::{Keys, depth, value, with};
 
-/// The settings as they are where nobody has set one.
 static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
 
 const OTHER: &str = "another \"model\"\\:é";
@@ -95,9 +94,8 @@ fn common(one: &[u8], other: &[u8]) -> usize {
 }
 
 fn check_request(bytes: &[u8], request: &ChatRequest) {
-    let renamed = inspect(bytes, &LIMITS)
-        .map(|passed| parse_chat(&passed.with_model(&Bytes::copy_from_slice(bytes), OTHER), &LIMITS));
-    if let Ok(renamed) = renamed {
+    if let Ok(passed) = inspect(bytes, &LIMITS) {
+        let renamed = parse_chat(&passed.with_model(&Bytes::copy_from_slice(bytes), OTHER), &LIMITS);
         let expected = ChatRequest { model: OTHER.to_owned(), ..request.clone() };
         assert_eq!(renamed.expect("it was taken before"), expected);
     }
@@ -155,7 +153,11 @@ fn check_message(wire: &Value, message: &Message) {
 fn check_translation(bytes: &[u8], request: &ChatRequest) {
     let Ok(translated) = chat_body(request, OTHER).inspect_err(check_error) else { return };
     let deep = depth(&translated);
-    assert!(deep <= depth(bytes).max(DEPTH_LIMIT) + DEEPER, "{deep} levels were made of {}", depth(bytes));
+    assert!(
+        deep <= depth(bytes).max(LIMITS.json_depth) + DEEPER,
+        "{deep} levels were made of {}",
+        depth(bytes)
+    );
     let Some(body) = value(&translated) else { return };
     assert_eq!((&body["model"], &body["stream"]), (&OTHER.into(), &true.into()));
     let messages = body["messages"].as_array().unwrap();
@@ -170,6 +172,3 @@ fn check_translation(bytes: &[u8], request: &ChatRequest) {
         }
     }
 }
-
-/// The program's own limit of a body's depth, at its highest.
-const DEPTH_LIMIT: usize = 128;
