@@ -235,6 +235,16 @@ fn one_authority(head: &Parts) -> Result<Authority, Refusal> {
     }
 }
 
+/// The host that a request names, as a URL spells it: lower case, without the root's dot, IPv6 in brackets. None where the
+/// guard would not take it for a host.
+#[must_use]
+pub fn asked_host(head: &Parts) -> Option<String> {
+    Some(match one_authority(head).ok()?.host {
+        Host::Ip(IpAddr::V6(address)) => format!("[{address}]"),
+        host => host.to_string(),
+    })
+}
+
 fn misdirected(host: &Host) -> Refusal {
     Refusal::new(
         Reason::Misdirected,

@@ -150,7 +150,7 @@ impl Pipeline {
         match route? {
             Route::Page => {
                 let page = Arc::clone(&self.shared.page.borrow());
-                let own = asked_at(head).and_then(|authority| page.reached_by(authority));
+                let own = guard::asked_host(head).and_then(|host| page.reached_by(&host));
                 Ok(own.as_ref().unwrap_or(&page).answer(&head.method, &head.headers).map(respond::body))
             }
             Route::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
@@ -244,12 +244,6 @@ impl Pipeline {
             && self.shared.plain_auth == PlainAuth::None
             && connection.peer.ip().is_loopback()
     }
-}
-
-/// The authority that a request names, which the guard has found to be one and this box's.
-fn asked_at(head: &Parts) -> Option<&str> {
-    let of_target = head.uri.authority().map(http::uri::Authority::as_str);
-    of_target.or_else(|| head.headers.get(http::header::HOST)?.to_str().ok())
 }
 
 /// The token of `Bearer token`; the scheme's case does not matter (RFC 9110 section 11.1).

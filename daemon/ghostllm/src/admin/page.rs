@@ -73,16 +73,12 @@ impl Page {
         Self { facts: facts.clone(), etag: value(&etag), policy: value(&policy(SOURCE)), body }
     }
 
-    /// The page for who has reached the box by this name: whoever can, can paste it. Any other name changes nothing.
+    /// The page for who has reached the box by this host, as a URL spells it: whoever can, can paste it. Any other changes
+    /// nothing.
     #[must_use]
-    pub fn reached_by(&self, authority: &str) -> Option<Self> {
-        let host = authority
-            .rsplit_once(':')
-            .filter(|(_, port)| !port.ends_with(']'))
-            .map_or(authority, |(host, _)| host);
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let known = host != self.facts.name && self.facts.names.contains(&host);
-        known.then(|| Self::render(&PageFacts { name: host, ..self.facts.clone() }))
+    pub fn reached_by(&self, host: &str) -> Option<Self> {
+        let known = host != self.facts.name && self.facts.names.iter().any(|name| name == host);
+        known.then(|| Self::render(&PageFacts { name: host.to_owned(), ..self.facts.clone() }))
     }
 
     /// The document.

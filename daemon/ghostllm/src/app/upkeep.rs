@@ -96,8 +96,6 @@ pub(super) struct Upkeep {
     certificates: Certificates<CaFiles>,
     host: Host,
     names: Vec<String>,
-    /// What a person's own certificate bears.
-    given: Option<Vec<String>>,
     registry: Arc<Registry>,
     facts: PageFacts,
     page: watch::Sender<Arc<Page>>,
@@ -128,7 +126,7 @@ impl Upkeep {
         };
         let page = watch::Sender::new(Arc::new(Page::render(&facts)));
         let look = config.limits.host_interval;
-        Self { certificates, host, names, given, registry: Arc::clone(registry), facts, page, look }
+        Self { certificates, host, names, registry: Arc::clone(registry), facts, page, look }
     }
 
     pub(super) fn page(&self) -> watch::Receiver<Arc<Page>> {
@@ -161,7 +159,8 @@ impl Upkeep {
             (true, true) => Answering::DemoOnly,
             (true, false) => Answering::Model,
         };
-        let names = borne(&self.names, &self.host, self.certificates.left_out(), self.given.as_deref());
+        let given = self.certificates.given_names();
+        let names = borne(&self.names, &self.host, self.certificates.left_out(), given.as_deref());
         if answering != self.facts.answering || names != self.facts.names {
             (self.facts.answering, self.facts.name, self.facts.names) =
                 (answering, shown_name(&names), names);
@@ -188,15 +187,14 @@ impl Upkeep {
                     let host = Host::read_whole().unwrap_or_else(|| self.host.clone());
                     // The guard hears of it first: what the certificate names is answered.
                     if host != self.host {
-                        changed(&host, self.given.clone());
+                        changed(&host, self.certificates.given_names());
                         self.host = host;
                     }
-                    let before = self.left_out();
+                    let (before, given_before) = (self.left_out(), self.certificates.given_names());
                     say(&self.certificates.tick(OffsetDateTime::now_utc(), &self.host, &self.names));
                     let given = self.certificates.given_names();
-                    if given != self.given {
-                        changed(&self.host, given.clone());
-                        self.given = given;
+                    if given != given_before {
+                        changed(&self.host, given);
                     }
                     let after = self.left_out();
                     if after != before {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        Guard, Reason, Rules,
+        Guard, Reason, Rules, asked_host,
         authority::{Authority, Host},
     },
     head, judged, over, reason, rules,
@@ -41,6 +41,27 @@ fn forms(value: &[u8]) -> Vec<Parts> {
         forms.push(form);
     }
     forms
+}
+
+#[test]
+fn a_host_is_told_as_a_url_spells_it() {
+    for (value, spelt) in [
+        ("box.local", "box.local"),
+        ("BOX.local.:11443", "box.local"),
+        ("[fd00::5]:11443", "[fd00::5]"),
+        ("[fd00::5]", "[fd00::5]"),
+        ("192.168.1.7:11443", "192.168.1.7"),
+    ] {
+        for form in forms(value.as_bytes()).iter().filter(|form| form.version != Version::HTTP_10) {
+            assert_eq!(asked_host(form).as_deref(), Some(spelt), "{value} in {form:?}");
+        }
+    }
+    for value in ["", ":11443"] {
+        assert_eq!(
+            asked_host(&head(Version::HTTP_11, Method::GET, "/", &[("host", value.as_bytes())])),
+            None
+        );
+    }
 }
 
 /// What no client that means well sends.
