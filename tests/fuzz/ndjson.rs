@@ -19,7 +19,16 @@ pub fn check(bytes: &[u8]) {
         }
         assert!(expected.0.iter().all(|line| line.len() <= limit), "a line passed the limit of {limit}");
     }
-    check_memory(bytes);
+    memory::check(
+        bytes,
+        4,
+        || Lines::new(memory::LIMIT),
+        |lines, piece| {
+            lines.push(piece);
+            while lines.next_line()?.is_some() {}
+            Ok(())
+        },
+    );
 }
 
 fn read(way: &[&[u8]], limit: usize) -> Read {
@@ -53,28 +62,4 @@ fn reference(bytes: &[u8], limit: usize) -> Read {
         }
     }
     (found, Ok(()))
-}
-
-/// What is kept of a long stream is bounded by the limit, however long the stream is.
-fn check_memory(bytes: &[u8]) {
-    const LIMIT: usize = 16;
-    const PIECE: usize = 13;
-    let stream = bytes.repeat(8 * 1024 / bytes.len().max(1));
-    let before = memory::in_use();
-    let mut lines = Lines::new(LIMIT);
-    for piece in stream.chunks(PIECE) {
-        lines.push(piece);
-        loop {
-            match lines.next_line() {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(TooLong { .. }) => return,
-            }
-        }
-        let kept = memory::in_use().saturating_sub(before);
-        assert!(
-            kept <= 4 * (LIMIT + PIECE) + memory::OTHERS,
-            "{kept} bytes are kept, with a limit of {LIMIT}"
-        );
-    }
 }

@@ -25,7 +25,17 @@ pub fn check(bytes: &[u8]) {
             assert!(longest <= limit, "an event of {longest} bytes passed the limit of {limit}");
         }
     }
-    check_memory(bytes);
+    // A name, a first line and the rest each lie in a buffer of their own, which may have twice the room it needs.
+    memory::check(
+        bytes,
+        8,
+        || Events::new(memory::LIMIT),
+        |events, piece| {
+            events.push(piece);
+            while events.next_event()?.is_some() {}
+            Ok(())
+        },
+    );
 }
 
 fn read(way: &[&[u8]], limit: usize) -> Read {
@@ -102,29 +112,4 @@ fn lines(bytes: &[u8]) -> Vec<&[u8]> {
         rest = rest.strip_prefix(b"\r\n").unwrap_or_else(|| rest.get(1..).unwrap_or_default());
     }
     lines
-}
-
-/// What is kept of a long stream is bounded by the limit, however long the stream is.
-fn check_memory(bytes: &[u8]) {
-    const LIMIT: usize = 16;
-    const PIECE: usize = 13;
-    let stream = bytes.repeat(8 * 1024 / bytes.len().max(1));
-    let before = memory::in_use();
-    let mut events = Events::new(LIMIT);
-    for piece in stream.chunks(PIECE) {
-        events.push(piece);
-        loop {
-            match events.next_event() {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(TooLong { .. }) => return,
-            }
-        }
-        // A name, a first line and the rest each lie in a buffer of their own, which may have twice the room it needs.
-        let kept = memory::in_use().saturating_sub(before);
-        assert!(
-            kept <= 8 * (LIMIT + PIECE) + memory::OTHERS,
-            "{kept} bytes are kept, with a limit of {LIMIT}"
-        );
-    }
 }
