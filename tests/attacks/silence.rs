@@ -29,8 +29,8 @@ async fn closed_after(mut wire: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8
     Ok(begun.elapsed())
 }
 
-async fn check(what: &str, taken: Result<Duration>, most: Duration) -> Result<()> {
-    let taken = taken.with_context(|| what.to_owned())?;
+async fn check(what: &str, closed: impl Future<Output = Result<Duration>>, most: Duration) -> Result<()> {
+    let taken = closed.await.with_context(|| what.to_owned())?;
     println!("{what}: closed after {taken:.2?}");
     ensure!(taken <= most, "{what} is closed after {taken:?} only");
     Ok(())
@@ -53,17 +53,15 @@ async fn closes_who_says_nothing_and_who_stops_half_way() -> Result<()> {
     let half_head = b"GET / HTTP/1.1\r\nHost: localhost\r\n";
     // All at once: what they have in common is waiting.
     tokio::try_join!(
-        async { check("TLS port, nothing", tcp(over_tls, b"").await, SILENT).await },
-        async { check("TLS port, half a ClientHello", tcp(over_tls, half_hello).await, SILENT).await },
-        async { check("plain port, nothing", tcp(plain, b"").await, SILENT).await },
-        async { check("plain port, half a head", tcp(plain, half_head).await, HEAD).await },
-        async { check("HTTP/1.1 over TLS, nothing", tls(&h1, b"").await, SILENT).await },
-        async { check("HTTP/1.1 over TLS, half a head", tls(&h1, half_head).await, HEAD).await },
-        async { check("HTTP/2, nothing", tls(&h2, b"").await, SILENT).await },
-        async { check("HTTP/2, half a preface", tls(&h2, b"PRI * HTTP/2").await, SILENT).await },
-        async {
-            check("HTTP/2, no SETTINGS", tls(&h2, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await, SILENT).await
-        },
+        check("TLS port, nothing", tcp(over_tls, b""), SILENT),
+        check("TLS port, half a ClientHello", tcp(over_tls, half_hello), SILENT),
+        check("plain port, nothing", tcp(plain, b""), SILENT),
+        check("plain port, half a head", tcp(plain, half_head), HEAD),
+        check("HTTP/1.1 over TLS, nothing", tls(&h1, b""), SILENT),
+        check("HTTP/1.1 over TLS, half a head", tls(&h1, half_head), HEAD),
+        check("HTTP/2, nothing", tls(&h2, b""), SILENT),
+        check("HTTP/2, half a preface", tls(&h2, b"PRI * HTTP/2"), SILENT),
+        check("HTTP/2, no SETTINGS", tls(&h2, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), SILENT),
     )?;
     place.end().await
 }

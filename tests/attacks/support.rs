@@ -53,7 +53,7 @@ impl Place {
 
     /// How many chats the engine was asked for.
     pub(crate) fn chats(&self) -> usize {
-        self.double.seen().iter().filter(|seen| seen.request.path() == "/api/chat").count()
+        self.double.seen_at("/api/chat").len()
     }
 
     /// Ends it, which fails where it has panicked.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use ghostllm_tests::{
     client::{Caller, Request, Version},
     daemon::{Daemon, Setup},
-    double::{Double, End},
+    double::Double,
     netns::Namespace,
     ollama::Ollama,
     script::Sin,
@@ -44,12 +44,7 @@ impl Place {
     /// Cuts the cable, and waits until the engine is free.
     async fn cut(&self) {
         self.peer.ip("link set eth0 down").unwrap();
-        self.double
-            .wait("its peer is given up", |seen| {
-                let chat = seen.iter().find(|seen| seen.request.path() == "/api/chat")?;
-                matches!(chat.end, Some(End::Left(_))).then_some(())
-            })
-            .await;
+        self.double.wait_left("/api/chat").await;
     }
 }
 
@@ -72,10 +67,7 @@ async fn frees_the_engine_before_its_first_byte() -> Result<()> {
         for stream in [true, false] {
             let place = Place::new(version, limits, Sin::HangBeforeHeaders).await?;
             let cut = async {
-                let asked = place.double.wait("the request", |seen| {
-                    seen.iter().any(|seen| seen.request.path() == "/api/chat").then_some(())
-                });
-                asked.await;
+                place.double.wait_asked("/api/chat").await;
                 place.cut().await;
             };
             let request = Request::chat("tiny", "Hello", stream);

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::{sync::mpsc, time::timeout};
 
 pub use h3::gtlsclient;
-pub use tcp::{Dialled, raw};
+pub use tcp::{Dialled, client_config, raw};
 
 use crate::daemon::Daemon;
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the build needs (`setup.sh build`), or the tests as well (`setup.sh`), on Debian 12 or 13; does nothing where
-# it is there already.
+# Installs what the build needs (`setup.sh build`), or the tests as well (`setup.sh`), or nginx and haproxy, which the figures
+# of `just bench` stand beside (`setup.sh peers`), on Debian 12 or 13; does nothing where it is there already.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 packages=(cmake clang libclang-dev pkg-config python3 curl)
-if [ "${1:-}" != build ]; then
+if [ "${1:-}" = peers ]; then
+  packages=(nginx haproxy)
+elif [ "${1:-}" != build ]; then
   packages+=(python3-venv openssl libnss3-tools ngtcp2-client mmdebstrap iproute2)
 fi
 missing=()
@@ -21,11 +23,19 @@ if [ ${#missing[@]} -gt 0 ]; then
     }
     sudo=(sudo)
   fi
+  # Whether a package may start its service is asked of this file (invoke-rc.d(8)); somebody's own is left alone. Nobody who
+  # measures wants a web server on port 80.
+  policy=/usr/sbin/policy-rc.d
+  if [ "${1:-}" = peers ] && [ ! -e "$policy" ]; then
+    trap '"${sudo[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+    "${sudo[@]}" chmod +x "$policy"
+  fi
   "${sudo[@]}" apt-get update -q
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
 fi
 
-[ "${1:-}" != build ] || exit 0
+[ -z "${1:-}" ] || exit 0
 
 cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
 

@@ -110,7 +110,7 @@ impl Attacker {
         let read = async {
             while let Ok((kind, payload)) = next(&mut reading).await {
                 match kind {
-                    GOAWAY => end.goaway = code(&payload, 4),
+                    GOAWAY => end.goaway = error_code(&payload),
                     RST_STREAM => end.resets += 1,
                     _ => {}
                 }
@@ -126,8 +126,9 @@ impl Attacker {
     }
 }
 
-fn code(payload: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(payload.get(at..at + 4)?.try_into().ok()?))
+/// Of GOAWAY, behind the last stream's number (RFC 9113 section 6.8).
+fn error_code(payload: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?))
 }
 
 /// The next frame's type and payload.

@@ -1,6 +1,6 @@
 //! The driver: starts everybody, gives each subject its turn, and gathers the figures.
 
-use std::{collections::BTreeMap, io::Write as _, net::SocketAddr, path::PathBuf, process::Stdio};
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use ghostllm_tests::daemon::{Daemon, Setup};
@@ -178,7 +178,7 @@ async fn run(subject: &Subject, version: Version, run: Run) -> Result<Measured> 
 
 /// A client process.
 pub(crate) struct Client {
-    _child: Child,
+    child: Child,
     input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -196,7 +196,7 @@ impl Client {
         let mut input = child.stdin.take().context("standard input")?;
         input.write_all(format!("{}\n", serde_json::to_string(&order)?).as_bytes()).await?;
         let lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
-        Ok(Self { _child: child, input, lines })
+        Ok(Self { child, input, lines })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Line> {
@@ -208,10 +208,7 @@ impl Client {
     pub(crate) async fn go_on(mut self) -> Result<()> {
         self.input.write_all(b"\n").await?;
         ensure!(matches!(self.next().await?, Line::Done(_)), "the client did not end");
-        self._child.wait().await?;
+        self.child.wait().await?;
         Ok(())
     }
 }
-
-/// Figures of one subject on one version, by what they are.
-pub(crate) type Cells = BTreeMap<(Figure, Kind, Version), Vec<f64>>;

@@ -2,12 +2,12 @@
 
 mod document;
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use anyhow::Result;
 
 use crate::{
-    legs::{Cells, Plan},
+    legs::Plan,
     order::Version,
     subject::{Kind, RAISED},
 };
@@ -90,7 +90,7 @@ const COLUMNS: [(Kind, Version); 13] = [
 /// Everything that was measured, round by round.
 #[derive(Default)]
 pub(crate) struct Results {
-    cells: Cells,
+    cells: BTreeMap<(Figure, Kind, Version), Vec<f64>>,
 }
 
 impl Results {
@@ -120,6 +120,11 @@ impl Results {
         values.sort_unstable_by(f64::total_cmp);
         values.get(values.len() / 2).copied()
     }
+}
+
+/// What a figure is called.
+fn name(figure: Figure) -> &'static str {
+    FIGURES.iter().find(|(of, ..)| *of == figure).map_or("", |(_, name, _)| *name)
 }
 
 /// What is promised (issue 4), of the daemon on its engine's own wire.
@@ -201,7 +206,7 @@ fn targets(results: &Results) -> String {
     let mut text = String::from("| target | wanted | seen | |\n|---|---:|---:|---|");
     for (figure, version, target) in TARGETS {
         let Some((seen, most, what)) = judge(results, figure, version, target) else { continue };
-        let name = FIGURES.iter().find(|(of, ..)| *of == figure).map_or("", |(_, name, _)| *name);
+        let name = name(figure);
         let met = if seen <= most { "met" } else { "missed" };
         let _never = write!(text, "\n| {name}, {version}{what} | {most:.1} | {seen:.1} | {met} |");
     }

@@ -59,9 +59,13 @@ pub(super) async fn dial(address: SocketAddr, trust: Trust<'_>, alpn: &[u8]) -> 
     Ok(Dialled { wire: encrypt(TcpStream::from_std(tcp)?, trust, alpn).await?, socket })
 }
 
-async fn encrypt(tcp: TcpStream, trust: Trust<'_>, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
+/// TLS for a client that trusts these CAs, PEM, and offers this protocol alone.
+///
+/// # Errors
+/// When the CAs are no certificates.
+pub fn client_config(ca: &[u8], alpn: &[u8]) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(trust.ca) {
+    for certificate in CertificateDer::pem_slice_iter(ca) {
         roots.add(certificate?)?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -70,6 +74,11 @@ async fn encrypt(tcp: TcpStream, trust: Trust<'_>, alpn: &[u8]) -> Result<TlsStr
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
+    Ok(config)
+}
+
+async fn encrypt(tcp: TcpStream, trust: Trust<'_>, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
+    let config = client_config(trust.ca, alpn)?;
     let name = ServerName::try_from(trust.name.to_owned())?;
     let tls =
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await.context("the TLS handshake failed")?;

@@ -6,6 +6,7 @@ use std::{net::Ipv6Addr, sync::Arc};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf as _, Bytes};
+use ghostllm_tests::client::client_config;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
@@ -13,10 +14,7 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
-};
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -54,7 +52,7 @@ impl Dialer {
             Version::H2 => Some(b"h2"),
             Version::H3 => Some(b"h3"),
         };
-        let tls = alpn.map(|alpn| trust(place, alpn)).transpose()?;
+        let tls = alpn.map(|alpn| client_config(&std::fs::read(&place.ca)?, alpn)).transpose()?;
         let quic = (place.version == Version::H3).then(|| endpoint(tls.as_ref())).transpose()?;
         Ok(Self { place: place.clone(), tls: tls.map(Arc::new), quic })
     }
@@ -107,20 +105,6 @@ impl Dialer {
         }
         Ok(request.body(body.clone())?)
     }
-}
-
-fn trust(place: &Place, alpn: &[u8]) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&place.ca)? {
-        roots.add(certificate?)?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![alpn.to_vec()];
-    Ok(config)
 }
 
 fn endpoint(tls: Option<&ClientConfig>) -> Result<quinn::Endpoint> {

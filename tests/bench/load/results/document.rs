@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context, Result, anyhow};
 use plotters::prelude::*;
 
-use super::{COLUMNS, FIGURES, Figure, Results};
+use super::{COLUMNS, Figure, Results, name};
 use crate::{legs::Plan, subject::RAISED};
 
 /// What the plot shows: one field each.
@@ -57,7 +57,6 @@ fn plot(results: &Results, path: &Path) -> Result<(), Box<dyn std::error::Error>
     let area = SVGBackend::new(path, (1200, 900)).into_drawing_area();
     area.fill(&WHITE)?;
     for (field, figure) in area.split_evenly((2, 2)).iter().zip(PLOTTED) {
-        let name = FIGURES.iter().find(|(of, ..)| *of == figure).map_or("", |(_, name, _)| *name);
         let bars: Vec<_> = COLUMNS
             .iter()
             .filter_map(|(kind, version)| {
@@ -66,7 +65,7 @@ fn plot(results: &Results, path: &Path) -> Result<(), Box<dyn std::error::Error>
             .collect();
         let longest = bars.iter().map(|(_, value)| *value).fold(1.0, f64::max);
         let mut chart = ChartBuilder::on(field)
-            .caption(name, ("sans-serif", 20))
+            .caption(name(figure), ("sans-serif", 20))
             .margin(10)
             .x_label_area_size(30)
             .y_label_area_size(150)
