@@ -184,9 +184,10 @@ async fn events_of(dialer: &Dialer, senders: Vec<Sender>, model: &str, first: bo
     let begun = Instant::now();
     let streams = try_join_all(senders.iter().map(|sender| async {
         let mut body = sender.ask(dialer.request(&request)?).await?;
-        let mut taken = Vec::new();
+        let (mut taken, mut unread) = (Vec::new(), String::new());
         while let Some(piece) = body.piece().await? {
-            taken.extend(marks(&piece));
+            unread.push_str(std::str::from_utf8(&piece)?);
+            taken.extend(marks(&mut unread));
         }
         ensure!(!taken.is_empty(), "a stream without an event");
         taken.truncate(if first { 1 } else { usize::MAX });
@@ -195,11 +196,17 @@ async fn events_of(dialer: &Dialer, senders: Vec<Sender>, model: &str, first: bo
     Ok(Outcome::of(streams.await?.concat(), begun.elapsed().as_secs_f64()))
 }
 
-/// How long ago the events of this piece were written: each has the time between two at-signs.
-fn marks(piece: &[u8]) -> Vec<f64> {
-    let text = std::str::from_utf8(piece).unwrap_or_default();
-    let marks = text.split('@').skip(1).step_by(2);
-    marks.filter_map(|mark| Some(clock::micros_since(mark.parse().ok()?))).collect()
+/// How long ago the events of this text were written: each has the time between two at-signs. What may be half of one, since
+/// a packet ends anywhere, stays for the next piece.
+fn marks(text: &mut String) -> Vec<f64> {
+    let mut taken = Vec::new();
+    while let Some((_, rest)) = text.split_once('@')
+        && let Some((mark, rest)) = rest.split_once('@')
+    {
+        taken.extend(mark.parse().ok().map(clock::micros_since));
+        *text = rest.to_owned();
+    }
+    taken
 }
 
 async fn prompts(dialer: &Dialer, bytes: usize, count: usize) -> Result<Outcome> {
