@@ -196,17 +196,14 @@ async fn events_of(dialer: &Dialer, senders: Vec<Sender>, model: &str, first: bo
     Ok(Outcome::of(streams.await?.concat(), begun.elapsed().as_secs_f64()))
 }
 
-/// How long ago the events of this text were written: each has the time between two at-signs. What may be half of one, since
-/// a packet ends anywhere, stays for the next piece.
+/// How long ago the events of this text were written: each has the time between two at-signs. A packet ends anywhere: the
+/// half of one stays for the next piece.
 fn marks(text: &mut String) -> Vec<f64> {
-    let mut taken = Vec::new();
-    while let Some((_, rest)) = text.split_once('@')
-        && let Some((mark, rest)) = rest.split_once('@')
-    {
-        taken.extend(mark.parse().ok().map(clock::micros_since));
-        *text = rest.to_owned();
-    }
-    taken
+    let half = (text.matches('@').count() % 2 == 1).then(|| text.rfind('@')).flatten();
+    let unread = text.split_off(half.unwrap_or(text.len()));
+    let whole = std::mem::replace(text, unread);
+    let marks = whole.split('@').skip(1).step_by(2);
+    marks.filter_map(|mark| Some(clock::micros_since(mark.parse().ok()?))).collect()
 }
 
 async fn prompts(dialer: &Dialer, bytes: usize, count: usize) -> Result<Outcome> {
