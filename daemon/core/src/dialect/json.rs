@@ -5,6 +5,7 @@
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use bytes::{BufMut, BytesMut};
+use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -13,23 +14,75 @@ use serde::{Deserialize, Serialize};
 /// stack long before it costs bytes.
 #[must_use]
 pub fn is_deeper(text: &[u8], most: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in text {
+    let (mut depth, mut place) = (0_usize, 0);
+    while let Some(byte) = text.get(place) {
+        place += 1;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
+            b'"' => place = string_end(text, place),
+            b'{' | b'[' => {
                 depth += 1;
                 if depth > most {
                     return true;
                 }
             }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
     false
+}
+
+/// Behind the quote that ends a string which has begun before `place`; the text's end where there is none.
+fn string_end(text: &[u8], mut place: usize) -> usize {
+    // A prompt is one long string: it is searched, not walked through.
+    while let Some(found) = text.get(place..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        place += found;
+        if text.get(place) == Some(&b'"') {
+            return place + 1;
+        }
+        place += 2;
+    }
+    text.len()
+}
+
+/// The place of the first escape of half a surrogate pair: `\ud800` alone is JSON by its grammar and no character, which
+/// readers take as they like (RFC 8259 section 8.2). `text` is JSON, and so has backslashes in strings alone.
+pub(crate) fn lone_surrogate(text: &[u8]) -> Option<usize> {
+    let mut place = 0;
+    while let Some(found) = text.get(place..).and_then(|rest| memchr(b'\\', rest)) {
+        place += found;
+        place += match (surrogate(text, place), surrogate(text, place + ESCAPE)) {
+            (None, _) => 2,
+            (Some(Half::High), Some(Half::Low)) => 2 * ESCAPE,
+            (Some(_), _) => return Some(place),
+        };
+    }
+    None
+}
+
+/// Where a byte of a text stands, both counted from 1, as serde_json counts.
+pub(crate) fn line_and_column(text: &[u8], place: usize) -> (usize, usize) {
+    let before = text.get(..place).unwrap_or(text);
+    let line_start = memrchr(b'\n', before).map_or(0, |end| end + 1);
+    (1 + memchr_iter(b'\n', before).count(), 1 + before.len() - line_start)
+}
+
+/// The length of `\uXXXX`.
+const ESCAPE: usize = 6;
+
+enum Half {
+    High,
+    Low,
+}
+
+/// Which half of a pair the escape at `place` is, if it is one.
+fn surrogate(text: &[u8], place: usize) -> Option<Half> {
+    let hex = text.get(place..place + ESCAPE)?.strip_prefix(b"\\u")?;
+    match u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()? {
+        0xD800..=0xDBFF => Some(Half::High),
+        0xDC00..=0xDFFF => Some(Half::Low),
+        _ => None,
+    }
 }
 
 /// A struct that is read from a JSON object. By itself, a derived reader takes a list as well, its elements for the fields
@@ -103,4 +156,54 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Resul
         let form = if error.is_data() { "JSON of another form" } else { "no JSON" };
         format!("{what}: {form}, at {place}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_depth_passes_and_one_more_does_not() {
+        assert!(!is_deeper(b"[[{\"a\":[]}]]", 4));
+        assert!(is_deeper(b"[[{\"a\":[[]]}]]", 4));
+        assert!(!is_deeper(b"[][][][]", 1), "what is closed counts no more");
+        assert!(is_deeper(br#"{"a":"\\","b":[]}"#, 1), "a string that ends in a backslash ends");
+        assert!(!is_deeper(br#"["[[[[[[\"[[[["]"#, 1), "brackets in a string are text");
+        for cut_off in [&b"\"[["[..], b"\"\\", b"\"\\\"[["] {
+            assert!(!is_deeper(cut_off, 1), "{cut_off:?}");
+        }
+    }
+
+    #[test]
+    fn half_a_pair_is_found_and_nothing_else() {
+        for sound in [
+            r"\ud83d\ude00",
+            r"\uD83D\uDE00\ud83d\ude00",
+            r"\\ud800",
+            r#"\"\u00e9\ue000\ud7ff"#,
+            "\u{1f600}",
+            r"\ud80",
+        ] {
+            assert_eq!(lone_surrogate(sound.as_bytes()), None, "{sound}");
+        }
+        for (broken, place) in [
+            (r"\ud800", 0),
+            (r"a\udc00", 1),
+            (r"\ud800\ud800\udc00", 0),
+            (r"\ud83d\ude00\ude00", 12),
+            (r"\ud800 \udc00", 0),
+            (r"\\\uDFFF", 2),
+        ] {
+            assert_eq!(lone_surrogate(broken.as_bytes()), Some(place), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_counted_as_serde_json_counts_it() {
+        let text = b"{\n  \"a\":\n x}";
+        let place = text.iter().position(|byte| *byte == b'x').unwrap();
+        let error = serde_json::from_slice::<serde::de::IgnoredAny>(text).unwrap_err();
+        assert_eq!(line_and_column(text, place), (error.line(), error.column()));
+        assert_eq!(line_and_column(b"x", 0), (1, 1));
+    }
 }

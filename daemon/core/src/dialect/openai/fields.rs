@@ -1,7 +1,7 @@
 //! The top-level fields of a request body, each once, as raw JSON.
 //!
 //! Knows JSON's syntax errors and duplicate keys. Refuses to know what a field means. Invariant: a body that gets
-//! past here is one JSON object whose keys are distinct, none of them refused.
+//! past here is one JSON object whose keys are distinct, none of them refused, and whose texts are characters.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::refused;
+use crate::dialect::json;
 use crate::error::{ApiError, Code};
 
 /// The fields in their order.
@@ -23,6 +24,14 @@ impl<'a> Fields<'a> {
             return Err(ApiError::new(Code::InvalidJson, "The body is empty; a JSON object is expected."));
         }
         let raw: &RawValue = serde_json::from_slice(body).map_err(|error| syntax(&error))?;
+        if let Some(place) = json::lone_surrogate(body) {
+            let (line, column) = json::line_and_column(body, place);
+            return Err(ApiError::invalid_json(
+                "half of a surrogate pair, which is no character",
+                line,
+                column,
+            ));
+        }
         if !raw.get().starts_with('{') {
             return Err(ApiError::new(Code::InvalidType, "The body must be a JSON object."));
         }

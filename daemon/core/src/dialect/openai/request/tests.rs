@@ -50,6 +50,11 @@ fn bad_json_is_refused_with_its_position() {
         ("{", "line 1, column 1"),
         ("{} x", "line 1, column 4"),
         ("{\"a\":1e}", "line 1, column 8"),
+        // Also in a field that nobody here reads: an engine may read it.
+        (
+            "{\"user\": \"a\",\n \"x\": \"\\ud800\"}",
+            "half of a surrogate pair, which is no character at line 2, column 8",
+        ),
     ] {
         let error = parse_chat(body.as_bytes()).unwrap_err();
         assert_eq!(error.code(), Code::InvalidJson, "{body}");
