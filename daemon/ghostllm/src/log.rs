@@ -5,7 +5,7 @@
 
 mod held;
 
-use std::{env, io, io::IsTerminal, os::unix::fs::MetadataExt};
+use std::{env, fmt, fmt::Write as _, io, io::IsTerminal, os::unix::fs::MetadataExt, time::Instant};
 
 use ghostllm_core::config::{Log, LogFormat, LogLevel};
 use tracing::level_filters::LevelFilter;
@@ -70,6 +70,24 @@ fn text(held: Held) -> Boxed {
     tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(held).boxed()
 }
 
+/// A text that may be anybody's, on one line: what would end a line, colour a terminal or turn its direction is escaped. The
+/// rest stays as it is, since the format that needs quotes escaped does that itself.
+pub(crate) struct OneLine<'a>(pub(crate) &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|one| match one {
+            '"' | '\'' | '\\' => f.write_char(one),
+            _ => one.escape_debug().try_for_each(|part| f.write_char(part)),
+        })
+    }
+}
+
+/// Whole milliseconds since then, as a number that the formats write as one.
+pub(crate) fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Whether standard error is the journal's own stream (systemd.exec(5), `JOURNAL_STREAM`).
 fn goes_to_journal() -> bool {
     let named = env::var("JOURNAL_STREAM").ok().and_then(|value| {
@@ -79,4 +97,17 @@ fn goes_to_journal() -> bool {
     // The descriptor itself is asked through /proc, since it has no path.
     let actual = std::fs::metadata("/proc/self/fd/2").ok().map(|data| (data.dev(), data.ino()));
     named.is_some() && named == actual
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OneLine;
+
+    #[test]
+    fn only_what_is_no_plain_text_is_escaped() {
+        for plain in ["", r#"a "b" 'c' \d"#, "größer \u{1f600}"] {
+            assert_eq!(OneLine(plain).to_string(), plain);
+        }
+        assert_eq!(OneLine("a\r\n\u{1b}[31m\u{202e}\0").to_string(), r"a\r\n\u{1b}[31m\u{202e}\0");
+    }
 }

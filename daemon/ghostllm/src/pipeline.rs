@@ -33,6 +33,7 @@ use tokio::sync::watch;
 use crate::{
     admin::Page,
     backend::registry::Registry,
+    log::{OneLine, millis},
     store::keys::{Caller, Keys},
 };
 pub(crate) use route::{MODEL_PREFIX, PAGES};
@@ -90,9 +91,9 @@ impl Handler for Pipeline {
         tracing::debug!(
             request = %id,
             method = %target.0,
-            path = %target.1.escape_debug(),
+            path = %OneLine(&target.1),
             status = response.status().as_u16(),
-            headers_ms = begun.elapsed().as_millis(),
+            headers_ms = millis(begun),
             "answered"
         );
         response

@@ -8,7 +8,10 @@ use std::time::Instant;
 use ghostllm_core::{ApiError, chat::Usage};
 
 use super::ids::Id;
-use crate::store::keys::Caller;
+use crate::{
+    log::{OneLine, millis},
+    store::keys::Caller,
+};
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +61,7 @@ impl Account {
     pub(super) fn failed(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) {
         self.outcome = Outcome::Failed;
         let (status, cause) = (shown.status(), cause.to_string());
-        let (model, cause) = (self.model.escape_debug(), cause.escape_debug());
+        let (model, cause) = (OneLine(&self.model), OneLine(&cause));
         // A client's own mistake is nobody's alarm.
         if status.is_client_error() {
             tracing::info!(request = %self.id, backend = %self.backend, %model, status = status.as_u16(), %cause, "a chat was refused");
@@ -76,11 +79,11 @@ impl Drop for Account {
             caller = %self.caller.name,
             key = self.caller.id.as_deref(),
             backend = %self.backend,
-            model = %self.model.escape_debug(),
+            model = %OneLine(&self.model),
             outcome = ?self.outcome,
             prompt_tokens = usage.prompt_tokens,
             completion_tokens = usage.completion_tokens,
-            ms = self.begun.elapsed().as_millis(),
+            ms = millis(self.begun),
             "chat"
         );
     }
