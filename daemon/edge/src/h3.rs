@@ -40,25 +40,14 @@ use self::{
     exchange::Outcome,
     gate::FrameLimits,
 };
-use crate::{Connection, Handler, Limits, Transport as Over, drain, quic::spawn};
+use crate::{Connection, Handler, Serve, Transport as Over, quic::spawn};
 
 type Driver = h3::server::Connection<Transport, Bytes>;
 
-/// What all connections of a listener share.
-pub(crate) struct Service<H> {
-    pub(crate) handler: H,
-    pub(crate) limits: Limits,
-}
-
 /// Serves a connection until its client leaves, it breaks the rules, it has been idle for too long, or
 /// draining begins.
-pub(crate) async fn serve<H: Handler>(
-    quic: quinn::Connection,
-    local: SocketAddr,
-    service: Arc<Service<H>>,
-    mut drain: drain::Watch,
-) {
-    let limits = &service.limits;
+pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr, serve: Serve<H>) {
+    let (limits, mut drain) = (Arc::clone(&serve.limits), serve.drain.clone());
     let frames = FrameLimits {
         headers: limits.h3_headers_frame,
         other: limits.h3_other_frame,
@@ -70,13 +59,8 @@ pub(crate) async fn serve<H: Handler>(
     // A client that grants no stream for our settings would hold this for ever.
     let Ok(Ok(mut driver)) = timeout(limits.handshake, builder.build(transport)).await else { return };
     let (handshake_over, keep_alive) = (Instant::now(), limits.keep_alive_idle);
-    let requests = Arc::new(Requests {
-        quic,
-        local,
-        service: Arc::clone(&service),
-        broken: AtomicUsize::new(0),
-        open: watch::Sender::new(0),
-    });
+    let requests =
+        Arc::new(Requests { quic, local, serve, broken: AtomicUsize::new(0), open: watch::Sender::new(0) });
     let mut open = requests.open.subscribe();
     let mut idle = pin!(sleep_until(handshake_over + keep_alive));
     loop {
@@ -134,7 +118,7 @@ async fn refuse_until(driver: &mut Driver, until: impl Future) -> Result<(), Gon
 struct Requests<H> {
     quic: quinn::Connection,
     local: SocketAddr,
-    service: Arc<Service<H>>,
+    serve: Serve<H>,
     /// Broken requests, less those answered since.
     broken: AtomicUsize,
     /// Requests whose response is not yet acknowledged.
@@ -160,7 +144,7 @@ impl<H: Handler> Requests<H> {
         accepted: Accepted,
         connection: Connection,
     ) {
-        let Service { handler, limits, .. } = &*self.service;
+        let Serve { handler, limits, .. } = &self.serve;
         let outcome = exchange::serve(resolver, accepted, connection, &self.quic, limits, handler).await;
         let settle = |broken: usize| match outcome {
             Outcome::Answered => Some(broken.saturating_sub(1)),

@@ -15,14 +15,17 @@ pub mod drain;
 pub mod guard;
 mod h3;
 pub mod limits;
+pub mod listener;
 pub mod quic;
 pub mod sources;
 pub mod tcp;
 pub mod tls;
+pub mod workers;
 
 pub use body::{BodyError, RequestBody, ResponseBody, StreamFailed};
 pub use connection::{Connection, Transport};
 pub use limits::Limits;
+pub use listener::Serve;
 
 use std::future::Future;
 

@@ -18,15 +18,14 @@ use std::{
 
 use h3::error::Code;
 use quinn::{
-    Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig, TokioRuntime, TransportConfig, VarInt,
-    crypto::rustls::QuicServerConfig,
+    AsyncUdpSocket, Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig, TokioRuntime, TransportConfig,
+    VarInt, crypto::rustls::QuicServerConfig,
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
-    Handler, Limits, drain,
-    h3::{self as http3, Service},
-    sources::Sources,
+    Handler, Limits, Serve,
+    h3::{self as http3},
 };
 use heard::Heard;
 
@@ -35,12 +34,18 @@ use heard::Heard;
 pub struct QuicListener {
     endpoint: Endpoint,
     accepting: JoinHandle<()>,
+    serving: watch::Receiver<bool>,
 }
 
 impl QuicListener {
     /// The address that the socket is bound to.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.endpoint.local_addr()
+    }
+
+    /// Turns `false` when the socket fails; HTTP/3 is then served no more.
+    pub fn serving(&self) -> watch::Receiver<bool> {
+        self.serving.clone()
     }
 
     /// Waits until draining has ended: no connection is left, and the last packet of each has gone out.
@@ -60,28 +65,34 @@ impl QuicListener {
 
 /// Serves HTTP/3 on `socket`, with a `tls` configuration whose ALPN is `h3`.
 ///
-/// A peer's packets are heard only while `source_filter` says `true` of its address, in which an IPv4-mapped
-/// address has already become IPv4; its connection is served only if `sources`, which all listeners share, has
-/// room for it. Must be called within a tokio runtime. Fails when the TLS configuration cannot serve QUIC (no
-/// TLS 1.3, no `h3` in its ALPN), when a limit is beyond what QUIC can say, or when the socket cannot be used.
+/// Must be called within a tokio runtime.
+///
+/// # Errors
+/// When the TLS configuration cannot serve QUIC (no TLS 1.3, no `h3` in its ALPN), when a limit is beyond what QUIC can
+/// say, or when the socket cannot be used.
 pub fn serve<H: Handler>(
     socket: UdpSocket,
     tls: Arc<rustls::ServerConfig>,
-    limits: &Limits,
-    source_filter: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
-    sources: Sources,
-    handler: H,
-    drain: drain::Watch,
+    serve: Serve<H>,
 ) -> io::Result<QuicListener> {
-    let config = server_config(tls, limits)?;
-    let socket = Heard::new(TokioRuntime.wrap_udp_socket(socket)?, source_filter);
+    serve_on(TokioRuntime.wrap_udp_socket(socket)?, tls, serve)
+}
+
+/// The same on a socket that is quinn's already.
+pub(crate) fn serve_on<H: Handler>(
+    socket: Arc<dyn AsyncUdpSocket>,
+    tls: Arc<rustls::ServerConfig>,
+    serve: Serve<H>,
+) -> io::Result<QuicListener> {
+    let config = server_config(tls, &serve.limits)?;
+    let answers = Arc::clone(&serve.answers);
+    let socket = Heard::new(socket, move |peer| answers(peer));
     let (config, runtime) = (Some(config), Arc::new(TokioRuntime));
     let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), config, socket, runtime)?;
     let local = endpoint.local_addr()?;
-    let service = Arc::new(Service { handler, limits: limits.clone() });
-    let listener =
-        Listener { endpoint: endpoint.clone(), local, service, sources, handshakes: Arc::default(), drain };
-    Ok(QuicListener { endpoint, accepting: spawn(listener.accept()) })
+    let (up, serving) = watch::channel(true);
+    let listener = Listener { endpoint: endpoint.clone(), local, serve, handshakes: Arc::default(), up };
+    Ok(QuicListener { endpoint, accepting: spawn(listener.accept()), serving })
 }
 
 /// The edge's one way to start a task for HTTP/3: its endpoint, its connections, its requests.
@@ -129,10 +140,9 @@ fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
 struct Listener<H> {
     endpoint: Endpoint,
     local: SocketAddr,
-    service: Arc<Service<H>>,
-    sources: Sources,
+    serve: Serve<H>,
     handshakes: Arc<AtomicUsize>,
-    drain: drain::Watch,
+    up: watch::Sender<bool>,
 }
 
 impl<H: Handler> Listener<H> {
@@ -140,10 +150,13 @@ impl<H: Handler> Listener<H> {
         loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
-                () = self.drain.begun() => break,
+                () = self.serve.drain.begun() => break,
             };
             let Some(incoming) = incoming else {
-                return tracing::error!("the QUIC socket has failed; HTTP/3 is no longer served");
+                self.up.send_replace(false);
+                return tracing::error!(
+                    "the UDP socket has failed: HTTP/3 is no longer served, HTTP/1.1 and HTTP/2 are; restart to try again"
+                );
             };
             self.consider(incoming);
         }
@@ -153,9 +166,9 @@ impl<H: Handler> Listener<H> {
     }
 
     fn consider(&self, incoming: Incoming) {
-        let limits = &self.service.limits;
+        let Serve { limits, sources, seats, .. } = &self.serve;
         let waiting = self.handshakes.load(Relaxed);
-        if waiting >= limits.quic_incoming || self.sources.is_full() {
+        if waiting >= limits.quic_incoming || sources.is_full() {
             return incoming.refuse();
         }
         if waiting >= limits.quic_retry_from && !incoming.remote_address_validated() {
@@ -164,29 +177,22 @@ impl<H: Handler> Listener<H> {
             return;
         }
         let handshake = Handshake::count(&self.handshakes);
-        let (service, sources) = (Arc::clone(&self.service), self.sources.clone());
-        spawn(connect(incoming, handshake, self.local, service, sources, self.drain.clone()));
+        seats.spawn(connect(incoming, handshake, self.local, self.serve.clone()));
     }
 }
 
-async fn connect<H: Handler>(
-    incoming: Incoming,
-    handshake: Handshake,
-    bound: SocketAddr,
-    service: Arc<Service<H>>,
-    sources: Sources,
-    drain: drain::Watch,
-) {
+async fn connect<H: Handler>(incoming: Incoming, handshake: Handshake, bound: SocketAddr, serve: Serve<H>) {
     let local = incoming.local_ip().map_or(bound, |ip| SocketAddr::new(ip, bound.port()));
+    // The connection's own task of quinn's starts here, and so on this thread.
     let Ok(connecting) = incoming.accept() else { return };
-    let _open = drain.open();
-    let Ok(Ok(connection)) = timeout(service.limits.handshake, connecting).await else { return };
+    let _open = serve.drain.open();
+    let Ok(Ok(connection)) = timeout(serve.limits.handshake, connecting).await else { return };
     drop(handshake);
     // Only now is the address known to be the peer's: before, anyone could use up another's share.
-    let Some(_share) = sources.take(connection.remote_address()) else {
+    let Some(_share) = serve.sources.take(connection.remote_address()) else {
         return connection.close(code(Code::H3_EXCESSIVE_LOAD), b"too many connections");
     };
-    http3::serve(connection, local, service, drain).await;
+    http3::serve(connection, local, serve).await;
 }
 
 fn code(code: Code) -> VarInt {

@@ -18,11 +18,12 @@ use http::HeaderValue;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Connection, Handler, Limits, Transport, connection::canonical, drain, sources::Sources};
+use crate::{Connection, Handler, Serve, Transport, connection::canonical};
 
 /// How long a listener rests after a failed accept: out of descriptors, the next try would fail as well. No peer is
 /// limited by it, and so it is no setting.
@@ -34,33 +35,28 @@ pub struct TcpServer {
     accepting: tokio::task::JoinHandle<()>,
 }
 
-/// What every listener is given.
-#[derive(Clone)]
-pub struct Serve<H> {
-    /// Answers every request.
-    pub handler: H,
-    /// What a peer may do.
-    pub limits: Arc<Limits>,
-    /// Who is answered at all; anyone else is dropped before TLS.
-    pub answers: Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>,
-    /// The count of connections that all listeners share.
-    pub sources: Sources,
-    /// When to stop.
-    pub drain: drain::Watch,
-}
-
 /// What a TLS listener has besides.
 #[derive(Clone)]
 pub struct Secure {
     /// Offers `h2` and `http/1.1`.
     pub config: Arc<rustls::ServerConfig>,
-    /// What tells clients of HTTP/3 (RFC 7838), where it is served.
-    pub alt_svc: Option<HeaderValue>,
+    /// What tells clients of HTTP/3, where it is wanted.
+    pub alt_svc: Option<AltSvc>,
 }
 
-impl<H> std::fmt::Debug for Serve<H> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Serve").field("limits", &self.limits).finish_non_exhaustive()
+/// Where HTTP/3 is served, as responses over TCP tell it (RFC 7838), and whether it still is.
+#[derive(Debug, Clone)]
+pub struct AltSvc {
+    /// While it is.
+    pub value: HeaderValue,
+    /// What [`crate::quic::QuicListener::serving`] gave.
+    pub serving: watch::Receiver<bool>,
+}
+
+impl AltSvc {
+    /// Clients remember it for long, and so they are told when it is over.
+    fn now(&self) -> HeaderValue {
+        if *self.serving.borrow() { self.value.clone() } else { HeaderValue::from_static("clear") }
     }
 }
 
@@ -126,9 +122,12 @@ fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure
         tracing::debug!(%peer, "too many connections; this one is closed");
         return;
     };
-    let (secure, serve) = (secure.cloned(), serve.clone());
-    spawn(async move {
-        let open = serve.drain.open();
+    // Its readiness is watched by the thread that serves it.
+    let Ok(stream) = stream.into_std() else { return };
+    let (secure, seats, serve) = (secure.cloned(), serve.seats.clone(), serve.clone());
+    let open = serve.drain.open();
+    seats.spawn(async move {
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
         // A small answer must not wait for the acknowledgement of the one before it.
         let _delayed = stream.set_nodelay(true);
         if let Err(error) = notice_vanished(&stream, serve.limits.tcp_vanished) {

@@ -18,6 +18,7 @@ use ghostllm_edge::{
     drain::Drain,
     guard::{Guard, Rules},
     tls,
+    workers::Workers,
 };
 use time::OffsetDateTime;
 use tokio::{
@@ -39,7 +40,8 @@ use crate::{
         supervisor::{Policy, Supervisor},
     },
 };
-use listeners::{Listeners, Serving};
+use listeners::{HTTP3, Listeners, Serving};
+use systemd::Standing;
 use upkeep::{CaFiles, Upkeep, say};
 
 /// How long clients may take to read that their requests are ended.
@@ -228,13 +230,15 @@ impl App {
         upkeep.render();
         let limits = edge_limits(&config.limits);
         let missing = listeners.missing().to_vec();
+        let workers = Workers::start(threads(config.limits.threads) - 1)
+            .map_err(|error| StartError::internal("the threads cannot be started", error))?;
         let serving = listeners
-            .serve(&pipeline, limits, &guard, upkeep.resolver(), &drain)
+            .serve(&pipeline, limits, &guard, upkeep.resolver(), workers.seats(), &drain)
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
         announce(&addresses, &upkeep);
         announce_models(&registry, engine.as_ref(), &config);
         systemd::ready(&addresses);
-        systemd::serving(&addresses, &amiss(&missing, upkeep.left_out()));
+        let standing = Standing::tell(&addresses, &missing, upkeep.left_out());
         let (rounds, interval) = (Arc::clone(&registry), config.limits.find_interval);
         supervisor.spawn("backends", Policy::Restartable, move || {
             let rounds = Arc::clone(&rounds);
@@ -248,8 +252,9 @@ impl App {
             () = upkeep.run(
                 |host, given| guard.replace(rules(&config, host, given)),
                 || drain.open(),
-                |left_out| systemd::serving(&addresses, &amiss(&missing, left_out)),
+                |left_out| standing.lacks(left_out),
             ) => {}
+            () = without_http3(&serving, &standing) => {}
         }
         systemd::stopping();
         tokio::select! {
@@ -260,9 +265,16 @@ impl App {
             engine.stop().await;
         }
         supervisor.stop().await;
+        drop(workers);
         drop(claim);
         Ok(())
     }
+}
+
+/// How many threads serve, at least one. More cost CPU for each request and gain nothing: the work is the engine's.
+fn threads(wanted: usize) -> usize {
+    let automatic = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+    if wanted == 0 { automatic() } else { wanted }
 }
 
 /// Whether our own engine has anything to do: explicit backends turn finding off, the engine's demo included.
@@ -280,6 +292,13 @@ async fn first_round(registry: &Registry, engine: Option<&EngineAt>, limit: Dura
         registry.refresh().await;
     })
     .await;
+}
+
+/// Says so if HTTP/3 is lost; never completes, since the rest goes on.
+async fn without_http3(serving: &Serving, standing: &Standing) {
+    serving.http3_lost().await;
+    standing.lost(HTTP3);
+    std::future::pending::<()>().await;
 }
 
 /// SIGTERM and SIGINT; SIGHUP, which ends a process that does not take it, is taken.
@@ -366,12 +385,6 @@ fn tell_first_key(first: Option<&FirstKey>) {
             key.reveal()
         );
     }
-}
-
-/// What is lacking, each with what it means or what to do.
-fn amiss(missing: &[String], left_out: Vec<String>) -> Vec<String> {
-    let degraded = (!missing.is_empty()).then(|| format!("degraded, without {}", missing.join(", ")));
-    degraded.into_iter().chain(left_out).collect()
 }
 
 /// What a person who starts it wants to know.

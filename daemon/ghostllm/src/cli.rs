@@ -12,6 +12,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use ghostllm_core::config::{Config, Source};
+use tokio::runtime::Builder;
 
 use crate::{
     app::{App, StartError},
@@ -98,7 +99,8 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
     let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name))
         .map_err(StartError::from)?;
     let show = if std::io::stderr().is_terminal() { Show::OnTerminal } else { Show::InFile };
-    let runtime = runtime(config.limits.threads).enable_all().build().map_err(|error| Failure {
+    // One thread; the others that serve have a runtime each.
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| Failure {
         code: EXIT_INTERNAL,
         message: format!("no runtime can be started: {error}"),
     })?;
@@ -107,19 +109,6 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         app.run().await
     })?;
     Ok(())
-}
-
-/// More threads cost CPU for each request and gain nothing: the work is the engine's.
-fn runtime(threads: usize) -> tokio::runtime::Builder {
-    let automatic = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
-    match if threads == 0 { automatic() } else { threads } {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        threads => {
-            let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(threads);
-            builder
-        }
-    }
 }
 
 /// Reads the configuration from the file, the environment and `--set`.

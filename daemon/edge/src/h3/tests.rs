@@ -4,6 +4,7 @@
 
 mod draining;
 mod exchanges;
+mod failing;
 mod leaving;
 mod limits;
 mod pseudo;

@@ -23,6 +23,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::AltSvc;
 use crate::{
     Connection, Handler, Limits, ResponseBody, StreamFailed, body,
     deadline::{Activity, Pace, Serving, Timed},
@@ -33,7 +34,7 @@ use crate::{
 pub(super) struct Exchange<H> {
     handler: H,
     connection: Connection,
-    alt_svc: Option<HeaderValue>,
+    alt_svc: Option<AltSvc>,
     body_idle: Duration,
     pace: Pace,
     failure_linger: Duration,
@@ -47,7 +48,7 @@ impl<H: Handler> Exchange<H> {
     pub(super) fn new(
         handler: H,
         connection: Connection,
-        alt_svc: Option<HeaderValue>,
+        alt_svc: Option<AltSvc>,
         limits: &Limits,
         activity: Arc<Activity>,
     ) -> Self {
@@ -101,7 +102,7 @@ impl<H: Handler> Exchange<H> {
         };
         let mut response = body::without_forbidden(&method, response);
         if let Some(alt_svc) = self.alt_svc {
-            response.headers_mut().insert(ALT_SVC, alt_svc);
+            response.headers_mut().insert(ALT_SVC, alt_svc.now());
         }
         response
     }

@@ -4,7 +4,6 @@
 
 use std::{pin::pin, sync::Arc};
 
-use http::HeaderValue;
 use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
@@ -16,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Serve,
+    AltSvc, Serve,
     exchange::{Exchange, Stalls},
 };
 use crate::{
@@ -28,12 +27,8 @@ use crate::{
 const LEAST_BUFFER: usize = 8192;
 
 /// Serves HTTP/1.1 until the peer leaves, is silent for too long, or the listener drains.
-pub(super) async fn http1<S, H>(
-    stream: S,
-    connection: Connection,
-    alt_svc: Option<HeaderValue>,
-    serve: &Serve<H>,
-) where
+pub(super) async fn http1<S, H>(stream: S, connection: Connection, alt_svc: Option<AltSvc>, serve: &Serve<H>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
@@ -68,12 +63,8 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
 }
 
 /// Serves HTTP/2 likewise.
-pub(super) async fn http2<S, H>(
-    stream: S,
-    connection: Connection,
-    alt_svc: Option<HeaderValue>,
-    serve: Serve<H>,
-) where
+pub(super) async fn http2<S, H>(stream: S, connection: Connection, alt_svc: Option<AltSvc>, serve: Serve<H>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {

@@ -4,21 +4,21 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header::ALT_SVC};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{DuplexStream, duplex},
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::Instant,
 };
 
-use super::{Serve, serve, spawn};
+use super::{AltSvc, Serve, serve, spawn};
 use crate::{
     Connection, Handler, Limits, RequestBody, ResponseBody, StreamFailed, Transport, drain::Drain,
-    sources::Sources,
+    sources::Sources, workers::Workers,
 };
 
 const EVENT: &str = "data: {\"error\":{}}\n\n";
@@ -77,6 +77,10 @@ struct Served {
 }
 
 fn served(http2: bool, limits: Limits) -> Served {
+    served_with(http2, limits, None)
+}
+
+fn served_with(http2: bool, limits: Limits, alt_svc: Option<AltSvc>) -> Served {
     let (near, far) = duplex(4096);
     let (tell, dropped) = mpsc::unbounded_channel();
     let drain = Drain::default();
@@ -85,15 +89,16 @@ fn served(http2: bool, limits: Limits) -> Served {
         sources: Sources::new(&limits),
         limits: Arc::new(limits),
         answers: Arc::new(|_| true),
+        seats: Workers::start(0).unwrap().seats(),
         drain: drain.watch(),
     };
     let address = "127.0.0.1:1".parse().unwrap();
     let connection = Connection::new(address, address, Transport::Tls);
     spawn(async move {
         if http2 {
-            serve::http2(far, connection, None, given).await;
+            serve::http2(far, connection, alt_svc, given).await;
         } else {
-            serve::http1(far, connection, None, &given).await;
+            serve::http1(far, connection, alt_svc, &given).await;
         }
     });
     Served { near, drain, dropped }
@@ -221,4 +226,17 @@ async fn a_drain_lets_the_stream_end() {
     served.drain.begin();
     let taken = response.into_body().into_data_stream().take(100).count().await;
     assert_eq!(taken, 100);
+}
+
+#[tokio::test]
+async fn responses_name_http3_while_it_is_served_and_take_it_back_when_it_is_not() {
+    let (up, serving) = watch::channel(true);
+    let value = HeaderValue::from_static("h3=\":443\"; ma=86400");
+    let alt_svc = Some(AltSvc { value: value.clone(), serving });
+    let served = served_with(true, Limits::default(), alt_svc);
+    let mut client = http2_client(served.near).await;
+    let mut said = async || client.send_request(get("/fails")).await.unwrap().headers()[ALT_SVC].clone();
+    assert_eq!(said().await, value);
+    up.send_replace(false);
+    assert_eq!(said().await, "clear");
 }

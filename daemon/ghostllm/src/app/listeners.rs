@@ -10,14 +10,15 @@ use std::{
 
 use ghostllm_core::config::{Exposure, Listen};
 use ghostllm_edge::{
-    Limits,
+    Limits, Serve,
     bind::{self, BindError, Bound},
     drain::Drain,
     guard::Guard,
     quic::{self, QuicListener},
     sources::Sources,
-    tcp::{self, Secure, Serve, TcpServer},
+    tcp::{self, AltSvc, Secure, TcpServer},
     tls::{self, Resolver},
+    workers::Seats,
 };
 use http::HeaderValue;
 
@@ -29,6 +30,9 @@ const TRIES: usize = 16;
 
 /// How long a client may remember that there is HTTP/3 (RFC 7838 `ma`, in seconds): a day.
 const REMEMBERED: u32 = 86_400;
+
+/// What is missing where there is no UDP socket.
+pub(super) const HTTP3: &str = "HTTP/3";
 
 /// Sockets that nobody serves yet.
 pub(super) struct Listeners {
@@ -49,7 +53,7 @@ impl Listeners {
         let (tls, quic) = bind_tls(listen)?;
         let mut missing = Vec::new();
         if listen.http3 && quic.is_none() {
-            missing.push("HTTP/3".to_owned());
+            missing.push(HTTP3.to_owned());
         }
         if tls.only_ipv4 {
             missing.push("IPv6".to_owned());
@@ -97,29 +101,26 @@ impl Listeners {
         limits: Limits,
         guard: &Arc<Guard>,
         resolver: Arc<Resolver>,
+        seats: Seats,
         drain: &Drain,
     ) -> io::Result<Serving> {
-        let limits = Arc::new(limits);
         let guard = Arc::clone(guard);
-        let answers = move |peer: SocketAddr| guard.answers(peer.ip());
         let serve = Serve {
             handler: pipeline.clone(),
-            limits: Arc::clone(&limits),
-            answers: Arc::new(answers.clone()),
             sources: Sources::new(&limits),
+            limits: Arc::new(limits),
+            answers: Arc::new(move |peer: SocketAddr| guard.answers(peer.ip())),
+            seats,
             drain: drain.watch(),
         };
-        let port = self.quic.as_ref().map(|bound| bound.address.port());
-        let alt_svc =
-            port.and_then(|port| HeaderValue::from_str(&format!("h3=\":{port}\"; ma={REMEMBERED}")).ok());
         let quic = self
             .quic
             .map(|bound| {
                 let config = tls::quic_config(Arc::clone(&resolver)).map_err(io::Error::other)?;
-                let sources = serve.sources.clone();
-                quic::serve(bound.socket, config, &limits, answers, sources, pipeline.clone(), drain.watch())
+                quic::serve(bound.socket, config, serve.clone())
             })
             .transpose()?;
+        let alt_svc = quic.as_ref().map(alt_svc).transpose()?;
         let secure = Secure { config: tls::tcp_config(resolver).map_err(io::Error::other)?, alt_svc };
         let mut tcp = vec![tcp::serve(self.tls.socket, Some(secure), serve.clone())?];
         for bound in self.plain {
@@ -137,6 +138,18 @@ impl Serving {
         }
     }
 
+    /// Completes when HTTP/3 has been served and is no more, which is said in the log.
+    pub(super) fn http3_lost(&self) -> impl Future<Output = ()> + use<> {
+        let serving = self.quic.as_ref().map(QuicListener::serving);
+        async move {
+            let Some(mut serving) = serving else { return std::future::pending().await };
+            // An error means that it has ended in good order.
+            if serving.wait_for(|serving| !serving).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Waits for the listeners' ends, once they drain.
     pub(super) async fn wait(self) {
         for server in self.tcp {
@@ -146,6 +159,13 @@ impl Serving {
             quic.wait().await;
         }
     }
+}
+
+/// What responses over TCP say of HTTP/3.
+fn alt_svc(quic: &QuicListener) -> io::Result<AltSvc> {
+    let port = quic.local_addr()?.port();
+    let value = HeaderValue::from_str(&format!("h3=\":{port}\"; ma={REMEMBERED}"));
+    Ok(AltSvc { value: value.map_err(io::Error::other)?, serving: quic.serving() })
 }
 
 /// One port for both; where any will do, one that is free for both.

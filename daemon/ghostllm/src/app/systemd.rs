@@ -2,6 +2,11 @@
 //!
 //! The addresses are of use to whoever starts us with port 0 and must know what became of it.
 
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
+
 use sd_notify::{NotifyState, notify};
 
 use super::{Addresses, join};
@@ -16,10 +21,46 @@ pub(super) fn ready(addresses: &Addresses) {
     tell(&states);
 }
 
-/// What `systemctl status` shows while it serves: where, and what is amiss.
-pub(super) fn serving(addresses: &Addresses, amiss: &[String]) {
-    let status = [format!("Serving at {}", addresses.tls)].into_iter().chain(amiss.iter().cloned());
-    tell(&[NotifyState::Status(&status.collect::<Vec<_>>().join("; "))]);
+/// What `systemctl status` shows while it serves: where, and what is amiss. Told anew with every change.
+pub(super) struct Standing {
+    at: SocketAddr,
+    amiss: Mutex<Amiss>,
+}
+
+#[derive(Clone)]
+struct Amiss {
+    /// What is wanted and not served.
+    missing: Vec<String>,
+    /// What the certificate lacks, each with what to do.
+    left_out: Vec<String>,
+}
+
+impl Standing {
+    pub(super) fn tell(addresses: &Addresses, missing: &[String], left_out: Vec<String>) -> Self {
+        let amiss = Amiss { missing: missing.to_vec(), left_out };
+        let standing = Self { at: addresses.tls, amiss: Mutex::new(amiss) };
+        standing.change(|_as_it_is| {});
+        standing
+    }
+
+    /// Something that was served is no more.
+    pub(super) fn lost(&self, what: &str) {
+        self.change(|amiss| amiss.missing.push(what.to_owned()));
+    }
+
+    /// The certificate lacks this now.
+    pub(super) fn lacks(&self, left_out: Vec<String>) {
+        self.change(|amiss| amiss.left_out = left_out);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Amiss)) {
+        let mut amiss = self.amiss.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut amiss);
+        let Amiss { missing, left_out } = amiss.clone();
+        let degraded = (!missing.is_empty()).then(|| format!("degraded, without {}", missing.join(", ")));
+        let status = [format!("Serving at {}", self.at)].into_iter().chain(degraded).chain(left_out);
+        tell(&[NotifyState::Status(&status.collect::<Vec<_>>().join("; "))]);
+    }
 }
 
 /// Says that the end has begun.

@@ -342,3 +342,21 @@ async fn a_connections_window_is_taken_whole_and_no_more() {
         assert!((window..window + 80_000).contains(&written), "{written} bytes of a window of {window}");
     }
 }
+
+#[tokio::test]
+async fn so_many_streams_are_open_at_once_and_one_more_waits_for_its_turn() {
+    let server = server(&Limits { streams: 3, ..Limits::default() }, hello);
+    let quic = server.dial().await.unwrap();
+    let _control = raw_control(&quic).await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(soon(quic.open_bi()).await.unwrap());
+    }
+    let waits = tokio::time::timeout(Duration::from_millis(300), quic.open_bi()).await;
+    assert!(waits.is_err(), "a fourth stream was granted");
+    let (mut send, mut recv) = open.remove(0);
+    send.write_all(RAW_GET).await.unwrap();
+    send.finish().unwrap();
+    soon(recv.read_to_end(4096)).await.unwrap();
+    soon(quic.open_bi()).await.unwrap();
+}

@@ -13,7 +13,7 @@ use h3::client::{RequestStream, SendRequest};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use quinn::{ConnectionError, Endpoint, VarInt};
+use quinn::{AsyncUdpSocket, ConnectionError, Endpoint, Runtime, TokioRuntime, VarInt};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::sync::mpsc;
 
@@ -22,10 +22,11 @@ use super::super::{
     gate::FrameLimits,
 };
 use crate::{
-    Handler, Limits, RequestBody, ResponseBody, StreamFailed,
+    Handler, Limits, RequestBody, ResponseBody, Serve, StreamFailed,
     drain::Drain,
     quic::{self, QuicListener, spawn},
     sources::Sources,
+    workers::Workers,
 };
 
 type Answer = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
@@ -61,6 +62,20 @@ where
     F: Fn(Request<RequestBody>) -> A + Send + Sync + 'static,
     A: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
+    on_socket(|socket| socket, limits, answers, handle)
+}
+
+/// The same on what becomes of a socket.
+pub(super) fn on_socket<F, A>(
+    socket: impl FnOnce(Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket>,
+    limits: &Limits,
+    answers: fn(SocketAddr) -> bool,
+    handle: F,
+) -> Server
+where
+    F: Fn(Request<RequestBody>) -> A + Send + Sync + 'static,
+    A: Future<Output = Response<ResponseBody>> + Send + 'static,
+{
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
@@ -73,12 +88,21 @@ where
         .unwrap();
     tls.alpn_protocols = vec![b"h3".to_vec()];
     tls.max_early_data_size = u32::MAX;
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let bound = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let socket = socket(TokioRuntime.wrap_udp_socket(bound).unwrap());
     let drain = Drain::default();
     let handler = Closure(Arc::new(move |request| Box::pin(handle(request))));
-    let listener =
-        quic::serve(socket, Arc::new(tls), limits, answers, Sources::new(limits), handler, drain.watch())
-            .unwrap();
+    // Its threads end with this, and a test's server may live longer: it has the test's own thread alone.
+    let seats = Workers::start(0).unwrap().seats();
+    let serve = Serve {
+        handler,
+        limits: Arc::new(limits.clone()),
+        answers: Arc::new(answers),
+        sources: Sources::new(limits),
+        seats,
+        drain: drain.watch(),
+    };
+    let listener = quic::serve_on(socket, Arc::new(tls), serve).unwrap();
     let address = listener.local_addr().unwrap();
     Server { address, drain, listener, certificate: cert.der().clone() }
 }

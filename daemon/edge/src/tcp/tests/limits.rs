@@ -159,3 +159,21 @@ async fn so_much_of_an_answer_is_held_for_a_reader_that_takes_nothing() {
         before = held;
     }
 }
+
+#[tokio::test]
+async fn so_many_http2_streams_are_open_at_once_and_one_more_is_refused() {
+    let served = served(true, Limits { streams: 3, ..Limits::default() });
+    let mut raw = Raw::begin(served.near).await;
+    raw.send(SETTINGS, ACK, 0, b"").await;
+    for stream in [1, 3, 5, 7] {
+        raw.send(HEADERS, END_HEADERS | 1, stream, POST).await;
+    }
+    let (kind, _, code) = loop {
+        let frame = raw.read().await;
+        if matches!(frame.0, RESET | GOAWAY) {
+            break frame;
+        }
+    };
+    // REFUSED_STREAM: it was not handled and may be sent again (RFC 9113 section 8.7).
+    assert_eq!((kind, code), (RESET, vec![0, 0, 0, 7]));
+}

@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    thread::{self, ThreadId},
 };
 
 use bytes::Bytes;
@@ -39,6 +40,8 @@ pub(super) struct Conn {
     before: u64,
     /// Whether it has rested in the pool.
     reused: bool,
+    /// The thread whose runtime watches its socket: another one's would have to be woken for each packet.
+    home: ThreadId,
 }
 
 impl Conn {
@@ -54,7 +57,14 @@ impl Conn {
             .max_buf_size(limits.backend_read_ahead.as_usize().max(head))
             .handshake(TokioIo::new(stream))
             .await?;
-        Ok(Self { sender, driver: Some(Box::pin(driver)), received, before: 0, reused: false })
+        Ok(Self {
+            sender,
+            driver: Some(Box::pin(driver)),
+            received,
+            before: 0,
+            reused: false,
+            home: thread::current().id(),
+        })
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -120,6 +130,16 @@ struct State {
     watched: bool,
 }
 
+impl State {
+    fn newest(&mut self) -> Option<Resting> {
+        let here = thread::current().id();
+        match self.resting.iter().rposition(|resting| resting.conn.home == here) {
+            Some(place) => Some(self.resting.remove(place)),
+            None => self.resting.pop(),
+        }
+    }
+}
+
 /// The connections that rest.
 pub(super) struct Pool {
     pub(super) limits: Arc<Limits>,
@@ -132,10 +152,11 @@ impl Pool {
         Arc::new(Self { limits: Arc::clone(limits), state: Mutex::new(State::default()) })
     }
 
-    /// The connection that rests since the shortest time, if its peer has not closed it.
+    /// The connection that rests since the shortest time, one of this thread's where there is one, if its peer has not
+    /// closed it.
     pub(super) async fn take(&self) -> Option<Conn> {
         loop {
-            let resting = self.lock().resting.pop()?;
+            let resting = self.lock().newest()?;
             let mut conn = resting.conn;
             if resting.until > Instant::now() && poll_fn(|cx| Poll::Ready(conn.is_ready(cx))).await {
                 return Some(conn);

@@ -1,0 +1,29 @@
+//! What every listener is given, whatever its transport.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use crate::{Limits, drain, sources::Sources, workers::Seats};
+
+/// Who answers, whom, within which limits, on which threads, and until when.
+#[derive(Clone)]
+pub struct Serve<H> {
+    /// Answers every request.
+    pub handler: H,
+    /// What a peer may do.
+    pub limits: Arc<Limits>,
+    /// Who is answered at all, by an address in which an IPv4-mapped one has already become IPv4; anyone else is dropped
+    /// before TLS, and over QUIC not even heard.
+    pub answers: Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>,
+    /// The count of connections that all listeners share.
+    pub sources: Sources,
+    /// The threads that serve the connections.
+    pub seats: Seats,
+    /// When to stop.
+    pub drain: drain::Watch,
+}
+
+impl<H> fmt::Debug for Serve<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}

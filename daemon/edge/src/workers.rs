@@ -1,0 +1,194 @@
+//! The threads that serve connections, each with a runtime of its own.
+//!
+//! Knows how many tasks each has. Refuses to know what they do. Invariants: a task stays on its thread with all that it
+//! starts, so that nothing of a connection is handed from one thread to another; the thread that starts the others serves
+//! as well, and alone where there are no others.
+
+use std::{
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+};
+
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
+
+/// The threads; they end with this, and so do the tasks on them.
+#[derive(Debug)]
+pub struct Workers {
+    seats: Seats,
+    threads: Vec<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+/// Where a task can be started. Clones are the same threads, and keep none alive.
+#[derive(Debug, Clone)]
+pub struct Seats(Arc<[Seat]>);
+
+#[derive(Debug)]
+struct Seat {
+    runtime: Handle,
+    tasks: Arc<AtomicUsize>,
+}
+
+impl Workers {
+    /// The calling thread's runtime and `more` threads. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// The system's, when it gives no more threads or descriptors.
+    pub fn start(more: usize) -> io::Result<Self> {
+        let mut seats = vec![Seat::new(Handle::current())];
+        let mut threads = Vec::with_capacity(more);
+        for number in 1..=more {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            seats.push(Seat::new(runtime.handle().clone()));
+            let (stop, stopped) = oneshot::channel::<()>();
+            let running = thread::Builder::new().name(format!("serve-{number}")).spawn(move || {
+                // An error means that the sender is gone, which is how it is told to stop.
+                let _stopped = runtime.block_on(stopped);
+                // What blocks in a file or a name server must not hold up the end of the program.
+                runtime.shutdown_background();
+            })?;
+            threads.push(Thread { stop, running });
+        }
+        Ok(Self { seats: Seats(seats.into()), threads })
+    }
+
+    /// Where a task can be started.
+    #[must_use]
+    pub fn seats(&self) -> Seats {
+        self.seats.clone()
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        let told = self.threads.drain(..).map(|Thread { stop, running }| {
+            drop(stop);
+            running
+        });
+        // All are told before one is waited for.
+        for thread in told.collect::<Vec<_>>() {
+            // A panic has been said where it happened, and nothing can be done about it here.
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Seats {
+    /// Starts a task on the thread that has the fewest.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let Some(seat) = self.0.iter().min_by_key(|seat| seat.tasks.load(Relaxed)) else { return };
+        let counted = Counted::count(&seat.tasks);
+        seat.runtime.spawn(async move {
+            let _counted = counted;
+            task.await;
+        });
+    }
+}
+
+impl Seat {
+    fn new(runtime: Handle) -> Self {
+        Self { runtime, tasks: Arc::default() }
+    }
+}
+
+/// Counts one task until it is dropped, in a panic too.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn count(tasks: &Arc<AtomicUsize>) -> Self {
+        tasks.fetch_add(1, Relaxed);
+        Self(Arc::clone(tasks))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, future::pending};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Starts so many tasks that stay, and counts them by thread.
+    async fn spread(workers: &Workers, tasks: usize) -> HashMap<thread::ThreadId, usize> {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        for _ in 0..tasks {
+            let tell = tell.clone();
+            workers.seats().spawn(async move {
+                tell.send(thread::current().id()).unwrap();
+                pending::<()>().await;
+            });
+        }
+        let mut threads = HashMap::new();
+        for _ in 0..tasks {
+            *threads.entry(told.recv().await.unwrap()).or_default() += 1;
+        }
+        threads
+    }
+
+    #[tokio::test]
+    async fn tasks_are_shared_evenly_and_the_first_thread_serves_as_well() {
+        let threads = spread(&Workers::start(2).unwrap(), 9).await;
+        assert_eq!(threads.len(), 3);
+        assert!(threads.values().all(|tasks| *tasks == 3), "{threads:?}");
+        assert!(threads.contains_key(&thread::current().id()));
+    }
+
+    #[tokio::test]
+    async fn without_more_threads_everything_runs_on_the_one() {
+        let threads = spread(&Workers::start(0).unwrap(), 3).await;
+        assert_eq!(threads.into_iter().collect::<Vec<_>>(), [(thread::current().id(), 3)]);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_or_panics_makes_room() {
+        let workers = Workers::start(1).unwrap();
+        let seats = workers.seats();
+        seats.spawn(pending());
+        for _ in 0..4 {
+            let (ended, end) = oneshot::channel::<()>();
+            seats.spawn(async move {
+                let _ended = ended;
+                panic!("as some task may");
+            });
+            assert!(end.await.is_err());
+        }
+        // Each of them went to the second thread, whose count is back where it was.
+        while seats.0[1].tasks.load(Relaxed) > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(seats.0[0].tasks.load(Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn the_tasks_end_with_the_threads() {
+        let workers = Workers::start(1).unwrap();
+        workers.seats().spawn(pending());
+        let (held, released) = oneshot::channel::<()>();
+        workers.seats().spawn(async move {
+            let _held = held;
+            pending::<()>().await;
+        });
+        drop(workers);
+        assert!(released.await.is_err());
+    }
+}
