@@ -5,5 +5,6 @@
 #![expect(clippy::print_stdout, reason = "figures are printed")]
 
 mod floods;
+mod probes;
 mod silence;
 mod support;
