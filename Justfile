@@ -69,7 +69,6 @@ bench-results: (bench-load "--write")
 
 [private]
 bench-load arguments: setup
-    tests/support/setup.sh peers
     cargo build --release -p ghostllm -p ghostllm-engine
     cargo build --profile dist -p ghostllm
     cargo bench -p ghostllm-tests --bench answer --bench cancel

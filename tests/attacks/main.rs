@@ -4,6 +4,8 @@
 //! count and time, goes to a daemon of its own, and ends with an honest caller who is served.
 #![expect(clippy::print_stdout, reason = "figures are printed")]
 
+mod browser;
 mod floods;
+mod probes;
 mod silence;
 mod support;

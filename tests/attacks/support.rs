@@ -1,5 +1,6 @@
 //! What every attack has: a daemon with an engine, how much that grows, and an honest caller.
 
+pub(crate) mod echo;
 pub(crate) mod h2;
 
 use anyhow::{Result, ensure};

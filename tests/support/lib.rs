@@ -19,6 +19,7 @@ pub mod netns;
 pub mod ollama;
 pub mod openai;
 pub mod process;
+pub mod proxies;
 pub mod recording;
 pub mod script;
 pub mod sse;

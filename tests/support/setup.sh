@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Installs what the build needs (`setup.sh build`), or the tests as well (`setup.sh`), or nginx and haproxy, which the figures
-# of `just bench` stand beside (`setup.sh peers`), on Debian 12 or 13; does nothing where it is there already.
+# Installs what the build needs (`setup.sh build`), or the tests and the bench as well (`setup.sh`), on Debian 12 or 13; does
+# nothing where it is there already.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 packages=(cmake clang libclang-dev pkg-config python3 curl)
-if [ "${1:-}" = peers ]; then
-  packages=(nginx haproxy)
-elif [ "${1:-}" != build ]; then
-  packages+=(python3-venv openssl libnss3-tools ngtcp2-client mmdebstrap iproute2)
+if [ "${1:-}" != build ]; then
+  # nginx and haproxy stand beside the daemon under the attacks and in the bench; chromium is a browser that is attacked from.
+  packages+=(python3-venv openssl libnss3-tools ngtcp2-client mmdebstrap iproute2 nginx haproxy chromium)
 fi
 missing=()
 for package in "${packages[@]}"; do
@@ -24,9 +23,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     sudo=(sudo)
   fi
   # Whether a package may start its service is asked of this file (invoke-rc.d(8)); somebody's own is left alone. Nobody who
-  # measures wants a web server on port 80.
+  # tests or measures wants a web server on port 80.
   policy=/usr/sbin/policy-rc.d
-  if [ "${1:-}" = peers ] && [ ! -e "$policy" ]; then
+  if [ ! -e "$policy" ]; then
     trap '"${sudo[@]}" rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
     "${sudo[@]}" chmod +x "$policy"

@@ -112,25 +112,31 @@ fn parse_head(head: &[u8]) -> io::Result<Incoming> {
     Ok(request)
 }
 
+/// The chunks' content. What may stand between the last of them and the end (RFC 9112 section 7.1.2) is read and let go.
 async fn read_chunks(stream: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let line = loop {
-            if let Some(end) = buffer.windows(2).position(|two| two == b"\r\n") {
-                let line = String::from_utf8_lossy(&buffer[..end]).into_owned();
-                buffer.advance(end + 2);
-                break line;
-            }
-            if !more(stream, buffer).await? {
-                return Err(invalid("the chunked body was cut off"));
-            }
-        };
+        let line = read_line(stream, buffer).await?;
         let size = line.split(';').next().unwrap_or_default().trim();
         let size = usize::from_str_radix(size, 16).map_err(|_| invalid("a chunk size is no number"))?;
+        if size == 0 {
+            while !read_line(stream, buffer).await?.is_empty() {}
+            return Ok(body);
+        }
         body.extend(take(stream, buffer, size).await?);
         take(stream, buffer, 2).await?;
-        if size == 0 {
-            return Ok(body);
+    }
+}
+
+async fn read_line(stream: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> io::Result<String> {
+    loop {
+        if let Some(end) = buffer.windows(2).position(|two| two == b"\r\n") {
+            let line = String::from_utf8_lossy(&buffer[..end]).into_owned();
+            buffer.advance(end + 2);
+            return Ok(line);
+        }
+        if !more(stream, buffer).await? {
+            return Err(invalid("the chunked body was cut off"));
         }
     }
 }

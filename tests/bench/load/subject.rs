@@ -8,27 +8,21 @@ use std::{
     fmt::Write as _,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::Stdio,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ghostllm_tests::{
-    daemon::{Daemon, Setup, Signal},
-    process::signal,
+    daemon::{Daemon, Setup},
+    proxies::{Program, Proxy},
 };
-use tokio::{
-    net::TcpStream,
-    process::{Child, Command},
-};
+use tokio::net::TcpStream;
 
 use crate::{
     cost::Tree,
     order::{Place, Version},
 };
 
-/// How long a proxy may take to listen.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// What the daemon is given beyond its defaults.
 pub(crate) const RAISED: &str = "connections = 20000\nhandshakes = 4096\n";
 
@@ -84,19 +78,8 @@ pub(crate) struct Subject {
 
 enum Held {
     Daemon(#[expect(dead_code, reason = "held for as long as it runs")] Box<Daemon>),
-    Program(#[expect(dead_code, reason = "likewise")] Program),
+    Proxy(#[expect(dead_code, reason = "likewise")] Proxy),
     Nothing,
-}
-
-/// A program whose workers end with it only if it is asked to end.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        if let Some(id) = self.0.id() {
-            let _gone_already = signal(id, Signal::SIGTERM);
-        }
-    }
 }
 
 /// What every subject is started with.
@@ -128,22 +111,8 @@ impl Subject {
             Kind::Passthrough => daemon(kind, "openai", "", stage).await,
             Kind::OneThread => daemon(kind, "openai", "threads = 1\n", stage).await,
             Kind::Translated => daemon(kind, "ollama", "", stage).await,
-            Kind::Nginx => {
-                let port = free_port()?;
-                let config = stage.scratch.join("nginx.conf");
-                std::fs::write(&config, nginx(stage, port))?;
-                let mut command = Command::new("nginx");
-                command.arg("-p").arg(stage.scratch).arg("-c").arg(&config);
-                child(kind, command, port, stage).await
-            }
-            Kind::Haproxy => {
-                let port = free_port()?;
-                let config = stage.scratch.join("haproxy.cfg");
-                std::fs::write(&config, haproxy(stage, port))?;
-                let mut command = Command::new("haproxy");
-                command.arg("-db").arg("-f").arg(&config);
-                child(kind, command, port, stage).await
-            }
+            Kind::Nginx => proxy(kind, Program::Nginx, nginx, stage).await,
+            Kind::Haproxy => proxy(kind, Program::Haproxy, haproxy, stage).await,
         }
     }
 }
@@ -167,25 +136,20 @@ async fn daemon(kind: Kind, wire: &str, lines: &str, stage: &Stage<'_>) -> Resul
     Ok(Subject { kind, tree, ready, places, _held: Held::Daemon(Box::new(daemon)) })
 }
 
-async fn child(kind: Kind, mut command: Command, port: u16, stage: &Stage<'_>) -> Result<Subject> {
-    let begun = Instant::now();
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .with_context(|| format!("{kind} does not start: `just bench` installs it"))?;
+async fn proxy(
+    kind: Kind,
+    program: Program,
+    configuration: fn(&Stage<'_>, u16) -> String,
+    stage: &Stage<'_>,
+) -> Result<Subject> {
+    let port = free_port()?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    while TcpStream::connect(address).await.is_err() {
-        if begun.elapsed() > PATIENCE {
-            bail!("{kind} does not listen");
-        }
-        tokio::task::yield_now().await;
-    }
-    let ready = begun.elapsed();
+    let listens = async || TcpStream::connect(address).await.is_ok();
+    let proxy = Proxy::start(program, stage.scratch, &configuration(stage, port), listens).await?;
     let place = |version| Place { version, address, ca: stage.ca.into(), key: None };
     let places = vec![place(Version::H1), place(Version::H2)];
-    let tree = Tree(child.id().context("it has ended")?);
-    Ok(Subject { kind, tree, ready, places, _held: Held::Program(Program(child)) })
+    let (tree, ready) = (Tree(proxy.id()?), proxy.ready);
+    Ok(Subject { kind, tree, ready, places, _held: Held::Proxy(proxy) })
 }
 
 /// One that nobody has now. These programs cannot be asked which port the kernel gave them.
