@@ -51,10 +51,10 @@ pub(crate) fn lone_surrogate(text: &[u8]) -> Option<usize> {
     let mut place = 0;
     while let Some(found) = text.get(place..).and_then(|rest| memchr(b'\\', rest)) {
         place += found;
-        place += match (surrogate(text, place), surrogate(text, place + ESCAPE)) {
-            (None, _) => 2,
-            (Some(Half::High), Some(Half::Low)) => 2 * ESCAPE,
-            (Some(_), _) => return Some(place),
+        place += match surrogate(text, place) {
+            None => 2,
+            Some(Half::High) if matches!(surrogate(text, place + ESCAPE), Some(Half::Low)) => 2 * ESCAPE,
+            Some(_) => return Some(place),
         };
     }
     None

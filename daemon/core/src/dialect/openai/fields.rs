@@ -20,10 +20,14 @@ pub(super) struct Fields<'a>(Pairs<'a>);
 impl<'a> Fields<'a> {
     /// Reads the body, of at most `most` fields, which bounds the search for duplicates.
     pub(super) fn read(body: &'a [u8], most: usize) -> Result<Self, ApiError> {
-        if body.trim_ascii().is_empty() {
-            return Err(ApiError::new(Code::InvalidJson, "The body is empty; a JSON object is expected."));
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(no_object(body));
         }
-        let raw: &RawValue = serde_json::from_slice(body).map_err(|error| syntax(&error))?;
+        // Once over the whole of it: a prompt may have a megabyte.
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let fields = UpTo(most).deserialize(&mut reader);
+        let fields =
+            fields.and_then(|fields| reader.end().map(|()| fields)).map_err(|error| syntax(&error))?;
         if let Some(place) = json::lone_surrogate(body) {
             let (line, column) = json::line_and_column(body, place);
             return Err(ApiError::invalid_json(
@@ -32,11 +36,6 @@ impl<'a> Fields<'a> {
                 column,
             ));
         }
-        if !raw.get().starts_with('{') {
-            return Err(ApiError::new(Code::InvalidType, "The body must be a JSON object."));
-        }
-        let mut reader = serde_json::Deserializer::from_str(raw.get());
-        let fields = UpTo(most).deserialize(&mut reader).map_err(|error| syntax(&error))?;
         check(&fields, most)?;
         Ok(Self(fields))
     }
@@ -90,6 +89,16 @@ impl<'a> Fields<'a> {
                 Ok(_) | Err(_) => Err(ApiError::invalid_value(name, &expected)),
             },
         }
+    }
+}
+
+fn no_object(body: &[u8]) -> ApiError {
+    if body.trim_ascii().is_empty() {
+        return ApiError::new(Code::InvalidJson, "The body is empty; a JSON object is expected.");
+    }
+    match serde_json::from_slice::<&RawValue>(body) {
+        Ok(_) => ApiError::new(Code::InvalidType, "The body must be a JSON object."),
+        Err(error) => syntax(&error),
     }
 }
 

@@ -90,17 +90,8 @@ fn remote(param: &str) -> ApiError {
 
 /// Refuses remote media in a conversation that is passed on; what else is wrong with it is the engine's to judge.
 pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<(), ApiError> {
-    #[derive(Deserialize)]
-    struct Message<'a> {
-        #[serde(borrow)]
-        content: Option<&'a RawValue>,
-    }
-    let Ok(messages) = serde_json::from_str::<Vec<&RawValue>>(messages.get()) else { return Ok(()) };
     let mut allowance = Allowance::new(limits);
-    for (place, raw) in messages.iter().enumerate() {
-        // Also where a key is doubled: what is read here would not be what the engine reads.
-        let Object(message): Object<Message<'_>> = serde_json::from_str(raw.get())
-            .map_err(|_| ApiError::invalid_type(format!("messages[{place}]"), "a message object"))?;
+    for (place, Object(message)) in read_messages(messages)?.iter().enumerate() {
         let Some(content) = message.content.filter(|content| content.get().starts_with('[')) else {
             continue;
         };
@@ -110,6 +101,27 @@ pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<(), A
         }
     }
     Ok(())
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+}
+
+/// The messages; none where they are no list.
+fn read_messages<'a>(messages: &'a RawValue) -> Result<Vec<Object<Message<'a>>>, ApiError> {
+    if let Ok(all) = serde_json::from_str(messages.get()) {
+        return Ok(all);
+    }
+    // One by one only where that finds which of them is wrong: a prompt may have a megabyte.
+    let each: Vec<&'a RawValue> = serde_json::from_str(messages.get()).unwrap_or_default();
+    let read = |(place, raw): (usize, &'a RawValue)| {
+        // Also where a key is doubled: what is read here would not be what the engine reads.
+        serde_json::from_str(raw.get())
+            .map_err(|_| ApiError::invalid_type(format!("messages[{place}]"), "a message object"))
+    };
+    each.into_iter().enumerate().map(read).collect()
 }
 
 fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
