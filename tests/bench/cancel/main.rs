@@ -1,14 +1,16 @@
 //! How soon an engine is free once its client has left: a thousand kills on each HTTP version.
 //!
 //! Knows every way to leave and every moment at which a client may. Refuses to know the daemon's code. Invariants: each kill
-//! is seen at the engine's own socket, and one that is not is an orphan; fails where more than one in a hundred takes longer
-//! than promised, or one is orphaned.
+//! is seen at the engine's own socket, or in the embedded engine's own queue, and one that is not is an orphan; fails where
+//! more than one in a hundred takes longer than promised, or one is orphaned.
 #![expect(
     clippy::print_stdout,
     clippy::indexing_slicing,
     reason = "figures are printed; the counts are known"
 )]
 
+mod double;
+mod queue;
 mod quic;
 mod tcp;
 
@@ -17,12 +19,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     client::{Caller, Family, Request, Version},
-    daemon::{Daemon, Setup},
-    double::{Double, End},
+    daemon::Daemon,
     expect::FRANCE,
-    ollama::Ollama,
     script::Sin,
 };
+
+use double::Watched;
+use queue::Queue;
 
 /// What is promised (issue 4, S9): the 99th percentile.
 const PROMISED: Duration = Duration::from_millis(250);
@@ -40,21 +43,26 @@ pub(crate) enum Moment {
     MidStream,
     /// The engine is in the middle of what the client will get whole.
     MidWhole,
+    /// The embedded engine has it in its queue, behind another one that runs.
+    Queued,
 }
 
-const MOMENTS: [Moment; 4] =
-    [Moment::StreamAwaited, Moment::WholeAwaited, Moment::MidStream, Moment::MidWhole];
+const MOMENTS: [Moment; 5] =
+    [Moment::StreamAwaited, Moment::WholeAwaited, Moment::MidStream, Moment::MidWhole, Moment::Queued];
 
 impl Moment {
-    fn sin(self) -> Sin {
+    /// How the double misbehaves for it; none where the embedded engine answers.
+    fn sin(self) -> Option<Sin> {
         match self {
-            Self::StreamAwaited | Self::WholeAwaited => Sin::HangBeforeHeaders,
-            Self::MidStream | Self::MidWhole => Sin::StallAfter(2),
+            Self::StreamAwaited | Self::WholeAwaited => Some(Sin::HangBeforeHeaders),
+            Self::MidStream | Self::MidWhole => Some(Sin::StallAfter(2)),
+            Self::Queued => None,
         }
     }
 
     pub(crate) fn request(self) -> Request {
-        Request::chat("tiny", FRANCE, matches!(self, Self::StreamAwaited | Self::MidStream))
+        let model = if matches!(self, Self::Queued) { queue::MODEL } else { double::MODEL };
+        Request::chat(model, FRANCE, matches!(self, Self::StreamAwaited | Self::MidStream | Self::Queued))
     }
 
     /// Whether the client itself reads something first.
@@ -84,45 +92,35 @@ fn ways(version: Version) -> &'static [Way] {
     }
 }
 
-/// The daemon, its engine, and how many requests the engine has seen.
+/// Where a request is when its client leaves.
+pub(crate) enum Behind {
+    Double(Watched),
+    Queue(Queue),
+}
+
+/// The daemon, and what stands behind it.
 pub(crate) struct Stage {
-    pub(crate) double: Double,
+    pub(crate) behind: Behind,
     pub(crate) caller: Caller,
     pub(crate) key: String,
-    seen: usize,
 }
 
 impl Stage {
-    /// The times of the next `count` requests' ends, once each has been left; the engine is asked for them in this order.
-    pub(crate) async fn freed(&mut self, count: usize) -> Vec<Instant> {
-        let begin = self.seen;
-        self.seen += count;
-        let what = format!("{count} of its peers leave");
-        self.double
-            .wait(&what, |seen| {
-                let chats = seen.iter().filter(|seen| seen.request.path() == "/api/chat").skip(begin);
-                let left: Vec<_> = chats
-                    .take(count)
-                    .filter_map(|seen| match seen.end {
-                        Some(End::Left(at)) => Some(at),
-                        _ => None,
-                    })
-                    .collect();
-                (left.len() == count).then_some(left)
-            })
-            .await
+    /// Waits until the engine has the next `count` requests.
+    pub(crate) async fn asked(&self, count: usize) -> Result<()> {
+        match &self.behind {
+            Behind::Double(double) => double.asked(count).await,
+            Behind::Queue(queue) => queue.asked(count).await?,
+        }
+        Ok(())
     }
 
-    /// Waits until the engine has the next `count` requests.
-    pub(crate) async fn asked(&self, count: usize) {
-        let wanted = self.seen + count;
-        let what = format!("{wanted} requests");
-        self.double
-            .wait(&what, |seen| {
-                (seen.iter().filter(|seen| seen.request.path() == "/api/chat").count() >= wanted)
-                    .then_some(())
-            })
-            .await;
+    /// The times at which the engine was free of the next `count` requests, once each has been left.
+    pub(crate) async fn freed(&mut self, count: usize) -> Result<Vec<Instant>> {
+        match &mut self.behind {
+            Behind::Double(double) => Ok(double.freed(count).await),
+            Behind::Queue(queue) => queue.freed(count).await,
+        }
     }
 }
 
@@ -158,16 +156,29 @@ async fn version_of_kills(version: Version) -> Result<Option<String>> {
 
 /// One way at one moment, with a daemon of its own. Every kill that is not seen in time is an error that shows the engine's log.
 async fn leg(version: Version, way: Way, moment: Moment, kills: usize) -> Result<Vec<Duration>> {
-    let double = Double::start(Ollama::default()).await;
-    let daemon = Daemon::start(&Setup::backend("ollama", &double.url())).await?;
+    let (behind, setup) = match moment.sin() {
+        Some(sin) => {
+            let (double, setup) = Watched::start(sin).await;
+            (Behind::Double(double), setup)
+        }
+        None => {
+            let (queue, setup) = Queue::start().await?;
+            (Behind::Queue(queue), setup)
+        }
+    };
+    let daemon = Daemon::start(&setup).await?;
     let caller = Caller::new(&daemon, version, Family::V6).await?;
     let key = daemon.key.clone().context("no key")?;
-    double.misbehave("tiny", moment.sin());
-    let mut stage = Stage { double, caller, key, seen: 0 };
+    let held = match &behind {
+        Behind::Queue(queue) => Some(queue.occupy(&caller).await?),
+        Behind::Double(_) => None,
+    };
+    let mut stage = Stage { behind, caller, key };
     let taken = match version {
         Version::H3 => quic::kills(&mut stage, way, moment, kills).await?,
         _ => tcp::kills(&mut stage, version, way, moment, kills).await?,
     };
+    drop(held);
     daemon.stop().await?;
     Ok(taken)
 }

@@ -54,12 +54,12 @@ async fn crowd(stage: &mut Stage, way: Way, moment: Moment, count: usize) -> Res
             said(&mut lines, "data").await?;
         }
     } else {
-        stage.asked(count).await;
+        stage.asked(count).await?;
     }
     let clock = Clock::read()?;
     say.write_all(if way == Way::Close { b"close\n" } else { b"leave\n" }).await?;
     let left = said(&mut lines, "left").await?["at"].as_f64().context("no time")?;
-    let freed = stage.freed(count).await;
+    let freed = stage.freed(count).await?;
     drop(say);
     let ended = timeout(PATIENCE, client.wait()).await.context("the client does not end")??;
     ensure!(ended.success(), "the client ended with {ended}");

@@ -28,7 +28,7 @@ pub(crate) async fn kills(
         let asking = ask(stage, version, moment).await?;
         let left = Instant::now();
         let gone = asking.leave(way);
-        let freed = stage.freed(1).await;
+        let freed = stage.freed(1).await?;
         taken.extend(freed.into_iter().map(|freed| freed.saturating_duration_since(left)));
         drop(gone);
     }
@@ -107,7 +107,7 @@ async fn ask(stage: &Stage, version: Version, moment: Moment) -> Result<Asking> 
     if moment.is_read() {
         is_read.recv().await.context("the answer ended before anything was read")?;
     } else {
-        stage.asked(1).await;
+        stage.asked(1).await?;
     }
     Ok(Asking { socket, connection, answer })
 }

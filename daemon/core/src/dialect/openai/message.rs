@@ -59,29 +59,39 @@ struct Part<'a> {
 
 /// Reads `messages`.
 pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Message>, ApiError> {
-    let raws: Vec<&RawValue> =
-        fields.read_as("messages", "a list of messages")?.ok_or_else(|| ApiError::missing("messages"))?;
-    if raws.is_empty() {
+    let raw = fields.get("messages").ok_or_else(|| ApiError::missing("messages"))?;
+    // One by one only where that finds which of them is wrong: a prompt may have a megabyte.
+    let wires: Vec<Object<Wire<'_>>> = serde_json::from_str(raw.get()).or_else(|_| one_by_one(fields))?;
+    if wires.is_empty() {
         return Err(ApiError::invalid_value("messages", "a list of at least one message"));
     }
     let mut allowance = Allowance::new(limits);
-    raws.iter().enumerate().map(|(place, raw)| message(place, raw, limits, &mut allowance)).collect()
+    let read = |(place, Object(wire))| message(place, wire, limits, &mut allowance);
+    wires.into_iter().enumerate().map(read).collect()
+}
+
+fn one_by_one<'a>(fields: &Fields<'a>) -> Result<Vec<Object<Wire<'a>>>, ApiError> {
+    let raws: Vec<&'a RawValue> = fields.read_as("messages", "a list of messages")?.unwrap_or_default();
+    let read = |(place, raw): (usize, &'a RawValue)| {
+        serde_json::from_str(raw.get()).map_err(|error| {
+            // serde's text names the field ("invalid type: integer `5`, expected a string") without any of ours.
+            let text = error.to_string();
+            let what = text.split(" at line ").next().unwrap_or("wrong");
+            let at = format!("messages[{place}]");
+            let message = format!("The field '{at}' is not a message: {what}.");
+            ApiError::new(Code::InvalidType, message).with_param(at)
+        })
+    };
+    raws.into_iter().enumerate().map(read).collect()
 }
 
 fn message(
     place: usize,
-    raw: &RawValue,
+    wire: Wire<'_>,
     limits: &Limits,
     allowance: &mut Allowance<'_>,
 ) -> Result<Message, ApiError> {
     let at = format!("messages[{place}]");
-    let Object(wire): Object<Wire<'_>> = serde_json::from_str(raw.get()).map_err(|error| {
-        // serde's text names the field ("invalid type: integer `5`, expected a string") without any of ours.
-        let text = error.to_string();
-        let what = text.split(" at line ").next().unwrap_or("wrong");
-        let message = format!("The field '{at}' is not a message: {what}.");
-        ApiError::new(Code::InvalidType, message).with_param(at.as_str())
-    })?;
     let role = role(&at, wire.role.as_deref())?;
     if wire.function_call.is_some() {
         return Err(ApiError::unsupported(format!("{at}.function_call"), "Send the call in tool_calls."));
