@@ -6,9 +6,6 @@
 
 mod snapshot;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     path::Path,
     sync::{
