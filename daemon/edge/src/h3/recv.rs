@@ -132,8 +132,11 @@ impl Drop for Recv {
         let mut cx = Context::from_waker(Waker::noop());
         let at_end = matches!(pin!(self.stream.read_chunk(1, true)).poll(&mut cx), Poll::Ready(Ok(None)));
         if !at_end {
-            // "I need no more of the request" (RFC 9114 section 4.1.1); quinn's own 0 is no code of HTTP/3.
-            quic::RecvStream::stop_sending(self, Code::H3_NO_ERROR.value());
+            // "I need no more of the request" (RFC 9114 section 4.1.1), or `h3` has dropped a stream of a type that it knows and
+            // has no use for (section 6.2); quinn's own 0 is no code of HTTP/3.
+            let one_way = self.gate.is_some() && self.progress.is_none();
+            let code = if one_way { Code::H3_STREAM_CREATION_ERROR } else { Code::H3_NO_ERROR };
+            quic::RecvStream::stop_sending(self, code.value());
         }
     }
 }
