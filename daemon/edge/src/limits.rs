@@ -46,7 +46,7 @@ pub struct Limits {
     pub tcp_unsent: u32,
     /// How long the last frames of an idle HTTP/2 connection may take to leave before it is closed.
     pub h2_linger: Duration,
-    /// QUIC receive window per connection, in bytes.
+    /// QUIC receive window per connection, in bytes; its HTTP/3 requests hold no more than that of frames that are not whole.
     pub quic_receive_window: u32,
     /// QUIC receive window per stream, in bytes.
     pub quic_stream_window: u32,

@@ -101,7 +101,7 @@ section! {
         tcp_unsent: ByteSize = ByteSize::kib(128) => window;
         /// How long the last frames of an idle HTTP/2 connection may take to leave before it is closed.
         h2_linger: Duration = seconds(1);
-        /// QUIC receive window per connection.
+        /// QUIC receive window per connection; its HTTP/3 requests hold no more than that of heads that are not whole.
         quic_receive_window: ByteSize = ByteSize::mib(1) => window;
         /// QUIC receive window per stream.
         quic_stream_window: ByteSize = ByteSize::kib(256) => window;
