@@ -276,7 +276,7 @@ async fn streams_that_are_opened_and_reset_end_their_connection() -> Result<()> 
 
 /// quinn's own code is 0, which is none of HTTP/3's.
 #[tokio::test]
-async fn what_is_not_read_is_stopped_with_a_code_of_http_3_and_a_get_never() -> Result<()> {
+async fn what_is_not_read_is_stopped_with_a_code_of_http_3_and_a_whole_get_never() -> Result<()> {
     let place = Place::new("").await?;
     let quic = dial(&place.caller(Version::H3).await?).await?;
     let _control = control(&quic).await?;
@@ -284,20 +284,20 @@ async fn what_is_not_read_is_stopped_with_a_code_of_http_3_and_a_get_never() -> 
         let (mut send, mut recv) = quic.open_bi().await?;
         send.write_all(&get("/healthz")).await?;
         if late {
-            // Its end comes in a packet of its own, when the answer has begun.
+            // Its end comes in a packet of its own, when the answer has begun, or is over, and nobody needs it any more.
             recv.read_exact(&mut [0; 1]).await?;
         }
         send.finish()?;
         let stopped = timeout(PATIENCE, send.stopped()).await.context("not acknowledged")??;
-        ensure!(stopped.is_none(), "a GET is stopped with {stopped:?}; late: {late}");
+        let fine = stopped.is_none() || late && stopped == Some(code(NO_ERROR));
+        ensure!(fine, "a GET is stopped with {stopped:?}; late: {late}");
+        println!("a GET whose end comes late ({late}): stopped with {stopped:?}");
     }
     let (mut send, _recv) = quic.open_bi().await?;
     send.write_all(&[chat(None), frame(DATA, BODY)].concat()).await?;
     let stopped = timeout(PATIENCE, send.stopped()).await.context("never stopped")??;
     ensure!(stopped == Some(code(NO_ERROR)), "a body that nobody reads is stopped with {stopped:?}");
-    println!(
-        "a GET whose end comes early or late: not stopped; a body that nobody reads: stopped with {NO_ERROR:#x}"
-    );
+    println!("a body that nobody reads: stopped with {NO_ERROR:#x}");
     place.end().await
 }
 
