@@ -2,10 +2,18 @@
 //!
 //! Knows the bytes that an attacker would send. Refuses to know the daemon's code. Invariants: every attack is bounded in
 //! count and time, goes to a daemon of its own, and ends with an honest caller who is served.
-#![expect(clippy::print_stdout, reason = "figures are printed")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test crate: a panic is a failed test, and figures are printed"
+)]
 
+mod amplification;
 mod browser;
 mod floods;
+mod giant;
+mod h3_defects;
 mod probes;
 mod silence;
+mod slow;
 mod support;

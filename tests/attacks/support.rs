@@ -2,6 +2,11 @@
 
 pub(crate) mod echo;
 pub(crate) mod h2;
+pub(crate) mod h3;
+pub(crate) mod status;
+pub(crate) mod torrent;
+
+use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use ghostllm_tests::{
@@ -20,8 +25,19 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn new(limits: &str) -> Result<Self> {
+        Self::with(limits, |setup| setup).await
+    }
+
+    /// The same with a second engine, of OpenAI's kind, at that address.
+    pub(crate) async fn beside(limits: &str, engine: SocketAddr) -> Result<Self> {
+        let url = format!("http://{engine}");
+        Self::with(limits, |setup| setup.with_backend("beside", "openai", &url, "")).await
+    }
+
+    async fn with(limits: &str, more: impl FnOnce(Setup) -> Setup) -> Result<Self> {
         let double = Double::start(Ollama::default()).await;
-        let daemon = Daemon::start(&Setup::backend("ollama", &double.url()).with_limits(limits)).await?;
+        let setup = more(Setup::backend("ollama", &double.url()).with_limits(limits));
+        let daemon = Daemon::start(&setup).await?;
         let mut place = Self { daemon, double, rest: 0 };
         // What a first request allocates is not the attacker's doing.
         place.check_served().await?;

@@ -27,6 +27,7 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(first.payload, walked.as_ref().ok().map(|walked| walked.payload));
     let Ok(walked) = walked else { return };
     assert_eq!(first.may_end, walked.whole);
+    assert!(first.buffered == 0 || !walked.whole && first.buffered < LIMITS.headers, "{first:?}");
     let seen = h3_server::read(ways.last().expect("some way of cutting"), walked.whole, FIELD_SECTION);
     check_sections(&walked, first.malformed, seen);
     assert!(seen.body <= walked.payload, "{seen:?}, and {} bytes of DATA", walked.payload);
@@ -41,13 +42,15 @@ struct Verdict {
     payload: Option<u64>,
     malformed: bool,
     may_end: bool,
+    buffered: u64,
 }
 
 fn verdict(mut gate: Gate, way: &[&[u8]]) -> Verdict {
     let payload = way.iter().try_fold(0, |sum, piece| gate.pass(piece).map(|more| sum + more)).ok();
     // What an excessive stream says of itself is not asked any more.
     let fine = payload.is_some();
-    Verdict { payload, malformed: fine && gate.malformed(), may_end: fine && gate.may_end() }
+    let buffered = if fine { gate.buffered() } else { 0 };
+    Verdict { payload, malformed: fine && gate.malformed(), may_end: fine && gate.may_end(), buffered }
 }
 
 /// A stream in one direction: the control stream's frames are limited, whatever they are; others are left alone.
@@ -59,7 +62,8 @@ fn check_one_way(bytes: &[u8], ways: &[Vec<&[u8]>]) {
     };
     for way in ways {
         let verdict = verdict(Gate::one_way(LIMITS), way);
-        assert_eq!(verdict, Verdict { payload: expected, malformed: false, may_end: expected.is_some() });
+        let (may_end, buffered) = (expected.is_some(), verdict.buffered);
+        assert_eq!(verdict, Verdict { payload: expected, malformed: false, may_end, buffered });
     }
 }
 

@@ -53,7 +53,8 @@ pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr
         other: limits.h3_other_frame,
         empty: limits.h3_empty_frames,
     };
-    let transport = Transport::new(quic.clone(), frames);
+    // What a window lets through by itself may stand unread as well.
+    let transport = Transport::new(quic.clone(), frames, limits.quic_receive_window.into());
     let mut builder = h3::server::builder();
     builder.max_field_section_size(limits.header_bytes as u64).send_grease(false);
     // A client that grants no stream for our settings would hold this for ever.

@@ -42,9 +42,11 @@ pub struct Limits {
     pub h2_ping: Duration,
     /// A TCP peer that acknowledges nothing for about this long is gone; whole seconds, at least 2.
     pub tcp_vanished: Duration,
+    /// What the kernel takes of answers to a TCP peer before it can be sent, in bytes.
+    pub tcp_unsent: u32,
     /// How long the last frames of an idle HTTP/2 connection may take to leave before it is closed.
     pub h2_linger: Duration,
-    /// QUIC receive window per connection, in bytes.
+    /// QUIC receive window per connection, in bytes; its HTTP/3 requests hold no more than that of frames that are not whole.
     pub quic_receive_window: u32,
     /// QUIC receive window per stream, in bytes.
     pub quic_stream_window: u32,
@@ -104,6 +106,7 @@ impl Default for Limits {
             h2_error_resets: 50,
             h2_ping: Duration::from_secs(20),
             tcp_vanished: Duration::from_secs(20),
+            tcp_unsent: 128 * 1024,
             h2_linger: Duration::from_secs(1),
             quic_receive_window: 1024 * 1024,
             quic_stream_window: 256 * 1024,

@@ -5,6 +5,7 @@
 //! sends before its handshake ends can hold more than its share of memory or time; early data is never taken.
 
 mod heard;
+mod unproved;
 
 use std::{
     future::Future,
@@ -28,6 +29,7 @@ use crate::{
     h3::{self as http3},
 };
 use heard::Heard;
+use unproved::{Peer, Unproved};
 
 /// A listener that serves HTTP/3 until it is drained or closed.
 #[derive(Debug)]
@@ -85,13 +87,14 @@ pub(crate) fn serve_on<H: Handler>(
     serve: Serve<H>,
 ) -> io::Result<QuicListener> {
     let config = server_config(tls, &serve.limits)?;
-    let answers = Arc::clone(&serve.answers);
-    let socket = Heard::new(socket, move |peer| answers(peer));
+    let (answers, unproved) = (Arc::clone(&serve.answers), Unproved::default());
+    let socket = Heard::new(socket, move |peer| answers(peer), unproved.clone());
     let (config, runtime) = (Some(config), Arc::new(TokioRuntime));
     let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), config, socket, runtime)?;
     let local = endpoint.local_addr()?;
     let (up, serving) = watch::channel(true);
-    let listener = Listener { endpoint: endpoint.clone(), local, serve, handshakes: Arc::default(), up };
+    let handshakes = Arc::default();
+    let listener = Listener { endpoint: endpoint.clone(), local, serve, handshakes, unproved, up };
     Ok(QuicListener { endpoint, accepting: spawn(listener.accept()), serving })
 }
 
@@ -142,6 +145,7 @@ struct Listener<H> {
     local: SocketAddr,
     serve: Serve<H>,
     handshakes: Arc<AtomicUsize>,
+    unproved: Unproved,
     up: watch::Sender<bool>,
 }
 
@@ -176,7 +180,8 @@ impl<H: Handler> Listener<H> {
             let _asked = incoming.retry();
             return;
         }
-        let handshake = Handshake::count(&self.handshakes);
+        let peer = self.unproved.begin(incoming.remote_address(), incoming.remote_address_validated());
+        let handshake = Handshake::count(&self.handshakes, peer);
         seats.spawn(connect(incoming, handshake, self.local, self.serve.clone()));
     }
 }
@@ -187,7 +192,8 @@ async fn connect<H: Handler>(incoming: Incoming, handshake: Handshake, bound: So
     let Ok(connecting) = incoming.accept() else { return };
     let _open = serve.drain.open();
     let Ok(Ok(connection)) = timeout(serve.limits.handshake, connecting).await else { return };
-    drop(handshake);
+    // Held until the connection has ended.
+    let _peer = handshake.over();
     // Only now is the address known to be the peer's: before, anyone could use up another's share.
     let Some(_share) = serve.sources.take(connection.remote_address()) else {
         return connection.close(code(Code::H3_EXCESSIVE_LOAD), b"too many connections");
@@ -200,17 +206,27 @@ fn code(code: Code) -> VarInt {
 }
 
 /// Counts one handshake as waiting until it is dropped.
-struct Handshake(Arc<AtomicUsize>);
+struct Handshake {
+    waiting: Arc<AtomicUsize>,
+    peer: Option<Peer>,
+}
 
 impl Handshake {
-    fn count(waiting: &Arc<AtomicUsize>) -> Self {
+    fn count(waiting: &Arc<AtomicUsize>, peer: Peer) -> Self {
         waiting.fetch_add(1, Relaxed);
-        Self(Arc::clone(waiting))
+        Self { waiting: Arc::clone(waiting), peer: Some(peer) }
+    }
+
+    /// The peer, whose address the handshake has proved.
+    fn over(mut self) -> Option<Peer> {
+        let mut peer = self.peer.take()?;
+        peer.proved();
+        Some(peer)
     }
 }
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.waiting.fetch_sub(1, Relaxed);
     }
 }

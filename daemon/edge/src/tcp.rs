@@ -133,6 +133,10 @@ fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure
         if let Err(error) = notice_vanished(&stream, serve.limits.tcp_vanished) {
             tracing::debug!(%peer, %error, "a peer that vanishes will be noticed late");
         }
+        // Or the kernel would grow its buffer to `tcp_wmem`'s 4 MiB for a peer that takes nothing (tcp(7)).
+        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(serve.limits.tcp_unsent) {
+            tracing::debug!(%peer, %error, "the kernel may hold much of an answer");
+        }
         let Ok(local) = stream.local_addr() else { return };
         match secure {
             Some(secure) => encrypted(stream, peer, local, secure, serve).await,

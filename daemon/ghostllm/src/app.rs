@@ -450,6 +450,7 @@ fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
         h2_error_resets: limits.h2_error_resets,
         h2_ping: limits.h2_ping,
         tcp_vanished: limits.tcp_vanished,
+        tcp_unsent: limits.tcp_unsent.as_u32(),
         h2_linger: limits.h2_linger,
         quic_receive_window: limits.quic_receive_window.as_u32(),
         quic_stream_window: limits.quic_stream_window.as_u32(),

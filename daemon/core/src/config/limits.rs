@@ -96,9 +96,12 @@ section! {
         /// A TCP peer that acknowledges nothing for about this long is gone, whatever is spoken: it is asked for a sign of life
         /// while nothing is sent, and what was sent must be acknowledged. Whole seconds.
         tcp_vanished: Duration = seconds(20) => some_seconds;
+        /// What the kernel takes of answers to a TCP peer before it can be sent: without a limit, some MiB for each that reads
+        /// nothing.
+        tcp_unsent: ByteSize = ByteSize::kib(128) => window;
         /// How long the last frames of an idle HTTP/2 connection may take to leave before it is closed.
         h2_linger: Duration = seconds(1);
-        /// QUIC receive window per connection.
+        /// QUIC receive window per connection; its HTTP/3 requests hold no more than that of heads that are not whole.
         quic_receive_window: ByteSize = ByteSize::mib(1) => window;
         /// QUIC receive window per stream.
         quic_stream_window: ByteSize = ByteSize::kib(256) => window;

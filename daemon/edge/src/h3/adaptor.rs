@@ -24,7 +24,7 @@ use quinn::VarInt;
 
 use super::{
     gate::{FrameLimits, Gate},
-    recv::Recv,
+    recv::{Recv, Unfinished},
     send::Send,
 };
 
@@ -105,17 +105,20 @@ pub(super) struct Transport {
     accept_one_way: Option<Boxed<Result<quinn::RecvStream, quinn::ConnectionError>>>,
     opener: Opener,
     limits: FrameLimits,
+    unfinished: Unfinished,
     accepted: Option<Accepted>,
 }
 
 impl Transport {
-    pub(super) fn new(quic: quinn::Connection, limits: FrameLimits) -> Self {
+    /// All requests together may hold `unfinished` bytes of frames that are not whole.
+    pub(super) fn new(quic: quinn::Connection, limits: FrameLimits, unfinished: u64) -> Self {
         Self {
             opener: Opener::new(quic.clone()),
             quic,
             accept_request: None,
             accept_one_way: None,
             limits,
+            unfinished: Unfinished::new(unfinished),
             accepted: None,
         }
     }
@@ -152,11 +155,11 @@ impl quic::Connection<Bytes> for Transport {
         let accepted = ready!(accept.as_mut().poll(cx));
         self.accept_request = None;
         let (send, recv) = accepted.map_err(connection_error)?;
-        let progress = Arc::new(Progress::default());
+        let (progress, unfinished) = (Arc::new(Progress::default()), self.unfinished.clone());
         self.accepted = Some(Accepted { ended: ended(&send), progress: Arc::clone(&progress) });
         Poll::Ready(Ok(Bidi {
             send: Send::request(send, Arc::clone(&progress)),
-            recv: Recv::request(recv, Gate::request(self.limits), self.quic.clone(), progress),
+            recv: Recv::request(recv, Gate::request(self.limits), self.quic.clone(), progress, unfinished),
         }))
     }
 

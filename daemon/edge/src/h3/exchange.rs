@@ -225,20 +225,24 @@ impl Exchange<'_> {
     }
 }
 
-/// Drives a write as long as the client takes bytes; each byte that it takes starts the limit anew.
+/// Drives a write as long as the client takes bytes; each byte that it takes starts the limit anew. Looks every half of the limit,
+/// so that a client which takes nothing more is given up before one and a half of it have passed.
 async fn written(
     write: impl Future<Output = Result<(), StreamError>>,
     progress: &Progress,
     idle: Duration,
 ) -> Result<(), Cut> {
     let mut write = pin!(write);
+    let (mut before, mut since) = (progress.written(), Instant::now());
     loop {
-        let before = progress.written();
-        match timeout(idle, write.as_mut()).await {
+        match timeout(idle / 2, write.as_mut()).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(StreamError::HeaderTooBig { .. })) => return Err(Cut::Wrong),
             Ok(Err(_)) => return Err(Cut::Left),
-            Err(_elapsed) if progress.written() == before => return Err(Cut::Stalled),
+            Err(_elapsed) if progress.written() > before => {
+                (before, since) = (progress.written(), Instant::now());
+            }
+            Err(_elapsed) if since.elapsed() >= idle => return Err(Cut::Stalled),
             Err(_elapsed) => {}
         }
     }

@@ -35,6 +35,8 @@ pub(super) struct Gate {
     varint: Varint,
     kind: Kind,
     empty: u32,
+    /// The length of the last frame that had one.
+    announced: u64,
     section: Section,
 }
 
@@ -69,12 +71,20 @@ impl Gate {
     }
 
     fn new(limits: FrameLimits, at: At, kind: Kind) -> Self {
-        Self { limits, at, varint: Varint::default(), kind, empty: 0, section: Section::new() }
+        Self { limits, at, varint: Varint::default(), kind, empty: 0, announced: 0, section: Section::new() }
     }
 
     /// Whether a field section of the request that was whole or in part among the bytes so far is malformed.
     pub(super) fn malformed(&self) -> bool {
         self.section.malformed()
+    }
+
+    /// How much has come of a frame that is not whole yet and that `h3` buffers until it is.
+    pub(super) fn buffered(&self) -> u64 {
+        match self.at {
+            At::Payload { left, frame } if frame != DATA => self.announced - left,
+            _ => 0,
+        }
     }
 
     /// Whether the bytes so far may be all: none of the frames of a request has begun and is not there to its end.
@@ -137,6 +147,7 @@ impl Gate {
             self.section.begin();
         }
         if length > 0 {
+            self.announced = length;
             return Ok(At::Payload { left: length, frame });
         }
         self.empty = self.empty.saturating_add(1);

@@ -6,7 +6,10 @@
 use std::{
     future::Future,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker, ready},
 };
 
@@ -25,11 +28,35 @@ use super::{
 /// The most that one read takes; quinn hands out what one or a few packets brought, so it is rarely reached.
 const READ: usize = 64 * 1024;
 
+/// What the requests of one connection hold of frames that are not whole yet. Each has its limit, and a connection's streams
+/// with a head of that size that stays a byte short would hold several MiB for nobody's benefit.
+#[derive(Debug, Clone)]
+pub(super) struct Unfinished {
+    held: Arc<AtomicU64>,
+    most: u64,
+}
+
+impl Unfinished {
+    /// They may hold so many bytes together.
+    pub(super) fn new(most: u64) -> Self {
+        Self { held: Arc::default(), most }
+    }
+
+    /// One that held `before` holds `now`; whether that is too much for all of them.
+    fn change(&self, before: u64, now: u64) -> bool {
+        self.held.fetch_sub(before, Relaxed);
+        self.held.fetch_add(now, Relaxed).saturating_add(now) > self.most
+    }
+}
+
 pub(super) struct Recv {
     stream: quinn::RecvStream,
     quic: quinn::Connection,
     gate: Option<Gate>,
     progress: Option<Arc<Progress>>,
+    unfinished: Option<Unfinished>,
+    /// How much of that is this stream's.
+    buffered: u64,
     /// Nothing is left to stop: the stream has ended, was reset or stopped.
     done: bool,
 }
@@ -40,17 +67,19 @@ impl Recv {
         gate: Gate,
         quic: quinn::Connection,
         progress: Arc<Progress>,
+        unfinished: Unfinished,
     ) -> Self {
-        Self { stream, quic, gate: Some(gate), progress: Some(progress), done: false }
+        let (progress, unfinished) = (Some(progress), Some(unfinished));
+        Self { stream, quic, gate: Some(gate), progress, unfinished, buffered: 0, done: false }
     }
 
     pub(super) fn one_way(stream: quinn::RecvStream, gate: Gate, quic: quinn::Connection) -> Self {
-        Self { stream, quic, gate: Some(gate), progress: None, done: false }
+        Self { stream, quic, gate: Some(gate), progress: None, unfinished: None, buffered: 0, done: false }
     }
 
     /// The answer to a stream that we opened ourselves, which only a client does.
     pub(super) fn ours(stream: quinn::RecvStream, quic: quinn::Connection) -> Self {
-        Self { stream, quic, gate: None, progress: None, done: false }
+        Self { stream, quic, gate: None, progress: None, unfinished: None, buffered: 0, done: false }
     }
 
     fn inspect(&mut self, bytes: &[u8]) -> Result<(), StreamErrorIncoming> {
@@ -63,7 +92,13 @@ impl Recv {
                         progress.malform();
                     }
                 }
-                Ok(())
+                let before = std::mem::replace(&mut self.buffered, gate.buffered());
+                match &self.unfinished {
+                    Some(unfinished) if unfinished.change(before, self.buffered) => {
+                        Err(self.break_off(Code::H3_EXCESSIVE_LOAD, b"too many unfinished frames"))
+                    }
+                    _ => Ok(()),
+                }
             }
             Err(Excessive) => Err(self.break_off(Code::H3_EXCESSIVE_LOAD, b"frame too large")),
         }
@@ -125,6 +160,9 @@ impl quic::RecvStream for Recv {
 
 impl Drop for Recv {
     fn drop(&mut self) {
+        if let Some(unfinished) = &self.unfinished {
+            unfinished.change(self.buffered, 0);
+        }
         if self.done {
             return;
         }
@@ -132,8 +170,11 @@ impl Drop for Recv {
         let mut cx = Context::from_waker(Waker::noop());
         let at_end = matches!(pin!(self.stream.read_chunk(1, true)).poll(&mut cx), Poll::Ready(Ok(None)));
         if !at_end {
-            // "I need no more of the request" (RFC 9114 section 4.1.1); quinn's own 0 is no code of HTTP/3.
-            quic::RecvStream::stop_sending(self, Code::H3_NO_ERROR.value());
+            // "I need no more of the request" (RFC 9114 section 4.1.1), or `h3` has dropped a stream of a type that it knows and
+            // has no use for (section 6.2); quinn's own 0 is no code of HTTP/3.
+            let one_way = self.gate.is_some() && self.progress.is_none();
+            let code = if one_way { Code::H3_STREAM_CREATION_ERROR } else { Code::H3_NO_ERROR };
+            quic::RecvStream::stop_sending(self, code.value());
         }
     }
 }

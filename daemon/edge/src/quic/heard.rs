@@ -1,6 +1,6 @@
-//! The UDP socket, as far as it hears peers that are answered.
+//! The UDP socket, as far as it hears peers that are answered, and answers those whose address is not proved.
 //!
-//! Knows quinn's sockets. Refuses to know QUIC and who is answered. Invariant: a datagram of anyone else is gone before
+//! Knows quinn's sockets. Refuses to know QUIC, who is answered, and how much. Invariant: a datagram of anyone else is gone before
 //! quinn sees it, since quinn answers some by itself and tells nobody: an unknown version, a packet of a connection that
 //! has ended, one connection too many, a token that has been altered.
 
@@ -18,17 +18,19 @@ use quinn::{
     udp::{RecvMeta, Transmit},
 };
 
+use super::unproved::Unproved;
 use crate::connection::canonical;
 
 pub(super) struct Heard<F> {
     socket: Arc<dyn AsyncUdpSocket>,
     answers: F,
+    unproved: Unproved,
 }
 
 impl<F: Fn(SocketAddr) -> bool> Heard<F> {
-    /// Hears whom `answers` names.
-    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, answers: F) -> Arc<Self> {
-        Arc::new(Self { socket, answers })
+    /// Hears whom `answers` names, and sends what `unproved` allows.
+    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, answers: F, unproved: Unproved) -> Arc<Self> {
+        Arc::new(Self { socket, answers, unproved })
     }
 }
 
@@ -44,7 +46,16 @@ impl<F: Fn(SocketAddr) -> bool + Send + Sync + 'static> AsyncUdpSocket for Heard
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.socket.try_send(transmit)
+        let (peer, bytes) = (transmit.destination, transmit.contents.len());
+        let may = self.unproved.go(peer, bytes, transmit.segment_size.unwrap_or(bytes));
+        // quinn takes what does not go for sent, and for lost when nobody acknowledges it.
+        match transmit.contents.get(..may) {
+            Some([]) | None => Ok(()),
+            Some(contents) => self
+                .socket
+                .try_send(&Transmit { contents, ..*transmit })
+                .inspect_err(|_| self.unproved.stayed(peer, may)),
+        }
     }
 
     fn poll_recv(
@@ -54,10 +65,14 @@ impl<F: Fn(SocketAddr) -> bool + Send + Sync + 'static> AsyncUdpSocket for Heard
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let count = ready!(self.socket.poll_recv(cx, bufs, meta))?;
-        for received in meta.iter_mut().take(count) {
+        for (received, packet) in meta.iter_mut().zip(bufs).take(count) {
             if !(self.answers)(canonical(received.addr)) {
                 // Of an empty datagram quinn makes nothing.
                 received.len = 0;
+            } else {
+                // A long header (RFC 9000 section 17.2).
+                let handshake = packet.first().is_some_and(|byte| byte & 0x80 != 0);
+                self.unproved.came(received.addr, received.len, handshake);
             }
         }
         Poll::Ready(Ok(count))

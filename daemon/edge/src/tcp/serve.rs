@@ -115,16 +115,14 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
 async fn watch(activity: &Activity, stalls: &Stalls, limits: &Limits) {
     loop {
         let idle = if activity.served() == 0 { limits.header_read } else { limits.keep_alive_idle };
-        let next = if activity.serving() > 0 {
-            // Half the limit, so that a stalled stream is found before one and a half of it have passed.
-            Instant::now() + limits.write_idle / 2
-        } else {
-            let deadline = activity.since() + idle;
-            if deadline <= Instant::now() {
-                return;
-            }
-            deadline
-        };
+        let deadline = activity.since() + idle;
+        if activity.serving() == 0 && deadline <= Instant::now() {
+            return;
+        }
+        // Half the limit, so that a stalled stream is found before one and a half of it have passed, and an idle connection's
+        // deadline if that is sooner: a request may begin at any time, and its stream stall.
+        let look = Instant::now() + limits.write_idle / 2;
+        let next = if activity.serving() > 0 { look } else { look.min(deadline) };
         sleep_until(next).await;
         stalls.drop_older_than(limits.write_idle);
     }

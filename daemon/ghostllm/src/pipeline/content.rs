@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is longer than the limit is refused by its announced length, before a byte of it is read.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use ghostllm_core::{ApiError, config::Limits, dialect::json};
 use ghostllm_edge::{BodyError, RequestBody};
 use http::{
@@ -20,7 +20,7 @@ pub(super) async fn read(headers: &HeaderMap, body: RequestBody, limits: &Limits
         return Err(ApiError::payload_too_large(limit));
     }
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let collected = Limited::new(body, most).collect().await.map_err(|error| {
+    let bytes = gather(Limited::new(body, most)).await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             return ApiError::payload_too_large(limit);
         }
@@ -32,9 +32,26 @@ pub(super) async fn read(headers: &HeaderMap, body: RequestBody, limits: &Limits
             ),
         }
     })?;
-    let bytes = collected.to_bytes();
     check_depth(&bytes, limits.json_depth)?;
     Ok(bytes)
+}
+
+/// All of a body in one piece. A body that comes in many has them copied as they come: kept, each would hold a handle and what it
+/// was read into, and one of 32 MiB that comes a byte at a time more than 1 GiB.
+async fn gather<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<Bytes, B::Error> {
+    let (mut first, mut more) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.is_empty() {
+            first = data;
+            continue;
+        }
+        if more.is_empty() {
+            more.extend_from_slice(&first);
+        }
+        more.extend_from_slice(&data);
+    }
+    Ok(if more.is_empty() { first } else { more.freeze() })
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -60,6 +77,11 @@ fn check_depth(bytes: &[u8], most: usize) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
     use super::*;
 
     #[test]
@@ -67,6 +89,20 @@ mod tests {
         assert!(check_depth(b"[[{\"a\":[]}]]", 4).is_ok());
         assert!(check_depth(b"[[{\"a\":[[]]}]]", 4).is_err());
         assert!(check_depth(br#"["[[[[[[\"[[[["]"#, 1).is_ok(), "brackets in a string are text");
+    }
+
+    #[tokio::test]
+    async fn a_body_of_any_pieces_is_whole_and_one_piece_is_not_copied() {
+        let gathered = async |pieces: &[&'static [u8]]| {
+            let frames =
+                pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece))));
+            let Ok(bytes) = gather(StreamBody::new(futures_util::stream::iter(frames))).await;
+            bytes
+        };
+        assert_eq!(gathered(&[]).await, "");
+        assert_eq!(gathered(&[b"", b"a", b"", b"bc", b"d"]).await, "abcd");
+        let piece: &[u8] = b"whole";
+        assert_eq!(gathered(&[piece]).await.as_ptr(), piece.as_ptr());
     }
 
     #[test]

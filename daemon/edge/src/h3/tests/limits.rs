@@ -292,6 +292,38 @@ async fn empty_frames_have_a_number_and_one_more_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn heads_that_are_not_whole_have_a_sum_and_one_more_byte_closes_the_connection() {
+    let limits = Limits { quic_receive_window: 100_000, ..Limits::default() };
+    let server = server(&limits, hello);
+    let quic = server.dial().await.unwrap();
+    let _control = raw_control(&quic).await;
+    let head = |length: u32| [&b"\x01"[..], &(length | 0x8000_0000).to_be_bytes()].concat();
+    // A head that was whole, and one whose stream is gone, count no longer.
+    let (mut whole, mut answer) = quic.open_bi().await.unwrap();
+    whole.write_all(RAW_GET).await.unwrap();
+    soon(answer.read_exact(&mut [0; 1])).await.unwrap();
+    for rest in [0, 1] {
+        let mut streams = Vec::new();
+        for length in [50_000, 50_000 + rest] {
+            let (mut send, recv) = quic.open_bi().await.unwrap();
+            send.write_all(&head(60_000)).await.unwrap();
+            send.write_all(&vec![0; length]).await.unwrap();
+            streams.push((send, recv));
+        }
+        if rest == 1 {
+            assert_eq!(closed_with(&quic).await, code(Code::H3_EXCESSIVE_LOAD));
+            return;
+        }
+        let waited = tokio::time::timeout(Duration::from_millis(300), quic.closed()).await;
+        assert!(waited.is_err(), "the limit itself is within it");
+        for (mut send, mut recv) in streams {
+            send.reset(code(Code::H3_REQUEST_CANCELLED)).unwrap();
+            soon(recv.read_to_end(100)).await.unwrap_err();
+        }
+    }
+}
+
+#[tokio::test]
 async fn handshakes_that_wait_have_a_number_and_one_more_is_refused() {
     for (most, answered) in [(2, true), (1, false)] {
         let server = server(&Limits { quic_incoming: most, ..Limits::default() }, hello);

@@ -153,7 +153,8 @@ impl Server {
     pub(super) async fn client_with(&self, transport: quinn::TransportConfig) -> Client {
         let quic = self.dial_with(transport).await.unwrap();
         let frames = FrameLimits { headers: u64::MAX, other: u64::MAX, empty: u32::MAX };
-        let (mut driver, send) = h3::client::new(Transport::new(quic.clone(), frames)).await.unwrap();
+        let (mut driver, send) =
+            h3::client::new(Transport::new(quic.clone(), frames, u64::MAX)).await.unwrap();
         spawn(async move {
             let _end = poll_fn(|cx| driver.poll_close(cx)).await;
         });

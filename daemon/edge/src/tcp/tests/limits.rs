@@ -177,3 +177,27 @@ async fn so_many_http2_streams_are_open_at_once_and_one_more_is_refused() {
     // REFUSED_STREAM: it was not handled and may be sent again (RFC 9113 section 8.7).
     assert_eq!((kind, code), (RESET, vec![0, 0, 0, 7]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_takes_nothing_is_found_in_time_behind_a_window_and_behind_none() {
+    let hour = Duration::from_secs(3600);
+    let limits = Limits {
+        write_idle: Duration::from_secs(2),
+        header_read: hour,
+        keep_alive_idle: hour,
+        h2_ping: hour,
+        ..Limits::default()
+    };
+    for window in [0_u32, 1000] {
+        let mut served = served(true, limits.clone());
+        let mut raw = Raw::begin(served.near).await;
+        // SETTINGS_INITIAL_WINDOW_SIZE.
+        raw.send(SETTINGS, 0, 0, &[&[0, 4][..], &window.to_be_bytes()].concat()).await;
+        // The connection has been looked at before.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let begun = Instant::now();
+        raw.send(HEADERS, END_HEADERS | 1, 1, b"\x82\x86\x44\x08/endless\x41\x09localhost").await;
+        assert_eq!(served.dropped.recv().await, Some("body"));
+        assert!((2..=3).contains(&begun.elapsed().as_secs()), "a window of {window}: {:?}", begun.elapsed());
+    }
+}
