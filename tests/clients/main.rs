@@ -9,3 +9,4 @@ mod curl;
 mod failures;
 mod libraries;
 mod order;
+mod refusals;

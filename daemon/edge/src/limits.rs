@@ -71,6 +71,10 @@ pub struct Limits {
     pub h3_broken_requests: usize,
     /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
     pub failure_linger: Duration,
+    /// How long what is left of a request's body is read and thrown away behind an answer over TCP that did not want it.
+    pub refused_linger: Duration,
+    /// How many bytes of it.
+    pub refused_bytes: u64,
     /// How long an HTTP/3 connection that has answered everything waits for its client to close it. A client may throw
     /// away what it has not read when we close first: 5 of 18 drained runs lost their last event without it, 0 of 17 with
     /// up to a second; half of that is enough once every response is known to be acknowledged.
@@ -120,6 +124,8 @@ impl Default for Limits {
             h3_empty_frames: 1024,
             h3_broken_requests: 128,
             failure_linger: Duration::from_millis(250),
+            refused_linger: Duration::from_secs(5),
+            refused_bytes: 32 << 20,
             h3_linger: Duration::from_millis(500),
             h3_vanished: Duration::from_secs(2),
             connections_per_source: 256,

@@ -4,6 +4,7 @@
 //! what ALPN agreed on, never guessed from bytes; a failed accept never ends the listener.
 
 mod exchange;
+mod rest;
 mod serve;
 
 use std::{

@@ -464,6 +464,8 @@ fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
         h3_empty_frames: limits.h3_empty_frames,
         h3_broken_requests: limits.h3_broken_requests,
         failure_linger: limits.failure_linger,
+        refused_linger: limits.refused_linger,
+        refused_bytes: limits.body.bytes(),
         h3_linger: limits.h3_linger,
         h3_vanished: limits.h3_vanished,
         connections_per_source: limits.connections_per_source,

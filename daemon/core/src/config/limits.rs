@@ -126,6 +126,9 @@ section! {
         h3_broken_requests: usize = 128 => at_least_one;
         /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
         failure_linger: Duration = Duration::from_millis(250);
+        /// How long what is left of a request's body, no more than `body` of it, is read and thrown away behind an answer over
+        /// TCP that did not want it: many clients read no answer before they have sent all. 0s stops them at once.
+        refused_linger: Duration = seconds(5);
         /// How long an HTTP/3 connection that has answered everything waits for its client to close it: a client may throw
         /// away what it has not read when we close first (5 of 18 runs lost their last event without a wait).
         h3_linger: Duration = Duration::from_millis(500);

@@ -16,14 +16,16 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, StatusCode,
-    header::{ALT_SVC, COOKIE},
+    header::{ALT_SVC, COOKIE, EXPECT},
 };
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::AltSvc;
+use super::{
+    AltSvc,
+    rest::{self, Refused},
+};
 use crate::{
     Connection, Handler, Limits, ResponseBody, StreamFailed, body,
     deadline::{Activity, Pace, Serving, Timed},
@@ -38,6 +40,7 @@ pub(super) struct Exchange<H> {
     body_idle: Duration,
     pace: Pace,
     failure_linger: Duration,
+    refused: Refused,
     uri_bytes: usize,
     header_count: usize,
     activity: Arc<Activity>,
@@ -61,6 +64,7 @@ impl<H: Handler> Exchange<H> {
             body_idle,
             pace: Pace::new(limits),
             failure_linger,
+            refused: Refused { linger: limits.refused_linger, bytes: limits.refused_bytes },
             uri_bytes,
             header_count,
             activity,
@@ -91,15 +95,24 @@ impl<H: Handler> Exchange<H> {
 
     async fn answer(self, request: Request<Incoming>) -> Response<ResponseBody> {
         let method = request.method().clone();
-        let response = match self.beyond(&request) {
-            Some(status) => self.handler.refuse(status),
+        let beyond = self.beyond(&request);
+        // Such a client waits for a word before it sends anything.
+        let waits = request.headers().contains_key(EXPECT);
+        let (mut request, left) =
+            rest::watch(request.map(|body| Timed::new(body, self.body_idle, self.pace)));
+        let response = match beyond {
+            Some(status) => {
+                drop(request);
+                self.handler.refuse(status)
+            }
             None => {
-                let mut request =
-                    request.map(|body| Timed::new(body, self.body_idle, self.pace).boxed_unsync());
                 request.extensions_mut().insert(self.connection);
                 self.handler.handle(request).await
             }
         };
+        if !waits {
+            self.refused.discard(left);
+        }
         let mut response = body::without_forbidden(&method, response);
         if let Some(alt_svc) = self.alt_svc {
             response.headers_mut().insert(ALT_SVC, alt_svc.now());

@@ -1,4 +1,5 @@
 mod limits;
+mod refusing;
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use tokio::{
 
 use super::{AltSvc, Serve, serve, spawn};
 use crate::{
-    Connection, Handler, Limits, RequestBody, ResponseBody, StreamFailed, Transport, drain::Drain,
+    Connection, Handler, Limits, RequestBody, ResponseBody, StreamFailed, Transport, body, drain::Drain,
     sources::Sources, workers::Workers,
 };
 
@@ -47,6 +48,7 @@ impl Handler for Doubled {
                 ]))
                 .boxed_unsync(),
             ),
+            "/refuses" => Response::new(body::full("no")),
             "/endless" => {
                 let held = Dropped(tell, "body");
                 let chunks = stream::repeat_with(move || {

@@ -4,39 +4,39 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RESET: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
+pub(super) const ACK: u8 = 1;
 /// `POST http://localhost/` in HPACK: three of the static table, one literal.
 const POST: &[u8] = b"\x83\x86\x84\x41\x09localhost";
 /// RFC 9113 section 7.
 const FLOW_CONTROL_ERROR: [u8; 4] = [0, 0, 0, 3];
 
 /// A peer that sends frames and reads them.
-struct Raw(DuplexStream);
+pub(super) struct Raw(pub(super) DuplexStream);
 
 impl Raw {
     /// Begins a connection with the streams' windows as they are by themselves.
-    async fn begin(near: DuplexStream) -> Self {
+    pub(super) async fn begin(near: DuplexStream) -> Self {
         let mut raw = Self(near);
         raw.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         raw.send(SETTINGS, 0, 0, b"").await;
         raw
     }
 
-    async fn send(&mut self, kind: u8, flags: u8, stream: u8, payload: &[u8]) {
+    pub(super) async fn send(&mut self, kind: u8, flags: u8, stream: u8, payload: &[u8]) {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let head = [length[1], length[2], length[3], kind, flags, 0, 0, 0, stream];
         // The server may have closed; what it said before is what is looked at.
         let _written = self.0.write_all(&[&head, payload].concat()).await;
     }
 
-    async fn read(&mut self) -> (u8, u8, Vec<u8>) {
+    pub(super) async fn read(&mut self) -> (u8, u8, Vec<u8>) {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).await.unwrap();
         let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];

@@ -1,0 +1,109 @@
+//! What a handler leaves of a request's body.
+//!
+//! Knows that clients send on after an answer, and that many read it only then. Refuses to know why it was not wanted.
+//! Invariants: what is left is read behind the answer, within a time and a number of bytes, and thrown away; a client that
+//! waits to be asked for its body is not asked.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Request;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::{sync::oneshot, time::timeout};
+
+use super::spawn;
+use crate::{BodyError, RequestBody, deadline::Timed};
+
+/// A body as it comes from the peer.
+type Coming = Timed<Incoming>;
+
+/// How much is thrown away. h2 resets a stream whose body nobody wants in the same flush as its answer, which curl 7.88 takes
+/// for an error, and a TCP connection that is closed with bytes unread loses the answer with them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused {
+    pub(super) linger: Duration,
+    pub(super) bytes: u64,
+}
+
+/// What is left of a body once its handler has dropped it, if it has an end that was not reached.
+pub(super) struct Left(Option<oneshot::Receiver<Coming>>);
+
+/// A request whose body tells what is left of it.
+pub(super) fn watch(request: Request<Coming>) -> (Request<RequestBody>, Left) {
+    if request.body().is_end_stream() {
+        return (request.map(BodyExt::boxed_unsync), Left(None));
+    }
+    let (rest, left) = oneshot::channel();
+    let watched = request.map(|body| Watched { coming: Some(body), rest: Some(rest) }.boxed_unsync());
+    (watched, Left(Some(left)))
+}
+
+impl Refused {
+    /// Reads it to its end in a task of its own, which ends with the connection at the latest.
+    pub(super) fn discard(self, left: Left) {
+        let Some(mut body) = left.0.and_then(|mut left| left.try_recv().ok()) else { return };
+        if self.linger.is_zero() {
+            return;
+        }
+        spawn(async move {
+            let all = async {
+                let mut left = self.bytes;
+                while let Some(Ok(frame)) = body.frame().await {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+                    let Some(still) = left.checked_sub(bytes) else { return };
+                    left = still;
+                }
+            };
+            let _in_time = timeout(self.linger, all).await;
+        });
+    }
+}
+
+/// A body that hands over what is left of it when it is dropped.
+struct Watched {
+    /// None once it has ended.
+    coming: Option<Coming>,
+    rest: Option<oneshot::Sender<Coming>>,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(coming) = &mut self.coming else { return Poll::Ready(None) };
+        let polled = Pin::new(coming).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.coming = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.coming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.coming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let (Some(coming), Some(rest)) = (self.coming.take(), self.rest.take())
+            && !coming.is_end_stream()
+        {
+            // Nobody waits for it if the exchange itself is gone.
+            let _gone = rest.send(coming);
+        }
+    }
+}
