@@ -44,6 +44,20 @@ async fn gives_one_shape_for_every_engine() -> Result<()> {
 }
 
 #[tokio::test]
+async fn takes_an_address_with_the_v1_that_clients_want_and_without() -> Result<()> {
+    for end in ["", "/", "/v1", "/v1/"] {
+        let double = Double::start(OpenAi::new(Style::Vllm, "tiny")).await;
+        let url = format!("{}{end}", double.url().trim_end_matches('/'));
+        let daemon = Daemon::start(&Setup::backend("openai", &url)).await?;
+        let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+        let answer = caller.send(&Request::chat("tiny", FRANCE, false)).await?;
+        ensure!(answer.status == 200, "{url}: {} {}", answer.status, answer.text());
+        daemon.stop().await.with_context(|| url.clone())?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn keeps_fields_that_it_does_not_know() -> Result<()> {
     let (double, daemon, caller) = engine(Style::Vllm).await?;
     let body = json!({

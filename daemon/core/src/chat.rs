@@ -143,9 +143,9 @@ pub struct Sampling {
     /// −2 to 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub presence_penalty: Option<f64>,
-    /// 0 to 2³¹ − 1.
+    /// −2⁶³ to 2⁶³ − 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u32>,
+    pub seed: Option<i64>,
 }
 
 /// The shape of the answer.

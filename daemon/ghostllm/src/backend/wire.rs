@@ -17,7 +17,7 @@ use std::{io, path::Path, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use ghostllm_core::{
-    config::{Limits, Timeouts},
+    config::{BackendUrl, Limits, Timeouts},
     error::{BackendFault, Stage},
 };
 use http::{HeaderValue, Method, Request, Response, header};
@@ -81,6 +81,12 @@ pub(crate) struct Wire {
     pool: Arc<Pool>,
 }
 
+/// What an address has before the routes. Clients' base URLs end in `/v1`, which the routes have themselves: either is meant.
+fn base_path(url: &BackendUrl) -> &str {
+    let path = url.base_path();
+    path.strip_suffix("/v1").unwrap_or(path)
+}
+
 impl Wire {
     /// A wire to this place, whose own `timeouts` go before those of the limits. Nothing is connected yet.
     ///
@@ -93,7 +99,7 @@ impl Wire {
         limits: &Arc<Limits>,
     ) -> Result<Self, SetupError> {
         let (shown, host, base_path) = match place {
-            Place::Url(url) => (url.to_string(), url.authority(), url.base_path().to_owned()),
+            Place::Url(url) => (url.to_string(), url.authority(), base_path(url).to_owned()),
             Place::Socket(path) => (path.display().to_string(), "localhost".to_owned(), String::new()),
         };
         let trust =

@@ -121,17 +121,15 @@ impl Serialize for Options<'_> {
             ("frequency_penalty", frequency_penalty),
             ("presence_penalty", presence_penalty),
         ];
-        let counts = [
-            ("top_k", top_k),
-            ("seed", seed),
-            ("num_predict", &self.num_predict),
-            ("num_ctx", &self.num_ctx),
-        ];
+        let counts = [("top_k", top_k), ("num_predict", &self.num_predict), ("num_ctx", &self.num_ctx)];
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in reals {
             if let Some(value) = value {
                 map.serialize_entry(name, value)?;
             }
+        }
+        if let Some(seed) = seed {
+            map.serialize_entry("seed", seed)?;
         }
         for (name, value) in counts {
             if let Some(value) = value {

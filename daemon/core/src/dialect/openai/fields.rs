@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The same, or -1, with which engines say "no limit" and "any": llama.cpp of `max_tokens` and `seed`, vLLM of `top_k`.
+    /// The same, or -1, with which engines say "no limit" and "any": llama.cpp of `max_tokens`, vLLM of `top_k`.
     pub(super) fn integer_or_none(&self, name: &str, least: u32, most: u32) -> Result<(), ApiError> {
         if self.get(name).is_some_and(|raw| raw.get() == "-1") {
             return Ok(());

@@ -59,9 +59,8 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
     }
     fields.integer("n", 1, request::CHOICES_LIMIT)?;
     fields.integer("top_logprobs", 0, 20)?;
-    for name in ["top_k", "seed"] {
-        fields.integer_or_none(name, 0, request::COUNT_LIMIT)?;
-    }
+    fields.integer_or_none("top_k", 0, request::COUNT_LIMIT)?;
+    fields.read_as::<i64>("seed", request::SEED)?;
     if let Some(messages) = fields.get("messages") {
         media::check_passed(messages, limits)?;
     }

@@ -25,6 +25,9 @@ pub(super) const CHOICES_LIMIT: u32 = 128;
 /// The most tokens or candidates that any engine counts: they use signed 32-bit integers.
 pub(super) const COUNT_LIMIT: u32 = i32::MAX as u32;
 
+/// OpenAI's own range, by its API description.
+pub(super) const SEED: &str = "a whole number of 64 bits";
+
 /// Reads a chat request.
 ///
 /// # Errors
@@ -110,7 +113,7 @@ fn sampling(fields: &Fields<'_>) -> Result<Sampling, ApiError> {
         repeat_penalty: repeat.or(fields.number("repetition_penalty", 0.0, 10.0)?),
         frequency_penalty: fields.number("frequency_penalty", -2.0, 2.0)?,
         presence_penalty: fields.number("presence_penalty", -2.0, 2.0)?,
-        seed: fields.integer("seed", 0, COUNT_LIMIT)?,
+        seed: fields.read_as("seed", SEED)?,
     })
 }
 

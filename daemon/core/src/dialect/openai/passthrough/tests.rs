@@ -45,7 +45,8 @@ fn what_must_not_reach_an_engine_is_refused() {
         (r#""max_tokens":-1.0"#, "max_tokens"),
         (r#""n":-1"#, "n"),
         (r#""n":129"#, "n"),
-        (r#""seed":2147483648"#, "seed"),
+        (r#""seed":9223372036854775808"#, "seed"),
+        (r#""seed":1.5"#, "seed"),
         (r#""top_k":1e308"#, "top_k"),
         (r#""stream":"yes""#, "stream"),
     ] {
@@ -59,6 +60,9 @@ fn what_must_not_reach_an_engine_is_refused() {
 fn an_engine_s_own_word_for_none_passes() {
     for field in ["max_tokens", "max_completion_tokens", "seed", "top_k"] {
         inspect(format!(r#"{{"model":"m","{field}":-1}}"#).as_bytes()).unwrap();
+    }
+    for seed in [i64::MIN, i64::MAX] {
+        inspect(format!(r#"{{"model":"m","seed":{seed}}}"#).as_bytes()).unwrap();
     }
 }
 

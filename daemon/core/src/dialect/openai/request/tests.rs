@@ -146,7 +146,7 @@ fn wrong_types_and_ranges_name_the_field() {
 
 #[test]
 fn numbers_that_break_engines_never_pass() {
-    for field in ["max_tokens", "max_completion_tokens", "n", "top_k", "seed", "top_logprobs"] {
+    for field in ["max_tokens", "max_completion_tokens", "n", "top_k", "top_logprobs"] {
         for number in ["-1", "2147483648", "9223372036854775808", "1e308", "1e999"] {
             let body =
                 format!(r#"{{"model":"a","messages":[{{"role":"user","content":"x"}}],"{field}":{number}}}"#);
@@ -154,7 +154,13 @@ fn numbers_that_break_engines_never_pass() {
             assert_eq!((error.status().as_u16(), error.param()), (400, Some(field)), "{field}: {number}");
         }
     }
-    assert!(parse(&with("seed", json!(2_147_483_647))).is_ok());
+    for seed in ["9223372036854775808", "1e308", "1.5", "\"7\""] {
+        let body = format!(r#"{{"model":"a","messages":[{{"role":"user","content":"x"}}],"seed":{seed}}}"#);
+        assert_eq!(parse_chat(body.as_bytes()).unwrap_err().param(), Some("seed"), "{seed}");
+    }
+    for seed in [i64::MIN, -1, i64::MAX] {
+        assert_eq!(parse(&with("seed", json!(seed))).unwrap().sampling.seed, Some(seed));
+    }
     assert!(parse(&with("n", json!(1))).is_ok());
     assert!(parse(&with("logit_bias", json!({}))).is_ok());
 }
