@@ -40,6 +40,7 @@ use tokio::time::timeout;
 pub use answer::{Answer, ChatBytes};
 pub use wire::SetupError;
 
+use crate::apart;
 use answer::{Decoder, OllamaDecoder, gather};
 use wire::{Ask, Place, Wire};
 
@@ -254,9 +255,12 @@ impl Parts {
     }
 
     async fn ollama_chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
-        let request = parse_chat(&call.body, &self.limits).map_err(ChatError::Request)?;
-        let body = chat_body(&request, &call.model).map_err(ChatError::Request)?;
-        drop(request);
+        let (limits, model) = (Arc::clone(&self.limits), call.model.clone());
+        let translated = apart::read(&call.body, move |body| {
+            let request = parse_chat(body, &limits)?;
+            chat_body(&request, &model)
+        });
+        let body = translated.await.map_err(ChatError::Request)?;
         let ask = Ask { method: Method::POST, route: "/api/chat", accept: "application/x-ndjson", body };
         let reply = self.wire()?.ask(&ask).await?;
         let reply = reply.success(&["application/x-ndjson", "application/json"]).await?;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod apart;
 pub mod app;
 pub mod backend;
 pub mod certificates;

@@ -17,11 +17,13 @@ use tokio::time::timeout;
 use super::{
     Shared,
     account::Account,
+    content,
     ids::Id,
     respond,
     stream::{self, Events},
 };
 use crate::{
+    apart,
     backend::{Answer, ChatCall, ChatError, registry::Routed},
     store::keys::Caller,
 };
@@ -32,7 +34,12 @@ pub(super) async fn answer(
     caller: Caller,
     body: Bytes,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let passed = passthrough::inspect(&body, &shared.limits)?;
+    let reading = Arc::clone(shared);
+    let passed = apart::read(&body, move |body| {
+        content::check_depth(body, reading.limits.json_depth)?;
+        passthrough::inspect(body, &reading.limits)
+    })
+    .await?;
     let routed = route(shared, &passed.model)?;
     let account = Account::open(id, caller, &passed.model, routed.backend.name());
     let streamed = passed.stream;

@@ -20,7 +20,7 @@ pub(super) async fn read(headers: &HeaderMap, body: RequestBody, limits: &Limits
         return Err(ApiError::payload_too_large(limit));
     }
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let bytes = gather(Limited::new(body, most)).await.map_err(|error| {
+    gather(Limited::new(body, most)).await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             return ApiError::payload_too_large(limit);
         }
@@ -31,9 +31,7 @@ pub(super) async fn read(headers: &HeaderMap, body: RequestBody, limits: &Limits
                 "the request's body was cut off or its framing is broken; send it again",
             ),
         }
-    })?;
-    check_depth(&bytes, limits.json_depth)?;
-    Ok(bytes)
+    })
 }
 
 /// All of a body in one piece. A body that comes in many has them copied as they come: kept, each would hold a handle and what it
@@ -68,7 +66,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::unsupported_media_type("the body must be JSON: send Content-Type: application/json"))
 }
 
-fn check_depth(bytes: &[u8], most: usize) -> Result<(), ApiError> {
+/// Before anything that could recurse reads it.
+pub(super) fn check_depth(bytes: &[u8], most: usize) -> Result<(), ApiError> {
     if json::is_deeper(bytes, most) {
         return Err(ApiError::invalid_request(format!("the body is nested more than {most} levels deep")));
     }

@@ -1,0 +1,49 @@
+//! Long work on a body, apart from the thread whose connections would wait for it.
+//!
+//! Knows which bodies take long. Refuses to know what is done with them. Invariant: a panic of the work is its caller's.
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+
+/// From this length on, reading a body takes longer (about half a millisecond) than to hand it to another thread and be woken.
+/// No request is refused by it, and so it is no setting.
+const LARGE: usize = 256 * 1024;
+
+/// Does this with a body: here if it is short, else on a thread that blocks nobody.
+pub(crate) async fn read<T: Send + 'static>(
+    body: &Bytes,
+    work: impl FnOnce(&Bytes) -> T + Send + 'static,
+) -> T {
+    if body.len() < LARGE {
+        return work(body);
+    }
+    let body = body.clone();
+    match spawn_blocking(move || work(&body)).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this with it.
+            Err(_cancelled) => std::future::pending().await,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_large_body_is_read_elsewhere() {
+        let place = async |length| read(&Bytes::from(vec![0; length]), |_| thread::current().id()).await;
+        assert_eq!(place(LARGE - 1).await, thread::current().id());
+        assert_ne!(place(LARGE).await, thread::current().id());
+    }
+
+    #[tokio::test]
+    #[should_panic = "as a parser may"]
+    async fn a_panic_is_the_caller_s() {
+        read(&Bytes::from(vec![0; LARGE]), |_| panic!("as a parser may")).await;
+    }
+}
