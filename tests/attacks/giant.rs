@@ -98,7 +98,7 @@ async fn closes_on_a_giant_frame_of_a_request() -> Result<()> {
             end.check(
                 &format!("{what} of {length} bytes on a request"),
                 EXCESSIVE_LOAD,
-                place.growth()? - before,
+                place.growth()?.saturating_sub(before),
             )?;
         }
     }
@@ -124,7 +124,7 @@ async fn closes_on_a_giant_frame_of_the_control_stream() -> Result<()> {
             let mut stream = one_way(&quic, CONTROL, first).await?;
             let end = giant(&quic, &mut stream, &announced(kind, length)).await?;
             let what = format!("{what} of {length} bytes on the control stream");
-            end.check(&what, EXCESSIVE_LOAD, place.growth()? - before)?;
+            end.check(&what, EXCESSIVE_LOAD, place.growth()?.saturating_sub(before))?;
         }
     }
     place.end().await
@@ -148,7 +148,7 @@ async fn takes_of_a_giant_body_what_a_body_may_have() -> Result<()> {
         let begun = Instant::now();
         let head = [chat(key), announced(DATA, LARGEST)].concat();
         let (taken, answer) = tokio::join!(pour(&mut send, &head), came(&mut recv));
-        let (answer, after, growth) = (answer?, begun.elapsed(), place.growth()? - before);
+        let (answer, after, growth) = (answer?, begun.elapsed(), place.growth()?.saturating_sub(before));
         let grown = mib(growth);
         println!(
             "the largest DATA of {who}: {answer:?} after {after:.0?} and {taken} bytes; memory grew by {grown}"
@@ -183,7 +183,7 @@ async fn lets_a_flood_of_table_inserts_stand_still() -> Result<()> {
             taken += count.with_context(|| format!("{what} stream has ended after {taken} bytes"))?;
             ensure!(taken < MOST, "{what} stream takes everything");
         }
-        let (growth, answer) = (place.growth()? - before, ask(&quic, &get("/healthz")).await?);
+        let (growth, answer) = (place.growth()?.saturating_sub(before), ask(&quic, &get("/healthz")).await?);
         let grown = mib(growth);
         println!(
             "{what} stream: full after {taken} bytes; memory grew by {grown}; a request beside it: {answer:?}"
@@ -254,7 +254,7 @@ async fn answers_a_section_that_would_inflate_with_431() -> Result<()> {
             }
             ensure!(answers <= 129, "{what}: {answers} answers, and there is no end");
         };
-        let (growth, taken) = (place.growth()? - before, begun.elapsed());
+        let (growth, taken) = (place.growth()?.saturating_sub(before), begun.elapsed());
         println!(
             "{what}: 431 {answers} times, then closed with {end:#x}, after {taken:.1?}; memory grew by {}",
             mib(growth)
@@ -288,7 +288,7 @@ async fn closes_on_a_section_that_cannot_be_read() -> Result<()> {
         End { code, taken: section.len(), after: begun.elapsed() }.check(
             what,
             DECOMPRESSION_FAILED,
-            place.growth()? - before,
+            place.growth()?.saturating_sub(before),
         )?;
     }
     place.end().await

@@ -63,7 +63,8 @@ impl Place {
         Ok(())
     }
 
-    /// By how many bytes the daemon's memory has ever grown since it was at rest.
+    /// By how many bytes the daemon's memory has ever grown since it was at rest. The kernel counts in batches for each processor,
+    /// so that a later figure may be some kB less.
     pub(crate) fn growth(&self) -> Result<u64> {
         Ok(self.daemon.peak_memory()?.saturating_sub(self.rest))
     }

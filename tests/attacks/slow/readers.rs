@@ -97,7 +97,8 @@ async fn judge(what: &str, hold: impl AsyncFnOnce(&Place) -> Result<Held>) -> Re
         sent = torrent.sent();
         sleep(Duration::from_millis(400)).await;
     }
-    let (standing, sent, growth) = (STREAMS - torrent.ended(), torrent.sent(), place.growth()? - rest);
+    let (standing, sent, growth) =
+        (STREAMS - torrent.ended(), torrent.sent(), place.growth()?.saturating_sub(rest));
     let beside = honest(&place).await?;
     println!(
         "{what}: {STREAMS} asked for within {asked:.1?}, {standing} stand; memory has grown by {}, {} kB each; the engine has \
@@ -119,9 +120,9 @@ async fn judge(what: &str, hold: impl AsyncFnOnce(&Place) -> Result<Held>) -> Re
     ensure!(first <= asked + ENDED, "{what}: half are ended after {first:?} only");
     ensure!(first >= IDLE, "{what}: they were ended before `write_idle`");
     ensure!(
-        place.growth()? - rest <= EACH * STREAMS as u64,
+        place.growth()?.saturating_sub(rest) <= EACH * STREAMS as u64,
         "{what}: memory has grown by {}",
-        mib(place.growth()? - rest)
+        mib(place.growth()?.saturating_sub(rest))
     );
     drop(held);
     honest(&place).await?;
