@@ -111,6 +111,27 @@ async fn ends_with_2_for_a_wrong_argument() -> Result<()> {
     Ok(())
 }
 
+/// A daemon that may never have more than so many files open.
+fn with_open_files(most: u32) -> Setup {
+    let line = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+    Setup { prefix: vec!["sh".to_owned(), "-c".to_owned(), line], ..Setup::default() }
+}
+
+#[tokio::test]
+async fn names_the_setting_where_the_system_gives_fewer_threads() -> Result<()> {
+    let wrong = vec!["--set".to_owned(), "limits.threads=18446744073709551615".to_owned()];
+    let ended = Daemon::fail(&Setup { arguments: wrong, ..Setup::default() }).await?;
+    ensure!(ended.code == Some(2), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    ensure!(ended.stderr.contains("from 0 to 1024"), "{}", ended.stderr);
+    // Each thread has a few descriptors of its own, and most of these find none.
+    let ended = Daemon::fail(&with_open_files(200).with_limits("threads = 1024")).await?;
+    ensure!(ended.code == Some(1), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    for part in ["limits.threads", "LimitNOFILE="] {
+        ensure!(ended.stderr.contains(part), "no {part}:\n{}", ended.stderr);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn takes_settings_from_arguments_and_environment() -> Result<()> {
     let arguments = vec!["--set".to_owned(), "listen.plain_auth=key".to_owned()];

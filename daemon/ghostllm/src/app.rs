@@ -75,6 +75,18 @@ pub enum StartError {
     /// A backend of the configuration.
     #[error(transparent)]
     Backend(#[from] SetupError),
+    /// The system gives fewer threads, or descriptors for them, than the setting asks.
+    #[error(
+        "the {threads} threads of limits.threads cannot be started: {source}. Set limits.threads to a smaller number, or \
+         let this process have more threads and open files (TasksMax= and LimitNOFILE= in its unit, ulimit -u and \
+         ulimit -n in a shell)"
+    )]
+    Threads {
+        /// How many there would be.
+        threads: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Anything that should not happen.
     #[error("{what}: {cause}")]
     Internal {
@@ -122,6 +134,7 @@ impl StartError {
             Self::Certificates(certificates::Error::Given(_)) => crate::cli::EXIT_USAGE,
             Self::Certificates(certificates::Error::TooWide { .. }) => EXIT_PERMISSION,
             Self::Certificates(certificates::Error::Authority { .. } | certificates::Error::Making(_))
+            | Self::Threads { .. }
             | Self::Internal { .. } => crate::cli::EXIT_INTERNAL,
         }
     }
@@ -230,8 +243,9 @@ impl App {
         upkeep.render();
         let limits = edge_limits(&config.limits);
         let missing = listeners.missing().to_vec();
-        let workers = Workers::start(threads(config.limits.threads) - 1)
-            .map_err(|error| StartError::internal("the threads cannot be started", error))?;
+        let threads = threads(config.limits.threads);
+        let workers =
+            Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })?;
         let serving = listeners
             .serve(&pipeline, limits, &guard, upkeep.resolver(), workers.seats(), &drain)
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
