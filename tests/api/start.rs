@@ -132,6 +132,38 @@ async fn names_the_setting_where_the_system_gives_fewer_threads() -> Result<()> 
     Ok(())
 }
 
+/// Root may read every file, and so the daemon is `nobody` where the test is root.
+fn of_nobody(setup: Setup) -> Setup {
+    let user = nix::unistd::geteuid().is_root().then_some(65534);
+    Setup { user, ..setup }
+}
+
+#[tokio::test]
+async fn ends_with_77_where_a_file_may_not_be_read() -> Result<()> {
+    // The configuration is the last argument.
+    let line = "for config; do :; done; chmod 000 \"$config\" && exec \"$0\" \"$@\"";
+    let prefix = vec!["sh".to_owned(), "-c".to_owned(), line.to_owned()];
+    let configuration = of_nobody(Setup { prefix, ..Setup::default() });
+    let key = tempfile::NamedTempFile::new()?;
+    key.as_file().set_permissions(Permissions::from_mode(0o000))?;
+    let line = |path: &std::path::Path| format!("key_file = \"{}\"", path.display());
+    let with_key =
+        |path| of_nobody(Setup::default().with_backend("vllm", "openai", "http://127.0.0.1:1", &line(path)));
+    for (setup, file) in [
+        (configuration, "ghostllm.toml".to_owned()),
+        (with_key(key.path()), key.path().display().to_string()),
+    ] {
+        let ended = Daemon::fail(&setup).await?;
+        ensure!(ended.code == Some(77), "{file}: exit code {:?}:\n{}", ended.code, ended.stderr);
+        for part in [file.as_str(), "chown", "chmod"] {
+            ensure!(ended.stderr.contains(part), "no {part}:\n{}", ended.stderr);
+        }
+    }
+    let ended = Daemon::fail(&with_key(std::path::Path::new("/nowhere/key"))).await?;
+    ensure!(ended.code == Some(2), "a file that is not there: exit code {:?}:\n{}", ended.code, ended.stderr);
+    Ok(())
+}
+
 #[tokio::test]
 async fn takes_settings_from_arguments_and_environment() -> Result<()> {
     let arguments = vec!["--set".to_owned(), "listen.plain_auth=key".to_owned()];

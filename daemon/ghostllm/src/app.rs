@@ -27,8 +27,10 @@ use tokio::{
 };
 
 use crate::{
+    access,
     backend::{SetupError, registry::Registry},
     certificates::{self, Certificates, Given},
+    cli::EXIT_PERMISSION,
     host::Host,
     pipeline::{self, Pipeline, Shared},
     store::{
@@ -54,8 +56,6 @@ const LAST_PACKETS: Duration = Duration::from_secs(2);
 const EXIT_UNAVAILABLE: u8 = 69;
 /// State that cannot be written (sysexits, `EX_IOERR`).
 const EXIT_IO: u8 = 74;
-/// Something that this user may not do (sysexits, `EX_NOPERM`).
-const EXIT_PERMISSION: u8 = 77;
 
 /// Why the program does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -119,11 +119,13 @@ impl StartError {
         match self {
             Self::Bind(BindError::Taken { .. }) => EXIT_UNAVAILABLE,
             Self::Bind(BindError::Denied { .. }) => EXIT_PERMISSION,
-            Self::Bind(BindError::Other { .. }) | Self::Backend(_) => crate::cli::EXIT_USAGE,
+            Self::Backend(SetupError::Denied { .. }) => EXIT_PERMISSION,
+            Self::Bind(BindError::Other { .. })
+            | Self::Backend(SetupError::Key { .. } | SetupError::Trust { .. }) => crate::cli::EXIT_USAGE,
             Self::State(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
             Self::Certificates(certificates::Error::Unreadable { source, .. })
-                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+                if access::is_denied(source) =>
             {
                 EXIT_PERMISSION
             }

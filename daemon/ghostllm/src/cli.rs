@@ -15,6 +15,7 @@ use ghostllm_core::config::{Config, Source};
 use tokio::runtime::Builder;
 
 use crate::{
+    access,
     app::{App, StartError},
     log,
     store::{StateDir, keys::Show},
@@ -22,6 +23,8 @@ use crate::{
 
 /// Usage or configuration (sysexits' 64 to 78 are kept for what they name; clap's own code is 2).
 pub const EXIT_USAGE: u8 = 2;
+/// Something that this user may not do or read, or that others may (sysexits, `EX_NOPERM`).
+pub const EXIT_PERMISSION: u8 = 77;
 /// Something of our own failed.
 pub const EXIT_INTERNAL: u8 = 1;
 
@@ -116,11 +119,7 @@ fn configuration(file: Option<&Path>, set: &[String]) -> Result<Config, Failure>
     let mut sources = Vec::new();
     if let Some(path) = file.map(Path::to_owned).or_else(found_file) {
         let name = path.display().to_string();
-        let text = fs::read_to_string(&path).map_err(|error| {
-            Failure::usage(format!(
-                "the configuration {name} cannot be read: {error}; name another with --config FILE"
-            ))
-        })?;
+        let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
         sources.push(Source::File { name, text });
     }
     let variables = env::vars_os()
@@ -132,6 +131,20 @@ fn configuration(file: Option<&Path>, set: &[String]) -> Result<Config, Failure>
         let (count, thing) = (lines.len(), if lines.len() == 1 { "fault" } else { "faults" });
         Failure::usage(format!("the configuration has {count} {thing}:{}", lines.concat()))
     })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let name = path.display();
+    if access::is_denied(error) {
+        let message = format!(
+            "the configuration {name} cannot be read: {error}. {}; or name another with --config FILE",
+            access::next_step(path)
+        );
+        return Failure { code: EXIT_PERMISSION, message };
+    }
+    Failure::usage(format!(
+        "the configuration {name} cannot be read: {error}; name another with --config FILE"
+    ))
 }
 
 fn found_file() -> Option<PathBuf> {

@@ -19,10 +19,13 @@ use std::{
 use thiserror::Error;
 use time::OffsetDateTime;
 
+use crate::{
+    access::{advice, is_denied},
+    cli::EXIT_PERMISSION,
+};
+
 /// sysexits.h, EX_IOERR: state cannot be written.
 const EXIT_IO: u8 = 74;
-/// sysexits.h, EX_NOPERM: somebody else could read or change the state.
-const EXIT_PERMISSION: u8 = 77;
 /// A usage error: nothing says where state goes.
 const EXIT_USAGE: u8 = 2;
 /// No state file of ours comes near to this; what is larger is not ours.
@@ -59,7 +62,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// A file or directory is there but cannot be read.
-    #[error("state cannot be read: {path}: {source}")]
+    #[error("state cannot be read: {path}: {source}{}", advice(path, source))]
     Unreadable {
         /// What could not be read.
         path: PathBuf,
@@ -111,9 +114,7 @@ impl StateError {
         match self {
             Self::Nowhere => EXIT_USAGE,
             Self::Unwritable { .. } => EXIT_IO,
-            Self::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-                EXIT_PERMISSION
-            }
+            Self::Unreadable { source, .. } if is_denied(source) => EXIT_PERMISSION,
             Self::Unreadable { .. } | Self::InUse { .. } => EXIT_IO,
             Self::TooWide { .. } | Self::Foreign { .. } => EXIT_PERMISSION,
             Self::Name(_) => 1,
