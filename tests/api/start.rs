@@ -111,9 +111,9 @@ async fn ends_with_2_for_a_wrong_argument() -> Result<()> {
     Ok(())
 }
 
-/// A daemon that may never have more than so many files open.
-fn with_open_files(most: u32) -> Setup {
-    let line = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+/// A daemon that may have so many files open, as `ulimit` is told.
+fn with_open_files(limit: &str) -> Setup {
+    let line = format!("ulimit {limit} && exec \"$0\" \"$@\"");
     Setup { prefix: vec!["sh".to_owned(), "-c".to_owned(), line], ..Setup::default() }
 }
 
@@ -124,12 +124,56 @@ async fn names_the_setting_where_the_system_gives_fewer_threads() -> Result<()> 
     ensure!(ended.code == Some(2), "exit code {:?}:\n{}", ended.code, ended.stderr);
     ensure!(ended.stderr.contains("from 0 to 1024"), "{}", ended.stderr);
     // Each thread has a few descriptors of its own, and most of these find none.
-    let ended = Daemon::fail(&with_open_files(200).with_limits("threads = 1024")).await?;
+    let ended = Daemon::fail(&with_open_files("-n 200").with_limits("threads = 1024")).await?;
     ensure!(ended.code == Some(1), "exit code {:?}:\n{}", ended.code, ended.stderr);
     for part in ["limits.threads", "LimitNOFILE="] {
         ensure!(ended.stderr.contains(part), "no {part}:\n{}", ended.stderr);
     }
     Ok(())
+}
+
+/// What the system allows the process, soft and hard (`Max open files` of proc(5)).
+fn open_files(daemon: &Daemon) -> Result<Vec<String>> {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.id()?))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    Ok(line.unwrap_or_default().split_whitespace().take(2).map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn takes_the_open_files_that_it_may_have_and_says_where_they_are_too_few() -> Result<()> {
+    let warning = "files and sockets open";
+    // Soft and hard: a shell's 1024 under what a session may have.
+    let soft = with_open_files("-S -n 1024 && ulimit -H -n 2048").with_limits("connections = 64");
+    let daemon = Daemon::start(&soft).await?;
+    ensure!(open_files(&daemon)? == ["2048", "2048"], "{:?}", open_files(&daemon)?);
+    ensure!(!daemon.stderr().contains(warning), "{}", daemon.stderr());
+    daemon.stop().await?;
+    let daemon = Daemon::start(&with_open_files("-n 1024")).await?;
+    let said = daemon.stderr();
+    ensure!(said.matches(warning).count() == 1, "it is said once:\n{said}");
+    // 4096 connections, twice, and the daemon's own.
+    ensure!(said.contains("LimitNOFILE=8448") && said.contains("limits.connections to 384"), "{said}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn says_once_that_no_connection_can_be_accepted_and_once_that_it_is_over() -> Result<()> {
+    let listen = "tls = \"[::]:0\"\nplain = []\n".to_owned();
+    let daemon = Daemon::start(&Setup { listen, ..Setup::default() }).await?;
+    for spell in 1..=2 {
+        let limit = daemon.limit_descriptors(0).await?;
+        let waiting = tokio::net::TcpStream::connect(("127.0.0.1", daemon.tls)).await?;
+        daemon.wait_said_times("could not be accepted", spell).await?;
+        // Ten more tries.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        daemon.limit_descriptors(limit).await?;
+        daemon.wait_said_times("accepted again", spell).await?;
+        drop(waiting);
+        let said = daemon.stderr();
+        ensure!(said.matches("could not be accepted").count() == spell, "once a spell:\n{said}");
+        ensure!(said.contains("LimitNOFILE=") && said.contains("limits.connections"), "{said}");
+    }
+    daemon.stop().await
 }
 
 /// Root may read every file, and so the daemon is `nobody` where the test is root.

@@ -4,6 +4,7 @@
 //! readiness is said, so that a wrong setting fails the start; what fails without making the box useless (HTTP/3, a
 //! plain port) is said and left out.
 
+pub(crate) mod descriptors;
 mod listeners;
 mod systemd;
 mod upkeep;

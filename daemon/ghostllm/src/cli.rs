@@ -16,7 +16,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     access,
-    app::{App, StartError},
+    app::{App, StartError, descriptors},
     log,
     store::{StateDir, keys::Show},
 };
@@ -99,6 +99,7 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         code: EXIT_INTERNAL,
         message: format!("no log can be written: {error}"),
     })?;
+    descriptors::raise(config.limits.connections);
     let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name))
         .map_err(StartError::from)?;
     let show = if std::io::stderr().is_terminal() { Show::OnTerminal } else { Show::InFile };
