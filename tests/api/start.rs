@@ -228,7 +228,13 @@ async fn ends_with_74_when_its_state_cannot_be_written() -> Result<()> {
     let arguments = vec!["--state-dir".to_owned(), "/dev/null/state".to_owned()];
     let ended = Daemon::fail(&Setup { arguments, state: false, ..Setup::default() }).await?;
     ensure!(ended.code == Some(74), "exit code {:?}:\n{}", ended.code, ended.stderr);
-    ensure!(ended.stderr.contains("/dev/null/state"), "{}", ended.stderr);
+    ensure!(ended.stderr.contains("/dev/null is none"), "{}", ended.stderr);
+    let file = tempfile::NamedTempFile::new()?;
+    let path = file.path().display().to_string();
+    let arguments = vec!["--state-dir".to_owned(), path.clone()];
+    let ended = Daemon::fail(&Setup { arguments, state: false, ..Setup::default() }).await?;
+    ensure!(ended.code == Some(74), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    ensure!(ended.stderr.contains(&format!("needs a directory, and {path} is none")), "{}", ended.stderr);
     Ok(())
 }
 

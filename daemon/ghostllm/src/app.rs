@@ -6,10 +6,11 @@
 
 pub(crate) mod descriptors;
 mod listeners;
+mod stop;
 mod systemd;
 mod upkeep;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ghostllm_core::config::{Config, Exposure, Target};
@@ -22,10 +23,7 @@ use ghostllm_edge::{
     workers::Workers,
 };
 use time::OffsetDateTime;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use crate::{
     access,
@@ -44,6 +42,7 @@ use crate::{
     },
 };
 use listeners::{HTTP3, Listeners, Serving};
+use stop::Stop;
 use systemd::Standing;
 use upkeep::{CaFiles, Upkeep, say};
 
@@ -156,6 +155,7 @@ pub struct Addresses {
 
 /// A program that is wired and bound, and not serving yet.
 pub struct App {
+    stop: Stop,
     claim: Claim,
     config: Config,
     listeners: Listeners,
@@ -180,6 +180,8 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub fn build(config: Config, state: &Path, show: Show) -> Result<Self, StartError> {
+        // Before anything that takes time: a signal during the start is heard when it is over, and ends the program well.
+        let stop = Stop::new().map_err(|error| StartError::internal("signals cannot be taken", error))?;
         tls::install_provider();
         let now = OffsetDateTime::now_utc();
         let (state, claim) = StateDir::claim(state)?;
@@ -214,7 +216,19 @@ impl App {
             drain: drain.watch(),
         })
         .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
-        Ok(Self { claim, config, listeners, pipeline, guard, registry, upkeep, supervisor, engine, drain })
+        Ok(Self {
+            stop,
+            claim,
+            config,
+            listeners,
+            pipeline,
+            guard,
+            registry,
+            upkeep,
+            supervisor,
+            engine,
+            drain,
+        })
     }
 
     /// Where it will be reached.
@@ -223,14 +237,14 @@ impl App {
         self.listeners.addresses()
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends what is open.
     ///
     /// # Errors
     /// When a listener cannot be started.
     pub async fn run(self) -> Result<(), StartError> {
-        let mut stop = Stop::new().map_err(|error| StartError::internal("signals cannot be taken", error))?;
         let addresses = self.addresses();
         let Self {
+            mut stop,
             claim,
             config,
             listeners,
@@ -242,7 +256,15 @@ impl App {
             engine,
             drain,
         } = self;
-        first_round(&registry, engine.as_ref(), config.limits.first_lists).await;
+        tokio::select! {
+            biased;
+            () = stop.asked() => {
+                tracing::info!("asked to stop before it served");
+                ended(engine.as_ref(), supervisor).await;
+                return Ok(());
+            }
+            () = first_round(&registry, engine.as_ref(), config.limits.first_lists) => {}
+        }
         upkeep.render();
         let limits = edge_limits(&config.limits);
         let missing = listeners.missing().to_vec();
@@ -274,18 +296,20 @@ impl App {
             () = without_http3(&serving, &standing) => {}
         }
         systemd::stopping();
-        tokio::select! {
-            () = drained(serving, &drain, config.limits.drain_grace) => {}
-            () = stop.asked() => tracing::warn!("asked a second time to stop: what is open is cut"),
-        }
-        if let Some(engine) = &engine {
-            engine.stop().await;
-        }
-        supervisor.stop().await;
+        drained(serving, &drain, config.limits.drain_grace, stop.asked_again()).await;
+        ended(engine.as_ref(), supervisor).await;
         drop(workers);
         drop(claim);
         Ok(())
     }
+}
+
+/// Ends what runs beside the requests.
+async fn ended(engine: Option<&EngineAt>, supervisor: Supervisor) {
+    if let Some(engine) = engine {
+        engine.stop().await;
+    }
+    supervisor.stop().await;
 }
 
 /// How many threads serve, at least one. More cost CPU for each request and gain nothing: the work is the engine's.
@@ -318,37 +342,8 @@ async fn without_http3(serving: &Serving, standing: &Standing) {
     std::future::pending::<()>().await;
 }
 
-/// SIGTERM and SIGINT; SIGHUP, which ends a process that does not take it, is taken.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Stop {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => tracing::info!(
-                    "SIGHUP changes nothing: the configuration is read at the start; restart to apply another"
-                ),
-            }
-        }
-    }
-}
-
-/// Lets open requests end within the grace time.
-async fn drained(serving: Serving, drain: &Drain, grace: Duration) {
+/// Lets open requests end within the grace time, or until it is asked `again`.
+async fn drained(serving: Serving, drain: &Drain, grace: Duration, again: impl Future<Output = ()>) {
     let open = drain.open();
     tracing::info!(
         connections = open,
@@ -356,13 +351,17 @@ async fn drained(serving: Serving, drain: &Drain, grace: Duration) {
         "stopping: no new requests, open ones may end"
     );
     drain.begin();
-    if drain.finished(grace).await {
-        tracing::info!("every request has ended");
-    } else {
-        tracing::warn!(connections = drain.open(), "the grace time is over: what is open ends with an error");
+    let cut = tokio::select! {
+        finished = drain.finished(grace) => (!finished).then_some("the grace time is over"),
+        () = again => Some("asked a second time to stop"),
+    };
+    if let Some(why) = cut {
+        tracing::warn!(connections = drain.open(), "{why}: what is open ends with an error");
         drain.end();
         let _in_time = drain.finished(LAST_WORDS).await;
         serving.close();
+    } else {
+        tracing::info!("every request has ended");
     }
     let _in_time = timeout(LAST_PACKETS, serving.wait()).await;
 }

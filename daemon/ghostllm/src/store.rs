@@ -61,6 +61,12 @@ pub enum StateError {
         /// Why.
         source: io::Error,
     },
+    /// Something else lies where the directory should be, or above it.
+    #[error("state needs a directory, and {path} is none; remove it or use --state-dir DIR")]
+    NoDirectory {
+        /// What lies there.
+        path: PathBuf,
+    },
     /// A file or directory is there but cannot be read.
     #[error("state cannot be read: {path}: {source}{}", advice(path, source))]
     Unreadable {
@@ -113,7 +119,7 @@ impl StateError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Nowhere => EXIT_USAGE,
-            Self::Unwritable { .. } => EXIT_IO,
+            Self::Unwritable { .. } | Self::NoDirectory { .. } => EXIT_IO,
             Self::Unreadable { source, .. } if is_denied(source) => EXIT_PERMISSION,
             Self::Unreadable { .. } | Self::InUse { .. } => EXIT_IO,
             Self::TooWide { .. } | Self::Foreign { .. } => EXIT_PERMISSION,
@@ -181,7 +187,14 @@ impl StateDir {
 
     fn made(path: &Path) -> Result<Self, StateError> {
         let unwritable = |source| StateError::Unwritable { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unwritable)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
+            // The system's own words for it, "File exists" and "Not a directory", say neither which nor what to do.
+            let is_other = |part: &&Path| fs::metadata(part).is_ok_and(|facts| !facts.is_dir());
+            match path.ancestors().find(is_other) {
+                Some(part) => StateError::NoDirectory { path: part.to_owned() },
+                None => unwritable(source),
+            }
+        })?;
         let metadata = fs::metadata(path).map_err(unwritable)?;
         check_owner(path, &metadata, 0o700)?;
         Ok(Self { path: path.to_owned() })
