@@ -115,6 +115,32 @@ async fn refuses_a_head_beyond_the_limits(version: Version) -> Result<()> {
 }
 
 #[tokio::test]
+async fn begins_every_text_with_a_capital() -> Result<()> {
+    let (_double, daemon) = ollama_with("uri_bytes = 100\njson_depth = 4", "").await?;
+    let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
+    let chat = || Request::chat("tiny", FRANCE, false);
+    let deep = Request::post_bytes("/v1/chat/completions", b"[[[[[[]]]]]]");
+    let long = Request::get(&format!("/v1/models?{}", "a".repeat(100)));
+    let typed = Request { headers: Vec::new(), ..chat() }.with("content-type", "text/plain");
+    let mut answers = vec![
+        (415, caller.send(&chat().with("content-encoding", "gzip")).await?),
+        (415, caller.send(&typed).await?),
+        (400, caller.send(&deep).await?),
+        (414, caller.send(&long).await?),
+        (404, caller.send(&Request::get("/nope")).await?),
+        (401, caller.clone().with_key(Some("sk-1")).send(&chat()).await?),
+        (401, caller.clone().with_key(None).send(&chat()).await?),
+    ];
+    let proxied = Request::get("/v1/models").with("x-forwarded-for", "192.0.2.1");
+    answers.push((401, ghostllm_tests::client::plain(daemon.plain(false)?, &proxied).await?));
+    for (status, answer) in answers {
+        let text = check_error(&answer, status, None)?;
+        ensure!(text.starts_with(|first: char| first.is_uppercase()), "{text}");
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn answers_a_head_without_a_body() -> Result<()> {
     let (_double, daemon) = ollama().await?;
     for version in [Version::H1, Version::H2] {

@@ -1,12 +1,13 @@
 //! The daemon's days: keyless routes, readiness, the first key, draining.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{io::Write as _, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use anyhow::{Result, ensure};
 use ghostllm_tests::{
     client::{Caller, End, Family, Request, Version, plain},
     daemon::{Daemon, Setup, Signal},
     expect::check_failed,
+    process,
     script::Sin,
     sse::Chat,
 };
@@ -18,6 +19,7 @@ on_every_version!(
     takes_the_first_key_once,
     drains_on_sigterm,
     ends_what_outlasts_the_grace_time_with_an_error,
+    ends_what_is_open_with_an_error_at_a_second_signal,
 );
 
 async fn serves_the_keyless_routes(version: Version) -> Result<()> {
@@ -124,6 +126,53 @@ async fn ends_what_outlasts_the_grace_time_with_an_error(version: Version) -> Re
     check_error(&whole, 503, Some("backend_unavailable"))?;
     ensure!(whole.header("retry-after").is_some(), "no Retry-After");
     let ended = daemon.wait().await?;
+    ensure!(ended.code == Some(0), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    Ok(())
+}
+
+async fn ends_what_is_open_with_an_error_at_a_second_signal(version: Version) -> Result<()> {
+    let (_double, daemon) = sinner(Sin::StallAfter(2), "drain_grace = \"1h\"", "").await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
+    let mut body = stream.until(" capital").await?;
+    // timeout(1) signals its child and the child's group: that is one wish to stop.
+    daemon.terminate()?;
+    daemon.wait_stopping().await?;
+    daemon.terminate()?;
+    // What comes later than a second after the first is another.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let second = "asked a second time";
+    ensure!(!daemon.stderr().contains(second), "one wish counts as two:\n{}", daemon.stderr());
+    daemon.terminate()?;
+    daemon.wait_said(second).await?;
+    let rest = stream.finish().await?;
+    body.extend(&rest.body);
+    check_failed(version, &body, &rest.end, "The capital", "backend_unavailable")?;
+    let ended = daemon.wait().await?;
+    ensure!(ended.code == Some(0), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_signal_during_the_start_ends_it_well() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let (key, number) = (scratch.path().join("key"), scratch.path().join("number"));
+    nix::unistd::mkfifo(&key, nix::sys::stat::Mode::S_IRWXU)?;
+    // It takes connections and never answers, so that the start waits for a list as well.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", silent.local_addr()?);
+    let line = format!("key_file = \"{}\"", key.display());
+    let told = format!("echo $$ > '{}' && exec \"$0\" \"$@\"", number.display());
+    let prefix = vec!["sh".to_owned(), "-c".to_owned(), told];
+    let setup = Setup { prefix, ..Setup::default() }.with_backend("vllm", "openai", &url, &line);
+    let ended = tokio::spawn(async move { Daemon::fail(&setup).await });
+    // Opened once the daemon reads it, in the middle of its start.
+    let write = tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().write(true).open(key));
+    let mut write = write.await??;
+    process::signal(std::fs::read_to_string(number)?.trim().parse()?, Signal::SIGTERM)?;
+    write.write_all(b"secret\n")?;
+    drop(write);
+    let ended = ended.await??;
     ensure!(ended.code == Some(0), "exit code {:?}:\n{}", ended.code, ended.stderr);
     Ok(())
 }

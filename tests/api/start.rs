@@ -111,6 +111,103 @@ async fn ends_with_2_for_a_wrong_argument() -> Result<()> {
     Ok(())
 }
 
+/// A daemon that may have so many files open, as `ulimit` is told.
+fn with_open_files(limit: &str) -> Setup {
+    let line = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+    Setup { prefix: vec!["sh".to_owned(), "-c".to_owned(), line], ..Setup::default() }
+}
+
+#[tokio::test]
+async fn names_the_setting_where_the_system_gives_fewer_threads() -> Result<()> {
+    let wrong = vec!["--set".to_owned(), "limits.threads=18446744073709551615".to_owned()];
+    let ended = Daemon::fail(&Setup { arguments: wrong, ..Setup::default() }).await?;
+    ensure!(ended.code == Some(2), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    ensure!(ended.stderr.contains("from 0 to 1024"), "{}", ended.stderr);
+    // Each thread has a few descriptors of its own, and most of these find none.
+    let ended = Daemon::fail(&with_open_files("-n 200").with_limits("threads = 1024")).await?;
+    ensure!(ended.code == Some(1), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    for part in ["limits.threads", "LimitNOFILE="] {
+        ensure!(ended.stderr.contains(part), "no {part}:\n{}", ended.stderr);
+    }
+    Ok(())
+}
+
+/// What the system allows the process, soft and hard (`Max open files` of proc(5)).
+fn open_files(daemon: &Daemon) -> Result<Vec<String>> {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.id()?))?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    Ok(line.unwrap_or_default().split_whitespace().take(2).map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn takes_the_open_files_that_it_may_have_and_says_where_they_are_too_few() -> Result<()> {
+    let warning = "files and sockets open";
+    // Soft and hard: a shell's 1024 under what a session may have.
+    let soft = with_open_files("-S -n 1024 && ulimit -H -n 2048").with_limits("connections = 64");
+    let daemon = Daemon::start(&soft).await?;
+    ensure!(open_files(&daemon)? == ["2048", "2048"], "{:?}", open_files(&daemon)?);
+    ensure!(!daemon.stderr().contains(warning), "{}", daemon.stderr());
+    daemon.stop().await?;
+    let daemon = Daemon::start(&with_open_files("-n 1024")).await?;
+    let said = daemon.stderr();
+    ensure!(said.matches(warning).count() == 1, "it is said once:\n{said}");
+    // 4096 connections, twice, and the daemon's own.
+    ensure!(said.contains("LimitNOFILE=8448") && said.contains("limits.connections to 384"), "{said}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn says_once_that_no_connection_can_be_accepted_and_once_that_it_is_over() -> Result<()> {
+    let listen = "tls = \"[::]:0\"\nplain = []\n".to_owned();
+    let daemon = Daemon::start(&Setup { listen, ..Setup::default() }).await?;
+    for spell in 1..=2 {
+        let limit = daemon.limit_descriptors(0).await?;
+        let waiting = tokio::net::TcpStream::connect(("127.0.0.1", daemon.tls)).await?;
+        daemon.wait_said_times("could not be accepted", spell).await?;
+        // Ten more tries.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        daemon.limit_descriptors(limit).await?;
+        daemon.wait_said_times("accepted again", spell).await?;
+        drop(waiting);
+        let said = daemon.stderr();
+        ensure!(said.matches("could not be accepted").count() == spell, "once a spell:\n{said}");
+        ensure!(said.contains("LimitNOFILE=") && said.contains("limits.connections"), "{said}");
+    }
+    daemon.stop().await
+}
+
+/// Root may read every file, and so the daemon is `nobody` where the test is root.
+fn of_nobody(setup: Setup) -> Setup {
+    let user = nix::unistd::geteuid().is_root().then_some(65534);
+    Setup { user, ..setup }
+}
+
+#[tokio::test]
+async fn ends_with_77_where_a_file_may_not_be_read() -> Result<()> {
+    // The configuration is the last argument.
+    let line = "for config; do :; done; chmod 000 \"$config\" && exec \"$0\" \"$@\"";
+    let prefix = vec!["sh".to_owned(), "-c".to_owned(), line.to_owned()];
+    let configuration = of_nobody(Setup { prefix, ..Setup::default() });
+    let key = tempfile::NamedTempFile::new()?;
+    key.as_file().set_permissions(Permissions::from_mode(0o000))?;
+    let line = |path: &std::path::Path| format!("key_file = \"{}\"", path.display());
+    let with_key =
+        |path| of_nobody(Setup::default().with_backend("vllm", "openai", "http://127.0.0.1:1", &line(path)));
+    for (setup, file) in [
+        (configuration, "ghostllm.toml".to_owned()),
+        (with_key(key.path()), key.path().display().to_string()),
+    ] {
+        let ended = Daemon::fail(&setup).await?;
+        ensure!(ended.code == Some(77), "{file}: exit code {:?}:\n{}", ended.code, ended.stderr);
+        for part in [file.as_str(), "chown", "chmod"] {
+            ensure!(ended.stderr.contains(part), "no {part}:\n{}", ended.stderr);
+        }
+    }
+    let ended = Daemon::fail(&with_key(std::path::Path::new("/nowhere/key"))).await?;
+    ensure!(ended.code == Some(2), "a file that is not there: exit code {:?}:\n{}", ended.code, ended.stderr);
+    Ok(())
+}
+
 #[tokio::test]
 async fn takes_settings_from_arguments_and_environment() -> Result<()> {
     let arguments = vec!["--set".to_owned(), "listen.plain_auth=key".to_owned()];
@@ -131,7 +228,13 @@ async fn ends_with_74_when_its_state_cannot_be_written() -> Result<()> {
     let arguments = vec!["--state-dir".to_owned(), "/dev/null/state".to_owned()];
     let ended = Daemon::fail(&Setup { arguments, state: false, ..Setup::default() }).await?;
     ensure!(ended.code == Some(74), "exit code {:?}:\n{}", ended.code, ended.stderr);
-    ensure!(ended.stderr.contains("/dev/null/state"), "{}", ended.stderr);
+    ensure!(ended.stderr.contains("/dev/null is none"), "{}", ended.stderr);
+    let file = tempfile::NamedTempFile::new()?;
+    let path = file.path().display().to_string();
+    let arguments = vec!["--state-dir".to_owned(), path.clone()];
+    let ended = Daemon::fail(&Setup { arguments, state: false, ..Setup::default() }).await?;
+    ensure!(ended.code == Some(74), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    ensure!(ended.stderr.contains(&format!("needs a directory, and {path} is none")), "{}", ended.stderr);
     Ok(())
 }
 

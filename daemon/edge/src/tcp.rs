@@ -9,13 +9,14 @@ mod serve;
 
 use std::{
     future::Future,
-    io,
+    io, mem,
     net::{SocketAddr, TcpListener as Bound},
     sync::Arc,
     time::Duration,
 };
 
 use http::HeaderValue;
+use nix::errno::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -94,19 +95,47 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHa
 
 async fn accept<H: Handler>(listener: TcpListener, secure: Option<Secure>, serve: Serve<H>) {
     let mut drain = serve.drain.clone();
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = drain.begun() => return,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, secure.as_ref(), &serve),
+            Ok((stream, peer)) => {
+                if mem::take(&mut failing) {
+                    tracing::info!("connections are accepted again");
+                }
+                admit(stream, peer, secure.as_ref(), &serve);
+            }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted; the next try follows at once");
+                // Said once: at every try it would be twenty lines a second.
+                if !mem::replace(&mut failing, true) {
+                    tracing::warn!(
+                        %error,
+                        "a connection could not be accepted; it is tried again every {} ms until one is. {}",
+                        REST.as_millis(),
+                        next_step(&error)
+                    );
+                }
                 sleep(REST).await;
             }
         }
+    }
+}
+
+/// What a person can do about a failed accept.
+fn next_step(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => {
+            "This process is out of open files: give it more (LimitNOFILE= in its unit, ulimit -n in its shell), or set \
+             limits.connections lower"
+        }
+        Some(Errno::ENFILE) => {
+            "The system is out of open files: end what holds them, or raise fs.file-max with sysctl"
+        }
+        _ => "The system says why",
     }
 }
 

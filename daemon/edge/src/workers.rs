@@ -46,10 +46,10 @@ impl Workers {
     /// The calling thread's runtime and `more` threads. Must be called within a runtime.
     ///
     /// # Errors
-    /// The system's, when it gives no more threads or descriptors.
+    /// The system's, when it gives no more threads or descriptors. Those that were started end.
     pub fn start(more: usize) -> io::Result<Self> {
         let mut seats = vec![Seat::new(Handle::current())];
-        let mut threads = Vec::with_capacity(more);
+        let mut threads = Vec::new();
         for number in 1..=more {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             seats.push(Seat::new(runtime.handle().clone()));

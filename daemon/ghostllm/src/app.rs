@@ -4,11 +4,13 @@
 //! readiness is said, so that a wrong setting fails the start; what fails without making the box useless (HTTP/3, a
 //! plain port) is said and left out.
 
+pub(crate) mod descriptors;
 mod listeners;
+mod stop;
 mod systemd;
 mod upkeep;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ghostllm_core::config::{Config, Exposure, Target};
@@ -21,14 +23,13 @@ use ghostllm_edge::{
     workers::Workers,
 };
 use time::OffsetDateTime;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use crate::{
+    access,
     backend::{SetupError, registry::Registry},
     certificates::{self, Certificates, Given},
+    cli::EXIT_PERMISSION,
     host::Host,
     pipeline::{self, Pipeline, Shared},
     store::{
@@ -41,6 +42,7 @@ use crate::{
     },
 };
 use listeners::{HTTP3, Listeners, Serving};
+use stop::Stop;
 use systemd::Standing;
 use upkeep::{CaFiles, Upkeep, say};
 
@@ -54,8 +56,6 @@ const LAST_PACKETS: Duration = Duration::from_secs(2);
 const EXIT_UNAVAILABLE: u8 = 69;
 /// State that cannot be written (sysexits, `EX_IOERR`).
 const EXIT_IO: u8 = 74;
-/// Something that this user may not do (sysexits, `EX_NOPERM`).
-const EXIT_PERMISSION: u8 = 77;
 
 /// Why the program does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,18 @@ pub enum StartError {
     /// A backend of the configuration.
     #[error(transparent)]
     Backend(#[from] SetupError),
+    /// The system gives fewer threads, or descriptors for them, than the setting asks.
+    #[error(
+        "the {threads} threads of limits.threads cannot be started: {source}. Set limits.threads to a smaller number, or \
+         let this process have more threads and open files (TasksMax= and LimitNOFILE= in its unit, ulimit -u and \
+         ulimit -n in a shell)"
+    )]
+    Threads {
+        /// How many there would be.
+        threads: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Anything that should not happen.
     #[error("{what}: {cause}")]
     Internal {
@@ -107,11 +119,13 @@ impl StartError {
         match self {
             Self::Bind(BindError::Taken { .. }) => EXIT_UNAVAILABLE,
             Self::Bind(BindError::Denied { .. }) => EXIT_PERMISSION,
-            Self::Bind(BindError::Other { .. }) | Self::Backend(_) => crate::cli::EXIT_USAGE,
+            Self::Backend(SetupError::Denied { .. }) => EXIT_PERMISSION,
+            Self::Bind(BindError::Other { .. })
+            | Self::Backend(SetupError::Key { .. } | SetupError::Trust { .. }) => crate::cli::EXIT_USAGE,
             Self::State(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
             Self::Certificates(certificates::Error::Unreadable { source, .. })
-                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+                if access::is_denied(source) =>
             {
                 EXIT_PERMISSION
             }
@@ -122,6 +136,7 @@ impl StartError {
             Self::Certificates(certificates::Error::Given(_)) => crate::cli::EXIT_USAGE,
             Self::Certificates(certificates::Error::TooWide { .. }) => EXIT_PERMISSION,
             Self::Certificates(certificates::Error::Authority { .. } | certificates::Error::Making(_))
+            | Self::Threads { .. }
             | Self::Internal { .. } => crate::cli::EXIT_INTERNAL,
         }
     }
@@ -140,6 +155,7 @@ pub struct Addresses {
 
 /// A program that is wired and bound, and not serving yet.
 pub struct App {
+    stop: Stop,
     claim: Claim,
     config: Config,
     listeners: Listeners,
@@ -164,6 +180,8 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub fn build(config: Config, state: &Path, show: Show) -> Result<Self, StartError> {
+        // Before anything that takes time: a signal during the start is heard when it is over, and ends the program well.
+        let stop = Stop::new().map_err(|error| StartError::internal("signals cannot be taken", error))?;
         tls::install_provider();
         let now = OffsetDateTime::now_utc();
         let (state, claim) = StateDir::claim(state)?;
@@ -198,7 +216,19 @@ impl App {
             drain: drain.watch(),
         })
         .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
-        Ok(Self { claim, config, listeners, pipeline, guard, registry, upkeep, supervisor, engine, drain })
+        Ok(Self {
+            stop,
+            claim,
+            config,
+            listeners,
+            pipeline,
+            guard,
+            registry,
+            upkeep,
+            supervisor,
+            engine,
+            drain,
+        })
     }
 
     /// Where it will be reached.
@@ -207,14 +237,14 @@ impl App {
         self.listeners.addresses()
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends it at once.
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends what is open.
     ///
     /// # Errors
     /// When a listener cannot be started.
     pub async fn run(self) -> Result<(), StartError> {
-        let mut stop = Stop::new().map_err(|error| StartError::internal("signals cannot be taken", error))?;
         let addresses = self.addresses();
         let Self {
+            mut stop,
             claim,
             config,
             listeners,
@@ -226,12 +256,21 @@ impl App {
             engine,
             drain,
         } = self;
-        first_round(&registry, engine.as_ref(), config.limits.first_lists).await;
+        tokio::select! {
+            biased;
+            () = stop.asked() => {
+                tracing::info!("asked to stop before it served");
+                ended(engine.as_ref(), supervisor).await;
+                return Ok(());
+            }
+            () = first_round(&registry, engine.as_ref(), config.limits.first_lists) => {}
+        }
         upkeep.render();
         let limits = edge_limits(&config.limits);
         let missing = listeners.missing().to_vec();
-        let workers = Workers::start(threads(config.limits.threads) - 1)
-            .map_err(|error| StartError::internal("the threads cannot be started", error))?;
+        let threads = threads(config.limits.threads);
+        let workers =
+            Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })?;
         let serving = listeners
             .serve(&pipeline, limits, &guard, upkeep.resolver(), workers.seats(), &drain)
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
@@ -257,18 +296,20 @@ impl App {
             () = without_http3(&serving, &standing) => {}
         }
         systemd::stopping();
-        tokio::select! {
-            () = drained(serving, &drain, config.limits.drain_grace) => {}
-            () = stop.asked() => tracing::warn!("asked a second time to stop: what is open is cut"),
-        }
-        if let Some(engine) = &engine {
-            engine.stop().await;
-        }
-        supervisor.stop().await;
+        drained(serving, &drain, config.limits.drain_grace, stop.asked_again()).await;
+        ended(engine.as_ref(), supervisor).await;
         drop(workers);
         drop(claim);
         Ok(())
     }
+}
+
+/// Ends what runs beside the requests.
+async fn ended(engine: Option<&EngineAt>, supervisor: Supervisor) {
+    if let Some(engine) = engine {
+        engine.stop().await;
+    }
+    supervisor.stop().await;
 }
 
 /// How many threads serve, at least one. More cost CPU for each request and gain nothing: the work is the engine's.
@@ -301,37 +342,8 @@ async fn without_http3(serving: &Serving, standing: &Standing) {
     std::future::pending::<()>().await;
 }
 
-/// SIGTERM and SIGINT; SIGHUP, which ends a process that does not take it, is taken.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Stop {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => tracing::info!(
-                    "SIGHUP changes nothing: the configuration is read at the start; restart to apply another"
-                ),
-            }
-        }
-    }
-}
-
-/// Lets open requests end within the grace time.
-async fn drained(serving: Serving, drain: &Drain, grace: Duration) {
+/// Lets open requests end within the grace time, or until it is asked `again`.
+async fn drained(serving: Serving, drain: &Drain, grace: Duration, again: impl Future<Output = ()>) {
     let open = drain.open();
     tracing::info!(
         connections = open,
@@ -339,13 +351,17 @@ async fn drained(serving: Serving, drain: &Drain, grace: Duration) {
         "stopping: no new requests, open ones may end"
     );
     drain.begin();
-    if drain.finished(grace).await {
-        tracing::info!("every request has ended");
-    } else {
-        tracing::warn!(connections = drain.open(), "the grace time is over: what is open ends with an error");
+    let cut = tokio::select! {
+        finished = drain.finished(grace) => (!finished).then_some("the grace time is over"),
+        () = again => Some("asked a second time to stop"),
+    };
+    if let Some(why) = cut {
+        tracing::warn!(connections = drain.open(), "{why}: what is open ends with an error");
         drain.end();
         let _in_time = drain.finished(LAST_WORDS).await;
         serving.close();
+    } else {
+        tracing::info!("every request has ended");
     }
     let _in_time = timeout(LAST_PACKETS, serving.wait()).await;
 }

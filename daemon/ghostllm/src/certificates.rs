@@ -56,7 +56,7 @@ pub trait Files {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file is there and cannot be read, or must not be, since others can (exit codes 74 and 77).
-    #[error("the certificates in {path} cannot be read: {source}")]
+    #[error("the certificates in {path} cannot be read: {source}{}", crate::access::advice(path, source))]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -15,13 +15,16 @@ use ghostllm_core::config::{Config, Source};
 use tokio::runtime::Builder;
 
 use crate::{
-    app::{App, StartError},
+    access,
+    app::{App, StartError, descriptors},
     log,
     store::{StateDir, keys::Show},
 };
 
 /// Usage or configuration (sysexits' 64 to 78 are kept for what they name; clap's own code is 2).
 pub const EXIT_USAGE: u8 = 2;
+/// Something that this user may not do or read, or that others may (sysexits, `EX_NOPERM`).
+pub const EXIT_PERMISSION: u8 = 77;
 /// Something of our own failed.
 pub const EXIT_INTERNAL: u8 = 1;
 
@@ -96,6 +99,7 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         code: EXIT_INTERNAL,
         message: format!("no log can be written: {error}"),
     })?;
+    descriptors::raise(config.limits.connections);
     let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name))
         .map_err(StartError::from)?;
     let show = if std::io::stderr().is_terminal() { Show::OnTerminal } else { Show::InFile };
@@ -116,11 +120,7 @@ fn configuration(file: Option<&Path>, set: &[String]) -> Result<Config, Failure>
     let mut sources = Vec::new();
     if let Some(path) = file.map(Path::to_owned).or_else(found_file) {
         let name = path.display().to_string();
-        let text = fs::read_to_string(&path).map_err(|error| {
-            Failure::usage(format!(
-                "the configuration {name} cannot be read: {error}; name another with --config FILE"
-            ))
-        })?;
+        let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
         sources.push(Source::File { name, text });
     }
     let variables = env::vars_os()
@@ -132,6 +132,20 @@ fn configuration(file: Option<&Path>, set: &[String]) -> Result<Config, Failure>
         let (count, thing) = (lines.len(), if lines.len() == 1 { "fault" } else { "faults" });
         Failure::usage(format!("the configuration has {count} {thing}:{}", lines.concat()))
     })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let name = path.display();
+    if access::is_denied(error) {
+        let message = format!(
+            "the configuration {name} cannot be read: {error}. {}; or name another with --config FILE",
+            access::next_step(path)
+        );
+        return Failure { code: EXIT_PERMISSION, message };
+    }
+    Failure::usage(format!(
+        "the configuration {name} cannot be read: {error}; name another with --config FILE"
+    ))
 }
 
 fn found_file() -> Option<PathBuf> {

@@ -4,6 +4,7 @@
 //! drains; `pipeline` is a request's life, top to bottom.
 #![forbid(unsafe_code)]
 
+mod access;
 pub mod admin;
 mod apart;
 pub mod app;

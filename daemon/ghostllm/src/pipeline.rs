@@ -84,7 +84,7 @@ impl Handler for Pipeline {
         let target = (head.method.clone(), head.uri.path().to_owned());
         let answered = AssertUnwindSafe(self.answer(id, head, body)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_panic| {
-            tracing::error!(request = %id, method = %target.0, path = %target.1, "a request's handling has panicked");
+            tracing::error!(request = %id, method = %target.0, path = %OneLine(&target.1), "a request's handling has panicked");
             respond::error(&ApiError::internal())
         });
         respond::finish(&mut response, id);
@@ -184,7 +184,7 @@ impl Pipeline {
         self.shared.authority.as_ref().map(answer).ok_or_else(|| {
             ApiError::new(
                 ghostllm_core::error::Code::RouteNotFound,
-                "this box shows its owner's own certificate, so it has no CA of its own to give out",
+                "This box shows its owner's own certificate, so it has no CA of its own to give out.",
             )
         })
     }
@@ -209,11 +209,11 @@ impl Pipeline {
             return match (self.is_open(connection), forwarded) {
                 (true, false) => Ok(Caller::local()),
                 (true, true) => Err(ApiError::invalid_api_key(
-                    "this request came through a proxy, and such a request needs an API key even on the plain port: \
+                    "This request came through a proxy, and such a request needs an API key even on the plain port: \
                      Authorization: Bearer gllm_...",
                 )),
                 (false, _) => Err(ApiError::invalid_api_key(
-                    "an API key is needed: send the header Authorization: Bearer gllm_...",
+                    "An API key is needed: send the header Authorization: Bearer gllm_...",
                 )),
             };
         };
@@ -225,7 +225,7 @@ impl Pipeline {
         }
         let caller = caller.ok_or_else(|| {
             ApiError::invalid_api_key(
-                "this API key is not one of this box's: look for a typing error or ask its admin",
+                "This API key is not one of this box's: look for a typing error or ask its admin.",
             )
         })?;
         if let Some(removal) = self.shared.keys.after_use(&caller) {
@@ -257,12 +257,12 @@ fn bearer(value: &str) -> Option<&str> {
 fn beyond(status: StatusCode, limits: &Limits) -> ApiError {
     if status == StatusCode::URI_TOO_LONG {
         let most = limits.uri_bytes.bytes();
-        return ApiError::new(Code::UriTooLong, format!("the path and query are longer than {most} bytes"));
+        return ApiError::new(Code::UriTooLong, format!("The path and query are longer than {most} bytes."));
     }
     let (count, most) = (limits.header_count, limits.header_bytes.bytes());
     ApiError::new(
         Code::HeaderTooLarge,
-        format!("there are more than {count} header fields, or they hold more than {most} bytes"),
+        format!("There are more than {count} header fields, or they hold more than {most} bytes."),
     )
 }
 

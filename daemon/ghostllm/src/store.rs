@@ -19,10 +19,13 @@ use std::{
 use thiserror::Error;
 use time::OffsetDateTime;
 
+use crate::{
+    access::{advice, is_denied},
+    cli::EXIT_PERMISSION,
+};
+
 /// sysexits.h, EX_IOERR: state cannot be written.
 const EXIT_IO: u8 = 74;
-/// sysexits.h, EX_NOPERM: somebody else could read or change the state.
-const EXIT_PERMISSION: u8 = 77;
 /// A usage error: nothing says where state goes.
 const EXIT_USAGE: u8 = 2;
 /// No state file of ours comes near to this; what is larger is not ours.
@@ -58,8 +61,14 @@ pub enum StateError {
         /// Why.
         source: io::Error,
     },
+    /// Something else lies where the directory should be, or above it.
+    #[error("state needs a directory, and {path} is none; remove it or use --state-dir DIR")]
+    NoDirectory {
+        /// What lies there.
+        path: PathBuf,
+    },
     /// A file or directory is there but cannot be read.
-    #[error("state cannot be read: {path}: {source}")]
+    #[error("state cannot be read: {path}: {source}{}", advice(path, source))]
     Unreadable {
         /// What could not be read.
         path: PathBuf,
@@ -110,10 +119,8 @@ impl StateError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Nowhere => EXIT_USAGE,
-            Self::Unwritable { .. } => EXIT_IO,
-            Self::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-                EXIT_PERMISSION
-            }
+            Self::Unwritable { .. } | Self::NoDirectory { .. } => EXIT_IO,
+            Self::Unreadable { source, .. } if is_denied(source) => EXIT_PERMISSION,
             Self::Unreadable { .. } | Self::InUse { .. } => EXIT_IO,
             Self::TooWide { .. } | Self::Foreign { .. } => EXIT_PERMISSION,
             Self::Name(_) => 1,
@@ -180,7 +187,14 @@ impl StateDir {
 
     fn made(path: &Path) -> Result<Self, StateError> {
         let unwritable = |source| StateError::Unwritable { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unwritable)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
+            // The system's own words for it, "File exists" and "Not a directory", say neither which nor what to do.
+            let is_other = |part: &&Path| fs::metadata(part).is_ok_and(|facts| !facts.is_dir());
+            match path.ancestors().find(is_other) {
+                Some(part) => StateError::NoDirectory { path: part.to_owned() },
+                None => unwritable(source),
+            }
+        })?;
         let metadata = fs::metadata(path).map_err(unwritable)?;
         check_owner(path, &metadata, 0o700)?;
         Ok(Self { path: path.to_owned() })

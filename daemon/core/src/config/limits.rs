@@ -47,6 +47,11 @@ fn buffer(size: &ByteSize) -> Result<(), &'static str> {
     if size.bytes() >= 8192 { Ok(()) } else { Err("a size of at least 8 KiB") }
 }
 
+/// Far more than any box has processors; each takes a few descriptors.
+fn threads(number: &usize) -> Result<(), &'static str> {
+    if *number <= 1024 { Ok(()) } else { Err("a number from 0 to 1024") }
+}
+
 /// The JSON reader itself goes no deeper.
 fn depth(number: &usize) -> Result<(), &'static str> {
     if (1..=128).contains(number) { Ok(()) } else { Err("a number from 1 to 128") }
@@ -58,7 +63,7 @@ section! {
     pub struct Limits ("[limits]") {
         /// Threads that serve; 0 is one for each processor, four at the most. With one alone a request costs less of the
         /// processor, and waits while another is read or translated.
-        threads: usize = 0;
+        threads: usize = 0 => threads;
         /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection.
         handshake: Duration = seconds(5) => some_time;
         /// A request's headers must be whole within this.

@@ -213,6 +213,7 @@ fn every_type_says_what_it_expected() {
         ("[limits]\nstreams = 99999999999999999999", "2:11", "large"),
         ("[limits]\nstreams = 4294967296", "2:11", "too large"),
         ("[limits]\njson_depth = 129", "2:14", "from 1 to 128"),
+        ("[limits]\nthreads = 1025", "2:11", "from 0 to 1024"),
         ("[limits]\nh2_stream_window = \"2GiB\"", "2:20", "2147483647"),
         ("[limits]\nhandshake = \"0s\"", "2:13", "longer than 0"),
         ("[limits]\nbody = \"32MB\"", "2:8", "32KiB"),

@@ -13,7 +13,12 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::Path, pin::Pin, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use ghostllm_core::{
@@ -28,6 +33,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 pub(crate) use dial::Place;
 pub(crate) use reply::Reply;
 
+use crate::access;
 use dial::{Dialer, causes};
 use pool::{Conn, Pool};
 
@@ -43,6 +49,14 @@ pub enum SetupError {
         path: String,
         /// What is wrong with it.
         why: String,
+    },
+    /// Its key is there, and not for this user.
+    #[error("cannot read the key in {path}: {source}. {next}", next = access::next_step(path))]
+    Denied {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
     },
     /// There is nothing that its certificate could be checked against.
     #[error(
@@ -196,7 +210,13 @@ fn broken(error: &hyper::Error) -> BackendFault {
 
 fn authorization(path: &Path) -> Result<HeaderValue, SetupError> {
     let wrong = |why: String| SetupError::Key { path: path.display().to_string(), why };
-    let text = std::fs::read_to_string(path).map_err(|why: io::Error| wrong(why.to_string()))?;
+    let text = std::fs::read_to_string(path).map_err(|source| {
+        if access::is_denied(&source) {
+            SetupError::Denied { path: path.to_owned(), source }
+        } else {
+            wrong(source.to_string())
+        }
+    })?;
     let key = text.trim();
     if key.is_empty() {
         return Err(wrong("the file is empty".to_owned()));

@@ -75,7 +75,7 @@ fn route(shared: &Shared, model: &str) -> Result<Routed, ApiError> {
     };
     if doubtful {
         return Err(ApiError::backend_unavailable(
-            "no backend that has this model answers now; try again shortly",
+            "No backend that has this model answers now; try again shortly.",
             RETRY_AFTER_DOWN,
         ));
     }

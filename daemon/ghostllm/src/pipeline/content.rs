@@ -28,7 +28,7 @@ pub(super) async fn read(headers: &HeaderMap, body: RequestBody, limits: &Limits
             Some(BodyError::TooSlow) => ApiError::request_timeout(),
             Some(BodyError::TooLarge { limit }) => ApiError::payload_too_large(*limit),
             Some(BodyError::Transport(_)) | None => ApiError::invalid_request(
-                "the request's body was cut off or its framing is broken; send it again",
+                "The request's body was cut off or its framing is broken; send it again.",
             ),
         }
     })
@@ -55,7 +55,7 @@ async fn gather<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<Bytes, B::
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(ApiError::unsupported_media_type(
-            "compressed request bodies are not taken: send it without Content-Encoding",
+            "Compressed request bodies are not taken: send it without Content-Encoding.",
         ));
     }
     let Some(kind) = headers.get(CONTENT_TYPE) else { return Ok(()) };
@@ -63,13 +63,13 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    Err(ApiError::unsupported_media_type("the body must be JSON: send Content-Type: application/json"))
+    Err(ApiError::unsupported_media_type("The body must be JSON: send Content-Type: application/json"))
 }
 
 /// Before anything that could recurse reads it.
 pub(super) fn check_depth(bytes: &[u8], most: usize) -> Result<(), ApiError> {
     if json::is_deeper(bytes, most) {
-        return Err(ApiError::invalid_request(format!("the body is nested more than {most} levels deep")));
+        return Err(ApiError::invalid_request(format!("The body is nested more than {most} levels deep.")));
     }
     Ok(())
 }

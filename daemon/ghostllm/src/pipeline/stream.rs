@@ -167,7 +167,7 @@ impl Events {
 /// What a client hears whose request the program's end has overtaken.
 pub(super) fn stopping() -> ApiError {
     ApiError::backend_unavailable(
-        "GhostLLM was stopped before the answer was complete; try again shortly",
+        "GhostLLM was stopped before the answer was complete; try again shortly.",
         RETRY_AFTER_DOWN,
     )
 }

@@ -30,11 +30,7 @@ impl<'a> Fields<'a> {
             fields.and_then(|fields| reader.end().map(|()| fields)).map_err(|error| syntax(&error))?;
         if let Some(place) = json::lone_surrogate(body) {
             let (line, column) = json::line_and_column(body, place);
-            return Err(ApiError::invalid_json(
-                "half of a surrogate pair, which is no character",
-                line,
-                column,
-            ));
+            return Err(ApiError::invalid_json("half of a surrogate pair (no character)", line, column));
         }
         check(&fields, most)?;
         Ok(Self(fields))

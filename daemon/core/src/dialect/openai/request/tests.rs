@@ -53,7 +53,7 @@ fn bad_json_is_refused_with_its_position() {
         // Also in a field that nobody here reads: an engine may read it.
         (
             "{\"user\": \"a\",\n \"x\": \"\\ud800\"}",
-            "half of a surrogate pair, which is no character at line 2, column 8",
+            "half of a surrogate pair (no character) at line 2, column 8",
         ),
     ] {
         let error = parse_chat(body.as_bytes()).unwrap_err();

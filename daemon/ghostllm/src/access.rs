@@ -1,0 +1,30 @@
+//! What to do about a file that this program's user may not read.
+//!
+//! Knows the user and the group. Refuses to know what is in the file. Invariant: no secret is opened to everybody by
+//! following the advice.
+
+use std::{
+    io::{Error, ErrorKind},
+    path::Path,
+};
+
+use nix::unistd::{getegid, geteuid};
+
+/// Whether it is there, and only its permissions or those of a folder above it stand in the way.
+pub(crate) fn is_denied(error: &Error) -> bool {
+    error.kind() == ErrorKind::PermissionDenied
+}
+
+/// How to let this user read it.
+pub(crate) fn next_step(path: &Path) -> String {
+    let (path, user, group) = (path.display(), geteuid(), getegid());
+    format!(
+        "Let this user read it: chown {user} '{path}', or chgrp {group} '{path}' and chmod g+r '{path}'; each folder above \
+         it must let the user in (chmod +x)"
+    )
+}
+
+/// The same behind another sentence, where that is what the system's answer asks for.
+pub(crate) fn advice(path: &Path, error: &Error) -> String {
+    if is_denied(error) { format!(". {}", next_step(path)) } else { String::new() }
+}
