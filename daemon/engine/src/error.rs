@@ -33,17 +33,26 @@ impl Failure {
         Self::refused("invalid_value", message).at(param)
     }
 
+    /// A value that is not allowed, 400; `wanted` completes "must be".
+    #[must_use]
+    pub fn wrong_value(param: &str, wanted: &str) -> Self {
+        Self::invalid(param, must_be(param, wanted))
+    }
+
     /// A field that is not of the type that it must be, 400; `wanted` completes "must be".
     #[must_use]
     pub fn wrong_type(param: &str, wanted: &str) -> Self {
-        Self::refused("invalid_type", format!("{param} must be {wanted}")).at(param)
+        Self::refused("invalid_type", must_be(param, wanted)).at(param)
     }
 
     /// A field that is not there, 400; `wanted` completes "must be".
     #[must_use]
     pub fn missing(param: &str, wanted: &str) -> Self {
-        Self::refused("missing_required_parameter", format!("{param} is missing; it must be {wanted}"))
-            .at(param)
+        Self::refused(
+            "missing_required_parameter",
+            format!("The field '{param}' is required; it must be {wanted}."),
+        )
+        .at(param)
     }
 
     /// A field that this engine does not support, 400.
@@ -54,13 +63,13 @@ impl Failure {
     /// The request is not JSON, 400.
     #[must_use]
     pub fn json(problem: &str) -> Self {
-        Self::refused("invalid_json", format!("the request's body is not usable JSON: {problem}"))
+        Self::refused("invalid_json", format!("The request's body is not usable JSON: {problem}"))
     }
 
     /// The request is JSON, but not an object; 400.
     #[must_use]
     pub fn no_object() -> Self {
-        Self::refused("invalid_type", "the request's body must be a JSON object")
+        Self::refused("invalid_type", "The request's body must be a JSON object.")
     }
 
     /// No such model, 404.
@@ -69,7 +78,7 @@ impl Failure {
         // A long text, or one with spaces, is no name but something that went astray, and not to be repeated.
         let name = model.len() <= NAME_BYTES && model.bytes().all(|byte| byte.is_ascii_graphic());
         let named = if name { format!("no model {model:?}") } else { "no model of that name".to_owned() };
-        let message = format!("there is {named} here; GET /v1/models lists those that there are");
+        let message = format!("There is {named} here; GET /v1/models lists those that there are");
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("model_not_found"), message)
             .at("model")
     }
@@ -79,7 +88,7 @@ impl Failure {
     pub fn context(limit: usize, used: Option<usize>) -> Self {
         let used = used.map_or_else(|| "many more".to_owned(), |used| used.to_string());
         let message = format!(
-            "this model's context is {limit} tokens, but the messages alone have {used}; shorten them, or start the \
+            "This model's context is {limit} tokens, but the messages alone have {used}; shorten them, or start the \
              engine with a larger --context"
         );
         Self::refused("context_length_exceeded", message).at("messages")
@@ -90,7 +99,7 @@ impl Failure {
     pub fn too_heavy(param: &str, allowance: &Allowance) -> Self {
         let Allowance { tokens, bytes, values } = allowance;
         let message = format!(
-            "this model's context is {tokens} tokens, so that messages, tools and template values of more than \
+            "This model's context is {tokens} tokens, so that messages, tools and template values of more than \
              {bytes} bytes of text or {values} JSON values together are not taken in; {param} goes beyond that: \
              shorten it, or start the engine with a larger --context"
         );
@@ -100,14 +109,14 @@ impl Failure {
     /// Other bodies take all the room that there is for them, 503.
     #[must_use]
     pub fn no_room() -> Self {
-        let message = "long requests take all the room that there is for them; try again in a moment";
+        let message = "Long requests take all the room that there is for them; try again in a moment";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("queue_full"), message)
     }
 
     /// The queue is full, 503.
     #[must_use]
     pub fn queue_full(limit: usize) -> Self {
-        let message = format!("all {limit} places of the queue are taken; try again in a moment");
+        let message = format!("All {limit} places of the queue are taken; try again in a moment");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("queue_full"), message)
     }
 
@@ -156,4 +165,8 @@ impl Failure {
     pub fn body(&self) -> Value {
         json!({"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}})
     }
+}
+
+fn must_be(param: &str, wanted: &str) -> String {
+    format!("The field '{param}' must be {wanted}.")
 }

@@ -173,20 +173,20 @@ fn refuse_unsupported(body: &Body<'_>) -> Result<(), Failure> {
     if get::<f64>("n", body.n, "the number 1")?.is_some_and(|n| (n - 1.0).abs() > f64::EPSILON) {
         return Err(Failure::unsupported(
             "n",
-            "this engine gives one answer a request; leave n out, or send 1",
+            "This engine gives one answer a request; leave n out, or send 1",
         ));
     }
     if get("logprobs", body.logprobs, SWITCH)?.unwrap_or(false) {
         return Err(Failure::unsupported(
             "logprobs",
-            "this engine does not report log probabilities; leave logprobs out",
+            "This engine does not report log probabilities; leave logprobs out",
         ));
     }
     let bias: Option<Map<String, Value>> = get("logit_bias", body.logit_bias, "an object")?;
     if bias.is_some_and(|bias| !bias.is_empty()) {
         return Err(Failure::unsupported(
             "logit_bias",
-            "this engine does not apply logit_bias; leave it out",
+            "This engine does not apply logit_bias; leave it out",
         ));
     }
     let format: Option<Map<String, Value>> =
@@ -196,7 +196,7 @@ fn refuse_unsupported(body: &Body<'_>) -> Result<(), Failure> {
         None | Some("text") => Ok(()),
         Some(_) => Err(Failure::unsupported(
             "response_format",
-            "this engine cannot hold an answer to a format yet; leave response_format out and ask for JSON in words",
+            "This engine cannot hold an answer to a format yet; leave response_format out and ask for JSON in words",
         )),
     }
 }
@@ -210,7 +210,7 @@ fn offered_tools(body: &Body<'_>) -> Result<Vec<Value>, Failure> {
         Some(Value::String(choice)) if choice == "none" => Ok(Vec::new()),
         Some(_) => Err(Failure::unsupported(
             "tool_choice",
-            "this engine cannot force a tool call yet; tool_choice can be \"auto\" or \"none\"",
+            "This engine cannot force a tool call yet; tool_choice can be \"auto\" or \"none\"",
         )),
     }
 }
@@ -225,11 +225,11 @@ fn stop_texts(stop: Field<'_>, limits: &Limits) -> Result<Vec<String>, Failure> 
     if texts.len() > most {
         return Err(Failure::invalid(
             "stop",
-            format!("stop has {} texts; at most {most} are allowed", texts.len()),
+            format!("The field 'stop' has {} texts; at most {most} are allowed", texts.len()),
         ));
     }
     if texts.iter().any(|text| text.len() > stop_bytes) {
-        return Err(Failure::invalid("stop", format!("a text of stop is longer than {stop_bytes} bytes")));
+        return Err(Failure::invalid("stop", format!("A text of stop is longer than {stop_bytes} bytes")));
     }
     Ok(texts)
 }
@@ -252,7 +252,7 @@ fn max_tokens(body: &Body<'_>) -> Result<Option<usize>, Failure> {
     match get::<i64>(name, field, wanted)?.map(usize::try_from) {
         None => Ok(None),
         Some(Ok(value)) if value > 0 => Ok(Some(value)),
-        Some(_) => Err(Failure::invalid(name, format!("{name} must be {wanted}"))),
+        Some(_) => Err(Failure::wrong_value(name, wanted)),
     }
 }
 
@@ -266,7 +266,7 @@ fn sampling(body: &Body<'_>) -> Result<Sampling, Failure> {
     };
     let seed: Option<i64> = get("seed", body.seed, "a whole number")?;
     Ok(Sampling {
-        temperature: within("temperature", body.temperature, 1.0, 0.0, 5.0)?,
+        temperature: within("temperature", body.temperature, 1.0, 0.0, 2.0)?,
         top_p: within("top_p", body.top_p, 1.0, 0.0, 1.0)?,
         top_k: get::<i32>("top_k", body.top_k, "a whole number")?.unwrap_or(0).max(0),
         min_p: within("min_p", body.min_p, if cut { 0.0 } else { 0.05 }, 0.0, 1.0)?,
@@ -283,7 +283,7 @@ fn within(name: &str, field: Field<'_>, default: f32, least: f32, most: f32) -> 
     match get::<f32>(name, field, &wanted)? {
         None => Ok(default),
         Some(value) if (least..=most).contains(&value) => Ok(value),
-        Some(_) => Err(Failure::invalid(name, format!("{name} must be {wanted}"))),
+        Some(_) => Err(Failure::wrong_value(name, &wanted)),
     }
 }
 
@@ -332,7 +332,7 @@ mod tests {
             (json!({"stop": "x".repeat(STOP_BYTES + 1)}), "stop"),
             (json!({"max_tokens": 0}), "max_tokens"),
             (json!({"max_completion_tokens": -5}), "max_completion_tokens"),
-            (json!({"temperature": 5.1}), "temperature"),
+            (json!({"temperature": 2.1}), "temperature"),
             (json!({"top_p": -0.1}), "top_p"),
             (json!({"presence_penalty": 2.1}), "presence_penalty"),
             (json!({"messages": []}), "messages"),
@@ -346,7 +346,7 @@ mod tests {
     fn limits_themselves_pass() {
         for more in [
             json!({"n": 1, "logprobs": false, "logit_bias": {}, "response_format": {"type": "text"}}),
-            json!({"temperature": 5.0, "top_p": 1, "min_p": 0, "presence_penalty": -2, "max_tokens": 1, "seed": -1}),
+            json!({"temperature": 2.0, "top_p": 1, "min_p": 0, "presence_penalty": -2, "max_tokens": 1, "seed": -1}),
             json!({"stop": vec!["x".repeat(STOP_BYTES); STOPS], "n": 1.0, "logprobs": null}),
             json!({"stop": null, "tools": null, "tool_choice": "auto", "unknown_field": {"a": 1}}),
         ] {

@@ -225,6 +225,27 @@ fn what_leaks_is_replaced_and_what_helps_is_kept() {
 }
 
 #[test]
+fn what_an_engine_names_in_openais_words_keeps_its_name() {
+    for code in ["missing_required_parameter", "invalid_type", "invalid_value", "unsupported_parameter"] {
+        let body = format!(
+            r#"{{"error":{{"message":"No.","type":"invalid_request_error","param":"n","code":"{code}"}}}}"#
+        );
+        let error = classify(400, &body);
+        assert_eq!(
+            (error.code().text(), error.param(), error.status().as_u16()),
+            (Some(code), Some("n"), 400)
+        );
+    }
+    // A word of its own, or one that would say more than a refused request.
+    for code in ["engines_own", "internal_error", "invalid_api_key"] {
+        assert_eq!(
+            classify(400, &format!(r#"{{"error":{{"message":"No.","code":"{code}"}}}}"#)).code().text(),
+            None
+        );
+    }
+}
+
+#[test]
 fn our_own_key_refused_is_not_the_clients_fault() {
     assert_eq!(classify(401, r#"{"error":"unauthorized"}"#).code(), Code::BackendError);
     assert_eq!(classify(403, "").code(), Code::BackendError);

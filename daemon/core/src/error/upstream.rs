@@ -44,7 +44,7 @@ pub fn classify(status: u16, body: &str) -> ApiError {
     match status {
         400 | 409 | 422 | 501 => {
             let text = shown(&found, "The engine behind this model refused the request.");
-            let error = ApiError::new(Code::InvalidRequest, text);
+            let error = ApiError::new(named(&found.code), text);
             match found.param.filter(|param| harmless(param)) {
                 Some(param) => error.with_param(param),
                 None => error,
@@ -71,6 +71,12 @@ pub fn classify(status: u16, body: &str) -> ApiError {
         ),
         _ => ApiError::backend_error(shown(&found, "The engine behind this model failed.")),
     }
+}
+
+/// The code of a refused request: an engine that says in OpenAI's words what is wrong is taken at its word.
+fn named(code: &str) -> Code {
+    let known = [Code::MissingParameter, Code::InvalidType, Code::InvalidValue, Code::UnsupportedParameter];
+    known.into_iter().find(|known| known.text() == Some(code)).unwrap_or(Code::InvalidRequest)
 }
 
 fn overflows(found: &Found) -> bool {

@@ -19,7 +19,7 @@ const OTHER_PARTS: [&str; 7] =
 /// 400 with the first field at fault.
 pub(crate) fn flatten(messages: Vec<Value>) -> Result<Vec<Value>, Failure> {
     if messages.is_empty() {
-        return Err(Failure::invalid("messages", "messages is empty; send at least one message"));
+        return Err(Failure::invalid("messages", "The list of messages is empty; send at least one message"));
     }
     let indexed = messages.into_iter().enumerate();
     indexed.map(|(index, message)| flatten_one(&format!("messages[{index}]"), message)).collect()
@@ -55,10 +55,7 @@ fn role<'a>(at: &str, fields: &'a Map<String, Value>) -> Result<&'a str, Failure
     match fields.get("role") {
         None | Some(Value::Null) => Err(Failure::missing(&place, wanted)),
         Some(Value::String(role)) if ROLES.contains(&role.as_str()) => Ok(role),
-        Some(Value::String(_)) => {
-            let message = format!("{place} must be {wanted}");
-            Err(Failure::invalid(place, message))
-        }
+        Some(Value::String(_)) => Err(Failure::wrong_value(&place, wanted)),
         Some(_) => Err(Failure::wrong_type(&place, wanted)),
     }
 }

@@ -146,7 +146,7 @@ fn a_body_that_is_no_request_is_told_so_without_its_words() {
     }
     let deep = format!("[{}1{}]", "[".repeat(200), "]".repeat(200));
     let error = refused(&engine.chat("hi", &json!({"messages": 0})), "a number");
-    assert_eq!(error["message"], "messages must be a list of messages");
+    assert_eq!(error["message"], "The field 'messages' must be a list of messages.");
     let deep = format!("{{\"model\": \"ghostllm-demo\", \"messages\": {deep}}}");
     assert_eq!(refused(&engine.post("/v1/chat/completions", &deep), "deep")["param"], "messages");
 }

@@ -82,11 +82,16 @@ fn what_cannot_be_written_is_said_with_its_path() {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("file");
     fs::write(&file, "").unwrap();
-    for path in [file.join("state"), file.clone(), PathBuf::from("/proc/ghostllm")] {
+    let proc = PathBuf::from("/proc/ghostllm");
+    for (path, named, what) in [
+        (file.join("state"), &file, "is none"),
+        (file.clone(), &file, "is none"),
+        (proc.clone(), &proc, "cannot be written"),
+    ] {
         let error = StateDir::open(&path).unwrap_err();
         assert_eq!(error.exit_code(), 74, "{error}");
-        assert!(error.to_string().contains(&path.display().to_string()));
-        assert!(error.to_string().contains("--state-dir"));
+        assert!(error.to_string().contains(&named.display().to_string()), "{error}");
+        assert!(error.to_string().contains(what) && error.to_string().contains("--state-dir"), "{error}");
     }
 }
 
