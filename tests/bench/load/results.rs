@@ -167,6 +167,11 @@ enum Target {
     Translation(f64),
 }
 
+/// Prints what there is so far.
+pub(crate) fn show(results: &Results) {
+    println!("\n{}\n", table(results));
+}
+
 /// Prints the tables, and keeps them where that was asked for.
 pub(crate) fn tell(plan: &Plan, results: &Results) -> Result<()> {
     let text = format!("{}\n\n{}", table(results), targets(results));

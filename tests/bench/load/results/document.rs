@@ -8,6 +8,9 @@ use plotters::prelude::*;
 use super::{COLUMNS, Figure, Results, name};
 use crate::{legs::Plan, subject::RAISED};
 
+/// What a person has found out about the figures that miss their targets.
+const NOTES: &str = include_str!("notes.md");
+
 /// What the plot shows: one field each.
 const PLOTTED: [Figure; 4] = [Figure::CpuRequest, Figure::CpuEvent, Figure::P50At1000, Figure::PerFew];
 
@@ -22,7 +25,7 @@ pub(super) fn write(plan: &Plan, results: &Results, tables: &str) -> Result<()> 
          20,000 files open\n\
          - nginx has no HTTP/3 in this version; neither it nor haproxy writes an access log, asks for a key or reads a request\n\
          - *added* is what the way through adds to the same figure of the engine asked directly; a negative one is noise\n\n\
-         {tables}\n\n![CPU, delay and memory](results.svg)\n",
+         {tables}\n\n![CPU, delay and memory](results.svg)\n\n{NOTES}",
         plan.rounds,
         machine()?,
         RAISED.trim().replace('\n', ", "),
