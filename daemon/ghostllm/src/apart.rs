@@ -1,13 +1,20 @@
 //! Long work on a body, apart from the thread whose connections would wait for it.
 //!
-//! Knows which bodies take long. Refuses to know what is done with them. Invariant: a panic of the work is its caller's.
+//! Knows which bodies take long. Refuses to know what is done with them. Invariants: a panic of the work is its caller's; there
+//! are never more at work than processors.
+
+use std::{num::NonZero, sync::LazyLock, thread::available_parallelism};
 
 use bytes::Bytes;
-use tokio::task::spawn_blocking;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 /// From this length on, reading a body takes longer (about half a millisecond) than to hand it to another thread and be woken.
 /// No request is refused by it, and so it is no setting.
 const LARGE: usize = 256 * 1024;
+
+/// How many are read at a time, and as trees in memory are many times as long. The runtimes would start hundreds of threads.
+static TURNS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, NonZero::get)));
 
 /// Does this with a body: here if it is short, else on a thread that blocks nobody.
 pub(crate) async fn read<T: Send + 'static>(
@@ -17,6 +24,8 @@ pub(crate) async fn read<T: Send + 'static>(
     if body.len() < LARGE {
         return work(body);
     }
+    // It is closed by nobody.
+    let _turn = TURNS.acquire().await;
     let body = body.clone();
     match spawn_blocking(move || work(&body)).await {
         Ok(done) => done,
