@@ -10,6 +10,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::{self, SyncSender},
     },
     thread::{self, JoinHandle},
 };
@@ -51,16 +52,12 @@ impl Workers {
         let mut seats = vec![Seat::new(Handle::current())];
         let mut threads = Vec::new();
         for number in 1..=more {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            seats.push(Seat::new(runtime.handle().clone()));
             let (stop, stopped) = oneshot::channel::<()>();
-            let running = thread::Builder::new().name(format!("serve-{number}")).spawn(move || {
-                // An error means that the sender is gone, which is how it is told to stop.
-                let _stopped = runtime.block_on(stopped);
-                // What blocks in a file or a name server must not hold up the end of the program.
-                runtime.shutdown_background();
-            })?;
+            let (begun, begin) = mpsc::sync_channel(1);
+            let work = move || serve(&begun, stopped);
+            let running = thread::Builder::new().name(format!("serve-{number}")).spawn(work)?;
             threads.push(Thread { stop, running });
+            seats.push(Seat::new(begin.recv().map_err(io::Error::other)??));
         }
         Ok(Self { seats: Seats(seats.into()), threads })
     }
@@ -70,6 +67,21 @@ impl Workers {
     pub fn seats(&self) -> Seats {
         self.seats.clone()
     }
+}
+
+/// One thread's life. The runtime is made here: where the thread itself cannot be had, one would have to be dropped within
+/// another's, which tokio does not allow.
+fn serve(begun: &SyncSender<io::Result<Handle>>, stopped: oneshot::Receiver<()>) {
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(begun.send(Err(error))),
+    };
+    if begun.send(Ok(runtime.handle().clone())).is_ok() {
+        // An error means that the sender is gone, which is how it is told to stop.
+        let _stopped = runtime.block_on(stopped);
+    }
+    // What blocks in a file or a name server must not hold up the end of the program.
+    runtime.shutdown_background();
 }
 
 impl Drop for Workers {
@@ -124,13 +136,13 @@ impl Drop for Counted {
 mod tests {
     use std::{collections::HashMap, future::pending};
 
-    use tokio::sync::mpsc;
+    use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
 
     /// Starts so many tasks that stay, and counts them by thread.
     async fn spread(workers: &Workers, tasks: usize) -> HashMap<thread::ThreadId, usize> {
-        let (tell, mut told) = mpsc::unbounded_channel();
+        let (tell, mut told) = unbounded_channel();
         for _ in 0..tasks {
             let tell = tell.clone();
             workers.seats().spawn(async move {

@@ -165,6 +165,7 @@ pub struct App {
     upkeep: Upkeep,
     supervisor: Supervisor,
     engine: Option<EngineAt>,
+    workers: Workers,
     drain: Drain,
 }
 
@@ -201,6 +202,9 @@ impl App {
             .trust()
             .map(|trust| (Bytes::copy_from_slice(trust.pem.as_bytes()), Bytes::copy_from_slice(trust.der)));
         let upkeep = Upkeep::new(certificates, host, names, &listeners.addresses(), &config, &registry);
+        let threads = threads(config.limits.threads);
+        let workers =
+            Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })?;
         // Behind all that may fail: the first key is shown once, and a start that ends would take it along.
         let opened = Keys::open(&state, now, keys::random, show)?;
         tell_first_key(opened.first.as_ref());
@@ -227,6 +231,7 @@ impl App {
             upkeep,
             supervisor,
             engine,
+            workers,
             drain,
         })
     }
@@ -254,6 +259,7 @@ impl App {
             mut upkeep,
             supervisor,
             engine,
+            workers,
             drain,
         } = self;
         tokio::select! {
@@ -268,9 +274,6 @@ impl App {
         upkeep.render();
         let limits = edge_limits(&config.limits);
         let missing = listeners.missing().to_vec();
-        let threads = threads(config.limits.threads);
-        let workers =
-            Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })?;
         let serving = listeners
             .serve(&pipeline, limits, &guard, upkeep.resolver(), workers.seats(), &drain)
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
