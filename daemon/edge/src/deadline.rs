@@ -52,6 +52,12 @@ impl Activity {
         Serving(Arc::clone(self))
     }
 
+    /// What is left of a request's body is read on; that it is silent is the reader's affair.
+    pub fn reads_on(self: &Arc<Self>) -> Serving {
+        self.serving.fetch_add(1, Relaxed);
+        Serving(Arc::clone(self))
+    }
+
     /// Requests served now.
     pub fn serving(&self) -> usize {
         self.serving.load(Relaxed)

@@ -9,7 +9,7 @@ mod serve;
 
 use std::{
     future::Future,
-    io, mem,
+    io,
     net::{SocketAddr, TcpListener as Bound},
     sync::Arc,
     time::Duration,
@@ -21,7 +21,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -30,6 +30,9 @@ use crate::{Connection, Handler, Serve, Transport, connection::canonical};
 /// How long a listener rests after a failed accept: out of descriptors, the next try would fail as well. No peer is
 /// limited by it, and so it is no setting.
 const REST: Duration = Duration::from_millis(50);
+
+/// So long without a failed accept ends a row of them; twenty rests.
+const WELL: Duration = Duration::from_secs(1);
 
 /// A listener that serves TCP connections until it is drained.
 #[derive(Debug)]
@@ -95,7 +98,7 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHa
 
 async fn accept<H: Handler>(listener: TcpListener, secure: Option<Secure>, serve: Serve<H>) {
     let mut drain = serve.drain.clone();
-    let mut failing = false;
+    let mut failed: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -103,15 +106,16 @@ async fn accept<H: Handler>(listener: TcpListener, secure: Option<Secure>, serve
         };
         match accepted {
             Ok((stream, peer)) => {
-                if mem::take(&mut failing) {
+                if failed.is_some_and(|last| last.elapsed() >= WELL) {
                     tracing::info!("connections are accepted again");
+                    failed = None;
                 }
                 admit(stream, peer, secure.as_ref(), &serve);
             }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
-                // Said once: at every try it would be twenty lines a second.
-                if !mem::replace(&mut failing, true) {
+                // Said once: at every try it would be twenty lines a second, whether or not one succeeds now and then.
+                if failed.replace(Instant::now()).is_none() {
                     tracing::warn!(
                         %error,
                         "a connection could not be accepted; it is tried again every {} ms until one is. {}",

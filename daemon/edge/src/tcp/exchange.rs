@@ -110,9 +110,7 @@ impl<H: Handler> Exchange<H> {
                 self.handler.handle(request).await
             }
         };
-        if !waits {
-            self.refused.discard(left);
-        }
+        self.refused.discard(left, waits, &self.activity);
         let mut response = body::without_forbidden(&method, response);
         if let Some(alt_svc) = self.alt_svc {
             response.headers_mut().insert(ALT_SVC, alt_svc.now());

@@ -6,6 +6,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,7 +19,10 @@ use hyper::body::Incoming;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::spawn;
-use crate::{BodyError, RequestBody, deadline::Timed};
+use crate::{
+    BodyError, RequestBody,
+    deadline::{Activity, Timed},
+};
 
 /// A body as it comes from the peer.
 type Coming = Timed<Incoming>;
@@ -32,7 +36,13 @@ pub(super) struct Refused {
 }
 
 /// What is left of a body once its handler has dropped it, if it has an end that was not reached.
-pub(super) struct Left(Option<oneshot::Receiver<Coming>>);
+pub(super) struct Left(Option<oneshot::Receiver<Rest>>);
+
+struct Rest {
+    coming: Coming,
+    /// Whether some of it was read or waited for, and so a client that wants to be asked for it has been.
+    asked: bool,
+}
 
 /// A request whose body tells what is left of it.
 pub(super) fn watch(request: Request<Coming>) -> (Request<RequestBody>, Left) {
@@ -40,18 +50,24 @@ pub(super) fn watch(request: Request<Coming>) -> (Request<RequestBody>, Left) {
         return (request.map(BodyExt::boxed_unsync), Left(None));
     }
     let (rest, left) = oneshot::channel();
-    let watched = request.map(|body| Watched { coming: Some(body), rest: Some(rest) }.boxed_unsync());
+    let watched = |body| Watched { coming: Some(body), asked: false, rest: Some(rest) }.boxed_unsync();
+    let watched = request.map(watched);
     (watched, Left(Some(left)))
 }
 
 impl Refused {
-    /// Reads it to its end in a task of its own, which ends with the connection at the latest.
-    pub(super) fn discard(self, left: Left) {
-        let Some(mut body) = left.0.and_then(|mut left| left.try_recv().ok()) else { return };
-        if self.linger.is_zero() {
+    /// Reads it to its end in a task of its own, which ends with the connection at the latest. `waits` says that the client
+    /// sends nothing before it is asked for it.
+    pub(super) fn discard(self, left: Left, waits: bool, activity: &Arc<Activity>) {
+        let Some(Rest { coming: mut body, asked }) = left.0.and_then(|mut left| left.try_recv().ok()) else {
+            return;
+        };
+        if self.linger.is_zero() || waits && !asked {
             return;
         }
+        let reading = activity.reads_on();
         spawn(async move {
+            let _reading = reading;
             let all = async {
                 let mut left = self.bytes;
                 while let Some(Ok(frame)) = body.frame().await {
@@ -69,7 +85,8 @@ impl Refused {
 struct Watched {
     /// None once it has ended.
     coming: Option<Coming>,
-    rest: Option<oneshot::Sender<Coming>>,
+    asked: bool,
+    rest: Option<oneshot::Sender<Rest>>,
 }
 
 impl Body for Watched {
@@ -80,6 +97,7 @@ impl Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.asked = true;
         let Some(coming) = &mut self.coming else { return Poll::Ready(None) };
         let polled = Pin::new(coming).poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
@@ -103,7 +121,7 @@ impl Drop for Watched {
             && !coming.is_end_stream()
         {
             // Nobody waits for it if the exchange itself is gone.
-            let _gone = rest.send(coming);
+            let _gone = rest.send(Rest { coming, asked: self.asked });
         }
     }
 }
