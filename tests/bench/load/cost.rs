@@ -1,9 +1,13 @@
-//! What processes have cost: CPU time and memory of a program and its children, as `/proc` tells them.
+//! What processes have cost: CPU time and memory of a program and its children, as the kernel counts them.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 use ghostllm_tests::process::children;
+use nix::{
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
+};
 
 /// A program, with all processes that it has started.
 #[derive(Debug, Clone, Copy)]
@@ -17,18 +21,15 @@ impl Tree {
         Ok(ids)
     }
 
-    /// CPU time of all threads so far in microseconds (the first field of `schedstat`, which counts nanoseconds). A thread
-    /// that has ended takes its share along; none of these programs ends one while it is measured.
-    #[expect(clippy::cast_precision_loss, reason = "a few seconds in nanoseconds")]
+    /// CPU time of its processes so far in microseconds, that of threads which have ended among it.
     pub(crate) fn cpu_micros(self) -> Result<f64> {
-        let mut nanos = 0_u64;
+        let mut micros = 0.0;
         for id in self.processes()? {
-            for task in fs::read_dir(format!("/proc/{id}/task")).context("the program has ended")? {
-                let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-                nanos += text.split(' ').next().context("no time")?.parse::<u64>()?;
-            }
+            let process = Pid::from_raw(i32::try_from(id)?);
+            let clock = clock_getcpuclockid(process).context("the program has ended")?;
+            micros += Duration::from(clock_gettime(clock)?).as_secs_f64() * 1e6;
         }
-        Ok(nanos as f64 / 1000.0)
+        Ok(micros)
     }
 
     /// Memory in kB: private pages, and a share of those that processes have in common (`Pss` of proc(5)).
