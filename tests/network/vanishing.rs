@@ -1,6 +1,8 @@
 //! A client whose machine is gone: no FIN, no reset, no packet at all.
 
-use anyhow::Result;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use anyhow::{Result, ensure};
 use ghostllm_tests::{
     client::{Caller, Request, Version},
     daemon::{Daemon, Setup},
@@ -66,14 +68,18 @@ async fn frees_the_engine_before_its_first_byte() -> Result<()> {
     for (version, limits) in LIMITS {
         for stream in [true, false] {
             let place = Place::new(version, limits, Sin::HangBeforeHeaders).await?;
+            let asked = AtomicBool::new(false);
             let cut = async {
                 place.double.wait_asked("/api/chat").await;
+                asked.store(true, Relaxed);
                 place.cut().await;
             };
             let request = Request::chat("tiny", "Hello", stream);
             let left = place.peer.run(place.caller.leave_headless(&request, cut)).await;
             // HTTP/3's client watches its connection as well, and may have gone before it is told to.
             let _left = if version == Version::H3 { left.ok() } else { Some(left?) };
+            ensure!(asked.load(Relaxed), "{version:?}: the engine was never asked");
+            place.double.wait_left("/api/chat").await;
             place.daemon.stop().await?;
         }
     }

@@ -189,10 +189,11 @@ impl Double {
         }
     }
 
-    /// Waits until a request to `path` has been left by its peer.
+    /// Waits until the last request to `path` has been left by its peer.
     pub async fn wait_left(&self, path: &str) {
         self.wait(&format!("its peer leave {path}"), |seen| {
-            seen.iter().any(|seen| seen.request.path() == path && seen.left()).then_some(())
+            let last = seen.iter().rfind(|seen| seen.request.path() == path);
+            last.is_some_and(Seen::left).then_some(())
         })
         .await;
     }
