@@ -123,11 +123,16 @@ async fn names_the_setting_where_the_system_gives_fewer_threads() -> Result<()> 
     let ended = Daemon::fail(&Setup { arguments: wrong, ..Setup::default() }).await?;
     ensure!(ended.code == Some(2), "exit code {:?}:\n{}", ended.code, ended.stderr);
     ensure!(ended.stderr.contains("from 0 to 1024"), "{}", ended.stderr);
-    // Each thread has a few descriptors of its own, and most of these find none.
-    let ended = Daemon::fail(&with_open_files("-n 200").with_limits("threads = 1024")).await?;
-    ensure!(ended.code == Some(1), "exit code {:?}:\n{}", ended.code, ended.stderr);
-    for part in ["limits.threads", "LimitNOFILE="] {
-        ensure!(ended.stderr.contains(part), "no {part}:\n{}", ended.stderr);
+    // Each thread has a few descriptors of its own, and most of these find none; nor do most threads, which root may have anyway.
+    let few_files = with_open_files("-n 200");
+    let prefix = vec!["prlimit".to_owned(), "--nproc=300".to_owned()];
+    let few_threads = of_nobody(Setup { prefix, ..Setup::default() });
+    for setup in [few_files, few_threads] {
+        let ended = Daemon::fail(&setup.with_limits("threads = 1024")).await?;
+        ensure!(ended.code == Some(1), "exit code {:?}:\n{}", ended.code, ended.stderr);
+        for part in ["limits.threads", "LimitNOFILE=", "TasksMax="] {
+            ensure!(ended.stderr.contains(part), "no {part}:\n{}", ended.stderr);
+        }
     }
     Ok(())
 }
@@ -167,8 +172,11 @@ async fn says_once_that_no_connection_can_be_accepted_and_once_that_it_is_over()
         // Ten more tries.
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         daemon.limit_descriptors(limit).await?;
+        // A second without a failure, and one that is accepted then.
+        tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+        let accepted = tokio::net::TcpStream::connect(("127.0.0.1", daemon.tls)).await?;
         daemon.wait_said_times("accepted again", spell).await?;
-        drop(waiting);
+        drop((waiting, accepted));
         let said = daemon.stderr();
         ensure!(said.matches("could not be accepted").count() == spell, "once a spell:\n{said}");
         ensure!(said.contains("LimitNOFILE=") && said.contains("limits.connections"), "{said}");

@@ -19,7 +19,7 @@ pub(super) fn write(plan: &Plan, results: &Results, tables: &str) -> Result<()> 
     let text = format!(
         "# Results\n\n\
          Written by `just bench-results`, which measures again and renews this page. Client, engine and what is measured \
-         share the processors of one machine; compare columns, not machines. Medians of {} rounds in which all take turns.\n\n\
+         share the processors of one machine; compare columns, not machines. Medians of {} rounds in which all take turns, {} s for each rate.\n\n\
          - {}\n\
          - raised for the daemon: {}; loopback is exempt from its limit on each source's connections; every process may have \
          20,000 files open\n\
@@ -27,6 +27,7 @@ pub(super) fn write(plan: &Plan, results: &Results, tables: &str) -> Result<()> 
          - *added* is what the way through adds to the same figure of the engine asked directly; a negative one is noise\n\n\
          {tables}\n\n![CPU, delay and memory](results.svg)\n\n{NOTES}",
         plan.rounds,
+        plan.seconds,
         machine()?,
         RAISED.trim().replace('\n', ", "),
     );
