@@ -40,7 +40,7 @@ use self::{
     exchange::Outcome,
     gate::FrameLimits,
 };
-use crate::{Connection, Handler, Serve, Transport as Over, quic::spawn};
+use crate::{Connection, Handler, Serve, Transport as Over, workers::spawn};
 
 type Driver = h3::server::Connection<Transport, Bytes>;
 

@@ -8,7 +8,6 @@ mod heard;
 mod unproved;
 
 use std::{
-    future::Future,
     io,
     net::{SocketAddr, UdpSocket},
     sync::{
@@ -27,6 +26,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use crate::{
     Handler, Limits, Serve,
     h3::{self as http3},
+    workers::spawn,
 };
 use heard::Heard;
 use unproved::{Peer, Unproved};
@@ -96,12 +96,6 @@ pub(crate) fn serve_on<H: Handler>(
     let handshakes = Arc::default();
     let listener = Listener { endpoint: endpoint.clone(), local, serve, handshakes, unproved, up };
     Ok(QuicListener { endpoint, accepting: spawn(listener.accept()), serving })
-}
-
-/// The edge's one way to start a task for HTTP/3: its endpoint, its connections, its requests.
-#[expect(clippy::disallowed_methods, reason = "the edge spawns; every task ends with its connection")]
-pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-    tokio::spawn(task)
 }
 
 fn server_config(tls: Arc<rustls::ServerConfig>, limits: &Limits) -> io::Result<ServerConfig> {

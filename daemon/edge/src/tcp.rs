@@ -8,7 +8,6 @@ mod rest;
 mod serve;
 
 use std::{
-    future::Future,
     io,
     net::{SocketAddr, TcpListener as Bound},
     sync::Arc,
@@ -25,7 +24,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Connection, Handler, Serve, Transport, connection::canonical};
+use crate::{Connection, Handler, Serve, Transport, connection::canonical, workers::spawn};
 
 /// How long a listener rests after a failed accept: out of descriptors, the next try would fail as well. No peer is
 /// limited by it, and so it is no setting.
@@ -89,11 +88,6 @@ impl TcpServer {
 pub fn serve<H: Handler>(listener: Bound, secure: Option<Secure>, serve: Serve<H>) -> io::Result<TcpServer> {
     let listener = TcpListener::from_std(listener)?;
     Ok(TcpServer { accepting: spawn(accept(listener, secure, serve)) })
-}
-
-#[expect(clippy::disallowed_methods, reason = "the edge spawns; every task ends with its connection")]
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(task)
 }
 
 async fn accept<H: Handler>(listener: TcpListener, secure: Option<Secure>, serve: Serve<H>) {

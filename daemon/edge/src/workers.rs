@@ -18,6 +18,7 @@ use std::{
 use tokio::{
     runtime::{Builder, Handle},
     sync::oneshot,
+    task,
 };
 
 /// The threads; they end with this, and so do the tasks on them.
@@ -41,6 +42,12 @@ pub struct Seats(Arc<[Seat]>);
 struct Seat {
     runtime: Handle,
     tasks: Arc<AtomicUsize>,
+}
+
+/// Starts a task on this very thread: a listener, or what belongs to a connection that is served here.
+#[expect(clippy::disallowed_methods, reason = "the edge spawns; every task ends with its connection")]
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> task::JoinHandle<()> {
+    tokio::spawn(task)
 }
 
 impl Workers {

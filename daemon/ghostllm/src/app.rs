@@ -5,6 +5,7 @@
 //! plain port) is said and left out.
 
 pub(crate) mod descriptors;
+mod error;
 mod listeners;
 mod stop;
 mod systemd;
@@ -16,7 +17,6 @@ use bytes::Bytes;
 use ghostllm_core::config::{Config, Exposure, Target};
 use ghostllm_edge::{
     Limits,
-    bind::BindError,
     drain::Drain,
     guard::{Guard, Rules},
     tls,
@@ -26,21 +26,20 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use crate::{
-    access,
-    backend::{SetupError, registry::Registry},
-    certificates::{self, Certificates, Given},
-    cli::EXIT_PERMISSION,
+    backend::registry::Registry,
+    certificates::{Certificates, Given},
     host::Host,
     pipeline::{self, Pipeline, Shared},
     store::{
-        Claim, StateDir, StateError,
-        keys::{self, FirstKey, Keys, KeysError, Show},
+        Claim, StateDir,
+        keys::{self, FirstKey, Keys, Show},
     },
     tasks::{
         engine::{EngineAt, EngineTask},
         supervisor::{Policy, Supervisor},
     },
 };
+pub use error::StartError;
 use listeners::{HTTP3, Listeners, Serving};
 use stop::Stop;
 use systemd::Standing;
@@ -51,96 +50,6 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long closed HTTP/3 connections may take to say goodbye.
 const LAST_PACKETS: Duration = Duration::from_secs(2);
-
-/// The exit code of a port that is taken (sysexits, `EX_UNAVAILABLE`).
-const EXIT_UNAVAILABLE: u8 = 69;
-/// State that cannot be written (sysexits, `EX_IOERR`).
-const EXIT_IO: u8 = 74;
-
-/// Why the program does not start, or does not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The TLS port.
-    #[error("{0}. {next}", next = next_step(.0))]
-    Bind(#[from] BindError),
-    /// The state directory.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The keys in it.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
-    /// The certificates in it, or the owner's.
-    #[error(transparent)]
-    Certificates(#[from] certificates::Error),
-    /// A backend of the configuration.
-    #[error(transparent)]
-    Backend(#[from] SetupError),
-    /// The system gives fewer threads, or descriptors for them, than the setting asks.
-    #[error(
-        "the {threads} threads of limits.threads cannot be started: {source}. Set limits.threads to a smaller number, or \
-         let this process have more threads and open files (TasksMax= and LimitNOFILE= in its unit, ulimit -u and \
-         ulimit -n in a shell)"
-    )]
-    Threads {
-        /// How many there would be.
-        threads: usize,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Anything that should not happen.
-    #[error("{what}: {cause}")]
-    Internal {
-        /// What was being done.
-        what: &'static str,
-        /// What the system said.
-        cause: String,
-    },
-}
-
-/// What to do about a TLS port that cannot be had.
-fn next_step(error: &BindError) -> &'static str {
-    match error {
-        BindError::Taken { .. } => "Stop what holds it, or choose another address with listen.tls",
-        BindError::Denied { .. } => {
-            "Choose a port from 1024 on with listen.tls, or start it by its systemd unit"
-        }
-        BindError::Other { .. } => "Choose an address that this box has with listen.tls",
-    }
-}
-
-impl StartError {
-    fn internal(what: &'static str, cause: impl std::fmt::Display) -> Self {
-        Self::Internal { what, cause: cause.to_string() }
-    }
-
-    /// The program's exit code for it.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Bind(BindError::Taken { .. }) => EXIT_UNAVAILABLE,
-            Self::Bind(BindError::Denied { .. }) => EXIT_PERMISSION,
-            Self::Backend(SetupError::Denied { .. }) => EXIT_PERMISSION,
-            Self::Bind(BindError::Other { .. })
-            | Self::Backend(SetupError::Key { .. } | SetupError::Trust { .. }) => crate::cli::EXIT_USAGE,
-            Self::State(error) => error.exit_code(),
-            Self::Keys(error) => error.exit_code(),
-            Self::Certificates(certificates::Error::Unreadable { source, .. })
-                if access::is_denied(source) =>
-            {
-                EXIT_PERMISSION
-            }
-            Self::Certificates(
-                certificates::Error::State { .. } | certificates::Error::Unreadable { .. },
-            ) => EXIT_IO,
-            Self::Certificates(certificates::Error::Given(error)) if error.is_permission() => EXIT_PERMISSION,
-            Self::Certificates(certificates::Error::Given(_)) => crate::cli::EXIT_USAGE,
-            Self::Certificates(certificates::Error::TooWide { .. }) => EXIT_PERMISSION,
-            Self::Certificates(certificates::Error::Authority { .. } | certificates::Error::Making(_))
-            | Self::Threads { .. }
-            | Self::Internal { .. } => crate::cli::EXIT_INTERNAL,
-        }
-    }
-}
 
 /// Where the program can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -315,9 +224,10 @@ async fn ended(engine: Option<&EngineAt>, supervisor: Supervisor) {
     supervisor.stop().await;
 }
 
-/// How many threads serve, at least one. More cost CPU for each request and gain nothing: the work is the engine's.
+/// How many threads serve, at least one. More cost CPU for each request, since each sleeps more and must be woken, and gain
+/// nothing: the work is the engine's.
 fn threads(wanted: usize) -> usize {
-    let automatic = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+    let automatic = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
     if wanted == 0 { automatic() } else { wanted }
 }
 

@@ -17,16 +17,9 @@ use tokio::runtime::Builder;
 use crate::{
     access,
     app::{App, StartError, descriptors},
-    log,
+    exit, log,
     store::{StateDir, keys::Show},
 };
-
-/// Usage or configuration (sysexits' 64 to 78 are kept for what they name; clap's own code is 2).
-pub const EXIT_USAGE: u8 = 2;
-/// Something that this user may not do or read, or that others may (sysexits, `EX_NOPERM`).
-pub const EXIT_PERMISSION: u8 = 77;
-/// Something of our own failed.
-pub const EXIT_INTERNAL: u8 = 1;
 
 /// Where an administrator's configuration lies.
 const SYSTEM_FILE: &str = "/etc/ghostllm/ghostllm.toml";
@@ -69,7 +62,7 @@ pub struct Failure {
 
 impl Failure {
     fn usage(message: String) -> Self {
-        Self { code: EXIT_USAGE, message }
+        Self { code: exit::USAGE, message }
     }
 }
 
@@ -96,7 +89,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 fn serve(arguments: &Serve) -> Result<(), Failure> {
     let config = configuration(arguments.config.as_deref(), &arguments.set)?;
     let _log = log::start(&config.log).map_err(|error| Failure {
-        code: EXIT_INTERNAL,
+        code: exit::INTERNAL,
         message: format!("no log can be written: {error}"),
     })?;
     descriptors::raise(config.limits.connections);
@@ -105,7 +98,7 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
     let show = if std::io::stderr().is_terminal() { Show::OnTerminal } else { Show::InFile };
     // One thread; the others that serve have a runtime each.
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| Failure {
-        code: EXIT_INTERNAL,
+        code: exit::INTERNAL,
         message: format!("no runtime can be started: {error}"),
     })?;
     runtime.block_on(async {
@@ -141,7 +134,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
             "the configuration {name} cannot be read: {error}. {}; or name another with --config FILE",
             access::next_step(path)
         );
-        return Failure { code: EXIT_PERMISSION, message };
+        return Failure { code: exit::PERMISSION, message };
     }
     Failure::usage(format!(
         "the configuration {name} cannot be read: {error}; name another with --config FILE"
@@ -171,7 +164,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_named() {
         let failure = configuration(Some(Path::new("/nowhere/ghostllm.toml")), &[]).unwrap_err();
-        assert_eq!(failure.code, EXIT_USAGE);
+        assert_eq!(failure.code, exit::USAGE);
         assert!(failure.message.contains("/nowhere/ghostllm.toml"), "{}", failure.message);
     }
 }

@@ -21,13 +21,9 @@ use time::OffsetDateTime;
 
 use crate::{
     access::{advice, is_denied},
-    cli::EXIT_PERMISSION,
+    exit,
 };
 
-/// sysexits.h, EX_IOERR: state cannot be written.
-const EXIT_IO: u8 = 74;
-/// A usage error: nothing says where state goes.
-const EXIT_USAGE: u8 = 2;
 /// No state file of ours comes near to this; what is larger is not ours.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 /// The file whose lock says that a process has the state.
@@ -118,11 +114,11 @@ impl StateError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Nowhere => EXIT_USAGE,
-            Self::Unwritable { .. } | Self::NoDirectory { .. } => EXIT_IO,
-            Self::Unreadable { source, .. } if is_denied(source) => EXIT_PERMISSION,
-            Self::Unreadable { .. } | Self::InUse { .. } => EXIT_IO,
-            Self::TooWide { .. } | Self::Foreign { .. } => EXIT_PERMISSION,
+            Self::Nowhere => exit::USAGE,
+            Self::Unwritable { .. } | Self::NoDirectory { .. } => exit::IO,
+            Self::Unreadable { source, .. } if is_denied(source) => exit::PERMISSION,
+            Self::Unreadable { .. } | Self::InUse { .. } => exit::IO,
+            Self::TooWide { .. } | Self::Foreign { .. } => exit::PERMISSION,
             Self::Name(_) => 1,
         }
     }

@@ -61,8 +61,8 @@ section! {
     /// How much, how many, how long. Times are strings with a unit (ms, s, m, h), sizes are bytes or strings with
     /// B, KiB, MiB or GiB.
     pub struct Limits ("[limits]") {
-        /// Threads that serve; 0 is one for each processor, four at the most. With one alone a request costs less of the
-        /// processor, and waits while another is read or translated.
+        /// Threads that serve; 0 is one for each processor, two at the most. With one alone a request costs less of the
+        /// processor, and waits while another connection is made or another request translated.
         threads: usize = 0 => threads;
         /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection.
         handshake: Duration = seconds(5) => some_time;

@@ -18,10 +18,10 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::spawn;
 use crate::{
     BodyError, RequestBody,
     deadline::{Activity, Timed},
+    workers::spawn,
 };
 
 /// A body as it comes from the peer.

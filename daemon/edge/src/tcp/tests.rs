@@ -16,10 +16,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{AltSvc, Serve, serve, spawn};
+use super::{AltSvc, Serve, serve};
 use crate::{
-    Connection, Handler, Limits, RequestBody, ResponseBody, StreamFailed, Transport, body, drain::Drain,
-    sources::Sources, workers::Workers,
+    Connection, Handler, Limits, RequestBody, ResponseBody, StreamFailed, Transport, body,
+    drain::Drain,
+    sources::Sources,
+    workers::{Workers, spawn},
 };
 
 const EVENT: &str = "data: {\"error\":{}}\n\n";

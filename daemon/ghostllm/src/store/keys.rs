@@ -166,7 +166,7 @@ impl KeysError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::State(error) => error.exit_code(),
-            Self::Corrupt { .. } | Self::SetAside { .. } | Self::Newer { .. } => super::EXIT_IO,
+            Self::Corrupt { .. } | Self::SetAside { .. } | Self::Newer { .. } => crate::exit::IO,
             Self::Random => 1,
         }
     }

@@ -24,9 +24,9 @@ use super::super::{
 use crate::{
     Handler, Limits, RequestBody, ResponseBody, Serve, StreamFailed,
     drain::Drain,
-    quic::{self, QuicListener, spawn},
+    quic::{self, QuicListener},
     sources::Sources,
-    workers::Workers,
+    workers::{Workers, spawn},
 };
 
 type Answer = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;

@@ -1,0 +1,97 @@
+//! Why the program does not start, or does not go on, and the exit code of each reason.
+
+use ghostllm_edge::bind::BindError;
+
+use crate::{
+    access,
+    backend::SetupError,
+    certificates, exit,
+    store::{StateError, keys::KeysError},
+};
+
+/// Why the program does not start, or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The TLS port.
+    #[error("{0}. {next}", next = next_step(.0))]
+    Bind(#[from] BindError),
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The keys in it.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The certificates in it, or the owner's.
+    #[error(transparent)]
+    Certificates(#[from] certificates::Error),
+    /// A backend of the configuration.
+    #[error(transparent)]
+    Backend(#[from] SetupError),
+    /// The system gives fewer threads, or descriptors for them, than the setting asks.
+    #[error(
+        "the {threads} threads of limits.threads cannot be started: {source}. Set limits.threads to a smaller number, or \
+         let this process have more threads and open files (TasksMax= and LimitNOFILE= in its unit, ulimit -u and \
+         ulimit -n in a shell)"
+    )]
+    Threads {
+        /// How many there would be.
+        threads: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Anything that should not happen.
+    #[error("{what}: {cause}")]
+    Internal {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        cause: String,
+    },
+}
+
+/// What to do about a TLS port that cannot be had.
+fn next_step(error: &BindError) -> &'static str {
+    match error {
+        BindError::Taken { .. } => "Stop what holds it, or choose another address with listen.tls",
+        BindError::Denied { .. } => {
+            "Choose a port from 1024 on with listen.tls, or start it by its systemd unit"
+        }
+        BindError::Other { .. } => "Choose an address that this box has with listen.tls",
+    }
+}
+
+impl StartError {
+    pub(super) fn internal(what: &'static str, cause: impl std::fmt::Display) -> Self {
+        Self::Internal { what, cause: cause.to_string() }
+    }
+
+    /// The program's exit code for it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Bind(BindError::Taken { .. }) => exit::UNAVAILABLE,
+            Self::Bind(BindError::Denied { .. }) => exit::PERMISSION,
+            Self::Backend(SetupError::Denied { .. }) => exit::PERMISSION,
+            Self::Bind(BindError::Other { .. })
+            | Self::Backend(SetupError::Key { .. } | SetupError::Trust { .. }) => exit::USAGE,
+            Self::State(error) => error.exit_code(),
+            Self::Keys(error) => error.exit_code(),
+            Self::Certificates(certificates::Error::Unreadable { source, .. })
+                if access::is_denied(source) =>
+            {
+                exit::PERMISSION
+            }
+            Self::Certificates(
+                certificates::Error::State { .. } | certificates::Error::Unreadable { .. },
+            ) => exit::IO,
+            Self::Certificates(certificates::Error::Given(error)) if error.is_permission() => {
+                exit::PERMISSION
+            }
+            Self::Certificates(certificates::Error::Given(_)) => exit::USAGE,
+            Self::Certificates(certificates::Error::TooWide { .. }) => exit::PERMISSION,
+            Self::Certificates(certificates::Error::Authority { .. } | certificates::Error::Making(_))
+            | Self::Threads { .. }
+            | Self::Internal { .. } => exit::INTERNAL,
+        }
+    }
+}
