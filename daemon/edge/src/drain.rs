@@ -2,7 +2,13 @@
 //!
 //! Knows neither signals nor systemd; whoever drains decides how long to wait.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
@@ -22,6 +28,7 @@ enum Phase {
 pub struct Drain {
     begin: watch::Sender<Phase>,
     open: Arc<watch::Sender<usize>>,
+    most: Arc<AtomicUsize>,
 }
 
 /// Cloned into every listener and every connection.
@@ -29,6 +36,7 @@ pub struct Drain {
 pub struct Watch {
     begin: watch::Receiver<Phase>,
     open: Arc<watch::Sender<usize>>,
+    most: Arc<AtomicUsize>,
 }
 
 /// Counts one connection as open until it is dropped.
@@ -37,14 +45,18 @@ pub struct Open(Arc<watch::Sender<usize>>);
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { begin: watch::Sender::new(Phase::Serving), open: Arc::new(watch::Sender::new(0)) }
+        Self {
+            begin: watch::Sender::new(Phase::Serving),
+            open: Arc::new(watch::Sender::new(0)),
+            most: Arc::default(),
+        }
     }
 }
 
 impl Drain {
     /// A watch for a listener.
     pub fn watch(&self) -> Watch {
-        Watch { begin: self.begin.subscribe(), open: Arc::clone(&self.open) }
+        Watch { begin: self.begin.subscribe(), open: Arc::clone(&self.open), most: Arc::clone(&self.most) }
     }
 
     /// Tells every listener to stop accepting and every connection to finish its requests.
@@ -60,6 +72,11 @@ impl Drain {
     /// Connections open now.
     pub fn open(&self) -> usize {
         *self.open.borrow()
+    }
+
+    /// The most connections that were open at one time since this was last asked.
+    pub fn most(&self) -> usize {
+        self.most.swap(self.open(), Relaxed)
     }
 
     /// Waits until no connection is open; `false` when `grace` ran out first.
@@ -92,7 +109,10 @@ impl Watch {
 
     /// Counts a connection as open until the guard is dropped.
     pub fn open(&self) -> Open {
-        self.open.send_modify(|count| *count += 1);
+        self.open.send_modify(|count| {
+            *count += 1;
+            self.most.fetch_max(*count, Relaxed);
+        });
         Open(Arc::clone(&self.open))
     }
 }
@@ -119,5 +139,6 @@ mod tests {
         assert!(!drain.finished(Duration::ZERO).await, "one connection is still open");
         drop(open);
         assert!(drain.finished(Duration::from_secs(5)).await);
+        assert_eq!((drain.most(), drain.most()), (1, 0), "a peak is told once");
     }
 }

@@ -202,7 +202,7 @@ impl App {
             () = stop.asked() => {}
             () = upkeep.run(
                 |host, given| guard.replace(rules(&config, host, given)),
-                || drain.open(),
+                || (drain.open(), drain.most()),
                 |left_out| standing.lacks(left_out),
             ) => {}
             () = without_http3(&serving, &standing) => {}

@@ -28,10 +28,13 @@ use crate::{
     store::{StateDir, StateError},
 };
 
-/// A peak of so many connections leaves megabytes behind in the allocator (30 to 65 kB each were measured), and giving
-/// them back at most this often costs nothing that is felt.
-const PEAK: usize = 100;
+/// A peak leaves up to hundreds of megabytes behind in the allocator (30 to 100 kB a stream were measured). Giving them back at
+/// most this often costs nothing that is felt.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
+/// Clients that keep their connections open never fall below half of their number.
+const TRIM_ANYWAY: Duration = Duration::from_secs(600);
+/// So much more than at rest is worth it, in bytes.
+const SPARE: u64 = 2 << 20;
 
 /// The name that every box has, and every certificate of its own.
 const LOCALHOST: &str = "localhost";
@@ -168,12 +171,12 @@ impl Upkeep {
         }
     }
 
-    /// Looks after it all for ever; `changed` hears of a host that has other names or addresses, `open` says how many
-    /// connections there are, `lacks` hears what the certificate does not name whenever that has changed.
+    /// Looks after it all for ever; `changed` hears of a host that has other names or addresses, `connections` says how many
+    /// there are, and were at most since it last said so, `lacks` hears what the certificate does not name whenever that has changed.
     pub(super) async fn run(
         &mut self,
         changed: impl Fn(&Host, Option<Vec<String>>),
-        open: impl Fn() -> usize,
+        connections: impl Fn() -> (usize, usize),
         lacks: impl Fn(Vec<String>),
     ) {
         let mut memory = Memory::default();
@@ -183,7 +186,8 @@ impl Upkeep {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
-                    memory.look(open());
+                    let (open, most) = connections();
+                    memory.look(open, most, resident().unwrap_or_default());
                     let host = Host::read_whole().unwrap_or_else(|| self.host.clone());
                     // The guard hears of it first: what the certificate names is answered.
                     if host != self.host {
@@ -212,20 +216,36 @@ impl Upkeep {
 /// Gives the allocator's spare memory back after a peak: glibc keeps it, and nothing else asks for it.
 #[derive(Debug, Default)]
 struct Memory {
+    /// What the process held when it was first looked at.
+    rest: Option<u64>,
     peak: usize,
     trimmed: Option<Instant>,
 }
 
 impl Memory {
-    fn look(&mut self, open: usize) {
-        self.peak = self.peak.max(open);
-        let rested = self.trimmed.is_none_or(|trimmed| trimmed.elapsed() >= TRIM_EVERY);
-        if rested && self.peak >= PEAK && open <= self.peak / 2 {
+    fn look(&mut self, open: usize, most: usize, resident: u64) {
+        if self.is_due(open, most, resident) {
             let given = ghostllm_sys::trim();
-            tracing::debug!(peak = self.peak, open, given, "spare memory was given back");
+            tracing::debug!(peak = self.peak, open, resident, given, "spare memory was given back");
             (self.peak, self.trimmed) = (open, Some(Instant::now()));
         }
     }
+
+    /// Whether much is held that a peak has left, and that was not given back a short time ago.
+    fn is_due(&mut self, open: usize, most: usize, resident: u64) -> bool {
+        self.peak = self.peak.max(most);
+        let much = resident > self.rest.get_or_insert(resident).saturating_add(SPARE);
+        let waited = |time| self.trimmed.is_none_or(|trimmed| trimmed.elapsed() >= time);
+        let over = self.peak > 0 && open <= self.peak / 2;
+        much && (over && waited(TRIM_EVERY) || self.trimmed.is_some() && waited(TRIM_ANYWAY))
+    }
+}
+
+/// The process's memory in bytes (`VmRSS` of proc(5)).
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// What others can reach the box by and its certificate bears, since clients refuse anything else, as a URL spells it: the
@@ -274,6 +294,24 @@ mod tests {
     use ghostllm_edge::ca::Reason;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_given_back_after_a_peak_and_not_all_the_time() {
+        let mut memory = Memory::default();
+        let (rest, much) = (7 << 20, 300 << 20);
+        assert!(!memory.is_due(0, 0, rest));
+        // A peak that rose and fell between two looks; on HTTP/2 it may be one connection.
+        assert!(!memory.is_due(1, 1, much), "it is not over");
+        assert!(memory.is_due(0, 1, much));
+        (memory.peak, memory.trimmed) = (0, Some(Instant::now()));
+        assert!(!memory.is_due(0, 5000, much), "a moment later");
+        tokio::time::advance(TRIM_EVERY).await;
+        assert!(!memory.is_due(0, 0, rest + SPARE), "nothing to give");
+        assert!(memory.is_due(0, 0, much));
+        assert!(!memory.is_due(4000, 0, much), "most are still there");
+        tokio::time::advance(TRIM_ANYWAY).await;
+        assert!(memory.is_due(4000, 0, much));
+    }
 
     #[test]
     fn the_page_names_only_what_the_certificate_bears() {
