@@ -114,7 +114,16 @@ async fn an_engine_that_does_not_answer_in_time_is_started_anew() -> Result<()> 
     let engine = |wait: &str| format!("binary = \"{}\"\nstart_wait = \"{wait}\"", program.display());
     let setup = |wait: &str| Setup::default().with_limits("first_lists = \"0s\"").with_engine(&engine(wait));
     let patient = Daemon::start(&setup("1h")).await?;
-    let first = patient.engine()?;
+    // Readiness waits for no engine here.
+    let started = async {
+        loop {
+            if let Ok(engine) = patient.engine() {
+                return engine;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let first = tokio::time::timeout(ghostllm_tests::client::PATIENCE, started).await?;
     let hasty = Daemon::start(&setup("200ms")).await?;
     let words = "it did not answer within 200ms of its start, and was killed";
     hasty.wait_said(words).await?;
