@@ -7,8 +7,9 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 use bytes::{BufMut, BytesMut};
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// Whether a text is nested deeper than `most` levels, by its brackets outside of strings: deep nesting costs a parser its
 /// stack long before it costs bytes.
@@ -106,6 +107,52 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         }
 
         deserializer.deserialize_map(Reader(PhantomData))
+    }
+}
+
+/// Reads a list's elements one after the other and gives each to `then` before it reads the next, so that a list of millions
+/// ends with its first wrong one, and a prompt of a megabyte is gone over once. `wrong` makes the error for the element at a
+/// place that is of another form, from serde's words without any of the text's.
+pub(crate) fn each<'a, T: Deserialize<'a>, E>(
+    list: &'a RawValue,
+    then: impl FnMut(usize, T) -> Result<(), E>,
+    wrong: impl FnOnce(usize, &str) -> E,
+) -> Result<(), E> {
+    let mut each = Each { then, place: 0, failed: None, element: PhantomData };
+    let Err(error) = serde_json::Deserializer::from_str(list.get()).deserialize_seq(&mut each) else {
+        return Ok(());
+    };
+    let text = error.to_string();
+    Err(each.failed.unwrap_or_else(|| wrong(each.place, text.split(" at line ").next().unwrap_or("wrong"))))
+}
+
+struct Each<F, T, E> {
+    then: F,
+    place: usize,
+    failed: Option<E>,
+    element: PhantomData<T>,
+}
+
+impl<'de, T, E, F> Visitor<'de> for &mut Each<F, T, E>
+where
+    T: Deserialize<'de>,
+    F: FnMut(usize, T) -> Result<(), E>,
+{
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(element) = list.next_element()? {
+            if let Err(failed) = (self.then)(self.place, element) {
+                self.failed = Some(failed);
+                return Err(A::Error::custom("refused"));
+            }
+            self.place += 1;
+        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::Image;
 use crate::config::Limits;
-use crate::dialect::json::Object;
+use crate::dialect::json::{self, Object};
 use crate::error::{ApiError, Code};
 
 /// What a request has used of its pictures so far, and what it may.
@@ -90,38 +90,29 @@ fn remote(param: &str) -> ApiError {
 
 /// Refuses remote media in a conversation that is passed on; what else is wrong with it is the engine's to judge.
 pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<(), ApiError> {
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow)]
+        content: Option<&'a RawValue>,
+    }
+    if !messages.get().starts_with('[') {
+        return Ok(());
+    }
     let mut allowance = Allowance::new(limits);
-    for (place, Object(message)) in read_messages(messages)?.iter().enumerate() {
+    let check = |place, Object(message): Object<Message<'_>>| {
         let Some(content) = message.content.filter(|content| content.get().starts_with('[')) else {
-            continue;
+            return Ok(());
         };
         let parts: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
         for (nr, part) in parts.iter().enumerate() {
             check_part(&format!("messages[{place}].content[{nr}]"), part, &mut allowance)?;
         }
-    }
-    Ok(())
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-}
-
-/// The messages; none where they are no list.
-fn read_messages<'a>(messages: &'a RawValue) -> Result<Vec<Object<Message<'a>>>, ApiError> {
-    if let Ok(all) = serde_json::from_str(messages.get()) {
-        return Ok(all);
-    }
-    // One by one only where that finds which of them is wrong: a prompt may have a megabyte.
-    let each: Vec<&'a RawValue> = serde_json::from_str(messages.get()).unwrap_or_default();
-    let read = |(place, raw): (usize, &'a RawValue)| {
-        // Also where a key is doubled: what is read here would not be what the engine reads.
-        serde_json::from_str(raw.get())
-            .map_err(|_| ApiError::invalid_type(format!("messages[{place}]"), "a message object"))
+        Ok(())
     };
-    each.into_iter().enumerate().map(read).collect()
+    json::each(messages, check, |place, _what| {
+        // Also where a key is doubled: what is read here would not be what the engine reads.
+        ApiError::invalid_type(format!("messages[{place}]"), "a message object")
+    })
 }
 
 fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {

@@ -3,12 +3,9 @@
 //! Knows OpenAI's roles and content parts. Refuses to know the request around them, and to fetch anything:
 //! pictures come as data URLs. Invariant: one message in gives one message out.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, Error as _, SeqAccess, Visitor},
-};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
@@ -63,72 +60,24 @@ struct Part<'a> {
 /// Reads `messages`.
 pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Message>, ApiError> {
     let raw = fields.get("messages").ok_or_else(|| ApiError::missing("messages"))?;
-    let mut each = Each { messages: Vec::new(), allowance: Allowance::new(limits), limits, refused: None };
-    let read = (&mut each).deserialize(&mut serde_json::Deserializer::from_str(raw.get()));
-    match (read, each.refused) {
-        (_, Some(refused)) => Err(refused),
-        (Err(_), None) => {
-            one_by_one(fields)?;
-            Err(ApiError::invalid_type("messages", "a list of messages"))
-        }
-        (Ok(()), None) if each.messages.is_empty() => {
-            Err(ApiError::invalid_value("messages", "a list of at least one message"))
-        }
-        (Ok(()), None) => Ok(each.messages),
+    if !raw.get().starts_with('[') {
+        return Err(ApiError::invalid_type("messages", "a list of messages"));
     }
-}
-
-/// Reads one message after the other, each of which may be the last: a list of millions ends with its first wrong one, and is
-/// gone over once, since a prompt may have a megabyte.
-struct Each<'l> {
-    messages: Vec<Message>,
-    allowance: Allowance<'l>,
-    limits: &'l Limits,
-    refused: Option<ApiError>,
-}
-
-impl<'de> DeserializeSeed<'de> for &mut Each<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for &mut Each<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of messages")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while let Some(Object(wire)) = list.next_element::<Object<Wire<'de>>>()? {
-            match message(self.messages.len(), wire, self.limits, &mut self.allowance) {
-                Ok(message) => self.messages.push(message),
-                Err(refused) => {
-                    self.refused = Some(refused);
-                    return Err(A::Error::custom("refused"));
-                }
-            }
-        }
+    let (mut messages, mut allowance) = (Vec::new(), Allowance::new(limits));
+    let read = |place, Object(wire): Object<Wire<'_>>| {
+        messages.push(message(place, wire, limits, &mut allowance)?);
         Ok(())
+    };
+    json::each(raw, read, |place, what| {
+        // serde's text names the field ("invalid type: integer `5`, expected a string") without any of ours.
+        let at = format!("messages[{place}]");
+        let message = format!("The field '{at}' is not a message: {what}.");
+        ApiError::new(Code::InvalidType, message).with_param(at)
+    })?;
+    if messages.is_empty() {
+        return Err(ApiError::invalid_value("messages", "a list of at least one message"));
     }
-}
-
-/// Which of them is no message, and why.
-fn one_by_one(fields: &Fields<'_>) -> Result<(), ApiError> {
-    let raws: Vec<&RawValue> = fields.read_as("messages", "a list of messages")?.unwrap_or_default();
-    raws.into_iter().enumerate().try_for_each(|(place, raw)| {
-        serde_json::from_str::<Object<Wire<'_>>>(raw.get()).map(drop).map_err(|error| {
-            // serde's text names the field ("invalid type: integer `5`, expected a string") without any of ours.
-            let text = error.to_string();
-            let what = text.split(" at line ").next().unwrap_or("wrong");
-            let at = format!("messages[{place}]");
-            let message = format!("The field '{at}' is not a message: {what}.");
-            ApiError::new(Code::InvalidType, message).with_param(at)
-        })
-    })
+    Ok(messages)
 }
 
 fn message(
