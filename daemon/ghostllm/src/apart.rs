@@ -24,10 +24,14 @@ pub(crate) async fn read<T: Send + 'static>(
     if body.len() < LARGE {
         return work(body);
     }
-    // It is closed by nobody.
-    let _turn = TURNS.acquire().await;
+    // It is closed by nobody. The work goes on where its caller has gone, and so the turn is the work's.
+    let turn = TURNS.acquire().await;
     let body = body.clone();
-    match spawn_blocking(move || work(&body)).await {
+    let work = move || {
+        let _turn = turn;
+        work(&body)
+    };
+    match spawn_blocking(work).await {
         Ok(done) => done,
         Err(failed) => match failed.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
