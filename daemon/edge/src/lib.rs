@@ -10,6 +10,7 @@ pub mod bind;
 pub mod body;
 pub mod ca;
 pub mod connection;
+mod counted;
 pub mod deadline;
 pub mod drain;
 pub mod guard;

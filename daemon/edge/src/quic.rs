@@ -10,10 +10,7 @@ mod unproved;
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
 };
 
 use h3::error::Code;
@@ -25,6 +22,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     Handler, Limits, Serve,
+    counted::{Count, Counted},
     h3::{self as http3},
     workers::spawn,
 };
@@ -93,7 +91,7 @@ pub(crate) fn serve_on<H: Handler>(
     let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), config, socket, runtime)?;
     let local = endpoint.local_addr()?;
     let (up, serving) = watch::channel(true);
-    let handshakes = Arc::default();
+    let handshakes = Count::default();
     let listener = Listener { endpoint: endpoint.clone(), local, serve, handshakes, unproved, up };
     Ok(QuicListener { endpoint, accepting: spawn(listener.accept()), serving })
 }
@@ -138,7 +136,8 @@ struct Listener<H> {
     endpoint: Endpoint,
     local: SocketAddr,
     serve: Serve<H>,
-    handshakes: Arc<AtomicUsize>,
+    /// Those that wait.
+    handshakes: Count,
     unproved: Unproved,
     up: watch::Sender<bool>,
 }
@@ -165,7 +164,7 @@ impl<H: Handler> Listener<H> {
 
     fn consider(&self, incoming: Incoming) {
         let Serve { limits, sources, seats, .. } = &self.serve;
-        let waiting = self.handshakes.load(Relaxed);
+        let waiting = self.handshakes.now();
         if waiting >= limits.quic_incoming || sources.is_full() {
             return incoming.refuse();
         }
@@ -175,19 +174,26 @@ impl<H: Handler> Listener<H> {
             return;
         }
         let peer = self.unproved.begin(incoming.remote_address(), incoming.remote_address_validated());
-        let handshake = Handshake::count(&self.handshakes, peer);
-        seats.spawn(connect(incoming, handshake, self.local, self.serve.clone()));
+        let handshake = self.handshakes.one_more();
+        seats.spawn(connect(incoming, handshake, peer, self.local, self.serve.clone()));
     }
 }
 
-async fn connect<H: Handler>(incoming: Incoming, handshake: Handshake, bound: SocketAddr, serve: Serve<H>) {
+async fn connect<H: Handler>(
+    incoming: Incoming,
+    handshake: Counted,
+    mut peer: Peer,
+    bound: SocketAddr,
+    serve: Serve<H>,
+) {
     let local = incoming.local_ip().map_or(bound, |ip| SocketAddr::new(ip, bound.port()));
     // The connection's own task of quinn's starts here, and so on this thread.
     let Ok(connecting) = incoming.accept() else { return };
     let _open = serve.drain.open();
     let Ok(Ok(connection)) = timeout(serve.limits.handshake, connecting).await else { return };
+    drop(handshake);
     // Held until the connection has ended.
-    let _peer = handshake.over();
+    peer.proved();
     // Only now is the address known to be the peer's: before, anyone could use up another's share.
     let Some(_share) = serve.sources.take(connection.remote_address()) else {
         return connection.close(code(Code::H3_EXCESSIVE_LOAD), b"too many connections");
@@ -197,30 +203,4 @@ async fn connect<H: Handler>(incoming: Incoming, handshake: Handshake, bound: So
 
 fn code(code: Code) -> VarInt {
     VarInt::from_u64(code.value()).unwrap_or(VarInt::MAX)
-}
-
-/// Counts one handshake as waiting until it is dropped.
-struct Handshake {
-    waiting: Arc<AtomicUsize>,
-    peer: Option<Peer>,
-}
-
-impl Handshake {
-    fn count(waiting: &Arc<AtomicUsize>, peer: Peer) -> Self {
-        waiting.fetch_add(1, Relaxed);
-        Self { waiting: Arc::clone(waiting), peer: Some(peer) }
-    }
-
-    /// The peer, whose address the handshake has proved.
-    fn over(mut self) -> Option<Peer> {
-        let mut peer = self.peer.take()?;
-        peer.proved();
-        Some(peer)
-    }
-}
-
-impl Drop for Handshake {
-    fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Relaxed);
-    }
 }

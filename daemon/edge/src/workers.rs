@@ -9,7 +9,6 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc::{self, SyncSender},
     },
     thread::{self, JoinHandle},
@@ -20,6 +19,8 @@ use tokio::{
     sync::oneshot,
     task,
 };
+
+use crate::counted::Count;
 
 /// The threads; they end with this, and so do the tasks on them.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub struct Seats(Arc<[Seat]>);
 #[derive(Debug)]
 struct Seat {
     runtime: Handle,
-    tasks: Arc<AtomicUsize>,
+    tasks: Count,
 }
 
 /// Starts a task on this very thread: a listener, or what belongs to a connection that is served here.
@@ -108,8 +109,8 @@ impl Drop for Workers {
 impl Seats {
     /// Starts a task on the thread that has the fewest.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let Some(seat) = self.0.iter().min_by_key(|seat| seat.tasks.load(Relaxed)) else { return };
-        let counted = Counted::count(&seat.tasks);
+        let Some(seat) = self.0.iter().min_by_key(|seat| seat.tasks.now()) else { return };
+        let counted = seat.tasks.one_more();
         seat.runtime.spawn(async move {
             let _counted = counted;
             task.await;
@@ -119,23 +120,7 @@ impl Seats {
 
 impl Seat {
     fn new(runtime: Handle) -> Self {
-        Self { runtime, tasks: Arc::default() }
-    }
-}
-
-/// Counts one task until it is dropped, in a panic too.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn count(tasks: &Arc<AtomicUsize>) -> Self {
-        tasks.fetch_add(1, Relaxed);
-        Self(Arc::clone(tasks))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        Self { runtime, tasks: Count::default() }
     }
 }
 
@@ -192,10 +177,10 @@ mod tests {
             assert!(end.await.is_err());
         }
         // Each of them went to the second thread, whose count is back where it was.
-        while seats.0[1].tasks.load(Relaxed) > 0 {
+        while seats.0[1].tasks.now() > 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(seats.0[0].tasks.load(Relaxed), 1);
+        assert_eq!(seats.0[0].tasks.now(), 1);
     }
 
     #[tokio::test]
