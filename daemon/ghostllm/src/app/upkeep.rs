@@ -216,8 +216,8 @@ impl Upkeep {
 /// Gives the allocator's spare memory back after a peak: glibc keeps it, and nothing else asks for it.
 #[derive(Debug, Default)]
 struct Memory {
-    /// What the process held when it was first looked at.
-    rest: Option<u64>,
+    /// What the process held when it was first looked at, and when that was.
+    rest: Option<(u64, Instant)>,
     peak: usize,
     trimmed: Option<Instant>,
 }
@@ -234,10 +234,11 @@ impl Memory {
     /// Whether much is held that a peak has left, and that was not given back a short time ago.
     fn is_due(&mut self, open: usize, most: usize, resident: u64) -> bool {
         self.peak = self.peak.max(most);
-        let much = resident > self.rest.get_or_insert(resident).saturating_add(SPARE);
-        let waited = |time| self.trimmed.is_none_or(|trimmed| trimmed.elapsed() >= time);
+        let (rest, begun) = *self.rest.get_or_insert((resident, Instant::now()));
+        let rested = self.trimmed.is_none_or(|trimmed| trimmed.elapsed() >= TRIM_EVERY);
         let over = self.peak > 0 && open <= self.peak / 2;
-        much && (over && waited(TRIM_EVERY) || self.trimmed.is_some() && waited(TRIM_ANYWAY))
+        let anyway = self.trimmed.unwrap_or(begun).elapsed() >= TRIM_ANYWAY;
+        resident > rest.saturating_add(SPARE) && (over && rested || anyway)
     }
 }
 
@@ -311,6 +312,11 @@ mod tests {
         assert!(!memory.is_due(4000, 0, much), "most are still there");
         tokio::time::advance(TRIM_ANYWAY).await;
         assert!(memory.is_due(4000, 0, much));
+        // One client, which stays from the start on.
+        let mut memory = Memory::default();
+        assert!(!memory.is_due(1, 1, rest) && !memory.is_due(1, 1, much));
+        tokio::time::advance(TRIM_ANYWAY).await;
+        assert!(memory.is_due(1, 1, much));
     }
 
     #[test]
