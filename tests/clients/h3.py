@@ -4,8 +4,8 @@ The first line of input is the order as JSON: host, port, ca, name (whom the cer
 method, path, authority, headers, body (hex), count; or fields in place of all from method to body, sent as they are. Each
 line of output is one event as JSON: head, data (hex, with the milliseconds since the request), end, reset, each with the
 index of its request, and closed. A further input line "leave"
-abandons the requests (RESET_STREAM and STOP_SENDING with H3_REQUEST_CANCELLED) and keeps the connection; "close" closes the
-connection; either is reported as left, with the time of CLOCK_MONOTONIC in seconds. The end of input ends the program.
+abandons the requests (RESET_STREAM and STOP_SENDING with H3_REQUEST_CANCELLED) and keeps the connection; "stop" sends
+STOP_SENDING alone; "close" closes the connection; each is reported as left, with the time of CLOCK_MONOTONIC in seconds. The end of input ends the program.
 """
 
 import asyncio
@@ -64,6 +64,11 @@ class Client(QuicConnectionProtocol):
         self.http.send_headers(stream, headers, end_stream=not body)
         if body:
             self.http.send_data(stream, body, end_stream=True)
+
+    def stop(self):
+        for stream in self.open:
+            self._quic.stop_stream(stream, REQUEST_CANCELLED)
+        self.left()
 
     def leave(self):
         for stream in self.open:
@@ -143,6 +148,9 @@ async def main():
             if said == b"leave":
                 left = True
                 client.leave()
+            elif said == b"stop":
+                left = True
+                client.stop()
             elif said == b"close":
                 left = True
                 client._quic.close()

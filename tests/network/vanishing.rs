@@ -63,22 +63,25 @@ async fn frees_the_engine_in_the_middle_of_a_stream() -> Result<()> {
     Ok(())
 }
 
+/// A stream that has said nothing yet, and a whole answer before and in the middle of what makes it.
 #[tokio::test]
-async fn frees_the_engine_before_its_first_byte() -> Result<()> {
+async fn frees_the_engine_before_the_first_byte() -> Result<()> {
+    let moments =
+        [(true, Sin::HangBeforeHeaders), (false, Sin::HangBeforeHeaders), (false, Sin::StallAfter(2))];
     for (version, limits) in LIMITS {
-        for stream in [true, false] {
-            let place = Place::new(version, limits, Sin::HangBeforeHeaders).await?;
-            let asked = AtomicBool::new(false);
+        for (stream, sin) in &moments {
+            let place = Place::new(version, limits, sin.clone()).await?;
+            let hangs = AtomicBool::new(false);
             let cut = async {
-                place.double.wait_asked("/api/chat").await;
-                asked.store(true, Relaxed);
+                place.double.wait_hanging("/api/chat").await;
+                hangs.store(true, Relaxed);
                 place.cut().await;
             };
-            let request = Request::chat("tiny", "Hello", stream);
+            let request = Request::chat("tiny", "Hello", *stream);
             let left = place.peer.run(place.caller.leave_headless(&request, cut)).await;
             // HTTP/3's client watches its connection as well, and may have gone before it is told to.
             let _left = if version == Version::H3 { left.ok() } else { Some(left?) };
-            ensure!(asked.load(Relaxed), "{version:?}: the engine was never asked");
+            ensure!(hangs.load(Relaxed), "{version:?}: the engine was never asked");
             place.double.wait_left("/api/chat").await;
             place.daemon.stop().await?;
         }

@@ -50,6 +50,8 @@ pub struct Seen {
     pub request: Incoming,
     /// Counts the connections from zero: two requests with one number came over one connection.
     pub connection: usize,
+    /// The answer hangs: all that is said before it has been written.
+    pub hangs: bool,
     /// `None` while the answer is being given.
     pub end: Option<End>,
 }
@@ -198,6 +200,14 @@ impl Double {
         .await;
     }
 
+    /// Waits until the answer to a request to `path` hangs.
+    pub async fn wait_hanging(&self, path: &str) {
+        self.wait(&format!("its answer to {path} hang"), |seen| {
+            seen.iter().any(|seen| seen.hangs && seen.request.path() == path).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until a request to `path` has arrived.
     pub async fn wait_asked(&self, path: &str) {
         self.wait(&format!("a request to {path}"), |seen| {
@@ -221,11 +231,16 @@ impl Shared {
 
     fn begin(&self, request: &Incoming, connection: usize) -> usize {
         let mut state = self.state();
-        state.seen.push(Seen { request: request.clone(), connection, end: None });
+        state.seen.push(Seen { request: request.clone(), connection, hangs: false, end: None });
         let index = state.seen.len() - 1;
         drop(state);
         self.changed.send_modify(|version| *version += 1);
         index
+    }
+
+    fn hang(&self, index: usize) {
+        self.state().seen[index].hangs = true;
+        self.changed.send_modify(|version| *version += 1);
     }
 
     fn end(&self, index: usize, end: End) {
@@ -274,7 +289,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>, number: usize) {
         let steps = script(&reply, sin.as_ref(), request.closes());
         let (mut read, mut write) = stream.split();
         let played = tokio::select! {
-            played = play(&mut write, &steps, &shared.gate) => played,
+            played = play(&mut write, &steps, &shared, index) => played,
             () = left(&mut read, &mut buffer) => None,
         };
         shared.end(index, played.map_or_else(|| End::Left(Instant::now()), |_| End::Played));
@@ -298,7 +313,12 @@ enum After {
 }
 
 /// Plays the steps; `None` when the peer would not take them.
-async fn play(stream: &mut (impl AsyncWrite + Unpin), steps: &[Step], gate: &Semaphore) -> Option<After> {
+async fn play(
+    stream: &mut (impl AsyncWrite + Unpin),
+    steps: &[Step],
+    shared: &Shared,
+    index: usize,
+) -> Option<After> {
     for step in steps {
         match step {
             Step::Send(bytes) => {
@@ -306,8 +326,11 @@ async fn play(stream: &mut (impl AsyncWrite + Unpin), steps: &[Step], gate: &Sem
                 stream.flush().await.ok()?;
             }
             Step::Pause(pause) => tokio::time::sleep(*pause).await,
-            Step::Gate => gate.acquire().await.ok()?.forget(),
-            Step::Hang => std::future::pending().await,
+            Step::Gate => shared.gate.acquire().await.ok()?.forget(),
+            Step::Hang => {
+                shared.hang(index);
+                std::future::pending().await
+            }
             Step::Endless(bytes) => loop {
                 stream.write_all(bytes).await.ok()?;
             },

@@ -45,14 +45,12 @@ impl Watched {
             .await
     }
 
+    /// Waits until the next so many requests hang where the moment wants them: whatever comes before has been written.
     pub(crate) async fn asked(&self, count: usize) {
         let wanted = self.seen + count;
-        let what = format!("{wanted} requests");
+        let what = format!("{wanted} requests that hang");
         self.double
-            .wait(&what, |seen| {
-                (seen.iter().filter(|seen| seen.request.path() == "/api/chat").count() >= wanted)
-                    .then_some(())
-            })
+            .wait(&what, |seen| (seen.iter().filter(|seen| seen.hangs).count() >= wanted).then_some(()))
             .await;
     }
 }

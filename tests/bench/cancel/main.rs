@@ -43,12 +43,20 @@ pub(crate) enum Moment {
     MidStream,
     /// The engine is in the middle of what the client will get whole.
     MidWhole,
-    /// The embedded engine has it in its queue, behind another one that runs.
-    Queued,
+    /// The embedded engine has a stream in its queue, behind another one that runs.
+    StreamQueued,
+    /// The same, of a whole answer.
+    WholeQueued,
 }
 
-const MOMENTS: [Moment; 5] =
-    [Moment::StreamAwaited, Moment::WholeAwaited, Moment::MidStream, Moment::MidWhole, Moment::Queued];
+const MOMENTS: [Moment; 6] = [
+    Moment::StreamAwaited,
+    Moment::WholeAwaited,
+    Moment::MidStream,
+    Moment::MidWhole,
+    Moment::StreamQueued,
+    Moment::WholeQueued,
+];
 
 impl Moment {
     /// How the double misbehaves for it; none where the embedded engine answers.
@@ -56,13 +64,17 @@ impl Moment {
         match self {
             Self::StreamAwaited | Self::WholeAwaited => Some(Sin::HangBeforeHeaders),
             Self::MidStream | Self::MidWhole => Some(Sin::StallAfter(2)),
-            Self::Queued => None,
+            Self::StreamQueued | Self::WholeQueued => None,
         }
     }
 
     pub(crate) fn request(self) -> Request {
-        let model = if matches!(self, Self::Queued) { queue::MODEL } else { double::MODEL };
-        Request::chat(model, FRANCE, matches!(self, Self::StreamAwaited | Self::MidStream | Self::Queued))
+        let model = if self.sin().is_some() { double::MODEL } else { queue::MODEL };
+        Request::chat(
+            model,
+            FRANCE,
+            matches!(self, Self::StreamAwaited | Self::MidStream | Self::StreamQueued),
+        )
     }
 
     /// Whether the client itself reads something first.
@@ -82,13 +94,16 @@ pub(crate) enum Way {
     HalfClose,
     /// The stream is reset and the connection kept.
     Stream,
+    /// The stream's reader asks for no more (STOP_SENDING). A request over HTTP/3 has closed its own half by its end, so
+    /// that a half-close means nothing there; this closes the other half.
+    StopReading,
 }
 
 fn ways(version: Version) -> &'static [Way] {
     match version {
         Version::H1 => &[Way::Close, Way::Reset, Way::HalfClose],
         Version::H2 => &[Way::Close, Way::Reset, Way::HalfClose, Way::Stream],
-        Version::H3 => &[Way::Close, Way::Stream],
+        Version::H3 => &[Way::Close, Way::Stream, Way::StopReading],
     }
 }
 

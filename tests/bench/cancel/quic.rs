@@ -2,6 +2,7 @@
 //! that all processes of a machine share.
 
 use std::{
+    collections::HashSet,
     io::Write as _,
     process::Stdio,
     time::{Duration, Instant},
@@ -50,14 +51,19 @@ async fn crowd(stage: &mut Stage, way: Way, moment: Moment, count: usize) -> Res
     let mut lines = BufReader::new(client.stdout.take().context("standard output")?).lines();
     say.write_all(format!("{}\n", order(stage, moment, count, ca.path())).as_bytes()).await?;
     if moment.is_read() {
-        for _ in 0..count {
-            said(&mut lines, "data").await?;
+        let mut read = HashSet::new();
+        while read.len() < count {
+            read.insert(said(&mut lines, "data").await?["index"].as_u64());
         }
-    } else {
-        stage.asked(count).await?;
     }
+    stage.asked(count).await?;
     let clock = Clock::read()?;
-    say.write_all(if way == Way::Close { b"close\n" } else { b"leave\n" }).await?;
+    say.write_all(match way {
+        Way::Close => b"close\n",
+        Way::StopReading => b"stop\n",
+        _ => b"leave\n",
+    })
+    .await?;
     let left = said(&mut lines, "left").await?["at"].as_f64().context("no time")?;
     let freed = stage.freed(count).await?;
     drop(say);

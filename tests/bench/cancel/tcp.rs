@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use ghostllm_tests::client::{Dialled, Version};
 use http_body_util::{BodyExt, Full};
@@ -23,6 +23,7 @@ pub(crate) async fn kills(
     moment: Moment,
     kills: usize,
 ) -> Result<Vec<Duration>> {
+    ensure!(way != Way::StopReading, "TCP has no way to close its other half");
     let mut taken = Vec::with_capacity(kills);
     for _ in 0..kills {
         let asking = ask(stage, version, moment).await?;
@@ -63,7 +64,7 @@ impl Asking {
             Way::Reset => {
                 let _gone_already = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
             }
-            Way::Close => {}
+            Way::Close | Way::StopReading => {}
         }
         drop(socket);
         answer.abort();
@@ -106,9 +107,8 @@ async fn ask(stage: &Stage, version: Version, moment: Moment) -> Result<Asking> 
     };
     if moment.is_read() {
         is_read.recv().await.context("the answer ended before anything was read")?;
-    } else {
-        stage.asked(1).await?;
     }
+    stage.asked(1).await?;
     Ok(Asking { socket, connection, answer })
 }
 
