@@ -57,8 +57,11 @@ pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr
     let transport = Transport::new(quic.clone(), frames, limits.quic_receive_window.into());
     let mut builder = h3::server::builder();
     builder.max_field_section_size(limits.header_bytes as u64).send_grease(false);
-    // A client that grants no stream for our settings would hold this for ever.
-    let Ok(Ok(mut driver)) = timeout(limits.handshake, builder.build(transport)).await else { return };
+    // A client that grants no stream for our settings would hold this for ever. Boxed, since it is large and soon over, and
+    // so is the driver, which is handed on.
+    let built = timeout(limits.handshake, Box::pin(builder.build(transport))).await;
+    let Ok(Ok(driver)) = built else { return };
+    let mut driver = Box::new(driver);
     let (handshake_over, keep_alive) = (Instant::now(), limits.keep_alive_idle);
     let requests =
         Arc::new(Requests { quic, local, serve, broken: AtomicUsize::new(0), open: watch::Sender::new(0) });
@@ -76,11 +79,11 @@ pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr
             () = &mut idle, if *requests.open.borrow() == 0 => break,
         }
     }
-    finish(driver, &requests.open, limits.h3_linger).await;
+    Box::pin(finish(driver, &requests.open, limits.h3_linger)).await;
 }
 
 /// Ends a connection in good order; dropping the driver closes it with H3_NO_ERROR.
-async fn finish(mut driver: Driver, open: &watch::Sender<usize>, linger: Duration) {
+async fn finish(mut driver: Box<Driver>, open: &watch::Sender<usize>, linger: Duration) {
     // `shutdown(0)` of h3 0.0.8 would name the last request that we did accept, which tells its client that
     // it was not handled and may be sent again (RFC 9114 section 5.2). One more is the right number.
     let Ok(Ok(())) = timeout(linger, driver.shutdown(1)).await else { return };

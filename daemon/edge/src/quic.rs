@@ -198,7 +198,8 @@ async fn connect<H: Handler>(
     let Some(_share) = serve.sources.take(connection.remote_address()) else {
         return connection.close(code(Code::H3_EXCESSIVE_LOAD), b"too many connections");
     };
-    http3::serve(connection, local, serve).await;
+    // What came before has ended, and its room is not held.
+    Box::pin(http3::serve(connection, local, serve)).await;
 }
 
 fn code(code: Code) -> VarInt {

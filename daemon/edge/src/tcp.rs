@@ -22,7 +22,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{Connection, Handler, Serve, Transport, connection::canonical, workers::spawn};
 
@@ -170,7 +170,7 @@ fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure
             Some(secure) => encrypted(stream, peer, local, secure, serve).await,
             None => {
                 let connection = Connection::new(peer, local, Transport::Plain);
-                serve::http1(stream, connection, None, &serve).await;
+                Box::pin(serve::http1(stream, connection, None, &serve)).await;
             }
         }
         drop((share, open));
@@ -196,22 +196,32 @@ async fn encrypted<H: Handler>(
     secure: Secure,
     serve: Serve<H>,
 ) {
-    let Some(waiting) = serve.sources.handshake() else {
-        return tracing::debug!(%peer, "too many TLS handshakes at once; this connection is closed");
-    };
-    let handshake = TlsAcceptor::from(secure.config).accept(stream);
-    let stream = match timeout(serve.limits.handshake, handshake).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
-        Err(_elapsed) => return tracing::debug!(%peer, "a TLS handshake took too long"),
-    };
-    drop(waiting);
+    // Each in a box of its own, so that none is held in the room of the largest while another one runs.
+    let Some(stream) = Box::pin(handshake(stream, peer, secure.config, &serve)).await else { return };
     let connection = Connection::new(peer, local, Transport::Tls);
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        serve::http2(stream, connection, secure.alt_svc, serve).await;
+        Box::pin(serve::http2(stream, connection, secure.alt_svc, serve)).await;
     } else {
-        serve::http1(stream, connection, secure.alt_svc, &serve).await;
+        Box::pin(serve::http1(stream, connection, secure.alt_svc, &serve)).await;
     }
+}
+
+async fn handshake<H: Handler>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    config: Arc<rustls::ServerConfig>,
+    serve: &Serve<H>,
+) -> Option<Box<TlsStream<TcpStream>>> {
+    let Some(_waiting) = serve.sources.handshake() else {
+        tracing::debug!(%peer, "too many TLS handshakes at once; this connection is closed");
+        return None;
+    };
+    match timeout(serve.limits.handshake, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => return Some(Box::new(stream)),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        Err(_elapsed) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+    None
 }
 
 #[cfg(test)]

@@ -60,7 +60,9 @@ pub(super) async fn serve<H: Handler>(
     handler: &H,
 ) -> Outcome {
     let whole_within = limits.header_read.min(limits.handshake);
-    let Ok(Ok((request, stream))) = timeout(whole_within, resolver.resolve_request()).await else {
+    // Both steps before the response are in boxes, whose room is not held while it is sent.
+    let resolved = Box::pin(resolver.resolve_request());
+    let Ok(Ok((request, stream))) = timeout(whole_within, resolved).await else {
         return Outcome::Broken;
     };
     accepted.progress.answer();
@@ -106,7 +108,7 @@ impl Exchange<'_> {
         request.extensions_mut().insert(connection);
         let response = tokio::select! {
             biased;
-            response = handler.handle(request.map(|()| body)) => response,
+            response = Box::pin(handler.handle(request.map(|()| body))) => response,
             _ = &mut self.accepted.ended => return self.refuse(Code::H3_REQUEST_CANCELLED),
         };
         // The handler has read trailers that make the whole request malformed.

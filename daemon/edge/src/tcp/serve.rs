@@ -35,7 +35,8 @@ where
     let activity = Arc::<Activity>::default();
     let stream = Deadlined::http1(stream, Arc::clone(&activity), &serve.limits);
     let exchange = Exchange::new(serve.handler.clone(), connection, alt_svc, &serve.limits, activity);
-    let service = service_fn(move |request| exchange.clone().http1(request));
+    // hyper keeps room for the future of a request as long as the connection is open.
+    let service = service_fn(move |request| Box::pin(exchange.clone().http1(request)));
     let mut served = pin!(http1_builder(&serve.limits).serve_connection(TokioIo::new(stream), service));
     let mut drain = serve.drain.clone();
     let ended = tokio::select! {
@@ -73,7 +74,8 @@ where
     let exchange =
         Exchange::new(serve.handler.clone(), connection, alt_svc, &serve.limits, Arc::clone(&activity));
     let stalls = exchange.stalls();
-    let service = service_fn(move |request| exchange.clone().http2(request));
+    // As above, as long as the response is being sent.
+    let service = service_fn(move |request| Box::pin(exchange.clone().http2(request)));
     let mut served = pin!(http2_builder(&serve.limits).serve_connection(TokioIo::new(stream), service));
     let mut drain = serve.drain.clone();
     let ended = tokio::select! {

@@ -94,6 +94,9 @@ impl Reply {
         // A head without a type is believed: what is in the body is checked anyhow.
         let fits = essence.is_empty() || types.iter().any(|kind| kind.eq_ignore_ascii_case(essence));
         if fits {
+            // They are slices of the buffer that they were read into, which would be held as long as they are, and another
+            // one taken for the body.
+            self.headers = HeaderMap::new();
             Ok(self)
         } else {
             Err(BackendFault::garbage(format!(
