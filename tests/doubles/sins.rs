@@ -97,6 +97,7 @@ async fn waits_and_sees_its_peer_leave() {
         Sin::StallAfter(2),
         Sin::GatedFinAfter(2),
         Sin::EndlessLineAfter(2),
+        Sin::BlankLinesAfter(2),
         Sin::EndlessHead,
         Sin::EndlessEarly,
         Sin::Gated,

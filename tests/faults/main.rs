@@ -23,6 +23,7 @@ mod restarts_under_streams;
 mod sends_a_huge_head;
 mod sends_a_page;
 mod sends_an_endless_line;
+mod sends_blank_lines;
 mod sends_broken_json;
 mod sends_early_heads;
 mod sends_garbage;

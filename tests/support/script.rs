@@ -82,6 +82,8 @@ pub enum Sin {
     InvalidUtf8After(usize),
     /// After so many chunks, sends a line without an end, for ever; a whole answer comes in chunks for that.
     EndlessLineAfter(usize),
+    /// After so many chunks, sends empty lines and nothing else, for ever.
+    BlankLinesAfter(usize),
     /// After so many chunks, sends a line of this, then goes on as if nothing had been. Of a whole answer, this is the body.
     LineAfter(usize, &'static str),
     /// Gives its answer this content type, or none.
@@ -163,7 +165,8 @@ pub fn script(reply: &Reply, sin: Option<&Sin>, close: bool) -> Vec<Step> {
         Sin::RstAfter(count) => broken(reply, close, *count, vec![Step::Gate, Step::Rst]),
         Sin::Garbage => vec![Step::Send(b"\x16\x03\x01 this is no HTTP\r\n\r\n".to_vec()), Step::Fin],
         Sin::InvalidUtf8After(count) => garbled(reply, close, *count),
-        Sin::EndlessLineAfter(count) => endless(reply, close, *count),
+        Sin::EndlessLineAfter(count) => endless(reply, close, *count, b'a'),
+        Sin::BlankLinesAfter(count) => endless(reply, close, *count, b'\n'),
         Sin::LineAfter(count, line) => interrupted(reply, close, *count, line),
         Sin::Type(kind) => plain(&labelled(reply, *kind), close),
         Sin::Fields(lines) => with_fields(reply, close, lines),
@@ -245,7 +248,7 @@ fn broken(reply: &Reply, close: bool, count: usize, rest: Vec<Step>) -> Vec<Step
     steps
 }
 
-fn endless(reply: &Reply, close: bool, count: usize) -> Vec<Step> {
+fn endless(reply: &Reply, close: bool, count: usize, byte: u8) -> Vec<Step> {
     let mut bent = reply.clone();
     let mut count = count;
     if let Body::Whole(body) = &reply.body {
@@ -253,7 +256,7 @@ fn endless(reply: &Reply, close: bool, count: usize) -> Vec<Step> {
         bent.body = Body::Stream(vec![body[..body.len() / 2].to_vec()]);
         count = count.min(1);
     }
-    let line = Step::Endless(framed(&bent, &[b'a'; 16384]));
+    let line = Step::Endless(framed(&bent, &[byte; 16384]));
     broken(&bent, close, count, vec![line])
 }
 

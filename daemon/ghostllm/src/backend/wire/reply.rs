@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, timeout};
 
 use super::{
-    broken,
+    Limits, broken,
     pool::{Conn, Pool},
 };
 
@@ -101,6 +101,11 @@ impl Reply {
         let fits = |essence: &str| types.iter().any(|kind| kind.eq_ignore_ascii_case(essence));
         let essences = self.values(&header::CONTENT_TYPE).filter_map(|value| value.split(';').next());
         essences.map(str::trim).find(|essence| !essence.is_empty() && !fits(essence))
+    }
+
+    /// What a backend's answer may be.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.pool.limits
     }
 
     /// The next bytes of the body; none at its end.
