@@ -7,7 +7,7 @@ use ghostllm_tests::{client::Request, expect::FRANCE, script::Sin};
 
 use crate::{Cell, DIED, check_broken, in_every_cell};
 
-in_every_cell!(before_the_headers, before_the_first_token, mid_stream, mid_answer);
+in_every_cell!(before_the_headers, before_the_first_token, in_the_middle);
 
 async fn before_the_headers(cell: Cell) -> Result<()> {
     let case = cell.case(Sin::RstBeforeHeaders).await?;
@@ -31,7 +31,7 @@ async fn before_the_first_token(cell: Cell) -> Result<()> {
     case.recovers().await
 }
 
-async fn mid_stream(cell: Cell) -> Result<()> {
+async fn in_the_middle(cell: Cell) -> Result<()> {
     let case = cell.case(Sin::RstAfter(cell.pieces(2))).await?;
     let mut stream = case.caller().open(&Request::chat("tiny", FRANCE, true)).await?;
     let said = stream.until(" capital").await?;
@@ -45,11 +45,6 @@ async fn mid_stream(cell: Cell) -> Result<()> {
     answer.body.splice(..0, said);
     check_broken(cell.version, &answer, "The capital", DIED)?;
     ensure!(case.double.seen_at(case.path()).len() == 1, "the engine was asked again");
-    case.recovers().await
-}
-
-async fn mid_answer(cell: Cell) -> Result<()> {
-    let case = cell.case(Sin::RstAfter(cell.pieces(2))).await?;
     case.double.release(2);
     case.refused(false, DIED).await?;
     case.recovers().await

@@ -8,49 +8,32 @@ use ghostllm_tests::{expect::check_whole, script::Sin};
 
 use crate::{Cell, NONSENSE, Wire, in_every_cell};
 
-in_every_cell!(another_is_refused, none_is_believed, another_spelling_is_the_same);
+in_every_cell!(another_is_refused, none_or_another_spelling_is_not);
 
 async fn another_is_refused(cell: Cell) -> Result<()> {
-    let (streamed, whole): (&[_], &[_]) = match cell.wire {
-        // A whole answer of Ollama is JSON, and one line of it.
-        Wire::Ollama => (&["text/html", "text/event-stream"], &["text/html", "text/event-stream"]),
-        Wire::OpenAi => {
-            (&["text/html", "application/json", "application/x-ndjson"], &["text/html", "text/event-stream"])
-        }
+    let labels = match cell.wire {
+        Wire::Ollama => [(true, "text/html"), (true, "text/event-stream"), (false, "text/html")],
+        Wire::OpenAi => [(true, "text/html"), (true, "application/json"), (false, "text/event-stream")],
     };
     let case = cell.case(Sin::Type(None)).await?;
-    for (stream, kinds) in [(true, streamed), (false, whole)] {
-        for kind in kinds {
-            case.double.misbehave("tiny", Sin::Type(Some(kind)));
-            case.refused(stream, NONSENSE).await.context(*kind)?;
-        }
+    for (stream, label) in labels {
+        case.double.misbehave("tiny", Sin::Type(Some(label)));
+        case.refused(stream, NONSENSE).await.with_context(|| format!("{label}, stream {stream}"))?;
     }
     case.recovers().await
 }
 
-async fn none_is_believed(cell: Cell) -> Result<()> {
-    let case = cell.case(Sin::Type(None)).await?;
-    for stream in [false, true] {
-        check_whole(&case.ask(stream).await?, stream)?;
-    }
-    case.recovers().await
-}
-
-async fn another_spelling_is_the_same(cell: Cell) -> Result<()> {
-    let case = cell.case(Sin::Type(None)).await?;
-    let kinds = match cell.wire {
-        Wire::Ollama => {
-            [(true, "Application/X-NDJSON"), (true, "application/json"), (false, "APPLICATION/JSON")]
-        }
-        Wire::OpenAi => [
-            (true, "TEXT/event-stream"),
-            (true, "text/event-stream ; charset=\"utf-8\""),
-            (false, "Application/JSON;charset=UTF-8"),
-        ],
+async fn none_or_another_spelling_is_not(cell: Cell) -> Result<()> {
+    let (stream, whole) = match cell.wire {
+        // A whole answer of Ollama is JSON, and one line of its stream.
+        Wire::Ollama => ("Application/X-NDJSON", "APPLICATION/JSON"),
+        Wire::OpenAi => ("TEXT/Event-Stream ; charset=\"utf-8\"", "Application/JSON;charset=UTF-8"),
     };
-    for (stream, kind) in kinds {
-        case.double.misbehave("tiny", Sin::Type(Some(kind)));
-        check_whole(&case.ask(stream).await?, stream).context(kind)?;
+    let case = cell.case(Sin::Type(None)).await?;
+    for (stream, label) in [(true, None), (false, None), (true, Some(stream)), (false, Some(whole))] {
+        case.double.misbehave("tiny", Sin::Type(label));
+        check_whole(&case.ask(stream).await?, stream)
+            .with_context(|| format!("{label:?}, stream {stream}"))?;
     }
     case.recovers().await
 }

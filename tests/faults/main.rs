@@ -116,10 +116,6 @@ impl Case {
         self.caller.send(&Request::chat("tiny", FRANCE, stream)).await
     }
 
-    pub(crate) fn wire(&self) -> Wire {
-        self.wire
-    }
-
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
     }

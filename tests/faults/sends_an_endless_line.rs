@@ -5,7 +5,7 @@ use ghostllm_tests::script::Sin;
 
 use crate::{Case, Cell, Told, Wire, in_every_cell};
 
-in_every_cell!(as_its_first, after_tokens);
+in_every_cell!(is_cut_at_the_limit);
 
 const MIB: u64 = 1 << 20;
 /// What such a line may cost: its limit of 1 MiB, twice over while a buffer grows, and what a request costs anyhow.
@@ -15,32 +15,22 @@ const LONG_LINE: Told = Told(502, "backend_error", "sent more than 1048576 bytes
 const WHOLE_GROWTH: u64 = 32 * MIB + 2 * GROWTH;
 const LONG_ANSWER: Told = Told(502, "backend_error", "sent more than 33554432 bytes where that is the limit");
 
-async fn as_its_first(cell: Cell) -> Result<()> {
+async fn is_cut_at_the_limit(cell: Cell) -> Result<()> {
     let case = cell.case(Sin::EndlessLineAfter(0)).await?;
     let before = case.daemon.peak_memory()?;
     case.refused(true, LONG_LINE).await?;
     costs_little(&case, before, GROWTH, "an endless first line").await?;
-    whole_is_cut(&case, before).await?;
-    case.recovers().await
-}
-
-async fn after_tokens(cell: Cell) -> Result<()> {
-    let case = cell.case(Sin::EndlessLineAfter(cell.pieces(2))).await?;
-    let before = case.daemon.peak_memory()?;
+    case.double.misbehave("tiny", Sin::EndlessLineAfter(cell.pieces(2)));
     case.breaks(LONG_LINE).await?;
     costs_little(&case, before, GROWTH, "an endless line behind tokens").await?;
-    whole_is_cut(&case, before).await?;
-    case.recovers().await
-}
-
-/// Ollama is asked for lines, whatever the client wants.
-async fn whole_is_cut(case: &Case, before: u64) -> Result<()> {
-    let (told, most) = match case.wire() {
+    // Ollama is asked for lines, whatever the client wants.
+    let (told, most) = match cell.wire {
         Wire::Ollama => (LONG_LINE, GROWTH),
         Wire::OpenAi => (LONG_ANSWER, WHOLE_GROWTH),
     };
     case.refused(false, told).await?;
-    costs_little(case, before, most, "an endless whole answer").await
+    costs_little(&case, before, most, "an endless whole answer").await?;
+    case.recovers().await
 }
 
 async fn costs_little(case: &Case, before: u64, most: u64, what: &str) -> Result<()> {

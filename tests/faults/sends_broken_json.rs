@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use ghostllm_tests::script::Sin;
 
-use crate::{Case, Cell, NONSENSE, Wire, in_every_cell};
+use crate::{Cell, NONSENSE, Wire, in_every_cell};
 
 in_every_cell!(as_its_first_line, after_tokens);
 
@@ -21,28 +21,21 @@ fn cut(wire: Wire) -> &'static str {
 
 async fn as_its_first_line(cell: Cell) -> Result<()> {
     let case = cell.case(Sin::LineAfter(0, "")).await?;
-    for line in [cut(cell.wire), NO_JSON, OTHER_JSON] {
+    for (line, stream) in
+        [(cut(cell.wire), true), (cut(cell.wire), false), (NO_JSON, true), (OTHER_JSON, false)]
+    {
         case.double.misbehave("tiny", Sin::LineAfter(0, line));
-        for stream in [false, true] {
-            case.refused(stream, NONSENSE).await.context(line)?;
-        }
+        case.refused(stream, NONSENSE).await.context(line)?;
     }
     case.recovers().await
 }
 
 async fn after_tokens(cell: Cell) -> Result<()> {
     let case = cell.case(Sin::LineAfter(0, "")).await?;
-    for line in [cut(cell.wire), NO_JSON, OTHER_JSON] {
+    for line in [NO_JSON, OTHER_JSON, cut(cell.wire)] {
         case.double.misbehave("tiny", Sin::LineAfter(cell.pieces(2), line));
-        broken(&case).await.context(line)?;
+        case.breaks(NONSENSE).await.context(line)?;
     }
+    case.refused(false, NONSENSE).await?;
     case.recovers().await
-}
-
-/// An answer in one piece has no lines that its tokens could stand before.
-async fn broken(case: &Case) -> Result<()> {
-    match case.wire() {
-        Wire::Ollama => case.broken(NONSENSE).await,
-        Wire::OpenAi => case.breaks(NONSENSE).await,
-    }
 }
