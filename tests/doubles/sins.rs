@@ -1,5 +1,7 @@
 //! Each sin does what its name says, seen from the socket of its victim.
 
+use std::time::Duration;
+
 use ghostllm_tests::{double::Double, ollama::Ollama, script::Sin};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -36,6 +38,14 @@ async fn dies_mid_stream() {
 }
 
 #[tokio::test]
+async fn dies_before_a_word() {
+    let (response, reset) = suffer(Sin::FinBeforeHeaders).await;
+    assert_eq!((response.as_str(), reset), ("", false));
+    let (response, reset) = suffer(Sin::RstBeforeHeaders).await;
+    assert_eq!((response.as_str(), reset), ("", true));
+}
+
+#[tokio::test]
 async fn ends_or_errs_too_early() {
     let (response, _) = suffer(Sin::EndWithoutDone(3)).await;
     assert_eq!((tokens(&response), response.contains("\"done\":true")), (3, false), "{response}");
@@ -66,6 +76,13 @@ async fn sends_what_is_no_answer() {
         response.starts_with("HTTP/1.1 503 ") && response.ends_with("{\"error\":\"busy\"}"),
         "{response}"
     );
+    let (response, _) = suffer(Sin::LineAfter(1, "{\"cut\":")).await;
+    let (before, after) = response.split_once("8\r\n{\"cut\":\n\r\n").unwrap();
+    assert!(tokens(before) == 1 && after.contains("\"done\":true"), "{response}");
+    assert!(suffer(Sin::Type(Some("text/html"))).await.0.contains("Content-Type: text/html\r\n"));
+    assert!(!suffer(Sin::Type(None)).await.0.contains("Content-Type"));
+    let (response, _) = suffer(Sin::Fields("X: y\r\n".into())).await;
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\nX: y\r\nContent-Type: "), "{response}");
     let (response, _) = suffer(Sin::LongLength).await;
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     assert!(head.contains(&format!("Content-Length: {}", body.len() + 1000)), "{head}");
@@ -73,9 +90,18 @@ async fn sends_what_is_no_answer() {
 
 #[tokio::test]
 async fn waits_and_sees_its_peer_leave() {
-    for sin in
-        [Sin::HangBeforeHeaders, Sin::HangBeforeFirstByte, Sin::StallAfter(2), Sin::EndlessLine, Sin::Gated]
-    {
+    for sin in [
+        Sin::HangBeforeHeaders,
+        Sin::HangBeforeFirstByte,
+        Sin::LateBodyBy(Duration::from_secs(60)),
+        Sin::StallAfter(2),
+        Sin::GatedFinAfter(2),
+        Sin::EndlessLineAfter(2),
+        Sin::BlankLinesAfter(2),
+        Sin::EndlessHead,
+        Sin::EndlessEarly,
+        Sin::Gated,
+    ] {
         let double = sinner(sin.clone()).await;
         let mut victim = TcpStream::connect(double.address()).await.unwrap();
         victim.write_all(&chat("/api/chat", "tiny", "Hello", true, false)).await.unwrap();

@@ -1,35 +1,51 @@
-//! The engine's machine or kernel resets the connection in the middle of the answer.
+//! The engine's machine or kernel resets the connection, before or in the middle of the answer.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use ghostllm_tests::{
-    client::Request,
-    expect::{FRANCE, check_failed},
-    script::Sin,
-};
+use ghostllm_tests::{client::Request, expect::FRANCE, script::Sin};
 
-use crate::{Cell, in_every_cell};
+use crate::{Cell, DIED, check_broken, in_every_cell};
 
-in_every_cell!(mid_stream, mid_answer);
+in_every_cell!(before_the_headers, before_the_first_token, in_the_middle);
 
-async fn mid_stream(cell: Cell) -> Result<()> {
-    let case = cell.case(Sin::RstAfter(cell.pieces(2))).await?;
-    let mut stream = case.caller().open(&Request::chat("tiny", FRANCE, true)).await?;
-    let mut body = stream.until(" capital").await?;
-    let reset = Instant::now();
-    case.double.release(1);
-    let rest = stream.finish().await?;
-    // F-54, S10: the client knows within a second.
-    ensure!(reset.elapsed() < Duration::from_secs(1), "told after {:?}", reset.elapsed());
-    body.extend(rest.body);
-    check_failed(cell.version, &body, &rest.end, "The capital", "backend_error")?;
+async fn before_the_headers(cell: Cell) -> Result<()> {
+    let case = cell.case(Sin::RstBeforeHeaders).await?;
+    for stream in [false, true] {
+        let before = case.double.seen_at(case.path()).len();
+        case.refused(stream, DIED).await?;
+        // Once more only where the connection had rested, and may have been dead before the request.
+        let asked = case.double.seen_at(case.path()).len() - before;
+        ensure!((1..=2).contains(&asked), "the engine was asked {asked} times");
+    }
     case.recovers().await
 }
 
-async fn mid_answer(cell: Cell) -> Result<()> {
+/// The reset overtakes the headers or follows them; for the client that is the same.
+async fn before_the_first_token(cell: Cell) -> Result<()> {
+    let case = cell.case(Sin::RstAfter(0)).await?;
+    for stream in [false, true] {
+        case.double.release(2);
+        case.refused(stream, DIED).await?;
+    }
+    case.recovers().await
+}
+
+async fn in_the_middle(cell: Cell) -> Result<()> {
     let case = cell.case(Sin::RstAfter(cell.pieces(2))).await?;
+    let mut stream = case.caller().open(&Request::chat("tiny", FRANCE, true)).await?;
+    let said = stream.until(" capital").await?;
+    let reset = Instant::now();
     case.double.release(1);
-    case.refused(false, 502, "backend_error").await?;
+    let mut answer = stream.finish().await?;
+    let told = reset.elapsed();
+    println!("the engine's RST is told after {told:?}");
+    // F-54, S10: the client knows within a second.
+    ensure!(told < Duration::from_secs(1), "told after {told:?}");
+    answer.body.splice(..0, said);
+    check_broken(cell.version, &answer, "The capital", DIED)?;
+    ensure!(case.double.seen_at(case.path()).len() == 1, "the engine was asked again");
+    case.double.release(2);
+    case.refused(false, DIED).await?;
     case.recovers().await
 }

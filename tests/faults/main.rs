@@ -16,17 +16,23 @@ mod errs_after_tokens;
 mod hangs;
 mod is_busy;
 mod lies_about_its_length;
+mod lies_about_its_type;
 mod refuses;
+mod repeats_its_headers;
 mod restarts_under_streams;
+mod sends_a_huge_head;
 mod sends_a_page;
 mod sends_an_endless_line;
+mod sends_blank_lines;
+mod sends_broken_json;
 mod sends_early_heads;
 mod sends_garbage;
 mod sends_gzip;
 mod sends_invalid_utf8;
 mod stalls;
+mod takes_no_connection;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     client::{Answer, Caller, Family, Request, Version},
     daemon::{Daemon, Setup},
@@ -35,6 +41,7 @@ use ghostllm_tests::{
     ollama::Ollama,
     openai::{OpenAi, Style},
     script::Sin,
+    sse::Chat,
 };
 
 /// The wire that the engine speaks.
@@ -45,6 +52,17 @@ pub(crate) enum Wire {
     /// OpenAI's, as llama.cpp's server speaks it.
     OpenAi,
 }
+
+/// What the client is told: the status, where none has been sent; the code; words of the message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told(pub(crate) u16, pub(crate) &'static str, pub(crate) &'static str);
+
+pub(crate) const UNREACHABLE: Told = Told(503, "backend_unavailable", "cannot be reached now");
+pub(crate) const SILENT: Told = Told(504, "backend_timeout", "took the request and did not answer in time");
+pub(crate) const STOPPED: Told = Told(504, "backend_timeout", "stopped in the middle of its answer");
+pub(crate) const DIED: Told = Told(502, "backend_error", "broke off before its answer was complete");
+pub(crate) const ENDED_EARLY: Told = Told(502, "backend_error", "ended its answer before it was complete");
+pub(crate) const NONSENSE: Told = Told(502, "backend_error", "answered something that cannot be understood");
 
 /// Where a sin is suffered.
 #[derive(Debug, Clone, Copy)]
@@ -102,19 +120,23 @@ impl Case {
         &self.caller
     }
 
-    /// The client is refused with this status and code.
-    pub(crate) async fn refused(&self, stream: bool, status: u16, code: &str) -> Result<Answer> {
+    /// The client is refused.
+    pub(crate) async fn refused(&self, stream: bool, told: Told) -> Result<Answer> {
         let answer = self.ask(stream).await?;
-        check_error(&answer, status, Some(code)).with_context(|| format!("stream {stream}"))?;
+        check_refused(&answer, told).with_context(|| format!("stream {stream}"))?;
         Ok(answer)
     }
 
-    /// A stream breaks with this code behind some text; a whole answer is refused with this status.
-    pub(crate) async fn broken(&self, status: u16, code: &str) -> Result<()> {
+    /// A stream breaks behind some text.
+    pub(crate) async fn breaks(&self, told: Told) -> Result<()> {
         let answer = self.ask(true).await?;
-        anyhow::ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
-        check_failed(self.caller.version(), &answer.body, &answer.end, "The capital", code)?;
-        self.refused(false, status, code).await?;
+        check_broken(self.caller.version(), &answer, "The capital", told)
+    }
+
+    /// A stream breaks behind some text, and a whole answer is refused.
+    pub(crate) async fn broken(&self, told: Told) -> Result<()> {
+        self.breaks(told).await?;
+        self.refused(false, told).await?;
         Ok(())
     }
 
@@ -126,6 +148,23 @@ impl Case {
         }
         self.daemon.stop().await
     }
+}
+
+/// Checks an answer that is an error, down to its words.
+pub(crate) fn check_refused(answer: &Answer, told: Told) -> Result<()> {
+    let message = check_error(answer, told.0, Some(told.1))?;
+    ensure!(message.contains(told.2), "{:?} is not said: {message}", told.2);
+    Ok(())
+}
+
+/// Checks a stream that broke behind this text, down to the error's words.
+pub(crate) fn check_broken(version: Version, answer: &Answer, said: &str, told: Told) -> Result<()> {
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    check_failed(version, &answer.body, &answer.end, said, told.1)?;
+    let chat = Chat::read(&answer.body)?;
+    let message = chat.error().and_then(|error| error["message"].as_str()).unwrap_or_default();
+    ensure!(message.contains(told.2), "{:?} is not said: {message}", told.2);
+    Ok(())
 }
 
 /// One test for each wire and HTTP version out of functions that take a [`Cell`].

@@ -329,7 +329,7 @@ async fn play(
             Step::Gate => shared.gate.acquire().await.ok()?.forget(),
             Step::Hang => {
                 shared.hang(index);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Step::Endless(bytes) => loop {
                 stream.write_all(bytes).await.ok()?;

@@ -62,18 +62,38 @@ pub enum Sin {
     HangBeforeHeaders,
     /// Sends the headers and then nothing.
     HangBeforeFirstByte,
+    /// Sends the headers, says nothing for so long, then the body.
+    LateBodyBy(Duration),
     /// Falls silent after so many chunks.
     StallAfter(usize),
     /// Closes the connection after so many chunks, in the middle of the body.
     FinAfter(usize),
+    /// The same, once the test releases it.
+    GatedFinAfter(usize),
+    /// Takes the request and closes the connection.
+    FinBeforeHeaders,
+    /// Takes the request and resets the connection.
+    RstBeforeHeaders,
     /// Resets the connection after so many chunks, once the test releases it: a reset destroys what the peer has not read.
     RstAfter(usize),
     /// Answers with bytes that are no HTTP.
     Garbage,
     /// Puts bytes that are no UTF-8 into a line after so many chunks.
     InvalidUtf8After(usize),
-    /// Sends a line without an end, for ever.
-    EndlessLine,
+    /// After so many chunks, sends a line without an end, for ever; a whole answer comes in chunks for that.
+    EndlessLineAfter(usize),
+    /// After so many chunks, sends empty lines and nothing else, for ever.
+    BlankLinesAfter(usize),
+    /// After so many chunks, sends a line of this, then goes on as if nothing had been. Of a whole answer, this is the body.
+    LineAfter(usize, &'static str),
+    /// Gives its answer this content type, or none.
+    Type(Option<&'static str>),
+    /// Puts these lines before its other headers.
+    Fields(String),
+    /// Never ends its headers.
+    EndlessHead,
+    /// Never ends its informational responses.
+    EndlessEarly,
     /// Says another content type, and a page instead of JSON.
     Page,
     /// Compresses the answer unasked.
@@ -121,6 +141,9 @@ pub enum Step {
     Rst,
 }
 
+const HINTS: &[u8] =
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
+
 /// The steps of one answer. `close`: the client asked for the connection's end.
 #[must_use]
 pub fn script(reply: &Reply, sin: Option<&Sin>, close: bool) -> Vec<Step> {
@@ -129,17 +152,28 @@ pub fn script(reply: &Reply, sin: Option<&Sin>, close: bool) -> Vec<Step> {
     match sin {
         Sin::HangBeforeHeaders => vec![Step::Hang],
         Sin::HangBeforeFirstByte => vec![head(), Step::Hang],
+        Sin::LateBodyBy(pause) => {
+            let mut steps = plain(reply, close);
+            steps.insert(1, Step::Pause(*pause));
+            steps
+        }
         Sin::StallAfter(count) => broken(reply, close, *count, vec![Step::Hang]),
         Sin::FinAfter(count) => broken(reply, close, *count, vec![Step::Fin]),
+        Sin::GatedFinAfter(count) => broken(reply, close, *count, vec![Step::Gate, Step::Fin]),
+        Sin::FinBeforeHeaders => vec![Step::Fin],
+        Sin::RstBeforeHeaders => vec![Step::Rst],
         Sin::RstAfter(count) => broken(reply, close, *count, vec![Step::Gate, Step::Rst]),
         Sin::Garbage => vec![Step::Send(b"\x16\x03\x01 this is no HTTP\r\n\r\n".to_vec()), Step::Fin],
-        Sin::InvalidUtf8After(count) => broken(
-            reply,
-            close,
-            *count,
-            vec![Step::Send(framed(reply, invalid_utf8(reply))), Step::Send(last(reply)), Step::Fin],
-        ),
-        Sin::EndlessLine => vec![head(), Step::Endless(framed(reply, &[b'a'; 16384]))],
+        Sin::InvalidUtf8After(count) => garbled(reply, close, *count),
+        Sin::EndlessLineAfter(count) => endless(reply, close, *count, b'a'),
+        Sin::BlankLinesAfter(count) => endless(reply, close, *count, b'\n'),
+        Sin::LineAfter(count, line) => interrupted(reply, close, *count, line),
+        Sin::Type(kind) => plain(&labelled(reply, *kind), close),
+        Sin::Fields(lines) => with_fields(reply, close, lines),
+        Sin::EndlessHead => {
+            vec![Step::Send(b"HTTP/1.1 200 OK\r\nX-Filler: ".to_vec()), Step::Endless(vec![b'a'; 16384])]
+        }
+        Sin::EndlessEarly => vec![Step::Endless(HINTS.repeat(256))],
         Sin::Page => other(reply, close, "200 OK", "text/html", b"<!DOCTYPE html><title>no</title>".to_vec()),
         Sin::Gzip => gzip(reply, close),
         Sin::ErrorAfter(count, text) => erring(reply, close, *count, text),
@@ -189,12 +223,19 @@ fn paced(reply: &Reply, close: bool, wait: &Step) -> Vec<Step> {
     steps
 }
 
-fn invalid_utf8(reply: &Reply) -> &'static [u8] {
-    if reply.is_events() {
+fn garbled(reply: &Reply, close: bool, count: usize) -> Vec<Step> {
+    if !matches!(reply.body, Body::Stream(_)) {
+        let mut bent = reply.clone();
+        let body = b"{\"choices\":[{\"message\":{\"content\":\"\xff\xfe\xc0\"},\"finish_reason\":\"stop\"}]}";
+        bent.body = Body::Whole(body.to_vec());
+        return plain(&bent, close);
+    }
+    let line: &[u8] = if reply.is_events() {
         b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\xff\xfe\xc0\"}}]}\n\n"
     } else {
         b"{\"message\":{\"content\":\"\xff\xfe\xc0\"},\"done\":false}\n"
-    }
+    };
+    broken(reply, close, count, vec![Step::Send(framed(reply, line)), Step::Send(last(reply)), Step::Fin])
 }
 
 /// Head, so many pieces, then the rest of the story.
@@ -205,6 +246,30 @@ fn broken(reply: &Reply, close: bool, count: usize, rest: Vec<Step>) -> Vec<Step
     steps.extend(pieces(reply).into_iter().take(count).map(Step::Send));
     steps.extend(rest);
     steps
+}
+
+fn endless(reply: &Reply, close: bool, count: usize, byte: u8) -> Vec<Step> {
+    let mut bent = reply.clone();
+    let mut count = count;
+    if let Body::Whole(body) = &reply.body {
+        // Under a length it would have an end.
+        bent.body = Body::Stream(vec![body[..body.len() / 2].to_vec()]);
+        count = count.min(1);
+    }
+    let line = Step::Endless(framed(&bent, &[byte; 16384]));
+    broken(&bent, close, count, vec![line])
+}
+
+fn interrupted(reply: &Reply, close: bool, count: usize, line: &str) -> Vec<Step> {
+    let mut bent = reply.clone();
+    match &mut bent.body {
+        Body::Stream(chunks) => {
+            let line = if reply.is_events() { format!("data: {line}\n\n") } else { format!("{line}\n") };
+            chunks.insert(count.min(chunks.len()), line.into_bytes());
+        }
+        body => *body = Body::Whole(line.into()),
+    }
+    plain(&bent, close)
 }
 
 /// Before a stream has begun (and for whole answers), an error is a status; after that it is a line, or an event.
@@ -250,25 +315,38 @@ fn other_length(reply: &Reply, announced: impl FnOnce(usize) -> usize) -> Vec<St
 }
 
 fn early(reply: &Reply, close: bool) -> Vec<Step> {
-    let hints =
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
-    [vec![Step::Send(hints.to_vec())], plain(reply, close)].concat()
+    [vec![Step::Send(HINTS.to_vec())], plain(reply, close)].concat()
 }
 
 fn other(reply: &Reply, close: bool, status: &'static str, kind: &str, body: Vec<u8>) -> Vec<Step> {
-    let mut bent = reply.clone();
+    let mut bent = labelled(reply, Some(kind));
     bent.status = status;
     bent.body = Body::Whole(body);
-    for header in &mut bent.headers {
-        if let Header::Pair(name, value) = header
-            && name.eq_ignore_ascii_case("content-type")
-        {
-            *value = kind.into();
-        }
-    }
     bent.headers.retain(|header| !matches!(header, Header::Chunked | Header::Length));
     bent.headers.push(Header::Length);
     plain(&bent, close)
+}
+
+/// The reply under another content type, or none.
+fn labelled(reply: &Reply, kind: Option<&str>) -> Reply {
+    let mut bent = reply.clone();
+    bent.headers.retain_mut(|header| match header {
+        Header::Pair(name, value) if name.eq_ignore_ascii_case("content-type") => kind.is_some_and(|kind| {
+            kind.clone_into(value);
+            true
+        }),
+        _ => true,
+    });
+    bent
+}
+
+fn with_fields(reply: &Reply, close: bool, lines: &str) -> Vec<Step> {
+    let mut steps = plain(reply, close);
+    if let Some(Step::Send(head)) = steps.first_mut() {
+        let status = head.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        head.splice(status..status, lines.bytes());
+    }
+    steps
 }
 
 /// The status line and the headers, with the blank line.

@@ -49,7 +49,7 @@ fn sin(name: &str) -> Result<Sin> {
         "rst" => Sin::RstAfter(2),
         "garbage" => Sin::Garbage,
         "invalid-utf8" => Sin::InvalidUtf8After(2),
-        "endless-line" => Sin::EndlessLine,
+        "endless-line" => Sin::EndlessLineAfter(0),
         "page" => Sin::Page,
         "gzip" => Sin::Gzip,
         "error-line" => {

@@ -38,6 +38,7 @@ pub struct ChatBytes {
     /// None once nothing more is wanted of it.
     reply: Option<Box<Reply>>,
     decoder: Decoder,
+    barren: Barren,
     out: BytesMut,
     fault: Option<BackendFault>,
     ending: bool,
@@ -89,6 +90,29 @@ impl Decoder {
     }
 }
 
+/// What an engine has sent since it last brought the client something: an event that is not whole yet, comments, empty
+/// lines. Without an end, these would keep a thread busy and end no silence.
+struct Barren {
+    bytes: usize,
+    most: usize,
+}
+
+impl Barren {
+    /// An event within its limit has up to four times its length on the way: each of its lines may be one letter behind
+    /// `data: `.
+    fn of(reply: &Reply) -> Self {
+        Self { bytes: 0, most: reply.limits().backend_line.as_usize().saturating_mul(4) }
+    }
+
+    fn count(&mut self, bytes: usize, fruitful: bool) -> Result<(), BackendFault> {
+        self.bytes = if fruitful { 0 } else { self.bytes.saturating_add(bytes) };
+        if self.bytes > self.most {
+            return Err(BackendFault::garbage(format!("{} bytes without an event", self.bytes)));
+        }
+        Ok(())
+    }
+}
+
 impl OllamaDecoder {
     /// What came before a fault is good, and is given out.
     fn pass(
@@ -116,8 +140,9 @@ impl ChatBytes {
     /// # Errors
     /// The engine failed before it said anything.
     pub(super) async fn open(reply: Reply, decoder: Decoder) -> Result<Self, BackendFault> {
+        let (barren, reply) = (Barren::of(&reply), Some(Box::new(reply)));
         let (out, fault) = (BytesMut::new(), None);
-        let mut stream = Self { reply: Some(Box::new(reply)), decoder, out, fault, ending: false };
+        let mut stream = Self { reply, decoder, barren, out, fault, ending: false };
         poll_fn(|cx| stream.poll_fill(cx)).await;
         match stream.fault.take_if(|_| stream.out.is_empty()) {
             Some(fault) => Err(fault),
@@ -141,7 +166,10 @@ impl ChatBytes {
                 return Poll::Ready(());
             }
             let taken = match ready!(reply.poll_next(cx)) {
-                Some(Ok(bytes)) => self.decoder.feed(&bytes, &mut self.out),
+                Some(Ok(bytes)) => {
+                    let fed = self.decoder.feed(&bytes, &mut self.out);
+                    fed.and_then(|()| self.barren.count(bytes.len(), !self.out.is_empty()))
+                }
                 Some(Err(fault)) => Err(fault),
                 None => self.decoder.finish(&mut self.out),
             };
@@ -176,9 +204,14 @@ pub(super) async fn gather(
     mut whole: ChatWhole,
 ) -> Result<Answer, BackendFault> {
     let mut events = Vec::new();
+    let mut barren = Barren::of(&reply);
     while !lines.is_done() {
         match reply.next().await {
-            Some(bytes) => lines.feed(&bytes?, &mut events)?,
+            Some(bytes) => {
+                let bytes = bytes?;
+                lines.feed(&bytes, &mut events)?;
+                barren.count(bytes.len(), !events.is_empty())?;
+            }
             None => lines.finish(&mut events)?,
         }
         for event in events.drain(..) {

@@ -3,7 +3,7 @@
 //! Knows how to read one request. Refuses to know what a good answer is. Invariant: it acts only when told.
 
 use ghostllm_core::config::{BackendUrl, Timeouts};
-use std::time::Duration;
+use std::{io::Write as _, thread, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -83,6 +83,14 @@ impl Line {
 
     pub(super) async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Sends this again and again until the other side closes; in a thread of its own, so that there is always more to read.
+    pub(super) fn flood(self, text: &'static str) -> thread::JoinHandle<()> {
+        let mut stream = self.stream.into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
+        let text = text.repeat(1000);
+        thread::spawn(move || while stream.write_all(text.as_bytes()).is_ok() {})
     }
 
     /// Waits until the other side has closed the connection.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::join;
 
 use super::{
-    peer::{Peer, ok},
+    peer::{Peer, chunk, chunked, ok},
     *,
 };
 
@@ -124,6 +124,27 @@ async fn a_line_of_an_answer_has_a_size() {
         let answer = ok("text/event-stream", &format!("{event:0$}}}\n\n", 99 + more));
         let answered = openai(&peer, &limits);
         let answered = join!(answered.chat(call(true)), peer.answer(&answer)).0;
+        assert_eq!(answered.is_ok(), fits, "{:?}", answered.err());
+    }
+}
+
+#[tokio::test]
+async fn so_much_of_an_answer_may_bring_nothing() {
+    let limits = limits(|limits| limits.backend_line = "100B".parse().unwrap());
+    let line = "{\"message\":{\"content\":\"x\"},\"done\":true,\"done_reason\":\"stop\"}\n";
+    let event = "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    for (more, fits) in [(0, true), (1, false)] {
+        let blank = chunk(&"\n".repeat(400 + more));
+        for stream in [false, true] {
+            let peer = Peer::new().await;
+            let answer = chunked("application/x-ndjson") + &blank + &chunk(line) + "0\r\n\r\n";
+            let backend = Backend::found_ollama(&peer.url(), &limits).unwrap();
+            let answered = join!(backend.chat(call(stream)), peer.answer(&answer)).0;
+            assert_eq!(answered.is_ok(), fits, "{:?}", answered.err());
+        }
+        let peer = Peer::new().await;
+        let answer = chunked("text/event-stream") + &blank + &chunk(event) + "0\r\n\r\n";
+        let answered = join!(openai(&peer, &limits).chat(call(true)), peer.answer(&answer)).0;
         assert_eq!(answered.is_ok(), fits, "{:?}", answered.err());
     }
 }

@@ -28,7 +28,10 @@ use ghostllm_core::{
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::{
+    task::coop,
+    time::{Instant, Sleep, sleep, timeout},
+};
 
 pub(crate) use dial::Place;
 pub(crate) use reply::Reply;
@@ -198,7 +201,8 @@ async fn send(
     tokio::select! {
         biased;
         answer = conn.send(request) => answer.map_err(Unanswered::Broken),
-        () = silence.as_mut() => Err(Unanswered::Silent),
+        // Informational heads without an end use up the task's turn each time, in which a timer would not be looked at.
+        () = coop::unconstrained(silence.as_mut()) => Err(Unanswered::Silent),
     }
 }
 

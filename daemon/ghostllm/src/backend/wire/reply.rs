@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, timeout};
 
 use super::{
-    broken,
+    Limits, broken,
     pool::{Conn, Pool},
 };
 
@@ -84,26 +84,31 @@ impl Reply {
             body.truncate(most);
             return Err(BackendFault::answered(status, &body));
         }
-        if let Some(encoding) = self.header(&header::CONTENT_ENCODING)
-            && !encoding.eq_ignore_ascii_case("identity")
-        {
+        let packed = |encoding: &&str| !encoding.eq_ignore_ascii_case("identity");
+        if let Some(encoding) = self.values(&header::CONTENT_ENCODING).find(packed) {
             return Err(BackendFault::garbage(format!("a body in {encoding:?}, which was not asked for")));
         }
-        let found = self.header(&header::CONTENT_TYPE).unwrap_or_default();
-        let essence = found.split(';').next().unwrap_or_default().trim();
-        // A head without a type is believed: what is in the body is checked anyhow.
-        let fits = essence.is_empty() || types.iter().any(|kind| kind.eq_ignore_ascii_case(essence));
-        if fits {
-            // They are slices of the buffer that they were read into, which would be held as long as they are, and another
-            // one taken for the body.
-            self.headers = HeaderMap::new();
-            Ok(self)
-        } else {
-            Err(BackendFault::garbage(format!(
-                "a body of type {essence:?} instead of {}",
-                types.join(" or ")
-            )))
+        if let Some(essence) = self.other_type(types) {
+            let what = format!("a body of type {essence:?} instead of {}", types.join(" or "));
+            return Err(BackendFault::garbage(what));
         }
+        // They are slices of the buffer that they were read into, which would be held as long as they are, and another one
+        // taken for the body.
+        self.headers = HeaderMap::new();
+        Ok(self)
+    }
+
+    /// A media type that is none of these. A head without a type is believed: what is in the body is checked anyhow. One with
+    /// two is not asked which of them it means.
+    fn other_type(&self, types: &[&str]) -> Option<&str> {
+        let fits = |essence: &str| types.iter().any(|kind| kind.eq_ignore_ascii_case(essence));
+        let essences = self.values(&header::CONTENT_TYPE).filter_map(|value| value.split(';').next());
+        essences.map(str::trim).find(|essence| !essence.is_empty() && !fits(essence))
+    }
+
+    /// What a backend's answer may be.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.pool.limits
     }
 
     /// The next bytes of the body; none at its end.
@@ -182,9 +187,9 @@ impl Reply {
         Poll::Ready(())
     }
 
-    fn header(&self, name: &header::HeaderName) -> Option<&str> {
+    fn values(&self, name: &header::HeaderName) -> impl Iterator<Item = &str> {
         // A value that is no text fits nothing.
-        self.headers.get(name).map(|value| value.to_str().unwrap_or("?"))
+        self.headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"))
     }
 }
 

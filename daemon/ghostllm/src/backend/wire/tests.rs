@@ -251,6 +251,18 @@ async fn early_heads_are_passed_over() {
 }
 
 #[tokio::test]
+async fn early_heads_without_an_end_are_silence() {
+    let peer = Peer::new().await;
+    let wire = timed(&peer, |timeouts| timeouts.first_byte = SHORT);
+    let hints = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    let flood = async { peer.answer(hints).await.0.flood(hints) };
+    let exchange = async { join!(fetch(&wire), flood) };
+    let (fetched, flood) = timeout(PATIENT.first_byte, exchange).await.unwrap();
+    assert_eq!(fetched, Err(BackendFault::Timeout { stage: Stage::FirstByte }));
+    flood.join().unwrap();
+}
+
+#[tokio::test]
 async fn an_end_before_the_end_is_a_fault() {
     let short = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345".to_owned();
     let cut = chunked(JSON) + &chunk("12345");
@@ -266,7 +278,12 @@ async fn what_is_no_answer_is_garbage() {
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101));
     let gzip = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n\u{1f}x".to_owned();
     let chunked = chunked(JSON) + "zz\r\n";
-    for response in ["220 smtp ready\r\n\r\n".to_owned(), ok("text/html", "<html>"), gzip, long, many] {
+    let types = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\n{}";
+    let encodings = types.replacen("type: application/json", "encoding: identity", 1);
+    let encodings = encodings.replace("type: text/html", "encoding: gzip");
+    let twice = [types.to_owned(), encodings];
+    let others = ["220 smtp ready\r\n\r\n".to_owned(), ok("text/html", "<html>"), gzip, long, many];
+    for response in twice.into_iter().chain(others) {
         let fetched = after(&response).await;
         assert!(matches!(fetched, Err(BackendFault::Garbage { .. })), "{response:.60?}: {fetched:?}");
     }
