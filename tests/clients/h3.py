@@ -3,9 +3,9 @@
 The first line of input is the order as JSON: host, port, ca, name (whom the certificate must name; localhost by default),
 method, path, authority, headers, body (hex), count; or fields in place of all from method to body, sent as they are. Each
 line of output is one event as JSON: head, data (hex, with the milliseconds since the request), end, reset, each with the
-index of its request, and closed. A further input line "leave"
-abandons the requests (RESET_STREAM and STOP_SENDING with H3_REQUEST_CANCELLED) and keeps the connection; "stop" sends
-STOP_SENDING alone; "close" closes the connection; each is reported as left, with the time of CLOCK_MONOTONIC in seconds. The end of input ends the program.
+index of its request, and closed. A further input line "leave" abandons the requests (RESET_STREAM and STOP_SENDING with
+H3_REQUEST_CANCELLED) and keeps the connection; "stop" sends STOP_SENDING alone; "close" closes the connection; each is
+reported as left, with the times of CLOCK_MONOTONIC in seconds at which the streams were. The end of input ends the program.
 """
 
 import asyncio
@@ -65,24 +65,28 @@ class Client(QuicConnectionProtocol):
         if body:
             self.http.send_data(stream, body, end_stream=True)
 
-    def stop(self):
+    def leave(self, reset):
+        at = []
         for stream in self.open:
+            at.append(time.monotonic())
             self._quic.stop_stream(stream, REQUEST_CANCELLED)
-        self.left()
+            if reset:
+                self.reset(stream)
+            self.transmit()
+        say("left", at=at)
 
-    def leave(self):
-        for stream in self.open:
-            self._quic.stop_stream(stream, REQUEST_CANCELLED)
-            try:
-                self._quic.reset_stream(stream, REQUEST_CANCELLED)
-            except Exception:
-                # The request's side may have been finished and acknowledged already; the other half is what counts.
-                pass
-        self.left()
+    def reset(self, stream):
+        try:
+            self._quic.reset_stream(stream, REQUEST_CANCELLED)
+        except Exception:
+            # The request's side may have been finished and acknowledged already; the other half is what counts.
+            pass
 
-    def left(self):
-        say("left", at=time.monotonic())
+    def close_all(self):
+        at = time.monotonic()
+        self._quic.close()
         self.transmit()
+        say("left", at=[at] * len(self.open))
 
     def quic_event_received(self, event):
         if isinstance(event, StreamReset) and event.stream_id in self.streams:
@@ -147,14 +151,13 @@ async def main():
             said = line.result().strip()
             if said == b"leave":
                 left = True
-                client.leave()
+                client.leave(reset=True)
             elif said == b"stop":
                 left = True
-                client.stop()
+                client.leave(reset=False)
             elif said == b"close":
                 left = True
-                client._quic.close()
-                client.left()
+                client.close_all()
             else:
                 break
 
