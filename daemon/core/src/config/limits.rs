@@ -173,6 +173,11 @@ section! {
         backend_line: ByteSize = ByteSize::mib(1) => some_bytes;
         /// A connection to a backend must stand within this; a backend's own timeouts win.
         backend_connect: Duration = seconds(2) => some_time;
+        /// So many connections in a row that did not stand within that, and requests for the backend are refused at once, but for
+        /// one now and then that tries it again; 0 lets every request wait.
+        backend_connect_misses: usize = 3;
+        /// How often it is tried again.
+        backend_connect_again: Duration = seconds(5) => some_time;
         /// A backend's first byte must come within this: a large model is loaded first.
         backend_first_byte: Duration = seconds(300) => some_time;
         /// A backend may be silent for this long between two bytes: Ollama is, while it gathers a tool call.

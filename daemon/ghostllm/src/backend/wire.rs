@@ -6,6 +6,7 @@
 //! future or the reply closes the connection at once, whatever it waits for. No task of its own drives a
 //! connection, which is why that holds.
 
+mod circuit;
 mod dial;
 mod pool;
 mod reply;
@@ -37,6 +38,7 @@ pub(crate) use dial::Place;
 pub(crate) use reply::Reply;
 
 use crate::access;
+use circuit::Circuit;
 use dial::{Dialer, causes};
 use pool::{Conn, Pool};
 
@@ -96,6 +98,7 @@ pub(crate) struct Wire {
     timeouts: Timeouts,
     limits: Arc<Limits>,
     pool: Arc<Pool>,
+    circuit: Circuit,
 }
 
 /// What an address has before the routes. Clients' base URLs end in `/v1`, which the routes have themselves: either is meant.
@@ -129,6 +132,7 @@ impl Wire {
             timeouts,
             limits: Arc::clone(limits),
             pool: Pool::new(limits),
+            circuit: Circuit::new(limits.backend_connect_misses, limits.backend_connect_again),
         })
     }
 
@@ -164,9 +168,16 @@ impl Wire {
     }
 
     async fn connect(&self) -> Result<Conn, BackendFault> {
-        let connected = timeout(self.timeouts.connect, self.dialer.dial()).await;
-        let stream = connected.map_err(|_| BackendFault::Timeout { stage: Stage::Connect })?;
-        let stream = stream.map_err(|detail| BackendFault::Unreachable { detail })?;
+        if !self.circuit.lets_through() {
+            let detail = "it took none of the last connections in time; one is tried now and then".to_owned();
+            return Err(BackendFault::Unreachable { detail });
+        }
+        let Ok(connected) = timeout(self.timeouts.connect, self.dialer.dial()).await else {
+            self.circuit.missed();
+            return Err(BackendFault::Timeout { stage: Stage::Connect });
+        };
+        self.circuit.answered();
+        let stream = connected.map_err(|detail| BackendFault::Unreachable { detail })?;
         Conn::new(stream, &self.limits).await.map_err(|error| broken(&error))
     }
 
