@@ -13,6 +13,8 @@ mod browser;
 mod floods;
 mod giant;
 mod h3_defects;
+mod handshakes;
+mod moving;
 mod probes;
 mod silence;
 mod slow;
