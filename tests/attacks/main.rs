@@ -18,4 +18,5 @@ mod moving;
 mod probes;
 mod silence;
 mod slow;
+mod smuggling;
 mod support;
