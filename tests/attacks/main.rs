@@ -10,6 +10,7 @@
 
 mod amplification;
 mod browser;
+mod early_data;
 mod floods;
 mod giant;
 mod h3_defects;
