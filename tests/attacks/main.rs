@@ -16,6 +16,7 @@ mod fragments;
 mod giant;
 mod h3_defects;
 mod handshakes;
+mod hello;
 mod moving;
 mod probes;
 mod silence;
