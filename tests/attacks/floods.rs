@@ -11,9 +11,10 @@ use ghostllm_tests::{client::Version, script::Sin};
 use crate::support::{
     Place,
     h2::{
-        Attacker, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, HEADERS, PADDED,
+        self, Attacker, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, HEADERS, PADDED,
         PRIORITY, PROTOCOL_ERROR, RST_STREAM, WINDOW_UPDATE, chat, frame,
     },
+    h3::Came,
     honest::Served,
     mib,
 };
@@ -153,14 +154,40 @@ async fn ends_a_body_of_padding() -> Result<()> {
     .map(drop)
 }
 
-/// An entry of 4 KB in the dynamic table is named by one byte as often as wanted: a section of 16 KiB would have 64 MB.
-#[tokio::test]
-async fn ends_header_sections_that_inflate() -> Result<()> {
+/// An entry of 4 KB in the dynamic table that is named so often, by one byte each time: 12,000 of them would be 45 MB.
+fn bomb(times: usize) -> Vec<u8> {
     // A literal with a new name, indexed (RFC 7541 section 6.2.1): 3,800 bytes in lengths of seven bits and more.
     let mut entry = vec![0x40, 1, b'x', 0x7f, 0xd9, 0x1c];
     entry.extend([b'a'; 3800]);
     // Of the table's entries the newest is number 62 (sections 2.3.3 and 6.1).
-    let bomb = [&entry[..], &[0x80 | 62; 12_000]].concat();
+    [entry, vec![0x80 | 62; times]].concat()
+}
+
+/// Beyond `header_bytes` a request is answered; far beyond it h2 is sure that it is an attack.
+#[tokio::test]
+async fn refuses_a_header_section_that_inflates() -> Result<()> {
+    let place = Place::new("").await?;
+    let caller = place.caller(Version::H2).await?;
+    let section = chat(place.daemon.key.as_deref().context("no key")?);
+    for (times, wanted) in [(10, Came::Answer(431)), (12_000, Came::Closed(ENHANCE_YOUR_CALM.into()))] {
+        let section = [&section[..], &bomb(times)].concat();
+        let came = h2::ask(&caller, &frame(HEADERS, END_HEADERS | END_STREAM, 1, &section)).await?;
+        let growth = place.growth()?;
+        println!(
+            "{} bytes that become {times} times 3,800: {came:?}; memory grew by {}",
+            section.len(),
+            mib(growth)
+        );
+        ensure!(came == wanted, "{came:?}");
+        ensure!(growth <= GROWTH, "memory grew by {}", mib(growth));
+    }
+    ensure!(place.chats() == 0, "the engine saw a request");
+    place.end().await
+}
+
+#[tokio::test]
+async fn ends_header_sections_that_inflate() -> Result<()> {
+    let bomb = bomb(12_000);
     flood("sections that inflate to 45 MB", MOST / 2, 0, move |section, round| {
         frame(HEADERS, END_HEADERS | END_STREAM, stream(round), &[section, &bomb[..]].concat())
     })
