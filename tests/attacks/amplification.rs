@@ -1,22 +1,20 @@
 //! Packets from addresses that nobody has proved to be theirs: what the daemon sends back to them, byte for byte (RFC 9000
 //! section 8.1). Only loopback is ever named as a source.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
-use ghostllm_tests::client::{Caller, Version, client_config};
-use quinn::{Endpoint, crypto::rustls::QuicClientConfig};
-use rustls::{
-    ClientConfig, NamedGroup, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use ghostllm_tests::client::{Caller, Version};
 use tokio::{
     net::UdpSocket,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
-use crate::support::Place;
+use crate::support::{
+    Place,
+    quic::{FLIGHT, Groups, first_flight},
+};
 
 /// How long answers are counted: a server that hears nothing repeats itself after 1 s and 3 s, and `handshake` gives it up after 5.
 const COUNTED: Duration = Duration::from_millis(5500);
@@ -27,52 +25,6 @@ const FORGOTTEN: Duration = Duration::from_millis(4500);
 const WHILE: Duration = Duration::from_millis(700);
 /// Where an answer must come.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A first flight is complete when nothing more comes for so long; the first repetition comes after 1 s.
-const FLIGHT: Duration = Duration::from_millis(200);
-
-/// The datagrams of a client that hears nothing, before it repeats any.
-async fn first_flight(caller: &Caller, groups: Groups) -> Result<Vec<Vec<u8>>> {
-    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let tls = tls(caller, groups)?;
-    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    let _connecting = endpoint.connect_with(config, silent.local_addr()?, "localhost")?;
-    let (mut flight, mut buffer) = (Vec::new(), vec![0; 2000]);
-    while let Ok(length) =
-        timeout(if flight.is_empty() { COUNTED } else { FLIGHT }, silent.recv(&mut buffer)).await
-    {
-        flight.push(buffer[..length?].to_vec());
-    }
-    ensure!(!flight.is_empty(), "the client sends nothing");
-    Ok(flight)
-}
-
-/// What a ClientHello brings a key for.
-#[derive(Debug, Clone, Copy)]
-enum Groups {
-    /// The default: a post-quantum hybrid among them, too large for one datagram.
-    All,
-    /// One datagram is enough.
-    X25519,
-}
-
-fn tls(caller: &Caller, groups: Groups) -> Result<ClientConfig> {
-    let like = client_config(caller.ca(), b"h3")?;
-    let mut provider = like.crypto_provider().as_ref().clone();
-    if matches!(groups, Groups::X25519) {
-        provider.kx_groups.retain(|group| group.name() == NamedGroup::X25519);
-    }
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(caller.ca()) {
-        roots.add(certificate?)?;
-    }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = like.alpn_protocols;
-    Ok(config)
-}
 
 /// What came back.
 struct Back {

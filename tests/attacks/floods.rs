@@ -1,6 +1,9 @@
-//! HTTP/2 floods, each of one connection: rapid reset (CVE-2023-44487), CONTINUATION (CVE-2024-27316), empty DATA
-//! (CVE-2019-9518) and the six ways of MadeYouReset (CVE-2025-8671). Each is judged by how soon it is ended, by how much
-//! memory has grown, and by how much of it the engine has seen.
+//! HTTP/2 floods, each of one connection: rapid reset (CVE-2023-44487), CONTINUATION (CVE-2024-27316), DATA that is empty, of one
+//! byte or nothing but padding (CVE-2019-9518), header sections that inflate, and the six ways of MadeYouReset (CVE-2025-8671).
+//! Each is judged by how soon it is ended and with which code, by how much memory has grown, by how much of it the engine has
+//! seen, and by an honest caller who is served meanwhile.
+
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{client::Version, script::Sin};
@@ -8,14 +11,18 @@ use ghostllm_tests::{client::Version, script::Sin};
 use crate::support::{
     Place,
     h2::{
-        Attacker, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, HEADERS, PRIORITY,
-        RST_STREAM, WINDOW_UPDATE, chat, frame,
+        self, Attacker, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, HEADERS, PADDED,
+        PRIORITY, PROTOCOL_ERROR, RST_STREAM, WINDOW_UPDATE, chat, frame,
     },
+    h3::Came,
+    honest::Served,
     mib,
 };
 
 /// Rounds of a flood that nobody ends.
 const MOST: usize = 20_000;
+/// A flood is ended so soon, on a busy machine as well (S4 and F-05 to F-09 of the research have 1 s for a machine of its own).
+const SOON: Duration = Duration::from_secs(5);
 /// Memory may grow by so much (S6 of the research on security has 128 MiB for all attacks together).
 const GROWTH: u64 = 8 << 20;
 /// A client may break the protocol on so many streams (`limits.h2_error_resets`).
@@ -43,18 +50,25 @@ async fn flood(
     place.double.misbehave("tiny", Sin::HangBeforeHeaders);
     let caller = place.caller(Version::H2).await?;
     let section = chat(place.daemon.key.as_deref().context("no key")?);
-    let end = Attacker::new(&caller).await?.flood(MOST, |nth| round(&section, nth)).await?;
+    let attack = async { Attacker::new(&caller).await?.flood(MOST, |nth| round(&section, nth)).await };
+    let (end, honest) = Served::beside(&place.caller(Version::H1).await?, attack).await?;
     let (growth, chats) = (place.growth()?, place.chats());
     println!(
-        "{what}: ended after {} rounds and {:.0?}, GOAWAY {:?}, {} resets; memory grew by {}; the engine saw {chats}",
+        "{what}: ended after {} rounds and {:.0?}, GOAWAY {:?}, {} resets; memory grew by {}; the engine saw {chats}; {} honest \
+         requests answered meanwhile, the slowest after {:.0?}",
         end.rounds,
         end.taken,
         end.goaway,
         end.resets,
-        mib(growth)
+        mib(growth),
+        honest.count(),
+        honest.longest(),
     );
     ensure!(end.closed, "the connection goes on after {} rounds", end.rounds);
+    let blamed = matches!(end.goaway, Some(PROTOCOL_ERROR | ENHANCE_YOUR_CALM));
+    ensure!(blamed, "the client is not told that it is to blame: {:?}", end.goaway);
     ensure!(end.rounds <= most_rounds, "it took {} rounds", end.rounds);
+    ensure!(end.taken <= SOON, "it took {:?}", end.taken);
     ensure!(growth <= GROWTH, "memory grew by {}", mib(growth));
     ensure!(chats <= most_chats, "the engine saw {chats} requests");
     // Whatever it was made to begin, it is free again.
@@ -115,6 +129,70 @@ async fn ends_a_body_of_nothing() -> Result<()> {
     .await?;
     ensure!(end.goaway == Some(ENHANCE_YOUR_CALM), "{end:?}");
     Ok(())
+}
+
+/// Every byte is a frame of its own: what it costs is out of proportion to what it moves.
+#[tokio::test]
+async fn ends_a_body_of_frames_of_one_byte() -> Result<()> {
+    flood("DATA of one byte", MOST, 0, |section, round| match round {
+        0 => frame(HEADERS, END_HEADERS, 1, section),
+        _ => frame(DATA, 0, 1, b" ").repeat(50),
+    })
+    .await
+    .map(drop)
+}
+
+#[tokio::test]
+async fn ends_a_body_of_padding() -> Result<()> {
+    // The first byte says how many of the others are padding: all.
+    let padding = [&[255][..], &[0; 255]].concat();
+    flood("DATA of padding", MOST / 2, 0, move |section, round| match round {
+        0 => frame(HEADERS, END_HEADERS, 1, section),
+        _ => frame(DATA, PADDED, 1, &padding),
+    })
+    .await
+    .map(drop)
+}
+
+/// An entry of 4 KB in the dynamic table that is named so often, by one byte each time: 12,000 of them would be 45 MB.
+fn bomb(times: usize) -> Vec<u8> {
+    // A literal with a new name, indexed (RFC 7541 section 6.2.1): 3,800 bytes in lengths of seven bits and more.
+    let mut entry = vec![0x40, 1, b'x', 0x7f, 0xd9, 0x1c];
+    entry.extend([b'a'; 3800]);
+    // Of the table's entries the newest is number 62 (sections 2.3.3 and 6.1).
+    [entry, vec![0x80 | 62; times]].concat()
+}
+
+/// Beyond `header_bytes` a request is answered; far beyond it h2 is sure that it is an attack.
+#[tokio::test]
+async fn refuses_a_header_section_that_inflates() -> Result<()> {
+    let place = Place::new("").await?;
+    let caller = place.caller(Version::H2).await?;
+    let section = chat(place.daemon.key.as_deref().context("no key")?);
+    for (times, wanted) in [(10, Came::Answer(431)), (12_000, Came::Closed(ENHANCE_YOUR_CALM.into()))] {
+        let section = [&section[..], &bomb(times)].concat();
+        let came = h2::ask(&caller, &frame(HEADERS, END_HEADERS | END_STREAM, 1, &section)).await?;
+        let growth = place.growth()?;
+        println!(
+            "{} bytes that become {times} times 3,800: {came:?}; memory grew by {}",
+            section.len(),
+            mib(growth)
+        );
+        ensure!(came == wanted, "{came:?}");
+        ensure!(growth <= GROWTH, "memory grew by {}", mib(growth));
+    }
+    ensure!(place.chats() == 0, "the engine saw a request");
+    place.end().await
+}
+
+#[tokio::test]
+async fn ends_header_sections_that_inflate() -> Result<()> {
+    let bomb = bomb(12_000);
+    flood("sections that inflate to 45 MB", MOST / 2, 0, move |section, round| {
+        frame(HEADERS, END_HEADERS | END_STREAM, stream(round), &[section, &bomb[..]].concat())
+    })
+    .await
+    .map(drop)
 }
 
 /// Frames on that stream.

@@ -10,10 +10,17 @@
 
 mod amplification;
 mod browser;
+mod early_data;
 mod floods;
+mod fragments;
 mod giant;
 mod h3_defects;
+mod handshakes;
+mod hello;
+mod moving;
 mod probes;
 mod silence;
 mod slow;
+mod smuggling;
+mod strangers;
 mod support;

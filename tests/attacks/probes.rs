@@ -73,7 +73,7 @@ async fn ghostllm(probes: &[Probe]) -> Result<(Vec<Outcome>, Vec<Outcome>, Vec<I
 }
 
 /// What the engine is asked is of the daemon's making, but for the body.
-fn check_composed(request: &Incoming, engine: &Echo) -> Result<()> {
+pub(crate) fn check_composed(request: &Incoming, engine: &Echo) -> Result<()> {
     ensure!(request.method == "POST" && request.target == "/v1/chat/completions", "another request line");
     let tag = tag_of(request).context("no body of ours")?;
     ensure!(request.body == echo::body(&tag).into_bytes(), "another body");

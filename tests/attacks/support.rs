@@ -3,6 +3,9 @@
 pub(crate) mod echo;
 pub(crate) mod h2;
 pub(crate) mod h3;
+pub(crate) mod honest;
+pub(crate) mod python;
+pub(crate) mod quic;
 pub(crate) mod status;
 pub(crate) mod torrent;
 

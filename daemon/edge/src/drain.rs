@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +92,12 @@ impl Watch {
     pub async fn begun(&mut self) {
         // An error means that the `Drain` itself is gone, which is the end as well.
         let _ended = self.begin.wait_for(|phase| *phase >= Phase::Draining).await;
+    }
+
+    /// Completes so much later: what was being begun has had time to be whole.
+    pub async fn begun_for(mut self, time: Duration) {
+        self.begun().await;
+        sleep(time).await;
     }
 
     /// Completes when open requests must end.

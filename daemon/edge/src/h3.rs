@@ -21,7 +21,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -47,7 +47,7 @@ type Driver = h3::server::Connection<Transport, Bytes>;
 /// Serves a connection until its client leaves, it breaks the rules, it has been idle for too long, or
 /// draining begins.
 pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr, serve: Serve<H>) {
-    let (limits, mut drain) = (Arc::clone(&serve.limits), serve.drain.clone());
+    let (limits, mut drain, begun) = (Arc::clone(&serve.limits), serve.drain.clone(), Instant::now());
     let frames = FrameLimits {
         headers: limits.h3_headers_frame,
         other: limits.h3_other_frame,
@@ -62,11 +62,9 @@ pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr
     let built = timeout(limits.handshake, Box::pin(builder.build(transport))).await;
     let Ok(Ok(driver)) = built else { return };
     let mut driver = Box::new(driver);
-    let (handshake_over, keep_alive) = (Instant::now(), limits.keep_alive_idle);
-    let requests =
-        Arc::new(Requests { quic, local, serve, broken: AtomicUsize::new(0), open: watch::Sender::new(0) });
+    let requests = Arc::new(Requests::new(quic, local, serve));
     let mut open = requests.open.subscribe();
-    let mut idle = pin!(sleep_until(handshake_over + keep_alive));
+    let mut idle = pin!(sleep_until(begun + requests.patience()));
     loop {
         tokio::select! {
             accepted = driver.accept() => match accepted {
@@ -75,7 +73,7 @@ pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr
                 Err(error) => return tracing::debug!(%error, "an HTTP/3 connection has ended"),
             },
             () = drain.begun() => break,
-            _ = open.changed() => idle.as_mut().reset(Instant::now() + keep_alive),
+            _ = open.changed() => idle.as_mut().reset(Instant::now() + requests.patience()),
             () = &mut idle, if *requests.open.borrow() == 0 => break,
         }
     }
@@ -125,14 +123,27 @@ struct Requests<H> {
     serve: Serve<H>,
     /// Broken requests, less those answered since.
     broken: AtomicUsize,
+    /// Whether any has been answered.
+    answered: AtomicBool,
     /// Requests whose response is not yet acknowledged.
     open: watch::Sender<usize>,
 }
 
 impl<H: Handler> Requests<H> {
+    fn new(quic: quinn::Connection, local: SocketAddr, serve: Serve<H>) -> Self {
+        let (broken, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { quic, local, serve, broken, answered, open: watch::Sender::new(0) }
+    }
+
+    /// How long the connection may be without a request from now on. Whoever has sent none that could be answered is silent.
+    fn patience(&self) -> Duration {
+        let limits = &self.serve.limits;
+        let answered = self.answered.load(Relaxed);
+        if answered { limits.keep_alive_idle } else { limits.first_request(limits.h3_linger) }
+    }
+
     fn start(self: &Arc<Self>, driver: &mut Driver, resolver: RequestResolver<Transport, Bytes>) {
         let Some(accepted) = driver.inner.conn.take_accepted() else { return };
-        // A client may have moved to another address since its handshake (RFC 9000 section 9).
         let connection = Connection::new(self.quic.remote_address(), self.local, Over::Quic);
         let open = Open::count(&self.open);
         let requests = Arc::clone(self);
@@ -150,6 +161,7 @@ impl<H: Handler> Requests<H> {
     ) {
         let Serve { handler, limits, .. } = &self.serve;
         let outcome = exchange::serve(resolver, accepted, connection, &self.quic, limits, handler).await;
+        self.answered.fetch_or(outcome == Outcome::Answered, Relaxed);
         let settle = |broken: usize| match outcome {
             Outcome::Answered => Some(broken.saturating_sub(1)),
             Outcome::Broken => Some(broken.saturating_add(1)),

@@ -8,7 +8,8 @@ use std::time::Duration;
 /// Limits of the listeners; shapes and units as the fields say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection.
+    /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection, and before the first
+    /// request of one that speaks HTTP/2 or 3.
     pub handshake: Duration,
     /// A request's headers must be whole within this.
     pub header_read: Duration,
@@ -88,6 +89,15 @@ pub struct Limits {
     pub connections: usize,
     /// TLS handshakes over TCP at one time.
     pub handshakes: usize,
+}
+
+impl Limits {
+    /// How long a connection of HTTP/2 or 3 may be without its first request before it is told goodbye. What the goodbye may take
+    /// (`linger`) is a part of the time after which a silent peer is gone.
+    pub(crate) fn first_request(&self, linger: Duration) -> Duration {
+        let gone = self.handshake.min(self.header_read);
+        gone - linger.min(gone / 2)
+    }
 }
 
 impl Default for Limits {

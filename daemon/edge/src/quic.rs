@@ -15,8 +15,8 @@ use std::{
 
 use h3::error::Code;
 use quinn::{
-    AsyncUdpSocket, Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig, TokioRuntime, TransportConfig,
-    VarInt, crypto::rustls::QuicServerConfig,
+    AsyncUdpSocket, Connecting, Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt, crypto::rustls::QuicServerConfig,
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
@@ -107,7 +107,12 @@ fn server_config(tls: Arc<rustls::ServerConfig>, limits: &Limits) -> io::Result<
     config
         .transport_config(Arc::new(transport_config(limits)?))
         .max_incoming(limits.quic_incoming)
-        .incoming_buffer_size_total(limits.quic_incoming_bytes);
+        .incoming_buffer_size_total(limits.quic_incoming_bytes)
+        // Packets of a client from anywhere else than where its handshake came from are not heard (RFC 9000 section 9 has us say so
+        // beforehand). quinn 0.11.12 would follow the first of them, however small, with a PATH_CHALLENGE of 1200 bytes, and
+        // answer a PATH_CHALLENGE with as many, where sections 8.2 and 9.3 allow three times what came: whoever has a
+        // connection could send anyone else thirty times as much. A client that has moved connects anew, as over TCP.
+        .migration(false);
     Ok(config)
 }
 
@@ -190,7 +195,7 @@ async fn connect<H: Handler>(
     // The connection's own task of quinn's starts here, and so on this thread.
     let Ok(connecting) = incoming.accept() else { return };
     let _open = serve.drain.open();
-    let Ok(Ok(connection)) = timeout(serve.limits.handshake, connecting).await else { return };
+    let Some(connection) = Box::pin(connected(connecting, &serve)).await else { return };
     drop(handshake);
     // Held until the connection has ended.
     peer.proved();
@@ -200,6 +205,14 @@ async fn connect<H: Handler>(
     };
     // What came before has ended, and its room is not held.
     Box::pin(http3::serve(connection, local, serve)).await;
+}
+
+async fn connected<H>(connecting: Connecting, serve: &Serve<H>) -> Option<quinn::Connection> {
+    tokio::select! {
+        connected = timeout(serve.limits.handshake, connecting) => connected.ok()?.ok(),
+        // It has asked for nothing yet, and whoever is silent would hold up the end.
+        () = serve.drain.clone().begun_for(serve.limits.h3_linger) => None,
+    }
 }
 
 fn code(code: Code) -> VarInt {

@@ -216,7 +216,12 @@ async fn handshake<H: Handler>(
         tracing::debug!(%peer, "too many TLS handshakes at once; this connection is closed");
         return None;
     };
-    match timeout(serve.limits.handshake, TlsAcceptor::from(config).accept(stream)).await {
+    let shaken = tokio::select! {
+        shaken = timeout(serve.limits.handshake, TlsAcceptor::from(config).accept(stream)) => shaken,
+        // It has asked for nothing yet, and whoever is silent would hold up the end.
+        () = serve.drain.clone().begun_for(serve.limits.h2_linger) => return None,
+    };
+    match shaken {
         Ok(Ok(stream)) => return Some(Box::new(stream)),
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
         Err(_elapsed) => tracing::debug!(%peer, "a TLS handshake took too long"),

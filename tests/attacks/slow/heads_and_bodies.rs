@@ -241,3 +241,27 @@ async fn ends_bodies_that_drip_or_stop() -> Result<()> {
     ensure!(place.chats() == 0, "the engine saw half a request");
     place.end().await
 }
+
+/// Whoever has no key is refused at once, whatever its body does: no byte of it is waited for.
+#[tokio::test]
+async fn refuses_a_stranger_before_its_body() -> Result<()> {
+    let place = Place::new("body_idle = \"1h\"\nbody_rate = 0").await?;
+    let (h1, h2) = (place.caller(Version::H1).await?, place.caller(Version::H2).await?);
+    let h3 = place.caller(Version::H3).await?;
+    let head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                 Content-Length: 100000\r\n\r\n";
+    let (wrong, drop) = (h2::chat("gllm_wrong"), h2::frame(h2::DATA, 0, 1, b" "));
+    let h2_head = h2_says(&h2::frame(h2::HEADERS, END_HEADERS, 1, &wrong));
+    let h3_head = [h3::chat(None), h3::announced(h3::DATA, 100_000)].concat();
+    let (now, answer) = (Duration::ZERO, h3::Came::Answer(401));
+    tokio::try_join!(
+        check("HTTP/1.1, a stranger's drip", now, until("401", &h1, head, Some(b" ")), "401"),
+        check("HTTP/1.1, a stranger's silence", now, until("401", &h1, head, None), "401"),
+        check("HTTP/2, a stranger's drip", now, until("401", &h2, &h2_head, Some(&drop)), "401"),
+        check("HTTP/2, a stranger's silence", now, until("401", &h2, &h2_head, None), "401"),
+        check_quic("HTTP/3, a stranger's drip", now, quic(&h3, h3_head.clone(), Some(b" ")), answer),
+        check_quic("HTTP/3, a stranger's silence", now, quic(&h3, h3_head.clone(), None), answer),
+    )?;
+    ensure!(place.chats() == 0, "the engine saw a stranger's request");
+    place.end().await
+}

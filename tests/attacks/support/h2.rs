@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use ghostllm_tests::client::Caller;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::client::TlsStream;
+
+use super::h3::Came;
 
 /// How long a flood may go on, and an end take to be read.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,8 +29,10 @@ pub(crate) const CONTINUATION: u8 = 9;
 /// Flags.
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const PADDED: u8 = 8;
 
-/// The error code of a peer that asks for too much.
+/// The error codes of a peer that breaks the rules, and of one that asks for too much.
+pub(crate) const PROTOCOL_ERROR: u32 = 1;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// One frame.
@@ -108,7 +112,7 @@ impl Attacker {
             std::future::pending::<()>().await;
         };
         let read = async {
-            while let Ok((kind, payload)) = next(&mut reading).await {
+            while let Ok(Frame { kind, payload, .. }) = next(&mut reading).await {
                 match kind {
                     GOAWAY => end.goaway = error_code(&payload),
                     RST_STREAM => end.resets += 1,
@@ -131,12 +135,54 @@ fn error_code(payload: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?))
 }
 
-/// The next frame's type and payload.
-async fn next(reading: &mut ReadHalf<TlsStream<TcpStream>>) -> Result<(u8, Vec<u8>)> {
+/// A frame, as far as it matters.
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// The next frame.
+pub(crate) async fn next(reading: &mut (impl AsyncRead + Unpin)) -> Result<Frame> {
     let mut head = [0; 9];
     reading.read_exact(&mut head).await.context("the connection has ended")?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
     let mut payload = vec![0; length as usize];
     reading.read_exact(&mut payload).await?;
-    Ok((head[3], payload))
+    let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
+    Ok(Frame { kind: head[3], flags: head[4], stream, payload })
+}
+
+/// Sends these frames, which are all of stream 1, on a connection of their own, and reads what comes of it.
+pub(crate) async fn ask(caller: &Caller, frames: &[u8]) -> Result<Came> {
+    let Attacker { mut reading, mut writing } = Attacker::new(caller).await?;
+    // The server may have had enough before all is sent.
+    let _written = writing.write_all(frames).await.and(writing.flush().await);
+    timeout(PATIENCE, came(&mut reading)).await.context("nothing comes of it")?
+}
+
+async fn came(reading: &mut (impl AsyncRead + Unpin)) -> Result<Came> {
+    let mut answer = None;
+    loop {
+        let frame = match next(reading).await {
+            Ok(frame) => frame,
+            // Some ends are told by the connection's alone.
+            Err(_) if answer.is_none() => return Ok(Came::Closed(0)),
+            Err(error) => return Err(error.context("half an answer")),
+        };
+        let code = |at: usize| {
+            let bytes = frame.payload.get(at..at + 4)?;
+            Some(u64::from(u32::from_be_bytes(bytes.try_into().ok()?)))
+        };
+        match frame.kind {
+            GOAWAY => return Ok(Came::Closed(code(4).context("half a GOAWAY")?)),
+            RST_STREAM if frame.stream == 1 => return Ok(Came::Reset(code(0).context("half a reset")?)),
+            HEADERS if frame.stream == 1 => answer = answer.or(super::status::find(&frame.payload)),
+            _ => {}
+        }
+        if frame.stream == 1 && frame.flags & END_STREAM != 0 && [HEADERS, DATA].contains(&frame.kind) {
+            return answer.map(Came::Answer).context("an answer without a status");
+        }
+    }
 }

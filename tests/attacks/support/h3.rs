@@ -1,7 +1,11 @@
 //! HTTP/3 by hand: frames and fields that a library would never send (RFC 9114 section 7, RFC 9204 section 4.5), on QUIC
 //! connections of quinn.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use ghostllm_tests::client::{Caller, client_config};
@@ -143,11 +147,20 @@ pub(crate) async fn dial(caller: &Caller) -> Result<Connection> {
 
 /// The same with settings of its own.
 pub(crate) async fn dial_with(caller: &Caller, transport: TransportConfig) -> Result<Connection> {
+    dial_at(caller, caller.address(), transport).await
+}
+
+/// The same by way of whoever passes it on.
+pub(crate) async fn dial_at(
+    caller: &Caller,
+    address: SocketAddr,
+    transport: TransportConfig,
+) -> Result<Connection> {
     let tls = QuicClientConfig::try_from(client_config(caller.ca(), b"h3")?)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
     config.transport_config(Arc::new(transport));
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    let connecting = endpoint.connect_with(config, caller.address(), "localhost")?;
+    let connecting = endpoint.connect_with(config, address, "localhost")?;
     timeout(PATIENCE, connecting).await.context("no connection in time")?.context("QUIC")
 }
 

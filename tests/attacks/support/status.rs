@@ -5,13 +5,21 @@ const STATUSES: std::ops::Range<u16> = 200..600;
 /// The field comes first, behind what a section begins with.
 const START: usize = 12;
 
+/// Entries 8 to 14 of HPACK's static table, 24 to 28 and 63 to 71 of QPACK's.
+const HPACK: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
+const QPACK: [u16; 5] = [103, 200, 304, 404, 503];
+const QPACK_LATER: [u16; 9] = [100, 204, 206, 302, 400, 403, 421, 425, 500];
+
 /// The status that a field section begins with: an entry of either static table (RFC 7541 and RFC 9204, appendix A), or a text.
 pub(crate) fn find(section: &[u8]) -> Option<u16> {
-    match section {
-        [0x88, ..] | [0, 0, 0xd9, ..] => return Some(200),
-        [0x8c, ..] | [0, 0, 0xff, 0x04, ..] => return Some(400),
-        [0x8d, ..] | [0, 0, 0xdb, ..] => return Some(404),
-        _ => {}
+    let known = match section {
+        [0, 0, 0xff, behind, ..] => QPACK_LATER.get(usize::from(*behind)),
+        [0, 0, index @ 0xd8..=0xdc, ..] => QPACK.get(usize::from(index - 0xd8)),
+        [index @ 0x88..=0x8e, ..] => HPACK.get(usize::from(index - 0x88)),
+        _ => None,
+    };
+    if known.is_some() {
+        return known.copied();
     }
     let start = &section[..section.len().min(START)];
     let holds = |wanted: &[u8]| start.windows(wanted.len()).any(|bytes| bytes == wanted);

@@ -64,7 +64,8 @@ section! {
         /// Threads that serve; 0 is one for each processor, two at the most. With one alone a request costs less of the
         /// processor, and waits while another connection is made or another request translated.
         threads: usize = 0 => threads;
-        /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection.
+        /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection, and before the
+        /// first request of one that speaks HTTP/2 or 3.
         handshake: Duration = seconds(5) => some_time;
         /// A request's headers must be whole within this.
         header_read: Duration = seconds(10) => some_time;

@@ -8,4 +8,5 @@ mod failing;
 mod leaving;
 mod limits;
 mod pseudo;
+mod silence;
 mod support;

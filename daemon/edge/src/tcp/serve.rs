@@ -112,11 +112,12 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Completes when the connection has been without a request for too long: `header_read` for its first one,
-/// `keep_alive_idle` for later ones. Meanwhile drops the work of streams whose readers take nothing.
+/// Completes when the connection has been without a request for too long: so that it is gone within `handshake` for its first
+/// one, `keep_alive_idle` for later ones. Meanwhile drops the work of streams whose readers take nothing.
 async fn watch(activity: &Activity, stalls: &Stalls, limits: &Limits) {
     loop {
-        let idle = if activity.served() == 0 { limits.header_read } else { limits.keep_alive_idle };
+        let first = limits.first_request(limits.h2_linger);
+        let idle = if activity.served() == 0 { first } else { limits.keep_alive_idle };
         let deadline = activity.since() + idle;
         if activity.serving() == 0 && deadline <= Instant::now() {
             return;

@@ -158,3 +158,29 @@ async fn an_ignored_request_is_stopped_at_once_only_if_it_brings_a_body() {
     assert_eq!(soon(late.stopped()).await.unwrap(), None);
     drop(feed);
 }
+
+#[tokio::test]
+async fn a_client_that_moves_is_heard_where_it_was_alone() {
+    let server = server(&Limits::default(), |_| async { Response::new(body::full("hello")) });
+    let bind = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (home, elsewhere) = (bind(), bind());
+    let endpoint = quinn::Endpoint::new(
+        quinn::EndpointConfig::default(),
+        None,
+        home.try_clone().unwrap(),
+        std::sync::Arc::new(quinn::TokioRuntime),
+    )
+    .unwrap();
+    let transport = quinn::TransportConfig::default();
+    let quic = server.dial_by(&endpoint, server.address, transport).await.unwrap();
+    let _control = raw_control(&quic).await;
+    // Its packets come from elsewhere now, as anybody else's might who names that address as theirs.
+    endpoint.rebind(elsewhere).unwrap();
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(RAW_GET).await.unwrap();
+    send.finish().unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(300), recv.read_exact(&mut [0; 1])).await;
+    assert!(waited.is_err(), "it is answered where it has moved to");
+    endpoint.rebind(home).unwrap();
+    assert!(soon(recv.read_to_end(1000)).await.unwrap().ends_with(b"hello"));
+}

@@ -9,9 +9,7 @@ use http_body_util::BodyExt;
 use quinn::{ConnectionError, ReadError, TransportConfig};
 use tokio::sync::mpsc;
 
-use super::support::{
-    RAW_GET, closed_with, code, fed, filtered, get, post, raw_control, raw_goaway, server, soon,
-};
+use super::support::{RAW_GET, closed_with, code, fed, filtered, get, post, raw_control, server, soon};
 use crate::{BodyError, Limits, RequestBody, ResponseBody, body};
 
 async fn hello(_request: Request<RequestBody>) -> Response<ResponseBody> {
@@ -231,16 +229,6 @@ async fn an_upload_that_is_read_slowly_stops_at_the_window() {
     }
     // The window, as much again in `h3`, and what was read.
     assert!((64_000..140_000).contains(&written), "{written} bytes were taken");
-}
-
-#[tokio::test]
-async fn a_connection_without_requests_is_closed_in_good_order() {
-    let limits = Limits { keep_alive_idle: Duration::from_millis(100), ..Limits::default() };
-    let server = server(&limits, hello);
-    let quic = server.dial().await.unwrap();
-    let _control = raw_control(&quic).await;
-    assert_eq!(soon(raw_goaway(&quic)).await, 0);
-    assert_eq!(closed_with(&quic).await, code(Code::H3_NO_ERROR));
 }
 
 #[tokio::test]

@@ -130,6 +130,17 @@ impl Server {
         address: SocketAddr,
         transport: quinn::TransportConfig,
     ) -> Result<quinn::Connection, ConnectionError> {
+        let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        self.dial_by(&endpoint, address, transport).await
+    }
+
+    /// The same by a client whose sockets are the test's.
+    pub(super) async fn dial_by(
+        &self,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        transport: quinn::TransportConfig,
+    ) -> Result<quinn::Connection, ConnectionError> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -142,7 +153,6 @@ impl Server {
         let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(transport));
-        let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         endpoint.connect_with(config, address, "localhost").unwrap().await
     }
 
