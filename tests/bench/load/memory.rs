@@ -40,10 +40,6 @@ async fn of(
     stage: &Stage<'_>,
     results: &mut Results,
 ) -> Result<()> {
-    let subject = Subject::start(kind, stage).await?;
-    results.add(Figure::Ready, kind, version, subject.ready.as_secs_f64() * 1000.0);
-    let rest = settled(&subject).await?;
-    results.add(Figure::Rest, kind, version, rest / 1000.0);
     let many = if version == Version::H1 { plan.streams / 2 } else { plan.streams };
     let runs = [
         (Figure::PerIdle, IDLE, Run::Idle { connections: IDLE }),
@@ -51,13 +47,31 @@ async fn of(
         (Figure::PerMany, many, Run::Hold { streams: many }),
     ];
     for (figure, count, run) in runs {
+        // Each of them in a process of its own: what one had left behind would serve the next.
+        let subject = Subject::start(kind, stage).await?;
+        results.add(Figure::Ready, kind, version, subject.ready.as_secs_f64() * 1000.0);
+        let rest = settled(&subject).await?;
+        results.add(Figure::Rest, kind, version, rest / 1000.0);
         let mut client = Client::start(&subject, version, run).await?;
         ensure!(matches!(client.next().await?, Line::Held), "the client did not hold");
         let held = settled(&subject).await?;
-        // Memory that an earlier run has left behind serves the next one: what counts is the distance from rest.
         results.add(figure, kind, version, (held - rest) / count as f64);
         client.go_on().await?;
+        if matches!(figure, Figure::PerMany) {
+            back(kind, version, &subject, rest, results).await?;
+        }
     }
+    Ok(())
+}
+
+/// How far its memory comes back to what it was at rest, before anything was ever asked of it.
+async fn back(
+    kind: Kind,
+    version: Version,
+    subject: &Subject,
+    rest: f64,
+    results: &mut Results,
+) -> Result<()> {
     let patience = if matches!(kind, Kind::Nginx | Kind::Haproxy) { BACK_OF_OTHERS } else { BACK };
     let begun = Instant::now();
     let mut now = subject.tree.memory_kb()?;
