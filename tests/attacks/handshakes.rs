@@ -15,7 +15,7 @@ use tokio::{
 use crate::support::{
     Place,
     h3::{self, Came, ask, control, get},
-    honest::Served,
+    honest::{Served, check_honest},
     mib,
     quic::half_open,
 };
@@ -78,6 +78,8 @@ async fn serves_honest_callers_beside_quic_handshakes_that_stay_half_done() -> R
         beside.1,
         rest.1
     );
+    check_honest(rest.0.p99(), beside.0.p99())?;
+    check_honest(rest.1, beside.1)?;
     ensure!(asked == HANDSHAKES - RETRY_FROM, "{asked} were asked for a proof");
     ensure!(growth <= GROWTH, "memory grew by {}", mib(growth));
     place.end().await
@@ -107,6 +109,7 @@ async fn serves_honest_callers_beside_tls_handshakes_that_stay_half_done() -> Re
         beside.p99(),
         rest.p99()
     );
+    check_honest(rest.p99(), beside.p99())?;
     ensure!(growth <= EACH * HANDSHAKES as u64, "memory grew by {}", mib(growth));
     for wire in &half {
         let mut nothing = [0; 1];

@@ -22,6 +22,7 @@ mod repeats_its_headers;
 mod restarts_under_streams;
 mod sends_a_huge_head;
 mod sends_a_page;
+mod sends_an_endless_chunk_size;
 mod sends_an_endless_line;
 mod sends_blank_lines;
 mod sends_broken_json;

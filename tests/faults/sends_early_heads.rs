@@ -3,9 +3,9 @@
 use anyhow::Result;
 use ghostllm_tests::{expect::check_whole, script::Sin};
 
-use crate::{Cell, SILENT, in_every_cell};
+use crate::{Cell, NONSENSE, in_every_cell};
 
-in_every_cell!(are_no_answer, without_end_are_silence);
+in_every_cell!(are_no_answer, without_end_are_no_answer);
 
 async fn are_no_answer(cell: Cell) -> Result<()> {
     let case = cell.case(Sin::Early).await?;
@@ -15,10 +15,11 @@ async fn are_no_answer(cell: Cell) -> Result<()> {
     case.recovers().await
 }
 
-async fn without_end_are_silence(cell: Cell) -> Result<()> {
-    let case = cell.with(Sin::EndlessEarly, "", "timeouts = { first_byte = \"300ms\" }").await?;
+/// They are given up by their number, long before the time is over in which the first byte must come.
+async fn without_end_are_no_answer(cell: Cell) -> Result<()> {
+    let case = cell.case(Sin::EndlessEarly).await?;
     for stream in [false, true] {
-        case.refused(stream, SILENT).await?;
+        case.refused(stream, NONSENSE).await?;
         case.double.wait_left(case.path()).await;
     }
     case.recovers().await

@@ -4,6 +4,7 @@
 //! where there is none. Refuses to know the daemon's code. Invariant: nothing of the machine's own network is touched.
 #![expect(clippy::unwrap_used, reason = "a test crate: a panic is a failed test")]
 
+mod absent;
 mod changes;
 mod exposure;
 mod families;

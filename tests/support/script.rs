@@ -84,6 +84,8 @@ pub enum Sin {
     EndlessLineAfter(usize),
     /// After so many chunks, sends empty lines and nothing else, for ever.
     BlankLinesAfter(usize),
+    /// After so many chunks, begins one whose length does not end.
+    EndlessChunkSizeAfter(usize),
     /// After so many chunks, sends a line of this, then goes on as if nothing had been. Of a whole answer, this is the body.
     LineAfter(usize, &'static str),
     /// Gives its answer this content type, or none.
@@ -165,8 +167,9 @@ pub fn script(reply: &Reply, sin: Option<&Sin>, close: bool) -> Vec<Step> {
         Sin::RstAfter(count) => broken(reply, close, *count, vec![Step::Gate, Step::Rst]),
         Sin::Garbage => vec![Step::Send(b"\x16\x03\x01 this is no HTTP\r\n\r\n".to_vec()), Step::Fin],
         Sin::InvalidUtf8After(count) => garbled(reply, close, *count),
-        Sin::EndlessLineAfter(count) => endless(reply, close, *count, b'a'),
-        Sin::BlankLinesAfter(count) => endless(reply, close, *count, b'\n'),
+        Sin::EndlessLineAfter(count) => endless(reply, close, *count, |reply| framed(reply, &[b'a'; 16384])),
+        Sin::BlankLinesAfter(count) => endless(reply, close, *count, |reply| framed(reply, &[b'\n'; 16384])),
+        Sin::EndlessChunkSizeAfter(count) => endless(reply, close, *count, |_| vec![b'0'; 16384]),
         Sin::LineAfter(count, line) => interrupted(reply, close, *count, line),
         Sin::Type(kind) => plain(&labelled(reply, *kind), close),
         Sin::Fields(lines) => with_fields(reply, close, lines),
@@ -248,7 +251,7 @@ fn broken(reply: &Reply, close: bool, count: usize, rest: Vec<Step>) -> Vec<Step
     steps
 }
 
-fn endless(reply: &Reply, close: bool, count: usize, byte: u8) -> Vec<Step> {
+fn endless(reply: &Reply, close: bool, count: usize, more: impl Fn(&Reply) -> Vec<u8>) -> Vec<Step> {
     let mut bent = reply.clone();
     let mut count = count;
     if let Body::Whole(body) = &reply.body {
@@ -256,8 +259,8 @@ fn endless(reply: &Reply, close: bool, count: usize, byte: u8) -> Vec<Step> {
         bent.body = Body::Stream(vec![body[..body.len() / 2].to_vec()]);
         count = count.min(1);
     }
-    let line = Step::Endless(framed(&bent, &[byte; 16384]));
-    broken(&bent, close, count, vec![line])
+    let more = Step::Endless(more(&bent));
+    broken(&bent, close, count, vec![more])
 }
 
 fn interrupted(reply: &Reply, close: bool, count: usize, line: &str) -> Vec<Step> {

@@ -17,7 +17,7 @@ use crate::support::{
     Place,
     h2::{self, END_HEADERS, END_STREAM},
     h3,
-    honest::Served,
+    honest::{Served, check_honest},
     mib,
 };
 
@@ -164,6 +164,7 @@ async fn serves_honest_callers_beside_a_thousand_slow_heads() -> Result<()> {
             rest.p99(),
             beside.p99()
         );
+        check_honest(rest.p99(), beside.p99())?;
     }
     println!("memory grew by {}, {} kB a head", mib(growth), growth / 1000 / heads as u64);
     ensure!(open == heads, "only {open} of {heads} heads are open still");

@@ -37,9 +37,9 @@ const EACH: u64 = 300 << 10;
 /// its window is full. Without `tcp_unsent` it was 5.8 MB.
 const SENT: u64 = 2 << 20;
 /// `write_idle`, so that a test need not wait for it.
-const IDLE: Duration = Duration::from_secs(3);
+const IDLE: Duration = Duration::from_secs(6);
 /// All are ended by then: HTTP/2 and 3 look after their readers every half of the limit; the rest is a busy machine's.
-const ENDED: Duration = Duration::from_secs(8);
+const ENDED: Duration = Duration::from_secs(16);
 /// A trickle comes this often.
 const TRICKLE: Duration = Duration::from_millis(200);
 
@@ -80,7 +80,7 @@ async fn until_ended(what: &str, torrent: &Torrent, count: usize) -> Result<()> 
 
 async fn judge(what: &str, hold: impl AsyncFnOnce(&Place) -> Result<Held>) -> Result<()> {
     let torrent = Torrent::start().await?;
-    let place = Place::beside("write_idle = \"3s\"", torrent.address).await?;
+    let place = Place::beside("write_idle = \"6s\"", torrent.address).await?;
     honest(&place).await?;
     let (rest, begun) = (place.growth()?, Instant::now());
     let held = hold(&place).await?;

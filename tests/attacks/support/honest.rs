@@ -72,3 +72,10 @@ async fn ask(caller: &Caller) -> Result<Duration> {
     ensure!(answer.status == 200, "an honest caller gets {}: {}", answer.status, answer.text());
     Ok(begun.elapsed())
 }
+
+/// What honest callers may notice of an attack: twice the time (F-01, F-13), and what other tests on the same machine may add.
+pub(crate) fn check_honest(rest: Duration, beside: Duration) -> Result<()> {
+    let most = rest * 2 + Duration::from_millis(250);
+    ensure!(beside <= most, "an honest request took {beside:?}, and {rest:?} at rest");
+    Ok(())
+}

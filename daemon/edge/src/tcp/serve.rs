@@ -11,7 +11,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -89,7 +89,10 @@ where
         }
         () = watch(&activity, &stalls, &serve.limits) => {
             served.as_mut().graceful_shutdown();
-            timeout(serve.limits.h2_linger, served.as_mut()).await.unwrap_or(Ok(()))
+            tokio::select! {
+                ended = served.as_mut() => ended,
+                () = silence(&activity, &stalls, &serve.limits) => Ok(()),
+            }
         }
     };
     if let Err(error) = ended {
@@ -110,6 +113,19 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(limits.h2_ping)
         .keep_alive_timeout(limits.h2_ping);
     builder
+}
+
+/// Completes when a connection that has been told goodbye has had `h2_linger` to take it, and is without a request: one that was
+/// on its way then is served, since the goodbye promises it (RFC 9113 section 6.8).
+async fn silence(activity: &Activity, stalls: &Stalls, limits: &Limits) {
+    loop {
+        sleep(limits.h2_linger).await;
+        // What has just been answered may still stand in the send queue.
+        if activity.serving() == 0 && activity.since().elapsed() >= limits.h2_linger {
+            return;
+        }
+        stalls.drop_older_than(limits.write_idle);
+    }
 }
 
 /// Completes when the connection has been without a request for too long: so that it is gone within `handshake` for its first

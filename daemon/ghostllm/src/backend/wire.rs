@@ -29,17 +29,14 @@ use ghostllm_core::{
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::{
-    task::coop,
-    time::{Instant, Sleep, sleep, timeout},
-};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 pub(crate) use dial::Place;
 pub(crate) use reply::Reply;
 
 use crate::access;
 use circuit::Circuit;
-use dial::{Dialer, causes};
+use dial::{Dialer, Fruitless, Unreached, causes, find};
 use pool::{Conn, Pool};
 
 /// Why a backend cannot be set up.
@@ -132,7 +129,11 @@ impl Wire {
             timeouts,
             limits: Arc::clone(limits),
             pool: Pool::new(limits),
-            circuit: Circuit::new(limits.backend_connect_misses, limits.backend_connect_again),
+            circuit: Circuit::new(
+                limits.backend_connect_misses,
+                // One at a time, also where it waits for longer.
+                limits.backend_connect_again.max(timeouts.connect),
+            ),
         })
     }
 
@@ -172,13 +173,28 @@ impl Wire {
             let detail = "it took none of the last connections in time; one is tried now and then".to_owned();
             return Err(BackendFault::Unreachable { detail });
         }
-        let Ok(connected) = timeout(self.timeouts.connect, self.dialer.dial()).await else {
+        let dial = self.dialer.dial(self.fruitless());
+        let Ok(connected) = timeout(self.timeouts.connect, dial).await else {
             self.circuit.missed();
             return Err(BackendFault::Timeout { stage: Stage::Connect });
         };
-        self.circuit.answered();
-        let stream = connected.map_err(|detail| BackendFault::Unreachable { detail })?;
+        if connected.as_ref().is_err_and(|unreached| unreached.absent) {
+            self.circuit.missed();
+        } else {
+            self.circuit.answered();
+        }
+        let stream = connected.map_err(|Unreached { detail, .. }| BackendFault::Unreachable { detail })?;
         Conn::new(stream, &self.limits).await.map_err(|error| broken(&error))
+    }
+
+    /// What an answer may bring before its head, or between two pieces of its body: as much as an event of it, and what is read
+    /// ahead.
+    fn fruitless(&self) -> u64 {
+        let limits = &self.limits;
+        [limits.backend_line, limits.backend_header_bytes, limits.backend_read_ahead]
+            .map(|size| size.bytes())
+            .iter()
+            .sum()
     }
 
     fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, http::Error> {
@@ -212,14 +228,16 @@ async fn send(
     tokio::select! {
         biased;
         answer = conn.send(request) => answer.map_err(Unanswered::Broken),
-        // Informational heads without an end use up the task's turn each time, in which a timer would not be looked at.
-        () = coop::unconstrained(silence.as_mut()) => Err(Unanswered::Silent),
+        () = silence.as_mut() => Err(Unanswered::Silent),
     }
 }
 
 /// What a failed exchange is called.
 fn broken(error: &hyper::Error) -> BackendFault {
     let detail = causes(error);
+    if let Some(fruitless) = find::<io::Error>(error).and_then(Fruitless::of) {
+        return BackendFault::garbage(fruitless.to_string());
+    }
     if error.is_parse() { BackendFault::garbage(detail) } else { BackendFault::Died { detail } }
 }
 

@@ -108,6 +108,28 @@ async fn an_http2_client_that_answers_no_ping_is_gone_and_one_that_does_stays() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_crosses_the_goodbye_of_an_idle_http2_connection_is_served() {
+    let limits = Limits { h2_ping: Duration::from_secs(1000), ..Limits::default() };
+    let mut served = served(true, limits);
+    let mut raw = Raw::begin(served.near).await;
+    let reads = async {
+        let mut head = [0; 9];
+        while raw.0.read_exact(&mut head).await.is_ok() {
+            let mut payload = vec![0; usize::from(head[2])];
+            raw.0.read_exact(&mut payload).await.unwrap();
+            if head[3] == PING && head[4] & ACK == 0 {
+                raw.send(HEADERS, END_HEADERS | 1, 1, POST).await;
+                raw.send(PING, ACK, 0, &payload).await;
+            }
+        }
+    };
+    let waited =
+        tokio::time::timeout(Duration::from_secs(100), async { tokio::join!(reads, served.dropped.recv()) });
+    assert!(waited.await.is_err(), "it was cut");
+    assert!(served.dropped.try_recv().is_err(), "it was cut");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_frames_of_an_idle_http2_connection_have_their_time() {
     let limits = Limits {
         handshake: Duration::from_secs(20),

@@ -1,8 +1,8 @@
 //! Whether a backend is worth the wait for a connection.
 //!
 //! Knows how many in a row were waited for in vain. Refuses to know how they are made. Invariants: while a backend takes no
-//! connection, one request at a time waits for one and the others are told at once; the first that stands ends it. A refused
-//! connection costs no time and does not count: an engine that was just started is used at once.
+//! connection, one request at a time waits for one and the others are told at once; the first that stands ends it. A connection
+//! that is refused costs no time and does not count: an engine that was just started is used at once.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

@@ -1,11 +1,11 @@
 //! How a connection to a backend is made.
 //!
 //! Knows TCP, TLS and Unix sockets. Refuses to know HTTP. Invariant: a connection that is given out has Nagle's
-//! delay off, and says whether any byte was ever received on it.
+//! delay off, says whether any byte was ever received on it, and ends where what is received comes to nothing.
 
 use std::{
     error::Error,
-    io,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     pin::Pin,
     sync::{
@@ -44,6 +44,14 @@ pub(super) enum Dialer {
 
 type Failure = Box<dyn Error + Send + Sync>;
 
+/// Why there is no connection.
+pub(super) struct Unreached {
+    /// The cause, in words for the log.
+    pub(super) detail: String,
+    /// The system has waited for the machine, and it is not there.
+    pub(super) absent: bool,
+}
+
 impl Dialer {
     /// # Errors
     /// No authority that this system trusts can be read, for a place with TLS.
@@ -69,15 +77,18 @@ impl Dialer {
     /// A new connection. The caller sets the limit of time.
     ///
     /// # Errors
-    /// The cause, in words for the log.
-    pub(super) async fn dial(&self) -> Result<Counted, String> {
+    /// The cause.
+    pub(super) async fn dial(&self, fruitless: u64) -> Result<Counted, Unreached> {
         let connected: Result<Box<dyn Stream>, Failure> = match self {
             Self::Plain(connector, uri) => plain(connector.clone(), uri.clone()).await,
             Self::Tls(connector, uri) => tls(connector.as_ref().clone(), uri.clone()).await,
             Self::Socket(path) => socket(path).await,
         };
-        let inner = connected.map_err(|failure| format!("{}: {}", self.shown(), causes(failure.as_ref())))?;
-        Ok(Counted { inner, received: Arc::new(AtomicU64::new(0)) })
+        let inner = connected.map_err(|failure| Unreached {
+            detail: format!("{}: {}", self.shown(), causes(failure.as_ref())),
+            absent: find::<io::Error>(failure.as_ref()).is_some_and(|error| is_absence(error.kind())),
+        })?;
+        Ok(Counted { inner, received: Arc::default(), fruitless })
     }
 
     fn shown(&self) -> String {
@@ -119,19 +130,70 @@ pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// The first of this type among an error and what caused it.
+pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// A machine on the same network that is off is given up after three seconds (`EHOSTUNREACH`; arp(7)).
+fn is_absence(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::HostUnreachable | ErrorKind::TimedOut)
+}
+
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// What has been received on a connection.
+#[derive(Debug, Default)]
+pub(super) struct Received {
+    bytes: AtomicU64,
+    /// How many there were when something came of them.
+    fruitful: AtomicU64,
+}
+
+impl Received {
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// A head or a piece of a body was made of them, or a request begins.
+    pub(super) fn bear(&self) {
+        self.fruitful.store(self.bytes(), Ordering::Relaxed);
+    }
+}
+
+/// Bytes without an end that come to nothing: informational heads, or a chunk's length behind zeros, which hyper reads for good,
+/// and all that while the task has no turn left for any timer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} bytes that are neither a head nor a piece of a body")]
+pub(super) struct Fruitless(u64);
+
+impl Fruitless {
+    /// The cause of this error, which its own `source` passes over.
+    pub(super) fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
 
 /// A connection that counts the bytes received: whether an answer had begun decides whether a request may be sent
 /// once more, and hyper's errors do not tell.
 pub(super) struct Counted {
     inner: Box<dyn Stream>,
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
+    /// So many may come to nothing.
+    fruitless: u64,
 }
 
 impl Counted {
-    pub(super) fn received(&self) -> Arc<AtomicU64> {
+    pub(super) fn received(&self) -> Arc<Received> {
         Arc::clone(&self.received)
     }
 }
@@ -145,7 +207,11 @@ impl AsyncRead for Counted {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
         let more = buffer.filled().len().saturating_sub(before) as u64;
-        self.received.fetch_add(more, Ordering::Relaxed);
+        let now = self.received.bytes.fetch_add(more, Ordering::Relaxed) + more;
+        let barren = now.saturating_sub(self.received.fruitful.load(Ordering::Relaxed));
+        if barren > self.fruitless {
+            return Poll::Ready(Err(io::Error::other(Fruitless(barren))));
+        }
         polled
     }
 }

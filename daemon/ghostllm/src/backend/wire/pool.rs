@@ -7,10 +7,7 @@
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
     thread::{self, ThreadId},
 };
@@ -26,7 +23,10 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Limits, dial::Counted};
+use super::{
+    Limits,
+    dial::{Counted, Received},
+};
 
 type Driver = Pin<Box<Connection<TokioIo<Counted>, Full<Bytes>>>>;
 
@@ -35,7 +35,7 @@ pub(super) struct Conn {
     sender: SendRequest<Full<Bytes>>,
     /// None once it has ended: it must not be polled again.
     driver: Option<Driver>,
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
     /// What had been received when the last request began.
     before: u64,
     /// Whether it has rested in the pool.
@@ -75,7 +75,8 @@ impl Conn {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, hyper::Error> {
-        self.before = self.received.load(Ordering::Relaxed);
+        self.before = self.received.bytes();
+        self.received.bear();
         let mut answer = std::pin::pin!(self.sender.send_request(request));
         let driver = &mut self.driver;
         poll_fn(|cx| {
@@ -93,6 +94,11 @@ impl Conn {
         drive(&mut self.driver, cx);
     }
 
+    /// Something came of what was received.
+    pub(super) fn bear(&self) {
+        self.received.bear();
+    }
+
     /// Whether it has ended; what was received before may still wait in the body.
     pub(super) fn is_ended(&self) -> bool {
         self.driver.is_none()
@@ -100,7 +106,7 @@ impl Conn {
 
     /// Whether it rested before its last request, and not one byte came back for that.
     pub(super) fn was_stale(&self) -> bool {
-        self.reused && self.received.load(Ordering::Relaxed) == self.before
+        self.reused && self.received.bytes() == self.before
     }
 
     /// Whether the next request can be sent on it.

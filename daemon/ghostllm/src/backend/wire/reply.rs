@@ -128,6 +128,7 @@ impl Reply {
                     // Trailers say nothing that is needed.
                     let Ok(bytes) = frame.into_data() else { continue };
                     if !bytes.is_empty() {
+                        conn.bear();
                         self.stage = Stage::Idle;
                         self.silence.as_mut().reset(Instant::now() + self.idle);
                         return Poll::Ready(Some(Ok(bytes)));
