@@ -79,9 +79,13 @@ fn check_content(content: &str) {
         // A field that comes twice is refused, and this reading cannot see it.
         Err(Unread::Damaged(_)) => {}
     }
-    if let Some(expected) = reference {
-        let text = encode(&expected).expect("keys have a form in JSON");
-        assert_eq!(decode(&text).map(|decoded| decoded.value), Ok(expected));
+    let Some(expected) = reference else { return };
+    let text = encode(&expected).expect("keys have a form in JSON");
+    match decode::<KeysFile>(&text) {
+        Ok(decoded) => assert_eq!(decoded.value, expected),
+        // Nor does it look at dates.
+        Err(Unread::Damaged(damage)) if damage.0.ends_with("a date that is none") => {}
+        Err(other) => panic!("{other:?}: {}", String::from_utf8_lossy(&text)),
     }
 }
 

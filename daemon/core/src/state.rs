@@ -11,6 +11,8 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
+use crate::dialect::json::Object;
+
 /// Turns the content of one version into the next version's. Once a program with the next version has been given out, it
 /// never changes again: it is all that reads the files of before.
 pub type Step = fn(Value) -> Result<Value, Damage>;
@@ -122,7 +124,7 @@ pub fn encode<K: Kind>(value: &K) -> Result<Vec<u8>, serde_json::Error> {
 /// [`Unread`].
 pub fn decode<K: Kind>(text: &[u8]) -> Result<Decoded<K>, Unread> {
     let envelope: Envelope<'_> = match serde_json::from_slice(text) {
-        Ok(envelope) => envelope,
+        Ok(Object(envelope)) => envelope,
         Err(error) => {
             let content = K::bare(text).ok_or(error)?;
             return brought_up(content, 1);

@@ -12,7 +12,10 @@ use serde_json::{Value, json, value::RawValue};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Damage, Kind, Step};
-use crate::key::{Role, is_id};
+use crate::{
+    dialect::json::Object,
+    key::{Role, is_id},
+};
 
 /// SHA-256 of a whole key.
 pub type Sha256 = [u8; 32];
@@ -39,9 +42,15 @@ pub struct StoredKey {
     pub created: String,
 }
 
-/// The content as it is written. Unknown fields are refused: one of them might restrict a key.
-#[derive(Serialize, Deserialize)]
+/// The content as it is read. Unknown fields are refused: one of them might restrict a key.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Read {
+    keys: Vec<Object<WrittenKey>>,
+}
+
+/// The same as it is written.
+#[derive(Serialize)]
 struct Written {
     keys: Vec<WrittenKey>,
 }
@@ -62,10 +71,10 @@ impl Kind for KeysFile {
     const STEPS: &'static [Step] = &[from_1];
 
     fn read(content: &str) -> Result<Self, Damage> {
-        let written: Written = serde_json::from_str(content)?;
+        let Object(Read { keys: written }) = serde_json::from_str(content)?;
         let mut ids = HashSet::new();
-        let mut keys = Vec::with_capacity(written.keys.len());
-        for (at, key) in written.keys.into_iter().enumerate() {
+        let mut keys = Vec::with_capacity(written.len());
+        for (at, Object(key)) in written.into_iter().enumerate() {
             let number = at + 1;
             let bad = |what: &str| Damage(format!("key {number} has {what}"));
             let sha256 = unhex(&key.sha256).ok_or_else(|| bad("a digest that is none"))?;
@@ -105,7 +114,7 @@ impl Kind for KeysFile {
             version: u64,
             keys: Value,
         }
-        let file: Version1 = serde_json::from_slice(text).ok()?;
+        let Object(file) = serde_json::from_slice::<Object<Version1>>(text).ok()?;
         (file.version == 1).then(|| json!({"keys": file.keys}))
     }
 }

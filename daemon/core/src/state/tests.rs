@@ -130,6 +130,23 @@ fn a_message_repeats_nothing_of_the_file() {
 }
 
 #[test]
+fn a_list_is_no_object() {
+    let key = "[\"ELAU4eqF\",\"first\",\"user\",\"f381b4e1783ad1093dc02e446377e04aba62e497382addf6d28597ec7b8e4dac\",\
+               \"2023-11-14T22:13:20Z\"]";
+    let keys = format!("{{\"keys\":[{key}]}}");
+    let crc32 = checksum("keys", 2, "{\"keys\":[]}");
+    for text in [
+        wrapped("keys", 2, "[[]]"),
+        wrapped("keys", 2, &keys),
+        format!("[\"keys\",2,\"{crc32}\",{{\"keys\":[]}}]").into_bytes(),
+        b"[1,[]]".to_vec(),
+    ] {
+        let read = decode::<KeysFile>(&text);
+        assert!(matches!(read, Err(Unread::Damaged(_))), "{}: {read:?}", String::from_utf8_lossy(&text));
+    }
+}
+
+#[test]
 fn digests_are_64_digits() {
     let digest = "f381b4e1783ad1093dc02e446377e04aba62e497382addf6d28597ec7b8e4dac";
     assert_eq!(hex(&unhex(digest).unwrap()), digest);
