@@ -128,12 +128,13 @@ impl Mount {
         Ok(fs::remove_file(self.seen().join("filler"))?)
     }
 
-    /// Makes it read-only (`ro`), or writable again (`rw`).
+    /// Makes it read-only (`ro`), or writable again (`rw`). Only the mount changes: the options of its file system name a user
+    /// who may have no number in that namespace.
     pub(crate) fn remount(&self, how: &str) -> Result<()> {
         let process = self.process.to_string();
         let output = Command::new("nsenter")
             .args(["--target", &process, "--user", "--preserve-credentials", "--mount"])
-            .args(["mount", "-o", &format!("remount,{how}")])
+            .args(["mount", "-o", &format!("remount,bind,{how}")])
             .arg(&self.directory)
             .output()?;
         let said = String::from_utf8_lossy(&output.stderr);
