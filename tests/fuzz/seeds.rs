@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ghostllm_fuzz::{authority, h3_gate, ndjson, openai_json, sse};
+use ghostllm_fuzz::{authority, h3_gate, ndjson, openai_json, sse, state};
 
 /// The files below these folders, which are relative to this package.
 fn files(folders: &[&str]) -> Vec<PathBuf> {
@@ -55,6 +55,11 @@ fn h3_gate_holds() {
 #[test]
 fn openai_json_holds() {
     hold(&["corpus/openai_json", "../../daemon/core/tests-data"], openai_json::check);
+}
+
+#[test]
+fn state_holds() {
+    hold(&["corpus/state", "../../daemon/core/tests-data/state"], state::check);
 }
 
 /// What is one value away from a seed, which libFuzzer meets only by chance.

@@ -7,7 +7,8 @@ cd "$(dirname "$0")/../.."
 packages=(cmake clang libclang-dev pkg-config python3 curl)
 if [ "${1:-}" != build ]; then
   # nginx and haproxy stand beside the daemon under the attacks and in the bench; chromium is a browser that is attacked from.
-  packages+=(python3-venv openssl libnss3-tools ngtcp2-client mmdebstrap iproute2 nginx haproxy chromium)
+  # strace says in which order state reaches the disk, and is a disk that fails.
+  packages+=(python3-venv openssl libnss3-tools ngtcp2-client mmdebstrap iproute2 nginx haproxy chromium strace)
 fi
 missing=()
 for package in "${packages[@]}"; do

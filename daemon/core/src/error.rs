@@ -247,6 +247,16 @@ impl ApiError {
         Self::new(Code::UriTooLong, "The address of the request is too long.")
     }
 
+    /// 507: what was to be kept cannot be written, so nothing has changed. The path and the cause are in the log.
+    #[must_use]
+    pub fn state_unwritable() -> Self {
+        Self::new(
+            Code::StateUnwritable,
+            "This change cannot be stored now, so nothing was changed: the box's disk is full, read-only or failing. \
+             Its log says more. Try again when that is mended; no restart is needed.",
+        )
+    }
+
     /// 500: a defect of this daemon. What happened is in the log, under the request id.
     #[must_use]
     pub fn internal() -> Self {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// What every key begins with, so that people and secret scanners know it.
@@ -22,6 +23,16 @@ pub const KEY_BYTES: usize = PREFIX.len() + ID_DIGITS + SECRET_DIGITS + CHECKSUM
 pub const RANDOM_BYTES: usize = 40;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// What the bearer of a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Inference, the list of models, metrics.
+    User,
+    /// All that, and changing the box.
+    Admin,
+}
 
 /// A whole API key, its secret included.
 ///

@@ -11,5 +11,6 @@ pub mod error;
 pub mod framing;
 pub mod key;
 pub mod routing;
+pub mod state;
 
 pub use error::ApiError;

@@ -14,6 +14,7 @@ pub use scope::{ADDRESSES, LeftOut, NAMES, Network, Reason, Scope, Subjects};
 
 use std::{net::IpAddr, time::Duration as StdDuration};
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData, SanType,
@@ -59,6 +60,9 @@ pub enum CaError {
     /// The certificate lacks what every CA of this program has.
     #[error("the certificate was not made by this program: it has no {0}")]
     Foreign(&'static str),
+    /// It is not as it was signed.
+    #[error("the certificate has been changed since it was made")]
+    Altered,
     /// The key belongs to another certificate.
     #[error("the private key does not belong to the certificate")]
     KeyMismatch,
@@ -151,7 +155,17 @@ impl Authority {
         if key.subject_public_key_info() != facts.public_key {
             return Err(CaError::KeyMismatch);
         }
-        let pem = certificate_pem(text)?;
+        // A root's signature of itself protects nobody who trusts it, but every bit of it from the disk.
+        let signed = der::Signed::read(&certificate)?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &facts.public_key)
+            .verify(signed.content, signed.signature)
+            .map_err(|_unspecified| CaError::Altered)?;
+        // From the certificate and not from the text, which clients are given and which may have suffered where it means
+        // nothing.
+        let pem = pem::encode_config(
+            &pem::Pem::new("CERTIFICATE", &*certificate),
+            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+        );
         let issuer = Issuer::new(authority_params(name), key);
         Ok(Self { issuer, certificate, pem, facts, scope })
     }
@@ -353,16 +367,6 @@ fn subtrees(scope: &Scope) -> Vec<GeneralSubtree> {
 
 fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, CaError> {
     PrivateKeyDer::from_pem_slice(text).map_err(|_none| CaError::Missing("private key"))
-}
-
-/// The certificate's part of a PEM text that also holds its key.
-fn certificate_pem(text: &[u8]) -> Result<String, CaError> {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    const END: &str = "-----END CERTIFICATE-----";
-    let text = std::str::from_utf8(text).map_err(|_not_text| CaError::Missing("certificate"))?;
-    let after = text.split_once(BEGIN).ok_or(CaError::Missing("certificate"))?.1;
-    let body = after.split_once(END).ok_or(CaError::Missing("certificate"))?.0;
-    Ok(format!("{BEGIN}{body}{END}\n"))
 }
 
 /// 127 random bits, positive and never short (RFC 5280 4.1.2.2).

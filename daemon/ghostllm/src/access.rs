@@ -24,7 +24,9 @@ pub(crate) fn next_step(path: &Path) -> String {
     )
 }
 
-/// The same behind another sentence, where that is what the system's answer asks for.
+/// The same behind another sentence, where that is what the system's answer asks for. What we refuse ourselves, since too
+/// many may read it, says already what to do, and it is the opposite.
 pub(crate) fn advice(path: &Path, error: &Error) -> String {
-    if is_denied(error) { format!(". {}", next_step(path)) } else { String::new() }
+    let by_the_system = error.get_ref().is_none();
+    if is_denied(error) && by_the_system { format!(". {}", next_step(path)) } else { String::new() }
 }

@@ -110,7 +110,8 @@ impl App {
         let authority = certificates
             .trust()
             .map(|trust| (Bytes::copy_from_slice(trust.pem.as_bytes()), Bytes::copy_from_slice(trust.der)));
-        let upkeep = Upkeep::new(certificates, host, names, &listeners.addresses(), &config, &registry);
+        let upkeep =
+            Upkeep::new(state.clone(), certificates, host, names, &listeners.addresses(), &config, &registry);
         let threads = threads(config.limits.threads);
         let workers =
             Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })?;

@@ -1,12 +1,17 @@
 //! State on disk: one directory that nobody else can read.
 //!
-//! Knows where it is, and how a small file is replaced so that a crash leaves the old one or the new one whole.
+//! Knows where it is, how a small file is replaced so that a crash leaves the old one or the new one whole, and whether
+//! that works at the moment.
 //! Refuses to know what the files mean. Invariant: the directory has mode 0700 and belongs to the user that runs
 //! the program; every file in it is written with mode 0600, and refused if somebody else could have read it.
 //!
 //! Everything here blocks; on a running server it is called where blocking is allowed.
 
+mod alert;
+mod error;
 pub mod keys;
+mod replace;
+pub mod versioned;
 
 use std::{
     ffi::OsString,
@@ -16,20 +21,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use thiserror::Error;
 use time::OffsetDateTime;
 
-use crate::{
-    access::{advice, is_denied},
-    exit,
-};
+use alert::Alert;
+pub use error::StateError;
+use replace::Staged;
 
 /// No state file of ours comes near to this; what is larger is not ours.
-const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+const LARGEST_FILE: usize = 16 * 1024 * 1024;
 /// The file whose lock says that a process has the state.
 const LOCK: &str = "lock";
 /// A process id in decimal, and more.
 const PROCESS_BYTES: u64 = 32;
+/// The file that shows whether the directory can be written.
+const PROBE: &str = "write-probe";
+/// An empty file can be made on a full disk; what shows that there is room again has a block (4 KiB nearly everywhere).
+const PROBE_BYTES: usize = 4096;
 /// A pipe that lies where a file should be must not hold the start.
 const UNBLOCKED: i32 = nix::libc::O_NONBLOCK;
 
@@ -37,95 +44,7 @@ const UNBLOCKED: i32 = nix::libc::O_NONBLOCK;
 #[derive(Debug, Clone)]
 pub struct StateDir {
     path: PathBuf,
-}
-
-/// Why state cannot be used.
-#[derive(Debug, Error)]
-pub enum StateError {
-    /// Neither an argument nor the environment says where state goes.
-    #[error(
-        "there is no place for state: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set; use --state-dir DIR"
-    )]
-    Nowhere,
-    /// A directory or file cannot be made, written or removed.
-    #[error(
-        "state cannot be written: {path}: {source}; make it writable for this user or use --state-dir DIR"
-    )]
-    Unwritable {
-        /// What could not be written.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Something else lies where the directory should be, or above it.
-    #[error("state needs a directory, and {path} is none; remove it or use --state-dir DIR")]
-    NoDirectory {
-        /// What lies there.
-        path: PathBuf,
-    },
-    /// A file or directory is there but cannot be read.
-    #[error("state cannot be read: {path}: {source}{}", advice(path, source))]
-    Unreadable {
-        /// What could not be read.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Others may read or change it.
-    #[error("{path} is open to other users (mode {mode:04o}); run: chmod {right:o} '{path}'")]
-    TooWide {
-        /// What is open.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// What they should be.
-        right: u32,
-    },
-    /// It belongs to another user, who could change it, or whom we would lock out of it.
-    #[error(
-        "{path} belongs to user {owner}, and this program runs as user {user}; run it as that user, or: chown {user} '{path}'"
-    )]
-    Foreign {
-        /// Whose it is not.
-        path: PathBuf,
-        /// The user that owns it.
-        owner: u32,
-        /// The user that the program runs as.
-        user: u32,
-    },
-    /// Another process works with it.
-    #[error(
-        "the state in {path} is in use by another ghostllm{}; stop that one, or use another --state-dir",
-        held_by(holder.as_deref())
-    )]
-    InUse {
-        /// The state directory.
-        path: PathBuf,
-        /// The process that holds it, where it has said so.
-        holder: Option<String>,
-    },
-    /// A name that is not a plain file name; a defect of the caller.
-    #[error("\"{0}\" is not the name of a state file")]
-    Name(String),
-}
-
-impl StateError {
-    /// The program's exit code for it.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Nowhere => exit::USAGE,
-            Self::Unwritable { .. } | Self::NoDirectory { .. } => exit::IO,
-            Self::Unreadable { source, .. } if is_denied(source) => exit::PERMISSION,
-            Self::Unreadable { .. } | Self::InUse { .. } => exit::IO,
-            Self::TooWide { .. } | Self::Foreign { .. } => exit::PERMISSION,
-            Self::Name(_) => 1,
-        }
-    }
-}
-
-fn held_by(holder: Option<&str>) -> String {
-    holder.map(|process| format!(" (process {process})")).unwrap_or_default()
+    alert: Alert,
 }
 
 /// The state directory is this process's alone for as long as this is held; the kernel lets go of it however the
@@ -193,7 +112,7 @@ impl StateDir {
         })?;
         let metadata = fs::metadata(path).map_err(unwritable)?;
         check_owner(path, &metadata, 0o700)?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), alert: Alert::default() })
     }
 
     fn lock(&self) -> Result<Claim, StateError> {
@@ -201,27 +120,55 @@ impl StateDir {
         let unwritable = |source| StateError::Unwritable { path: path.clone(), source };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(UNBLOCKED);
-        let mut file = options.open(&path).map_err(unwritable)?;
-        match file.try_lock() {
+        let mut writer = options.open(&path).map_err(unwritable)?;
+        // Whoever may open it may hold it.
+        check_owner(&path, &writer.metadata().map_err(unwritable)?, 0o600)?;
+        // A disk on which a file is open for writing cannot be made read-only by whoever looks after it. NFS, in turn,
+        // locks nothing else (flock(2)).
+        let reader = File::open(&path).map_err(unwritable)?;
+        let (locked, held) = match reader.try_lock() {
+            Err(TryLockError::Error(error)) if error.raw_os_error() == Some(nix::libc::EBADF) => {
+                let held = writer.try_clone().map_err(unwritable)?;
+                (held.try_lock(), held)
+            }
+            locked => (locked, reader),
+        };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                let read = file.take(PROCESS_BYTES).read_to_string(&mut holder);
+                let read = (&held).take(PROCESS_BYTES).read_to_string(&mut holder);
                 let holder = read.ok().map(|_| holder.trim().to_owned()).filter(|holder| !holder.is_empty());
                 return Err(StateError::InUse { path: self.path.clone(), holder });
             }
             Err(TryLockError::Error(source)) => return Err(unwritable(source)),
         }
-        // The number is for a person who is refused; a full disk is found by the probe.
-        let _told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Claim(file))
+        // The number is for a person who is refused; on a full disk it is missing.
+        let _told = writer.set_len(0).and_then(|()| writeln!(writer, "{}", std::process::id()));
+        Ok(Claim(held))
     }
 
+    /// Finds a directory that cannot be written now, not when a key is lost. A full disk passes: a box that has its keys
+    /// serves on, and one that has none ends its start when it makes the first.
     fn probe(&self) -> Result<(), StateError> {
-        // A full disk or a read-only one is found now, not when a key is lost.
-        self.write_private("write-probe", b"")?;
-        self.remove("write-probe")?;
-        Ok(())
+        let written = self.try_write(PROBE, b"").and_then(|()| self.try_remove(PROBE));
+        written.map(drop).map_err(|source| self.unwritable(PROBE, source))
+    }
+
+    /// Whether the last write failed, and none has succeeded since.
+    #[must_use]
+    pub fn is_alarmed(&self) -> bool {
+        self.alert.standing().is_some()
+    }
+
+    /// Looks whether state can be written again, if the last write failed: nobody else may try for days. Blocks.
+    pub fn look_again(&self) {
+        let Some(bytes) = self.alert.standing() else { return };
+        // As large as what could not be written: there may be room for less.
+        let probe = vec![0; bytes.clamp(PROBE_BYTES, LARGEST_FILE)];
+        if self.try_write(PROBE, &probe).and_then(|()| self.try_remove(PROBE)).is_ok() {
+            self.alert.clear();
+        }
     }
 
     /// A directory in this one, under the same rules.
@@ -229,7 +176,9 @@ impl StateDir {
     /// # Errors
     /// As [`StateDir::open`].
     pub fn dir(&self, name: &str) -> Result<Self, StateError> {
-        Self::open(&self.file(name)?)
+        let inner = Self::made(&self.file(name)?)?;
+        inner.probe()?;
+        Ok(Self { alert: self.alert.clone(), ..inner })
     }
 
     /// The directory's path.
@@ -266,7 +215,7 @@ impl StateDir {
         if !metadata.is_file() {
             return Err(unreadable(io::Error::new(ErrorKind::InvalidInput, "it is no file")));
         }
-        if metadata.len() > LARGEST_FILE {
+        if metadata.len() > LARGEST_FILE as u64 {
             return Err(unreadable(io::Error::from(ErrorKind::FileTooLarge)));
         }
         let mut bytes = Vec::new();
@@ -274,29 +223,20 @@ impl StateDir {
         Ok(Some(bytes))
     }
 
-    /// Replaces the file by `bytes`, with mode 0600: after a crash the old file is there, or the new one, whole.
+    /// Replaces the file by `bytes`, with mode 0600: after a crash the old file is there, or the new one, whole. When it
+    /// returns, the new one is on the disk.
     ///
     /// One name has one writer; two at a time would be an error for one of them.
     ///
     /// # Errors
     /// If it cannot be written; the old file is then as it was.
     pub fn write_private(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
-        let path = self.file(name)?;
-        let next = self.path.join(format!(".{name}.next"));
-        let write = || -> io::Result<()> {
-            // What a crash has left behind; `create_new` then makes sure that the file is ours alone.
-            missing_is_fine(fs::remove_file(&next))?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&next, &path)?;
-            self.sync()
-        };
-        write().map_err(|source| {
-            // The disk may be full: what was half written must not keep it so. There may be nothing to remove.
-            let _nothing_to_add = fs::remove_file(&next);
-            StateError::Unwritable { path: path.clone(), source }
-        })
+        self.file(name)?;
+        self.judged(name, bytes.len(), self.try_write(name, bytes))
+    }
+
+    fn try_write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        Staged::write(&self.path, name, bytes)?.install()
     }
 
     /// Removes the file; says whether there was one.
@@ -304,9 +244,33 @@ impl StateDir {
     /// # Errors
     /// If it is there and cannot be removed.
     pub fn remove(&self, name: &str) -> Result<bool, StateError> {
-        let path = self.file(name)?;
-        let removed = missing_is_fine(fs::remove_file(&path)).and_then(|there| self.sync().map(|()| there));
-        removed.map_err(|source| StateError::Unwritable { path, source })
+        self.file(name)?;
+        self.judged(name, 0, self.try_remove(name))
+    }
+
+    fn try_remove(&self, name: &str) -> io::Result<bool> {
+        let there = missing_is_fine(fs::remove_file(self.path.join(name)))?;
+        sync(&self.path)?;
+        Ok(there)
+    }
+
+    /// Raises the alert after a failure, and ends it after a success.
+    fn judged<T>(&self, name: &str, bytes: usize, outcome: io::Result<T>) -> Result<T, StateError> {
+        match outcome {
+            Ok(value) => {
+                self.alert.clear();
+                Ok(value)
+            }
+            Err(source) => {
+                let error = self.unwritable(name, source);
+                self.alert.raise(bytes, &error);
+                Err(error)
+            }
+        }
+    }
+
+    fn unwritable(&self, name: &str, source: io::Error) -> StateError {
+        StateError::Unwritable { path: self.path.join(name), source }
     }
 
     /// Puts the file aside under a name that bears the date, and returns that name.
@@ -332,7 +296,7 @@ impl StateDir {
             _ => format!("{name}{ASIDE}{stamp}-{n}"),
         });
         let aside = free.into_iter().find(|aside| !self.path.join(aside).exists()).unwrap_or_default();
-        let moved = fs::rename(&path, self.path.join(&aside)).and_then(|()| self.sync());
+        let moved = fs::rename(&path, self.path.join(&aside)).and_then(|()| sync(&self.path));
         moved.map_err(|source| StateError::Unwritable { path, source })?;
         Ok(aside)
     }
@@ -352,11 +316,11 @@ impl StateDir {
         names.sort();
         Ok(names)
     }
+}
 
-    /// Makes renames and removals last.
-    fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
-    }
+/// Makes what has changed in a directory last: names, not what is in the files.
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 /// What stands between a file's name and the date of its being set aside.

@@ -56,13 +56,15 @@ pub enum Code {
     HeaderTooLarge,
     /// The target is longer than the limit.
     UriTooLong,
+    /// What was to be kept cannot be written now.
+    StateUnwritable,
     /// A defect of this daemon.
     Internal,
 }
 
 impl Code {
     /// Every code, for the generated reference and for tests.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::ModelNotFound,
         Self::InvalidApiKey,
         Self::BackendUnavailable,
@@ -87,6 +89,7 @@ impl Code {
         Self::Misdirected,
         Self::HeaderTooLarge,
         Self::UriTooLong,
+        Self::StateUnwritable,
         Self::Internal,
     ];
 
@@ -115,6 +118,7 @@ impl Code {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::StateUnwritable => StatusCode::INSUFFICIENT_STORAGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -130,6 +134,7 @@ impl Code {
             | Self::BackendError
             | Self::QueueFull
             | Self::GpuThermal
+            | Self::StateUnwritable
             | Self::Internal => "server_error",
             Self::ModelNotFound
             | Self::InvalidApiKey
@@ -179,6 +184,7 @@ impl Code {
             Self::Misdirected => "misdirected_request",
             Self::HeaderTooLarge => "header_too_large",
             Self::UriTooLong => "uri_too_long",
+            Self::StateUnwritable => "state_unwritable",
             Self::Internal => "internal_error",
         })
     }

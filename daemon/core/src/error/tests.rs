@@ -38,6 +38,7 @@ fn every_code_has_its_status_type_and_text() {
 421 invalid_request_error misdirected_request
 431 invalid_request_error header_too_large
 414 invalid_request_error uri_too_long
+507 server_error state_unwritable
 500 server_error internal_error";
     assert_eq!(table.join("\n"), expected);
 }
@@ -75,6 +76,7 @@ fn every_constructor_gives_its_code_and_hints() {
         (ApiError::misdirected("names"), Code::Misdirected, None, None),
         (ApiError::header_too_large(), Code::HeaderTooLarge, None, None),
         (ApiError::uri_too_long(), Code::UriTooLong, None, None),
+        (ApiError::state_unwritable(), Code::StateUnwritable, None, None),
         (ApiError::internal(), Code::Internal, None, None),
     ];
     assert_eq!(cases.len(), Code::ALL.len());

@@ -11,6 +11,7 @@ use time::{Date, Month, OffsetDateTime, Time};
 use super::{Network, Scope};
 
 const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const OBJECT: u8 = 0x06;
 const UTF8_STRING: u8 = 0x0c;
@@ -126,6 +127,39 @@ impl Facts {
             }
         }
         Ok(())
+    }
+}
+
+/// A certificate's two halves: what is signed, and the signature.
+pub(super) struct Signed<'a> {
+    /// The whole `TBSCertificate`.
+    pub(super) content: &'a [u8],
+    /// The bits of `signatureValue`.
+    pub(super) signature: &'a [u8],
+}
+
+impl<'a> Signed<'a> {
+    /// Reads a certificate in DER; nothing may follow it.
+    pub(super) fn read(certificate: &'a [u8]) -> Result<Self, Malformed> {
+        let mut outer = Reader(certificate);
+        let mut whole = Reader(outer.expect(SEQUENCE, "start")?);
+        let content = whole.whole(SEQUENCE).ok_or(Malformed("start"))?;
+        // Named twice, the second time where no signature covers it (RFC 5280 4.1.1.2 wants both alike).
+        let mut fields = Reader(Reader(content).expect(SEQUENCE, "start")?);
+        fields.expect(CONTEXT_0, "version")?;
+        fields.expect(INTEGER, "serial number")?;
+        let algorithm = fields.whole(SEQUENCE).ok_or(Malformed("signature algorithm"))?;
+        if whole.whole(SEQUENCE) != Some(algorithm) {
+            return Err(Malformed("signature algorithm"));
+        }
+        // The first byte says how many bits of the last one are unused: none, of whole bytes.
+        let signature = whole.expect(BIT_STRING, "signature")?.strip_prefix(&[0]);
+        let signature = signature.ok_or(Malformed("signature"))?;
+        if outer.0.is_empty() && whole.0.is_empty() {
+            Ok(Self { content, signature })
+        } else {
+            Err(Malformed("end"))
+        }
     }
 }
 

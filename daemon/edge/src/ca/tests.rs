@@ -343,3 +343,20 @@ fn serials_are_random_and_keys_are_new() {
     assert_ne!(one.facts().public_key, two.facts().public_key);
     assert_ne!(serial().expect("random").to_bytes(), serial().expect("random").to_bytes());
 }
+
+#[test]
+fn a_ca_of_which_one_bit_has_changed_is_refused() {
+    let made = Authority::make("box", &["box".to_owned()], CLOCK_FLOOR).expect("a CA");
+    let key = made.issuer.key().serialize_pem();
+    let good = made.certificate_der().to_vec();
+    for at in 0..good.len() {
+        let mut changed = good.clone();
+        changed[at] ^= 1 << (at % 8);
+        let text = format!("{}{key}", pem::encode(&pem::Pem::new("CERTIFICATE", changed)));
+        assert!(Authority::from_pem(text.as_bytes()).is_err(), "byte {at}");
+    }
+    // What the text's own blanks have suffered is no part of it, and is not handed on.
+    let spaced = made.to_pem().replace('\n', "\r\n\r\n");
+    let read = Authority::from_pem(spaced.as_bytes()).expect("the same CA");
+    assert_eq!(read.certificate_pem(), made.certificate_pem());
+}

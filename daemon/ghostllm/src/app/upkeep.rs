@@ -1,4 +1,5 @@
-//! What changes while the program runs: the host's names and addresses, the certificates, the page, the memory.
+//! What changes while the program runs: the host's names and addresses, the certificates, the page, the memory, and whether
+//! state that could not be written can be written again.
 //!
 //! Knows when to look. Refuses to know what is done about it. Invariant: it writes the log only when something has
 //! changed.
@@ -99,6 +100,7 @@ pub(super) fn say(said: &[Said]) {
 }
 
 pub(super) struct Upkeep {
+    state: StateDir,
     certificates: Certificates<CaFiles>,
     host: Host,
     names: Vec<String>,
@@ -111,6 +113,7 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     pub(super) fn new(
+        state: StateDir,
         certificates: Certificates<CaFiles>,
         host: Host,
         names: Vec<String>,
@@ -132,7 +135,7 @@ impl Upkeep {
         };
         let page = watch::Sender::new(Arc::new(Page::render(&facts)));
         let look = config.limits.host_interval;
-        Self { certificates, host, names, registry: Arc::clone(registry), facts, page, look }
+        Self { state, certificates, host, names, registry: Arc::clone(registry), facts, page, look }
     }
 
     pub(super) fn page(&self) -> watch::Receiver<Arc<Page>> {
@@ -208,11 +211,21 @@ impl Upkeep {
                         lacks(after);
                     }
                     self.render();
+                    look_at_state(&self.state).await;
                 }
                 // The registry outlives this loop, so the wait cannot fail.
                 _ = models.changed() => self.render(),
             }
         }
+    }
+}
+
+/// Ends the alert that state cannot be written, once it can.
+async fn look_at_state(state: &StateDir) {
+    if state.is_alarmed() {
+        let state = state.clone();
+        // A sick disk may take its time; a panic would have been said.
+        let _looked = tokio::task::spawn_blocking(move || state.look_again()).await;
     }
 }
 

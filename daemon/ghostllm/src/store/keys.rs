@@ -14,33 +14,25 @@ use std::{
 };
 
 use aws_lc_rs::{constant_time, digest, error::Unspecified, rand};
-use ghostllm_core::key::{Key, RANDOM_BYTES, is_id};
-use serde::{Deserialize, Serialize};
+pub use ghostllm_core::key::Role;
+use ghostllm_core::{
+    key::{Key, RANDOM_BYTES},
+    state::keys::{KeysFile, Sha256, StoredKey},
+};
 use thiserror::Error;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{StateDir, StateError};
+use super::{
+    StateDir, StateError,
+    versioned::{LoadError, Versioned},
+};
 
 /// The keys file.
 const FILE: &str = "keys.json";
 /// Where the first key lies until somebody uses it.
 const FIRST_KEY_FILE: &str = "first-key";
-/// The version of the keys file that this program reads and writes.
-const VERSION: u64 = 1;
 /// What the first key is called.
 const FIRST_KEY_NAME: &str = "first";
-
-type Sha256 = [u8; digest::SHA256_OUTPUT_LEN];
-
-/// What a caller may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Inference, the list of models, metrics.
-    User,
-    /// All that, and changing the box.
-    Admin,
-}
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +93,13 @@ struct Record {
     sha256: Sha256,
 }
 
+impl From<StoredKey> for Record {
+    fn from(key: StoredKey) -> Self {
+        let StoredKey { id, name, role, sha256, .. } = key;
+        Self { caller: Caller { id: Some(Arc::from(id)), name: Arc::from(name), role }, sha256 }
+    }
+}
+
 /// The file with the first key, and whether it is still to be removed.
 #[derive(Debug, Clone)]
 struct FirstKeyFile {
@@ -120,44 +119,23 @@ pub enum KeysError {
     /// The state directory failed.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The file cannot be understood; it was set aside.
-    #[error(
-        "the keys file {path} cannot be understood ({why}) and was set aside as {aside}; nobody can be let in. \
-         Put a good copy back as {path}, or, to begin anew with one new key, remove {aside}"
-    )]
-    Corrupt {
-        /// Where the file was.
-        path: PathBuf,
-        /// Where it is now.
-        aside: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A file was set aside at an earlier start, and nobody has decided yet.
-    #[error(
-        "the keys file was set aside as {aside} because it could not be understood, and there is no {path}. \
-         Put a good copy back as {path}, or, to begin anew with one new key, remove {aside}"
-    )]
-    SetAside {
-        /// Where the file was.
-        path: PathBuf,
-        /// Where it is now.
-        aside: PathBuf,
-    },
-    /// A later version of this program wrote it.
-    #[error(
-        "the keys file {path} is of version {version}, written by a newer ghostllm; this one knows version {VERSION}. \
-         Install the newer one again, or use another --state-dir"
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        version: u64,
-    },
+    /// The keys file cannot be used; a person has to decide.
+    #[error("nobody can be let in: {0}")]
+    File(LoadError),
     /// The system has no randomness to give.
     #[error("the system gives no random numbers, so no key can be made")]
     Random,
+}
+
+impl From<LoadError> for KeysError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::State(error) => Self::State(error),
+            LoadError::Damaged { .. } | LoadError::Newer { .. } | LoadError::SetAside { .. } => {
+                Self::File(error)
+            }
+        }
+    }
 }
 
 impl KeysError {
@@ -166,37 +144,10 @@ impl KeysError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::State(error) => error.exit_code(),
-            Self::Corrupt { .. } | Self::SetAside { .. } | Self::Newer { .. } => crate::exit::IO,
-            Self::Random => 1,
+            Self::File(_) => crate::exit::IO,
+            Self::Random => crate::exit::INTERNAL,
         }
     }
-}
-
-/// The keys file. Unknown fields are refused: one of them might restrict a key.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeysFile {
-    version: u64,
-    keys: Vec<StoredKey>,
-}
-
-/// One key in the file.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredKey {
-    id: String,
-    name: String,
-    role: Role,
-    /// Of the whole key, in hexadecimal.
-    sha256: String,
-    /// RFC 3339.
-    created: String,
-}
-
-/// The part of every version of the keys file.
-#[derive(Deserialize)]
-struct Versioned {
-    version: u64,
 }
 
 /// Random bytes for a key, from the operating system by way of the crypto library.
@@ -223,17 +174,11 @@ impl Keys {
         random: impl FnOnce() -> Result<[u8; RANDOM_BYTES], Unspecified>,
         show: Show,
     ) -> Result<Opened, KeysError> {
-        let Some(bytes) = state.read(FILE)? else {
-            return Self::first_start(state, now, random, show);
+        let file = Versioned::<KeysFile>::new(state, FILE);
+        let Some(KeysFile { keys: stored }) = file.load(now)? else {
+            return Self::first_start(state, &file, now, random, show);
         };
-        let by_id = match parse(&bytes) {
-            Ok(by_id) => by_id,
-            Err(Unread::Newer(version)) => return Err(KeysError::Newer { path: state.file(FILE)?, version }),
-            Err(Unread::Bad(why)) => {
-                let aside = state.path().join(state.set_aside(FILE, now)?);
-                return Err(KeysError::Corrupt { path: state.file(FILE)?, aside, why });
-            }
-        };
+        let by_id = stored.into_iter().map(|key| (Box::from(&*key.id), Record::from(key))).collect();
         let mut keys = Self { by_id, first: None };
         let first = keys.find_first_key(state)?;
         Ok(Opened { keys, first })
@@ -241,37 +186,27 @@ impl Keys {
 
     fn first_start(
         state: &StateDir,
+        file: &Versioned<KeysFile>,
         now: OffsetDateTime,
         random: impl FnOnce() -> Result<[u8; RANDOM_BYTES], Unspecified>,
         show: Show,
     ) -> Result<Opened, KeysError> {
-        if let Some(aside) = state.aside(FILE)?.pop() {
-            return Err(KeysError::SetAside { path: state.file(FILE)?, aside: state.path().join(aside) });
-        }
         let key = Key::generate(random().map_err(|Unspecified| KeysError::Random)?);
-        let sha256 = sha256(&key);
         let stored = StoredKey {
             id: key.id().to_owned(),
             name: FIRST_KEY_NAME.to_owned(),
             role: Role::User,
-            sha256: hex(&sha256),
+            sha256: sha256(&key),
             // Only a year beyond 9999 has no RFC 3339 form; the date is for people and decides nothing.
             created: now.format(&Rfc3339).unwrap_or_else(|_| "1970-01-01T00:00:00Z".to_owned()),
         };
-        let caller =
-            Caller { id: Some(Arc::from(key.id())), name: Arc::from(FIRST_KEY_NAME), role: Role::User };
-        let by_id = HashMap::from([(Box::from(key.id()), Record { caller, sha256 })]);
-        let file = KeysFile { version: VERSION, keys: vec![stored] };
-        let text = serde_json::to_vec_pretty(&file).map_err(|error| StateError::Unwritable {
-            path: state.path().join(FILE),
-            source: error.into(),
-        })?;
         // The key before its digest: a crash in between leaves a key that the next start replaces, never a digest
         // whose key nobody has seen.
         if show == Show::InFile {
             state.write_private(FIRST_KEY_FILE, format!("{}\n", key.reveal()).as_bytes())?;
         }
-        state.write_private(FILE, &text)?;
+        file.save(&KeysFile { keys: vec![stored.clone()] })?;
+        let by_id = HashMap::from([(Box::from(key.id()), Record::from(stored))]);
         let mut keys = Self { by_id, first: None };
         let first = match show {
             Show::OnTerminal => Some(FirstKey::Made(key)),
@@ -345,76 +280,12 @@ impl RemoveFirstKey {
     }
 }
 
-/// Why the bytes are not a keys file.
-enum Unread {
-    Newer(u64),
-    Bad(String),
-}
-
-fn parse(bytes: &[u8]) -> Result<HashMap<Box<str>, Record>, Unread> {
-    // The reader's messages give places and field names; digests and names stay out of them.
-    let bad = |error: serde_json::Error| Unread::Bad(format!("{} at line {}", kind(&error), error.line()));
-    let Versioned { version } = serde_json::from_slice(bytes).map_err(bad)?;
-    if version > VERSION {
-        return Err(Unread::Newer(version));
-    }
-    let file: KeysFile = serde_json::from_slice(bytes).map_err(bad)?;
-    if file.version != VERSION {
-        return Err(Unread::Bad(format!("version {} never was", file.version)));
-    }
-    let mut by_id = HashMap::with_capacity(file.keys.len());
-    for (at, stored) in file.keys.into_iter().enumerate() {
-        let number = at + 1;
-        let bad = |what: &str| Unread::Bad(format!("key {number} has {what}"));
-        let sha256 = unhex(&stored.sha256).ok_or_else(|| bad("a digest that is none"))?;
-        if !is_id(&stored.id) {
-            return Err(bad("an id that is none"));
-        }
-        if OffsetDateTime::parse(&stored.created, &Rfc3339).is_err() {
-            return Err(bad("a date that is none"));
-        }
-        let caller =
-            Caller { id: Some(Arc::from(&*stored.id)), name: Arc::from(stored.name), role: stored.role };
-        if by_id.insert(stored.id.into_boxed_str(), Record { caller, sha256 }).is_some() {
-            return Err(bad("the id of another one"));
-        }
-    }
-    Ok(by_id)
-}
-
-/// What kind of fault the JSON reader found, without any of the text.
-fn kind(error: &serde_json::Error) -> &'static str {
-    match error.classify() {
-        serde_json::error::Category::Syntax => "no JSON",
-        serde_json::error::Category::Eof => "cut off",
-        serde_json::error::Category::Data => "a missing, unknown or wrong field",
-        serde_json::error::Category::Io => "not read",
-    }
-}
-
 fn sha256(key: &Key) -> Sha256 {
     let mut bytes = [0; digest::SHA256_OUTPUT_LEN];
     // Both are 32 bytes long, so nothing is left out.
     let digest = digest::digest(&digest::SHA256, key.reveal().as_bytes());
     bytes.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
     bytes
-}
-
-fn hex(bytes: &Sha256) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Sha256> {
-    let mut bytes = [0; digest::SHA256_OUTPUT_LEN];
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != bytes.len() || !rest.is_empty() {
-        return None;
-    }
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -111,6 +111,32 @@ fn a_failed_write_leaves_the_old_file() {
 }
 
 #[test]
+fn a_failure_is_an_alert_until_something_is_written_again() {
+    let (_scratch, state) = scratch();
+    let inner = state.dir("ca").unwrap();
+    let obstacle = inner.path().join(".a.next");
+    fs::create_dir(&obstacle).unwrap();
+    let error = inner.write_private("a", b"new").unwrap_err();
+    assert_eq!(error.answer().status().as_u16(), 507);
+    assert!(!error.answer().message().contains('/'), "no path for a client: {}", error.answer());
+    assert!(inner.is_alarmed() && state.is_alarmed(), "one alert for all of them");
+    state.look_again();
+    assert!(!state.is_alarmed() && !inner.is_alarmed());
+    assert!(inner.write_private("a", b"new").is_err() && state.is_alarmed());
+    // The probe fails as well where nothing can be written.
+    let probe = state.path().join(format!(".{PROBE}.next"));
+    fs::create_dir(&probe).unwrap();
+    state.look_again();
+    assert!(state.is_alarmed());
+    fs::remove_dir(&probe).unwrap();
+    fs::remove_dir(&obstacle).unwrap();
+    inner.write_private("a", b"new").unwrap();
+    assert!(!state.is_alarmed());
+    state.look_again();
+    assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1, "nothing but `ca` is left behind");
+}
+
+#[test]
 fn names_cannot_leave_the_directory() {
     let (_scratch, state) = scratch();
     for name in ["", ".", "..", ".a", "a/b", "/a", "a\0b"] {

@@ -1,0 +1,42 @@
+//! The standing alert that state cannot be written.
+//!
+//! Knows whether the last write failed. Refuses to know what was written. Invariant: it is said once when it begins and
+//! once when it is over, however many writes fail in between.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use super::StateError;
+
+/// Shared by a state directory and the directories in it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Alert {
+    /// How many bytes the failed write had, and at least one; 0 while all is well.
+    failed: Arc<AtomicUsize>,
+}
+
+impl Alert {
+    /// A write of so many bytes has failed.
+    pub(super) fn raise(&self, bytes: usize, error: &StateError) {
+        if self.failed.swap(bytes.max(1), Ordering::Relaxed) == 0 {
+            tracing::error!(
+                alert = "state_unwritable",
+                "{error}. Requests are served, and changes are refused until it can be written again; no restart is needed"
+            );
+        }
+    }
+
+    /// A write has succeeded.
+    pub(super) fn clear(&self) {
+        if self.failed.swap(0, Ordering::Relaxed) != 0 {
+            tracing::info!(alert = "state_unwritable", over = true, "state can be written again");
+        }
+    }
+
+    /// How many bytes could not be written, while it stands.
+    pub(super) fn standing(&self) -> Option<usize> {
+        Some(self.failed.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+}
