@@ -33,7 +33,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 pub(crate) use dial::Place;
 pub(crate) use reply::Reply;
 
-use crate::access;
+use crate::{access, secrets::NoCredential};
 use dial::{Dialer, causes};
 use pool::{Conn, Pool};
 
@@ -50,6 +50,9 @@ pub enum SetupError {
         /// What is wrong with it.
         why: String,
     },
+    /// Its key is a credential, and systemd has handed out none.
+    #[error(transparent)]
+    Secret(#[from] NoCredential),
     /// Its key is there, and not for this user.
     #[error("cannot read the key in {path}: {source}. {next}", next = access::next_step(path))]
     Denied {
