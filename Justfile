@@ -54,7 +54,7 @@ docs: setup-build
 
 # Arbitrary bytes for everything that reads a peer's, guided by coverage: so many hours, shared by the targets.
 fuzz HOURS: setup-build
-    tests/support/fuzz.sh "$(python3 -c 'import os; print(max(1, round(float("{{HOURS}}") * 3600 * min(os.cpu_count(), 5) / 5)))')"
+    tests/support/fuzz.sh "$(python3 -c 'import os; print(max(1, round(float("{{HOURS}}") * 3600 * min(os.cpu_count(), 6) / 6)))')"
 
 # The same for half a minute a target, as `just test` does.
 fuzz-smoke: setup-build
