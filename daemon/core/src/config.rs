@@ -164,7 +164,9 @@ impl Loaded {
                 }
             }
         }
-        errors.sort_by(|a, b| a.place().cmp(b.place()));
+        errors.sort_by(|a, b| (a.place(), a.message()).cmp(&(b.place(), b.message())));
+        // The reader of TOML goes on behind a fault, and says some of them twice.
+        errors.dedup();
         Err(errors)
     }
 

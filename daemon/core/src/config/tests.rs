@@ -260,6 +260,17 @@ fn all_faults_are_told_at_once_in_order() {
 }
 
 #[test]
+fn a_fault_is_told_once() {
+    // The fuzz target's find: the reader of TOML says of an unclosed string what it has said before.
+    let text = "backends = [{ name = \"f [{ name = \"fk \",ind = \"gguf\", path = \"\"\"/a\nb\"\"\" }]\n[profiles]\n\
+                dev.log.level = \"wa, kind = \"gguf\", path = \"\"\"/a\nb\"\"\" }]\n[profiles]\ndev.log.level = \"warn\"\n";
+    let mut errors = refused_file(text);
+    let all = errors.len();
+    errors.dedup();
+    assert_eq!(errors.len(), all, "{errors:#?}");
+}
+
+#[test]
 fn impossible_combinations_are_refused() {
     let backend = |rest: &str| format!("[[backends]]\nname = \"a\"\n{rest}");
     for (text, place, wanted) in [
