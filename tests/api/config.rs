@@ -317,6 +317,24 @@ async fn a_credential_of_systemd_is_the_key() -> Result<()> {
 }
 
 #[test]
+fn what_cannot_be_printed_is_said() -> Result<()> {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full")?;
+    let ran = Command::new(binary("ghostllm")).args(["config", "example"]).stdout(full).output()?;
+    let told = String::from_utf8(ran.stderr)?;
+    ensure!(ran.status.code() == Some(1) && told.contains("standard output"), "{:?}: {told}", ran.status);
+    // Whoever closes its end has read enough.
+    let mut closed = Command::new(binary("ghostllm"))
+        .args(["config", "example"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    drop(closed.stdout.take());
+    let ended = closed.wait_with_output()?;
+    ensure!(ended.status.code() == Some(0) && ended.stderr.is_empty(), "{ended:?}");
+    Ok(())
+}
+
+#[test]
 fn the_generated_documents_are_what_the_program_prints() -> Result<()> {
     let home = Home::new()?;
     for (command, file) in
