@@ -45,6 +45,13 @@ templates: setup
 fmt:
     cargo fmt --all
 
+# The generated documents in packaging/docs: the example file, the reference page and the schema of the configuration.
+docs: setup-build
+    cargo build --release -p ghostllm
+    target/release/ghostllm config example > packaging/docs/ghostllm.toml
+    target/release/ghostllm config reference > packaging/docs/configuration.md
+    target/release/ghostllm config schema > packaging/docs/ghostllm.schema.json
+
 # Arbitrary bytes for everything that reads a peer's, guided by coverage: so many hours, shared by the targets.
 fuzz HOURS: setup-build
     tests/support/fuzz.sh "$(python3 -c 'import os; print(max(1, round(float("{{HOURS}}") * 3600 * min(os.cpu_count(), 6) / 6)))')"

@@ -8,6 +8,7 @@
 mod adapter;
 mod cancel;
 mod clients;
+mod config;
 mod engine;
 mod errors;
 mod files;

@@ -1,4 +1,4 @@
-//! What reads a peer's bytes, or a damaged disk's, held against arbitrary bytes.
+//! What reads a peer's bytes, a person's file or a damaged disk's, held against arbitrary bytes.
 //!
 //! One module a reader. Each `check` takes any bytes, gives them to the reader whole and in pieces, and panics where a
 //! property does not hold: mostly, where a second reading, written here and as plain as can be, says otherwise. Refuses
@@ -12,6 +12,7 @@
 )]
 
 pub mod authority;
+pub mod config;
 pub mod h3_gate;
 pub mod ndjson;
 pub mod openai_json;

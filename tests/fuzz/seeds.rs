@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ghostllm_fuzz::{authority, h3_gate, ndjson, openai_json, sse, state};
+use ghostllm_fuzz::{authority, config, h3_gate, ndjson, openai_json, sse, state};
 
 /// The files below these folders, which are relative to this package.
 fn files(folders: &[&str]) -> Vec<PathBuf> {
@@ -45,6 +45,11 @@ fn ndjson_holds() {
 #[test]
 fn authority_holds() {
     hold(&["corpus/authority"], authority::check);
+}
+
+#[test]
+fn config_holds() {
+    hold(&["corpus/config", "../../packaging/docs"], config::check);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod changes;
 mod exposure;
 mod families;
 mod sources;
+mod system;
 mod users;
 mod vanishing;
 

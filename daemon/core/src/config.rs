@@ -4,38 +4,48 @@
 //! command line: their texts enter as arguments. Invariant: a [`Config`] that exists holds no impossible
 //! combination, and no key of any source went unread.
 //!
-//! It is read in three steps: [`tree`] lays the sources over each other and keeps each value's place, [`section`]
-//! takes the keys out of one table and reports what nobody took, [`checks`] looks at what single settings cannot
-//! see. There is no serde on this way: its guard against unknown keys leaks, and its errors know no place.
+//! It is read in four steps: [`stack`] makes a tree of each source, in which every key and value knows its place;
+//! [`section`] takes the keys out of each tree and reports what nobody took, so that no source hides another's faults;
+//! the trees are laid over each other; [`checks`] looks at what single settings cannot see. There is no serde on this
+//! way but in reading YAML: its guard against unknown keys leaks, and its errors know one place at the most.
 
 mod backends;
 mod checks;
+mod describe;
+mod documents;
+mod engine;
 mod fault;
+mod file;
 mod limits;
+mod listen;
 mod ollama_host;
-mod reference;
+mod outside;
+mod rule;
+mod secret_file;
 mod section;
 mod setting;
+mod show;
+mod stack;
 mod tree;
 mod values;
+mod yaml;
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::ffi::OsString;
 
 pub use backends::{Backend, Target, Timeouts};
+pub use engine::Engine;
 pub use fault::{ConfigError, Place};
 pub use limits::Limits;
+pub use listen::Listen;
+pub use secret_file::SecretFile;
 pub use values::{
     BackendName, BackendUrl, ByteSize, Exposure, HostName, KeepAliveStyle, Kind, LogFormat, LogLevel, Origin,
-    PlainAuth,
+    PlainAuth, Profile,
 };
 
-use limits::{some_time, window};
 use section::{Reader, Renames, Section, section, whole};
-use tree::Tree;
+use stack::Stack;
+use tree::Layer;
 
 /// Keys that have moved, as `(old, new)`; whoever still writes the old one is told the new one.
 const RENAMED: Renames = &[];
@@ -50,21 +60,24 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("backends.timeouts", backends::TimeoutKeys::KEYS),
 ];
 
-/// Where settings come from. Of several sources the later one wins.
+/// Where settings come from. Of several files the later one wins; over the files lies the chosen profile, over that the
+/// environment, over that the arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A TOML file.
+    /// A file: YAML where its name ends in .yaml or .yml, else TOML.
     File {
         /// Its name, for errors.
         name: String,
-        /// Its text.
-        text: String,
+        /// What is in it.
+        bytes: Vec<u8>,
     },
     /// Environment variables, all of them: what is not meant for us is passed over. `GHOSTLLM_LISTEN__TLS` is
     /// `listen.tls`, `GHOSTLLM_BACKENDS__MY_BOX__URL` is the url of the backend `my-box`, lists are comma separated.
-    Environment(Vec<(String, String)>),
+    Environment(Vec<(OsString, OsString)>),
     /// Arguments of `--set`, each `key=value`: `listen.tls=[::]:443`, `backends.my-box.url=http://…`.
     Set(Vec<String>),
+    /// The argument of `--profile`, which goes before every other choice of a profile.
+    Profile(String),
 }
 
 /// The whole configuration.
@@ -98,91 +111,6 @@ impl Default for Config {
 }
 
 section! {
-    /// What is listened on and who is answered.
-    pub struct Listen ("[listen]") {
-        /// TLS (HTTP/1.1 and HTTP/2, over TCP) and QUIC (HTTP/3, over UDP); "[::]" takes IPv4 as well.
-        tls: SocketAddr = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 11443));
-        /// Plain HTTP for programs on this box; beyond loopback only with plain_auth = "key".
-        plain: Vec<SocketAddr> =
-            vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 11430)), SocketAddr::from((Ipv6Addr::LOCALHOST, 11430))];
-        /// Who may use plain HTTP: "none" (needed) lets every program on this box in, "key" only who has a key.
-        plain_auth: PlainAuth = PlainAuth::None;
-        /// Names and addresses of this box, besides those that it knows by itself: they stand in its certificate,
-        /// and requests for them are answered.
-        names: Vec<HostName> = Vec::new();
-        /// Origins whose web pages may call this box from a browser.
-        origins: Vec<Origin> = Vec::new();
-        /// Reserved: must be empty, since no proxy's word about its clients is taken yet.
-        trusted_proxies: Vec<HostName> = Vec::new();
-        /// "private" answers this box, private, link-local and on-link addresses only; "everywhere" answers all.
-        exposure: Exposure = Exposure::Private;
-        /// HTTP/3 beside HTTP/1.1 and HTTP/2.
-        http3: bool = true;
-        /// Your own certificate chain (PEM) instead of one from this box's own authority; wants key as well.
-        certificate: Option<PathBuf> = None;
-        /// The certificate's private key (PEM); wants certificate as well.
-        key: Option<PathBuf> = None;
-    }
-}
-
-fn some_number<T: PartialEq + From<u8>>(number: &Option<T>) -> Result<(), &'static str> {
-    if *number == Some(T::from(0)) { Err("a number of at least 1") } else { Ok(()) }
-}
-
-/// llama.cpp counts tokens in 31 bits.
-fn some_batch(number: &Option<u32>) -> Result<(), &'static str> {
-    let fits = number.is_none_or(|number| number > 0 && i32::try_from(number).is_ok());
-    if fits { Ok(()) } else { Err("a number from 1 to 2147483647") }
-}
-
-/// The engine has room for two, counted in 32 bits.
-fn some_body(size: &Option<ByteSize>) -> Result<(), &'static str> {
-    size.as_ref().map_or(Ok(()), window)
-}
-
-fn some_wait(time: &Option<Duration>) -> Result<(), &'static str> {
-    time.as_ref().map_or(Ok(()), some_time)
-}
-
-section! {
-    /// Our own inference engine, which serves GGUF files.
-    pub struct Engine ("[engine]") {
-        /// The Unix socket of an engine that somebody else starts; without it the program starts one itself.
-        socket: Option<PathBuf> = None;
-        /// Where GGUF files are, instead of "models" in the state directory.
-        models: Option<PathBuf> = None;
-        /// The engine's program, instead of ghostllm-engine beside this one.
-        binary: Option<PathBuf> = None;
-        /// Threads that it infers with; by itself one for tiny models, else up to four.
-        threads: Option<usize> = None => some_number;
-        /// Tokens of context; by itself 8192, or less where the model was trained on less.
-        context: Option<u32> = None => some_number;
-        /// Requests that may wait while one runs; by itself 32.
-        queue: Option<usize> = None => some_number;
-        /// Tokens of a prompt that are read in one step, which a departed client still costs; by itself 128.
-        batch: Option<u32> = None => some_batch;
-        /// A request's body, as the engine takes it; by itself 32MiB.
-        longest_body: Option<ByteSize> = None => some_body;
-        /// Texts in a request's stop, as the engine takes it; by itself 16.
-        stop_texts: Option<usize> = None => some_number;
-        /// Model files in one directory; by itself 1000.
-        files: Option<usize> = None => some_number;
-        /// A new file is tried first, which may take this long; by itself 120s.
-        trial_wait: Option<Duration> = None => some_wait;
-        /// What rendering a chat template may spend, about one for each of its instructions; by itself 10000000.
-        template_work: Option<usize> = None => some_number;
-        /// It must answer within this of its start: looking through the models on a slow disk takes its time.
-        start_wait: Duration = Duration::from_secs(60) => some_time;
-        /// How often it is asked whether it still answers.
-        check_interval: Duration = Duration::from_secs(10) => some_time;
-        /// It must answer that within this; two misses in a row are a hang, and it is killed and started anew.
-        check_wait: Duration = Duration::from_secs(10) => some_time;
-        /// When the program stops, the engine has this long to end before it is killed.
-        stop_wait: Duration = Duration::from_secs(2);
-    }
-}
-
-section! {
     /// What is logged.
     pub struct Log ("[log]") {
         /// "error", "warn", "info", "debug" or "trace".
@@ -192,75 +120,132 @@ section! {
     }
 }
 
-impl Config {
-    /// Reads the configuration out of `sources`, the first one lowest.
+/// A configuration, and where each value of it was written.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    tree: Layer,
+    profile: Option<(Profile, Place)>,
+    ollama_host: Option<Place>,
+}
+
+impl Loaded {
+    /// Reads the configuration out of `sources`.
     ///
     /// # Errors
-    /// Everything that is wrong, in the order of the places; only a syntax error in a file hides the rest.
-    pub fn load(sources: &[Source]) -> Result<Self, Vec<ConfigError>> {
-        Self::load_with(sources, RENAMED)
+    /// Everything that is wrong, in the order of the places; only a file that cannot be parsed hides what can be said of
+    /// all sources together.
+    pub fn read(sources: &[Source]) -> Result<Self, Vec<ConfigError>> {
+        Self::read_with(sources, RENAMED)
     }
 
-    fn load_with(sources: &[Source], renames: Renames) -> Result<Self, Vec<ConfigError>> {
-        let mut reader = Reader { errors: Vec::new(), renames, sections: SECTIONS };
-        let tree = Tree::build(sources, &mut reader.errors)?;
-        let config = Self::read(&tree, &mut reader);
-        checks::check(&config, &tree, &mut reader.errors);
-        let mut errors = reader.errors;
-        if errors.is_empty() {
-            return Ok(config);
+    fn read_with(sources: &[Source], renames: Renames) -> Result<Self, Vec<ConfigError>> {
+        let mut reader = Reader { errors: Vec::new(), renames, sections: SECTIONS, within: "" };
+        let stack = Stack::read(sources, &mut reader.errors);
+        for layer in stack.layers() {
+            reader.within = layer.within;
+            Config::read(layer, &mut reader);
+            layer.backends.iter().for_each(|named| drop(backends::keys(named, &mut reader)));
         }
-        errors.sort_by(|a, b| a.place().cmp(b.place()));
+        reader.within = "";
+        let mut errors = std::mem::take(&mut reader.errors);
+        let profile = stack.profile(&mut errors);
+        // What a broken file or an unknown profile would have said is missing in all that follows.
+        if let (false, Ok(profile)) = (stack.broken, profile) {
+            match Self::compose(stack, profile, &mut reader) {
+                Some(loaded) if errors.is_empty() && reader.errors.is_empty() => return Ok(loaded),
+                _ => {
+                    // All layers together: what was told of one of them is not told again.
+                    let told =
+                        |error: &ConfigError| errors.iter().any(|other| other.place() == error.place());
+                    let news: Vec<_> = reader.errors.into_iter().filter(|error| !told(error)).collect();
+                    errors.extend(news);
+                }
+            }
+        }
+        errors.sort_by(|a, b| (a.place(), a.message()).cmp(&(b.place(), b.message())));
+        // The reader of TOML goes on behind a fault, and says some of them twice.
+        errors.dedup();
         Err(errors)
     }
 
-    fn read(tree: &Tree, reader: &mut Reader) -> Self {
-        let mut root = Section::new("", Some(&tree.root), reader);
+    /// Lays the sources over each other, and looks at what none of them shows alone.
+    fn compose(mut stack: Stack, profile: Option<(Profile, Place)>, reader: &mut Reader) -> Option<Self> {
+        let host = stack.ollama_host.take();
+        let tree = stack.merge(profile.as_ref().map(|(profile, _)| *profile));
+        let mut config = Config::read(&tree, reader);
+        let whole = tree.backends.iter().map(|named| backends::read(named, &config.limits, reader));
+        let whole: Vec<_> = whole.collect();
+        config.backends = whole.into_iter().flatten().collect();
+        let ollama_host = host.map(|text| {
+            let place = Place::Variable(outside::OLLAMA_HOST.to_owned());
+            match ollama_host::parse(&text) {
+                Ok(url) => config.default_ollama = url,
+                Err(why) => {
+                    let message =
+                        format!("{why}; expected an address as Ollama takes it, for example 127.0.0.1:11434");
+                    reader.errors.push(ConfigError::new(place.clone(), message));
+                }
+            }
+            place
+        });
+        checks::check(&config, &tree, &mut reader.errors);
+        reader.errors.is_empty().then_some(Self { config, tree, profile, ollama_host })
+    }
+
+    /// The configuration as TOML, each value with where it comes from. It can be read back; no secret is in it.
+    #[must_use]
+    pub fn show(&self) -> String {
+        show::text(self)
+    }
+}
+
+impl Config {
+    /// Reads the configuration out of `sources`; see [`Loaded::read`].
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn load(sources: &[Source]) -> Result<Self, Vec<ConfigError>> {
+        Loaded::read(sources).map(|loaded| loaded.config)
+    }
+
+    /// All but the backends, out of one layer or out of all of them together.
+    fn read(layer: &Layer, reader: &mut Reader) -> Self {
+        let mut root = Section::new("", Some(&layer.root), reader);
+        if layer.within.is_empty() {
+            root.take("profile", &mut None::<Profile>, &[]);
+            root.known(&["profiles"]);
+        }
         let (listen, engine) = (root.table("listen"), root.table("engine"));
         let (limits, log) = (root.table("limits"), root.table("log"));
         root.known(&["backends"]);
         root.finish();
-        let mut config = Self {
+        Self {
             listen: whole("listen", listen, reader, Listen::read),
             engine: whole("engine", engine, reader, Engine::read),
             limits: whole("limits", limits, reader, Limits::read),
             log: whole("log", log, reader, Log::read),
             ..Self::default()
-        };
-        let backends = tree.backends.iter().filter_map(|named| backends::read(named, &config.limits, reader));
-        config.backends = backends.collect();
-        if let Some(text) = &tree.ollama_host {
-            match ollama_host::parse(text) {
-                Ok(url) => config.default_ollama = url,
-                Err(why) => {
-                    let place = Place::Variable(tree::OLLAMA_HOST.to_owned());
-                    let message =
-                        format!("{why}; expected an address as Ollama takes it, for example 127.0.0.1:11434");
-                    reader.errors.push(ConfigError::new(place, message));
-                }
-            }
         }
-        config
     }
 
-    /// The reference of all settings, which is at the same time the example file: every line is a default, commented
-    /// out.
+    /// The commented example file: every line is a default, commented out.
+    #[must_use]
+    pub fn example() -> String {
+        documents::example::text()
+    }
+
+    /// The reference page, in Markdown.
     #[must_use]
     pub fn reference() -> String {
-        let mut out = reference::Reference::default();
-        out.prose(
-            "GhostLLM's configuration: /etc/ghostllm/ghostllm.toml, else\n\
-             $XDG_CONFIG_HOME/ghostllm/ghostllm.toml. Nothing here is needed: what stands here are the defaults.\n\
-             Every setting is also an environment variable, GHOSTLLM_LISTEN__TLS for tls in [listen], and an\n\
-             argument, --set listen.tls=…; the argument wins over the variable, the variable over the file.",
-        );
-        Listen::reference(&mut out);
-        Engine::reference(&mut out);
-        Limits::reference(&mut out);
-        Log::reference(&mut out);
-        backends::Keys::reference(&mut out);
-        backends::TimeoutKeys::reference(&mut out);
-        out.text
+        documents::page::text()
+    }
+
+    /// The JSON Schema of a file.
+    #[must_use]
+    pub fn schema() -> String {
+        documents::schema::text()
     }
 }
 

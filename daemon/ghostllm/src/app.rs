@@ -30,6 +30,7 @@ use crate::{
     certificates::{Certificates, Given},
     host::Host,
     pipeline::{self, Pipeline, Shared},
+    secrets,
     store::{
         Claim, StateDir,
         keys::{self, FirstKey, Keys, Show},
@@ -98,7 +99,7 @@ impl App {
         let host = Host::read();
         let names = listen_names(&config);
         let (certificates, said) =
-            Certificates::open(CaFiles::open(&state)?, given(&config), &host, &names, now)?;
+            Certificates::open(CaFiles::open(&state)?, given(&config)?, &host, &names, now)?;
         say(&said);
         let listeners = Listeners::bind(&config.listen)?;
         let supervisor = Supervisor::new();
@@ -284,9 +285,10 @@ fn listen_names(config: &Config) -> Vec<String> {
     config.listen.names.iter().map(ToString::to_string).collect()
 }
 
-fn given(config: &Config) -> Option<Given> {
+fn given(config: &Config) -> Result<Option<Given>, StartError> {
     let listen = &config.listen;
-    Some(Given { certificate: listen.certificate.clone()?, key: listen.key.clone()? })
+    let (Some(certificate), Some(key)) = (&listen.certificate, &listen.key) else { return Ok(None) };
+    Ok(Some(Given { certificate: certificate.clone(), key: secrets::path(key, "listen.key")? }))
 }
 
 /// What the guard goes by on this host.

@@ -40,7 +40,7 @@ use tokio::time::timeout;
 pub use answer::{Answer, ChatBytes};
 pub use wire::SetupError;
 
-use crate::apart;
+use crate::{apart, secrets};
 use answer::{Decoder, OllamaDecoder, gather};
 use wire::{Ask, Place, Wire};
 
@@ -148,8 +148,12 @@ impl Backend {
         engine: Option<&Path>,
         limits: &Arc<Limits>,
     ) -> Result<Self, SetupError> {
-        let (name, key, timeouts) = (backend.name.as_str(), backend.key_file.as_deref(), backend.timeouts);
-        let at = |url: &BackendUrl| Wire::new(&Place::Url(url.clone()), key, timeouts, limits).map(Some);
+        let (name, timeouts) = (backend.name.as_str(), backend.timeouts);
+        let setting = format!("key_file of the backend \"{name}\"");
+        let key = backend.key_file.as_ref().map(|file| secrets::path(file, &setting)).transpose()?;
+        let at = |url: &BackendUrl| {
+            Wire::new(&Place::Url(url.clone()), key.as_deref(), timeouts, limits).map(Some)
+        };
         let (kind, shown, wire) = match &backend.target {
             Target::Ollama(url) => (Kind::Ollama, url.to_string(), at(url)?),
             Target::OpenAi(url) => (Kind::OpenAi, url.to_string(), at(url)?),

@@ -1,28 +1,27 @@
-//! The command line of `ghostllm`: its modes, where its configuration comes from, its exit codes.
+//! The command line of `ghostllm`: its modes and their exit codes.
 //!
-//! Knows arguments, files and the environment. Refuses to know what a mode does with them. Invariant: a start that
-//! fails says what is wrong and what to do on standard error, and ends with the code that [`Failure`] names.
+//! Knows arguments. Refuses to know what a mode does with them. Invariant: what fails says what is wrong and what to do on
+//! standard error, and ends with the code that [`Failure`] names.
+
+mod config;
+mod sources;
 
 use std::{
-    env, fs,
-    io::{IsTerminal, Write},
-    path::{Path, PathBuf},
+    env,
+    io::{ErrorKind, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{Args, Parser, Subcommand};
-use ghostllm_core::config::{Config, Source};
 use tokio::runtime::Builder;
 
 use crate::{
-    access,
     app::{App, StartError, descriptors},
     exit, log,
     store::{StateDir, keys::Show},
 };
-
-/// Where an administrator's configuration lies.
-const SYSTEM_FILE: &str = "/etc/ghostllm/ghostllm.toml";
+use sources::Settings;
 
 /// A gateway for language models on this box: OpenAI's API over HTTP/1.1, HTTP/2 and HTTP/3.
 #[derive(Debug, Parser)]
@@ -36,19 +35,22 @@ pub struct Arguments {
 enum Mode {
     /// Serve until told to stop
     Serve(Serve),
+    /// Look at the configuration: what it is, whether it is sound, what it can be
+    #[command(subcommand)]
+    Config(config::Command),
 }
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// The configuration [default: /etc/ghostllm/ghostllm.toml, else $XDG_CONFIG_HOME/ghostllm/ghostllm.toml]
-    #[arg(long, value_name = "FILE")]
+    /// The configuration, instead of the one that is found; conf.d is read beside the found one only
+    /// [default: /etc/ghostllm/ghostllm.toml, else $XDG_CONFIG_HOME/ghostllm/ghostllm.toml]
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     config: Option<PathBuf>,
     /// Where keys and certificates are kept [default: $STATE_DIRECTORY, else $XDG_STATE_HOME/ghostllm]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// One setting, over the file's and the environment's; may be repeated: --set listen.tls=[::]:443
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 /// Why the program ends early.
@@ -61,8 +63,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn usage(message: String) -> Self {
-        Self { code: exit::USAGE, message }
+    fn usage(message: impl Into<String>) -> Self {
+        Self { code: exit::USAGE, message: message.into() }
     }
 }
 
@@ -75,8 +77,11 @@ impl From<StartError> for Failure {
 /// Runs the mode that the arguments name.
 #[must_use]
 pub fn run(arguments: Arguments) -> ExitCode {
-    let Mode::Serve(arguments) = arguments.mode;
-    match serve(&arguments) {
+    let ended = match arguments.mode {
+        Mode::Serve(arguments) => serve(&arguments),
+        Mode::Config(command) => config::run(&command).and_then(|text| print(&text)),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody is left to tell if standard error is closed; the exit code says it as well.
@@ -86,8 +91,20 @@ pub fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever has closed it, as `head` does, wants no more of it.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure {
+            code: exit::INTERNAL,
+            message: format!("standard output cannot be written: {error}"),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn serve(arguments: &Serve) -> Result<(), Failure> {
-    let config = configuration(arguments.config.as_deref(), &arguments.set)?;
+    let config = sources::load(arguments.config.as_deref(), &arguments.settings)?.config;
     let _log = log::start(&config.log).map_err(|error| Failure {
         code: exit::INTERNAL,
         message: format!("no log can be written: {error}"),
@@ -108,48 +125,6 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads the configuration from the file, the environment and `--set`.
-fn configuration(file: Option<&Path>, set: &[String]) -> Result<Config, Failure> {
-    let mut sources = Vec::new();
-    if let Some(path) = file.map(Path::to_owned).or_else(found_file) {
-        let name = path.display().to_string();
-        let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
-        sources.push(Source::File { name, text });
-    }
-    let variables = env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    sources.push(Source::Environment(variables.collect()));
-    sources.push(Source::Set(set.to_vec()));
-    Config::load(&sources).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(|error| format!("\n  {error}")).collect();
-        let (count, thing) = (lines.len(), if lines.len() == 1 { "fault" } else { "faults" });
-        Failure::usage(format!("the configuration has {count} {thing}:{}", lines.concat()))
-    })
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    let name = path.display();
-    if access::is_denied(error) {
-        let message = format!(
-            "the configuration {name} cannot be read: {error}. {}; or name another with --config FILE",
-            access::next_step(path)
-        );
-        return Failure { code: exit::PERMISSION, message };
-    }
-    Failure::usage(format!(
-        "the configuration {name} cannot be read: {error}; name another with --config FILE"
-    ))
-}
-
-fn found_file() -> Option<PathBuf> {
-    let home = env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".config")));
-    let own = home.map(|home| home.join("ghostllm/ghostllm.toml"));
-    [Some(PathBuf::from(SYSTEM_FILE)), own].into_iter().flatten().find(|path| path.exists())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -159,12 +134,5 @@ mod tests {
     #[test]
     fn the_arguments_are_sound() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_named() {
-        let failure = configuration(Some(Path::new("/nowhere/ghostllm.toml")), &[]).unwrap_err();
-        assert_eq!(failure.code, exit::USAGE);
-        assert!(failure.message.contains("/nowhere/ghostllm.toml"), "{}", failure.message);
     }
 }

@@ -15,5 +15,6 @@ mod exit;
 pub mod host;
 pub mod log;
 pub mod pipeline;
+mod secrets;
 pub mod store;
 pub mod tasks;

@@ -7,8 +7,11 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     fault::ConfigError,
-    limits::Limits,
+    limits::{Limits, some_time},
+    secret_file::SecretFile,
     section::{Reader, Section, section, whole},
+    setting::{Setting, quoted},
+    show::Shown,
     tree::NamedTable,
     values::{BackendName, BackendUrl, Kind},
 };
@@ -21,7 +24,7 @@ pub struct Backend {
     /// What it is and where.
     pub target: Target,
     /// A file that holds the key which it wants as `Authorization: Bearer`.
-    pub key_file: Option<PathBuf>,
+    pub key_file: Option<SecretFile>,
     /// How long it may take.
     pub timeouts: Timeouts,
 }
@@ -72,10 +75,6 @@ impl Timeouts {
     }
 }
 
-fn some_time(duration: &Option<Duration>) -> Result<(), &'static str> {
-    if duration.is_some_and(|duration| duration.is_zero()) { Err("a time longer than 0") } else { Ok(()) }
-}
-
 section! {
     /// Where models are, one block for each place. Without any, an Ollama at its default address (or at
     /// OLLAMA_HOST) and GGUF files in the engine's directory are found by themselves; the first block turns that
@@ -89,8 +88,9 @@ section! {
         url: Option<BackendUrl> = None;
         /// The file; for "gguf".
         path: Option<PathBuf> = None;
-        /// A file that holds the key which it wants, readable by this program only.
-        key_file: Option<PathBuf> = None;
+        /// A file that holds the key which it wants, readable by this program only: its whole path, or a name alone,
+        /// which is a systemd credential (LoadCredential=vllm-key:/etc/ghostllm/vllm.key, key_file = "vllm-key").
+        key_file: Option<SecretFile> = None;
     }
 }
 
@@ -98,19 +98,17 @@ section! {
     /// How long this one backend may take, where it differs from [limits].
     pub(super) struct TimeoutKeys ("# [backends.timeouts]") {
         /// Instead of limits.backend_connect.
-        connect: Option<Duration> = None => some_time;
+        connect: Option<Duration> = None => some_time();
         /// Instead of limits.backend_first_byte.
-        first_byte: Option<Duration> = None => some_time;
+        first_byte: Option<Duration> = None => some_time();
         /// Instead of limits.backend_idle.
-        idle: Option<Duration> = None => some_time;
+        idle: Option<Duration> = None => some_time();
     }
 }
 
-/// Reads one backend; nothing if it is not whole, which is then reported.
-pub(super) fn read(named: &NamedTable, limits: &Limits, reader: &mut Reader) -> Option<Backend> {
-    let before = reader.errors.len();
-    let name = named.name.parse::<BackendName>();
-    if let Err(why) = &name {
+/// Reads what one source says of a backend, which need not be all of it.
+pub(super) fn keys(named: &NamedTable, reader: &mut Reader) -> (Keys, TimeoutKeys) {
+    if let Err(why) = named.name.parse::<BackendName>() {
         let message = format!("backends.name: {why}; it has only the letters a to z, digits and hyphens");
         reader.errors.push(ConfigError::new(named.place.clone(), message));
     }
@@ -118,7 +116,13 @@ pub(super) fn read(named: &NamedTable, limits: &Limits, reader: &mut Reader) -> 
     let keys = Keys::read(&mut section);
     let inner = section.table("timeouts");
     section.finish();
-    let own = whole("backends.timeouts", inner, reader, TimeoutKeys::read);
+    (keys, whole("backends.timeouts", inner, reader, TimeoutKeys::read))
+}
+
+/// Reads one backend; nothing if it is not whole, which is then reported.
+pub(super) fn read(named: &NamedTable, limits: &Limits, reader: &mut Reader) -> Option<Backend> {
+    let before = reader.errors.len();
+    let (keys, own) = keys(named, reader);
     if reader.errors.len() > before {
         // What is missing may only seem so, because it is misspelled.
         return None;
@@ -138,7 +142,29 @@ pub(super) fn read(named: &NamedTable, limits: &Limits, reader: &mut Reader) -> 
         first_byte: own.first_byte.unwrap_or(all.first_byte),
         idle: own.idle.unwrap_or(all.idle),
     };
-    Some(Backend { name: name.ok()?, target, key_file: keys.key_file, timeouts })
+    Some(Backend { name: named.name.parse().ok()?, target, key_file: keys.key_file, timeouts })
+}
+
+/// Shows one backend, with the times that come from the limits.
+pub(super) fn show(backend: &Backend, named: &NamedTable, out: &mut Shown) {
+    out.header("[[backends]]");
+    out.value("name", &quoted(&named.name), &named.place.to_string());
+    let (url, path) = match &backend.target {
+        Target::Ollama(url) | Target::OpenAi(url) => (Some(url.clone()), None),
+        Target::Gguf(path) => (None, Some(path.clone())),
+    };
+    let table = Some(&named.table);
+    out.setting("kind", &backend.target.kind(), table);
+    out.setting("url", &url, table);
+    out.setting("path", &path, table);
+    out.setting("key_file", &backend.key_file, table);
+    out.header("[backends.timeouts]");
+    let Timeouts { connect, first_byte, idle } = backend.timeouts;
+    for (key, time) in [("connect", connect), ("first_byte", first_byte), ("idle", idle)] {
+        let node = named.table.find(&["timeouts", key]);
+        let from = node.map_or_else(|| format!("limits.backend_{key}"), |node| node.place.to_string());
+        out.value(key, &time.show().unwrap_or_default(), &from);
+    }
 }
 
 /// The target, or the key that is wrong (none where one is missing) and why.

@@ -8,11 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 use super::{
     Config, Engine, PlainAuth,
     fault::{ConfigError, Place},
-    tree::{Tree, Value},
+    tree::{Layer, Value},
 };
 
 /// Reports every impossible combination in `config`, with places out of `tree`.
-pub(super) fn check(config: &Config, tree: &Tree, errors: &mut Vec<ConfigError>) {
+pub(super) fn check(config: &Config, tree: &Layer, errors: &mut Vec<ConfigError>) {
     let mut checks = Checks { tree, errors };
     checks.plain(config);
     checks.proxies(config);
@@ -21,7 +21,7 @@ pub(super) fn check(config: &Config, tree: &Tree, errors: &mut Vec<ConfigError>)
 }
 
 struct Checks<'a> {
-    tree: &'a Tree,
+    tree: &'a Layer,
     errors: &'a mut Vec<ConfigError>,
 }
 

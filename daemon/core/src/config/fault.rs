@@ -22,6 +22,8 @@ pub enum Place {
     Variable(String),
     /// In the `--set` argument for this key.
     Argument(String),
+    /// Behind this option of the command line.
+    Flag(&'static str),
 }
 
 impl fmt::Display for Place {
@@ -30,11 +32,17 @@ impl fmt::Display for Place {
             Self::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Argument(key) => write!(f, "--set {key}"),
+            Self::Flag(flag) => f.write_str(flag),
         }
     }
 }
 
 impl Place {
+    /// Whether it is one setting alone, and not a table of several.
+    pub(super) fn is_single(&self) -> bool {
+        !matches!(self, Self::File { .. })
+    }
+
     /// How to write `right` instead of `wrong` here: a key in a file, a whole variable or argument elsewhere.
     pub(super) fn respelled(&self, wrong: &str, right: &str) -> String {
         let swap = |text: &str, separator: &str, right: &str| {
@@ -43,7 +51,7 @@ impl Place {
             parts.join(separator)
         };
         match self {
-            Self::File { .. } => format!("\"{right}\""),
+            Self::File { .. } | Self::Flag(_) => format!("\"{right}\""),
             Self::Variable(name) => {
                 let (prefix, rest) = name.split_once('_').unwrap_or(("", name));
                 format!("{prefix}_{}", swap(rest, "__", &right.to_uppercase()))

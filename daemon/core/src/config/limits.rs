@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::{
+    rule::{Amount, Rule},
     section::section,
     values::{ByteSize, KeepAliveStyle},
 };
@@ -15,46 +16,41 @@ const fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
-pub(super) fn some_time(duration: &Duration) -> Result<(), &'static str> {
-    if duration.is_zero() { Err("a time longer than 0") } else { Ok(()) }
+pub(super) fn some_time<T: Amount>() -> Rule<T> {
+    Rule::amount::<1, { u64::MAX }>("a time longer than 0")
 }
 
 /// The kernel's probes are counted in seconds, and two of them must fit (tcp(7), `TCP_KEEPIDLE`).
-fn some_seconds(duration: &Duration) -> Result<(), &'static str> {
-    if duration.as_secs() < 2 { Err("a time of at least 2 seconds") } else { Ok(()) }
+fn some_seconds() -> Rule<Duration> {
+    Rule::amount::<2000, { u64::MAX }>("a time of at least 2 seconds")
 }
 
-fn at_least_one(number: &usize) -> Result<(), &'static str> {
-    if *number == 0 { Err("a number of at least 1") } else { Ok(()) }
+pub(super) fn at_least_one<T: Amount>() -> Rule<T> {
+    Rule::amount::<1, { u64::MAX }>("a number of at least 1")
 }
 
-fn some_streams(number: &u32) -> Result<(), &'static str> {
-    if *number == 0 { Err("a number of at least 1") } else { Ok(()) }
-}
-
-fn some_bytes(size: &ByteSize) -> Result<(), &'static str> {
-    if size.bytes() == 0 { Err("a size of at least 1 byte") } else { Ok(()) }
+fn some_bytes() -> Rule<ByteSize> {
+    Rule::amount::<1, { u64::MAX }>("a size of at least 1 byte")
 }
 
 /// HTTP/2 counts windows in 31 bits (RFC 9113 6.9.1); QUIC's settings here take 32.
-pub(super) fn window(size: &ByteSize) -> Result<(), &'static str> {
-    let most = (1 << 31) - 1;
-    if (1..=most).contains(&size.bytes()) { Ok(()) } else { Err("a size from 1 byte to 2147483647 bytes") }
+pub(super) fn window<T: Amount>() -> Rule<T> {
+    Rule::amount::<1, 2_147_483_647>("a size from 1 byte to 2147483647 bytes")
 }
 
 /// hyper refuses a smaller one (hyper 1.12, `MINIMUM_MAX_BUFFER_SIZE`).
-fn buffer(size: &ByteSize) -> Result<(), &'static str> {
-    if size.bytes() >= 8192 { Ok(()) } else { Err("a size of at least 8 KiB") }
+fn buffer() -> Rule<ByteSize> {
+    Rule::amount::<8192, { u64::MAX }>("a size of at least 8 KiB")
 }
 
 /// Far more than any box has processors; each takes a few descriptors.
-fn threads(number: &usize) -> Result<(), &'static str> {
-    if *number <= 1024 { Ok(()) } else { Err("a number from 0 to 1024") }
+fn threads() -> Rule<usize> {
+    Rule::amount::<0, 1024>("a number from 0 to 1024")
 }
 
 /// The JSON reader itself goes no deeper.
-fn depth(number: &usize) -> Result<(), &'static str> {
-    if (1..=128).contains(number) { Ok(()) } else { Err("a number from 1 to 128") }
+fn depth() -> Rule<usize> {
+    Rule::amount::<1, 128>("a number from 1 to 128")
 }
 
 section! {
@@ -63,73 +59,73 @@ section! {
     pub struct Limits ("[limits]") {
         /// Threads that serve; 0 is one for each processor, two at the most. With one alone a request costs less of the
         /// processor, and waits while another connection is made or another request translated.
-        threads: usize = 0 => threads;
+        threads: usize = 0 => threads();
         /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection, and before the
         /// first request of one that speaks HTTP/2 or 3.
-        handshake: Duration = seconds(5) => some_time;
+        handshake: Duration = seconds(5) => some_time();
         /// A request's headers must be whole within this.
-        header_read: Duration = seconds(10) => some_time;
+        header_read: Duration = seconds(10) => some_time();
         /// A kept-alive connection without a request is closed after this.
-        keep_alive_idle: Duration = seconds(60) => some_time;
+        keep_alive_idle: Duration = seconds(60) => some_time();
         /// A request's body may be silent for this long.
-        body_idle: Duration = seconds(30) => some_time;
+        body_idle: Duration = seconds(30) => some_time();
         /// A request's body must bring so many bytes a second while it is waited for; 0 asks none.
         body_rate: ByteSize = ByteSize::kib(1);
         /// What that rate is measured over: time in which the body is waited for.
-        body_rate_window: Duration = seconds(10) => some_time;
+        body_rate_window: Duration = seconds(10) => some_time();
         /// A reader that takes no byte for this long is closed and its work dropped.
-        write_idle: Duration = seconds(60) => some_time;
+        write_idle: Duration = seconds(60) => some_time();
         /// All header fields together.
-        header_bytes: ByteSize = ByteSize::kib(32) => some_bytes;
+        header_bytes: ByteSize = ByteSize::kib(32) => some_bytes();
         /// Number of header fields.
-        header_count: usize = 100 => at_least_one;
+        header_count: usize = 100 => at_least_one();
         /// Request target.
-        uri_bytes: ByteSize = ByteSize::kib(8) => some_bytes;
+        uri_bytes: ByteSize = ByteSize::kib(8) => some_bytes();
         /// Concurrent streams per HTTP/2 or HTTP/3 connection.
-        streams: u32 = 100 => some_streams;
+        streams: u32 = 100 => at_least_one();
         /// HTTP/2 flow-control window per stream.
-        h2_stream_window: ByteSize = ByteSize::kib(64) => window;
+        h2_stream_window: ByteSize = ByteSize::kib(64) => window();
         /// HTTP/2 flow-control window per connection.
-        h2_connection_window: ByteSize = ByteSize::mib(1) => window;
+        h2_connection_window: ByteSize = ByteSize::mib(1) => window();
         /// HTTP/2 send buffer per stream.
-        h2_send_buffer: ByteSize = ByteSize::kib(64) => window;
+        h2_send_buffer: ByteSize = ByteSize::kib(64) => window();
         /// HTTP/2 streams of one connection that are reset because its client broke the protocol on them; one more ends the
         /// connection (CVE-2025-8671, `MadeYouReset`).
-        h2_error_resets: usize = 50 => at_least_one;
+        h2_error_resets: usize = 50 => at_least_one();
         /// An HTTP/2 client is asked this often whether it is still there, and has as long to say so: a vanished one
         /// must not hold a generation, and TCP alone tells after many minutes.
-        h2_ping: Duration = seconds(20) => some_time;
+        h2_ping: Duration = seconds(20) => some_time();
         /// A TCP peer that acknowledges nothing for about this long is gone, whatever is spoken: it is asked for a sign of life
         /// while nothing is sent, and what was sent must be acknowledged. Whole seconds.
-        tcp_vanished: Duration = seconds(20) => some_seconds;
+        tcp_vanished: Duration = seconds(20) => some_seconds();
         /// What the kernel takes of answers to a TCP peer before it can be sent: without a limit, some MiB for each that reads
         /// nothing.
-        tcp_unsent: ByteSize = ByteSize::kib(128) => window;
+        tcp_unsent: ByteSize = ByteSize::kib(128) => window();
         /// How long the last frames of an idle HTTP/2 connection may take to leave before it is closed.
         h2_linger: Duration = seconds(1);
         /// QUIC receive window per connection; its HTTP/3 requests hold no more than that of heads that are not whole.
-        quic_receive_window: ByteSize = ByteSize::mib(1) => window;
+        quic_receive_window: ByteSize = ByteSize::mib(1) => window();
         /// QUIC receive window per stream.
-        quic_stream_window: ByteSize = ByteSize::kib(256) => window;
+        quic_stream_window: ByteSize = ByteSize::kib(256) => window();
         /// QUIC send window per connection.
-        quic_send_window: ByteSize = ByteSize::mib(1) => some_bytes;
+        quic_send_window: ByteSize = ByteSize::mib(1) => some_bytes();
         /// A QUIC connection without any packet is dropped after this; keep-alive pings go out at a third of it.
-        quic_idle: Duration = seconds(30) => some_time;
+        quic_idle: Duration = seconds(30) => some_time();
         /// QUIC connections that wait for their handshake, at the most.
-        quic_incoming: usize = 1024 => at_least_one;
+        quic_incoming: usize = 1024 => at_least_one();
         /// Bytes buffered for QUIC connections that are not accepted yet.
-        quic_incoming_bytes: ByteSize = ByteSize::mib(8) => some_bytes;
+        quic_incoming_bytes: ByteSize = ByteSize::mib(8) => some_bytes();
         /// From so many waiting handshakes on, a client must prove its address first (Retry, RFC 9000 8.1.2).
         quic_retry_from: usize = 64;
         /// An HTTP/3 HEADERS frame.
-        h3_headers_frame: ByteSize = ByteSize::kib(64) => some_bytes;
+        h3_headers_frame: ByteSize = ByteSize::kib(64) => some_bytes();
         /// Any other HTTP/3 frame that would be buffered whole.
-        h3_other_frame: ByteSize = ByteSize::kib(16) => some_bytes;
+        h3_other_frame: ByteSize = ByteSize::kib(16) => some_bytes();
         /// HTTP/3 frames without a payload on one request stream. A client sends none or one (grease); each costs a turn
         /// of the decoder and moves nothing.
         h3_empty_frames: u32 = 1024;
         /// Broken or reset requests per HTTP/3 connection before it is closed with H3_EXCESSIVE_LOAD.
-        h3_broken_requests: usize = 128 => at_least_one;
+        h3_broken_requests: usize = 128 => at_least_one();
         /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
         failure_linger: Duration = Duration::from_millis(250);
         /// How long what is left of a request's body, no more than `body` of it, is read and thrown away behind an answer over
@@ -139,62 +135,62 @@ section! {
         /// away what it has not read when we close first (5 of 18 runs lost their last event without a wait).
         h3_linger: Duration = Duration::from_millis(500);
         /// An HTTP/3 client that owes an acknowledgement and has been silent for this long is gone.
-        h3_vanished: Duration = seconds(2) => some_time;
+        h3_vanished: Duration = seconds(2) => some_time();
         /// Open connections from one source (an IPv4 address, an IPv6 /64); loopback is exempt.
-        connections_per_source: usize = 256 => at_least_one;
+        connections_per_source: usize = 256 => at_least_one();
         /// Open connections in all.
-        connections: usize = 4096 => at_least_one;
+        connections: usize = 4096 => at_least_one();
         /// TLS handshakes over TCP at one time; QUIC's are quic_incoming.
-        handshakes: usize = 512 => at_least_one;
+        handshakes: usize = 512 => at_least_one();
         /// A request's body.
-        body: ByteSize = ByteSize::mib(32) => some_bytes;
+        body: ByteSize = ByteSize::mib(32) => some_bytes();
         /// How deep JSON may be nested in a request; at most 128.
-        json_depth: usize = 128 => depth;
+        json_depth: usize = 128 => depth();
         /// A request's top-level fields: OpenAI has about forty, engines add about as many.
-        request_fields: usize = 256 => at_least_one;
+        request_fields: usize = 256 => at_least_one();
         /// A model's name in a request: Hugging Face allows 96 bytes a part, with a host and a tag around them.
-        model_name: ByteSize = ByteSize::new(256) => some_bytes;
+        model_name: ByteSize = ByteSize::new(256) => some_bytes();
         /// Texts in a request's stop: OpenAI allows four, engines take more, and programs use them.
-        stop_texts: usize = 16 => at_least_one;
+        stop_texts: usize = 16 => at_least_one();
         /// Pictures and other media inside one request; 0 takes none.
         media_parts: usize = 16;
         /// All of them together, decoded.
-        media_bytes: ByteSize = ByteSize::mib(20) => some_bytes;
+        media_bytes: ByteSize = ByteSize::mib(20) => some_bytes();
         /// How long an answer's headers wait for the engine's first byte, so that a real status can be sent.
         header_wait: Duration = seconds(15);
         /// While the engine is silent, something is sent this often, so that nobody between takes the stream for
         /// dead.
-        sse_keep_alive: Duration = seconds(15) => some_time;
+        sse_keep_alive: Duration = seconds(15) => some_time();
         /// What is sent then: "comment", or "empty-delta" for clients that count only parsed events.
         keep_alive_style: KeepAliveStyle = KeepAliveStyle::Comment;
         /// When the program is told to stop, streams have this long to finish.
         drain_grace: Duration = seconds(30);
         /// One line or event of a backend's answer: the longest recorded one is under 20 KiB, but a tool call with a file
         /// in its arguments may have hundreds.
-        backend_line: ByteSize = ByteSize::mib(1) => some_bytes;
+        backend_line: ByteSize = ByteSize::mib(1) => some_bytes();
         /// A connection to a backend must stand within this; a backend's own timeouts win.
-        backend_connect: Duration = seconds(2) => some_time;
+        backend_connect: Duration = seconds(2) => some_time();
         /// So many connections in a row that did not stand within that, and requests for the backend are refused at once, but for
         /// one now and then that tries it again; 0 lets every request wait.
         backend_connect_misses: usize = 3;
         /// How often it is tried again.
-        backend_connect_again: Duration = seconds(5) => some_time;
+        backend_connect_again: Duration = seconds(5) => some_time();
         /// A backend's first byte must come within this: a large model is loaded first.
-        backend_first_byte: Duration = seconds(300) => some_time;
+        backend_first_byte: Duration = seconds(300) => some_time();
         /// A backend may be silent for this long between two bytes: Ollama is, while it gathers a tool call.
-        backend_idle: Duration = seconds(300) => some_time;
+        backend_idle: Duration = seconds(300) => some_time();
         /// An answer of a backend that comes in one piece.
-        backend_answer: ByteSize = ByteSize::mib(32) => some_bytes;
+        backend_answer: ByteSize = ByteSize::mib(32) => some_bytes();
         /// All header fields of a backend's answer together; as much as our own clients may send.
-        backend_header_bytes: ByteSize = ByteSize::kib(32) => some_bytes;
+        backend_header_bytes: ByteSize = ByteSize::kib(32) => some_bytes();
         /// Number of its header fields.
-        backend_header_count: usize = 100 => at_least_one;
+        backend_header_count: usize = 100 => at_least_one();
         /// How much of a backend's answer is read ahead of the client.
-        backend_read_ahead: ByteSize = ByteSize::kib(64) => buffer;
+        backend_read_ahead: ByteSize = ByteSize::kib(64) => buffer();
         /// How much of a backend's error is read.
-        backend_error_bytes: ByteSize = ByteSize::kib(16) => some_bytes;
+        backend_error_bytes: ByteSize = ByteSize::kib(16) => some_bytes();
         /// How long a backend's error is waited for: its status alone says enough.
-        backend_error_wait: Duration = seconds(2) => some_time;
+        backend_error_wait: Duration = seconds(2) => some_time();
         /// How long the end of an answer is waited for that is complete, so that its connection can be kept. Ollama
         /// ends it within a millisecond of the last line.
         backend_end_wait: Duration = Duration::from_millis(100);
@@ -210,14 +206,14 @@ section! {
         /// out once more; later, the engine died of the request, and is not given it again. 0s never repeats.
         backend_replay: Duration = seconds(1);
         /// A backend's list of models; Ollama's has under 1 KiB for each.
-        backend_list_bytes: ByteSize = ByteSize::mib(4) => some_bytes;
+        backend_list_bytes: ByteSize = ByteSize::mib(4) => some_bytes();
         /// A backend's list of models must be whole within this.
-        backend_list: Duration = seconds(5) => some_time;
+        backend_list: Duration = seconds(5) => some_time();
         /// How long the start waits for the backends' first lists, so that it is ready when it says so.
         first_lists: Duration = seconds(2);
         /// How often each backend is asked for its models, and an Ollama looked for while there are no [[backends]].
-        find_interval: Duration = seconds(10) => some_time;
+        find_interval: Duration = seconds(10) => some_time();
         /// How often this box's names and addresses and the certificate's files are looked at.
-        host_interval: Duration = seconds(5) => some_time;
+        host_interval: Duration = seconds(5) => some_time();
     }
 }

@@ -5,22 +5,36 @@
 
 use super::{
     fault::{ConfigError, Place, nearest},
+    rule::Rule,
     setting::{Fault, Setting},
     tree::{Entry, Node, Table, Value},
 };
 
-/// A check on a value beyond its type; the error says what is wanted.
-pub(super) type Check<T> = fn(&T) -> Result<(), &'static str>;
-
 /// Keys that have moved: the whole old key, and the whole new one.
 pub(super) type Renames = &'static [(&'static str, &'static str)];
 
-/// What all sections share while one configuration is read.
+/// What people call a secret; no setting does.
+const SECRETS: [&str; 8] = ["api_key", "apikey", "key", "token", "api_token", "bearer", "password", "secret"];
+
+/// What all sections share while one tree is read.
 pub(super) struct Reader {
     pub(super) errors: Vec<ConfigError>,
     pub(super) renames: Renames,
     /// Every section's name and keys, for saying where a stray key belongs.
     pub(super) sections: &'static [(&'static str, &'static [&'static str])],
+    /// What stands before every section's name: `profiles.dev.` in a profile.
+    pub(super) within: &'static str,
+}
+
+impl Reader {
+    /// A key as it is written in full.
+    fn path(&self, section: &str, key: &str) -> String {
+        format!("{}{}", self.within, dotted(section, key))
+    }
+
+    fn report(&mut self, place: Place, message: String) {
+        self.errors.push(ConfigError::new(place, message));
+    }
 }
 
 /// One table while it is read.
@@ -38,23 +52,23 @@ impl<'tree, 'run> Section<'tree, 'run> {
     }
 
     /// Reads `key` into `into`, which keeps its default if the key is absent or wrong.
-    pub(super) fn take<T: Setting>(&mut self, key: &'static str, into: &mut T, checks: &[Check<T>]) {
+    pub(super) fn take<T: Setting>(&mut self, key: &'static str, into: &mut T, rules: &[Rule<T>]) {
         self.taken.push(key);
         let Some(entry) = self.table.and_then(|table| table.entries.get(key)) else { return };
-        let path = dotted(self.name, key);
+        let path = self.reader.path(self.name, key);
         match T::read(&entry.node.value) {
-            Ok(value) => match checks.iter().find_map(|check| check(&value).err()) {
+            Ok(value) => match rules.iter().find(|rule| !(rule.holds)(&value)) {
                 None => *into = value,
-                Some(wanted) => {
-                    let message = format!("{path}: expected {wanted}");
-                    self.reader.errors.push(ConfigError::new(entry.node.place.clone(), message));
+                Some(rule) => {
+                    let message = format!("{path}: expected {}", rule.wanted);
+                    self.reader.report(entry.node.place.clone(), message);
                 }
             },
             Err(fault) => {
                 let (place, why) = fault.settle(&entry.node);
                 let message =
                     format!("{path}: {why}; expected {}, for example {}", T::expected(), T::example());
-                self.reader.errors.push(ConfigError::new(place, message));
+                self.reader.report(place, message);
             }
         }
     }
@@ -66,9 +80,13 @@ impl<'tree, 'run> Section<'tree, 'run> {
         if let Value::Table(table) = &entry.node.value {
             return Some(table);
         }
-        let path = dotted(self.name, key);
-        let message = format!("{path}: expected a table, a line [{path}] with its settings below it");
-        self.reader.errors.push(ConfigError::new(entry.node.place.clone(), message));
+        let path = self.reader.path(self.name, key);
+        let message = if entry.node.place.is_single() {
+            format!("{path}: expected a table; name one of the settings in it")
+        } else {
+            format!("{path}: expected a table, a line [{path}] with its settings below it")
+        };
+        self.reader.report(entry.node.place.clone(), message);
         None
     }
 
@@ -83,7 +101,7 @@ impl<'tree, 'run> Section<'tree, 'run> {
         for (key, entry) in table.entries.iter().filter(|(key, _)| !self.taken.contains(&key.as_str())) {
             for place in leaves(entry) {
                 let message = self.unknown(key, &place);
-                self.reader.errors.push(ConfigError::new(place, message));
+                self.reader.report(place, message);
             }
         }
     }
@@ -93,18 +111,31 @@ impl<'tree, 'run> Section<'tree, 'run> {
         if let Some((_, new)) = self.reader.renames.iter().find(|(old, _)| *old == path) {
             return format!("\"{path}\" is now called \"{new}\"; rename it");
         }
-        let within = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
+        let table = format!("{}{}", self.reader.within, self.name);
+        let within = match table.trim_end_matches('.') {
+            "" => String::new(),
+            table => format!(" in [{table}]"),
+        };
         let mut message = format!("unknown key \"{}\"{within}", key.escape_debug());
-        if let Some(near) = nearest(key, self.taken.iter().copied()) {
-            message.push_str("; did you mean ");
-            message.push_str(&place.respelled(key, near));
-            message.push('?');
-        } else if let Some((home, _)) = self.reader.sections.iter().find(|(_, keys)| keys.contains(&key)) {
-            message.push_str(&format!("; it belongs in [{home}]"));
-        } else {
-            message.push_str(&format!("; the keys here are {}", self.taken.join(", ")));
-        }
+        message.push_str(&self.instead(key, place));
         message
+    }
+
+    /// What the unknown key should have been.
+    fn instead(&self, key: &str, place: &Place) -> String {
+        if self.name == "backends" && SECRETS.contains(&key) {
+            return "; no secret stands in the configuration: put it into a file of its own, and write key_file".to_owned();
+        }
+        if let Some(near) = nearest(key, self.taken.iter().copied()) {
+            return format!("; did you mean {}?", place.respelled(key, near));
+        }
+        if self.name.is_empty() && ["profile", "profiles"].contains(&key) {
+            return "; a profile holds settings, and chooses no other profile".to_owned();
+        }
+        match self.reader.sections.iter().find(|(_, keys)| keys.contains(&key)) {
+            Some((home, _)) => format!("; it belongs in [{home}]"),
+            None => format!("; the keys here are {}", self.taken.join(", ")),
+        }
     }
 }
 
@@ -164,8 +195,8 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Defines a section once: its struct, its defaults, how it is read, and its part of the reference, which is
-/// made of the doc comments. A field is `name: Type = default` and checks after `=>`.
+/// Defines a section once: its struct, its defaults, how it is read and shown, and its description, which every
+/// document is made of. A field is `name: Type = default` and its rules after `=>`.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
@@ -195,10 +226,27 @@ macro_rules! section {
                 this
             }
 
-            pub(in crate::config) fn reference(out: &mut $crate::config::reference::Reference) {
+            pub(in crate::config) fn describe() -> $crate::config::describe::Described {
                 let this = Self::default();
-                out.about(&[$( $about ),+], $label);
-                $( out.setting(&[$( $doc ),+], stringify!($field), &this.$field); )+
+                $crate::config::describe::Described {
+                    label: $label,
+                    about: &[$( $about ),+],
+                    settings: vec![$(
+                        $crate::config::describe::described(
+                            stringify!($field), &[$( $doc ),+], &this.$field, &[$( $check ),*]
+                        )
+                    ),+],
+                }
+            }
+
+            #[expect(clippy::allow_attributes, reason = "what is read only to be checked is not shown")]
+            #[allow(dead_code, reason = "the keys of a backend are shown by hand")]
+            pub(in crate::config) fn show(
+                &self,
+                table: Option<&$crate::config::tree::Table>,
+                out: &mut $crate::config::show::Shown,
+            ) {
+                $( out.setting(stringify!($field), &self.$field, table); )+
             }
         }
     };

@@ -9,11 +9,15 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value as Json, json};
+
 use super::{
+    fault::nearest,
+    secret_file::SecretFile,
     tree::Value,
     values::{
         BackendName, BackendUrl, ByteSize, Exposure, HostName, KeepAliveStyle, Kind, LogFormat, LogLevel,
-        Origin, PlainAuth, parse_duration, show_duration,
+        Origin, PlainAuth, Profile, parse_duration, show_duration,
     },
 };
 
@@ -38,6 +42,8 @@ pub(super) trait Setting: Sized {
     fn read(value: &Value) -> Result<Self, Fault>;
     /// Writes it as TOML; nothing where it is not set.
     fn show(&self) -> Option<String>;
+    /// What a file may hold, as JSON Schema; [`read`](Self::read) takes no other type, and may refuse more.
+    fn schema() -> Json;
 }
 
 /// A setting that is written as a string.
@@ -46,6 +52,9 @@ pub(super) trait Text: Sized {
     const EXAMPLE: &'static str;
     fn parse(text: &str) -> Result<Self, String>;
     fn text(&self) -> String;
+    fn schema() -> Json {
+        json!({ "type": "string" })
+    }
 }
 
 impl<T: Text> Setting for T {
@@ -64,10 +73,13 @@ impl<T: Text> Setting for T {
     fn show(&self) -> Option<String> {
         Some(quoted(&self.text()))
     }
+    fn schema() -> Json {
+        <T as Text>::schema()
+    }
 }
 
 /// `text` as a basic string of TOML.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
@@ -83,6 +95,9 @@ impl<T: Setting> Setting for Option<T> {
     }
     fn show(&self) -> Option<String> {
         self.as_ref().and_then(T::show)
+    }
+    fn schema() -> Json {
+        T::schema()
     }
 }
 
@@ -109,6 +124,9 @@ impl<T: Setting> Setting for Vec<T> {
         let items: Vec<String> = self.iter().filter_map(T::show).collect();
         Some(format!("[{}]", items.join(", ")))
     }
+    fn schema() -> Json {
+        json!({ "type": "array", "items": T::schema() })
+    }
 }
 
 impl Setting for bool {
@@ -131,6 +149,9 @@ impl Setting for bool {
     }
     fn show(&self) -> Option<String> {
         Some(self.to_string())
+    }
+    fn schema() -> Json {
+        json!({ "type": "boolean" })
     }
 }
 
@@ -164,6 +185,9 @@ macro_rules! count {
             fn show(&self) -> Option<String> {
                 Some(self.to_string())
             }
+            fn schema() -> Json {
+                json!({ "type": "integer", "minimum": 0, "maximum": <$type>::MAX })
+            }
         }
     )+ };
 }
@@ -186,6 +210,12 @@ impl Setting for ByteSize {
     fn show(&self) -> Option<String> {
         Some(format!("\"{self}\""))
     }
+    fn schema() -> Json {
+        json!({ "anyOf": [
+            { "type": "integer", "minimum": 0 },
+            { "type": "string", "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)?$" },
+        ] })
+    }
 }
 
 impl Text for Duration {
@@ -196,6 +226,9 @@ impl Text for Duration {
     }
     fn text(&self) -> String {
         show_duration(*self)
+    }
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^ *([0-9]+(ms|s|m|h))+ *$" })
     }
 }
 
@@ -250,6 +283,12 @@ text! {
     BackendUrl: "the address of a backend", "http://127.0.0.1:11434";
     HostName: "a host name or an IP address", "llm.example.org";
     Origin: "an origin: scheme, host and perhaps a port", "https://chat.example.org";
+    SecretFile: "a file's whole path, or the name of a systemd credential", "/etc/ghostllm/vllm.key";
+}
+
+fn unknown(text: &str, words: &[&str]) -> String {
+    let near = nearest(text, words.iter().copied()).map(|near| format!(", did you mean \"{near}\"?"));
+    format!("\"{}\" is not known{}", text.escape_debug(), near.unwrap_or_default())
 }
 
 /// For enums of words.
@@ -259,15 +298,19 @@ macro_rules! words {
             const EXPECTED: &'static str = <$type>::EXPECTED;
             const EXAMPLE: &'static str = $example;
             fn parse(text: &str) -> Result<Self, String> {
-                <$type>::from_word(text).ok_or_else(|| format!("\"{}\" is not known", text.escape_debug()))
+                <$type>::from_word(text).ok_or_else(|| unknown(text, <$type>::WORDS))
             }
             fn text(&self) -> String {
                 self.word().to_owned()
+            }
+            fn schema() -> Json {
+                json!({ "enum": <$type>::WORDS })
             }
         }
     )+ };
 }
 words! {
+    Profile: "dev";
     PlainAuth: "key";
     Exposure: "private";
     KeepAliveStyle: "comment";
@@ -284,9 +327,8 @@ mod tests {
         let shown = value.show().unwrap();
         let document = format!("x = {shown}");
         let mut errors = Vec::new();
-        let source = crate::config::Source::File { name: "x".to_owned(), text: document };
-        let tree = crate::config::tree::Tree::build(&[source], &mut errors).unwrap();
-        assert_eq!(&T::read(&tree.root.find(&["x"]).unwrap().value).unwrap(), value);
+        let table = crate::config::file::parse("x", document.as_bytes(), &mut errors).unwrap();
+        assert_eq!(&T::read(&table.find(&["x"]).unwrap().value).unwrap(), value);
     }
 
     #[test]

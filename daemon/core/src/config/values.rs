@@ -376,6 +376,8 @@ macro_rules! words {
 
         impl $name {
             pub(super) const EXPECTED: &'static str = $expected;
+            /// All of them, as they stand in the file.
+            pub(super) const WORDS: &'static [&'static str] = &[$( $word ),+];
 
             /// The word for it in the file.
             #[must_use]
@@ -391,6 +393,16 @@ macro_rules! words {
 }
 
 words! {
+    /// A named set of settings, in tables of its own, that lies over the others when it is chosen.
+    pub enum Profile("\"dev\", \"staging\" or \"prod\"") {
+        /// While something is built.
+        Dev = "dev",
+        /// Before it is given out.
+        Staging = "staging",
+        /// In earnest.
+        Prod = "prod",
+    }
+
     /// Who may use the plain port.
     pub enum PlainAuth("\"none\" or \"key\"") {
         /// Every program on this box.

@@ -6,6 +6,7 @@ use crate::{
     access,
     backend::SetupError,
     certificates, exit,
+    secrets::NoCredential,
     store::{StateError, keys::KeysError},
 };
 
@@ -27,6 +28,9 @@ pub enum StartError {
     /// A backend of the configuration.
     #[error(transparent)]
     Backend(#[from] SetupError),
+    /// A secret's file, which the configuration names.
+    #[error(transparent)]
+    Secret(#[from] NoCredential),
     /// The system gives fewer threads, or descriptors for them, than the setting asks.
     #[error(
         "the {threads} threads of limits.threads cannot be started: {source}. Set limits.threads to a smaller number, or \
@@ -73,7 +77,10 @@ impl StartError {
             Self::Bind(BindError::Denied { .. }) => exit::PERMISSION,
             Self::Backend(SetupError::Denied { .. }) => exit::PERMISSION,
             Self::Bind(BindError::Other { .. })
-            | Self::Backend(SetupError::Key { .. } | SetupError::Trust { .. }) => exit::USAGE,
+            | Self::Secret(_)
+            | Self::Backend(SetupError::Key { .. } | SetupError::Secret(_) | SetupError::Trust { .. }) => {
+                exit::USAGE
+            }
             Self::State(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
             Self::Certificates(certificates::Error::Unreadable { source, .. })

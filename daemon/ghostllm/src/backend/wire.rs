@@ -23,7 +23,7 @@ use std::{
 
 use bytes::Bytes;
 use ghostllm_core::{
-    config::{BackendUrl, Limits, Timeouts},
+    config::{BackendUrl, ByteSize, Limits, Timeouts},
     error::{BackendFault, Stage},
 };
 use http::{HeaderValue, Method, Request, Response, header};
@@ -34,7 +34,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 pub(crate) use dial::Place;
 pub(crate) use reply::Reply;
 
-use crate::access;
+use crate::{access, secrets::NoCredential};
 use circuit::Circuit;
 use dial::{Dialer, Fruitless, Unreached, causes, find};
 use pool::{Conn, Pool};
@@ -52,6 +52,9 @@ pub enum SetupError {
         /// What is wrong with it.
         why: String,
     },
+    /// Its key is a credential, and systemd has handed out none.
+    #[error(transparent)]
+    Secret(#[from] NoCredential),
     /// Its key is there, and not for this user.
     #[error("cannot read the key in {path}: {source}. {next}", next = access::next_step(path))]
     Denied {
@@ -192,7 +195,7 @@ impl Wire {
     fn fruitless(&self) -> u64 {
         let limits = &self.limits;
         [limits.backend_line, limits.backend_header_bytes, limits.backend_read_ahead]
-            .map(|size| size.bytes())
+            .map(ByteSize::bytes)
             .iter()
             .sum()
     }

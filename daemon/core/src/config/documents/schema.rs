@@ -1,0 +1,103 @@
+//! The JSON Schema (draft 2020-12) of a file, TOML and YAML alike.
+//!
+//! Knows the schema's words. Refuses to know the settings. Invariant: what it refuses is refused by the program as well;
+//! the program refuses more, such as combinations.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::sections;
+use crate::config::{
+    describe::{Described, joined},
+    values::Profile,
+};
+
+/// Writes it.
+pub(in crate::config) fn text() -> String {
+    let mut definitions = Map::new();
+    for section in sections() {
+        definitions.insert(section.name().to_owned(), object(&section));
+    }
+    backends(&mut definitions);
+    let mut root = settings();
+    let profile = json!({
+        "type": "object",
+        "description": "Settings that lie over the others when this profile is chosen.",
+        "additionalProperties": false,
+        "properties": settings(),
+    });
+    definitions.insert("profile".to_owned(), profile);
+    root.insert(
+        "profile".to_owned(),
+        json!({
+            "enum": Profile::WORDS,
+            "description": "The profile that is chosen; GHOSTLLM_PROFILE and --profile choose another.",
+        }),
+    );
+    let profiles = Profile::WORDS.iter().map(|word| ((*word).to_owned(), reference("profile")));
+    root.insert(
+        "profiles".to_owned(),
+        json!({
+            "type": "object",
+            "description": "Each profile's own settings.",
+            "additionalProperties": false,
+            "properties": profiles.collect::<Map<_, _>>(),
+        }),
+    );
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "GhostLLM's configuration",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": root,
+        "$defs": definitions,
+    });
+    format!("{schema:#}\n")
+}
+
+/// What stands at the top of a file and of a profile alike.
+fn settings() -> Map<String, Json> {
+    let tables = ["listen", "engine", "limits", "log"].map(|name| (name.to_owned(), reference(name)));
+    let backends = json!({ "type": "array", "items": reference("backends") });
+    tables.into_iter().chain([("backends".to_owned(), backends)]).collect()
+}
+
+/// A backend has a name, and a table of its own in it.
+fn backends(definitions: &mut Map<String, Json>) {
+    if let Some(Json::Object(backend)) = definitions.get_mut("backends") {
+        backend.insert("required".to_owned(), json!(["name"]));
+        if let Some(Json::Object(properties)) = backend.get_mut("properties") {
+            properties.insert("timeouts".to_owned(), reference("backends.timeouts"));
+        }
+    }
+}
+
+fn reference(name: &str) -> Json {
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+fn object(section: &Described) -> Json {
+    let properties = section.settings.iter().map(|setting| {
+        let mut schema = setting.schema.clone();
+        schema.insert("description".to_owned(), setting.line().into());
+        match &setting.default {
+            Some(default) => schema.insert("default".to_owned(), json_of(default)),
+            None => schema.insert("examples".to_owned(), Json::Array(vec![json_of(&setting.example)])),
+        };
+        (setting.key.to_owned(), Json::Object(schema))
+    });
+    json!({
+        "type": "object",
+        "description": joined(section.about),
+        "additionalProperties": false,
+        "properties": properties.collect::<Map<_, _>>(),
+    })
+}
+
+/// A value of TOML as JSON; what settings are written with has no dates.
+fn json_of(value: &str) -> Json {
+    let table = format!("x = {value}").parse::<toml::Table>().ok();
+    table
+        .and_then(|mut table| table.remove("x"))
+        .and_then(|value| serde_json::to_value(value).ok())
+        .unwrap_or_default()
+}

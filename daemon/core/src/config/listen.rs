@@ -1,0 +1,44 @@
+//! The `[listen]`: what is listened on and who is answered.
+//!
+//! Knows its settings. Refuses to know how a socket is bound. Invariant: nothing here opens the box further than its
+//! words say.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use super::{
+    secret_file::SecretFile,
+    section::section,
+    values::{Exposure, HostName, Origin, PlainAuth},
+};
+
+section! {
+    /// What is listened on and who is answered.
+    pub struct Listen ("[listen]") {
+        /// TLS (HTTP/1.1 and HTTP/2, over TCP) and QUIC (HTTP/3, over UDP); "[::]" takes IPv4 as well.
+        tls: SocketAddr = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 11443));
+        /// Plain HTTP for programs on this box; beyond loopback only with plain_auth = "key".
+        plain: Vec<SocketAddr> =
+            vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 11430)), SocketAddr::from((Ipv6Addr::LOCALHOST, 11430))];
+        /// Who may use plain HTTP: "none" (needed) lets every program on this box in, "key" only who has a key.
+        plain_auth: PlainAuth = PlainAuth::None;
+        /// Names and addresses of this box, besides those that it knows by itself: they stand in its certificate,
+        /// and requests for them are answered.
+        names: Vec<HostName> = Vec::new();
+        /// Origins whose web pages may call this box from a browser.
+        origins: Vec<Origin> = Vec::new();
+        /// Reserved: must be empty, since no proxy's word about its clients is taken yet.
+        trusted_proxies: Vec<HostName> = Vec::new();
+        /// "private" answers this box, private, link-local and on-link addresses only; "everywhere" answers all.
+        exposure: Exposure = Exposure::Private;
+        /// HTTP/3 beside HTTP/1.1 and HTTP/2.
+        http3: bool = true;
+        /// Your own certificate chain (PEM) instead of one from this box's own authority; wants key as well.
+        certificate: Option<PathBuf> = None;
+        /// The certificate's private key (PEM), its whole path or the name of a systemd credential; wants certificate as
+        /// well.
+        key: Option<SecretFile> = None;
+    }
+}

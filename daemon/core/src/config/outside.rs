@@ -1,0 +1,110 @@
+//! What is said from outside the files: environment variables and `--set` arguments.
+//!
+//! Knows how a variable's or an argument's name becomes a key. Refuses to know which settings exist. Invariant: a
+//! variable that begins as ours do is read, refused, or known to be another program's.
+
+use std::ffi::{OsStr, OsString};
+
+use super::{
+    fault::{ConfigError, Place},
+    file::loose,
+    tree::{Layer, Node},
+};
+
+/// What environment variables of this program begin with.
+const PREFIX: &str = "GHOSTLLM_";
+/// Where Ollama's own programs look for their server.
+pub(super) const OLLAMA_HOST: &str = "OLLAMA_HOST";
+/// What Kubernetes and Docker set by themselves beside a service named "ghostllm" (Kubernetes, "Service
+/// environment variables"): never settings, and no reason to refuse the start.
+const NOT_OURS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
+/// Where the page and the README have people keep their API key: it is for their clients, and a daemon that is started from
+/// the same shell has nothing to do with it.
+const CLIENTS_KEY: &str = "GHOSTLLM_KEY";
+
+/// The settings among the variables, and the value of `OLLAMA_HOST`.
+pub(super) fn environment(
+    pairs: &[(OsString, OsString)],
+    errors: &mut Vec<ConfigError>,
+) -> (Layer, Option<String>) {
+    let (mut layer, mut ollama_host) = (Layer::default(), None);
+    // The environment has no order of its own; sorted, the same variables always give the same tree.
+    let mut pairs: Vec<_> = pairs.iter().collect();
+    pairs.sort();
+    for (name, value) in pairs {
+        if !is_ours(name) {
+            continue;
+        }
+        let shown = name.to_string_lossy().into_owned();
+        let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
+            let message = "its name or its value is no UTF-8; write it as UTF-8";
+            errors.push(ConfigError::new(Place::Variable(shown), message));
+            continue;
+        };
+        match name.strip_prefix(PREFIX) {
+            None => ollama_host = Some(value.to_owned()),
+            Some(rest) => put(&mut layer, &path(rest), Place::Variable(shown), value, errors),
+        }
+    }
+    (layer, ollama_host)
+}
+
+fn is_ours(name: &OsStr) -> bool {
+    let bytes = name.as_encoded_bytes();
+    if bytes == OLLAMA_HOST.as_bytes() {
+        return true;
+    }
+    let Some(rest) = bytes.strip_prefix(PREFIX.as_bytes()) else { return false };
+    let rest = String::from_utf8_lossy(rest);
+    let others =
+        |name: &str| rest == name || rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));
+    bytes != CLIENTS_KEY.as_bytes() && (rest.contains("__") || !NOT_OURS.into_iter().any(others))
+}
+
+fn path(name: &str) -> Vec<String> {
+    let mut path: Vec<String> = name.split("__").map(str::to_lowercase).collect();
+    if let [section, backend, ..] = path.as_mut_slice()
+        && section == "backends"
+    {
+        // A variable's name cannot hold a hyphen in most shells, and a backend's name holds no underscore.
+        *backend = backend.replace('_', "-");
+    }
+    path
+}
+
+/// The settings in the arguments of `--set`.
+pub(super) fn arguments(arguments: &[String], errors: &mut Vec<ConfigError>) -> Layer {
+    let mut layer = Layer::default();
+    for argument in arguments {
+        let (key, value) = argument.split_once('=').unwrap_or((argument, ""));
+        let place = Place::Argument(key.trim().to_owned());
+        if key.len() == argument.len() {
+            errors.push(ConfigError::new(place, "expected key=value, for example --set log.level=debug"));
+            continue;
+        }
+        let path: Vec<String> = key.trim().split('.').map(str::to_owned).collect();
+        put(&mut layer, &path, place, value, errors);
+    }
+    layer
+}
+
+/// Lays one variable or argument over the others.
+fn put(layer: &mut Layer, path: &[String], place: Place, text: &str, errors: &mut Vec<ConfigError>) {
+    let node = Node { place: place.clone(), value: loose(text, &place) };
+    let outcome = match path {
+        [first, rest @ ..] if first == "backends" => match rest {
+            [_, key] if key == "name" => {
+                Err("a backend's name is part of the key; it cannot be changed".to_owned())
+            }
+            [name, keys @ ..] if !keys.is_empty() => layer.backend(name, &place).put(keys, node),
+            _ => Err("name a backend and one of its settings, for example backends.ollama.url".to_owned()),
+        },
+        [first, ..] if first == "profiles" => {
+            Err("a profile is written in a file; here, write the setting itself".to_owned())
+        }
+        _ => layer.root.put(path, node),
+    };
+    if let Err(message) = outcome {
+        errors.push(ConfigError::new(place, message));
+    }
+}

@@ -1,0 +1,74 @@
+//! `ghostllm config`: what the configuration is, whether it is sound, what it can be.
+//!
+//! Knows the subcommands. Refuses to know the settings. Invariant: what `check` calls sound is what `serve` reads, since both
+//! read it in the same way.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use ghostllm_core::config::Config;
+
+use super::{
+    Failure,
+    sources::{self, Settings},
+};
+
+/// What is wanted of the configuration.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print every setting, its value and where that comes from
+    ///
+    /// The text is TOML and can be read back. Behind each value stands its place: file, line and column, an environment
+    /// variable, an argument, or that it is the default. No secret is in it, since no setting holds one.
+    Show {
+        /// The configuration, instead of the one that is found
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Look for faults, and print all of them with their places
+    ///
+    /// Reads what `ghostllm serve` would read: the files, the chosen profile, the environment and the arguments. Ends with 0
+    /// where it is sound, with 2 where it is not or a file is missing, with 77 where a file may not be read.
+    Check {
+        /// The configuration, instead of the one that is found
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Print the JSON Schema of a configuration file, for editors
+    Schema,
+    /// Print a commented configuration file of all settings and their defaults
+    Example,
+    /// Print the reference page of all settings, in Markdown
+    Reference,
+}
+
+/// Runs it; gives back what is printed.
+pub(super) fn run(command: &Command) -> Result<String, Failure> {
+    match command {
+        Command::Show { config, settings } => Ok(sources::load(config.as_deref(), settings)?.show()),
+        Command::Check { file, settings } => {
+            let files = sources::files(file.as_deref())?;
+            sources::read(&files, settings)?;
+            Ok(sound(&files))
+        }
+        Command::Schema => Ok(Config::schema()),
+        Command::Example => Ok(Config::example()),
+        Command::Reference => Ok(Config::reference()),
+    }
+}
+
+/// What was read; it may not be what was meant.
+fn sound(files: &[PathBuf]) -> String {
+    if files.is_empty() {
+        return "The configuration is sound. No file was read, for there is none: what is not in the environment or the \
+                arguments has its default.\n"
+            .to_owned();
+    }
+    let files: String = files.iter().map(|path| format!("  {}\n", path.display())).collect();
+    format!(
+        "The configuration is sound. Below the environment and the arguments, these files were read:\n{files}"
+    )
+}

@@ -1,0 +1,183 @@
+//! Where the configuration comes from: which files there are, the environment, the arguments.
+//!
+//! Knows directories and names of files. Refuses to know what stands in them. Invariant: of a file that is there, and of
+//! several of which one must be meant, none is passed over in silence.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use ghostllm_core::config::{ConfigError, Loaded, Source};
+
+use super::Failure;
+use crate::{access, exit};
+
+/// Where an administrator's configuration lies.
+const SYSTEM: &str = "/etc/ghostllm";
+/// What the main file may be called.
+const MAIN: [&str; 3] = ["ghostllm.toml", "ghostllm.yaml", "ghostllm.yml"];
+/// How the names of further files end.
+const ENDINGS: [&str; 3] = ["toml", "yaml", "yml"];
+
+/// Settings on the command line.
+#[derive(Debug, Default, Args)]
+pub(super) struct Settings {
+    /// The profile to lie over the other settings: dev, staging or prod
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: Option<String>,
+    /// One setting, over the file's and the environment's; may be repeated: --set listen.tls=[::]:443
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+/// Reads the configuration from this file, or what is found, and everything over it.
+pub(super) fn load(file: Option<&Path>, settings: &Settings) -> Result<Loaded, Failure> {
+    read(&files(file)?, settings)
+}
+
+/// Reads the configuration from these files, and everything over them.
+pub(super) fn read(files: &[PathBuf], settings: &Settings) -> Result<Loaded, Failure> {
+    let mut sources = Vec::new();
+    for path in files {
+        let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+        sources.push(Source::File { name: path.display().to_string(), bytes });
+    }
+    sources.push(Source::Environment(env::vars_os().collect()));
+    sources.push(Source::Set(settings.set.clone()));
+    sources.extend(settings.profile.clone().map(Source::Profile));
+    Loaded::read(&sources).map_err(|errors| faults(&errors))
+}
+
+/// All of them, and what to do.
+fn faults(errors: &[ConfigError]) -> Failure {
+    let lines: String = errors.iter().map(|error| format!("\n  {error}")).collect();
+    let (count, thing) = (errors.len(), if errors.len() == 1 { "fault" } else { "faults" });
+    Failure::usage(format!(
+        "the configuration has {count} {thing}:{lines}\nMend what stands there, and look again with `ghostllm config \
+         check`; `ghostllm config reference` explains every setting."
+    ))
+}
+
+/// The files to read, the lowest first: the named one, or what is found.
+pub(super) fn files(named: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
+    let own = own_directory();
+    let Some(named) = named else {
+        let system = found(Path::new(SYSTEM))?;
+        if !system.is_empty() {
+            return Ok(system);
+        }
+        // A home that this user may not enter is another's: systemd's ProtectHome= leaves HOME as it is.
+        let own = own.filter(|own| !own.try_exists().is_err_and(|error| access::is_denied(&error)));
+        return own.map_or_else(|| Ok(Vec::new()), |own| found(&own));
+    };
+    let mut files = vec![named.to_owned()];
+    let whole = std::path::absolute(named).unwrap_or_else(|_| named.to_owned());
+    let is_main = whole.file_name().and_then(|name| name.to_str()).is_some_and(|name| MAIN.contains(&name));
+    let home =
+        whole.parent().filter(|parent| *parent == Path::new(SYSTEM) || own.as_deref() == Some(*parent));
+    if let (true, Some(home)) = (is_main, home) {
+        files.extend(further(home)?);
+    }
+    Ok(files)
+}
+
+/// Where a user's own configuration lies.
+fn own_directory() -> Option<PathBuf> {
+    let home = env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".config")));
+    home.map(|home| home.join("ghostllm"))
+}
+
+/// The main file in this directory, and those in its `conf.d`.
+fn found(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut main = Vec::new();
+    for path in MAIN.map(|name| directory.join(name)) {
+        if path.try_exists().map_err(|error| unreadable(&path, &error))? {
+            main.push(path);
+        }
+    }
+    if let [first, second, ..] = main.as_slice() {
+        return Err(Failure::usage(format!(
+            "there are two configurations, {} and {}, and one counts; take the other away",
+            first.display(),
+            second.display()
+        )));
+    }
+    main.extend(further(directory)?);
+    Ok(main)
+}
+
+/// The files in `conf.d`, in the order of their names.
+fn further(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let directory = directory.join("conf.d");
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(&directory, &error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| unreadable(&directory, &error))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        if !hidden && ENDINGS.contains(&ending) && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let name = path.display();
+    if access::is_denied(error) {
+        let message = format!(
+            "the configuration {name} cannot be read: {error}. {}; or name another with --config FILE",
+            access::next_step(path)
+        );
+        return Failure { code: exit::PERMISSION, message };
+    }
+    Failure::usage(format!(
+        "the configuration {name} cannot be read: {error}; name another with --config FILE"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let failure = load(Some(Path::new("/nowhere/ghostllm.toml")), &Settings::default()).unwrap_err();
+        assert_eq!(failure.code, exit::USAGE);
+        assert!(failure.message.contains("/nowhere/ghostllm.toml"), "{}", failure.message);
+    }
+
+    #[test]
+    fn files_are_found_in_the_order_of_their_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        assert!(found(at).unwrap().is_empty());
+        fs::create_dir_all(at.join("conf.d/50-folder.toml")).unwrap();
+        for name in ["20-b.yaml", "10-a.toml", "9.yml", ".hidden.toml", "20-b.toml.dpkg-old", "README"] {
+            fs::write(at.join("conf.d").join(name), "").unwrap();
+        }
+        let names = |files: Vec<PathBuf>| -> Vec<String> {
+            files.iter().map(|path| path.strip_prefix(at).unwrap().display().to_string()).collect()
+        };
+        let parts = ["conf.d/10-a.toml", "conf.d/20-b.yaml", "conf.d/9.yml"];
+        assert_eq!(names(found(at).unwrap()), parts, "without a main file");
+        fs::write(at.join("ghostllm.yml"), "").unwrap();
+        assert_eq!(names(found(at).unwrap()), [&["ghostllm.yml"], parts.as_slice()].concat());
+        fs::write(at.join("ghostllm.toml"), "").unwrap();
+        let failure = found(at).unwrap_err();
+        assert!(
+            failure.code == exit::USAGE && failure.message.contains("take the other away"),
+            "{failure:?}"
+        );
+    }
+}
