@@ -71,8 +71,8 @@ bench: (bench-load "")
 # One short round of the last of these.
 bench-quick: (bench-load "--quick")
 
-# The same as `just bench`, and renews tests/bench/RESULTS.md with its plot.
-bench-results: (bench-load "--write")
+# The same as `just bench`, with --rounds=N and --seconds=N where it should be shorter or longer, and renews tests/bench/RESULTS.md with its plot.
+bench-results *arguments: (bench-load ("--write " + arguments))
 
 [private]
 bench-load arguments: setup

@@ -18,8 +18,10 @@ pub(super) fn write(plan: &Plan, results: &Results, tables: &str) -> Result<()> 
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench");
     let text = format!(
         "# Results\n\n\
-         Written by `just bench-results`, which measures again and renews this page. Client, engine and what is measured \
-         share the processors of one machine; compare columns, not machines. Medians of {} rounds in which all take turns, {} s for each rate.\n\n\
+         Written by `just bench-results --rounds={} --seconds={}`, which measures again and renews this page. Client, engine \
+         and what is measured share the processors of one machine; compare columns, not machines. Medians of the rounds, in \
+         which all take turns, so many seconds for each rate; memory is of one process for each figure, and the start the \
+         median of theirs.\n\n\
          - {}\n\
          - raised for the daemon: {}; loopback is exempt from its limit on each source's connections; every process may have \
          20,000 files open\n\
@@ -48,13 +50,21 @@ fn machine() -> Result<String> {
     };
     let today = time::OffsetDateTime::now_utc().date();
     Ok(format!(
-        "{today}; {} processors, {model}; Linux {}\n- {}; {}; GhostLLM {}, profile `dist`",
+        "{today}; {} processors, {model}; Linux {}\n- {}; {}; GhostLLM {} of commit {}, profile `dist`",
         names().count(),
         kernel.trim(),
         said("nginx")?,
         said("haproxy")?,
-        env!("CARGO_PKG_VERSION")
+        env!("CARGO_PKG_VERSION"),
+        commit()?
     ))
+}
+
+/// What was measured, where it is under version control.
+fn commit() -> Result<String> {
+    let output = Command::new("git").args(["describe", "--always", "--dirty"]).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    Ok(if text.is_empty() { "unknown".to_owned() } else { text.trim().to_owned() })
 }
 
 fn plot(results: &Results, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
