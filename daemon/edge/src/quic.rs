@@ -11,6 +11,7 @@ use std::{
     io,
     net::{SocketAddr, UdpSocket},
     sync::Arc,
+    time::Duration,
 };
 
 use h3::error::Code;
@@ -18,7 +19,11 @@ use quinn::{
     AsyncUdpSocket, Connecting, Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig, TokioRuntime,
     TransportConfig, VarInt, crypto::rustls::QuicServerConfig,
 };
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use crate::{
     Handler, Limits, Serve,
@@ -184,6 +189,10 @@ impl<H: Handler> Listener<H> {
     }
 }
 
+/// How long a connection is still heard of that was given up: three probe timeouts where no round trip was ever measured (RFC 9000
+/// section 10.2, RFC 9002 section 6.2.2).
+const CLOSING: Duration = Duration::from_secs(3);
+
 async fn connect<H: Handler>(
     incoming: Incoming,
     handshake: Counted,
@@ -194,8 +203,12 @@ async fn connect<H: Handler>(
     let local = incoming.local_ip().map_or(bound, |ip| SocketAddr::new(ip, bound.port()));
     // The connection's own task of quinn's starts here, and so on this thread.
     let Ok(connecting) = incoming.accept() else { return };
-    let _open = serve.drain.open();
-    let Some(connection) = Box::pin(connected(connecting, &serve)).await else { return };
+    let open = serve.drain.open();
+    let Some(connection) = Box::pin(connected(connecting, &serve)).await else {
+        drop((handshake, open));
+        // What quinn still says to that address, a goodbye or a probe, counts as well.
+        return sleep(CLOSING).await;
+    };
     drop(handshake);
     // Held until the connection has ended.
     peer.proved();

@@ -51,7 +51,21 @@ pub(in crate::config) fn text() -> String {
         "properties": root,
         "$defs": definitions,
     });
-    format!("{schema:#}\n")
+    format!("{:#}\n", sorted(schema))
+}
+
+/// With its keys in the order of the alphabet, whether or not something else in the build has `serde_json` keep theirs
+/// (`preserve_order`): the document would be another one.
+fn sorted(value: Json) -> Json {
+    match value {
+        Json::Object(map) => {
+            let mut entries: Vec<_> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Json::Object(entries.into_iter().collect())
+        }
+        Json::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
 }
 
 /// What stands at the top of a file and of a profile alike.
