@@ -10,15 +10,7 @@ use crate::{Cell, DIED, check_broken, in_every_cell};
 in_every_cell!(before_the_headers, before_the_first_token, in_the_middle);
 
 async fn before_the_headers(cell: Cell) -> Result<()> {
-    let case = cell.case(Sin::FinBeforeHeaders).await?;
-    for stream in [false, true] {
-        let before = case.double.seen_at(case.path()).len();
-        case.refused(stream, DIED).await?;
-        // Once more only where the connection had rested, and may have been dead before the request.
-        let asked = case.double.seen_at(case.path()).len() - before;
-        ensure!((1..=2).contains(&asked), "the engine was asked {asked} times");
-    }
-    case.recovers().await
+    cell.dies_before_the_headers(Sin::FinBeforeHeaders).await
 }
 
 async fn before_the_first_token(cell: Cell) -> Result<()> {

@@ -64,6 +64,8 @@ pub(crate) const STOPPED: Told = Told(504, "backend_timeout", "stopped in the mi
 pub(crate) const DIED: Told = Told(502, "backend_error", "broke off before its answer was complete");
 pub(crate) const ENDED_EARLY: Told = Told(502, "backend_error", "ended its answer before it was complete");
 pub(crate) const NONSENSE: Told = Told(502, "backend_error", "answered something that cannot be understood");
+pub(crate) const LONG_ANSWER: Told =
+    Told(502, "backend_error", "sent more than 33554432 bytes where that is the limit");
 
 /// Where a sin is suffered.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +100,19 @@ impl Cell {
         self.with(sin, "", "").await
     }
 
+    /// The engine ends the connection by this sin once it has the request.
+    pub(crate) async fn dies_before_the_headers(self, sin: Sin) -> Result<()> {
+        let case = self.case(sin).await?;
+        for stream in [false, true] {
+            let before = case.double.seen_at(case.path()).len();
+            case.refused(stream, DIED).await?;
+            // Once more only where the connection had rested, and may have been dead before the request.
+            let asked = case.double.seen_at(case.path()).len() - before;
+            ensure!((1..=2).contains(&asked), "the engine was asked {asked} times");
+        }
+        case.recovers().await
+    }
+
     /// So many pieces of the engine's stream that hold this many tokens: llama.cpp's first piece holds only the role.
     pub(crate) fn pieces(self, tokens: usize) -> usize {
         if self.wire == Wire::OpenAi && tokens > 0 { tokens + 1 } else { tokens }
@@ -115,6 +130,15 @@ impl Case {
 
     pub(crate) async fn ask(&self, stream: bool) -> Result<Answer> {
         self.caller.send(&Request::chat("tiny", FRANCE, stream)).await
+    }
+
+    /// The daemon's memory has grown by less than this since its peak was `before`, once the engine has been left.
+    pub(crate) async fn costs_little(&self, before: u64, most: u64, what: &str) -> Result<()> {
+        self.double.wait_left(self.path()).await;
+        let growth = self.daemon.peak_memory()?.saturating_sub(before);
+        println!("{what}: the peak of the daemon's memory grew by {} KiB", growth >> 10);
+        ensure!(growth < most, "the daemon grew by {growth} bytes, where {most} are the most");
+        Ok(())
     }
 
     pub(crate) fn caller(&self) -> &Caller {

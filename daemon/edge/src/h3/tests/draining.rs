@@ -51,19 +51,7 @@ async fn a_request_in_flight_ends_and_goaway_names_the_one_after_it() {
 async fn half_a_handshake_does_not_hold_up_the_end() {
     let hour = Duration::from_secs(3600);
     let server = server(&Limits { handshake: hour, ..Limits::default() }, |_| async { unreachable!() });
-    // The first packet of a client that hears nothing, sent from a place where nobody goes on with it.
-    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let dialled = server.dial_at(silent.local_addr().unwrap());
-    let first = async {
-        let mut packet = vec![0; 2000];
-        let length = silent.recv(&mut packet).await.unwrap();
-        silent.send_to(&packet[..length], server.address).await.unwrap();
-        while silent.recv_from(&mut packet).await.unwrap().1 != server.address {}
-    };
-    tokio::select! {
-        () = soon(first) => {}
-        _ = dialled => unreachable!("nobody answers"),
-    }
+    let _silent = server.half_a_handshake().await;
     assert_eq!(server.drain.open(), 1);
     server.drain.begin();
     assert!(soon(server.drain.finished(hour)).await);

@@ -315,20 +315,7 @@ async fn heads_that_are_not_whole_have_a_sum_and_one_more_byte_closes_the_connec
 async fn handshakes_that_wait_have_a_number_and_one_more_is_refused() {
     for (most, answered) in [(2, true), (1, false)] {
         let server = server(&Limits { quic_incoming: most, ..Limits::default() }, hello);
-        // The first packets of a client that hears nothing, sent from a place where nobody goes on with them.
-        let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let dialled = server.dial_at(silent.local_addr().unwrap());
-        let mut packet = vec![0; 2000];
-        let first = async {
-            let length = silent.recv(&mut packet).await.unwrap();
-            silent.send_to(&packet[..length], server.address).await.unwrap();
-            // What comes back says that it is counted; the client's own repetitions come from elsewhere.
-            while silent.recv_from(&mut packet).await.unwrap().1 != server.address {}
-        };
-        tokio::select! {
-            () = soon(first) => {}
-            _ = dialled => unreachable!("nobody answers"),
-        }
+        let _silent = server.half_a_handshake().await;
         match server.dial().await {
             Ok(_) => assert!(answered),
             Err(ConnectionError::ConnectionClosed(_)) => assert!(!answered),

@@ -134,6 +134,25 @@ impl Server {
         self.dial_by(&endpoint, address, transport).await
     }
 
+    /// A handshake that waits: the first packets of a client that hears nothing, sent from a place where nobody goes on with
+    /// them.
+    pub(super) async fn half_a_handshake(&self) -> tokio::net::UdpSocket {
+        let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let dialled = self.dial_at(silent.local_addr().unwrap());
+        let first = async {
+            let mut packet = vec![0; 2000];
+            let length = silent.recv(&mut packet).await.unwrap();
+            silent.send_to(&packet[..length], self.address).await.unwrap();
+            // What comes back says that it is counted; the client's own repetitions come from elsewhere.
+            while silent.recv_from(&mut packet).await.unwrap().1 != self.address {}
+        };
+        tokio::select! {
+            () = soon(first) => {}
+            _ = dialled => unreachable!("nobody answers"),
+        }
+        silent
+    }
+
     /// The same by a client whose sockets are the test's.
     pub(super) async fn dial_by(
         &self,
