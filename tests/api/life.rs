@@ -176,12 +176,3 @@ async fn a_signal_during_the_start_ends_it_well() -> Result<()> {
     ensure!(ended.code == Some(0), "exit code {:?}:\n{}", ended.code, ended.stderr);
     Ok(())
 }
-
-#[tokio::test]
-async fn a_hangup_changes_nothing() -> Result<()> {
-    let (_double, daemon) = ollama().await?;
-    daemon.signal(Signal::SIGHUP)?;
-    daemon.wait_said("SIGHUP").await?;
-    ensure!(plain(daemon.plain(true)?, &Request::get("/readyz")).await?.status == 200, "it serves no longer");
-    daemon.stop().await
-}

@@ -20,6 +20,7 @@ mod matrix;
 mod models;
 mod page;
 mod passthrough;
+mod reload;
 mod secrets;
 mod start;
 

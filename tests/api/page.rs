@@ -1,9 +1,8 @@
 //! The page's lines have a name that the certificate bears and that its reader can use.
 
-use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use ghostllm_tests::{
+    certificate::Pair,
     client::{Request, plain},
     daemon::{Daemon, Setup},
 };
@@ -37,42 +36,18 @@ async fn names_the_box_as_its_reader_does() -> Result<()> {
     daemon.stop().await
 }
 
-/// A certificate for that name, whose owner has signed it himself.
-fn certificate(directory: &TempDir, name: &str) -> Result<String> {
-    let path = |file: &str| directory.path().join(file).display().to_string();
-    let (chain, key) = (path("chain.pem"), path("key.pem"));
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "30",
-        ])
-        .args(["-subj", "/CN=owner", "-addext", &format!("subjectAltName=DNS:{name}")])
-        .args(["-keyout", &key, "-out", &chain])
-        .output()
-        .context("openssl is missing: run `just setup`")?;
-    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    Ok(format!("certificate = \"{chain}\"\nkey = \"{key}\"\n"))
-}
-
 #[tokio::test]
 async fn an_owner_s_certificate_says_what_the_box_is_called() -> Result<()> {
     let directory = TempDir::new()?;
-    let listen = certificate(&directory, "llm.example.org")?;
-    let daemon = Daemon::start(&bare(&listen)).await?;
+    let pair = |name: &str| Pair::make(directory.path(), "owner", name);
+    let daemon = Daemon::start(&bare(&pair("llm.example.org")?.lines())).await?;
     for host in ["localhost", "llm.example.org"] {
         let (status, text) = page(&daemon, host).await?;
         let line = format!("https://llm.example.org:{}", daemon.tls);
         ensure!(status == 200 && text.contains(&line), "{host}: {status}, without {line}");
     }
     // A new certificate brings its name along, and takes the old one away.
-    certificate(&directory, "new.example.org")?;
+    pair("new.example.org")?;
     daemon.wait_said("new.example.org").await?;
     while page(&daemon, "new.example.org").await?.0 != 200 {
         tokio::task::yield_now().await;

@@ -237,6 +237,12 @@ impl Caller {
         self
     }
 
+    /// The same caller, who trusts these certificates instead, PEM.
+    #[must_use]
+    pub fn trusting(&self, ca: &[u8]) -> Self {
+        Self { ca: ca.to_vec(), ..self.clone() }
+    }
+
     /// The same caller with this key, or none.
     #[must_use]
     pub fn with_key(mut self, key: Option<&str>) -> Self {

@@ -101,8 +101,14 @@ impl Setup {
     /// Lines of `[limits]`.
     #[must_use]
     pub fn with_limits(mut self, lines: &str) -> Self {
-        self.config = format!("[limits]\n{lines}\n{}", self.config);
+        let rest = self.config.strip_prefix("[limits]\n").unwrap_or(&self.config);
+        self.config = format!("[limits]\n{lines}\n{rest}");
         self
+    }
+
+    /// The whole configuration.
+    fn text(&self) -> String {
+        format!("[listen]\n{}\n{}", self.listen, self.config)
     }
 
     /// One more environment variable.
@@ -317,6 +323,63 @@ impl Daemon {
         told.await.flatten_said(|| format!("no STATUS with {text:?}; it wrote:\n{}", self.stderr()))
     }
 
+    /// Its configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("ghostllm.toml")
+    }
+
+    /// Puts another configuration in the place of its own, at once and whole.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn configure(&self, setup: &Setup) -> Result<()> {
+        let new = self.dir.path().join("ghostllm.toml.new");
+        std::fs::write(&new, setup.text())?;
+        Ok(std::fs::rename(new, self.config())?)
+    }
+
+    /// The same, and has it read; gives back what it tells its supervisor of how things stand then.
+    ///
+    /// # Errors
+    /// As above, or it does not say in time that it has read it.
+    pub async fn reconfigure(&self, setup: &Setup) -> Result<String> {
+        self.configure(setup)?;
+        self.reload().await
+    }
+
+    /// Has it read its configuration anew (SIGHUP); gives back what it tells its supervisor of how things stand then.
+    ///
+    /// # Errors
+    /// It does not say in time that it has.
+    pub async fn reload(&self) -> Result<String> {
+        self.signal(Signal::SIGHUP)?;
+        self.wait_reloaded().await
+    }
+
+    /// Waits until it tells its supervisor that a reload is over; gives back how things stand then.
+    ///
+    /// # Errors
+    /// It does not say so in time.
+    pub async fn wait_reloaded(&self) -> Result<String> {
+        let mut status = String::new();
+        let reloaded = timeout(PATIENCE, async {
+            let mut begun = false;
+            loop {
+                let notice = Ready(receive(&self.notify).await?);
+                begun |= notice.get("RELOADING") == Some("1") && notice.get("MONOTONIC_USEC").is_some();
+                if let Some(text) = notice.get("STATUS") {
+                    text.clone_into(&mut status);
+                }
+                if begun && notice.get("READY") == Some("1") {
+                    return anyhow::Ok(());
+                }
+            }
+        });
+        reloaded.await.flatten_said(|| format!("no reload was over; it wrote:\n{}", self.stderr()))?;
+        Ok(status)
+    }
+
     /// Waits until the daemon tells its supervisor that it is stopping.
     ///
     /// # Errors
@@ -411,7 +474,7 @@ async fn wait_ready(notify: &UnixDatagram) -> Result<Ready> {
 
 fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, UnixDatagram)> {
     let config = dir.join("ghostllm.toml");
-    std::fs::write(&config, format!("[listen]\n{}\n{}", setup.listen, setup.config))?;
+    std::fs::write(&config, setup.text())?;
     let socket = dir.join("notify");
     let notify = UnixDatagram::bind(&socket)?;
     let mut program = setup.program.clone().unwrap_or_else(|| binary("ghostllm"));

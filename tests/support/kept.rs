@@ -1,12 +1,15 @@
-//! Connections of each HTTP version, and one request on one of them.
+//! Connections of each HTTP version that are kept, and one request after another on them: for load.
 //!
 //! Knows hyper and quinn. Refuses to know what is measured. Invariant: an answer is read piece by piece, as it comes.
 
-use std::{net::Ipv6Addr, sync::Arc};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf as _, Bytes};
-use ghostllm_tests::client::client_config;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
@@ -15,16 +18,76 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, pki_types::ServerName};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::order::{Place, Version};
+use crate::client::client_config;
 
 type Quic = h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>;
 type QuicStream = h3::client::RequestStream<h3_quinn::BidiStream<Bytes>, Bytes>;
 
+/// The HTTP version of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Version {
+    /// HTTP/1.1 without TLS: straight to the backend.
+    Plain,
+    /// HTTP/1.1 over TLS.
+    H1,
+    /// HTTP/2 over TLS.
+    H2,
+    /// HTTP/3.
+    H3,
+}
+
+impl Version {
+    /// Connections that share `crowd` requests in flight. HTTP/1.1 has one request on each; the others have a few
+    /// connections, as clients with a pool do.
+    #[must_use]
+    pub fn connections(self, crowd: usize) -> usize {
+        match self {
+            Self::Plain | Self::H1 => crowd,
+            Self::H2 | Self::H3 => 4.min(crowd),
+        }
+    }
+
+    /// The least connections for so many streams, where each may have a hundred.
+    #[must_use]
+    pub fn fewest(self, streams: usize) -> usize {
+        match self {
+            Self::Plain | Self::H1 => streams,
+            Self::H2 | Self::H3 => streams.div_ceil(100),
+        }
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::H1 => "h1",
+            Self::H2 => "h2",
+            Self::H3 => "h3",
+        })
+    }
+}
+
+/// Whom to ask.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Place {
+    /// How it is spoken to.
+    pub version: Version,
+    /// Where.
+    pub address: SocketAddr,
+    /// The CA to trust, PEM; unused on a plain connection.
+    pub ca: PathBuf,
+    /// An API key, where one is wanted.
+    pub key: Option<String>,
+}
+
 /// Makes connections to one place.
-pub(crate) struct Dialer {
+#[derive(Debug)]
+pub struct Dialer {
     place: Place,
     tls: Option<Arc<ClientConfig>>,
     quic: Option<quinn::Endpoint>,
@@ -32,20 +95,27 @@ pub(crate) struct Dialer {
 
 /// One connection, or on HTTP/2 and 3 one hold of it.
 #[derive(Clone)]
-pub(crate) enum Sender {
+pub enum Sender {
+    /// One request at a time.
     H1(Arc<tokio::sync::Mutex<http1::SendRequest<Full<Bytes>>>>),
+    /// Many.
     H2(http2::SendRequest<Full<Bytes>>),
+    /// Many.
     H3(Quic),
 }
 
 /// The body of an answer.
-pub(crate) enum Body {
+pub enum Body {
+    /// Of HTTP/1.1 or 2.
     Tcp(Incoming),
+    /// Of HTTP/3.
     Quic(Box<QuicStream>),
 }
 
 impl Dialer {
-    pub(crate) fn new(place: &Place) -> Result<Self> {
+    /// # Errors
+    /// The CA cannot be read.
+    pub fn new(place: &Place) -> Result<Self> {
         let alpn: Option<&[u8]> = match place.version {
             Version::Plain => None,
             Version::H1 => Some(b"http/1.1"),
@@ -57,7 +127,11 @@ impl Dialer {
         Ok(Self { place: place.clone(), tls: tls.map(Arc::new), quic })
     }
 
-    pub(crate) async fn dial(&self) -> Result<Sender> {
+    /// A new connection.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn dial(&self) -> Result<Sender> {
         if let Some(endpoint) = &self.quic {
             let connection = endpoint.connect(self.place.address, "localhost")?.await.context("QUIC")?;
             let (mut driver, sender) = h3::client::new(h3_quinn::Connection::new(connection)).await?;
@@ -88,7 +162,10 @@ impl Dialer {
     }
 
     /// A chat request of this body.
-    pub(crate) fn request(&self, body: &Bytes) -> Result<Request<Bytes>> {
+    ///
+    /// # Errors
+    /// The key is no header's value.
+    pub fn request(&self, body: &Bytes) -> Result<Request<Bytes>> {
         let uri = match self.place.version {
             Version::Plain | Version::H1 => "/v1/chat/completions",
             Version::H2 | Version::H3 => "https://localhost/v1/chat/completions",
@@ -117,7 +194,10 @@ fn endpoint(tls: Option<&ClientConfig>) -> Result<quinn::Endpoint> {
 
 impl Sender {
     /// Asks, and reads the head of the answer, which must be 200.
-    pub(crate) async fn ask(&self, request: Request<Bytes>) -> Result<Body> {
+    ///
+    /// # Errors
+    /// It is not, or there is none.
+    pub async fn ask(&self, request: Request<Bytes>) -> Result<Body> {
         let (head, body) = request.into_parts();
         match self {
             Self::H1(sender) => {
@@ -148,7 +228,10 @@ fn told(answer: http::Response<Incoming>) -> Result<Body> {
 
 impl Body {
     /// The next piece, or none at the end.
-    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
+    ///
+    /// # Errors
+    /// It breaks off.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>> {
         match self {
             Self::Tcp(body) => loop {
                 let Some(frame) = body.frame().await else { return Ok(None) };
@@ -162,7 +245,11 @@ impl Body {
         }
     }
 
-    pub(crate) async fn finish(&mut self) -> Result<usize> {
+    /// Reads the rest; how many bytes that was.
+    ///
+    /// # Errors
+    /// It breaks off.
+    pub async fn finish(&mut self) -> Result<usize> {
         let mut bytes = 0;
         while let Some(piece) = self.piece().await? {
             bytes += piece.len();

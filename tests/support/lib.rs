@@ -10,11 +10,13 @@
     reason = "a test crate: a panic is a failed test"
 )]
 
+pub mod certificate;
 pub mod client;
 pub mod daemon;
 pub mod double;
 pub mod engine;
 pub mod expect;
+pub mod kept;
 pub mod netns;
 pub mod ollama;
 pub mod openai;

@@ -116,7 +116,7 @@ section! {
         /// "error", "warn", "info", "debug" or "trace".
         level: LogLevel = LogLevel::Info;
         /// "auto" (the journal under systemd, text on a terminal, else JSON), "json", "text" or "journal".
-        format: LogFormat = LogFormat::Auto;
+        @restart format: LogFormat = LogFormat::Auto;
     }
 }
 
@@ -228,6 +228,27 @@ impl Config {
             log: whole("log", log, reader, Log::read),
             ..Self::default()
         }
+    }
+
+    /// As much of it as a program can take that runs with `running`, and the settings that need a restart, by name: they
+    /// are as they were.
+    #[must_use]
+    pub fn settle(mut self, running: &Self) -> (Self, Vec<String>) {
+        let mut kept = Vec::new();
+        self.listen.settle(&running.listen, "listen", &mut kept);
+        self.engine.settle(&running.engine, "engine", &mut kept);
+        self.limits.settle(&running.limits, "limits", &mut kept);
+        self.log.settle(&running.log, "log", &mut kept);
+        // A new plain_auth may be meant for the new listen.plain alone.
+        if self.listen.is_open() {
+            section::restart(
+                &mut self.listen.plain_auth,
+                &running.listen.plain_auth,
+                ("listen", "plain_auth"),
+                &mut kept,
+            );
+        }
+        (self, kept)
     }
 
     /// The commented example file: every line is a default, commented out.

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
+use tokio::sync::watch;
+
 use crate::{Limits, drain, sources::Sources, workers::Seats};
 
 /// Who answers, whom, within which limits, on which threads, and until when.
@@ -9,8 +11,10 @@ use crate::{Limits, drain, sources::Sources, workers::Seats};
 pub struct Serve<H> {
     /// Answers every request.
     pub handler: H,
-    /// What a peer may do.
+    /// What a peer may do, as it was when this connection began.
     pub limits: Arc<Limits>,
+    /// The same as it is now, for those that begin.
+    pub newest: watch::Receiver<Arc<Limits>>,
     /// Who is answered at all, by an address in which an IPv4-mapped one has already become IPv4; anyone else is dropped
     /// before TLS, and over QUIC not even heard.
     pub answers: Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>,
@@ -20,6 +24,14 @@ pub struct Serve<H> {
     pub seats: Seats,
     /// When to stop.
     pub drain: drain::Watch,
+}
+
+impl<H: Clone> Serve<H> {
+    /// For a connection that begins now.
+    pub(crate) fn begin(&self) -> Self {
+        let limits = Arc::clone(&self.newest.borrow());
+        Self { limits, ..self.clone() }
+    }
 }
 
 impl<H> fmt::Debug for Serve<H> {

@@ -92,12 +92,12 @@ pub(crate) fn serve_on<H: Handler>(
     let config = server_config(tls, &serve.limits)?;
     let (answers, unproved) = (Arc::clone(&serve.answers), Unproved::default());
     let socket = Heard::new(socket, move |peer| answers(peer), unproved.clone());
-    let (config, runtime) = (Some(config), Arc::new(TokioRuntime));
-    let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), config, socket, runtime)?;
+    let (given, runtime) = (Some(config.clone()), Arc::new(TokioRuntime));
+    let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), given, socket, runtime)?;
     let local = endpoint.local_addr()?;
     let (up, serving) = watch::channel(true);
     let handshakes = Count::default();
-    let listener = Listener { endpoint: endpoint.clone(), local, serve, handshakes, unproved, up };
+    let listener = Listener { endpoint: endpoint.clone(), local, config, serve, handshakes, unproved, up };
     Ok(QuicListener { endpoint, accepting: spawn(listener.accept()), serving })
 }
 
@@ -109,16 +109,21 @@ fn server_config(tls: Arc<rustls::ServerConfig>, limits: &Limits) -> io::Result<
     // A request in early data can be replayed by anyone who saw it, and it would cost GPU time each time.
     tls.max_early_data_size = 0;
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).map_err(invalid)?));
+    limit(&mut config, limits)?;
+    // Packets of a client from anywhere else than where its handshake came from are not heard (RFC 9000 section 9 has us say so
+    // beforehand). quinn 0.11.12 would follow the first of them, however small, with a PATH_CHALLENGE of 1200 bytes, and
+    // answer a PATH_CHALLENGE with as many, where sections 8.2 and 9.3 allow three times what came: whoever has a
+    // connection could send anyone else thirty times as much. A client that has moved connects anew, as over TCP.
+    config.migration(false);
+    Ok(config)
+}
+
+fn limit(config: &mut ServerConfig, limits: &Limits) -> io::Result<()> {
     config
         .transport_config(Arc::new(transport_config(limits)?))
         .max_incoming(limits.quic_incoming)
-        .incoming_buffer_size_total(limits.quic_incoming_bytes)
-        // Packets of a client from anywhere else than where its handshake came from are not heard (RFC 9000 section 9 has us say so
-        // beforehand). quinn 0.11.12 would follow the first of them, however small, with a PATH_CHALLENGE of 1200 bytes, and
-        // answer a PATH_CHALLENGE with as many, where sections 8.2 and 9.3 allow three times what came: whoever has a
-        // connection could send anyone else thirty times as much. A client that has moved connects anew, as over TCP.
-        .migration(false);
-    Ok(config)
+        .incoming_buffer_size_total(limits.quic_incoming_bytes);
+    Ok(())
 }
 
 fn transport_config(limits: &Limits) -> io::Result<TransportConfig> {
@@ -145,6 +150,7 @@ fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
 struct Listener<H> {
     endpoint: Endpoint,
     local: SocketAddr,
+    config: ServerConfig,
     serve: Serve<H>,
     /// Those that wait.
     handshakes: Count,
@@ -157,6 +163,10 @@ impl<H: Handler> Listener<H> {
         loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
+                Ok(()) = self.serve.newest.changed() => {
+                    self.renew();
+                    continue;
+                }
                 () = self.serve.drain.begun() => break,
             };
             let Some(incoming) = incoming else {
@@ -170,6 +180,17 @@ impl<H: Handler> Listener<H> {
         // From here on a first packet gets no answer, and its client falls back to TCP.
         self.endpoint.set_server_config(None);
         self.endpoint.wait_idle().await;
+    }
+
+    /// Goes by the newest limits, for connections that begin. Clients that were asked to prove their address can: its key stays.
+    fn renew(&mut self) {
+        self.serve = self.serve.begin();
+        match limit(&mut self.config, &self.serve.limits) {
+            Ok(()) => self.endpoint.set_server_config(Some(self.config.clone())),
+            Err(error) => {
+                tracing::warn!(%error, "HTTP/3 keeps the limits that it had: QUIC cannot say the new ones");
+            }
+        }
     }
 
     fn consider(&self, incoming: Incoming) {

@@ -13,18 +13,29 @@ use crate::{Limits, connection::canonical};
 
 /// The count that all listeners share.
 #[derive(Debug, Clone)]
-pub struct Sources(Arc<Inner>);
+pub struct Sources(Arc<Mutex<Open>>);
 
+/// How many there may be.
 #[derive(Debug)]
-struct Inner {
+struct Most {
     per_source: usize,
     in_all: usize,
     handshakes: usize,
-    open: Mutex<Open>,
 }
 
-#[derive(Debug, Default)]
+impl Most {
+    fn of(limits: &Limits) -> Self {
+        Self {
+            per_source: limits.connections_per_source,
+            in_all: limits.connections,
+            handshakes: limits.handshakes,
+        }
+    }
+}
+
+#[derive(Debug)]
 struct Open {
+    most: Most,
     all: usize,
     handshakes: usize,
     by_source: HashMap<IpAddr, usize>,
@@ -50,12 +61,13 @@ impl Drop for Handshake {
 impl Sources {
     /// A count with the limits `connections`, `connections_per_source` and `handshakes`.
     pub fn new(limits: &Limits) -> Self {
-        Self(Arc::new(Inner {
-            per_source: limits.connections_per_source,
-            in_all: limits.connections,
-            handshakes: limits.handshakes,
-            open: Mutex::default(),
-        }))
+        let most = Most::of(limits);
+        Self(Arc::new(Mutex::new(Open { most, all: 0, handshakes: 0, by_source: HashMap::new() })))
+    }
+
+    /// Counts by these limits from now on; what is open beyond them stays open.
+    pub fn limit(&self, limits: &Limits) {
+        self.open().most = Most::of(limits);
     }
 
     /// Counts a connection from `peer`; none when a limit is reached.
@@ -63,12 +75,13 @@ impl Sources {
         let ip = canonical(peer).ip();
         let source = (!ip.is_loopback()).then(|| network(ip));
         let mut open = self.open();
-        if open.all >= self.0.in_all {
+        if open.all >= open.most.in_all {
             return None;
         }
         if let Some(source) = source {
+            let most = open.most.per_source;
             let count = open.by_source.entry(source).or_insert(0);
-            if *count >= self.0.per_source {
+            if *count >= most {
                 return None;
             }
             *count += 1;
@@ -81,7 +94,7 @@ impl Sources {
     /// Counts a TLS handshake, which costs a signature before anything is known of its peer; none beyond the limit.
     pub fn handshake(&self) -> Option<Handshake> {
         let mut open = self.open();
-        if open.handshakes >= self.0.handshakes {
+        if open.handshakes >= open.most.handshakes {
             return None;
         }
         open.handshakes += 1;
@@ -90,11 +103,12 @@ impl Sources {
 
     /// Whether no connection more would be taken, from anywhere.
     pub fn is_full(&self) -> bool {
-        self.open().all >= self.0.in_all
+        let open = self.open();
+        open.all >= open.most.in_all
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,6 +153,26 @@ mod tests {
         let _other = sources.take(peer("[fd00:0:0:1::1]:1")).unwrap();
         drop(first);
         assert!(sources.take(peer("[fd00::3]:1")).is_some());
+    }
+
+    #[test]
+    fn other_limits_hold_for_those_that_come_afterwards() {
+        let (sources, peer) = (sources(1, 10), "[fd00::1]:1".parse().unwrap());
+        let open: Vec<_> = sources.take(peer).into_iter().collect();
+        assert!(open.len() == 1 && sources.take(peer).is_none());
+        sources.limit(&Limits {
+            connections_per_source: 2,
+            connections: 2,
+            handshakes: 0,
+            ..Limits::default()
+        });
+        let another = sources.take(peer).unwrap();
+        assert!(sources.is_full() && sources.handshake().is_none());
+        sources.limit(&Limits { connections_per_source: 1, connections: 10, ..Limits::default() });
+        drop(another);
+        assert!(sources.take(peer).is_none(), "the first one is still open");
+        drop(open);
+        assert!(sources.take(peer).is_some() && sources.handshake().is_some());
     }
 
     #[test]

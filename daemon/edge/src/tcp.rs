@@ -152,7 +152,7 @@ fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure
     };
     // Its readiness is watched by the thread that serves it.
     let Ok(stream) = stream.into_std() else { return };
-    let (secure, seats, serve) = (secure.cloned(), serve.seats.clone(), serve.clone());
+    let (secure, seats, serve) = (secure.cloned(), serve.seats.clone(), serve.begin());
     let open = serve.drain.open();
     seats.spawn(async move {
         let Ok(stream) = TcpStream::from_std(stream) else { return };

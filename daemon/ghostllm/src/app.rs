@@ -6,29 +6,25 @@
 
 pub(crate) mod descriptors;
 mod error;
+mod limits;
 mod listeners;
+mod reload;
 mod stop;
 mod systemd;
 mod upkeep;
 
 use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use ghostllm_core::config::{Config, Exposure, Target};
-use ghostllm_edge::{
-    Limits,
-    drain::Drain,
-    guard::{Guard, Rules},
-    tls,
-    workers::Workers,
-};
+use ghostllm_edge::{drain::Drain, guard::Rules, tls, workers::Workers};
 use time::OffsetDateTime;
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     backend::registry::Registry,
-    certificates::{Certificates, Given},
+    certificates::{self, Certificates},
     host::Host,
+    log::Level,
     pipeline::{self, Pipeline, Shared},
     secrets,
     store::{
@@ -36,12 +32,15 @@ use crate::{
         keys::{self, FirstKey, Keys, Show},
     },
     tasks::{
-        engine::{EngineAt, EngineTask},
+        engine::EngineTask,
+        reload::Changes,
         supervisor::{Policy, Supervisor},
     },
 };
 pub use error::StartError;
+use limits::edge_limits;
 use listeners::{HTTP3, Listeners, Serving};
+use reload::{Running, Taken};
 use stop::Stop;
 use systemd::Standing;
 use upkeep::{CaFiles, Upkeep, say};
@@ -67,14 +66,11 @@ pub struct Addresses {
 pub struct App {
     stop: Stop,
     claim: Claim,
-    config: Config,
+    changes: Changes,
     listeners: Listeners,
     pipeline: Pipeline,
-    guard: Arc<Guard>,
-    registry: Arc<Registry>,
+    running: Running,
     upkeep: Upkeep,
-    supervisor: Supervisor,
-    engine: Option<EngineAt>,
     workers: Workers,
     drain: Drain,
 }
@@ -85,66 +81,66 @@ impl std::fmt::Debug for App {
     }
 }
 
+/// What is given to an [`App`] from outside.
+#[derive(Debug)]
+pub struct Given<'a> {
+    /// The state directory.
+    pub state: &'a Path,
+    /// How a first key is shown.
+    pub show: Show,
+    /// What changes how much is logged.
+    pub level: Level,
+}
+
 impl App {
-    /// Wires everything and binds every socket. Blocks for as long as files take; call it within the runtime.
+    /// Wires everything and binds every socket; `changes` tells when the configuration is to be read anew. Blocks for as long
+    /// as files take; call it within the runtime.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn build(config: Config, state: &Path, show: Show) -> Result<Self, StartError> {
+    pub fn build(config: Config, mut changes: Changes, given: Given<'_>) -> Result<Self, StartError> {
         // Before anything that takes time: a signal during the start is heard when it is over, and ends the program well.
-        let stop = Stop::new().map_err(|error| StartError::internal("signals cannot be taken", error))?;
+        let signals = |error| StartError::internal("signals cannot be taken", error);
+        let stop = Stop::new().map_err(signals)?;
+        changes.take_hangup().map_err(signals)?;
+        changes.watch(reload::secrets(&config));
         tls::install_provider();
         let now = OffsetDateTime::now_utc();
-        let (state, claim) = StateDir::claim(state)?;
+        let (state, claim) = StateDir::claim(given.state)?;
         let host = Host::read();
-        let names = listen_names(&config);
+        let pair = given_pair(&config)?;
         let (certificates, said) =
-            Certificates::open(CaFiles::open(&state)?, given(&config)?, &host, &names, now)?;
+            Certificates::open(CaFiles::open(&state)?, pair, &host, &listen_names(&config), now)?;
         say(&said);
         let listeners = Listeners::bind(&config.listen)?;
         let supervisor = Supervisor::new();
-        let engine = wants_engine(&config).then(|| EngineTask::start(&config.engine, &state, &supervisor));
+        let engine = engine_wanted(&config).then(|| EngineTask::start(&config.engine, &state, &supervisor));
         let socket = engine.as_ref().and_then(|engine| engine.socket.as_deref());
         let registry = Arc::new(Registry::new(&config, socket)?);
-        let guard = Arc::new(Guard::new(rules(&config, &host, certificates.given_names())));
         let drain = Drain::default();
-        let authority = certificates
-            .trust()
-            .map(|trust| (Bytes::copy_from_slice(trust.pem.as_bytes()), Bytes::copy_from_slice(trust.der)));
+        let config = Arc::new(config);
+        let addresses = listeners.addresses();
         let upkeep =
-            Upkeep::new(state.clone(), certificates, host, names, &listeners.addresses(), &config, &registry);
+            Upkeep::new(state.clone(), certificates, host, &addresses, Arc::clone(&config), &registry);
         let threads = threads(config.limits.threads);
         let workers =
             Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })?;
         // Behind all that may fail: the first key is shown once, and a start that ends would take it along.
-        let opened = Keys::open(&state, now, keys::random, show)?;
+        let opened = Keys::open(&state, now, keys::random, given.show)?;
         tell_first_key(opened.first.as_ref());
+        let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
         let pipeline = Pipeline::new(Shared {
-            guard: Arc::clone(&guard),
+            guard: Arc::clone(upkeep.guard()),
             keys: opened.keys,
             registry: Arc::clone(&registry),
-            limits: config.limits.clone(),
-            plain_auth: config.listen.plain_auth,
+            settings: seen,
             page: upkeep.page(),
-            authority,
-            backends_named: !config.backends.is_empty(),
             drain: drain.watch(),
         })
         .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
-        Ok(Self {
-            stop,
-            claim,
-            config,
-            listeners,
-            pipeline,
-            guard,
-            registry,
-            upkeep,
-            supervisor,
-            engine,
-            workers,
-            drain,
-        })
+        let level = given.level;
+        let running = Running { config, registry, settings, state, engine, supervisor, level };
+        Ok(Self { stop, claim, changes, listeners, pipeline, running, upkeep, workers, drain })
     }
 
     /// Where it will be reached.
@@ -162,14 +158,11 @@ impl App {
         let Self {
             mut stop,
             claim,
-            config,
+            mut changes,
             listeners,
             pipeline,
-            guard,
-            registry,
+            mut running,
             mut upkeep,
-            supervisor,
-            engine,
             workers,
             drain,
         } = self;
@@ -177,53 +170,107 @@ impl App {
             biased;
             () = stop.asked() => {
                 tracing::info!("asked to stop before it served");
-                ended(engine.as_ref(), supervisor).await;
+                ended(&running).await;
                 return Ok(());
             }
-            () = first_round(&registry, engine.as_ref(), config.limits.first_lists) => {}
+            () = first_round(&running) => {}
         }
         upkeep.render();
-        let limits = edge_limits(&config.limits);
         let missing = listeners.missing().to_vec();
         let serving = listeners
-            .serve(&pipeline, limits, &guard, upkeep.resolver(), workers.seats(), &drain)
+            .serve(
+                &pipeline,
+                edge_limits(&running.config.limits),
+                upkeep.guard(),
+                upkeep.resolver(),
+                workers.seats(),
+                &drain,
+            )
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
         announce(&addresses, &upkeep);
-        announce_models(&registry, engine.as_ref(), &config);
+        announce_models(&running);
         systemd::ready(&addresses);
         let standing = Standing::tell(&addresses, &missing, upkeep.left_out());
-        let (rounds, interval) = (Arc::clone(&registry), config.limits.find_interval);
-        supervisor.spawn("backends", Policy::Restartable, move || {
+        let rounds = Arc::clone(&running.registry);
+        running.supervisor.spawn("backends", Policy::Restartable, move || {
             let rounds = Arc::clone(&rounds);
             async move {
-                rounds.run(interval).await;
+                rounds.run().await;
                 Ok(())
             }
         });
         tokio::select! {
             () = stop.asked() => {}
-            () = upkeep.run(
-                |host, given| guard.replace(rules(&config, host, given)),
-                || (drain.open(), drain.most()),
-                |left_out| standing.lacks(left_out),
-            ) => {}
+            () = kept_up(&mut changes, &mut running, &mut upkeep, (&serving, &standing), &drain) => {}
             () = without_http3(&serving, &standing) => {}
         }
         systemd::stopping();
-        drained(serving, &drain, config.limits.drain_grace, stop.asked_again()).await;
-        ended(engine.as_ref(), supervisor).await;
+        drained(serving, &drain, running.config.limits.drain_grace, stop.asked_again()).await;
+        ended(&running).await;
         drop(workers);
         drop(claim);
         Ok(())
     }
 }
 
+/// Looks after what changes while it runs, for ever: the host and the certificates, and the configuration.
+async fn kept_up(
+    changes: &mut Changes,
+    running: &mut Running,
+    upkeep: &mut Upkeep,
+    (serving, standing): (&Serving, &Standing),
+    drain: &Drain,
+) {
+    loop {
+        let read = tokio::select! {
+            read = changes.next(running.config.limits.config_interval) => read,
+            () = upkeep.run(|| (drain.open(), drain.most()), |left_out| standing.lacks(left_out)) => return,
+        };
+        systemd::reloading();
+        let outcome = match read {
+            Ok(config) => {
+                changes.watch(reload::secrets(&config));
+                running.take(config, upkeep, serving).await.map_err(|error| error.to_string())
+            }
+            Err(why) => Err(why),
+        };
+        told(&outcome, standing);
+        standing.reloaded(outcome.map(|taken| taken.restart));
+        systemd::ready_again();
+    }
+}
+
+/// Says what became of a configuration that was read anew.
+fn told(outcome: &Result<Taken, String>, standing: &Standing) {
+    match outcome {
+        Err(why) => {
+            tracing::error!("the changed configuration is not in use, the one before it stays: {why}");
+        }
+        Ok(Taken { changed: true, .. }) => tracing::info!("the configuration was read anew, and is in use"),
+        Ok(Taken { changed: false, .. }) if standing.is_refused() => {
+            tracing::info!("the configuration is sound again, and as it was before");
+        }
+        Ok(Taken { changed: false, .. }) => {
+            tracing::info!("the configuration was read anew: nothing that is in use has changed");
+        }
+    }
+    if let Ok(Taken { restart, .. }) = outcome
+        && !restart.is_empty()
+    {
+        let settings = restart.join(", ");
+        tracing::warn!(
+            settings,
+            "these settings have changed and stay as they were until a restart (systemctl restart ghostllm)"
+        );
+    }
+}
+
 /// Ends what runs beside the requests.
-async fn ended(engine: Option<&EngineAt>, supervisor: Supervisor) {
-    if let Some(engine) = engine {
+async fn ended(running: &Running) {
+    if let Some(engine) = &running.engine {
         engine.stop().await;
     }
-    supervisor.stop().await;
+    running.supervisor.stop().await;
 }
 
 /// How many threads serve, at least one. More cost CPU for each request, since each sleeps more and must be woken, and gain
@@ -234,18 +281,19 @@ fn threads(wanted: usize) -> usize {
 }
 
 /// Whether our own engine has anything to do: explicit backends turn finding off, the engine's demo included.
-fn wants_engine(config: &Config) -> bool {
+fn engine_wanted(config: &Config) -> bool {
     let files = || config.backends.iter().any(|backend| matches!(backend.target, Target::Gguf(_)));
     config.backends.is_empty() || files()
 }
 
 /// Asks everybody once before readiness. What does not answer in time is heard in a later round.
-async fn first_round(registry: &Registry, engine: Option<&EngineAt>, limit: Duration) {
+async fn first_round(running: &Running) {
+    let limit = running.config.limits.first_lists;
     let _in_time = timeout(limit, async {
-        if let Some(engine) = engine {
+        if let Some(engine) = &running.engine {
             engine.wait_ready(limit).await;
         }
-        registry.refresh().await;
+        running.registry.refresh().await;
     })
     .await;
 }
@@ -285,10 +333,10 @@ fn listen_names(config: &Config) -> Vec<String> {
     config.listen.names.iter().map(ToString::to_string).collect()
 }
 
-fn given(config: &Config) -> Result<Option<Given>, StartError> {
+fn given_pair(config: &Config) -> Result<Option<certificates::Given>, StartError> {
     let listen = &config.listen;
     let (Some(certificate), Some(key)) = (&listen.certificate, &listen.key) else { return Ok(None) };
-    Ok(Some(Given { certificate: certificate.clone(), key: secrets::path(key, "listen.key")? }))
+    Ok(Some(certificates::Given { certificate: certificate.clone(), key: secrets::path(key, "listen.key")? }))
 }
 
 /// What the guard goes by on this host.
@@ -340,11 +388,11 @@ fn announce(addresses: &Addresses, upkeep: &Upkeep) {
 }
 
 /// Whether a model answers, and what to do where none or only a toy does.
-fn announce_models(registry: &Registry, engine: Option<&EngineAt>, config: &Config) {
-    let snapshot = registry.snapshot();
-    let files = engine.and_then(|engine| engine.models.as_deref());
+fn announce_models(running: &Running) {
+    let snapshot = running.registry.snapshot();
+    let files = running.engine.as_ref().and_then(|engine| engine.models.as_deref());
     let files = files.map_or_else(|| "the engine's directory".to_owned(), |path| path.display().to_string());
-    let ollama = &config.default_ollama;
+    let ollama = &running.config.default_ollama;
     if !snapshot.ready() {
         tracing::warn!(
             "no model can answer yet: start Ollama (it is looked for every few seconds), or name a server under \
@@ -360,50 +408,6 @@ fn announce_models(registry: &Registry, engine: Option<&EngineAt>, config: &Conf
 
 fn join(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-}
-
-/// The edge's part of the limits.
-fn edge_limits(limits: &ghostllm_core::config::Limits) -> Limits {
-    Limits {
-        handshake: limits.handshake,
-        header_read: limits.header_read,
-        keep_alive_idle: limits.keep_alive_idle,
-        body_idle: limits.body_idle,
-        body_rate: limits.body_rate.bytes(),
-        body_rate_window: limits.body_rate_window,
-        write_idle: limits.write_idle,
-        header_bytes: limits.header_bytes.as_usize(),
-        header_count: limits.header_count,
-        uri_bytes: limits.uri_bytes.as_usize(),
-        streams: limits.streams,
-        h2_stream_window: limits.h2_stream_window.as_u32(),
-        h2_connection_window: limits.h2_connection_window.as_u32(),
-        h2_send_buffer: limits.h2_send_buffer.as_usize(),
-        h2_error_resets: limits.h2_error_resets,
-        h2_ping: limits.h2_ping,
-        tcp_vanished: limits.tcp_vanished,
-        tcp_unsent: limits.tcp_unsent.as_u32(),
-        h2_linger: limits.h2_linger,
-        quic_receive_window: limits.quic_receive_window.as_u32(),
-        quic_stream_window: limits.quic_stream_window.as_u32(),
-        quic_send_window: limits.quic_send_window.bytes(),
-        quic_idle: limits.quic_idle,
-        quic_incoming: limits.quic_incoming,
-        quic_incoming_bytes: limits.quic_incoming_bytes.bytes(),
-        quic_retry_from: limits.quic_retry_from,
-        h3_headers_frame: limits.h3_headers_frame.bytes(),
-        h3_other_frame: limits.h3_other_frame.bytes(),
-        h3_empty_frames: limits.h3_empty_frames,
-        h3_broken_requests: limits.h3_broken_requests,
-        failure_linger: limits.failure_linger,
-        refused_linger: limits.refused_linger,
-        refused_bytes: limits.body.bytes(),
-        h3_linger: limits.h3_linger,
-        h3_vanished: limits.h3_vanished,
-        connections_per_source: limits.connections_per_source,
-        connections: limits.connections,
-        handshakes: limits.handshakes,
-    }
 }
 
 #[cfg(test)]

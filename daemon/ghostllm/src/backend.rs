@@ -5,6 +5,7 @@
 //! the client's dialect or a [`BackendFault`].
 
 mod answer;
+mod lease;
 pub mod registry;
 mod wire;
 
@@ -38,10 +39,12 @@ use http::Method;
 use tokio::time::timeout;
 
 pub use answer::{Answer, ChatBytes};
+pub use lease::Lease;
 pub use wire::SetupError;
 
 use crate::{apart, secrets};
 use answer::{Decoder, OllamaDecoder, gather};
+use lease::Leases;
 use wire::{Ask, Place, Wire};
 
 /// One chat, as a backend needs it.
@@ -127,6 +130,7 @@ struct Parts {
     /// None for a file when there is no engine.
     wire: Option<Wire>,
     limits: Arc<Limits>,
+    leases: Leases,
 }
 
 impl fmt::Debug for Backend {
@@ -187,7 +191,25 @@ impl Backend {
     }
 
     fn new(name: &str, kind: Kind, shown: String, wire: Option<Wire>, limits: &Arc<Limits>) -> Self {
-        Self(Arc::new(Parts { name: name.to_owned(), kind, shown, wire, limits: Arc::clone(limits) }))
+        let (name, limits) = (name.to_owned(), Arc::clone(limits));
+        Self(Arc::new(Parts { name, kind, shown, wire, limits, leases: Leases::default() }))
+    }
+
+    /// Whether it is this very one, with its connections.
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether both were made of the same settings, the same key and the same limits.
+    fn equals(&self, other: &Self) -> bool {
+        let (one, two) = (&*self.0, &*other.0);
+        self.is_at(other) && one.wire == two.wire && one.limits == two.limits
+    }
+
+    /// Whether both have one name and stand for the same place.
+    fn is_at(&self, other: &Self) -> bool {
+        let (one, two) = (&*self.0, &*other.0);
+        one.name == two.name && one.kind == two.kind && one.shown == two.shown
     }
 
     /// Its name, unique among the backends.

@@ -23,6 +23,7 @@ use ghostllm_edge::{
     ca::{CaError, LeftOut, Reason},
     tls::{PairError, Resolver},
 };
+use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
 use crate::host::Host;
@@ -122,6 +123,13 @@ pub struct Trust<'a> {
     pub fingerprint: &'a str,
 }
 
+/// What can be shown, before it is.
+pub struct Prepared<F> {
+    source: Source<F>,
+    certified: CertifiedKey,
+    said: Vec<Said>,
+}
+
 /// The certificates of this box and the resolver that shows them.
 pub struct Certificates<F> {
     resolver: Arc<Resolver>,
@@ -148,18 +156,40 @@ impl<F: Files> Certificates<F> {
         listen_names: &[String],
         now: OffsetDateTime,
     ) -> Result<(Self, Vec<Said>), Error> {
-        let mut said = Vec::new();
-        let (certified, source) = if let Some(given) = given {
-            let (certified, loaded) = given::Loaded::open(given)?;
-            said.push(Said::Info(loaded.describe()));
-            (certified, Source::Given(Box::new(loaded)))
-        } else {
-            let own = own::Own::open(files, host, listen_names, now, &mut said)?;
-            (own.certified_key()?, Source::Own(Box::new(own)))
-        };
+        let Prepared { source, certified, mut said } = Self::prepare(files, given, host, listen_names, now)?;
         let mut opened = Self { resolver: Resolver::new(certified), source, complaint: None };
         opened.complain(now, None, &mut said);
         Ok((opened, said))
+    }
+
+    /// The same, to be shown later or never.
+    ///
+    /// # Errors
+    /// As [`Certificates::open`].
+    pub fn prepare(
+        files: F,
+        given: Option<Given>,
+        host: &Host,
+        listen_names: &[String],
+        now: OffsetDateTime,
+    ) -> Result<Prepared<F>, Error> {
+        let mut said = Vec::new();
+        if let Some(given) = given {
+            let (certified, loaded) = given::Loaded::open(given)?;
+            said.push(Said::Info(loaded.describe()));
+            return Ok(Prepared { source: Source::Given(Box::new(loaded)), certified, said });
+        }
+        let own = own::Own::open(files, host, listen_names, now, &mut said)?;
+        Ok(Prepared { certified: own.certified_key()?, source: Source::Own(Box::new(own)), said })
+    }
+
+    /// Shows this from now on, to every handshake that begins.
+    pub fn take(&mut self, prepared: Prepared<F>, now: OffsetDateTime) -> Vec<Said> {
+        let Prepared { source, certified, mut said } = prepared;
+        self.resolver.replace(certified);
+        self.source = source;
+        self.complain(now, None, &mut said);
+        said
     }
 
     /// The resolver that both transports ask.

@@ -11,17 +11,23 @@ use std::{
     io::{ErrorKind, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::{
-    app::{App, StartError, descriptors},
+    app::{App, Given, StartError, descriptors},
     exit, log,
     store::{StateDir, keys::Show},
+    tasks::reload::Changes,
 };
-use sources::Settings;
+use sources::{Again, Settings};
+
+/// How long what reads files may take to end.
+const LAST_READS: Duration = Duration::from_secs(1);
 
 /// A gateway for language models on this box: OpenAI's API over HTTP/1.1, HTTP/2 and HTTP/3.
 #[derive(Debug, Parser)]
@@ -104,8 +110,11 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn serve(arguments: &Serve) -> Result<(), Failure> {
+    let again = Again { file: arguments.config.clone(), settings: arguments.settings.clone() };
+    // Looked at before they are read: what changes in between is seen.
+    let changes = Changes::new(Arc::new(again));
     let config = sources::load(arguments.config.as_deref(), &arguments.settings)?.config;
-    let _log = log::start(&config.log).map_err(|error| Failure {
+    let log = log::start(&config.log).map_err(|error| Failure {
         code: exit::INTERNAL,
         message: format!("no log can be written: {error}"),
     })?;
@@ -118,11 +127,13 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         code: exit::INTERNAL,
         message: format!("no runtime can be started: {error}"),
     })?;
-    runtime.block_on(async {
-        let app = App::build(config, &state, show)?;
+    let ended = runtime.block_on(async {
+        let app = App::build(config, changes, Given { state: &state, show, level: log.level() })?;
         app.run().await
-    })?;
-    Ok(())
+    });
+    // A thread that waits for a sick disk would hold up the end.
+    runtime.shutdown_timeout(LAST_READS);
+    Ok(ended?)
 }
 
 #[cfg(test)]

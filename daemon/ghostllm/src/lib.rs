@@ -16,5 +16,6 @@ pub mod host;
 pub mod log;
 pub mod pipeline;
 mod secrets;
+mod stamp;
 pub mod store;
 pub mod tasks;

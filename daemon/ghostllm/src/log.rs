@@ -9,7 +9,9 @@ use std::{env, fmt, fmt::Write as _, io, io::IsTerminal, os::unix::fs::MetadataE
 
 use ghostllm_core::config::{Log, LogFormat, LogLevel};
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{Layer, Registry, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, Registry, filter::Targets, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 /// Crates of ours, whose level is the setting's.
 const OURS: [&str; 5] = ["ghostllm", "ghostllm_core", "ghostllm_edge", "ghostllm_gpu", "engine"];
@@ -18,7 +20,30 @@ use held::{Held, Writing};
 
 /// The log of this process. Dropping it writes what it still holds; later lines go out as they come.
 #[derive(Debug)]
-pub struct Started(#[expect(dead_code, reason = "held until the program ends")] Writing);
+pub struct Started {
+    _writing: Writing,
+    level: Level,
+}
+
+/// How much is logged, which can change at any moment.
+#[derive(Debug, Clone)]
+pub struct Level(reload::Handle<Targets, Registry>);
+
+impl Started {
+    /// What changes how much is logged.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level.clone()
+    }
+}
+
+impl Level {
+    /// Logs so much from now on.
+    pub fn set(&self, level: LogLevel) {
+        // It fails only where the log has gone.
+        let _set = self.0.reload(targets(level));
+    }
+}
 
 /// Starts the log of this process.
 ///
@@ -26,12 +51,15 @@ pub struct Started(#[expect(dead_code, reason = "held until the program ends")] 
 /// When one has been started before, or the system has no more threads.
 pub fn start(settings: &Log) -> Result<Started, Box<dyn std::error::Error>> {
     let (held, writing) = Held::start(io::stderr())?;
-    let level = level(settings.level);
-    let targets = OURS.iter().map(|name| (*name, level));
-    // A library that warns of a peer's doing would let the peer write the log.
-    let filter = Targets::new().with_default(LevelFilter::ERROR).with_targets(targets);
+    let (filter, handle) = reload::Layer::new(targets(settings.level));
     tracing_subscriber::registry().with(layer(settings.format, held).with_filter(filter)).try_init()?;
-    Ok(Started(writing))
+    Ok(Started { _writing: writing, level: Level(handle) })
+}
+
+fn targets(wanted: LogLevel) -> Targets {
+    let level = level(wanted);
+    // A library that warns of a peer's doing would let the peer write the log.
+    Targets::new().with_default(LevelFilter::ERROR).with_targets(OURS.iter().map(|name| (*name, level)))
 }
 
 fn level(level: LogLevel) -> LevelFilter {

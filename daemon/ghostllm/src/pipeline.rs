@@ -41,6 +41,19 @@ pub(crate) use route::{MODEL_PREFIX, PAGES};
 use ids::Ids;
 use route::{Classified, Route};
 
+/// What the configuration says of requests. One that has begun ends by what it has begun with.
+#[derive(Debug)]
+pub struct Settings {
+    /// What a request may cost.
+    pub limits: Limits,
+    /// Whether the plain port asks for keys.
+    pub plain_auth: PlainAuth,
+    /// The box's CA, where it has its own: PEM and DER.
+    pub authority: Option<(Bytes, Bytes)>,
+    /// Whether the configuration names the backends.
+    pub backends_named: bool,
+}
+
 /// What all requests share; each part changes only by being replaced whole.
 pub struct Shared {
     /// Who is answered.
@@ -49,16 +62,10 @@ pub struct Shared {
     pub keys: Keys,
     /// Where models are.
     pub registry: Arc<Registry>,
-    /// What a request may cost.
-    pub limits: Limits,
-    /// Whether the plain port asks for keys.
-    pub plain_auth: PlainAuth,
+    /// What the configuration says.
+    pub settings: watch::Receiver<Arc<Settings>>,
     /// The page at `/`.
     pub page: watch::Receiver<Arc<Page>>,
-    /// The box's CA, where it has its own: PEM and DER.
-    pub authority: Option<(Bytes, Bytes)>,
-    /// Whether the configuration names the backends.
-    pub backends_named: bool,
     /// Not ready any more once it has begun.
     pub drain: drain::Watch,
 }
@@ -100,7 +107,7 @@ impl Handler for Pipeline {
     }
 
     fn refuse(&self, status: StatusCode) -> Response<ResponseBody> {
-        let mut response = respond::error(&beyond(status, &self.shared.limits));
+        let mut response = respond::error(&beyond(status, &self.shared.settings.borrow().limits));
         respond::finish(&mut response, self.ids.next());
         response
     }
@@ -143,10 +150,11 @@ impl Pipeline {
         forwarded: bool,
     ) -> Result<Response<ResponseBody>, ApiError> {
         let Classified { route, public } = route::classify(&head.method, head.uri.path());
+        let settings = Arc::clone(&self.shared.settings.borrow());
         let caller = if public {
             Caller::local()
         } else {
-            self.authenticate(&head.headers, connection, forwarded).await?
+            self.authenticate(&settings, &head.headers, connection, forwarded).await?
         };
         match route? {
             Route::Page => {
@@ -156,13 +164,13 @@ impl Pipeline {
             }
             Route::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
             Route::Ready => Ok(self.ready()),
-            Route::AuthorityDer => self.authority(|(_, der)| respond::authority_der(der)),
-            Route::AuthorityPem => self.authority(|(pem, _)| respond::authority_pem(pem)),
+            Route::AuthorityDer => authority(&settings, |(_, der)| respond::authority_der(der)),
+            Route::AuthorityPem => authority(&settings, |(pem, _)| respond::authority_pem(pem)),
             Route::Models => Ok(respond::json(models_body(self.shared.registry.snapshot().list()))),
             Route::Model(name) => self.model(&name),
             Route::Chat => {
-                let body = content::read(&head.headers, body, &self.shared.limits).await?;
-                chat::answer(&self.shared, id, caller, body).await
+                let body = content::read(&head.headers, body, &settings.limits).await?;
+                chat::answer(&self.shared, &settings, id, caller, body).await
             }
         }
     }
@@ -177,18 +185,6 @@ impl Pipeline {
         respond::text(StatusCode::SERVICE_UNAVAILABLE, "no model can answer\n")
     }
 
-    fn authority(
-        &self,
-        answer: impl FnOnce(&(Bytes, Bytes)) -> Response<ResponseBody>,
-    ) -> Result<Response<ResponseBody>, ApiError> {
-        self.shared.authority.as_ref().map(answer).ok_or_else(|| {
-            ApiError::new(
-                ghostllm_core::error::Code::RouteNotFound,
-                "This box shows its owner's own certificate, so it has no CA of its own to give out.",
-            )
-        })
-    }
-
     fn model(&self, name: &str) -> Result<Response<ResponseBody>, ApiError> {
         let snapshot = self.shared.registry.snapshot();
         let model = snapshot.catalog().model(name).ok_or_else(|| ApiError::model_not_found(name))?;
@@ -201,12 +197,14 @@ impl Pipeline {
     /// Who asks: whoever the key belongs to, or a program on this box where no key is needed.
     async fn authenticate(
         &self,
+        settings: &Settings,
         headers: &HeaderMap,
         connection: &Connection,
         forwarded: bool,
     ) -> Result<Caller, ApiError> {
+        let open = is_open(settings, connection);
         let Some(value) = headers.get(AUTHORIZATION) else {
-            return match (self.is_open(connection), forwarded) {
+            return match (open, forwarded) {
                 (true, false) => Ok(Caller::local()),
                 (true, true) => Err(ApiError::invalid_api_key(
                     "This request came through a proxy, and such a request needs an API key even on the plain port: \
@@ -219,7 +217,7 @@ impl Pipeline {
         };
         let key = value.to_str().ok().and_then(bearer);
         let caller = key.and_then(|key| self.shared.keys.verify(key));
-        if caller.is_none() && self.is_open(connection) && !forwarded {
+        if caller.is_none() && open && !forwarded {
             // A program on the box may send any placeholder: most clients insist on having some key.
             return Ok(Caller::local());
         }
@@ -238,13 +236,25 @@ impl Pipeline {
         }
         Ok(caller)
     }
+}
 
-    /// Whether programs on this box need no key here.
-    fn is_open(&self, connection: &Connection) -> bool {
-        connection.transport == Transport::Plain
-            && self.shared.plain_auth == PlainAuth::None
-            && connection.peer.ip().is_loopback()
-    }
+/// Whether programs on this box need no key here.
+fn is_open(settings: &Settings, connection: &Connection) -> bool {
+    connection.transport == Transport::Plain
+        && settings.plain_auth == PlainAuth::None
+        && connection.peer.ip().is_loopback()
+}
+
+fn authority(
+    settings: &Settings,
+    answer: impl FnOnce(&(Bytes, Bytes)) -> Response<ResponseBody>,
+) -> Result<Response<ResponseBody>, ApiError> {
+    settings.authority.as_ref().map(answer).ok_or_else(|| {
+        ApiError::new(
+            Code::RouteNotFound,
+            "This box shows its owner's own certificate, so it has no CA of its own to give out.",
+        )
+    })
 }
 
 /// The token of `Bearer token`; the scheme's case does not matter (RFC 9110 section 11.1).

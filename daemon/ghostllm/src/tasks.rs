@@ -4,4 +4,5 @@
 //! program was started by [`supervisor`], with a name and a policy.
 
 pub mod engine;
+pub mod reload;
 pub mod supervisor;

@@ -3,8 +3,6 @@
 //! Knows how a run is made. Refuses to know whom it asks. Invariants: one thread, so that it takes as little as can be of
 //! what the proxy needs; a request that fails ends the run, since a figure with failures in it says nothing.
 
-mod dial;
-
 use std::{
     sync::{
         Arc,
@@ -16,6 +14,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::try_join_all, stream};
+use ghostllm_tests::kept::{Body, Dialer, Sender};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     sync::{Mutex, mpsc},
@@ -25,7 +24,6 @@ use crate::{
     clock,
     order::{Line, Order, Outcome, Run, Version},
 };
-use dial::{Body, Dialer, Sender};
 
 /// Until a run is measured: connections are made, pools filled.
 const WARM_UP: Duration = Duration::from_millis(300);

@@ -1,62 +1,7 @@
 //! What the driver asks of a client process, and what that reports: JSON lines on its standard input and output.
 
-use std::{net::SocketAddr, path::PathBuf};
-
+pub(crate) use ghostllm_tests::kept::{Place, Version};
 use serde::{Deserialize, Serialize};
-
-/// The HTTP version of a leg.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) enum Version {
-    /// HTTP/1.1 without TLS: straight to the backend.
-    Plain,
-    /// HTTP/1.1 over TLS.
-    H1,
-    /// HTTP/2 over TLS.
-    H2,
-    /// HTTP/3.
-    H3,
-}
-
-impl Version {
-    /// Connections that share `crowd` requests in flight. HTTP/1.1 has one request on each; the others have a few
-    /// connections, as clients with a pool do.
-    pub(crate) fn connections(self, crowd: usize) -> usize {
-        match self {
-            Self::Plain | Self::H1 => crowd,
-            Self::H2 | Self::H3 => 4.min(crowd),
-        }
-    }
-
-    /// The least connections for so many streams, where each may have a hundred.
-    pub(crate) fn fewest(self, streams: usize) -> usize {
-        match self {
-            Self::Plain | Self::H1 => streams,
-            Self::H2 | Self::H3 => streams.div_ceil(100),
-        }
-    }
-}
-
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "plain",
-            Self::H1 => "h1",
-            Self::H2 => "h2",
-            Self::H3 => "h3",
-        })
-    }
-}
-
-/// Whom to ask.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Place {
-    pub(crate) version: Version,
-    pub(crate) address: SocketAddr,
-    /// The CA to trust, PEM; unused on a plain connection.
-    pub(crate) ca: PathBuf,
-    /// An API key, where one is wanted.
-    pub(crate) key: Option<String>,
-}
 
 /// One run of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]

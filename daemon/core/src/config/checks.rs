@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    Config, Engine, PlainAuth,
+    Config, Engine,
     fault::{ConfigError, Place},
     tree::{Layer, Value},
 };
@@ -45,15 +45,16 @@ impl Checks<'_> {
 
     fn plain(&mut self, config: &Config) {
         let listen = &config.listen;
-        for (at, address) in listen.plain.iter().enumerate() {
-            let open = !address.ip().to_canonical().is_loopback() && listen.plain_auth != PlainAuth::Key;
-            if open && let Some(place) = self.plain_place(at) {
+        for (at, address) in listen.open() {
+            if let Some(place) = self.plain_place(at) {
                 let message = format!(
                     "listen.plain: {address} can be reached from other machines without encryption and without a key; \
                      write plain_auth = \"key\" in [listen], or keep to 127.0.0.1 and [::1]"
                 );
                 self.errors.push(ConfigError::new(place, message));
             }
+        }
+        for (at, address) in listen.plain.iter().enumerate() {
             if listen.plain.iter().take(at).any(|other| other == address && address.port() != 0)
                 && let Some(place) = self.plain_place(at)
             {

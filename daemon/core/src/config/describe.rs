@@ -7,6 +7,9 @@ use serde_json::{Map, Value as Json};
 
 use super::{rule::Rule, setting::Setting};
 
+/// What is said of a setting that a running program cannot change.
+pub(super) const RESTART: &str = "A change needs a restart.";
+
 /// A section: its settings and its words.
 pub(super) struct Described {
     /// Its header, as it stands in the example.
@@ -31,6 +34,8 @@ pub(super) struct DescribedSetting {
     pub(super) default: Option<String>,
     /// What a file may hold.
     pub(super) schema: Map<String, Json>,
+    /// Whether a running program leaves it as it is until it is started anew.
+    pub(super) restart: bool,
 }
 
 impl Described {
@@ -43,7 +48,13 @@ impl Described {
 impl DescribedSetting {
     /// Its words in one line.
     pub(super) fn line(&self) -> String {
-        joined(self.words)
+        let words = joined(self.words);
+        if self.restart { format!("{words} {RESTART}") } else { words }
+    }
+
+    /// With the mark that stands in front of it.
+    pub(super) fn with(self, mark: &str) -> Self {
+        Self { restart: mark == "restart", ..self }
     }
 }
 
@@ -70,7 +81,15 @@ pub(super) fn described<T: Setting>(
         expected = if number { rule.wanted.to_owned() } else { format!("{expected}: {}", rule.wanted) };
         bound(&mut schema, rule.bounds);
     }
-    DescribedSetting { key, words, expected, example: T::example(), default: default.show(), schema }
+    DescribedSetting {
+        key,
+        words,
+        expected,
+        example: T::example(),
+        default: default.show(),
+        schema,
+        restart: false,
+    }
 }
 
 /// Narrows the schema of a number; what else has bounds is written with units, which a schema cannot compare.

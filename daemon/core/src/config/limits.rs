@@ -59,7 +59,7 @@ section! {
     pub struct Limits ("[limits]") {
         /// Threads that serve; 0 is one for each processor, two at the most. With one alone a request costs less of the
         /// processor, and waits while another connection is made or another request translated.
-        threads: usize = 0 => threads();
+        @restart threads: usize = 0 => threads();
         /// TLS and QUIC handshakes must end within this; also silence before the first byte of a connection, and before the
         /// first request of one that speaks HTTP/2 or 3.
         handshake: Duration = seconds(5) => some_time();
@@ -210,10 +210,13 @@ section! {
         /// A backend's list of models must be whole within this.
         backend_list: Duration = seconds(5) => some_time();
         /// How long the start waits for the backends' first lists, so that it is ready when it says so.
-        first_lists: Duration = seconds(2);
+        @restart first_lists: Duration = seconds(2);
         /// How often each backend is asked for its models, and an Ollama looked for while there are no [[backends]].
         find_interval: Duration = seconds(10) => some_time();
         /// How often this box's names and addresses and the certificate's files are looked at.
         host_interval: Duration = seconds(5) => some_time();
+        /// How often the configuration's files are looked at: what has changed is taken once it was the same at two looks.
+        /// 0s waits for SIGHUP (systemctl reload) alone.
+        config_interval: Duration = seconds(2);
     }
 }

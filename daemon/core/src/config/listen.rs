@@ -18,9 +18,9 @@ section! {
     /// What is listened on and who is answered.
     pub struct Listen ("[listen]") {
         /// TLS (HTTP/1.1 and HTTP/2, over TCP) and QUIC (HTTP/3, over UDP); "[::]" takes IPv4 as well.
-        tls: SocketAddr = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 11443));
+        @restart tls: SocketAddr = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 11443));
         /// Plain HTTP for programs on this box; beyond loopback only with plain_auth = "key".
-        plain: Vec<SocketAddr> =
+        @restart plain: Vec<SocketAddr> =
             vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 11430)), SocketAddr::from((Ipv6Addr::LOCALHOST, 11430))];
         /// Who may use plain HTTP: "none" (needed) lets every program on this box in, "key" only who has a key.
         plain_auth: PlainAuth = PlainAuth::None;
@@ -34,11 +34,24 @@ section! {
         /// "private" answers this box, private, link-local and on-link addresses only; "everywhere" answers all.
         exposure: Exposure = Exposure::Private;
         /// HTTP/3 beside HTTP/1.1 and HTTP/2.
-        http3: bool = true;
+        @restart http3: bool = true;
         /// Your own certificate chain (PEM) instead of one from this box's own authority; wants key as well.
         certificate: Option<PathBuf> = None;
         /// The certificate's private key (PEM), its whole path or the name of a systemd credential; wants certificate as
         /// well.
         key: Option<SecretFile> = None;
+    }
+}
+
+impl Listen {
+    /// The addresses of `plain` that other machines reach without a key; none may be.
+    pub(super) fn open(&self) -> impl Iterator<Item = (usize, &SocketAddr)> {
+        let all = self.plain.iter().enumerate().filter(|_| self.plain_auth != PlainAuth::Key);
+        all.filter(|(_, address)| !address.ip().to_canonical().is_loopback())
+    }
+
+    /// Whether there is such an address.
+    pub(super) fn is_open(&self) -> bool {
+        self.open().next().is_some()
     }
 }

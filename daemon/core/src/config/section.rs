@@ -195,13 +195,27 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Defines a section once: its struct, its defaults, how it is read and shown, and its description, which every
-/// document is made of. A field is `name: Type = default` and its rules after `=>`.
+/// Leaves a setting as it is in `running`, which cannot take another value until it is started anew, and names it.
+pub(in crate::config) fn restart<T: PartialEq + Clone>(
+    new: &mut T,
+    running: &T,
+    (section, key): (&str, &str),
+    kept: &mut Vec<String>,
+) {
+    if new != running {
+        new.clone_from(running);
+        kept.push(dotted(section, key));
+    }
+}
+
+/// Defines a section once: its struct, its defaults, how it is read, shown and changed, and its description, which every
+/// document is made of. A field is `name: Type = default` and its rules after `=>`; what a running program cannot change has
+/// `@restart` in front.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
         $visibility:vis struct $name:ident ($label:literal) {
-            $( $(#[doc = $doc:literal])+ $field:ident : $type:ty = $default:expr $(=> $check:expr)* ; )+
+            $( $(#[doc = $doc:literal])+ $(@$when:ident)? $field:ident : $type:ty = $default:expr $(=> $check:expr)* ; )+
         }
     ) => {
         $(#[doc = $about])+
@@ -235,6 +249,7 @@ macro_rules! section {
                         $crate::config::describe::described(
                             stringify!($field), &[$( $doc ),+], &this.$field, &[$( $check ),*]
                         )
+                        $(.with(stringify!($when)))?
                     ),+],
                 }
             }
@@ -247,6 +262,15 @@ macro_rules! section {
                 out: &mut $crate::config::show::Shown,
             ) {
                 $( out.setting(stringify!($field), &self.$field, table); )+
+            }
+
+            #[expect(clippy::allow_attributes, reason = "not every section has such a setting")]
+            #[allow(dead_code, unused_variables, clippy::ptr_arg, reason = "not every section has such a setting")]
+            pub(in crate::config) fn settle(&mut self, running: &Self, section: &str, kept: &mut Vec<String>) {
+                $( $(
+                    let at = (section, stringify!($field));
+                    $crate::config::section::$when(&mut self.$field, &running.$field, at, kept);
+                )? )+
             }
         }
     };

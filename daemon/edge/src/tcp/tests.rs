@@ -88,10 +88,12 @@ fn served_with(http2: bool, limits: Limits, alt_svc: Option<AltSvc>) -> Served {
     let (near, far) = duplex(4096);
     let (tell, dropped) = mpsc::unbounded_channel();
     let drain = Drain::default();
+    let (sources, limits) = (Sources::new(&limits), Arc::new(limits));
     let given = Serve {
         handler: Doubled(tell),
-        sources: Sources::new(&limits),
-        limits: Arc::new(limits),
+        sources,
+        newest: watch::channel(Arc::clone(&limits)).1,
+        limits,
         answers: Arc::new(|_| true),
         seats: Workers::start(0).unwrap().seats(),
         drain: drain.watch(),

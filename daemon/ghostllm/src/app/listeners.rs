@@ -21,6 +21,7 @@ use ghostllm_edge::{
     workers::Seats,
 };
 use http::HeaderValue;
+use tokio::sync::watch;
 
 use super::Addresses;
 use crate::pipeline::Pipeline;
@@ -46,6 +47,8 @@ pub(super) struct Listeners {
 pub(super) struct Serving {
     tcp: Vec<TcpServer>,
     quic: Option<QuicListener>,
+    limits: watch::Sender<Arc<Limits>>,
+    sources: Sources,
 }
 
 impl Listeners {
@@ -104,11 +107,14 @@ impl Listeners {
         seats: Seats,
         drain: &Drain,
     ) -> io::Result<Serving> {
-        let guard = Arc::clone(guard);
+        let (guard, sources) = (Arc::clone(guard), Sources::new(&limits));
+        let limits = Arc::new(limits);
+        let (newest, seen) = watch::channel(Arc::clone(&limits));
         let serve = Serve {
             handler: pipeline.clone(),
-            sources: Sources::new(&limits),
-            limits: Arc::new(limits),
+            sources: sources.clone(),
+            limits,
+            newest: seen,
             answers: Arc::new(move |peer: SocketAddr| guard.answers(peer.ip())),
             seats,
             drain: drain.watch(),
@@ -126,11 +132,17 @@ impl Listeners {
         for bound in self.plain {
             tcp.push(tcp::serve(bound.socket, None, serve.clone())?);
         }
-        Ok(Serving { tcp, quic })
+        Ok(Serving { tcp, quic, limits: newest, sources })
     }
 }
 
 impl Serving {
+    /// Has connections that begin from now on go by these limits.
+    pub(super) fn limit(&self, limits: Limits) {
+        self.sources.limit(&limits);
+        self.limits.send_replace(Arc::new(limits));
+    }
+
     /// Cuts what is still open over HTTP/3; TCP's connections end with the process.
     pub(super) fn close(&self) {
         if let Some(quic) = &self.quic {

@@ -12,33 +12,23 @@ use tokio::{
 /// Two within this are one that was told twice: timeout(1) signals its child and then the child's group.
 const SAME: Duration = Duration::from_secs(1);
 
-/// SIGTERM and SIGINT; SIGHUP, which ends a process that does not take it, is taken.
+/// SIGTERM and SIGINT.
 pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
 }
 
 impl Stop {
     /// Takes the signals from now on; one that comes before anybody asks is kept.
     pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Completes when the program is asked to end.
     pub(super) async fn asked(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => tracing::info!(
-                    "SIGHUP changes nothing: the configuration is read at the start; restart to apply another"
-                ),
-            }
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 

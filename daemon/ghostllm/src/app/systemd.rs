@@ -1,4 +1,4 @@
-//! The notify protocol (sd_notify(3)): ready, stopping, and where we listen.
+//! The notify protocol (sd_notify(3)): ready, reloading, stopping, and where we listen.
 //!
 //! The addresses are of use to whoever starts us with port 0 and must know what became of it.
 
@@ -27,17 +27,21 @@ pub(super) struct Standing {
     amiss: Mutex<Amiss>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Amiss {
     /// What is wanted and not served.
     missing: Vec<String>,
     /// What the certificate lacks, each with what to do.
     left_out: Vec<String>,
+    /// Why the configuration on disk is not the one in use.
+    refused: Option<String>,
+    /// The settings that have changed and need a restart.
+    restart: Vec<String>,
 }
 
 impl Standing {
     pub(super) fn tell(addresses: &Addresses, missing: &[String], left_out: Vec<String>) -> Self {
-        let amiss = Amiss { missing: missing.to_vec(), left_out };
+        let amiss = Amiss { missing: missing.to_vec(), left_out, ..Amiss::default() };
         let standing = Self { at: addresses.tls, amiss: Mutex::new(amiss) };
         standing.change(|_as_it_is| {});
         standing
@@ -53,14 +57,44 @@ impl Standing {
         self.change(|amiss| amiss.left_out = left_out);
     }
 
+    /// The configuration on disk was not taken, or it was, but for the settings that need a restart.
+    pub(super) fn reloaded(&self, outcome: Result<Vec<String>, String>) {
+        self.change(|amiss| match outcome {
+            Ok(restart) => (amiss.refused, amiss.restart) = (None, restart),
+            Err(why) => amiss.refused = Some(why),
+        });
+    }
+
+    /// Whether the last configuration that was read was not taken.
+    pub(super) fn is_refused(&self) -> bool {
+        self.amiss.lock().unwrap_or_else(PoisonError::into_inner).refused.is_some()
+    }
+
     fn change(&self, change: impl FnOnce(&mut Amiss)) {
         let mut amiss = self.amiss.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut amiss);
-        let Amiss { missing, left_out } = amiss.clone();
+        let Amiss { missing, left_out, refused, restart } = amiss.clone();
         let degraded = (!missing.is_empty()).then(|| format!("degraded, without {}", missing.join(", ")));
-        let status = [format!("Serving at {}", self.at)].into_iter().chain(degraded).chain(left_out);
+        let refused = refused.map(|why| format!("the changed configuration is not in use: {why}"));
+        let restart =
+            (!restart.is_empty()).then(|| format!("a restart is needed for {}", restart.join(", ")));
+        let first = [format!("Serving at {}", self.at)].into_iter();
+        let status = first.chain(degraded).chain(refused).chain(restart).chain(left_out);
         tell(&[NotifyState::Status(&status.collect::<Vec<_>>().join("; "))]);
     }
+}
+
+/// Says that a reload has begun (`Type=notify-reload` in systemd.service(5)); `ready_again` ends it.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the service manager could not be told of the reload"),
+    }
+}
+
+/// Says that a reload is over, however it went.
+pub(super) fn ready_again() {
+    tell(&[NotifyState::Ready]);
 }
 
 /// Says that the end has begun.

@@ -12,19 +12,20 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use ghostllm_core::config::{Config, PlainAuth};
-use ghostllm_edge::{ca::LeftOut, tls::Resolver};
+use ghostllm_edge::{ca::LeftOut, guard::Guard, tls::Resolver};
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::Addresses;
+use super::{Addresses, StartError};
 use crate::{
     admin::{Answering, Page, PageFacts},
     backend::registry::Registry,
-    certificates::{Certificates, Files, Said},
+    certificates::{Certificates, Files, Prepared, Said},
     host::Host,
     store::{StateDir, StateError},
 };
@@ -103,12 +104,12 @@ pub(super) struct Upkeep {
     state: StateDir,
     certificates: Certificates<CaFiles>,
     host: Host,
-    names: Vec<String>,
+    config: Arc<Config>,
+    guard: Arc<Guard>,
     registry: Arc<Registry>,
     facts: PageFacts,
     page: watch::Sender<Arc<Page>>,
-    /// How often the host is looked at: new addresses must stand in the certificate within ten seconds (F-78).
-    look: Duration,
+    memory: Memory,
 }
 
 impl Upkeep {
@@ -116,34 +117,44 @@ impl Upkeep {
         state: StateDir,
         certificates: Certificates<CaFiles>,
         host: Host,
-        names: Vec<String>,
         addresses: &Addresses,
-        config: &Config,
+        config: Arc<Config>,
         registry: &Arc<Registry>,
     ) -> Self {
-        let given = certificates.given_names();
-        let borne = borne(&names, &host, certificates.left_out(), given.as_deref());
         let facts = PageFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            name: shown_name(&borne),
-            names: borne,
+            name: String::new(),
+            names: Vec::new(),
             tls_port: addresses.tls.port(),
             plain: addresses.plain.first().copied().map(reachable),
-            plain_wants_key: config.listen.plain_auth == PlainAuth::Key,
-            fingerprint: certificates.trust().map(|trust| trust.fingerprint.to_owned()),
+            plain_wants_key: false,
+            fingerprint: None,
             answering: Answering::Nothing,
         };
-        let page = watch::Sender::new(Arc::new(Page::render(&facts)));
-        let look = config.limits.host_interval;
-        Self { state, certificates, host, names, registry: Arc::clone(registry), facts, page, look }
+        let guard = Arc::new(Guard::new(super::rules(&config, &host, certificates.given_names())));
+        let (page, registry) = (watch::Sender::new(Arc::new(Page::render(&facts))), Arc::clone(registry));
+        let memory = Memory::default();
+        let mut upkeep = Self { state, certificates, host, config, guard, registry, facts, page, memory };
+        upkeep.render();
+        upkeep
     }
 
     pub(super) fn page(&self) -> watch::Receiver<Arc<Page>> {
         self.page.subscribe()
     }
 
+    pub(super) fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
     pub(super) fn resolver(&self) -> Arc<Resolver> {
         self.certificates.resolver()
+    }
+
+    /// The box's own CA, where it shows one: PEM and DER.
+    pub(super) fn authority(&self) -> Option<(Bytes, Bytes)> {
+        let trust = self.certificates.trust()?;
+        Some((Bytes::copy_from_slice(trust.pem.as_bytes()), Bytes::copy_from_slice(trust.der)))
     }
 
     pub(super) fn fingerprint(&self) -> Option<&str> {
@@ -160,7 +171,39 @@ impl Upkeep {
         &self.facts.name
     }
 
-    /// Renders the page anew if the box's name or who answers has changed.
+    /// What makes other certificates ready to be shown, apart from this: it reads files, and may write some.
+    pub(super) fn preparation(
+        &self,
+        config: &Config,
+    ) -> impl FnOnce() -> Result<Prepared<CaFiles>, StartError> + Send + use<> {
+        let (state, host, config) = (self.state.clone(), self.host.clone(), config.clone());
+        move || {
+            let (names, now) = (super::listen_names(&config), OffsetDateTime::now_utc());
+            Ok(Certificates::prepare(
+                CaFiles::open(&state)?,
+                super::given_pair(&config)?,
+                &host,
+                &names,
+                now,
+            )?)
+        }
+    }
+
+    /// Goes by another configuration from now on, and shows other certificates, where there are.
+    pub(super) fn take(&mut self, config: Arc<Config>, certificates: Option<Prepared<CaFiles>>) {
+        self.config = config;
+        if let Some(prepared) = certificates {
+            say(&self.certificates.take(prepared, OffsetDateTime::now_utc()));
+        }
+        self.replace_rules();
+        self.render();
+    }
+
+    fn replace_rules(&self) {
+        self.guard.replace(super::rules(&self.config, &self.host, self.certificates.given_names()));
+    }
+
+    /// Renders the page anew if anything that stands in it has changed.
     pub(super) fn render(&mut self) {
         let snapshot = self.registry.snapshot();
         let answering = match (snapshot.ready(), snapshot.only_demo()) {
@@ -168,55 +211,65 @@ impl Upkeep {
             (true, true) => Answering::DemoOnly,
             (true, false) => Answering::Model,
         };
-        let given = self.certificates.given_names();
-        let names = borne(&self.names, &self.host, self.certificates.left_out(), given.as_deref());
-        if answering != self.facts.answering || names != self.facts.names {
-            (self.facts.answering, self.facts.name, self.facts.names) =
-                (answering, shown_name(&names), names);
-            self.page.send_replace(Arc::new(Page::render(&self.facts)));
+        let (own, given) = (super::listen_names(&self.config), self.certificates.given_names());
+        let names = borne(&own, &self.host, self.certificates.left_out(), given.as_deref());
+        let facts = PageFacts {
+            answering,
+            name: shown_name(&names),
+            names,
+            plain_wants_key: self.config.listen.plain_auth == PlainAuth::Key,
+            fingerprint: self.certificates.trust().map(|trust| trust.fingerprint.to_owned()),
+            ..self.facts.clone()
+        };
+        if facts != self.facts {
+            self.page.send_replace(Arc::new(Page::render(&facts)));
+            self.facts = facts;
         }
     }
 
-    /// Looks after it all for ever; `changed` hears of a host that has other names or addresses, `connections` says how many
-    /// there are, and were at most since it last said so, `lacks` hears what the certificate does not name whenever that has changed.
+    /// Looks after it all for ever; `connections` says how many there are, and were at most since it last said so, `lacks` hears
+    /// what the certificate does not name whenever that has changed.
     pub(super) async fn run(
         &mut self,
-        changed: impl Fn(&Host, Option<Vec<String>>),
         connections: impl Fn() -> (usize, usize),
         lacks: impl Fn(Vec<String>),
     ) {
-        let mut memory = Memory::default();
-        let mut ticks = interval(self.look);
+        let mut ticks = interval(self.config.limits.host_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut models = self.registry.watch();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
                     let (open, most) = connections();
-                    memory.look(open, most, resident().unwrap_or_default());
-                    let host = Host::read_whole().unwrap_or_else(|| self.host.clone());
-                    // The guard hears of it first: what the certificate names is answered.
-                    if host != self.host {
-                        changed(&host, self.certificates.given_names());
-                        self.host = host;
-                    }
-                    let (before, given_before) = (self.left_out(), self.certificates.given_names());
-                    say(&self.certificates.tick(OffsetDateTime::now_utc(), &self.host, &self.names));
-                    let given = self.certificates.given_names();
-                    if given != given_before {
-                        changed(&self.host, given);
-                    }
-                    let after = self.left_out();
-                    if after != before {
-                        lacks(after);
-                    }
-                    self.render();
+                    self.memory.look(open, most, resident().unwrap_or_default());
+                    self.look(&lacks);
                     look_at_state(&self.state).await;
                 }
                 // The registry outlives this loop, so the wait cannot fail.
                 _ = models.changed() => self.render(),
             }
         }
+    }
+
+    /// Looks at the host and the certificates.
+    fn look(&mut self, lacks: impl Fn(Vec<String>)) {
+        let host = Host::read_whole().unwrap_or_else(|| self.host.clone());
+        // The guard hears of it first: what the certificate names is answered.
+        if host != self.host {
+            self.host = host;
+            self.replace_rules();
+        }
+        let (before, given_before) = (self.left_out(), self.certificates.given_names());
+        let names = super::listen_names(&self.config);
+        say(&self.certificates.tick(OffsetDateTime::now_utc(), &self.host, &names));
+        if self.certificates.given_names() != given_before {
+            self.replace_rules();
+        }
+        let after = self.left_out();
+        if after != before {
+            lacks(after);
+        }
+        self.render();
     }
 }
 

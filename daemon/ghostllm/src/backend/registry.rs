@@ -9,7 +9,7 @@ mod snapshot;
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -42,10 +42,9 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// All backends.
 pub struct Registry {
-    backends: Vec<Backend>,
-    /// What the configuration names is missed aloud; what is only looked for is not.
-    found: bool,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    /// The time between two rounds.
+    interval: Mutex<Duration>,
     nudged: Notify,
     /// Whether the last round ended with a backend that had been there before.
     lost: AtomicBool,
@@ -58,12 +57,47 @@ impl Registry {
     /// # Errors
     /// A backend's key cannot be read, or nothing is there to check its certificate against.
     pub fn new(config: &Config, engine: Option<&Path>) -> Result<Self, SetupError> {
-        let found = config.backends.is_empty();
-        let limits = Arc::new(config.limits.clone());
-        let backends =
-            if found { looked_for(config, engine, &limits)? } else { named(config, engine, &limits)? };
-        let (snapshot, _) = watch::channel(Arc::new(Snapshot::unknown(&backends)));
-        Ok(Self { backends, found, snapshot, nudged: Notify::new(), lost: AtomicBool::new(false) })
+        let (snapshot, _) = watch::channel(Arc::new(Snapshot::unknown(Backends::of(config, engine)?)));
+        let interval = Mutex::new(config.limits.find_interval);
+        Ok(Self { snapshot, interval, nudged: Notify::new(), lost: AtomicBool::new(false) })
+    }
+
+    /// Takes these instead of those that there were, after those that are new were asked for their models, for `within` at the
+    /// most: whoever asks for one of them right afterwards must not hear that nobody knows it. What is as it was stays the very
+    /// same, with its connections; what is taken away ends what it has begun. Gives whether anything has changed.
+    pub async fn replace(&self, backends: Backends, interval: Duration, within: Duration) -> bool {
+        *self.interval.lock().unwrap_or_else(PoisonError::into_inner) = interval;
+        let backends = backends.reusing(&self.snapshot());
+        let before = self.snapshot();
+        let is_new = |backend: &&Backend| !before.backends().iter().any(|known| known.backend().is(backend));
+        let new: Vec<_> = backends.list.iter().filter(is_new).cloned().collect();
+        let heard = join_all(new.iter().map(|backend| timeout(within, backend.models()))).await;
+        let heard: Vec<_> = new.iter().cloned().zip(heard.into_iter().map(Result::ok)).collect();
+        let (before, after) = self.publish(|now| now.with(backends, heard));
+        for backend in before.backends().iter().map(Known::backend).filter(|it| after.at(it).is_none()) {
+            let (name, open) = (backend.name(), backend.retire());
+            if open > 0 {
+                tracing::info!(
+                    backend = name,
+                    open,
+                    "{name} was taken away, and ends the requests that it has begun"
+                );
+            }
+        }
+        report_change(&before, &after);
+        // What did not answer in time is asked again at once.
+        self.nudge();
+        !new.is_empty() || before.backends().len() != after.backends().len()
+    }
+
+    /// Puts what comes of `next` in the place of what is known; gives both.
+    fn publish(&self, next: impl FnOnce(&Snapshot) -> Snapshot) -> (Arc<Snapshot>, Arc<Snapshot>) {
+        let mut before = self.snapshot();
+        self.snapshot.send_modify(|now| {
+            let after = Arc::new(next(now));
+            before = std::mem::replace(now, after);
+        });
+        (before, self.snapshot())
     }
 
     /// What is known now.
@@ -91,23 +125,22 @@ impl Registry {
 
     /// Asks every backend for its models, all at once, and publishes the answers.
     pub async fn refresh(&self) {
-        let heard = join_all(self.backends.iter().map(Backend::models)).await;
-        let before = self.snapshot();
-        let after = Arc::new(before.after(heard));
-        // First, so that whoever reads of it in the log finds it so.
-        self.snapshot.send_replace(Arc::clone(&after));
-        let known = before.backends().iter().zip(after.backends());
+        let asked = self.snapshot();
+        let heard = join_all(asked.backends().iter().map(|known| known.backend().models())).await;
+        // Published first, so that whoever reads of it in the log finds it so.
+        let (before, after) = self.publish(|now| now.after(&asked, heard));
         let mut lost = false;
-        for (before, after) in known {
-            report(before, after, self.found);
+        for (before, after) in before.backends().iter().zip(after.backends()) {
+            report(before, after, self.snapshot().found());
             lost |= !after.is_up() && before.is_up();
         }
         self.lost.store(lost, Ordering::Relaxed);
     }
 
-    /// One round and the wait for the next: `interval` long, shorter after a backend was lost or a request failed.
-    pub async fn round(&self, interval: Duration) {
+    /// One round and the wait for the next: shorter after a backend was lost or a request failed.
+    pub async fn round(&self) {
         self.refresh().await;
+        let interval = *self.interval.lock().unwrap_or_else(PoisonError::into_inner);
         let least = SOON.min(interval);
         sleep(least).await;
         if !self.lost.load(Ordering::Relaxed) {
@@ -117,10 +150,42 @@ impl Registry {
     }
 
     /// Rounds for ever.
-    pub async fn run(&self, interval: Duration) {
+    pub async fn run(&self) {
         loop {
-            self.round(interval).await;
+            self.round().await;
         }
+    }
+}
+
+/// Those that a configuration names or has looked for, before anybody asks them.
+pub struct Backends {
+    list: Vec<Backend>,
+    /// What the configuration names is missed aloud; what is only looked for is not.
+    found: bool,
+}
+
+impl Backends {
+    /// The configured backends or, where there are none, an Ollama at its default address and our own engine, whose socket is
+    /// `engine`. Reads files: the backends' keys, and what their certificates are checked against.
+    ///
+    /// # Errors
+    /// A backend's key cannot be read, or nothing is there to check its certificate against.
+    pub fn of(config: &Config, engine: Option<&Path>) -> Result<Self, SetupError> {
+        let found = config.backends.is_empty();
+        let limits = Arc::new(config.limits.clone());
+        let list = if found { looked_for(config, engine, &limits)? } else { named(config, engine, &limits)? };
+        Ok(Self { list, found })
+    }
+
+    /// With those that are there already in the place of their equals.
+    fn reusing(mut self, there: &Snapshot) -> Self {
+        for backend in &mut self.list {
+            let equal = there.backends().iter().find(|known| known.backend().equals(backend));
+            if let Some(known) = equal {
+                backend.clone_from(known.backend());
+            }
+        }
+        self
     }
 }
 
@@ -139,6 +204,20 @@ fn looked_for(
         backends.push(Backend::engine(socket, limits)?);
     }
     Ok(backends)
+}
+
+/// Says which backends have come and gone with a configuration.
+fn report_change(before: &Snapshot, after: &Snapshot) {
+    for known in after.backends() {
+        match before.at(known.backend()) {
+            Some(same) => report(same, known, after.found()),
+            None => report(&Known::unknown(known.backend().clone()), known, after.found()),
+        }
+    }
+    for known in before.backends().iter().filter(|known| after.at(known.backend()).is_none()) {
+        let (name, place) = (known.backend().name(), known.backend().place());
+        tracing::info!(backend = name, "{name} at {place} is asked no more: the configuration has changed");
+    }
 }
 
 /// Says what has changed, once, to a person.

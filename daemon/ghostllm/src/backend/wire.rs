@@ -91,6 +91,7 @@ pub(crate) struct Ask {
 
 /// One backend's wire.
 pub(crate) struct Wire {
+    place: Place,
     dialer: Dialer,
     host: HeaderValue,
     base_path: String,
@@ -105,6 +106,16 @@ pub(crate) struct Wire {
 fn base_path(url: &BackendUrl) -> &str {
     let path = url.base_path();
     path.strip_suffix("/v1").unwrap_or(path)
+}
+
+/// Two that lead to the same place in the same way.
+impl PartialEq for Wire {
+    fn eq(&self, other: &Self) -> bool {
+        self.place == other.place
+            && self.authorization == other.authorization
+            && self.timeouts == other.timeouts
+            && self.limits == other.limits
+    }
 }
 
 impl Wire {
@@ -125,6 +136,7 @@ impl Wire {
         let trust =
             |why: &dyn std::fmt::Display| SetupError::Trust { url: shown.clone(), why: why.to_string() };
         Ok(Self {
+            place: place.clone(),
             dialer: Dialer::new(place).map_err(|why| trust(&why))?,
             host: HeaderValue::try_from(host).map_err(|why| trust(&why))?,
             base_path,

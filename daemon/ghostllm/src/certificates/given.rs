@@ -3,17 +3,14 @@
 //! Knows two paths. Refuses to judge whom the certificate names. Invariant: a pair that cannot be used never
 //! takes the place of one that can.
 
-use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use ghostllm_edge::{ca::Facts, tls};
 use rustls::sign::CertifiedKey;
 use time::{Duration, OffsetDateTime};
 
 use super::Said;
+use crate::stamp::Stamp;
 
 /// How long before its end a person is told; certificates of public CAs are renewed about a month before.
 const NOTICE: Duration = Duration::days(14);
@@ -30,23 +27,10 @@ pub struct Given {
 /// The pair that is shown, and the state of the files when they were last looked at.
 pub(super) struct Loaded {
     given: Given,
-    stamp: Stamp,
+    stamp: [Option<Stamp>; 2],
     /// What is wrong with the files as they are now, if anything.
     failed: Option<String>,
     facts: Option<Facts>,
-}
-
-/// Tells one state of the two files from the next.
-type Stamp = [Option<FileStamp>; 2];
-
-/// The time of the last change of any kind (chmod is one, and no tool can set it back), and what tells two
-/// changes within one tick of the kernel's clock apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileStamp {
-    changed: (i64, i64),
-    inode: u64,
-    size: u64,
-    mode: u32,
 }
 
 impl Loaded {
@@ -127,13 +111,8 @@ impl Loaded {
 }
 
 impl Given {
-    fn stamp(&self) -> Stamp {
-        let one = |path: &Path| -> io::Result<_> {
-            let facts = fs::metadata(path)?;
-            let changed = (facts.ctime(), facts.ctime_nsec());
-            Ok(FileStamp { changed, inode: facts.ino(), size: facts.len(), mode: facts.mode() })
-        };
-        [one(&self.certificate).ok(), one(&self.key).ok()]
+    fn stamp(&self) -> [Option<Stamp>; 2] {
+        [Stamp::of(&self.certificate), Stamp::of(&self.key)]
     }
 }
 

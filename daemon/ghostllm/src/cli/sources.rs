@@ -9,10 +9,10 @@ use std::{
 };
 
 use clap::Args;
-use ghostllm_core::config::{ConfigError, Loaded, Source};
+use ghostllm_core::config::{Config, ConfigError, Loaded, Source};
 
 use super::Failure;
-use crate::{access, exit};
+use crate::{access, exit, tasks::reload::Origin};
 
 /// Where an administrator's configuration lies.
 const SYSTEM: &str = "/etc/ghostllm";
@@ -22,7 +22,7 @@ const MAIN: [&str; 3] = ["ghostllm.toml", "ghostllm.yaml", "ghostllm.yml"];
 const ENDINGS: [&str; 3] = ["toml", "yaml", "yml"];
 
 /// Settings on the command line.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Settings {
     /// The profile to lie over the other settings: dev, staging or prod
     #[arg(long, value_name = "NAME")]
@@ -39,6 +39,10 @@ pub(super) fn load(file: Option<&Path>, settings: &Settings) -> Result<Loaded, F
 
 /// Reads the configuration from these files, and everything over them.
 pub(super) fn read(files: &[PathBuf], settings: &Settings) -> Result<Loaded, Failure> {
+    Loaded::read(&gathered(files, settings)?).map_err(|errors| faults(&errors))
+}
+
+fn gathered(files: &[PathBuf], settings: &Settings) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
     for path in files {
         let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
@@ -47,7 +51,35 @@ pub(super) fn read(files: &[PathBuf], settings: &Settings) -> Result<Loaded, Fai
     sources.push(Source::Environment(env::vars_os().collect()));
     sources.push(Source::Set(settings.set.clone()));
     sources.extend(settings.profile.clone().map(Source::Profile));
-    Loaded::read(&sources).map_err(|errors| faults(&errors))
+    Ok(sources)
+}
+
+/// The same sources, read anew while the program runs.
+#[derive(Debug)]
+pub(super) struct Again {
+    pub(super) file: Option<PathBuf>,
+    pub(super) settings: Settings,
+}
+
+impl Origin for Again {
+    fn files(&self) -> Result<Vec<PathBuf>, String> {
+        files(self.file.as_deref()).map_err(|failure| failure.message)
+    }
+
+    fn read(&self, files: &[PathBuf]) -> Result<Config, String> {
+        let sources = gathered(files, &self.settings).map_err(|failure| failure.message)?;
+        Config::load(&sources).map_err(|errors| first(&errors))
+    }
+}
+
+/// The first of the faults, on one line.
+fn first(errors: &[ConfigError]) -> String {
+    let first = errors.first().map(ToString::to_string).unwrap_or_default();
+    match errors.len() {
+        0 | 1 => first,
+        2 => format!("{first} (and another fault: `ghostllm config check` prints both)"),
+        count => format!("{first} (and {} more faults: `ghostllm config check` prints all)", count - 1),
+    }
 }
 
 /// All of them, and what to do.

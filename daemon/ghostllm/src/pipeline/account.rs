@@ -9,6 +9,7 @@ use ghostllm_core::{ApiError, chat::Usage};
 
 use super::ids::Id;
 use crate::{
+    backend::Lease,
     log::{OneLine, millis},
     store::keys::Caller,
 };
@@ -28,19 +29,19 @@ pub(super) struct Account {
     id: Id,
     caller: Caller,
     model: String,
-    backend: String,
+    backend: Lease,
     begun: Instant,
     outcome: Outcome,
     usage: Option<Usage>,
 }
 
 impl Account {
-    pub(super) fn open(id: Id, caller: Caller, model: &str, backend: &str) -> Self {
+    pub(super) fn open(id: Id, caller: Caller, model: &str, backend: Lease) -> Self {
         Self {
             id,
             caller,
             model: model.to_owned(),
-            backend: backend.to_owned(),
+            backend,
             begun: Instant::now(),
             outcome: Outcome::Left,
             usage: None,
@@ -64,9 +65,9 @@ impl Account {
         let (model, cause) = (OneLine(&self.model), OneLine(&cause));
         // A client's own mistake is nobody's alarm.
         if status.is_client_error() {
-            tracing::info!(request = %self.id, backend = %self.backend, %model, status = status.as_u16(), %cause, "a chat was refused");
+            tracing::info!(request = %self.id, backend = self.backend.backend().name(), %model, status = status.as_u16(), %cause, "a chat was refused");
         } else {
-            tracing::warn!(request = %self.id, backend = %self.backend, %model, status = status.as_u16(), %cause, "a chat failed");
+            tracing::warn!(request = %self.id, backend = self.backend.backend().name(), %model, status = status.as_u16(), %cause, "a chat failed");
         }
     }
 }
@@ -78,7 +79,7 @@ impl Drop for Account {
             request = %self.id,
             caller = %self.caller.name,
             key = self.caller.id.as_deref(),
-            backend = %self.backend,
+            backend = self.backend.backend().name(),
             model = %OneLine(&self.model),
             outcome = ?self.outcome,
             prompt_tokens = usage.prompt_tokens,

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::{
-    Shared,
+    Settings, Shared,
     account::Account,
     content,
     ids::Id,
@@ -29,25 +29,26 @@ use crate::{
 };
 
 pub(super) async fn answer(
-    shared: &Arc<Shared>,
+    shared: &Shared,
+    settings: &Arc<Settings>,
     id: Id,
     caller: Caller,
     body: Bytes,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let reading = Arc::clone(shared);
+    let reading = Arc::clone(settings);
     let passed = apart::read(&body, move |body| {
         content::check_depth(body, reading.limits.json_depth)?;
         passthrough::inspect(body, &reading.limits)
     })
     .await?;
-    let routed = route(shared, &passed.model)?;
-    let account = Account::open(id, caller, &passed.model, routed.backend.name());
+    let routed = route(shared, settings, &passed.model)?;
+    let account = Account::open(id, caller, &passed.model, routed.backend.lease());
     let streamed = passed.stream;
     let call = ChatCall { body, passed, model: routed.model, id: format!("chatcmpl-{id}"), created: now() };
-    let keep_alive = call.keep_alive(shared.limits.keep_alive_style);
+    let keep_alive = call.keep_alive(settings.limits.keep_alive_style);
     let answering = Box::pin(routed.backend.chat(call));
     if streamed {
-        stream(shared, answering, account, keep_alive).await
+        stream(shared, settings, answering, account, keep_alive).await
     } else {
         let answered = tokio::select! {
             answered = answering => answered,
@@ -57,7 +58,7 @@ pub(super) async fn answer(
     }
 }
 
-fn route(shared: &Shared, model: &str) -> Result<Routed, ApiError> {
+fn route(shared: &Shared, settings: &Settings, model: &str) -> Result<Routed, ApiError> {
     let snapshot = shared.registry.snapshot();
     if let Some(routed) = snapshot.route(model) {
         return Ok(routed);
@@ -68,7 +69,7 @@ fn route(shared: &Shared, model: &str) -> Result<Routed, ApiError> {
     let backends = snapshot.backends();
     let silent = |known: &&crate::backend::registry::Known| !known.is_up() && known.models().is_empty();
     // A backend that has never said what it has may have this one.
-    let doubtful = if shared.backends_named {
+    let doubtful = if settings.backends_named {
         backends.iter().any(|known| silent(&known))
     } else {
         backends.iter().all(|known| silent(&known))
@@ -103,7 +104,8 @@ fn whole(
 
 /// Waits for the engine's first event, so that a failure still has a real status; then the stream begins anyway.
 async fn stream<F>(
-    shared: &Arc<Shared>,
+    shared: &Shared,
+    settings: &Settings,
     mut answering: std::pin::Pin<Box<F>>,
     mut account: Account,
     keep_alive: Bytes,
@@ -112,14 +114,15 @@ where
     F: Future<Output = Result<Answer, ChatError>> + Send + 'static,
 {
     let answered = tokio::select! {
-        answered = timeout(shared.limits.header_wait, answering.as_mut()) => answered,
+        answered = timeout(settings.limits.header_wait, answering.as_mut()) => answered,
         () = shared.drain.clone().ending() => return Err(ended(account)),
     };
+    let every = settings.limits.sse_keep_alive;
     let events = match answered {
-        Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, keep_alive, shared),
+        Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, (keep_alive, every), shared),
         Ok(Ok(whole @ Answer::Whole(..))) => return self::whole(shared, Ok(whole), account),
         Ok(Err(error)) => return Err(failed(shared, error, &mut account)),
-        Err(_elapsed) => Events::awaited(answering, account, keep_alive, shared),
+        Err(_elapsed) => Events::awaited(answering, account, (keep_alive, every), shared),
     };
     Ok(respond::events(events.boxed_unsync()))
 }

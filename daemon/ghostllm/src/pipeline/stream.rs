@@ -50,8 +50,13 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// The events of an engine that speaks already.
-    pub(super) fn of(chunks: Box<ChatBytes>, account: Account, keep_alive: Bytes, shared: &Shared) -> Self {
+    /// The events of an engine that speaks already; what is sent while it is silent, and how often.
+    pub(super) fn of(
+        chunks: Box<ChatBytes>,
+        account: Account,
+        keep_alive: (Bytes, Duration),
+        shared: &Shared,
+    ) -> Self {
         Self::new(Source::Streaming(chunks), account, keep_alive, shared, Some(Instant::now()))
     }
 
@@ -60,7 +65,7 @@ impl Events {
     pub(super) fn awaited<F>(
         answering: Pin<Box<F>>,
         account: Account,
-        keep_alive: Bytes,
+        keep_alive: (Bytes, Duration),
         shared: &Shared,
     ) -> Self
     where
@@ -72,11 +77,10 @@ impl Events {
     fn new(
         source: Source,
         account: Account,
-        keep_alive: Bytes,
+        (keep_alive, every): (Bytes, Duration),
         shared: &Shared,
         sent: Option<Instant>,
     ) -> Self {
-        let every = shared.limits.sse_keep_alive;
         let timer = Box::pin(sleep_until(Instant::now() + every));
         let registry = Arc::clone(&shared.registry);
         let ending = Box::pin(shared.drain.clone().ending());

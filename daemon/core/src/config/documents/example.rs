@@ -4,7 +4,7 @@
 //! `#key` lines uncommented.
 
 use super::sections;
-use crate::config::describe::{Described, DescribedSetting};
+use crate::config::describe::{Described, DescribedSetting, RESTART};
 
 const INTRODUCTION: &str = "\
 GhostLLM's configuration. Nothing here is needed: what stands here are the defaults. `ghostllm config check` looks
@@ -34,6 +34,9 @@ fn describe(out: &mut String, section: &Described) {
     out.push('\n');
     for setting in &section.settings {
         setting.words.iter().for_each(|line| comment(out, line.trim()));
+        if setting.restart {
+            comment(out, RESTART);
+        }
         out.push_str(&line(setting));
     }
 }

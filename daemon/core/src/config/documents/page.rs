@@ -33,6 +33,19 @@ Every source is checked by itself, also what another one replaces and also the p
 told at once, each with its place, and nothing starts until there is none: `ghostllm config check [FILE]` ends with 2 where
 there is one, with 0 where there is none. `ghostllm config show` prints every value with where it comes from.
 
+## Changes while it runs
+
+SIGHUP (`systemctl reload`) has a running program read everything anew; by itself it does so about four seconds after a file has
+changed (`limits.config_interval`), also where one appears in `conf.d` or vanishes there. What a `key_file` holds is read with
+it. The environment and the options are those of its start.
+
+It is taken whole or not at all. Where anything is wrong, all stays as it was, and the log and `systemctl status` name the
+line, until it is mended. Open connections and streams live on: limits hold for connections and requests that begin
+afterwards, and a backend that is taken away ends what it has begun. Settings that say so below stay as they are until a
+restart; they are named as well.
+
+Where the main file vanishes, only SIGHUP has the program go on without it.
+
 ## Secrets
 
 No setting holds a secret. `key_file` of a backend, and `key` in `[listen]`, name a file by its whole path (`/etc/…`), or a

@@ -1,8 +1,14 @@
 //! Every limit of HTTP/3 is reached.
 
-use std::{future::pending, net::SocketAddr, sync::Mutex, time::Duration};
+use std::{
+    future::pending,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use h3::error::Code;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -248,6 +254,26 @@ async fn from_the_limit_on_a_client_proves_its_address_and_is_served() {
     let server = server(&Limits { quic_retry_from: 0, ..Limits::default() }, hello);
     let mut client = server.client().await;
     assert_eq!(soon(client.whole(get("/"))).await.1, Bytes::from("hello"));
+}
+
+#[tokio::test]
+async fn changed_limits_hold_for_connections_that_begin_afterwards() {
+    /// Opens as many streams as the server allows.
+    fn open(quic: &quinn::Connection) -> Vec<(quinn::SendStream, quinn::RecvStream)> {
+        std::iter::from_fn(|| quic.open_bi().now_or_never()?.ok()).collect()
+    }
+    let limits = Limits { streams: 5, quic_retry_from: 0, ..Limits::default() };
+    let server = server(&limits, hello);
+    let before = server.dial().await.unwrap();
+    let _control = raw_control(&before).await;
+    server.newest.send_replace(Arc::new(Limits { streams: 2, ..limits }));
+    soon(async { while open(&server.dial().await.unwrap()).len() != 2 {} }).await;
+    let mut streams = open(&before);
+    assert_eq!(streams.len(), 5);
+    let (send, recv) = &mut streams[4];
+    send.write_all(RAW_GET).await.unwrap();
+    send.finish().unwrap();
+    assert!(soon(recv.read_to_end(1000)).await.unwrap().ends_with(b"hello"));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use quinn::{AsyncUdpSocket, ConnectionError, Endpoint, Runtime, TokioRuntime, VarInt};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::super::{
     adaptor::{Bidi, Opener, Transport},
@@ -44,6 +44,8 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) drain: Drain,
     pub(super) listener: QuicListener,
+    /// Gives connections that begin other limits.
+    pub(super) newest: watch::Sender<Arc<Limits>>,
     certificate: CertificateDer<'static>,
 }
 
@@ -94,9 +96,11 @@ where
     let handler = Closure(Arc::new(move |request| Box::pin(handle(request))));
     // Its threads end with this, and a test's server may live longer: it has the test's own thread alone.
     let seats = Workers::start(0).unwrap().seats();
+    let (newest, limits_now) = watch::channel(Arc::new(limits.clone()));
     let serve = Serve {
         handler,
         limits: Arc::new(limits.clone()),
+        newest: limits_now,
         answers: Arc::new(answers),
         sources: Sources::new(limits),
         seats,
@@ -104,7 +108,7 @@ where
     };
     let listener = quic::serve_on(socket, Arc::new(tls), serve).unwrap();
     let address = listener.local_addr().unwrap();
-    Server { address, drain, listener, certificate: cert.der().clone() }
+    Server { address, drain, listener, newest, certificate: cert.der().clone() }
 }
 
 impl Server {

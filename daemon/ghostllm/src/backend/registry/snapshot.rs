@@ -7,7 +7,7 @@ use ghostllm_core::{
     routing::{BackendModels, Catalog, Model},
 };
 
-use super::{Backend, DEMO_MODEL, DEMO_OWNER, Kind, marked};
+use super::{Backend, Backends, DEMO_MODEL, DEMO_OWNER, Kind, marked};
 
 /// One backend and what it said last.
 #[derive(Debug, Clone)]
@@ -18,7 +18,27 @@ pub struct Known {
     asked: bool,
 }
 
+/// What one backend said when it was asked.
+type Heard = Result<Vec<Model>, BackendFault>;
+
 impl Known {
+    /// One that was never asked.
+    pub(super) fn unknown(backend: Backend) -> Self {
+        Self { backend, models: None, fault: None, asked: false }
+    }
+
+    /// After it was asked.
+    fn after(&self, heard: Heard) -> Self {
+        let backend = self.backend.clone();
+        match heard {
+            Ok(models) => {
+                let models = Some(marked(models, backend.kind()));
+                Self { backend, models, fault: None, asked: true }
+            }
+            Err(fault) => Self { backend, models: self.models.clone(), fault: Some(fault), asked: true },
+        }
+    }
+
     /// The backend.
     #[must_use]
     pub fn backend(&self) -> &Backend {
@@ -58,40 +78,60 @@ pub struct Routed {
 pub struct Snapshot {
     backends: Vec<Known>,
     catalog: Catalog,
+    found: bool,
 }
 
 impl Snapshot {
     /// Before anybody was asked.
-    pub(super) fn unknown(backends: &[Backend]) -> Self {
-        let known =
-            |backend: &Backend| Known { backend: backend.clone(), models: None, fault: None, asked: false };
-        Self::of(backends.iter().map(known).collect())
+    pub(super) fn unknown(backends: Backends) -> Self {
+        Self::of(backends.list.into_iter().map(Known::unknown).collect(), backends.found)
     }
 
-    /// After each backend was asked, in the same order.
-    pub(super) fn after(&self, heard: Vec<Result<Vec<Model>, BackendFault>>) -> Self {
-        let known = |(before, heard): (&Known, Result<Vec<Model>, BackendFault>)| {
-            let backend = before.backend.clone();
-            match heard {
-                Ok(models) => {
-                    let models = Some(marked(models, backend.kind()));
-                    Known { backend, models, fault: None, asked: true }
-                }
-                Err(fault) => {
-                    Known { backend, models: before.models.clone(), fault: Some(fault), asked: true }
-                }
+    /// After those that were `asked` have answered, in the same order. Who is no longer there has answered in vain.
+    pub(super) fn after(&self, asked: &Self, heard: Vec<Heard>) -> Self {
+        let mut heard: Vec<_> = asked.backends.iter().zip(heard).collect();
+        let known = |before: &Known| {
+            let place = heard.iter().position(|(asked, _)| asked.backend.is(&before.backend));
+            place.map_or_else(|| before.clone(), |place| before.after(heard.swap_remove(place).1))
+        };
+        Self::of(self.backends.iter().map(known).collect(), self.found)
+    }
+
+    /// With other backends, some of which have been asked. What is known of a place stays known.
+    pub(super) fn with(&self, backends: Backends, heard: Vec<(Backend, Option<Heard>)>) -> Self {
+        let mut heard = heard;
+        let known = |backend: Backend| {
+            let there = self.at(&backend).cloned();
+            let known = there.map_or_else(
+                || Known::unknown(backend.clone()),
+                |there| Known { backend: backend.clone(), ..there },
+            );
+            let place = heard.iter().position(|(asked, _)| asked.is(&backend));
+            match place.and_then(|place| heard.swap_remove(place).1) {
+                Some(heard) => known.after(heard),
+                None => known,
             }
         };
-        Self::of(self.backends.iter().zip(heard).map(known).collect())
+        Self::of(backends.list.into_iter().map(known).collect(), backends.found)
     }
 
-    fn of(backends: Vec<Known>) -> Self {
+    fn of(backends: Vec<Known>, found: bool) -> Self {
         let entry = |known: &Known| BackendModels {
             name: known.backend.name().to_owned(),
             models: known.models.clone(),
         };
         let catalog = Catalog::new(backends.iter().map(entry).collect());
-        Self { backends, catalog }
+        Self { backends, catalog, found }
+    }
+
+    /// Whether the backends are looked for; else the configuration names them.
+    pub(super) fn found(&self) -> bool {
+        self.found
+    }
+
+    /// What is known of the place that this one stands for.
+    pub(super) fn at(&self, backend: &Backend) -> Option<&Known> {
+        self.backends.iter().find(|known| known.backend.is_at(backend))
     }
 
     /// Each backend and what it said last, in configuration order.

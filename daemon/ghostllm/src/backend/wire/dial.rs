@@ -26,7 +26,7 @@ use tokio::{
 use tower_service::Service;
 
 /// Where a backend listens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     /// An address, with or without TLS.
     Url(BackendUrl),
