@@ -14,7 +14,7 @@ mod upstream;
 
 pub use code::Code;
 pub use fault::{BackendFault, Stage};
-pub use upstream::classify;
+pub use upstream::{classify, classify_within};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use ghostllm_core::{
         ollama::{ChatDecoder, parse_tags},
         openai::{ChatStream, ChatWhole, StreamRepair, check_whole, parse_models},
     },
-    error::{BackendFault, classify},
+    error::{BackendFault, classify, classify_within},
     framing::sse::Events,
     routing::is_name,
 };
@@ -183,8 +183,8 @@ fn check_answer(bytes: &[u8]) {
 /// Whatever an engine says of a failure: no address and no control character of it reaches a client.
 fn check_errors(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    for status in [400, 404, 429, 500, 503] {
-        let error = classify(status, &text);
+    let answered = [400, 404, 429, 500, 503].map(|status| classify(status, &text));
+    for error in answered.into_iter().chain([classify_within(&text)]) {
         let message = error.message();
         assert!(message.len() < 1024 && !message.contains("://"), "{message}");
         assert!(!message.contains(|c: char| c.is_control() && c != '\n'), "{message:?}");

@@ -5,7 +5,7 @@
 //! wildcard arm, and no detail of a fault reaches a client unless [`classify`] found it harmless, or our own engine
 //! tells how a file is mended.
 
-use super::{ApiError, RETRY_AFTER_DOWN, classify};
+use super::{ApiError, RETRY_AFTER_DOWN, classify, classify_within};
 
 /// Where a backend's silence began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,8 +141,7 @@ impl From<BackendFault> for ApiError {
                 format!("The file of this model cannot be used now: {why}"),
                 RETRY_AFTER_DOWN,
             ),
-            // 500 is what the engine would have answered, had it not begun with a 200.
-            BackendFault::ErrorLine { message } => classify(500, &message),
+            BackendFault::ErrorLine { message } => classify_within(&message),
             BackendFault::Answered { status, body } => classify(status, &body),
         }
     }

@@ -1,6 +1,6 @@
 //! Every code has its one rendering, and what an engine says is judged before it is passed on.
 
-use super::{ApiError, BackendFault, Code, Stage, classify};
+use super::{ApiError, BackendFault, Code, Stage, classify, classify_within};
 use crate::dialect::recorded::ERRORS;
 
 fn json(error: &ApiError) -> serde_json::Value {
@@ -251,6 +251,55 @@ fn what_an_engine_names_in_openais_words_keeps_its_name() {
 fn our_own_key_refused_is_not_the_clients_fault() {
     assert_eq!(classify(401, r#"{"error":"unauthorized"}"#).code(), Code::BackendError);
     assert_eq!(classify(403, "").code(), Code::BackendError);
+}
+
+#[test]
+fn an_engine_that_is_busy_is_told_from_one_that_is_not_ready() {
+    for (status, body, code) in [
+        (
+            503,
+            r#"{"error":{"message":"server busy, please try again.","type":"api_error"}}"#,
+            Code::QueueFull,
+        ),
+        (503, r#"{"object":"error","message":"The request queue is full.","code":503}"#, Code::QueueFull),
+        (503, r#"{"error":{"message":"Try later.","type":"server_overloaded"}}"#, Code::QueueFull),
+        (503, r#"{"error":{"message":"Slow down.","code":"QueueOverflowError"}}"#, Code::QueueFull),
+        (429, r#"{"error":"Model is overloaded","error_type":"overloaded"}"#, Code::RateLimited),
+        (
+            503,
+            r#"{"error":{"message":"Loading model","type":"unavailable_error"}}"#,
+            Code::BackendUnavailable,
+        ),
+        (503, "", Code::BackendUnavailable),
+        (500, r#"{"error":"the queue's thread has died"}"#, Code::BackendError),
+    ] {
+        let error = classify(status, body);
+        assert_eq!(error.code(), code, "{body}");
+        assert_eq!(error.retry_after().is_some(), code != Code::BackendError, "{body}");
+    }
+}
+
+#[test]
+fn an_error_within_an_answer_has_the_status_that_it_names() {
+    for (body, code) in [
+        (r#"{"error":{"message":"The request queue is full.","code":503}}"#, Code::QueueFull),
+        (r#"{"error":{"message":"The request queue is full."},"code":503}"#, Code::QueueFull),
+        (r#"{"error":{"message":"Loading model","code":503}}"#, Code::BackendUnavailable),
+        (r#"{"error":{"message":"n must be 1","code":400}}"#, Code::InvalidRequest),
+        // What is no status of an error is none.
+        (r#"{"error":{"message":"n must be 1","code":200}}"#, Code::BackendError),
+        (r#"{"error":{"message":"n must be 1","code":70000}}"#, Code::BackendError),
+        (r#"{"error":{"message":"n must be 1","code":"400"}}"#, Code::BackendError),
+        (r#"{"error":"The request queue is full."}"#, Code::BackendError),
+    ] {
+        assert_eq!(classify_within(body).code(), code, "{body}");
+        assert_eq!(ApiError::from(BackendFault::ErrorLine { message: body.into() }).code(), code, "{body}");
+    }
+    // The status of a whole answer is what it says in its head.
+    assert_eq!(
+        classify(500, r#"{"error":{"message":"Loading model","code":503}}"#).code(),
+        Code::BackendError
+    );
 }
 
 #[test]

@@ -21,12 +21,25 @@ struct Found {
     kind: String,
     code: String,
     param: Option<String>,
+    /// The status that it would have, where its code is a number.
+    status: Option<u16>,
 }
 
-/// Turns an engine's error answer into ours. `status` is the HTTP status, 500 for an error inside a stream.
+/// Turns an engine's error answer, of this HTTP status, into ours.
 #[must_use]
 pub fn classify(status: u16, body: &str) -> ApiError {
+    judge(status, read(body))
+}
+
+/// The same of an error inside an answer whose status said that all was well. llama.cpp's server, vLLM and SGLang say in it what the
+/// status would have been, as for a stream that finds the queue full; 500 is meant where nothing is said.
+#[must_use]
+pub fn classify_within(body: &str) -> ApiError {
     let found = read(body);
+    judge(found.status.unwrap_or(500), found)
+}
+
+fn judge(status: u16, found: Found) -> ApiError {
     if overflows(&found) {
         return ApiError::context_length_exceeded(shown(
             &found,
@@ -106,8 +119,11 @@ fn lacks_images(found: &Found) -> bool {
         || found.message.contains("is not a multimodal model")
 }
 
+/// Ollama is "busy" with "pending requests", SGLang's "request queue is full", and what serves by contract is "overloaded".
 fn busy(found: &Found) -> bool {
-    found.message.contains("busy") || found.message.contains("pending requests")
+    const WORDS: [&str; 5] = ["busy", "pending requests", "queue", "overload", "at capacity"];
+    let told = [&found.message, &found.kind, &found.code].map(|text| text.to_ascii_lowercase());
+    WORDS.iter().any(|word| told.iter().any(|text| text.contains(word)))
 }
 
 fn shown(found: &Found, otherwise: &str) -> String {
@@ -138,6 +154,10 @@ fn unwrap(value: &Value, found: &mut Found) -> Option<String> {
     if let Some(code) = holder.get("code").and_then(Value::as_str) {
         code.clone_into(&mut found.code);
     }
+    // SGLang's stands beside the error.
+    let numbers = [holder, value].map(|object| object.get("code").and_then(Value::as_u64));
+    let status = numbers.into_iter().flatten().find_map(|number| u16::try_from(number).ok());
+    found.status = found.status.or(status.filter(|status| (400..600).contains(status)));
     if let Some(param) = holder.get("param").and_then(Value::as_str) {
         // vLLM says `body.temperature`, where OpenAI says `temperature`.
         found.param = Some(param.strip_prefix("body.").unwrap_or(param).to_owned());
