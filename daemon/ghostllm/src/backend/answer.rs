@@ -38,7 +38,6 @@ pub struct ChatBytes {
     /// None once nothing more is wanted of it.
     reply: Option<Box<Reply>>,
     decoder: Decoder,
-    barren: Barren,
     out: BytesMut,
     fault: Option<BackendFault>,
     ending: bool,
@@ -90,29 +89,6 @@ impl Decoder {
     }
 }
 
-/// What an engine has sent since it last brought the client something: an event that is not whole yet, comments, empty
-/// lines. Without an end, these would keep a thread busy and end no silence.
-struct Barren {
-    bytes: usize,
-    most: usize,
-}
-
-impl Barren {
-    /// An event within its limit has up to four times its length on the way: each of its lines may be one letter behind
-    /// `data: `.
-    fn of(reply: &Reply) -> Self {
-        Self { bytes: 0, most: reply.limits().backend_line.as_usize().saturating_mul(4) }
-    }
-
-    fn count(&mut self, bytes: usize, fruitful: bool) -> Result<(), BackendFault> {
-        self.bytes = if fruitful { 0 } else { self.bytes.saturating_add(bytes) };
-        if self.bytes > self.most {
-            return Err(BackendFault::garbage(format!("{} bytes without an event", self.bytes)));
-        }
-        Ok(())
-    }
-}
-
 impl OllamaDecoder {
     /// What came before a fault is good, and is given out.
     fn pass(
@@ -140,9 +116,8 @@ impl ChatBytes {
     /// # Errors
     /// The engine failed before it said anything.
     pub(super) async fn open(reply: Reply, decoder: Decoder) -> Result<Self, BackendFault> {
-        let (barren, reply) = (Barren::of(&reply), Some(Box::new(reply)));
-        let (out, fault) = (BytesMut::new(), None);
-        let mut stream = Self { reply, decoder, barren, out, fault, ending: false };
+        let (reply, out) = (Some(Box::new(reply)), BytesMut::new());
+        let mut stream = Self { reply, decoder, out, fault: None, ending: false };
         poll_fn(|cx| stream.poll_fill(cx)).await;
         match stream.fault.take_if(|_| stream.out.is_empty()) {
             Some(fault) => Err(fault),
@@ -166,13 +141,13 @@ impl ChatBytes {
                 return Poll::Ready(());
             }
             let taken = match ready!(reply.poll_next(cx)) {
-                Some(Ok(bytes)) => {
-                    let fed = self.decoder.feed(&bytes, &mut self.out);
-                    fed.and_then(|()| self.barren.count(bytes.len(), !self.out.is_empty()))
-                }
+                Some(Ok(bytes)) => self.decoder.feed(&bytes, &mut self.out),
                 Some(Err(fault)) => Err(fault),
                 None => self.decoder.finish(&mut self.out),
             };
+            if !self.out.is_empty() {
+                reply.bear();
+            }
             if let Err(fault) = taken {
                 self.fault = Some(fault);
                 self.reply = None;
@@ -204,15 +179,13 @@ pub(super) async fn gather(
     mut whole: ChatWhole,
 ) -> Result<Answer, BackendFault> {
     let mut events = Vec::new();
-    let mut barren = Barren::of(&reply);
     while !lines.is_done() {
         match reply.next().await {
-            Some(bytes) => {
-                let bytes = bytes?;
-                lines.feed(&bytes, &mut events)?;
-                barren.count(bytes.len(), !events.is_empty())?;
-            }
+            Some(bytes) => lines.feed(&bytes?, &mut events)?,
             None => lines.finish(&mut events)?,
+        }
+        if !events.is_empty() {
+            reply.bear();
         }
         for event in events.drain(..) {
             whole.event(event)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::join;
 
 use super::{
-    peer::{Peer, chunk, chunked, ok},
+    peer::{Peer, chunked, ok},
     *,
 };
 
@@ -130,21 +130,33 @@ async fn a_line_of_an_answer_has_a_size() {
 
 #[tokio::test]
 async fn so_much_of_an_answer_may_bring_nothing() {
-    let limits = limits(|limits| limits.backend_line = "100B".parse().unwrap());
+    let limits = limits(|limits| {
+        limits.backend_line = "100B".parse().unwrap();
+        limits.backend_header_bytes = "1KiB".parse().unwrap();
+        limits.backend_read_ahead = "8KiB".parse().unwrap();
+    });
+    let most = 4 * 100 + 1024 + 8 * 1024;
     let line = "{\"message\":{\"content\":\"x\"},\"done\":true,\"done_reason\":\"stop\"}\n";
-    let event = "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
-    for (more, fits) in [(0, true), (1, false)] {
-        let blank = chunk(&"\n".repeat(400 + more));
+    let event = "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\n";
+    // Up to the event's last byte, with which something comes of it.
+    let answer = |media: &str, event: &str, length: usize| {
+        let around = chunked(media).len() + "2fff\r\n".len() + event.len();
+        let blank = "\n".repeat(length - around);
+        format!("{}2fff\r\n{blank}{event}", chunked(media))
+    };
+    for more in [0, 1] {
+        let fault = (more > 0)
+            .then(|| format!("the backend answered garbage: {} bytes that came to nothing", most + 1));
         for stream in [false, true] {
             let peer = Peer::new().await;
-            let answer = chunked("application/x-ndjson") + &blank + &chunk(line) + "0\r\n\r\n";
+            let answer = answer("application/x-ndjson", line, most + more);
             let backend = Backend::found_ollama(&peer.url(), &limits).unwrap();
             let answered = join!(backend.chat(call(stream)), peer.answer(&answer)).0;
-            assert_eq!(answered.is_ok(), fits, "{:?}", answered.err());
+            assert_eq!(answered.err().map(|error| error.to_string()), fault);
         }
         let peer = Peer::new().await;
-        let answer = chunked("text/event-stream") + &blank + &chunk(event) + "0\r\n\r\n";
+        let answer = answer("text/event-stream", event, most + more);
         let answered = join!(openai(&peer, &limits).chat(call(true)), peer.answer(&answer)).0;
-        assert_eq!(answered.is_ok(), fits, "{:?}", answered.err());
+        assert_eq!(answered.err().map(|error| error.to_string()), fault);
     }
 }

@@ -202,14 +202,13 @@ impl Wire {
         Conn::new(stream, &self.limits).await.map_err(|error| broken(&error))
     }
 
-    /// What an answer may bring before its head, or between two pieces of its body: as much as an event of it, and what is read
-    /// ahead.
+    /// What an answer may bring until something comes of it: its head, an event, and what is read ahead. An event within its
+    /// limit has up to four times its length on the way, since each of its lines may be one letter behind `data: `.
     fn fruitless(&self) -> u64 {
         let limits = &self.limits;
-        [limits.backend_line, limits.backend_header_bytes, limits.backend_read_ahead]
-            .map(ByteSize::bytes)
-            .iter()
-            .sum()
+        let event = limits.backend_line.bytes().saturating_mul(4);
+        let around = [limits.backend_header_bytes, limits.backend_read_ahead].map(ByteSize::bytes);
+        around.into_iter().fold(event, u64::saturating_add)
     }
 
     fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, http::Error> {

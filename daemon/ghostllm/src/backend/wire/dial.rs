@@ -164,16 +164,16 @@ impl Received {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// A head or a piece of a body was made of them, or a request begins.
+    /// Something was made of them, or a request begins.
     pub(super) fn bear(&self) {
         self.fruitful.store(self.bytes(), Ordering::Relaxed);
     }
 }
 
 /// Bytes without an end that come to nothing: informational heads, or a chunk's length behind zeros, which hyper reads for good,
-/// and all that while the task has no turn left for any timer.
+/// and all that while the task has no turn left for any timer; comments and empty lines, which end every silence.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} bytes that are neither a head nor a piece of a body")]
+#[error("{0} bytes that came to nothing")]
 pub(super) struct Fruitless(u64);
 
 impl Fruitless {

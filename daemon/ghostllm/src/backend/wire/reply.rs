@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, timeout};
 
 use super::{
-    Limits, broken,
+    broken,
     pool::{Conn, Pool},
 };
 
@@ -106,15 +106,17 @@ impl Reply {
         essences.map(str::trim).find(|essence| !essence.is_empty() && !fits(essence))
     }
 
-    /// What a backend's answer may be.
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.pool.limits
+    /// Something came of what was read: what follows may bring as little as before (`Wire::fruitless`).
+    pub(crate) fn bear(&self) {
+        if let Some(conn) = &self.conn {
+            conn.bear();
+        }
     }
 
-    /// The next bytes of the body; none at its end.
+    /// The next bytes of the body; none at its end. Whoever makes something of them says so ([`Reply::bear`]).
     ///
     /// # Errors
-    /// The connection broke, or was silent for too long; nothing follows.
+    /// The connection broke, was silent for too long, or brought too much that came to nothing; nothing follows.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BackendFault>>> {
         loop {
             let Some(conn) = &mut self.conn else { return Poll::Ready(None) };
@@ -128,7 +130,6 @@ impl Reply {
                     // Trailers say nothing that is needed.
                     let Ok(bytes) = frame.into_data() else { continue };
                     if !bytes.is_empty() {
-                        conn.bear();
                         self.stage = Stage::Idle;
                         self.silence.as_mut().reset(Instant::now() + self.idle);
                         return Poll::Ready(Some(Ok(bytes)));
@@ -164,6 +165,7 @@ impl Reply {
             if body.len() > limit {
                 return Err(BackendFault::TooLong { limit });
             }
+            self.bear();
         }
         Ok(body.freeze())
     }
