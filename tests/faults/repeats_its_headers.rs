@@ -13,13 +13,12 @@ async fn with_the_same_value_or_another(cell: Cell) -> Result<()> {
     let case = cell.case(Sin::Fields(same)).await?;
     check_whole(&case.ask(true).await?, true)?;
     // Nobody is asked which of two he means, and so it is no matter which comes first.
-    for (fields, stream) in [
-        ("Content-Type: text/html\r\n", true),
-        ("Content-Type: text/html\r\n", false),
-        ("Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", true),
-    ] {
+    for fields in ["Content-Type: text/html\r\n", "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n"]
+    {
         case.double.misbehave("tiny", Sin::Fields(fields.into()));
-        case.refused(stream, NONSENSE).await.context(fields)?;
+        for stream in [false, true] {
+            case.refused(stream, NONSENSE).await.context(fields)?;
+        }
     }
     // Chunks go before a length (RFC 9112 section 6.3); of two lengths, none is right.
     case.double.misbehave("tiny", Sin::Fields("Content-Length: 7\r\n".into()));
