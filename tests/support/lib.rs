@@ -22,6 +22,8 @@ pub mod ollama;
 pub mod openai;
 pub mod process;
 pub mod proxies;
+pub mod python;
+pub mod queue;
 pub mod recording;
 pub mod script;
 pub mod sse;

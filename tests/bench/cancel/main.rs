@@ -10,7 +10,6 @@
 )]
 
 mod double;
-mod queue;
 mod quic;
 mod tcp;
 
@@ -21,11 +20,11 @@ use ghostllm_tests::{
     client::{Caller, Family, Request, Version},
     daemon::Daemon,
     expect::FRANCE,
+    queue::{self, Queue},
     script::Sin,
 };
 
 use double::Watched;
-use queue::Queue;
 
 /// What is promised (issue 4, S9): the 99th percentile.
 const PROMISED: Duration = Duration::from_millis(250);

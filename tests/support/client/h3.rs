@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{End, Event, Leave, PATIENCE, Request, Sent, Stream, Trust};
-use crate::root;
+use crate::python;
 
 /// How long a client may take to close its connection.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -159,27 +159,17 @@ pub(super) async fn begin(
 
 /// Starts a client for an order that says all but where to.
 async fn start(address: SocketAddr, trust: Trust<'_>, mut order: Value) -> Result<Waiting> {
-    let python = root().join(".tools/venv/bin/python");
-    ensure!(python.exists(), "{} is missing: run `just setup`", python.display());
     let ca_file = NamedTempFile::new()?;
     std::fs::write(ca_file.path(), trust.ca)?;
-    let mut child = Command::new(python)
-        .arg(root().join("tests/clients/h3.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let mut stdin = child.stdin.take().context("standard input")?;
     order["host"] = host(address).into();
     order["port"] = address.port().into();
     order["ca"] = json!(ca_file.path());
     order["name"] = trust.name.into();
-    stdin.write_all(format!("{order}\n").as_bytes()).await?;
-    stdin.flush().await?;
+    let mut child = python::start("h3.py", &order).await?;
     let lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
     let stderr = child.stderr.take().context("standard error")?;
-    Ok(Waiting { process: Process { stdin: Some(stdin), child: Some(child), _ca: ca_file }, lines, stderr })
+    let process = Process { stdin: child.stdin.take(), child: Some(child), _ca: ca_file };
+    Ok(Waiting { process, lines, stderr })
 }
 
 /// A link-local address means nothing without its link.

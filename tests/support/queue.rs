@@ -1,6 +1,7 @@
 //! The embedded engine with one answer that does not end, behind which all others wait in its queue.
 //!
-//! Its status tells how many wait; a question takes a millisecond or so, which counts as part of the time until it is free.
+//! Knows the engine's status, which tells how many wait; a question takes a millisecond or so, which counts as part of the time
+//! until it is free. Refuses to know who asks. Invariant: while the first answer runs, no other is begun.
 
 use std::{
     fs,
@@ -9,27 +10,34 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ghostllm_tests::{
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
     client::{Caller, Request, Stream},
     daemon::Setup,
     engine::{self, Engine},
     expect::FRANCE,
 };
-use serde_json::Value;
-use tempfile::TempDir;
 
-pub(crate) const MODEL: &str = "endless";
+/// The one model, whose answers have no end.
+pub const MODEL: &str = "endless";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The engine. Dropping it ends its process.
-pub(crate) struct Queue {
+#[derive(Debug)]
+pub struct Queue {
     socket: PathBuf,
     _engine: Engine,
     _directory: TempDir,
 }
 
 impl Queue {
-    pub(crate) async fn start() -> Result<(Self, Setup)> {
+    /// Starts the engine, and gives what a daemon needs to use it.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start() -> Result<(Self, Setup)> {
         let directory = TempDir::new()?;
         let (socket, models) = (directory.path().join("engine.sock"), directory.path().join("models"));
         fs::create_dir(&models)?;
@@ -41,19 +49,28 @@ impl Queue {
     }
 
     /// Begins the answer that occupies the engine; it ends with what is returned.
-    pub(crate) async fn occupy(&self, caller: &Caller) -> Result<Stream> {
+    ///
+    /// # Errors
+    /// When it is not begun.
+    pub async fn occupy(&self, caller: &Caller) -> Result<Stream> {
         let stream = caller.open(&Request::chat(MODEL, FRANCE, true)).await?;
         engine::wait_status(&self.socket, |status| status["running"] == 1).await?;
         Ok(stream)
     }
 
     /// Waits until so many requests wait.
-    pub(crate) async fn asked(&self, count: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// When they never do.
+    pub async fn asked(&self, count: usize) -> Result<()> {
         engine::wait_status(&self.socket, |status| queued(status) == count).await
     }
 
     /// When each of so many requests was out of the queue; the one before them still runs, so none was begun.
-    pub(crate) async fn freed(&self, count: usize) -> Result<Vec<Instant>> {
+    ///
+    /// # Errors
+    /// When one stays, or was begun.
+    pub async fn freed(&self, count: usize) -> Result<Vec<Instant>> {
         let (begun, mut freed) = (Instant::now(), Vec::with_capacity(count));
         while freed.len() < count {
             let (code, status) = engine::ask(&self.socket, "GET", "/status", b"").await?;
