@@ -1,5 +1,5 @@
-//! Five hundred handshakes at once that are half done and stay so, over QUIC and over TLS. Judged by the honest callers who are
-//! served beside them, by memory, and by how many are asked to prove their address.
+//! Five hundred handshakes at once that are half done and stay so, over QUIC and over TLS, and thousands over QUIC that fail at once.
+//! Judged by the honest callers who are served beside them, by memory, and by how many are asked to prove their address.
 
 use std::time::Duration;
 
@@ -31,6 +31,9 @@ const ABREAST: usize = 25;
 const ASKED: usize = 50;
 /// `quic_retry_from`, as it is by default.
 const RETRY_FROM: usize = 64;
+const FAILING: usize = 3000;
+/// Of those that fail at once nothing is kept: less than a kB each.
+const KEPT: u64 = 3 << 20;
 /// An answer to a first packet, and an honest request over HTTP/3, come within this.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -63,7 +66,7 @@ async fn serves_honest_callers_beside_quic_handshakes_that_stay_half_done() -> R
     let (h1, h3) = (place.caller(Version::H1).await?, place.caller(Version::H3).await?);
     let rest = (Served::times(&h1, ASKED).await?, honest_h3(&h3).await?);
     let before = place.growth()?;
-    let half = half_open(&h3, HANDSHAKES).await?;
+    let half = half_open(&h3, b"h3", HANDSHAKES).await?;
     let begun = stream::iter(&half).map(|(socket, datagram)| begin(socket, datagram));
     let asked: Vec<bool> = begun.buffer_unordered(ABREAST).try_collect().await?;
     let asked = asked.into_iter().filter(|asked| *asked).count();
@@ -82,6 +85,41 @@ async fn serves_honest_callers_beside_quic_handshakes_that_stay_half_done() -> R
     check_honest(rest.1, beside.1)?;
     ensure!(asked == HANDSHAKES - RETRY_FROM, "{asked} were asked for a proof");
     ensure!(growth <= GROWTH, "memory grew by {}", mib(growth));
+    place.end().await
+}
+
+/// They ask for a protocol that is not spoken here.
+#[tokio::test]
+async fn keeps_nothing_of_quic_handshakes_that_fail_at_once() -> Result<()> {
+    let place = Place::new("").await?;
+    let (h1, h3) = (place.caller(Version::H1).await?, place.caller(Version::H3).await?);
+    let rest = (Served::times(&h1, ASKED).await?, honest_h3(&h3).await?);
+    let before = place.growth()?;
+    let flood = async {
+        let (began, mut asked) = (Instant::now(), 0);
+        for _ in 0..FAILING / ABREAST {
+            let half = half_open(&h3, b"none of ours", ABREAST).await?;
+            let begun = stream::iter(&half).map(|(socket, datagram)| begin(socket, datagram));
+            let proofs: Vec<bool> = begun.buffer_unordered(ABREAST).try_collect().await?;
+            asked += proofs.into_iter().filter(|asked| *asked).count();
+        }
+        Ok((asked, began.elapsed()))
+    };
+    let ((asked, taken), beside) = Served::beside(&h1, flood).await?;
+    let beside = (beside, honest_h3(&h3).await?);
+    let growth = place.growth()?.saturating_sub(before);
+    println!(
+        "{FAILING} QUIC handshakes that fail at once, within {taken:.1?}, {asked} asked for a proof; memory grew by {}; honest \
+         requests: HTTP/1.1 p99 {:.1?}, {:.1?} at rest; HTTP/3 longest {:.1?}, {:.1?} at rest",
+        mib(growth),
+        beside.0.p99(),
+        rest.0.p99(),
+        beside.1,
+        rest.1
+    );
+    check_honest(rest.0.p99(), beside.0.p99())?;
+    check_honest(rest.1, beside.1)?;
+    ensure!(growth <= KEPT, "memory grew by {}", mib(growth));
     place.end().await
 }
 

@@ -29,7 +29,8 @@ pub(crate) enum Groups {
 pub(crate) async fn first_flight(caller: &Caller, groups: Groups) -> Result<Vec<Vec<u8>>> {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    let _connecting = endpoint.connect_with(config(caller, groups)?, silent.local_addr()?, "localhost")?;
+    let _connecting =
+        endpoint.connect_with(config(caller, groups, b"h3")?, silent.local_addr()?, "localhost")?;
     let (mut flight, mut buffer) = (Vec::new(), vec![0; 2000]);
     while let Ok(length) =
         timeout(if flight.is_empty() { PATIENCE } else { FLIGHT }, silent.recv(&mut buffer)).await
@@ -40,10 +41,15 @@ pub(crate) async fn first_flight(caller: &Caller, groups: Groups) -> Result<Vec<
     Ok(flight)
 }
 
-/// So many first datagrams of clients of which one is enough, each with the socket that it comes from and that says no more.
-pub(crate) async fn half_open(caller: &Caller, count: usize) -> Result<Vec<(UdpSocket, Vec<u8>)>> {
+/// So many first datagrams of clients of this protocol of which one is enough, each with the socket that it comes from and that says
+/// no more.
+pub(crate) async fn half_open(
+    caller: &Caller,
+    protocol: &[u8],
+    count: usize,
+) -> Result<Vec<(UdpSocket, Vec<u8>)>> {
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    let config = config(caller, Groups::X25519)?;
+    let config = config(caller, Groups::X25519, protocol)?;
     let (mut clients, mut buffer) = (Vec::new(), vec![0; 2000]);
     while clients.len() < count {
         // What the client sends to it, it sends to the daemon.
@@ -57,12 +63,12 @@ pub(crate) async fn half_open(caller: &Caller, count: usize) -> Result<Vec<(UdpS
     Ok(clients)
 }
 
-fn config(caller: &Caller, groups: Groups) -> Result<quinn::ClientConfig> {
-    Ok(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls(caller, groups)?)?)))
+fn config(caller: &Caller, groups: Groups, protocol: &[u8]) -> Result<quinn::ClientConfig> {
+    Ok(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls(caller, groups, protocol)?)?)))
 }
 
-fn tls(caller: &Caller, groups: Groups) -> Result<ClientConfig> {
-    let like = client_config(caller.ca(), b"h3")?;
+fn tls(caller: &Caller, groups: Groups, protocol: &[u8]) -> Result<ClientConfig> {
+    let like = client_config(caller.ca(), protocol)?;
     let mut provider = like.crypto_provider().as_ref().clone();
     if matches!(groups, Groups::X25519) {
         provider.kx_groups.retain(|group| group.name() == NamedGroup::X25519);
