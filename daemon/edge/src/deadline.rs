@@ -103,8 +103,8 @@ impl Timer {
 /// A byte stream whose peer may not be silent for ever.
 ///
 /// Reading: the first byte must come within `handshake`, the first byte of a later request within
-/// `keep_alive_idle`, the rest of a head within `header_read`; while a request is served nothing is asked.
-/// Writing: some byte must be taken within `write_idle`.
+/// `keep_alive_idle`, the rest of a head within `header_read`; while a request is served nothing is asked, nor over HTTP/1.1
+/// while the peer takes what was written. Writing: some byte must be taken within `write_idle`.
 #[derive(Debug)]
 pub struct Deadlined<S> {
     stream: S,
@@ -116,7 +116,9 @@ pub struct Deadlined<S> {
     head: Option<(usize, Instant)>,
     /// Bytes read so far, as far as they are of interest.
     taken: usize,
+    /// Since when no byte could be written, and since when one could again.
     blocked: Option<Instant>,
+    unblocked: Option<Instant>,
 }
 
 /// Which limits hold for reading.
@@ -158,6 +160,7 @@ impl<S> Deadlined<S> {
             head: None,
             taken: 0,
             blocked: None,
+            unblocked: None,
         }
     }
 
@@ -172,17 +175,24 @@ impl<S> Deadlined<S> {
         if self.activity.serving() > 0 {
             return None;
         }
+        if self.blocked.is_some() {
+            // Another look, since nobody asks again once the last byte has gone.
+            return Some(Instant::now() + next);
+        }
         let served = self.activity.served();
-        Some(match self.head {
-            Some((request, begun)) if request == served => begun + rest,
-            _ if served == 0 => self.activity.since() + first,
-            _ => self.activity.since() + next,
-        })
+        let (from, within) = match self.head {
+            Some((request, begun)) if request == served => (begun, rest),
+            _ if served == 0 => (self.activity.since(), first),
+            _ => (self.activity.since(), next),
+        };
+        Some(self.unblocked.map_or(from, |unblocked| unblocked.max(from)) + within)
     }
 
     fn took<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.blocked = None;
+            if self.blocked.take().is_some() {
+                self.unblocked = Some(Instant::now());
+            }
             return result;
         }
         let deadline = *self.blocked.get_or_insert_with(Instant::now) + self.write_idle;

@@ -21,7 +21,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -40,7 +40,7 @@ use self::{
     exchange::Outcome,
     gate::FrameLimits,
 };
-use crate::{Connection, Handler, Serve, Transport as Over, workers::spawn};
+use crate::{Connection, Handler, Serve, Transport as Over, broken::Broken, workers::spawn};
 
 type Driver = h3::server::Connection<Transport, Bytes>;
 
@@ -121,8 +121,7 @@ struct Requests<H> {
     quic: quinn::Connection,
     local: SocketAddr,
     serve: Serve<H>,
-    /// Broken requests, less those answered since.
-    broken: AtomicUsize,
+    broken: Broken,
     /// Whether any has been answered.
     answered: AtomicBool,
     /// Requests whose response is not yet acknowledged.
@@ -131,7 +130,7 @@ struct Requests<H> {
 
 impl<H: Handler> Requests<H> {
     fn new(quic: quinn::Connection, local: SocketAddr, serve: Serve<H>) -> Self {
-        let (broken, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (broken, answered) = (Broken::new(serve.limits.h3_broken_requests), AtomicBool::new(false));
         Self { quic, local, serve, broken, answered, open: watch::Sender::new(0) }
     }
 
@@ -161,14 +160,15 @@ impl<H: Handler> Requests<H> {
     ) {
         let Serve { handler, limits, .. } = &self.serve;
         let outcome = exchange::serve(resolver, accepted, connection, &self.quic, limits, handler).await;
-        self.answered.fetch_or(outcome == Outcome::Answered, Relaxed);
-        let settle = |broken: usize| match outcome {
-            Outcome::Answered => Some(broken.saturating_sub(1)),
-            Outcome::Broken => Some(broken.saturating_add(1)),
-        };
-        let before = self.broken.fetch_update(Relaxed, Relaxed, settle).unwrap_or_default();
-        if outcome == Outcome::Broken && before >= limits.h3_broken_requests {
-            adaptor::close(&self.quic, Code::H3_EXCESSIVE_LOAD, b"too many broken requests");
+        match outcome {
+            Outcome::Answered => {
+                self.answered.store(true, Relaxed);
+                self.broken.answered();
+            }
+            Outcome::Broken if self.broken.one_more() => {
+                adaptor::close(&self.quic, Code::H3_EXCESSIVE_LOAD, b"too many broken requests");
+            }
+            Outcome::Broken => {}
         }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod bind;
 pub mod body;
+mod broken;
 pub mod ca;
 pub mod connection;
 mod counted;

@@ -39,6 +39,8 @@ pub struct Limits {
     pub h2_send_buffer: usize,
     /// HTTP/2 streams of one connection that are reset because its client broke the protocol on them.
     pub h2_error_resets: usize,
+    /// HTTP/2 requests of one connection that are taken back before their answer begins, less those answered, within ten seconds.
+    pub h2_broken_requests: usize,
     /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
     pub h2_ping: Duration,
     /// A TCP peer that acknowledges nothing for about this long is gone; whole seconds, at least 2.
@@ -68,7 +70,8 @@ pub struct Limits {
     /// HTTP/3 frames without a payload on one request stream. A client sends none or one (grease); each costs us a turn
     /// of the decoder and moves nothing, so a flood of them is a flood.
     pub h3_empty_frames: u32,
-    /// Broken or reset requests per HTTP/3 connection before it is closed with H3_EXCESSIVE_LOAD.
+    /// Broken or reset requests per HTTP/3 connection, less those answered, within ten seconds before it is closed with
+    /// H3_EXCESSIVE_LOAD.
     pub h3_broken_requests: usize,
     /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
     pub failure_linger: Duration,
@@ -118,6 +121,7 @@ impl Default for Limits {
             h2_connection_window: 1024 * 1024,
             h2_send_buffer: 64 * 1024,
             h2_error_resets: 50,
+            h2_broken_requests: 100,
             h2_ping: Duration::from_secs(20),
             tcp_vanished: Duration::from_secs(20),
             tcp_unsent: 128 * 1024,

@@ -70,8 +70,8 @@ pub(crate) fn chat(key: &str) -> Vec<u8> {
 
 /// A connection whose preface is sent.
 pub(crate) struct Attacker {
-    reading: ReadHalf<TlsStream<TcpStream>>,
-    writing: WriteHalf<TlsStream<TcpStream>>,
+    pub(crate) reading: ReadHalf<TlsStream<TcpStream>>,
+    pub(crate) writing: WriteHalf<TlsStream<TcpStream>>,
 }
 
 /// How a flood ended.
@@ -81,6 +81,8 @@ pub(crate) struct End {
     pub(crate) rounds: usize,
     /// The code of GOAWAY, if one came.
     pub(crate) goaway: Option<u32>,
+    /// The streams that the server may have begun by then, as it says itself.
+    pub(crate) taken_up: usize,
     /// Streams that the server has reset.
     pub(crate) resets: usize,
     /// Whether the connection was closed.
@@ -102,7 +104,8 @@ impl Attacker {
     pub(crate) async fn flood(self, most: usize, mut round: impl FnMut(usize) -> Vec<u8>) -> Result<End> {
         let Self { mut reading, mut writing } = self;
         let begun = Instant::now();
-        let mut end = End { rounds: 0, goaway: None, resets: 0, closed: false, taken: Duration::ZERO };
+        let mut end =
+            End { rounds: 0, goaway: None, taken_up: 0, resets: 0, closed: false, taken: Duration::ZERO };
         let send = async {
             while end.rounds < most && writing.write_all(&round(end.rounds)).await.is_ok() {
                 end.rounds += 1;
@@ -114,7 +117,11 @@ impl Attacker {
         let read = async {
             while let Ok(Frame { kind, payload, .. }) = next(&mut reading).await {
                 match kind {
-                    GOAWAY => end.goaway = error_code(&payload),
+                    GOAWAY => {
+                        // The client's streams have odd numbers.
+                        end.taken_up = number(&payload, 0).map_or(0, |last| last.div_ceil(2) as usize);
+                        end.goaway = number(&payload, 4);
+                    }
                     RST_STREAM => end.resets += 1,
                     _ => {}
                 }
@@ -130,9 +137,9 @@ impl Attacker {
     }
 }
 
-/// Of GOAWAY, behind the last stream's number (RFC 9113 section 6.8).
-fn error_code(payload: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?))
+/// A number of four bytes. GOAWAY has the last stream's and the error code (RFC 9113 section 6.8).
+fn number(payload: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(payload.get(at..at + 4)?.try_into().ok()?))
 }
 
 /// A frame, as far as it matters.

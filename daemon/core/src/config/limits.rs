@@ -92,6 +92,9 @@ section! {
         /// HTTP/2 streams of one connection that are reset because its client broke the protocol on them; one more ends the
         /// connection (CVE-2025-8671, `MadeYouReset`).
         h2_error_resets: usize = 50 => at_least_one();
+        /// HTTP/2 requests of one connection that its client takes back before their answer begins, less those answered, within
+        /// ten seconds; one more ends the connection (CVE-2023-44487, rapid reset).
+        h2_broken_requests: usize = 100 => at_least_one();
         /// An HTTP/2 client is asked this often whether it is still there, and has as long to say so: a vanished one
         /// must not hold a generation, and TCP alone tells after many minutes.
         h2_ping: Duration = seconds(20) => some_time();
@@ -124,7 +127,8 @@ section! {
         /// HTTP/3 frames without a payload on one request stream. A client sends none or one (grease); each costs a turn
         /// of the decoder and moves nothing.
         h3_empty_frames: u32 = 1024;
-        /// Broken or reset requests per HTTP/3 connection before it is closed with H3_EXCESSIVE_LOAD.
+        /// Broken or reset requests per HTTP/3 connection, less those answered, within ten seconds before it is closed with
+        /// H3_EXCESSIVE_LOAD.
         h3_broken_requests: usize = 128 => at_least_one();
         /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
         failure_linger: Duration = Duration::from_millis(250);

@@ -2,14 +2,16 @@
 //!
 //! Knows hyper's bodies and how each version ends a response that failed. Refuses to know connections.
 //! Invariants: the last event of a failed response leaves before the stream is reset; a request counts as being
-//! served until its response's body is gone.
+//! served until its response's body is gone, or its reader has taken nothing for too long.
+
+mod left;
 
 use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -28,8 +30,19 @@ use super::{
 };
 use crate::{
     Connection, Handler, Limits, ResponseBody, StreamFailed, body,
+    broken::Broken,
     deadline::{Activity, Pace, Serving, Timed},
 };
+use left::{Left, marker};
+
+/// How responses over HTTP/2 are sent.
+#[derive(Clone, Copy)]
+struct Sending {
+    /// The time that the last event of a failed one has to be read.
+    linger: Duration,
+    /// Of a body as much as the send queue takes.
+    most: usize,
+}
 
 /// What all requests of one connection share.
 #[derive(Clone)]
@@ -39,12 +52,29 @@ pub(super) struct Exchange<H> {
     alt_svc: Option<AltSvc>,
     body_idle: Duration,
     pace: Pace,
-    failure_linger: Duration,
+    sending: Sending,
     refused: Refused,
     uri_bytes: usize,
     header_count: usize,
     activity: Arc<Activity>,
+    broken: Arc<Broken>,
     stalls: Stalls,
+}
+
+/// A request over HTTP/2 whose answer has not begun; dropped before that, it was taken back.
+struct Asked {
+    broken: Arc<Broken>,
+    answered: bool,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if self.answered {
+            self.broken.answered();
+        } else {
+            self.broken.one_more();
+        }
+    }
 }
 
 impl<H: Handler> Exchange<H> {
@@ -55,7 +85,8 @@ impl<H: Handler> Exchange<H> {
         limits: &Limits,
         activity: Arc<Activity>,
     ) -> Self {
-        let Limits { body_idle, failure_linger, uri_bytes, header_count, .. } = *limits;
+        let Limits { body_idle, uri_bytes, header_count, .. } = *limits;
+        let sending = Sending { linger: limits.failure_linger, most: limits.h2_send_buffer.max(1) };
         let stalls = Stalls::default();
         Self {
             handler,
@@ -63,17 +94,22 @@ impl<H: Handler> Exchange<H> {
             alt_svc,
             body_idle,
             pace: Pace::new(limits),
-            failure_linger,
+            sending,
             refused: Refused { linger: limits.refused_linger, bytes: limits.refused_bytes },
             uri_bytes,
             header_count,
             activity,
+            broken: Arc::new(Broken::new(limits.h2_broken_requests)),
             stalls,
         }
     }
 
     pub(super) fn stalls(&self) -> Stalls {
         self.stalls.clone()
+    }
+
+    pub(super) fn broken(&self) -> Arc<Broken> {
+        Arc::clone(&self.broken)
     }
 
     pub(super) async fn http1(self, request: Request<Incoming>) -> Result<Response<Http1Body>, Infallible> {
@@ -87,10 +123,12 @@ impl<H: Handler> Exchange<H> {
         mut request: Request<Incoming>,
     ) -> Result<Response<Http2Body>, Infallible> {
         let serving = self.activity.begin();
+        let mut asked = Asked { broken: self.broken(), answered: false };
         join_cookies(&mut request);
-        let (stalls, linger) = (self.stalls.clone(), self.failure_linger);
+        let (stalls, sending) = (self.stalls.clone(), self.sending);
         let response = self.answer(request).await;
-        Ok(response.map(|body| Http2Body::new(body, linger, serving, &stalls)))
+        asked.answered = true;
+        Ok(response.map(|body| Http2Body::new(body, sending, serving, &stalls)))
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -179,6 +217,7 @@ pub(super) struct Http2Body {
     reading: Arc<Reading>,
     linger: Duration,
     failing: Option<Failing>,
+    /// While it fails.
     serving: Option<Serving>,
 }
 
@@ -190,20 +229,43 @@ enum Failing {
     Lingering(Pin<Box<Sleep>>),
 }
 
-/// The body behind a response, which may be taken away when its reader stalls.
+/// The work behind a response, which may be taken away when its reader stalls.
 struct Reading {
-    body: Mutex<Option<ResponseBody>>,
+    work: Mutex<Option<Work>>,
     /// Since when a frame waits for the peer's window; none while the body itself is waited for.
     given: Mutex<Option<Instant>>,
 }
 
 impl Reading {
-    fn body(&self) -> MutexGuard<'_, Option<ResponseBody>> {
-        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    fn work(&self) -> MutexGuard<'_, Option<Work>> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn given(&self) -> MutexGuard<'_, Option<Instant>> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body that is given out in pieces: h2 takes a frame of any size into its send queue as soon as one byte of it may be sent, and
+/// a reader of the rest would look idle.
+struct Work {
+    body: ResponseBody,
+    rest: Bytes,
+    most: usize,
+    serving: Serving,
+}
+
+impl Work {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamFailed>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()?.map(Frame::into_data) {
+                Some(Ok(data)) => self.rest = data,
+                Some(Err(other)) => return Poll::Ready(Some(Ok(other))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let piece = self.rest.len().min(self.most);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 }
 
@@ -214,17 +276,23 @@ pub(super) struct Stalls(Arc<Mutex<Vec<Weak<Reading>>>>);
 
 impl Stalls {
     fn add(&self, reading: &Arc<Reading>) {
-        self.list().push(Arc::downgrade(reading));
+        let mut list = self.list();
+        if list.len() == list.capacity() {
+            // Before it grows: those that have ended hold room until they are forgotten.
+            list.retain(|reading| reading.strong_count() > 0);
+        }
+        list.push(Arc::downgrade(reading));
     }
 
-    /// Drops the bodies whose last frame has waited for longer than `limit`, and forgets those that have ended.
+    /// Drops the work whose last frame has waited for longer than `limit`, and forgets what has ended. Who stalls is not served
+    /// any more, so that a connection of none but those ends as an idle one does.
     pub(super) fn drop_older_than(&self, limit: Duration) {
         let mut stalled = Vec::new();
         self.list().retain(|reading| {
             let Some(reading) = reading.upgrade() else { return false };
             let old = reading.given().is_some_and(|given| given.elapsed() >= limit);
             if old {
-                stalled.push(reading.body().take());
+                stalled.push(reading.work().take());
             }
             !old
         });
@@ -238,13 +306,12 @@ impl Stalls {
 }
 
 impl Http2Body {
-    fn new(body: ResponseBody, linger: Duration, serving: Serving, stalls: &Stalls) -> Self {
-        let reading = Arc::new(Reading { body: Mutex::new(Some(body)), given: Mutex::new(None) });
-        // A body that is whole holds no work that a stalled reader could keep.
-        if reading.body().as_ref().is_some_and(|body| body.size_hint().exact().is_none()) {
-            stalls.add(&reading);
-        }
-        Self { reading, linger, failing: None, serving: Some(serving) }
+    fn new(body: ResponseBody, sending: Sending, serving: Serving, stalls: &Stalls) -> Self {
+        let Sending { linger, most } = sending;
+        let work = Work { body, rest: Bytes::new(), most, serving };
+        let reading = Arc::new(Reading { work: Mutex::new(Some(work)), given: Mutex::new(None) });
+        stalls.add(&reading);
+        Self { reading, linger, failing: None, serving: None }
     }
 
     /// Waits for the moment of a failed stream's reset.
@@ -269,109 +336,44 @@ impl Body for Http2Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamFailed>>> {
         if self.failing.is_some() {
-            return self.poll_failing(cx).map(|()| Some(Err(StreamFailed)));
+            ready!(self.poll_failing(cx));
+            self.serving.take();
+            return Poll::Ready(Some(Err(StreamFailed)));
         }
         *self.reading.given() = None;
-        let polled = {
-            let mut body = self.reading.body();
-            let Some(body) = body.as_mut() else { return Poll::Ready(Some(Err(StreamFailed))) };
-            Pin::new(body).poll_frame(cx)
+        let polled = match self.reading.work().as_mut() {
+            Some(work) => ready!(work.poll_frame(cx)),
+            None => Some(Err(StreamFailed)),
         };
         match polled {
-            Poll::Ready(Some(Err(StreamFailed))) => {
+            Some(Err(StreamFailed)) => {
+                // The work behind the body is over, however long the marker takes.
+                let Some(Work { serving, .. }) = self.reading.work().take() else {
+                    return Poll::Ready(Some(Err(StreamFailed)));
+                };
                 let (marker, left) = marker();
                 self.failing = Some(Failing::Leaving(left));
-                // The work behind the body is over, however long the marker takes.
-                self.reading.body().take();
+                self.serving = Some(serving);
                 Poll::Ready(Some(Ok(Frame::data(marker))))
             }
-            Poll::Ready(Some(Ok(frame))) => {
+            Some(Ok(frame)) => {
                 *self.reading.given() = Some(Instant::now());
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(None) => {
-                self.serving = None;
+            None => {
+                self.reading.work().take();
                 Poll::Ready(None)
             }
-            Poll::Pending => Poll::Pending,
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.failing.is_none() && self.reading.body().as_ref().is_some_and(Body::is_end_stream)
+        let ended = |work: &Work| work.rest.is_empty() && work.body.is_end_stream();
+        self.failing.is_none() && self.reading.work().as_ref().is_some_and(ended)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.reading.body().as_ref().map(Body::size_hint).unwrap_or_default()
-    }
-}
-
-/// Says when an empty frame, and so all frames before it, has left the send queue: the queue drops its bytes then.
-#[derive(Debug, Default)]
-struct Left(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    left: bool,
-    waker: Option<Waker>,
-}
-
-/// What the queue holds; its drop is the signal.
-struct Marker(Arc<Left>);
-
-fn marker() -> (Bytes, Arc<Left>) {
-    let left = Arc::<Left>::default();
-    (Bytes::from_owner(Marker(Arc::clone(&left))), left)
-}
-
-impl AsRef<[u8]> for Marker {
-    fn as_ref(&self) -> &[u8] {
-        &[]
-    }
-}
-
-impl Drop for Marker {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.left = true;
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl Left {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state();
-        if state.left {
-            return Poll::Ready(());
-        }
-        state.waker = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use super::marker;
-
-    #[tokio::test]
-    async fn the_marker_tells_when_the_queue_drops_it() {
-        let (bytes, left) = marker();
-        assert!(bytes.is_empty());
-        let copy = bytes.clone();
-        drop(bytes);
-        let waiting = tokio::time::timeout(std::time::Duration::ZERO, poll_fn(|cx| left.poll(cx))).await;
-        assert!(waiting.is_err(), "a copy still stands in the queue");
-        drop(copy);
-        poll_fn(|cx| left.poll(cx)).await;
+        // Before the first frame, when alone it is asked for, nothing rests.
+        self.reading.work().as_ref().map(|work| work.body.size_hint()).unwrap_or_default()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Knows hyper's builders and the drain. Refuses to know requests, which `exchange` passes on.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use hyper::{
     server::conn::{http1, http2},
@@ -73,26 +73,34 @@ where
     let stream = Deadlined::http2(stream, Arc::clone(&activity), &serve.limits);
     let exchange =
         Exchange::new(serve.handler.clone(), connection, alt_svc, &serve.limits, Arc::clone(&activity));
-    let stalls = exchange.stalls();
+    let (stalls, broken) = (exchange.stalls(), exchange.broken());
     // As above, as long as the response is being sent.
     let service = service_fn(move |request| Box::pin(exchange.clone().http2(request)));
     let mut served = pin!(http2_builder(&serve.limits).serve_connection(TokioIo::new(stream), service));
     let mut drain = serve.drain.clone();
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = drain.begun() => {
-            served.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = served.as_mut() => ended,
-                () = watch(&activity, &stalls, &serve.limits) => Ok(()),
+    let whole = async {
+        tokio::select! {
+            ended = served.as_mut() => ended,
+            () = drain.begun() => {
+                served.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = served.as_mut() => ended,
+                    () = idle(&activity, &stalls, &serve.limits) => Ok(()),
+                }
+            }
+            () = idle(&activity, &stalls, &serve.limits) => {
+                served.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = served.as_mut() => ended,
+                    () = silence(&activity, &stalls, &serve.limits) => Ok(()),
+                }
             }
         }
-        () = watch(&activity, &stalls, &serve.limits) => {
-            served.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = served.as_mut() => ended,
-                () = silence(&activity, &stalls, &serve.limits) => Ok(()),
-            }
+    };
+    let ended = tokio::select! {
+        ended = whole => ended,
+        () = broken.too_many() => {
+            return tracing::debug!(peer = %connection.peer, "an HTTP/2 client took back too many requests");
         }
     };
     if let Err(error) = ended {
@@ -116,25 +124,28 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
 }
 
 /// Completes when a connection that has been told goodbye has had `h2_linger` to take it, and is without a request: one that was
-/// on its way then is served, since the goodbye promises it (RFC 9113 section 6.8).
+/// on its way then is served, since the goodbye promises it (RFC 9113 section 6.8). What was answered may still stand in the send
+/// queue for a slow reader: such a connection ends by itself, or when it has been idle.
 async fn silence(activity: &Activity, stalls: &Stalls, limits: &Limits) {
-    loop {
-        sleep(limits.h2_linger).await;
-        // What has just been answered may still stand in the send queue.
-        if activity.serving() == 0 && activity.since().elapsed() >= limits.h2_linger {
-            return;
-        }
-        stalls.drop_older_than(limits.write_idle);
-    }
+    let told = activity.served();
+    sleep(limits.h2_linger).await;
+    let crossed = || if activity.served() == told { Duration::ZERO } else { limits.keep_alive_idle };
+    watch(activity, stalls, limits, crossed).await;
 }
 
 /// Completes when the connection has been without a request for too long: so that it is gone within `handshake` for its first
-/// one, `keep_alive_idle` for later ones. Meanwhile drops the work of streams whose readers take nothing.
-async fn watch(activity: &Activity, stalls: &Stalls, limits: &Limits) {
+/// one, `keep_alive_idle` for later ones.
+async fn idle(activity: &Activity, stalls: &Stalls, limits: &Limits) {
+    let first = limits.first_request(limits.h2_linger);
+    let may = || if activity.served() == 0 { first } else { limits.keep_alive_idle };
+    watch(activity, stalls, limits, may).await;
+}
+
+/// Completes when the connection has been without a request for as long as it `may` be then. Meanwhile drops the work of streams
+/// whose readers take nothing.
+async fn watch(activity: &Activity, stalls: &Stalls, limits: &Limits, may: impl Fn() -> Duration) {
     loop {
-        let first = limits.first_request(limits.h2_linger);
-        let idle = if activity.served() == 0 { first } else { limits.keep_alive_idle };
-        let deadline = activity.since() + idle;
+        let deadline = activity.since() + may();
         if activity.serving() == 0 && deadline <= Instant::now() {
             return;
         }

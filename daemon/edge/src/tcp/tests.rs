@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
-    io::{DuplexStream, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     sync::{mpsc, oneshot, watch},
     time::Instant,
 };
@@ -66,7 +66,10 @@ impl Handler for Doubled {
                 });
                 Response::new(StreamBody::new(chunks).boxed_unsync())
             }
-            _ => {
+            other => {
+                if let Some(length) = other.strip_prefix("/whole/") {
+                    return Response::new(body::full("x".repeat(length.parse().unwrap())));
+                }
                 let _held = Dropped(tell, "handler");
                 pending().await
             }
@@ -223,6 +226,26 @@ async fn an_http2_connection_without_a_request_is_closed() {
     drop(connection.await);
     // Told by then that it would be gone within `handshake`, it says goodbye at once.
     assert!((4..5).contains(&begun.elapsed().as_secs()), "closed after {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http1_connection_is_not_idle_while_its_answer_is_being_read() {
+    const LENGTH: usize = 1_000_000;
+    let served = served(false, Limits::default());
+    let mut near = served.near;
+    let request = format!("GET /whole/{LENGTH} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    near.write_all(request.as_bytes()).await.unwrap();
+    let (begun, mut read, mut piece) = (Instant::now(), 0, [0; 4096]);
+    while read < LENGTH {
+        let more = near.read(&mut piece).await.unwrap();
+        assert!(more > 0, "cut after {:?} and {read} bytes", begun.elapsed());
+        read += more;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // Two minutes and more. Once it has been read, the connection has its time to be idle.
+    let idle = Instant::now();
+    while near.read(&mut piece).await.unwrap() > 0 {}
+    assert!((58..=60).contains(&idle.elapsed().as_secs()), "closed after {:?}", idle.elapsed());
 }
 
 #[tokio::test]

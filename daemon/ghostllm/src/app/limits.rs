@@ -21,6 +21,7 @@ pub(super) fn edge_limits(limits: &config::Limits) -> Limits {
         h2_connection_window: limits.h2_connection_window.as_u32(),
         h2_send_buffer: limits.h2_send_buffer.as_usize(),
         h2_error_resets: limits.h2_error_resets,
+        h2_broken_requests: limits.h2_broken_requests,
         h2_ping: limits.h2_ping,
         tcp_vanished: limits.tcp_vanished,
         tcp_unsent: limits.tcp_unsent.as_u32(),

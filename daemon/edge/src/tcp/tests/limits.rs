@@ -1,7 +1,5 @@
 //! Every limit of HTTP/2 is reached, by frames that are written by hand where no client would send them.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
 use super::*;
 
 pub(super) const DATA: u8 = 0;
@@ -127,6 +125,97 @@ async fn a_request_that_crosses_the_goodbye_of_an_idle_http2_connection_is_serve
         tokio::time::timeout(Duration::from_secs(100), async { tokio::join!(reads, served.dropped.recv()) });
     assert!(waited.await.is_err(), "it was cut");
     assert!(served.dropped.try_recv().is_err(), "it was cut");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_is_not_idle_while_its_answer_is_being_read() {
+    const WINDOW: u8 = 8;
+    let limits = Limits { h2_ping: Duration::from_secs(1000), ..Limits::default() };
+    let served = served(true, limits);
+    let mut raw = Raw::begin(served.near).await;
+    raw.send(HEADERS, END_HEADERS | 1, 1, b"\x82\x86\x44\x0e/whole/1000000\x41\x09localhost").await;
+    let (begun, mut read) = (Instant::now(), 0);
+    while read < 1_000_000 {
+        let (kind, _, payload) = raw.read().await;
+        assert_ne!(kind, GOAWAY, "after {:?} and {read} bytes", begun.elapsed());
+        if kind == DATA && !payload.is_empty() {
+            read += payload.len();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let more = u32::try_from(payload.len()).unwrap().to_be_bytes();
+            raw.send(WINDOW, 0, 0, &more).await;
+            raw.send(WINDOW, 0, 1, &more).await;
+        }
+    }
+    assert!(begun.elapsed() > Duration::from_secs(100), "it was no slow reader");
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_http2_requests_may_be_taken_back_and_one_more_ends_the_connection() {
+    let limits = Limits { h2_broken_requests: 3, ..Limits::default() };
+    let mut served = served(true, limits);
+    let mut raw = Raw::begin(served.near).await;
+    let mut taken_back = 0;
+    // After ten seconds they are counted anew; an answer makes up for one.
+    for (stream, count, wait) in [(1, 3, 10), (21, 3, 0), (41, 2, 0)] {
+        for nth in 0..count {
+            raw.send(HEADERS, END_HEADERS | 1, stream + 2 * nth, POST).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            raw.send(RESET, 0, stream + 2 * nth, &[0, 0, 0, 8]).await;
+            assert_eq!(served.dropped.recv().await, Some("handler"));
+            taken_back += 1;
+        }
+        if stream == 21 {
+            raw.send(HEADERS, END_HEADERS | 1, 39, b"\x82\x86\x44\x08/refuses\x41\x09localhost").await;
+        }
+        tokio::time::sleep(Duration::from_secs(wait) + Duration::from_millis(10)).await;
+    }
+    let mut said = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(1), raw.0.read_to_end(&mut said)).await;
+    assert!(ended.is_ok(), "{taken_back} were taken back");
+    assert_eq!(taken_back, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_whose_readers_take_nothing_ends_as_an_idle_one() {
+    let limits = Limits {
+        write_idle: Duration::from_secs(2),
+        keep_alive_idle: Duration::from_secs(7),
+        h2_ping: Duration::from_secs(1000),
+        ..Limits::default()
+    };
+    let served = served(true, limits);
+    let mut raw = Raw::begin(served.near).await;
+    // SETTINGS_INITIAL_WINDOW_SIZE.
+    raw.send(SETTINGS, 0, 0, b"\x00\x04\x00\x00\x00\x00").await;
+    raw.send(HEADERS, END_HEADERS | 1, 1, b"\x82\x86\x44\x08/endless\x41\x09localhost").await;
+    raw.send(HEADERS, END_HEADERS | 1, 3, b"\x82\x86\x44\x08/whole/1\x41\x09localhost").await;
+    let begun = Instant::now();
+    let mut said = Vec::new();
+    raw.0.read_to_end(&mut said).await.unwrap();
+    // Found stalled by half of `write_idle` later, idle from then on, and told goodbye.
+    assert!((9..=12).contains(&begun.elapsed().as_secs()), "closed after {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_answer_is_read_to_the_end_by_a_slow_reader() {
+    let limits = Limits { h2_ping: Duration::from_secs(1000), ..Limits::default() };
+    let served = served(true, limits);
+    let mut raw = Raw::begin(served.near).await;
+    let payload = loop {
+        if let (PING, 0, payload) = raw.read().await {
+            break payload;
+        }
+    };
+    raw.send(HEADERS, END_HEADERS | 1, 1, b"\x82\x86\x44\x0c/whole/20000\x41\x09localhost").await;
+    raw.send(PING, ACK, 0, &payload).await;
+    // Longer than the goodbye's linger.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let mut read = 0;
+    while read < 20_000 {
+        if let (DATA, _, data) = raw.read().await {
+            read += data.len();
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
