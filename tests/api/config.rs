@@ -111,6 +111,7 @@ fn shows_every_value_with_the_source_that_won() -> Result<()> {
     fs::write(&copy, &ran.out)?;
     let again = home.run(&["config", "show", "--config", &copy], &[])?;
     ensure!(again.code == Some(0), "{}", again.err);
+    ensure!(home.run(&["config", "show", &copy], &[])?.out == again.out, "without the option it is another");
     ensure!(values(&again.out) == values(&ran.out), "{}\nis not\n{}", again.out, ran.out);
     // Another profile, by the variable and by the option, which goes before it.
     let prod = home.run(&show, &[("GHOSTLLM_PROFILE", "prod")])?;
@@ -124,8 +125,10 @@ fn shows_every_value_with_the_source_that_won() -> Result<()> {
     // A file that is named elsewhere stands alone; the found one, named, does not.
     let alone = home.path("alone.toml");
     fs::write(&alone, "[limits]\nstreams = 5\n")?;
-    let ran = home.run(&["config", "check", &alone], &[])?;
-    ensure!(ran.out.contains(&alone) && !ran.out.contains("conf.d"), "{}", ran.out);
+    for named in [&["config", "check", &alone][..], &["config", "check", "--config", &alone]] {
+        let ran = home.run(named, &[])?;
+        ensure!(ran.out.contains(&alone) && !ran.out.contains("conf.d"), "{}", ran.out);
+    }
     let ran = home.run(&["config", "check", &main], &[])?;
     ensure!(ran.out.contains(&main) && ran.out.contains(&third), "{}", ran.out);
     Ok(())
@@ -227,6 +230,22 @@ fn a_stray_key_in_every_table_is_refused() -> Result<()> {
     let schema = serde_json::from_str(&home.run(&["config", "schema"], &[])?.out)?;
     let tables = tables(&schema)?;
     ensure!(tables.len() == 28, "{} tables", tables.len());
+    // The program's own list of what stands at the top: a section that it reads and the schema lacks has no test here.
+    let ran = home.run(&["config", "check", "--set", "strayed=1"], &[])?;
+    let mut known: Vec<&str> = ran
+        .err
+        .lines()
+        .filter_map(|line| line.split_once("the keys here are "))
+        .flat_map(|(_, keys)| keys.split(", "))
+        .collect();
+    known.sort_unstable();
+    let properties = schema["properties"].as_object().context("properties")?;
+    ensure!(known == properties.keys().collect::<Vec<_>>(), "it reads {known:?}");
+    let listed = ["", "[listen]", "[engine]", "[limits]", "[log]"];
+    ensure!(
+        properties.len() == listed.len() + ["backends", "profiles"].len(),
+        "a section without a test: {known:?}"
+    );
     for (header, _) in tables {
         let file = home.path("stray.toml");
         let line = header.lines().count() + 1;
@@ -267,6 +286,62 @@ fn a_wrong_type_in_every_setting_is_refused() -> Result<()> {
 }
 
 #[test]
+fn a_renamed_key_is_told_its_new_name() -> Result<()> {
+    let home = Home::new()?;
+    let (old, new) = ("limits.h3_failure_linger", "limits.failure_linger");
+    let told = format!(": \"{old}\" is now called \"{new}\"; rename it\n");
+    for (name, text, place) in [
+        ("a.toml", "[limits]\nh3_failure_linger = \"1s\"\n", ":2:1"),
+        ("b.toml", "[profiles.dev.limits]\nh3_failure_linger = \"1s\"\n", ":2:1"),
+        ("c.yaml", "limits:\n  h3_failure_linger: 1s\n", ":2:3"),
+    ] {
+        let file = home.path(name);
+        fs::write(&file, text)?;
+        let ran = home.run(&["config", "check", &file], &[])?;
+        let line = format!("1 fault:\n  {file}{place}{told}");
+        ensure!(ran.code == Some(2) && ran.err.contains(&line), "no {line} in\n{}", ran.err);
+    }
+    let ran = home.run(
+        &["config", "check", "--set", "limits.h3_failure_linger=1s"],
+        &[("GHOSTLLM_LIMITS__H3_FAILURE_LINGER", "1s")],
+    )?;
+    for place in ["environment variable GHOSTLLM_LIMITS__H3_FAILURE_LINGER", "--set limits.h3_failure_linger"]
+    {
+        ensure!(ran.code == Some(2) && ran.err.contains(&format!("{place}{told}")), "{}", ran.err);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_never_waited_for() -> Result<()> {
+    let home = Home::new()?;
+    home.write("ghostllm.toml", "")?;
+    let part = home.path(".config/ghostllm/conf.d/10-part.toml");
+    let refused = |arguments: &[&str], path: &str, why: &str| {
+        let ran = home.run(arguments, &[])?;
+        let told = format!("the configuration {path} cannot be read: {why}");
+        ensure!(ran.code == Some(2) && ran.err.contains(&told), "{arguments:?}: {:?}: {}", ran.code, ran.err);
+        anyhow::Ok(())
+    };
+    // Nobody writes into it.
+    ensure!(Command::new("mkfifo").arg(&part).status()?.success(), "mkfifo");
+    for arguments in [&["config", "check"][..], &["config", "show", &part], &["serve"]] {
+        refused(arguments, &part, "it is no file")?;
+    }
+    fs::remove_file(&part)?;
+    std::os::unix::fs::symlink("/nowhere/part.toml", &part)?;
+    refused(&["config", "check"], &part, "No such file")?;
+    fs::remove_file(&part)?;
+    let folder = home.path("");
+    refused(&["config", "check", &folder], &folder, "it is a directory")?;
+    refused(&["config", "check", "/dev/zero"], "/dev/zero", "it is larger than 1 MiB")?;
+    let main = home.path(".config/ghostllm/ghostllm.toml");
+    fs::remove_file(&main)?;
+    std::os::unix::fs::symlink("/nowhere/main.toml", &main)?;
+    refused(&["serve"], &main, "No such file")
+}
+
+#[test]
 fn no_secret_is_taken_or_shown() -> Result<()> {
     let home = Home::new()?;
     let file = home.path("secret.toml");
@@ -277,6 +352,8 @@ fn no_secret_is_taken_or_shown() -> Result<()> {
         "url = \"http://user:hunter2@box:1\"",
         "url = \"http://box:1\"\napi_key = \"hunter2\"",
         "url = \"http://box:1\"\npassword = \"hunter2\"",
+        "url = \"http://box:1\"\nkey_file = \"sk-hunter2\"",
+        "url = \"http://box:1\"\nkey_file = \"0123456789abcdefhunter2f\"",
     ] {
         fs::write(&file, backend(lines))?;
         let ran = home.run(&["config", "check", &file], &[])?;
@@ -302,9 +379,10 @@ async fn a_credential_of_systemd_is_the_key() -> Result<()> {
     let setup = Setup::default().with_backend("vllm", "openai", &double.url(), "key_file = \"vllm-key\"");
     let ended = Daemon::fail(&setup).await?;
     ensure!(ended.code == Some(2), "exit code {:?}:\n{}", ended.code, ended.stderr);
-    for part in ["key_file of the backend \"vllm\"", "LoadCredential=vllm-key:"] {
+    for part in ["key_file of the backend \"vllm\"", "LoadCredential="] {
         ensure!(ended.stderr.contains(part), "no {part}:\n{}", ended.stderr);
     }
+    ensure!(!ended.stderr.contains("vllm-key"), "it may be the secret itself:\n{}", ended.stderr);
     let directory = credentials.path().display().to_string();
     let daemon = Daemon::start(&setup.with_environment("CREDENTIALS_DIRECTORY", &directory)).await?;
     let answer = plain(daemon.plain(false)?, &Request::get("/v1/models")).await?;

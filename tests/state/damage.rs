@@ -6,9 +6,11 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{names, open, random::Random};
@@ -119,6 +121,15 @@ fn check_same(model: &Model, said: &Result<String, String>) -> Result<()> {
     Ok(())
 }
 
+/// The file says what it said, perhaps with other blanks.
+fn check_says_the_same(model: &Model, name: &str) -> Result<()> {
+    let now = model.now(name).context("it is gone")?;
+    let now: Value = serde_json::from_slice(&now).context("it is no JSON")?;
+    let good: Value = serde_json::from_slice(model.content(name)?)?;
+    ensure!(now == good, "other keys are let in: {now}");
+    Ok(())
+}
+
 /// What cannot be used is set aside, to the byte, and what takes its place is what was there before.
 fn check_set_aside(model: &Model, name: &str, bytes: &[u8]) -> Result<()> {
     let aside: Vec<String> = names(&model.directory)?
@@ -126,8 +137,7 @@ fn check_set_aside(model: &Model, name: &str, bytes: &[u8]) -> Result<()> {
         .filter(|there| there.starts_with(&format!("{name}.bad-")))
         .collect();
     match aside.as_slice() {
-        // It says what it said before, perhaps with other blanks.
-        [] => ensure!(model.now(name).is_some(), "it is gone"),
+        [] => check_says_the_same(model, name)?,
         [aside] => {
             ensure!(model.now(aside).as_deref() == Some(bytes), "{aside} is not what was there");
             ensure!(
@@ -165,6 +175,7 @@ fn keys_and_their_copy_at_once() -> Result<()> {
         let Err(error) = first else {
             // One of the two changed nothing that it says.
             check_same(&model, &first)?;
+            check_says_the_same(&model, "keys.json")?;
             continue;
         };
         refused += 1;
@@ -212,9 +223,10 @@ fn the_authority() -> Result<()> {
 }
 
 /// A file that can be made anew is, or nobody needs it any more: no start fails, and nothing else is touched.
-fn check_unimportant(name: &str) -> Result<()> {
-    let well = each(name, |model, _, said| {
+fn check_unimportant(name: &str, more: impl Fn(&Model, &[u8]) -> Result<()>) -> Result<()> {
+    let well = each(name, |model, bytes, said| {
         check_same(model, said)?;
+        more(model, bytes)?;
         for kept in ["ca/authority.pem", "ca/ca.pem", "keys.json", "keys.json.last"] {
             ensure!(model.now(kept).as_deref() == Some(model.content(kept)?), "{kept} has changed");
         }
@@ -226,22 +238,40 @@ fn check_unimportant(name: &str) -> Result<()> {
 
 #[test]
 fn the_servers_certificate() -> Result<()> {
-    check_unimportant("ca/server.pem")
+    check_unimportant("ca/server.pem", |model, bytes| {
+        if model.now("ca/server.pem").as_deref() != Some(bytes) {
+            // It was issued anew.
+            return Ok(());
+        }
+        let file = |name: &str| model.directory.join(name).display().to_string();
+        let (ca, leaf) = (file("ca/ca.pem"), file("ca/server.pem"));
+        // As clients see it: whole, of this CA, and of the key beside it.
+        openssl(&["verify", "-CAfile", &ca, &leaf])?;
+        let shown = openssl(&["x509", "-in", &leaf, "-noout", "-pubkey"])?;
+        ensure!(shown == openssl(&["pkey", "-in", &leaf, "-pubout"])?, "the key is another's");
+        Ok(())
+    })
+}
+
+fn openssl(arguments: &[&str]) -> Result<Vec<u8>> {
+    let ran = Command::new("openssl").args(arguments).output().context("openssl")?;
+    ensure!(ran.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    Ok(ran.stdout)
 }
 
 #[test]
 fn the_authoritys_copy() -> Result<()> {
-    check_unimportant("ca/ca.pem")
+    check_unimportant("ca/ca.pem", |_, _| Ok(()))
 }
 
 #[test]
 fn the_first_key() -> Result<()> {
-    check_unimportant("first-key")
+    check_unimportant("first-key", |_, _| Ok(()))
 }
 
 #[test]
 fn the_lock() -> Result<()> {
-    check_unimportant("lock")
+    check_unimportant("lock", |_, _| Ok(()))
 }
 
 /// What is not there is not damaged: a first start that did not come to its end goes on.

@@ -48,7 +48,7 @@ use stack::Stack;
 use tree::Layer;
 
 /// Keys that have moved, as `(old, new)`; whoever still writes the old one is told the new one.
-const RENAMED: Renames = &[];
+const RENAMED: Renames = &[("limits.h3_failure_linger", "limits.failure_linger")];
 
 /// Every section and its keys.
 const SECTIONS: &[(&str, &[&str])] = &[

@@ -122,7 +122,8 @@ pub enum PairError {
     },
     /// Others may read the key.
     #[error(
-        "the private key {path} can be read or changed by others (mode {mode:04o}). Run: chmod 600 {path}"
+        "the private key {path} can be read or changed by others (mode {mode:04o}). Run: chmod 600 {}",
+        quoted(path)
     )]
     TooWide {
         /// The key's file.
@@ -171,6 +172,11 @@ impl PairError {
             _ => false,
         }
     }
+}
+
+/// A path as a shell takes it, whatever is in its name.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
 fn cause(why: &Option<String>) -> String {

@@ -17,11 +17,16 @@ pub(crate) fn is_denied(error: &Error) -> bool {
 
 /// How to let this user read it.
 pub(crate) fn next_step(path: &Path) -> String {
-    let (path, user, group) = (path.display(), geteuid(), getegid());
+    let (path, user, group) = (quoted(path), geteuid(), getegid());
     format!(
-        "Let this user read it: chown {user} '{path}', or chgrp {group} '{path}' and chmod g+r '{path}'; each folder above \
+        "Let this user read it: chown {user} {path}, or chgrp {group} {path} and chmod g+r {path}; each folder above \
          it must let the user in (chmod +x)"
     )
+}
+
+/// A path as a shell takes it, whatever is in its name.
+pub(crate) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
 /// The same behind another sentence, where that is what the system's answer asks for. What we refuse ourselves, since too

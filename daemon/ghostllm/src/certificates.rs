@@ -88,7 +88,10 @@ pub enum Error {
         folder: PathBuf,
     },
     /// Others may read the CA's key, so anyone may have it.
-    #[error("the key in {path} can be read or changed by others (mode {mode:04o}). Run: chmod 600 {path}")]
+    #[error(
+        "the key in {path} can be read or changed by others (mode {mode:04o}). Run: chmod 600 {}",
+        crate::access::quoted(path)
+    )]
     TooWide {
         /// The file.
         path: PathBuf,

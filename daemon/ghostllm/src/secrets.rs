@@ -16,12 +16,13 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// A credential is named, and there are none.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{setting} is the systemd credential \"{name}\", and $CREDENTIALS_DIRECTORY is not set. Write \
-     LoadCredential={name}:/path/of/the/file into the unit's [Service], or the file's whole path into the configuration"
+    "{setting} names a systemd credential, and $CREDENTIALS_DIRECTORY is not set. Write LoadCredential=NAME:/path/of/the/file, \
+     with the name that stands in the configuration, into the unit's [Service]; or write the file's whole path into the \
+     configuration"
 )]
 pub struct NoCredential {
+    /// The name is left out: whoever has written the secret itself there does not want it in the log.
     setting: String,
-    name: String,
 }
 
 /// The path of the file that `setting` names.
@@ -34,7 +35,7 @@ pub(crate) fn path(file: &SecretFile, setting: &str) -> Result<PathBuf, NoCreden
 }
 
 fn resolve(file: &SecretFile, setting: &str, credentials: Option<&Path>) -> Result<PathBuf, NoCredential> {
-    file.path(credentials).ok_or_else(|| NoCredential { setting: setting.to_owned(), name: file.to_string() })
+    file.path(credentials).ok_or_else(|| NoCredential { setting: setting.to_owned() })
 }
 
 #[cfg(test)]
@@ -47,7 +48,8 @@ mod tests {
         let found = resolve(&credential, "x", Some(Path::new("/run/credentials/a"))).unwrap();
         assert_eq!(found, Path::new("/run/credentials/a/vllm-key"));
         let told = resolve(&credential, "listen.key", None).unwrap_err().to_string();
-        assert!(told.contains("listen.key") && told.contains("LoadCredential=vllm-key:"), "{told}");
+        assert!(told.contains("listen.key") && told.contains("LoadCredential="), "{told}");
+        assert!(!told.contains("vllm-key"), "it may be the secret itself: {told}");
         assert_eq!(resolve(&"/k".parse().unwrap(), "x", None).unwrap(), Path::new("/k"));
     }
 }

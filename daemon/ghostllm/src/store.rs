@@ -51,7 +51,10 @@ pub struct StateDir {
 /// process ends.
 #[derive(Debug)]
 #[must_use = "dropped, it lets another process in"]
-pub struct Claim(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct Claim {
+    _directory: File,
+    _lock: File,
+}
 
 impl StateDir {
     /// Where state goes: `--state-dir`, `$STATE_DIRECTORY` (systemd's, the first of a list),
@@ -118,6 +121,12 @@ impl StateDir {
     fn lock(&self) -> Result<Claim, StateError> {
         let path = self.path.join(LOCK);
         let unwritable = |source| StateError::Unwritable { path: path.clone(), source };
+        // Whoever takes a `lock` away that looks left behind must not let a second process in. NFS locks no directory
+        // (flock(2)), and has the file alone.
+        let directory = File::open(&self.path).map_err(unwritable)?;
+        if matches!(directory.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(self.in_use());
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(UNBLOCKED);
         let mut writer = options.open(&path).map_err(unwritable)?;
@@ -135,17 +144,21 @@ impl StateDir {
         };
         match locked {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let read = (&held).take(PROCESS_BYTES).read_to_string(&mut holder);
-                let holder = read.ok().map(|_| holder.trim().to_owned()).filter(|holder| !holder.is_empty());
-                return Err(StateError::InUse { path: self.path.clone(), holder });
-            }
+            Err(TryLockError::WouldBlock) => return Err(self.in_use()),
             Err(TryLockError::Error(source)) => return Err(unwritable(source)),
         }
         // The number is for a person who is refused; on a full disk it is missing.
         let _told = writer.set_len(0).and_then(|()| writeln!(writer, "{}", std::process::id()));
-        Ok(Claim(held))
+        Ok(Claim { _directory: directory, _lock: held })
+    }
+
+    /// With the number of the process that has the state, where it has said so.
+    fn in_use(&self) -> StateError {
+        let open = OpenOptions::new().read(true).custom_flags(UNBLOCKED).open(self.path.join(LOCK));
+        let mut holder = String::new();
+        let read = open.and_then(|lock| lock.take(PROCESS_BYTES).read_to_string(&mut holder));
+        let holder = read.ok().map(|_| holder.trim().to_owned()).filter(|holder| !holder.is_empty());
+        StateError::InUse { path: self.path.clone(), holder }
     }
 
     /// Finds a directory that cannot be written now, not when a key is lost. A full disk passes: a box that has its keys
@@ -236,7 +249,7 @@ impl StateDir {
     }
 
     fn try_write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        Staged::write(&self.path, name, bytes)?.install()
+        Staged::write(&self.path, name, bytes)?.install().map(drop)
     }
 
     /// Removes the file; says whether there was one.
@@ -245,7 +258,9 @@ impl StateDir {
     /// If it is there and cannot be removed.
     pub fn remove(&self, name: &str) -> Result<bool, StateError> {
         self.file(name)?;
-        self.judged(name, 0, self.try_remove(name))
+        let there = self.try_remove(name).map_err(|source| self.failed(name, 0, source))?;
+        self.alert.removed();
+        Ok(there)
     }
 
     fn try_remove(&self, name: &str) -> io::Result<bool> {
@@ -256,17 +271,17 @@ impl StateDir {
 
     /// Raises the alert after a failure, and ends it after a success.
     fn judged<T>(&self, name: &str, bytes: usize, outcome: io::Result<T>) -> Result<T, StateError> {
-        match outcome {
-            Ok(value) => {
-                self.alert.clear();
-                Ok(value)
-            }
-            Err(source) => {
-                let error = self.unwritable(name, source);
-                self.alert.raise(bytes, &error);
-                Err(error)
-            }
+        let outcome = outcome.map_err(|source| self.failed(name, bytes, source));
+        if outcome.is_ok() {
+            self.alert.clear();
         }
+        outcome
+    }
+
+    fn failed(&self, name: &str, bytes: usize, source: io::Error) -> StateError {
+        let error = self.unwritable(name, source);
+        self.alert.raise(bytes, &error);
+        error
     }
 
     fn unwritable(&self, name: &str, source: io::Error) -> StateError {

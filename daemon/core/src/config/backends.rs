@@ -6,7 +6,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    fault::ConfigError,
+    fault::{ConfigError, Place},
     limits::{Limits, some_time},
     secret_file::SecretFile,
     section::{Reader, Section, section, whole},
@@ -131,7 +131,7 @@ pub(super) fn read(named: &NamedTable, limits: &Limits, reader: &mut Reader) -> 
         Ok(target) => target,
         Err((key, why)) => {
             let place = key.and_then(|key| named.table.find(&[key])).map_or(&named.place, |node| &node.place);
-            let message = format!("backend \"{}\" {why}", named.name);
+            let message = format!("backend \"{}\" {why}{}", named.name, kind_elsewhere(named, place));
             reader.errors.push(ConfigError::new(place.clone(), message));
             return None;
         }
@@ -143,6 +143,15 @@ pub(super) fn read(named: &NamedTable, limits: &Limits, reader: &mut Reader) -> 
         idle: own.idle.unwrap_or(all.idle),
     };
     Some(Backend { name: named.name.parse().ok()?, target, key_file: keys.key_file, timeouts })
+}
+
+/// Where its kind stands, if that is another source than the fault's: a person would look for it in vain.
+fn kind_elsewhere(named: &NamedTable, fault: &Place) -> String {
+    match (named.table.find(&["kind"]).map(|node| &node.place), fault) {
+        (Some(Place::File { name, .. }), Place::File { name: other, .. }) if name == other => String::new(),
+        (Some(place), _) if place != fault => format!("; its kind stands at {place}"),
+        _ => String::new(),
+    }
 }
 
 /// Shows one backend, with the times that come from the limits.

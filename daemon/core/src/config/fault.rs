@@ -43,6 +43,15 @@ impl Place {
         !matches!(self, Self::File { .. })
     }
 
+    /// How to write a setting of the table that was meant here.
+    pub(super) fn with(&self, key: &str) -> String {
+        match self {
+            Self::File { .. } | Self::Flag(_) => key.to_owned(),
+            Self::Variable(name) => format!("{name}__{}", key.to_uppercase()),
+            Self::Argument(whole) => format!("{whole}.{key}"),
+        }
+    }
+
     /// How to write `right` instead of `wrong` here: a key in a file, a whole variable or argument elsewhere.
     pub(super) fn respelled(&self, wrong: &str, right: &str) -> String {
         let swap = |text: &str, separator: &str, right: &str| {

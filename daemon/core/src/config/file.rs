@@ -28,6 +28,8 @@ pub(super) fn parse(name: &str, bytes: &[u8], errors: &mut Vec<ConfigError>) -> 
             return None;
         }
     };
+    // A mark of the byte order, which some editors write, is no character of the first line.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     if ["yaml", "yml"].contains(&ending) { yaml::parse(name, text, errors) } else { toml(name, text, errors) }
 }
@@ -39,10 +41,24 @@ fn toml(name: &str, text: &str, errors: &mut Vec<ConfigError>) -> Option<Table> 
         return Some(convert_table(document.get_ref(), &|span: Range<usize>| file.place(span.start)));
     }
     errors.extend(faults.into_iter().map(|fault| {
-        let place = file.place(fault.span().unwrap_or_default().start);
-        ConfigError::new(place, format!("not valid TOML: {}", fault.message()))
+        let at = fault.span().unwrap_or_default().start;
+        let words = told(fault.message(), text.get(at..).unwrap_or_default());
+        ConfigError::new(file.place(at), format!("not valid TOML: {words}"))
     }));
     None
+}
+
+/// What is wrong, in words; the reader's own where nothing better is known.
+fn told<'a>(message: &'a str, text: &str) -> &'a str {
+    // It takes "info" for a misspelled "inf", an endless number.
+    let word = text.starts_with(|first: char| first.is_ascii_alphabetic());
+    match message.strip_suffix(", expected nothing").unwrap_or(message) {
+        message if message.starts_with("string values must be quoted") => "a string stands in quotes",
+        message if word && message.starts_with("invalid float") => "a string stands in quotes",
+        "duplicate key" => "this key stands here already; take one away",
+        "recursion limit" | "cannot recurse further; max recursion depth met" => "this is nested too deep",
+        other => other,
+    }
 }
 
 /// A variable's or an argument's text. What is clearly a quoted string or an array of TOML is read as that.

@@ -13,6 +13,8 @@ use super::{
 
 /// What environment variables of this program begin with.
 const PREFIX: &str = "GHOSTLLM_";
+/// No setting has more parts than `backends.NAME.timeouts.KEY`. What has thousands would only be nested as deep.
+const MOST_PARTS: usize = 4;
 /// Where Ollama's own programs look for their server.
 pub(super) const OLLAMA_HOST: &str = "OLLAMA_HOST";
 /// What Kubernetes and Docker set by themselves beside a service named "ghostllm" (Kubernetes, "Service
@@ -92,6 +94,10 @@ pub(super) fn arguments(arguments: &[String], errors: &mut Vec<ConfigError>) -> 
 fn put(layer: &mut Layer, path: &[String], place: Place, text: &str, errors: &mut Vec<ConfigError>) {
     let node = Node { place: place.clone(), value: loose(text, &place) };
     let outcome = match path {
+        _ if path.len() > MOST_PARTS => {
+            Err("no setting has so many parts; the longest are such as backends.ollama.timeouts.idle"
+                .to_owned())
+        }
         [first, rest @ ..] if first == "backends" => match rest {
             [_, key] if key == "name" => {
                 Err("a backend's name is part of the key; it cannot be changed".to_owned())

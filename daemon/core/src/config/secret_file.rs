@@ -20,6 +20,19 @@ pub enum SecretFile {
 
 /// As long as a file's name may be.
 const LONGEST: usize = 255;
+/// How the keys of OpenAI and of those who follow it, Hugging Face, NVIDIA, Groq, xAI, Google and this very program begin.
+const SECRETS: [&str; 8] = ["sk-", "sk_", "hf_", "nvapi-", "gsk_", "xai-", "AIza", "gllm_"];
+/// So many letters and digits in a row are no name that a person has given.
+const TOO_LONG_A_WORD: usize = 24;
+
+/// Whether it is the secret itself, and no name: as a name it would be shown.
+fn is_secret(name: &str) -> bool {
+    let drawn = |word: &str| {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        word.len() >= TOO_LONG_A_WORD && (1..word.len()).contains(&digits)
+    };
+    SECRETS.iter().any(|begin| name.starts_with(begin)) || name.split(['.', '_', '-']).any(drawn)
+}
 
 impl SecretFile {
     /// Its path; `credentials` is what `$CREDENTIALS_DIRECTORY` says, without which there is none for a credential.
@@ -42,6 +55,9 @@ impl FromStr for SecretFile {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let name =
             !text.is_empty() && text.len() <= LONGEST && !text.starts_with('.') && text.bytes().all(fits);
+        if name && is_secret(text) {
+            return Err("this seems to be the secret itself, which stands in a file of its own".to_owned());
+        }
         if name { Ok(Self::Credential(text.to_owned())) } else { Err("this is neither".to_owned()) }
     }
 }
@@ -87,6 +103,26 @@ mod tests {
         ] {
             let refused = text.parse::<SecretFile>().unwrap_err();
             assert!(text.is_empty() || !refused.contains(text), "{text} is repeated: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_no_name_of_a_credential() {
+        for text in [
+            "sk-proj-a",
+            "hf_abc",
+            "nvapi-x",
+            "gllm_ELAU4eqF",
+            "0123456789abcdef01234567",
+            "vllm-0123456789abcdef01234567",
+            "a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6",
+        ] {
+            let refused = text.parse::<SecretFile>().unwrap_err();
+            assert!(refused.contains("the secret itself") && !refused.contains(text), "{text}: {refused}");
+        }
+        for text in ["vllm-key", "ghostllm.vllm_key-2", "openai", "disk-7", "internationalization-of-keys-1"]
+        {
+            assert!(text.parse::<SecretFile>().is_ok(), "{text}");
         }
     }
 }

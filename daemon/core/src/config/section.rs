@@ -13,6 +13,9 @@ use super::{
 /// Keys that have moved: the whole old key, and the whole new one.
 pub(super) type Renames = &'static [(&'static str, &'static str)];
 
+/// More keys than this are no help in one line.
+const MANY: usize = 20;
+
 /// What people call a secret; no setting does.
 const SECRETS: [&str; 8] = ["api_key", "apikey", "key", "token", "api_token", "bearer", "password", "secret"];
 
@@ -65,10 +68,9 @@ impl<'tree, 'run> Section<'tree, 'run> {
                 }
             },
             Err(fault) => {
-                let (place, why) = fault.settle(&entry.node);
-                let message =
-                    format!("{path}: {why}; expected {}, for example {}", T::expected(), T::example());
-                self.reader.report(place, message);
+                for (place, why, right) in fault.settle(&entry.node, T::right()) {
+                    self.reader.report(place, format!("{path}: {why}; expected {right}"));
+                }
             }
         }
     }
@@ -82,7 +84,11 @@ impl<'tree, 'run> Section<'tree, 'run> {
         }
         let path = self.reader.path(self.name, key);
         let message = if entry.node.place.is_single() {
-            format!("{path}: expected a table; name one of the settings in it")
+            let keys =
+                self.reader.sections.iter().find(|(section, _)| *section == path).map(|(_, keys)| *keys);
+            let first = keys.and_then(<[_]>::first).copied().unwrap_or_default();
+            let inner = entry.node.place.with(first);
+            format!("{path}: expected a table; name one of the settings in it, for example {inner}")
         } else {
             format!("{path}: expected a table, a line [{path}] with its settings below it")
         };
@@ -126,6 +132,9 @@ impl<'tree, 'run> Section<'tree, 'run> {
         if self.name == "backends" && SECRETS.contains(&key) {
             return "; no secret stands in the configuration: put it into a file of its own, and write key_file".to_owned();
         }
+        if let Some(meant) = self.under_a_section(key, place) {
+            return format!("; did you mean {}?", place.respelled(key, &meant));
+        }
         if let Some(near) = nearest(key, self.taken.iter().copied()) {
             return format!("; did you mean {}?", place.respelled(key, near));
         }
@@ -134,8 +143,28 @@ impl<'tree, 'run> Section<'tree, 'run> {
         }
         match self.reader.sections.iter().find(|(_, keys)| keys.contains(&key)) {
             Some((home, _)) => format!("; it belongs in [{home}]"),
+            None if self.name.is_empty() && matches!(place, Place::Variable(_)) => {
+                "; two underscores part a section, a name and a key: GHOSTLLM_LISTEN__TLS, GHOSTLLM_BACKENDS__OLLAMA__URL"
+                    .to_owned()
+            }
+            None if self.taken.len() > MANY => "; `ghostllm config reference` names the keys here".to_owned(),
             None => format!("; the keys here are {}", self.taken.join(", ")),
         }
+    }
+
+    /// A variable that lacks its section, or one of the two underscores behind it: `TLS`, `LISTEN_TLS`.
+    fn under_a_section(&self, key: &str, place: &Place) -> Option<String> {
+        if !self.name.is_empty() || !matches!(place, Place::Variable(_)) {
+            return None;
+        }
+        // A backend's settings stand below its name as well.
+        let mut sections = self.reader.sections.iter().filter(|(section, _)| self.taken.contains(section));
+        sections.find_map(|(section, keys)| {
+            let behind = key.strip_prefix(section).and_then(|rest| rest.strip_prefix('_'));
+            let near = behind.and_then(|behind| nearest(behind, keys.iter().copied()));
+            let near = near.or_else(|| keys.iter().copied().find(|there| *there == key))?;
+            Some(format!("{section}__{near}"))
+        })
     }
 }
 
@@ -167,18 +196,22 @@ fn dotted(section: &str, key: &str) -> String {
 }
 
 impl Fault {
-    /// The place of the fault, and the reason, for a fault found in `node`.
-    fn settle(self, node: &Node) -> (Place, String) {
+    /// The place, the reason and what would be right, for each fault found in `node`.
+    fn settle(self, node: &Node, right: String) -> Vec<(Place, String, String)> {
+        let here = |why| vec![(node.place.clone(), why, right)];
         match self {
-            Self::Kind => (node.place.clone(), format!("this is {}", kind(&node.value))),
-            Self::Bad(why) => (node.place.clone(), why),
-            Self::Item(at, inner) => match &node.value {
-                Value::List(items) if at < items.len() => match items.get(at) {
-                    Some(item) => inner.settle(item),
-                    None => inner.settle(node),
-                },
-                _ => inner.settle(node),
-            },
+            Self::Kind => here(format!("this is {}", kind(&node.value))),
+            Self::Bad(why) => here(why),
+            Self::Items(faults) => faults
+                .into_iter()
+                .flat_map(|(at, fault, right)| {
+                    let item = match &node.value {
+                        Value::List(items) => items.get(at),
+                        _ => None,
+                    };
+                    fault.settle(item.unwrap_or(node), right)
+                })
+                .collect(),
         }
     }
 }

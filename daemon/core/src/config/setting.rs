@@ -28,8 +28,8 @@ pub(super) enum Fault {
     Kind,
     /// It is of the right type, but wrong, for this reason.
     Bad(String),
-    /// The item at this place of a list is wrong.
-    Item(usize, Box<Fault>),
+    /// These items of a list are wrong; each with its place in the list, and what would be right.
+    Items(Vec<(usize, Fault, String)>),
 }
 
 /// A type that a setting can have.
@@ -38,6 +38,10 @@ pub(super) trait Setting: Sized {
     fn expected() -> String;
     /// A value as it is written in TOML.
     fn example() -> String;
+    /// The same two, for whoever has written something else.
+    fn right() -> String {
+        format!("{}, for example {}", Self::expected(), Self::example())
+    }
     /// Reads it.
     fn read(value: &Value) -> Result<Self, Fault>;
     /// Writes it as TOML; nothing where it is not set.
@@ -50,6 +54,8 @@ pub(super) trait Setting: Sized {
 pub(super) trait Text: Sized {
     const EXPECTED: &'static str;
     const EXAMPLE: &'static str;
+    /// [`EXPECTED`](Self::EXPECTED) names every value, so that an example says nothing more.
+    const ALL_NAMED: bool = false;
     fn parse(text: &str) -> Result<Self, String>;
     fn text(&self) -> String;
     fn schema() -> Json {
@@ -63,6 +69,10 @@ impl<T: Text> Setting for T {
     }
     fn example() -> String {
         quoted(T::EXAMPLE)
+    }
+    fn right() -> String {
+        let expected = T::expected();
+        if T::ALL_NAMED { expected } else { format!("{expected}, for example {}", T::example()) }
     }
     fn read(value: &Value) -> Result<Self, Fault> {
         match value {
@@ -90,6 +100,9 @@ impl<T: Setting> Setting for Option<T> {
     fn example() -> String {
         T::example()
     }
+    fn right() -> String {
+        T::right()
+    }
     fn read(value: &Value) -> Result<Self, Fault> {
         T::read(value).map(Some)
     }
@@ -109,13 +122,11 @@ impl<T: Setting> Setting for Vec<T> {
         format!("[{}]", T::example())
     }
     fn read(value: &Value) -> Result<Self, Fault> {
-        let item =
-            |(at, item): (usize, &Value)| T::read(item).map_err(|fault| Fault::Item(at, Box::new(fault)));
         match value {
-            Value::List(items) => items.iter().map(|node| &node.value).enumerate().map(item).collect(),
+            Value::List(items) => all(items.iter().map(|node| T::read(&node.value))),
             Value::Loose(text) => {
-                let items = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-                items.map(|part| T::read(&Value::Loose(part.to_owned()))).collect()
+                let items = bare(text).split(',').map(str::trim).filter(|part| !part.is_empty());
+                all(items.map(|part| T::read(&Value::Loose(part.to_owned()))))
             }
             _ => Err(Fault::Kind),
         }
@@ -129,12 +140,34 @@ impl<T: Setting> Setting for Vec<T> {
     }
 }
 
+/// A list without the brackets of TOML, from whose items a shell has taken the quotes: `[a,b]`. An IPv6 address has brackets
+/// of its own.
+fn bare(text: &str) -> &str {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    inner.filter(|inner| !inner.contains(['[', ']', ':'])).unwrap_or(text)
+}
+
+/// The items of a list, or all of its faults.
+fn all<T: Setting>(items: impl Iterator<Item = Result<T, Fault>>) -> Result<Vec<T>, Fault> {
+    let (mut read, mut faults) = (Vec::new(), Vec::new());
+    for (at, item) in items.enumerate() {
+        match item {
+            Ok(item) => read.push(item),
+            Err(fault) => faults.push((at, fault, T::right())),
+        }
+    }
+    if faults.is_empty() { Ok(read) } else { Err(Fault::Items(faults)) }
+}
+
 impl Setting for bool {
     fn expected() -> String {
         "true or false".to_owned()
     }
     fn example() -> String {
         "true".to_owned()
+    }
+    fn right() -> String {
+        Self::expected()
     }
     fn read(value: &Value) -> Result<Self, Fault> {
         match value {
@@ -152,6 +185,15 @@ impl Setting for bool {
     }
     fn schema() -> Json {
         json!({ "type": "boolean" })
+    }
+}
+
+/// With its end, where that is one that people can take in; 18446744073709551615 is not.
+fn range(most: u64) -> String {
+    if most > u64::from(u32::MAX) {
+        "a whole number".to_owned()
+    } else {
+        format!("a whole number from 0 to {most}")
     }
 }
 
@@ -173,7 +215,7 @@ macro_rules! count {
     ($($type:ty),+) => { $(
         impl Setting for $type {
             fn expected() -> String {
-                format!("a whole number from 0 to {}", <$type>::MAX)
+                range(u64::try_from(<$type>::MAX).unwrap_or(u64::MAX))
             }
             fn example() -> String {
                 "100".to_owned()
@@ -287,7 +329,7 @@ text! {
 }
 
 fn unknown(text: &str, words: &[&str]) -> String {
-    let near = nearest(text, words.iter().copied()).map(|near| format!(", did you mean \"{near}\"?"));
+    let near = nearest(text, words.iter().copied()).map(|near| format!(" (did you mean \"{near}\"?)"));
     format!("\"{}\" is not known{}", text.escape_debug(), near.unwrap_or_default())
 }
 
@@ -297,6 +339,7 @@ macro_rules! words {
         impl Text for $type {
             const EXPECTED: &'static str = <$type>::EXPECTED;
             const EXAMPLE: &'static str = $example;
+            const ALL_NAMED: bool = true;
             fn parse(text: &str) -> Result<Self, String> {
                 <$type>::from_word(text).ok_or_else(|| unknown(text, <$type>::WORDS))
             }
@@ -356,6 +399,8 @@ mod tests {
         let list = Vec::<SocketAddr>::read(&loose("127.0.0.1:1, [::1]:2,")).unwrap();
         assert_eq!(list.len(), 2);
         assert!(Vec::<SocketAddr>::read(&loose("")).unwrap().is_empty());
+        let names = |text: &str| Vec::<HostName>::read(&loose(text)).unwrap().len();
+        assert_eq!((names("a,b"), names("[a,b]"), names("[::1]"), names("[::1],[::2]")), (2, 2, 1, 2));
     }
 
     #[test]

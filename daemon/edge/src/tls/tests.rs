@@ -65,10 +65,10 @@ fn a_key_that_others_may_read_is_refused_with_the_command_that_mends_it() {
     let dir = TempDir::new().expect("a directory");
     let text = pair_text();
     for mode in [0o640, 0o604, 0o660, 0o601] {
-        let file = write(&dir, "both.pem", &text, mode);
+        let file = write(&dir, "both of us.pem", &text, mode);
         let said = refusal(&file, &file);
         assert!(said.contains(&format!("(mode {mode:04o})")), "{said}");
-        assert!(said.ends_with(&format!("Run: chmod 600 {}", file.display())), "{said}");
+        assert!(said.ends_with(&format!("Run: chmod 600 '{}'", file.display())), "{said}");
     }
 }
 

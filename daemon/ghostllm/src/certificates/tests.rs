@@ -203,7 +203,7 @@ fn a_ca_whose_key_others_may_read_is_refused() {
     files.open(now());
     files.put(AUTHORITY, &files.text(AUTHORITY), 0o640);
     let path = files.path(AUTHORITY);
-    assert!(files.refusal().ends_with(&format!("Run: chmod 600 {}", path.display())));
+    assert!(files.refusal().ends_with(&format!("Run: chmod 600 '{}'", path.display())));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 //! Knows the subcommands. Refuses to know the settings. Invariant: what `check` calls sound is what `serve` reads, since both
 //! read it in the same way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use ghostllm_core::config::Config;
 
 use super::{
@@ -18,22 +18,25 @@ use super::{
 pub(super) enum Command {
     /// Print every setting, its value and where that comes from
     ///
-    /// The text is TOML and can be read back. Behind each value stands its place: file, line and column, an environment
-    /// variable, an argument, or that it is the default. No secret is in it, since no setting holds one.
+    /// The text is TOML and can be read back. Behind each value stands its place: file, line and
+    /// column, an environment variable, an argument, or that it is the default. No secret is in
+    /// it, since no setting holds one.
+    #[command(verbatim_doc_comment)]
     Show {
-        /// The configuration, instead of the one that is found
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        named: Named,
         #[command(flatten)]
         settings: Settings,
     },
     /// Look for faults, and print all of them with their places
     ///
-    /// Reads what `ghostllm serve` would read: the files, the chosen profile, the environment and the arguments. Ends with 0
-    /// where it is sound, with 2 where it is not or a file is missing, with 77 where a file may not be read.
+    /// Reads what `ghostllm serve` would read: the files, the chosen profile, the environment and
+    /// the arguments. Ends with 0 where it is sound, with 2 where it is not or a file is missing,
+    /// with 77 where a file may not be read.
+    #[command(verbatim_doc_comment)]
     Check {
-        /// The configuration, instead of the one that is found
-        file: Option<PathBuf>,
+        #[command(flatten)]
+        named: Named,
         #[command(flatten)]
         settings: Settings,
     },
@@ -45,12 +48,28 @@ pub(super) enum Command {
     Reference,
 }
 
+/// The file, as it stands at hand and as `serve` wants it: whoever has written one command writes the other likewise.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// The configuration, instead of the one that is found
+    file: Option<PathBuf>,
+    /// The same, as `ghostllm serve` takes it
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
+}
+
+impl Named {
+    fn path(&self) -> Option<&Path> {
+        self.file.as_deref().or(self.config.as_deref())
+    }
+}
+
 /// Runs it; gives back what is printed.
 pub(super) fn run(command: &Command) -> Result<String, Failure> {
     match command {
-        Command::Show { config, settings } => Ok(sources::load(config.as_deref(), settings)?.show()),
-        Command::Check { file, settings } => {
-            let files = sources::files(file.as_deref())?;
+        Command::Show { named, settings } => Ok(sources::load(named.path(), settings)?.show()),
+        Command::Check { named, settings } => {
+            let files = sources::files(named.path())?;
             sources::read(&files, settings)?;
             Ok(sound(&files))
         }

@@ -4,7 +4,9 @@
 //! several of which one must be meant, none is passed over in silence.
 
 use std::{
-    env, fs, io,
+    env, fs,
+    io::{self, Read},
+    os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +20,8 @@ use crate::{access, exit, tasks::reload::Origin};
 const SYSTEM: &str = "/etc/ghostllm";
 /// What the main file may be called.
 const MAIN: [&str; 3] = ["ghostllm.toml", "ghostllm.yaml", "ghostllm.yml"];
+/// No configuration comes near to this; the example with all settings is a fiftieth of it.
+const LARGEST: u64 = 1 << 20;
 /// How the names of further files end.
 const ENDINGS: [&str; 3] = ["toml", "yaml", "yml"];
 
@@ -45,7 +49,7 @@ pub(super) fn read(files: &[PathBuf], settings: &Settings) -> Result<Loaded, Fai
 fn gathered(files: &[PathBuf], settings: &Settings) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
     for path in files {
-        let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+        let bytes = contents(path).map_err(|error| unreadable(path, &error))?;
         sources.push(Source::File { name: path.display().to_string(), bytes });
     }
     sources.push(Source::Environment(env::vars_os().collect()));
@@ -80,6 +84,25 @@ fn first(errors: &[ConfigError]) -> String {
         2 => format!("{first} (and another fault: `ghostllm config check` prints both)"),
         count => format!("{first} (and {} more faults: `ghostllm config check` prints all)", count - 1),
     }
+}
+
+/// What is in a file, which may be /dev/null. A pipe would hold the start until somebody writes, and be empty when it is read
+/// again.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+    }
+    if !kind.is_file() && !kind.is_char_device() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
+    }
+    Ok(bytes)
 }
 
 /// All of them, and what to do.
@@ -128,8 +151,11 @@ fn own_directory() -> Option<PathBuf> {
 fn found(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut main = Vec::new();
     for path in MAIN.map(|name| directory.join(name)) {
-        if path.try_exists().map_err(|error| unreadable(&path, &error))? {
-            main.push(path);
+        // A link that leads nowhere is there as well: somebody means it to be read.
+        match fs::symlink_metadata(&path) {
+            Ok(_) => main.push(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(&path, &error)),
         }
     }
     if let [first, second, ..] = main.as_slice() {
@@ -187,6 +213,41 @@ mod tests {
         let failure = load(Some(Path::new("/nowhere/ghostllm.toml")), &Settings::default()).unwrap_err();
         assert_eq!(failure.code, exit::USAGE);
         assert!(failure.message.contains("/nowhere/ghostllm.toml"), "{}", failure.message);
+    }
+
+    #[test]
+    fn only_files_are_read_and_no_endless_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let (pipe, large) = (directory.path().join("a.toml"), directory.path().join("b.toml"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        let comment = "#".repeat(usize::try_from(LARGEST).unwrap());
+        fs::write(&large, &comment).unwrap();
+        assert!(load(Some(&large), &Settings::default()).is_ok());
+        fs::write(&large, comment + "#").unwrap();
+        for (path, wanted) in [
+            (pipe.as_path(), "it is no file"),
+            (directory.path(), "it is a directory"),
+            (large.as_path(), "larger than 1 MiB"),
+            (Path::new("/dev/zero"), "larger than 1 MiB"),
+        ] {
+            let failure = load(Some(path), &Settings::default()).unwrap_err();
+            assert!(failure.code == exit::USAGE && failure.message.contains(wanted), "{failure:?}");
+        }
+        assert!(load(Some(Path::new("/dev/null")), &Settings::default()).is_ok());
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_not_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["ghostllm.toml", "conf.d/10-a.toml"] {
+            let link = directory.path().join(name);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink("/nowhere/a.toml", &link).unwrap();
+            let files = found(directory.path()).unwrap();
+            let failure = read(&files, &Settings::default()).unwrap_err();
+            assert!(failure.message.contains(&link.display().to_string()), "{failure:?}");
+            fs::remove_file(&link).unwrap();
+        }
     }
 
     #[test]

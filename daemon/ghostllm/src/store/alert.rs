@@ -31,8 +31,19 @@ impl Alert {
     /// A write has succeeded.
     pub(super) fn clear(&self) {
         if self.failed.swap(0, Ordering::Relaxed) != 0 {
-            tracing::info!(alert = "state_unwritable", over = true, "state can be written again");
+            Self::say_over();
         }
+    }
+
+    /// A file was removed, which a full disk allows: that ends the alert of a removal and no other.
+    pub(super) fn removed(&self) {
+        if self.failed.compare_exchange(1, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            Self::say_over();
+        }
+    }
+
+    fn say_over() {
+        tracing::info!(alert = "state_unwritable", over = true, "state can be written again");
     }
 
     /// How many bytes could not be written, while it stands.

@@ -2,14 +2,14 @@
 
 use std::{
     io::{self, ErrorKind},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use ghostllm_core::ApiError;
 use thiserror::Error;
 
 use crate::{
-    access::{advice, is_denied},
+    access::{advice, is_denied, quoted},
     exit,
 };
 
@@ -22,9 +22,7 @@ pub enum StateError {
     )]
     Nowhere,
     /// A directory or file cannot be made, written or removed.
-    #[error(
-        "state cannot be written: {path}: {source}; make it writable for this user or use --state-dir DIR"
-    )]
+    #[error("state cannot be written: {path}: {source}; {}", room(source))]
     Unwritable {
         /// What could not be written.
         path: PathBuf,
@@ -38,7 +36,7 @@ pub enum StateError {
         path: PathBuf,
     },
     /// A file or directory is there but cannot be read.
-    #[error("state cannot be read: {path}: {source}{}", advice(path, source))]
+    #[error("state cannot be read: {path}: {source}{}", readable(path, source))]
     Unreadable {
         /// What could not be read.
         path: PathBuf,
@@ -46,7 +44,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// Others may read or change it.
-    #[error("{path} is open to other users (mode {mode:04o}); run: chmod {right:o} '{path}'")]
+    #[error("{path} is open to other users (mode {mode:04o}); run: chmod {right:o} {}", quoted(path))]
     TooWide {
         /// What is open.
         path: PathBuf,
@@ -57,7 +55,8 @@ pub enum StateError {
     },
     /// It belongs to another user, who could change it, or whom we would lock out of it.
     #[error(
-        "{path} belongs to user {owner}, and this program runs as user {user}; run it as that user, or: chown {user} '{path}'"
+        "{path} belongs to user {owner}, and this program runs as user {user}; run it as that user, or: chown {user} {}",
+        quoted(path)
     )]
     Foreign {
         /// Whose it is not.
@@ -91,9 +90,7 @@ impl StateError {
     /// kind. None where somebody has only to let this program read it.
     pub(super) fn damage(&self) -> Option<String> {
         let Self::Unreadable { source, .. } = self else { return None };
-        let lost = source.raw_os_error() == Some(EIO);
-        let strange = matches!(source.kind(), ErrorKind::FileTooLarge | ErrorKind::InvalidInput);
-        (lost || strange).then(|| source.to_string())
+        is_damaged(source).then(|| source.to_string())
     }
 
     /// What a client hears whose change could not be kept.
@@ -122,6 +119,29 @@ impl StateError {
             Self::TooWide { .. } | Self::Foreign { .. } => exit::PERMISSION,
             Self::Name(_) => 1,
         }
+    }
+}
+
+fn is_damaged(source: &io::Error) -> bool {
+    let lost = source.raw_os_error() == Some(EIO);
+    lost || matches!(source.kind(), ErrorKind::FileTooLarge | ErrorKind::InvalidInput)
+}
+
+/// What to do about what cannot be read.
+fn readable(path: &Path, source: &io::Error) -> String {
+    if is_damaged(source) {
+        return "; put a good copy back in its place, or move it away".to_owned();
+    }
+    advice(path, source)
+}
+
+/// What to do about what cannot be written.
+fn room(source: &io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that disk",
+        ErrorKind::ReadOnlyFilesystem => "make that file system writable again, or use --state-dir DIR",
+        _ if source.raw_os_error() == Some(EIO) => "look after that disk, or use --state-dir DIR",
+        _ => "make it writable for this user or use --state-dir DIR",
     }
 }
 

@@ -36,15 +36,17 @@ impl<'a> Staged<'a> {
     }
 
     /// Gives it its name, and makes that last. If that fails, the old file has its name back.
-    pub(super) fn install(self) -> io::Result<()> {
+    pub(super) fn install(self) -> io::Result<Installed<'a>> {
         let before = Before::keep(&self.name);
         fs::rename(&self.next, &self.name)?;
-        if let Err(error) = sync(self.directory) {
-            // The next start would find what nobody was told of.
-            before.put_back(&self.name);
-            return Err(error);
+        let installed = Installed { directory: self.directory, name: self.name.clone(), before };
+        match sync(self.directory) {
+            Ok(()) => Ok(installed),
+            Err(error) => {
+                installed.undo();
+                Err(error)
+            }
         }
-        Ok(())
     }
 }
 
@@ -55,7 +57,25 @@ impl Drop for Staged<'_> {
     }
 }
 
+/// A new file that has its name. Dropped, it stays.
+#[derive(Debug)]
+pub(super) struct Installed<'a> {
+    directory: &'a Path,
+    name: PathBuf,
+    before: Before,
+}
+
+impl Installed<'_> {
+    /// Gives the old file its name back: the next start would find what nobody was told of.
+    pub(super) fn undo(self) {
+        self.before.put_back(&self.name);
+        // The disk that has just failed may fail here too; then what is on it is not known.
+        let _as_well_as_can_be = sync(self.directory);
+    }
+}
+
 /// The old file under a second name, as long as the new one may have to go again. A link needs no room on a full disk.
+#[derive(Debug)]
 enum Before {
     Linked(PathBuf),
     /// There was none.
@@ -76,7 +96,6 @@ impl Before {
         }
     }
 
-    /// The disk that has just failed may fail here too; then what is on it is not known.
     fn put_back(&self, name: &Path) {
         let _as_well_as_can_be = match self {
             Self::Linked(link) => fs::rename(link, name),

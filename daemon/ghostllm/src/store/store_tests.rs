@@ -137,6 +137,59 @@ fn a_failure_is_an_alert_until_something_is_written_again() {
 }
 
 #[test]
+fn a_removal_is_no_sign_of_room() {
+    let (_scratch, state) = scratch();
+    state.write_private("b", b"b").unwrap();
+    fs::create_dir(state.path().join(".a.next")).unwrap();
+    assert!(state.write_private("a", b"new").is_err());
+    assert!(state.remove("b").unwrap() && state.is_alarmed());
+    fs::remove_dir(state.path().join(".a.next")).unwrap();
+    state.write_private("a", b"new").unwrap();
+    assert!(!state.is_alarmed());
+    // A removal that failed is made good by one that succeeds.
+    fs::create_dir(state.path().join("b")).unwrap();
+    assert!(state.remove("b").is_err() && state.is_alarmed());
+    fs::remove_dir(state.path().join("b")).unwrap();
+    assert!(!state.remove("b").unwrap() && !state.is_alarmed());
+}
+
+#[test]
+fn what_failed_says_what_to_do_about_it() {
+    let failed = |error: nix::errno::Errno, write: bool| {
+        let (path, source) = (PathBuf::from("/s/a"), io::Error::from(error));
+        match write {
+            true => StateError::Unwritable { path, source }.to_string(),
+            false => StateError::Unreadable { path, source }.to_string(),
+        }
+    };
+    use nix::errno::Errno;
+    for (error, write, wanted) in [
+        (Errno::ENOSPC, true, "; make room on that disk"),
+        (Errno::EDQUOT, true, "; make room on that disk"),
+        (Errno::EROFS, true, "; make that file system writable again, or use --state-dir DIR"),
+        (Errno::EIO, true, "; look after that disk, or use --state-dir DIR"),
+        (Errno::EACCES, true, "; make it writable for this user or use --state-dir DIR"),
+        (Errno::EIO, false, "; put a good copy back in its place, or move it away"),
+    ] {
+        let said = failed(error, write);
+        assert!(said.ends_with(wanted), "{said}");
+    }
+    assert!(failed(Errno::EACCES, false).contains("chown "));
+}
+
+#[test]
+fn the_line_that_helps_works_whatever_the_path() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("it's a $state \"here\"");
+    fs::create_dir(&path).unwrap();
+    chmod(&path, 0o755);
+    let error = StateDir::open(&path).unwrap_err().to_string();
+    let line = error.split("run: ").nth(1).unwrap();
+    assert!(std::process::Command::new("sh").args(["-c", line]).status().unwrap().success(), "{line}");
+    StateDir::open(&path).unwrap();
+}
+
+#[test]
 fn names_cannot_leave_the_directory() {
     let (_scratch, state) = scratch();
     for name in ["", ".", "..", ".a", "a/b", "/a", "a\0b"] {
@@ -171,6 +224,10 @@ fn one_process_has_it_at_a_time() {
     assert_eq!(refused.exit_code(), 74);
     let process = format!("process {}", std::process::id());
     assert!(refused.to_string().contains(&process), "{refused}");
+    // Somebody takes the file away, since it looks left behind.
+    fs::remove_file(path.join("lock")).unwrap();
+    let refused = StateDir::claim(&path).unwrap_err();
+    assert!(matches!(refused, StateError::InUse { holder: None, .. }), "{refused}");
     drop(claim);
     assert!(StateDir::claim(&path).is_ok());
 }

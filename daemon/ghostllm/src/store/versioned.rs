@@ -15,6 +15,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::{StateDir, StateError, replace::Staged};
+use crate::access::quoted;
 
 /// A state file with content of the kind `K`.
 #[derive(Debug, Clone)]
@@ -32,7 +33,8 @@ pub enum LoadError {
     State(#[from] StateError),
     /// Neither the file nor its last good copy can be used.
     #[error(
-        "the state file '{path}' cannot be used ({why}), nor is there a good copy. What there was is set aside: {}. {}",
+        "the state file {} cannot be used ({why}), nor is there a good copy. What there was is set aside: {}. {}",
+        quoted(path),
         list(aside, ", "),
         ways_out(path, aside)
     )]
@@ -46,9 +48,9 @@ pub enum LoadError {
     },
     /// A later version of this program wrote it.
     #[error(
-        "the state file '{path}' is of version {version}, written by a newer ghostllm; this one knows version {known}. \
+        "the state file {} is of version {version}, written by a newer ghostllm; this one knows version {known}. \
          It is set aside: {}. {}{}",
-        list(aside, ", "), back_to_newer(path, aside), kept_before(path, before.as_ref())
+        quoted(path), list(aside, ", "), back_to_newer(path, aside), kept_before(path, before.as_ref())
     )]
     Newer {
         /// Where the file was.
@@ -64,8 +66,10 @@ pub enum LoadError {
     },
     /// It was set aside at an earlier start, and nobody has decided yet.
     #[error(
-        "there is no state file '{path}', but one was set aside at an earlier start: {}. {}",
+        "there is no state file {}, but one was set aside at an earlier start: {}. {}{}",
+        quoted(path),
         list(aside, ", "),
+        whole_again(path, whole.as_ref()),
         ways_out(path, aside)
     )]
     SetAside {
@@ -73,12 +77,14 @@ pub enum LoadError {
         path: PathBuf,
         /// Where it and its copy are now.
         aside: Vec<PathBuf>,
+        /// The one of them that this program can read: an older one could not.
+        whole: Option<PathBuf>,
     },
 }
 
 fn list(paths: &[PathBuf], between: &str) -> String {
-    let quoted: Vec<String> = paths.iter().map(|path| format!("'{}'", path.display())).collect();
-    quoted.join(between)
+    let paths: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
+    paths.join(between)
 }
 
 fn anew(aside: &[PathBuf]) -> String {
@@ -86,21 +92,27 @@ fn anew(aside: &[PathBuf]) -> String {
 }
 
 fn ways_out(path: &Path, aside: &[PathBuf]) -> String {
-    format!("Put a good copy back as '{}'. {}", path.display(), anew(aside))
+    format!("Put a good copy back as {}. {}", quoted(path), anew(aside))
+}
+
+fn whole_again(path: &Path, whole: Option<&PathBuf>) -> String {
+    whole.map_or_else(String::new, |whole| {
+        format!("The last one is whole; to use it again, run: mv {} {}. ", quoted(whole), quoted(path))
+    })
 }
 
 fn back_to_newer(path: &Path, aside: &[PathBuf]) -> String {
-    let newest = aside.first().map(|aside| aside.display().to_string()).unwrap_or_default();
-    format!("Install the newer one again and run: mv '{newest}' '{}'. {}", path.display(), anew(aside))
+    let newest = aside.first().map(|aside| quoted(aside)).unwrap_or_default();
+    format!("Install the newer one again and run: mv {newest} {}. {}", quoted(path), anew(aside))
 }
 
 fn kept_before(path: &Path, before: Option<&PathBuf>) -> String {
     before.map_or_else(String::new, |before| {
         format!(
             ". Or go back to what was there before the newer one, with whatever was closed since open again: \
-             cp -p '{}' '{}'",
-            before.display(),
-            path.display()
+             cp -p {} {}",
+            quoted(before),
+            quoted(path)
         )
     })
 }
@@ -140,10 +152,7 @@ impl<K: Kind> Versioned<K> {
             (Look::Good(decoded, text), copy) => self.take_main(decoded, &text, &copy, now).map(Some),
             (Look::Newer(version), copy) => {
                 let aside = self.both_aside(true, &copy, now)?;
-                let path = self.state.file(&self.name)?;
-                let before = self.state.file(&self.before(K::VERSION))?;
-                let before = Some(before).filter(|before| before.exists());
-                Err(LoadError::Newer { path, version, known: K::VERSION, aside, before })
+                Err(self.newer(version, aside)?)
             }
             (Look::Bad(why), Look::Good(decoded, text)) => {
                 let aside = self.state.set_aside(&self.name, now)?;
@@ -171,7 +180,7 @@ impl<K: Kind> Versioned<K> {
     /// Replaces the file, and then its copy. When it returns, both are on the disk. Blocks.
     ///
     /// # Errors
-    /// [`StateError::Unwritable`] if it cannot be written; the old file is then as it was.
+    /// [`StateError::Unwritable`] if one of the two cannot be written; both are then as they were.
     pub fn save(&self, value: &K) -> Result<(), StateError> {
         let path = self.state.file(&self.name)?;
         let text = encode(value).map_err(|error| StateError::Unwritable { path, source: error.into() })?;
@@ -184,11 +193,16 @@ impl<K: Kind> Versioned<K> {
         // Both before either has its name, so that a disk that fills up between them changes neither.
         let staged = Staged::write(directory, &self.name, text)
             .and_then(|file| Ok((file, Staged::write(directory, &copy, text)?)));
-        let written = staged.and_then(|(file, copy)| file.install().map(|()| copy));
-        let staged_copy = self.state.judged(&self.name, text.len(), written)?;
-        // The file is on the disk, so the change is. A copy of before is an alert, and no reason to say that nothing changed.
-        let _alert_is_raised = self.state.judged(&copy, text.len(), staged_copy.install());
-        Ok(())
+        let written = staged.and_then(|(file, copy)| {
+            let installed = file.install()?;
+            if let Err(error) = copy.install() {
+                // A copy of before would one day bring back what was changed: the change is taken back with it.
+                installed.undo();
+                return Err(error);
+            }
+            Ok(())
+        });
+        self.state.judged(&self.name, text.len(), written)
     }
 
     fn look(&self, name: &str) -> Result<Look<K>, StateError> {
@@ -278,14 +292,30 @@ impl<K: Kind> Versioned<K> {
         Ok(aside)
     }
 
+    fn newer(&self, version: usize, aside: Vec<PathBuf>) -> Result<LoadError, StateError> {
+        let path = self.state.file(&self.name)?;
+        let before = self.state.file(&self.before(K::VERSION))?;
+        let before = Some(before).filter(|before| before.exists());
+        Ok(LoadError::Newer { path, version, known: K::VERSION, aside, before })
+    }
+
     fn never_was(&self) -> Result<Option<K>, LoadError> {
         let mut aside = self.state.aside(&self.name)?;
+        // The last one first.
+        aside.reverse();
+        let last = aside.first().and_then(|last| self.look(last).ok());
         aside.extend(self.state.aside(&self.copy())?);
         if aside.is_empty() {
             return Ok(None);
         }
-        let aside = aside.into_iter().map(|name| self.state.path().join(name)).collect();
-        Err(LoadError::SetAside { path: self.state.file(&self.name)?, aside })
+        let aside: Vec<PathBuf> = aside.into_iter().map(|name| self.state.path().join(name)).collect();
+        let whole = match last {
+            // A supervisor starts anew at once, and people read what it says last: nothing may advise to throw this away.
+            Some(Look::Newer(version)) => return Err(self.newer(version, aside)?),
+            Some(Look::Good(..)) => aside.first().cloned(),
+            Some(Look::Absent | Look::Bad(_)) | None => None,
+        };
+        Err(LoadError::SetAside { path: self.state.file(&self.name)?, aside, whole })
     }
 }
 

@@ -145,8 +145,13 @@ fn every_pair_of_file_and_copy_gives_the_file_or_its_copy_or_nothing_at_all() {
                     "{main} {copy}: {error}"
                 );
                 assert!(error.to_string().contains("rm -r '"), "{error}");
+                // The next start says no less of what a newer program has written.
                 let again = place.file.load(now()).unwrap_err();
-                assert!(matches!(again, LoadError::SetAside { .. }), "{main} {copy}: {again}");
+                let same = match main {
+                    "newer" => again.to_string() == error.to_string(),
+                    _ => matches!(again, LoadError::SetAside { whole: None, .. }),
+                };
+                assert!(same, "{main} {copy}: {error}\n{again}");
             }
             // What could not be used is still there, to the byte.
             for (name, what) in [("n", main), ("n.last", copy)] {
@@ -187,6 +192,9 @@ fn the_ways_out_work() {
     let error = place.file.load(now()).unwrap_err().to_string();
     let command = error.split("run: ").nth(1).unwrap().split(". To begin").next().unwrap();
     assert!(command.starts_with("mv "), "{error}");
+    // The newer program itself finds that it is whole, and names the same command.
+    let later = Versioned::<Later>::new(&place.state, "n").load(now()).map(|_| ()).unwrap_err().to_string();
+    assert!(later.contains("is whole") && later.contains(command), "{later}");
     run(command);
     assert!(Versioned::<Later>::new(&place.state, "n").load(now()).unwrap().is_some());
     let error = place.file.load(now()).unwrap_err().to_string();
@@ -210,6 +218,25 @@ fn a_failed_save_changes_neither() {
         fs::remove_dir(place.state.path().join(obstacle)).unwrap();
         assert_eq!(place.names(), ["n", "n.last"], "{obstacle}");
         assert_eq!(place.file.load(now()).unwrap(), Some(Number(1)), "{obstacle}");
+    }
+}
+
+#[test]
+fn a_copy_that_cannot_be_installed_takes_the_change_back() {
+    for before in [None, Some(1)] {
+        let place = Place::new();
+        if let Some(number) = before {
+            place.file.save(&Number(number)).unwrap();
+            fs::remove_file(place.state.file("n.last").unwrap()).unwrap();
+        }
+        // A file cannot take a directory's name: the last of all steps fails.
+        fs::create_dir(place.state.path().join("n.last")).unwrap();
+        assert_eq!(place.file.save(&Number(2)).unwrap_err().answer().status().as_u16(), 507);
+        assert!(place.state.is_alarmed());
+        let left = before.and_then(|number| encode(&Number(number)).ok());
+        assert_eq!(place.text("n"), left, "what was refused is there");
+        fs::remove_dir(place.state.path().join("n.last")).unwrap();
+        assert!(place.names().iter().all(|name| name == "n"), "{:?}", place.names());
     }
 }
 

@@ -79,17 +79,30 @@ fn a_profile_is_laid_over_itself_from_file_to_file() {
 }
 
 #[test]
+fn a_backend_that_two_files_make_impossible_names_both() {
+    let main = named("a.toml", "[[backends]]\nname = \"x\"\nkind = \"ollama\"\nurl = \"http://a:1\"");
+    let part = named("b.toml", "[[backends]]\nname = \"x\"\nkind = \"gguf\"");
+    assert_eq!(
+        refused(&[main, part]),
+        [
+            "a.toml:4:7: backend \"x\" is a gguf file, which has no url; take the url away or change the kind; its kind stands \
+          at b.toml:3:8"
+        ]
+    );
+}
+
+#[test]
 fn a_profile_that_is_not_there_is_refused() {
     let there = "[profiles.prod.log]\nlevel = \"warn\"\n";
     for (sources, wanted) in [
         (
             vec![file("profile = \"pord\"")],
-            "ghostllm.toml:1:11: profile: \"pord\" is not known, did you mean \"prod\"?; expected \"dev\"",
+            "ghostllm.toml:1:11: profile: \"pord\" is not known (did you mean \"prod\"?); expected \"dev\"",
         ),
         (vec![file("profile = 1")], "ghostllm.toml:1:11: profile: this is a number; expected \"dev\""),
         (
             vec![file(there), environment(&[("GHOSTLLM_PROFILE", "stagin")])],
-            "environment variable GHOSTLLM_PROFILE: profile: \"stagin\" is not known, did you mean \"staging\"?",
+            "environment variable GHOSTLLM_PROFILE: profile: \"stagin\" is not known (did you mean \"staging\"?); expected",
         ),
         (vec![file(there), profile("porD")], "--profile: \"porD\" is no profile: expected \"dev\""),
         (
@@ -212,6 +225,7 @@ fn no_secret_is_taken_and_none_is_repeated() {
         ("url = \"http://box:1\"\napi_key = \"hunter2\"", "write key_file"),
         ("url = \"http://box:1\"\ntoken = \"hunter2\"", "write key_file"),
         ("url = \"http://box:1\"\nkey_file = \"hunter2 \"", "systemd credential"),
+        ("url = \"http://box:1\"\nkey_file = \"sk-hunter2\"", "the secret itself"),
         ("url = \"http://box:1\"\nkey_file = [\"hunter2\"]", "systemd credential"),
     ] {
         let errors = refused_file(&backend(line));

@@ -1,0 +1,47 @@
+//! Faults in numbers and in depth: each is told, each once, and none breaks the reader.
+
+use super::*;
+
+#[test]
+fn what_is_nested_too_deep_is_refused_and_breaks_nothing() {
+    let deep = 100_000;
+    for text in [
+        format!("a = {}", "[".repeat(deep)),
+        format!("a = {}", "{a=".repeat(deep)),
+        format!("a{} = 1", ".a".repeat(deep)),
+        format!("[a{}]", ".a".repeat(deep)),
+    ] {
+        let errors = refused_file(&text);
+        assert!(errors.iter().any(|error| error.contains("nested too deep")), "{:?}", errors.first());
+    }
+    let refused = refused(&[
+        environment(&[(&format!("GHOSTLLM_A{}", "__A".repeat(deep)), "1")]),
+        set(&[&format!("a{}=1", ".a".repeat(deep))]),
+    ]);
+    assert!(refused.len() == 2 && refused.iter().all(|error| error.contains("so many parts")));
+}
+
+#[test]
+fn every_item_of_a_list_has_its_own_fault() {
+    let wanted = |place: &str, value: &str| {
+        format!(
+            "{place}: listen.names: \"{value}\" is not a host name; expected a host name or an IP address, for example \
+             \"llm.example.org\""
+        )
+    };
+    let errors = refused_file("[listen]\nnames = [\"a b\", \"c\",\n  \"d e\"]");
+    assert_eq!(errors, [wanted("ghostllm.toml:2:10", "a b"), wanted("ghostllm.toml:3:3", "d e")]);
+    let errors = refused(&[set(&["listen.names=a b,c,d e"])]);
+    assert_eq!(errors, [wanted("--set listen.names", "a b"), wanted("--set listen.names", "d e")]);
+}
+
+#[test]
+fn a_fault_is_told_once() {
+    // The fuzz target's find: the reader of TOML says of an unclosed string what it has said before.
+    let text = "backends = [{ name = \"f [{ name = \"fk \",ind = \"gguf\", path = \"\"\"/a\nb\"\"\" }]\n[profiles]\n\
+                dev.log.level = \"wa, kind = \"gguf\", path = \"\"\"/a\nb\"\"\" }]\n[profiles]\ndev.log.level = \"warn\"\n";
+    let mut errors = refused_file(text);
+    let all = errors.len();
+    errors.dedup();
+    assert_eq!(errors.len(), all, "{errors:#?}");
+}
