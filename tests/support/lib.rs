@@ -23,6 +23,7 @@ pub mod proxies;
 pub mod recording;
 pub mod script;
 pub mod sse;
+pub mod strace;
 pub mod wire;
 
 use std::path::PathBuf;
