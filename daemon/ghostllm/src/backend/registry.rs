@@ -2,7 +2,7 @@
 //!
 //! Knows which backends there are, asks them for their models for ever, and publishes what it hears. Refuses to
 //! know requests. Invariant: a snapshot never changes, its backends and its catalog belong to each other, and a
-//! backend that stopped answering keeps the models that it last listed.
+//! backend that stopped answering keeps the models that it last listed, though not in the public list for ever.
 
 mod snapshot;
 
@@ -23,7 +23,7 @@ use ghostllm_core::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 pub use snapshot::{Known, Routed, Snapshot};
@@ -45,6 +45,8 @@ pub struct Registry {
     backends: Vec<Backend>,
     /// What the configuration names is missed aloud; what is only looked for is not.
     found: bool,
+    /// How long the models of a backend that does not answer stay in the list.
+    kept: Duration,
     snapshot: watch::Sender<Arc<Snapshot>>,
     nudged: Notify,
     /// Whether the last round ended with a backend that had been there before.
@@ -63,7 +65,8 @@ impl Registry {
         let backends =
             if found { looked_for(config, engine, &limits)? } else { named(config, engine, &limits)? };
         let (snapshot, _) = watch::channel(Arc::new(Snapshot::unknown(&backends)));
-        Ok(Self { backends, found, snapshot, nudged: Notify::new(), lost: AtomicBool::new(false) })
+        let (kept, nudged, lost) = (limits.models_kept, Notify::new(), AtomicBool::new(false));
+        Ok(Self { backends, found, kept, snapshot, nudged, lost })
     }
 
     /// What is known now.
@@ -93,13 +96,20 @@ impl Registry {
     pub async fn refresh(&self) {
         let heard = join_all(self.backends.iter().map(Backend::models)).await;
         let before = self.snapshot();
-        let after = Arc::new(before.after(heard));
+        let after = Arc::new(before.after(heard, Instant::now(), self.kept));
         // First, so that whoever reads of it in the log finds it so.
         self.snapshot.send_replace(Arc::clone(&after));
         let known = before.backends().iter().zip(after.backends());
         let mut lost = false;
         for (before, after) in known {
             report(before, after, self.found);
+            if before.is_listed() && !after.is_listed() {
+                let (name, kept) = (after.backend().name(), self.kept);
+                tracing::warn!(
+                    backend = name,
+                    "{name} has not answered for {kept:?}: its models leave the list until it does"
+                );
+            }
             lost |= !after.is_up() && before.is_up();
         }
         self.lost.store(lost, Ordering::Relaxed);
