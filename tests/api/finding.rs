@@ -16,7 +16,11 @@ use serde_json::{Value, json};
 
 use crate::{FRANCE, PARIS, check_error, on_every_version};
 
-on_every_version!(shows_the_demo_until_there_is_a_real_model, finds_an_ollama_that_comes_and_goes);
+on_every_version!(
+    shows_the_demo_until_there_is_a_real_model,
+    finds_an_ollama_that_comes_and_goes,
+    lists_no_model_whose_backend_is_gone_for_long,
+);
 
 /// Rounds come often, so that nobody waits for one.
 const OFTEN: &str = "find_interval = \"50ms\"";
@@ -89,6 +93,31 @@ async fn finds_an_ollama_that_comes_and_goes(version: Version) -> Result<()> {
     ensure!(page.contains("Only the demo model answers"), "the page speaks of a model that cannot answer");
     // Whoever asks for the demo by name gets it still.
     ensure!(caller.send(&Request::chat(DEMO, FRANCE, false)).await?.status == 200, "the demo answers");
+    daemon.stop().await
+}
+
+async fn lists_no_model_whose_backend_is_gone_for_long(version: Version) -> Result<()> {
+    let mut double = Double::start(Ollama::default()).await;
+    let setup = Setup::default().with_environment("OLLAMA_HOST", &double.address().to_string());
+    let daemon = Daemon::start(&setup.with_limits(&format!("{OFTEN}\nmodels_kept = \"200ms\""))).await?;
+    let caller = Caller::new(&daemon, version, Family::V6).await?;
+    let before = listed(&caller).await?;
+    ensure!(before.0.contains(&"tiny:latest".to_owned()), "{before:?}");
+    double.refuse().await;
+    daemon.wait_said("its models leave the list").await?;
+    ensure!(listed(&caller).await?.0 == [DEMO], "the demo alone answers: {:?}", listed(&caller).await?);
+    // No word that there is no such model: a program would take it for good.
+    let one = Request::get("/v1/models/tiny");
+    for request in [Request::chat("tiny", FRANCE, true), Request::chat("tiny", FRANCE, false), one.clone()] {
+        let answer = caller.send(&request).await?;
+        check_error(&answer, 503, Some("backend_unavailable"))?;
+        ensure!(answer.header("retry-after").is_some(), "no Retry-After");
+    }
+    check_error(&caller.send(&Request::get("/v1/models/nope")).await?, 404, Some("model_not_found"))?;
+    double.come_back().await;
+    daemon.wait_said_times(&format!("ollama at {} answers", double.url()), 2).await?;
+    ensure!(listed(&caller).await? == before, "its models are back");
+    ensure!(caller.send(&one).await?.status == 200, "one of them as well");
     daemon.stop().await
 }
 

@@ -51,6 +51,8 @@ async fn is_not_ready_while_no_model_can_answer() -> Result<()> {
     let ready = plain(address, &Request::get("/readyz")).await?;
     ensure!(ready.status == 503, "{} {}", ready.status, ready.text());
     ensure!(plain(address, &Request::get("/healthz")).await?.status == 200, "the edge serves all the same");
+    // It may have that model: nobody has said that there is none.
+    check_error(&plain(address, &Request::get("/v1/models/tiny")).await?, 503, Some("backend_unavailable"))?;
     daemon.stop().await
 }
 

@@ -16,6 +16,7 @@ mod finding;
 mod guard;
 mod life;
 mod limits;
+mod log;
 mod matrix;
 mod models;
 mod page;

@@ -6,11 +6,12 @@ use std::{
     os::unix::fs::PermissionsExt as _,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     client::{Caller, Family, Request, VERSIONS, Version, plain},
     daemon::{Daemon, Setup},
     root,
+    strace::Injected,
 };
 
 fn listening_at(port: u16) -> Setup {
@@ -50,6 +51,36 @@ async fn serves_without_http3_when_udp_is_taken() -> Result<()> {
     ensure!(daemon.stderr().contains("HTTP/3"), "it does not say what is missing:\n{}", daemon.stderr());
     daemon.wait_status("degraded, without HTTP/3").await?;
     drop(holder);
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn takes_http3_back_when_its_socket_fails() -> Result<()> {
+    let daemon = Daemon::start(&Setup::default()).await?;
+    let port = daemon.quic.context("it serves no HTTP/3")?;
+    let mut callers = Vec::new();
+    for version in [Version::H1, Version::H2] {
+        callers.push(Caller::keyless(&daemon, version, Family::V6).await?);
+    }
+    let offered = async |caller: &Caller| {
+        let answer = caller.send(&Request::get("/healthz")).await?;
+        ensure!(answer.status == 200, "{:?}: {}", caller.version(), answer.status);
+        Ok(answer.header("alt-svc").unwrap_or_default().to_owned())
+    };
+    for caller in &callers {
+        let offered = offered(caller).await?;
+        ensure!(offered.contains(&format!("h3=\":{port}\"")), "{offered}");
+    }
+    let injected = Injected::into(daemon.id()?, "recvmmsg").await?;
+    // Whatever comes has the socket read.
+    UdpSocket::bind("[::1]:0")?.send_to(b"a datagram", ("::1", port))?;
+    daemon.wait_said("HTTP/3 is no longer served").await?;
+    daemon.wait_status("degraded, without HTTP/3").await?;
+    for caller in &callers {
+        // What they remember for a day is taken back (RFC 7838 section 3).
+        ensure!(offered(caller).await? == "clear", "{:?}: {}", caller.version(), offered(caller).await?);
+    }
+    injected.end()?;
     daemon.stop().await
 }
 

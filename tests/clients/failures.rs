@@ -23,9 +23,9 @@ use crate::{curl::Curl, order};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
     /// The model that fails in this way.
-    model: &'static str,
+    pub(crate) model: &'static str,
     /// The tokens that come before the failure, and the bytes of each.
-    tokens: (usize, usize),
+    pub(crate) tokens: (usize, usize),
     /// How many requests are sent.
     pub(crate) runs: usize,
     /// How many of them at a time.
@@ -44,7 +44,7 @@ const WAYS: [Way; 3] = [
 
 impl Way {
     /// The text of so many tokens: words, each with the blank before it.
-    fn text(&self, tokens: usize) -> String {
+    pub(crate) fn text(&self, tokens: usize) -> String {
         vec!["a".repeat(self.tokens.1); tokens].join(" ")
     }
 }
@@ -84,7 +84,7 @@ enum Said {
 
 /// A client under test.
 #[derive(Debug)]
-enum Client {
+pub(crate) enum Client {
     Curl(Curl),
     /// A script of this directory, with the version that it is told to speak.
     Script(&'static str, &'static str),
@@ -92,7 +92,7 @@ enum Client {
 
 impl Client {
     /// Its name and version, and what became of each request.
-    async fn run(&self, ask: &Ask, way: &Way) -> Result<(String, Vec<Run>)> {
+    pub(crate) async fn run(&self, ask: &Ask, way: &Way) -> Result<(String, Vec<Run>)> {
         let (script, version) = match self {
             Self::Curl(curl) => return Ok((curl.name().await?, curl.run(ask, way).await?)),
             Self::Script(script, version) => (script, version),
@@ -132,33 +132,38 @@ async fn failing() -> Result<(Double, Daemon)> {
     Ok((double, daemon))
 }
 
+/// What a client is given for this way.
+pub(crate) async fn ask(daemon: &Daemon, version: Version, way: &Way) -> Result<Ask> {
+    let caller = Caller::new(daemon, version, Family::V4).await?;
+    let body = json!({
+        "model": way.model, "stream": true,
+        // More than what comes before the failure, so that the failure stands in the middle of the answer.
+        "messages": [{"role": "user", "content": format!("Echo: {}", way.text(way.tokens.0 + 8))}],
+    });
+    Ok(Ask {
+        url: format!("https://localhost:{}/v1/chat/completions", caller.address().port()),
+        ca: caller.ca().to_vec(),
+        key: daemon.key.clone().context("no key")?,
+        body: body.to_string(),
+    })
+}
+
 /// Sends every way's requests and checks each answer. `reset`: how the client names the reset, which it must see after
 /// the event; none where the stream ends cleanly.
 async fn check(client: &Client, version: Version, reset: Option<&str>) -> Result<()> {
     let (_double, daemon) = failing().await?;
-    let caller = Caller::new(&daemon, version, Family::V4).await?;
     let mut lost = BTreeMap::<String, usize>::new();
     for mut way in WAYS {
         // A failed stream of HTTP/2 and 3 stays for a quarter of a second: more at a time, or this takes minutes.
         if version != Version::H1 {
             way.parallel = 50;
         }
-        let body = json!({
-            "model": way.model, "stream": true,
-            // More than what comes before the failure, so that the failure stands in the middle of the answer.
-            "messages": [{"role": "user", "content": format!("Echo: {}", way.text(way.tokens.0 + 8))}],
-        });
-        let ask = Ask {
-            url: format!("https://localhost:{}/v1/chat/completions", caller.address().port()),
-            ca: caller.ca().to_vec(),
-            key: daemon.key.clone().context("no key")?,
-            body: body.to_string(),
-        };
-        let (name, runs) = client.run(&ask, &way).await?;
+        let (name, runs) = client.run(&ask(&daemon, version, &way).await?, &way).await?;
         ensure!(runs.len() == way.runs, "{name}: {} answers to {} requests", runs.len(), way.runs);
         let mut read = 0;
         for run in &runs {
-            match judge(run, &way.text(way.tokens.0), reset) {
+            let judged = judge_event(run, &way.text(way.tokens.0), "backend_error");
+            match judged.and_then(|()| judge_end(run, reset)) {
                 Ok(()) => read += 1,
                 Err(cause) => *lost.entry(format!("{}: {cause:#}", way.model)).or_default() += 1,
             }
@@ -169,8 +174,8 @@ async fn check(client: &Client, version: Version, reset: Option<&str>) -> Result
     daemon.stop().await
 }
 
-/// The text so far, then the error as the last event, no `[DONE]`, then the end that the version has for it.
-fn judge(run: &Run, due: &str, reset: Option<&str>) -> Result<()> {
+/// The text so far, then the error as the last event, no `[DONE]`.
+pub(crate) fn judge_event(run: &Run, due: &str, code: &str) -> Result<()> {
     let tail: String = run.text.chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
     ensure!(run.status == 200, "status {}: {tail}", run.status);
     let chat = Chat::read(run.text.as_bytes())
@@ -178,9 +183,14 @@ fn judge(run: &Run, due: &str, reset: Option<&str>) -> Result<()> {
     let said = chat.text();
     let error = chat.error().with_context(|| format!("no error event; {}", run.why))?;
     ensure!(said == due, "it read {} bytes of {}", said.len(), due.len());
-    ensure!(error["code"] == "backend_error" && error["message"].is_string(), "{error}");
+    ensure!(error["code"] == code && error["message"].is_string(), "{error}");
     ensure!(["type", "param"].iter().all(|key| error.get(key).is_some()), "{error}");
     ensure!(!chat.done && chat.finishes().is_empty(), "it looks complete: {tail}");
+    Ok(())
+}
+
+/// The end that the version has for it.
+pub(crate) fn judge_end(run: &Run, reset: Option<&str>) -> Result<()> {
     match reset {
         None => ensure!(run.end == "clean", "HTTP/1.1 must end the body cleanly: {}", run.why),
         Some(reset) => {

@@ -6,7 +6,9 @@
 #![expect(clippy::indexing_slicing, clippy::print_stdout, reason = "a test crate: a panic is a failed test")]
 
 mod curl;
+mod draining;
 mod failures;
 mod libraries;
 mod order;
+mod page;
 mod refusals;

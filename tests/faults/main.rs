@@ -29,6 +29,7 @@ mod sends_broken_json;
 mod sends_early_heads;
 mod sends_garbage;
 mod sends_gzip;
+mod sends_half_a_character;
 mod sends_invalid_utf8;
 mod stalls;
 mod takes_no_connection;

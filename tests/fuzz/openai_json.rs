@@ -35,6 +35,30 @@ fn value(bytes: &[u8]) -> Option<Value> {
     None
 }
 
+/// The text as an engine's answer is passed on: the escape of U+FFFD for each half of a surrogate pair.
+fn whole_characters(text: &[u8]) -> Vec<u8> {
+    let unit = |at: usize| -> Option<u16> {
+        let hex = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
+    };
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < text.len() {
+        let taken = match (unit(at), unit(at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                out.extend(b"\\ufffd");
+                at += 6;
+                continue;
+            }
+            _ if text[at] == b'\\' => 2,
+            _ => 1,
+        };
+        out.extend(text.iter().skip(at).take(taken));
+        at += taken;
+    }
+    out
+}
+
 /// How deep a JSON text is nested.
 fn depth(bytes: &[u8]) -> usize {
     let (mut depth, mut deepest, mut text) = (0_usize, 0, false);

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -15,6 +14,7 @@ use ghostllm_tests::{
     expect::{FRANCE, PARIS},
     ollama::Ollama,
     sse::Chat,
+    strace::Injected,
 };
 use tempfile::TempDir;
 
@@ -224,46 +224,13 @@ async fn goes_on_serving_while_its_disk_is_read_only_or_full() -> Result<()> {
     daemon.stop().await
 }
 
-/// strace at a process that runs, until this is dropped.
-struct Injected(Child);
-
-impl Injected {
-    async fn into(process: u32) -> Result<Self> {
-        let mut child = Command::new("strace")
-            .args(["-f", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO", "-p", &process.to_string()])
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("strace is missing: run `just setup`")?;
-        let mut said = std::io::BufReader::new(child.stderr.take().context("its output")?);
-        let told = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            std::io::BufRead::read_line(&mut said, &mut line).map(|_| (line, said))
-        });
-        let (line, mut said) = told.await??;
-        ensure!(
-            line.contains("attached"),
-            "strace may not trace that process (kernel.yama.ptrace_scope?): {line}"
-        );
-        // It must not wait for a reader.
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Ok(Self(child))
-    }
-
-    /// Takes it away again.
-    fn end(mut self) -> Result<()> {
-        ghostllm_tests::process::signal(self.0.id(), Signal::SIGINT)?;
-        self.0.wait()?;
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn goes_on_serving_while_fsync_fails() -> Result<()> {
     let double = Double::start(Ollama::default()).await;
     let home = Home::new(Setup::backend("ollama", &double.url()).with_limits(OFTEN))?;
     let daemon = Daemon::start(&home.setup).await?;
     let key = first_key(&home.file("first-key"))?;
-    let injected = Injected::into(daemon.id()?).await?;
+    let injected = Injected::into(daemon.id()?, "fsync").await?;
     for _ in 0..3 {
         serves(&daemon, &key).await?;
     }

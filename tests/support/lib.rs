@@ -27,6 +27,7 @@ pub mod queue;
 pub mod recording;
 pub mod script;
 pub mod sse;
+pub mod strace;
 pub mod wire;
 
 use std::path::PathBuf;

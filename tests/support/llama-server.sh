@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests beside llama.cpp's real server, which it starts from Debian's moving distribution in a chroot of its own
 # under .tools/: `llama-server.sh cargo nextest run...`. The tests find its URL in GHOSTLLM_TEST_LLAMA_SERVER. Where the
-# server cannot be had, it says so by name and runs the tests without that leg, which nextest then counts as skipped.
+# server cannot be had, it says so by name and runs the tests without that leg, whose tests nextest then names and counts.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -54,6 +54,10 @@ if why=$(make) && start; then
   # The leg's tests, and curl's over HTTP/3 out of the same chroot, are ignored where there is no such server; no others are.
   GHOSTLLM_TEST_LLAMA_SERVER="http://$at" "$@" --run-ignored all
 else
-  echo "SKIPPED the leg of llama.cpp's real server, and HTTP/3 by curl, which its chroot has: $why"
-  "$@"
+  skipped="SKIPPED the leg of llama.cpp's real server, and HTTP/3 by curl, which its chroot has: $why"
+  echo "$skipped"
+  # nextest names each of these tests and counts them; why they are not there is said once more where it is seen.
+  NEXTEST_STATUS_LEVEL=skip "$@" && code=0 || code=$?
+  echo "$skipped"
+  exit "$code"
 fi

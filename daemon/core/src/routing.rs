@@ -70,20 +70,21 @@ impl Catalog {
         self.exact(asked).or_else(|| self.qualified(asked)).or_else(|| self.exact(&latest(asked)?))
     }
 
-    /// The models for `/v1/models`: each id once, in configuration order.
-    pub fn list(&self) -> impl Iterator<Item = &Model> {
+    /// The models for `/v1/models`, each with its backend's place: each id once, in configuration order.
+    pub fn list(&self) -> impl Iterator<Item = (usize, &Model)> {
         self.backends.iter().enumerate().flat_map(move |(place, backend)| {
             let models = backend.models.iter().flatten().enumerate();
-            models.filter(move |(at, model)| self.ids.get(&model.id) == Some(&(place, *at))).map(|(_, m)| m)
+            let first = move |(at, model): &(usize, &Model)| self.ids.get(&model.id) == Some(&(place, *at));
+            models.filter(first).map(move |(_, model)| (place, model))
         })
     }
 
-    /// The listed model that a name means, with the id that the list has.
+    /// The listed model that a name means, with the id that the list has and its backend's place.
     #[must_use]
-    pub fn model(&self, asked: &str) -> Option<&Model> {
+    pub fn model(&self, asked: &str) -> Option<(usize, &Model)> {
         let route = self.resolve(asked)?;
         let models = self.backends.get(route.index)?.models.as_ref()?;
-        models.iter().find(|model| model.id == route.model)
+        models.iter().find(|model| model.id == route.model).map(|model| (route.index, model))
     }
 
     /// The backends, in configuration order.

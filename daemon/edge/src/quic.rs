@@ -5,6 +5,7 @@
 //! sends before its handshake ends can hold more than its share of memory or time; early data is never taken.
 
 mod heard;
+mod socket;
 mod unproved;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 
 use h3::error::Code;
 use quinn::{
-    AsyncUdpSocket, Connecting, Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig, TokioRuntime,
+    AsyncUdpSocket, Connecting, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
     TransportConfig, VarInt, crypto::rustls::QuicServerConfig,
 };
 use tokio::{
@@ -28,10 +29,12 @@ use tokio::{
 use crate::{
     Handler, Limits, Serve,
     counted::{Count, Counted},
+    drain::Watch,
     h3::{self as http3},
     workers::spawn,
 };
 use heard::Heard;
+use socket::Socket;
 use unproved::{Peer, Unproved};
 
 /// A listener that serves HTTP/3 until it is drained or closed.
@@ -48,7 +51,7 @@ impl QuicListener {
         self.endpoint.local_addr()
     }
 
-    /// Turns `false` when the socket fails; HTTP/3 is then served no more.
+    /// Turns `false` when the socket or the listener's task fails; HTTP/3 is then served no more.
     pub fn serving(&self) -> watch::Receiver<bool> {
         self.serving.clone()
     }
@@ -80,7 +83,12 @@ pub fn serve<H: Handler>(
     tls: Arc<rustls::ServerConfig>,
     serve: Serve<H>,
 ) -> io::Result<QuicListener> {
-    serve_on(TokioRuntime.wrap_udp_socket(socket)?, tls, serve)
+    serve_on(taken(socket)?, tls, serve)
+}
+
+/// A bound socket in the form that quinn takes.
+pub(crate) fn taken(bound: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    Ok(Arc::new(Socket::new(bound)?))
 }
 
 /// The same on a socket that is quinn's already.
@@ -96,8 +104,9 @@ pub(crate) fn serve_on<H: Handler>(
     let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), given, socket, runtime)?;
     let local = endpoint.local_addr()?;
     let (up, serving) = watch::channel(true);
-    let handshakes = Count::default();
-    let listener = Listener { endpoint: endpoint.clone(), local, config, serve, handshakes, unproved, up };
+    let (handshakes, up) = (Count::default(), Up { up, drain: serve.drain.clone() });
+    let listener =
+        Listener { endpoint: endpoint.clone(), local, config, serve, handshakes, unproved, _up: up };
     Ok(QuicListener { endpoint, accepting: spawn(listener.accept()), serving })
 }
 
@@ -155,7 +164,28 @@ struct Listener<H> {
     /// Those that wait.
     handshakes: Count,
     unproved: Unproved,
+    _up: Up,
+}
+
+/// Whether HTTP/3 is served, told by its drop however the listener's task ends: its socket may fail, or the task itself.
+struct Up {
     up: watch::Sender<bool>,
+    drain: Watch,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // The end of the program is no failure: clients may remember that there is HTTP/3.
+        if self.drain.has_begun() {
+            return;
+        }
+        self.up.send_replace(false);
+        let what =
+            if std::thread::panicking() { "QUIC listener has panicked" } else { "UDP socket has failed" };
+        tracing::error!(
+            "the {what}: HTTP/3 is no longer served, HTTP/1.1 and HTTP/2 are; restart to try again"
+        );
+    }
 }
 
 impl<H: Handler> Listener<H> {
@@ -169,12 +199,7 @@ impl<H: Handler> Listener<H> {
                 }
                 () = self.serve.drain.begun() => break,
             };
-            let Some(incoming) = incoming else {
-                self.up.send_replace(false);
-                return tracing::error!(
-                    "the UDP socket has failed: HTTP/3 is no longer served, HTTP/1.1 and HTTP/2 are; restart to try again"
-                );
-            };
+            let Some(incoming) = incoming else { return };
             self.consider(incoming);
         }
         // From here on a first packet gets no answer, and its client falls back to TCP.
@@ -251,4 +276,30 @@ async fn connected<H>(connecting: Connecting, serve: &Serve<H>) -> Option<quinn:
 
 fn code(code: Code) -> VarInt {
     VarInt::from_u64(code.value()).unwrap_or(VarInt::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drain::Drain;
+
+    #[tokio::test]
+    async fn a_listener_that_panics_serves_no_more_and_one_that_has_drained_has_not_failed() {
+        let drain = Drain::default();
+        let up = |drain: &Drain| {
+            let (up, serving) = watch::channel(true);
+            (Up { up, drain: drain.watch() }, serving)
+        };
+        let (held, mut serving) = up(&drain);
+        let failed = spawn(async move {
+            let _held = held;
+            panic!("as meant");
+        });
+        assert!(failed.await.unwrap_err().is_panic());
+        assert!(serving.wait_for(|serving| !serving).await.is_ok());
+        drain.begin();
+        let (held, serving) = up(&drain);
+        drop(held);
+        assert!(*serving.borrow());
+    }
 }

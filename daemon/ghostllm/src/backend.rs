@@ -90,11 +90,17 @@ impl ChatCall {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChatError {
     /// The request itself is wrong, and nothing was sent. Its message may repeat the request, so that it is not for the log.
-    #[error("the request is refused: {:?}, parameter {:?}", .0.code(), .0.param())]
+    #[error("the request is refused: {}", in_short(.0))]
     Request(ApiError),
     /// The backend failed.
     #[error(transparent)]
     Fault(#[from] BackendFault),
+}
+
+/// A refusal without its words, which may repeat the request.
+fn in_short(error: &ApiError) -> String {
+    let code = error.code().text().unwrap_or("invalid_request");
+    error.param().map_or_else(|| code.to_owned(), |param| format!("{code}, parameter {param}"))
 }
 
 impl From<ChatError> for ApiError {

@@ -187,7 +187,8 @@ impl Pipeline {
 
     fn model(&self, name: &str) -> Result<Response<ResponseBody>, ApiError> {
         let snapshot = self.shared.registry.snapshot();
-        let model = snapshot.catalog().model(name).ok_or_else(|| ApiError::model_not_found(name))?;
+        let known = snapshot.model(name).ok_or_else(|| chat::unrouted(&self.shared, &snapshot, name))?;
+        let model = known.map_err(|fault| ApiError::from(fault.clone()))?;
         // The answer repeats the id as it was asked, which is what a client looks for.
         let mut model = model.clone();
         name.clone_into(&mut model.id);

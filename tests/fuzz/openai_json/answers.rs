@@ -13,7 +13,7 @@ use ghostllm_core::{
 };
 use serde_json::Value;
 
-use super::{value, with};
+use super::{value, whole_characters, with};
 use crate::pieces;
 
 /// More than any input has.
@@ -83,6 +83,7 @@ fn chunks(sent: &[u8]) -> (Vec<Bytes>, bool) {
     let done = found.pop_if(|data| data.as_ref() == b"[DONE]").is_some();
     for data in &found {
         serde_json::from_slice::<serde::de::IgnoredAny>(data).expect("an event's data is JSON");
+        assert_eq!(whole_characters(data), data.as_ref(), "half a character is passed on");
     }
     (found, done)
 }
@@ -164,15 +165,16 @@ fn check_written(events: &[ChatEvent], complete: bool) {
 }
 
 fn check_answer(bytes: &[u8]) {
-    let body = Bytes::copy_from_slice(bytes);
-    let Ok(kept) = check_whole(&body, None) else {
-        assert!(check_whole(&body, Some(NAME)).is_err());
+    let sent = Bytes::copy_from_slice(bytes);
+    let Ok(kept) = check_whole(&sent, None) else {
+        assert!(check_whole(&sent, Some(NAME)).is_err());
         return;
     };
+    let body = whole_characters(bytes);
     assert_eq!(kept.body, body);
-    let renamed = check_whole(&body, Some(NAME)).expect("it was taken before");
+    let renamed = check_whole(&sent, Some(NAME)).expect("it was taken before");
     assert_eq!(renamed.usage, kept.usage);
-    let Some(was) = value(bytes) else { return };
+    let Some(was) = value(&body) else { return };
     assert!(was.is_object(), "{was} is taken for an answer");
     let choices = was["choices"].as_array().expect("an answer has choices");
     assert!(choices.iter().all(|choice| choice["finish_reason"].is_string()));

@@ -104,7 +104,8 @@ section! {
         /// What the kernel takes of answers to a TCP peer before it can be sent: without a limit, some MiB for each that reads
         /// nothing.
         tcp_unsent: ByteSize = ByteSize::kib(128) => window();
-        /// How long the last frames of an idle HTTP/2 connection may take to leave before it is closed.
+        /// How long the last frames of an idle HTTP/2 connection may take to leave before it is closed, and how long what its
+        /// client sends behind them is taken, where the client does not close it: some read nothing more once they are reset.
         h2_linger: Duration = seconds(1);
         /// QUIC receive window per connection; its HTTP/3 requests hold no more than that of heads that are not whole.
         quic_receive_window: ByteSize = ByteSize::mib(1) => window();
@@ -217,6 +218,9 @@ section! {
         @restart first_lists: Duration = seconds(2);
         /// How often each backend is asked for its models, and an Ollama looked for while there are no [[backends]].
         find_interval: Duration = seconds(10) => some_time();
+        /// How long the models of a backend that does not answer stay in /v1/models: a short absence must not empty a program's
+        /// menu. Their names stay known, and requests for them get 503.
+        models_kept: Duration = seconds(60);
         /// How often this box's names and addresses and the certificate's files are looked at.
         host_interval: Duration = seconds(5) => some_time();
         /// How often the configuration's files are looked at: what has changed is taken once it was the same at two looks.

@@ -49,7 +49,11 @@ fn string_end(text: &[u8], mut place: usize) -> usize {
 /// The place of the first escape of half a surrogate pair: `\ud800` alone is JSON by its grammar and no character, which
 /// readers take as they like (RFC 8259 section 8.2). `text` is JSON, and so has backslashes in strings alone.
 pub(crate) fn lone_surrogate(text: &[u8]) -> Option<usize> {
-    let mut place = 0;
+    lone_surrogate_from(text, 0)
+}
+
+/// The same from a place on that is not inside of an escape.
+fn lone_surrogate_from(text: &[u8], mut place: usize) -> Option<usize> {
     while let Some(found) = text.get(place..).and_then(|rest| memchr(b'\\', rest)) {
         place += found;
         place += match surrogate(text, place) {
@@ -61,6 +65,20 @@ pub(crate) fn lone_surrogate(text: &[u8]) -> Option<usize> {
     None
 }
 
+/// The text with U+FFFD for each escape of half a pair, no longer and no shorter: what Go's writer makes of it, and what every
+/// reader takes. Engines cut a stream anywhere, also in the middle of a character. `text` may be anything.
+pub(crate) fn paired(text: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = lone_surrogate(text) else { return Cow::Borrowed(text) };
+    let (mut mended, mut next) = (text.to_vec(), Some(first));
+    while let Some(place) = next {
+        if let Some(escape) = mended.get_mut(place..place + ESCAPE) {
+            escape.copy_from_slice(REPLACEMENT);
+        }
+        next = lone_surrogate_from(&mended, place + ESCAPE);
+    }
+    Cow::Owned(mended)
+}
+
 /// Where a byte of a text stands, both counted from 1, as serde_json counts.
 pub(crate) fn line_and_column(text: &[u8], place: usize) -> (usize, usize) {
     let before = text.get(..place).unwrap_or(text);
@@ -70,6 +88,8 @@ pub(crate) fn line_and_column(text: &[u8], place: usize) -> (usize, usize) {
 
 /// The length of `\uXXXX`.
 const ESCAPE: usize = 6;
+/// The escape of the character that stands for what is none.
+const REPLACEMENT: &[u8; ESCAPE] = b"\\ufffd";
 
 enum Half {
     High,
@@ -242,6 +262,20 @@ mod tests {
             (r"\\\uDFFF", 2),
         ] {
             assert_eq!(lone_surrogate(broken.as_bytes()), Some(place), "{broken}");
+        }
+    }
+
+    #[test]
+    fn each_half_is_replaced_and_nothing_else() {
+        for (text, mended) in [
+            ("", ""),
+            (r"a\\ud800\n\ud83d\ude00", r"a\\ud800\n\ud83d\ude00"),
+            (r"\ud83d", r"\ufffd"),
+            (r"\ude00\uD83D\ud83d\ude00\ud83d", r"\ufffd\ufffd\ud83d\ude00\ufffd"),
+            (r"\ud83d \ude00\u", r"\ufffd \ufffd\u"),
+        ] {
+            assert_eq!(paired(text.as_bytes()), mended.as_bytes(), "{text}");
+            assert_eq!(matches!(paired(text.as_bytes()), Cow::Borrowed(_)), text == mended);
         }
     }
 

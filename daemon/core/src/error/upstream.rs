@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use super::{ApiError, Code, RETRY_AFTER_BUSY, RETRY_AFTER_DOWN};
+use crate::dialect::json;
 
 /// How deep an error may lie inside errors that are JSON texts inside errors. Ollama nests two.
 const DEPTH: usize = 4;
@@ -134,7 +135,7 @@ fn read(body: &str) -> Found {
     let mut found = Found::default();
     let mut text = body.trim().to_owned();
     for _ in 0..DEPTH {
-        let Ok(value) = serde_json::from_str::<Value>(&text) else { break };
+        let Ok(value) = serde_json::from_slice::<Value>(&json::paired(text.as_bytes())) else { break };
         let Some(inner) = unwrap(&value, &mut found) else { break };
         text = inner;
     }

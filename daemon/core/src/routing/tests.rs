@@ -62,7 +62,10 @@ fn what_nobody_has_is_nobodys() {
 #[test]
 fn the_list_has_each_id_once_in_configuration_order() {
     let catalog = catalog();
-    let listed: Vec<_> = catalog.list().map(|model| (model.owned_by.as_str(), model.id.as_str())).collect();
+    let listed: Vec<_> = catalog.list().collect();
+    assert!(listed.iter().all(|(place, model)| catalog.backends()[*place].name == model.owned_by));
+    let listed: Vec<_> =
+        listed.iter().map(|(_, model)| (model.owned_by.as_str(), model.id.as_str())).collect();
     assert_eq!(
         listed,
         [
@@ -79,8 +82,10 @@ fn the_list_has_each_id_once_in_configuration_order() {
 
 #[test]
 fn one_model_is_found_by_any_of_its_names() {
-    assert_eq!(catalog().model("gguf/tiny").unwrap().owned_by, "gguf");
-    assert_eq!(catalog().model("tiny").unwrap().id, "tiny:latest");
-    assert_eq!(catalog().model("silent/x"), None);
-    assert_eq!(catalog().model("none"), None);
+    let catalog = catalog();
+    let (place, model) = catalog.model("gguf/tiny").unwrap();
+    assert_eq!((catalog.backends()[place].name.as_str(), model.owned_by.as_str()), ("gguf", "gguf"));
+    assert_eq!(catalog.model("tiny").unwrap().1.id, "tiny:latest");
+    assert_eq!(catalog.model("silent/x"), None);
+    assert_eq!(catalog.model("none"), None);
 }

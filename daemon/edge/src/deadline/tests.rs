@@ -130,3 +130,37 @@ async fn an_http2_peer_that_does_not_finish_its_preface_is_closed_after_the_hand
     stream.read_exact(&mut [0; 33]).await.unwrap();
     assert!(tokio::time::timeout(Duration::from_secs(3600), stream.read_u8()).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn behind_the_end_of_http2_the_peer_s_rest_is_taken_for_a_while_and_no_more_than_its_window() {
+    const WINDOW: usize = 4096;
+    let limits = Limits { h2_linger: Duration::from_secs(1), h2_connection_window: 4096, ..limits() };
+    let http2 = || {
+        let (near, far) = duplex(64);
+        (Deadlined::http2(near, Arc::default(), &limits), far)
+    };
+    // For so long where the peer stays.
+    let (mut stream, mut far) = http2();
+    let begun = Instant::now();
+    let ended = crate::workers::spawn(async move { stream.shutdown().await.unwrap() });
+    assert_eq!(far.read(&mut [0]).await.unwrap(), 0, "our end");
+    far.write_all(&[0; WINDOW - 1]).await.unwrap();
+    ended.await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 1);
+    assert!(far.write_all(&[0]).await.is_err());
+    // No longer than it stays, and no more than that.
+    let begun = Instant::now();
+    let (mut stream, far) = http2();
+    drop(far);
+    stream.shutdown().await.unwrap();
+    let (mut stream, mut far) = http2();
+    let (sent, ended) = tokio::join!(far.write_all(&[0; WINDOW]), stream.shutdown());
+    sent.unwrap();
+    ended.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    // HTTP/1.1 ends at once.
+    let (near, _far) = duplex(64);
+    let begun = Instant::now();
+    Deadlined::http1(near, Arc::default(), &limits).shutdown().await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}

@@ -74,8 +74,7 @@ impl Running {
             self.engine = Some(engine);
         }
         let config = Arc::new(config);
-        let asked = self.registry.replace(backends, config.limits.find_interval, within);
-        let changed = asked.await | (config != self.config);
+        let changed = self.registry.replace(backends, &config.limits).await | (config != self.config);
         let before = std::mem::replace(&mut self.config, Arc::clone(&config));
         upkeep.take(Arc::clone(&config), certificates);
         self.settings.send_replace(Arc::new(settings(&config, upkeep)));

@@ -2,7 +2,7 @@
 //!
 //! Knows which backends there are, asks them for their models for ever, and publishes what it hears. Refuses to
 //! know requests. Invariant: a snapshot never changes, its backends and its catalog belong to each other, and a
-//! backend that stopped answering keeps the models that it last listed.
+//! backend that stopped answering keeps the models that it last listed, though not in the public list for ever.
 
 mod snapshot;
 
@@ -23,9 +23,10 @@ use ghostllm_core::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
+use snapshot::Moment;
 pub use snapshot::{Known, Routed, Snapshot};
 
 use super::{Backend, Kind, SetupError};
@@ -40,11 +41,29 @@ pub const DEMO_OWNER: &str = "ghostllm: a toy that shows the wiring, no real mod
 /// How soon a backend is asked again after a request has failed on it, and the least time between two rounds.
 const SOON: Duration = Duration::from_secs(1);
 
+/// How often backends are asked, and what becomes of a silent one's models.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// The time between two rounds.
+    interval: Duration,
+    /// How long the models of a backend that does not answer stay in the list.
+    kept: Duration,
+}
+
+impl Pace {
+    fn of(limits: &Limits) -> Self {
+        Self { interval: limits.find_interval, kept: limits.models_kept }
+    }
+
+    fn moment(self) -> Moment {
+        Moment { now: Instant::now(), kept: self.kept }
+    }
+}
+
 /// All backends.
 pub struct Registry {
     snapshot: watch::Sender<Arc<Snapshot>>,
-    /// The time between two rounds.
-    interval: Mutex<Duration>,
+    pace: Mutex<Pace>,
     nudged: Notify,
     /// Whether the last round ended with a backend that had been there before.
     lost: AtomicBool,
@@ -58,22 +77,23 @@ impl Registry {
     /// A backend's key cannot be read, or nothing is there to check its certificate against.
     pub fn new(config: &Config, engine: Option<&Path>) -> Result<Self, SetupError> {
         let (snapshot, _) = watch::channel(Arc::new(Snapshot::unknown(Backends::of(config, engine)?)));
-        let interval = Mutex::new(config.limits.find_interval);
-        Ok(Self { snapshot, interval, nudged: Notify::new(), lost: AtomicBool::new(false) })
+        let pace = Mutex::new(Pace::of(&config.limits));
+        Ok(Self { snapshot, pace, nudged: Notify::new(), lost: AtomicBool::new(false) })
     }
 
-    /// Takes these instead of those that there were, after those that are new were asked for their models, for `within` at the
-    /// most: whoever asks for one of them right afterwards must not hear that nobody knows it. What is as it was stays the very
+    /// Takes these instead of those that there were, after those that are new were asked for their models, for `first_lists` at
+    /// the most: whoever asks for one of them right afterwards must not hear that nobody knows it. What is as it was stays the very
     /// same, with its connections; what is taken away ends what it has begun. Gives whether anything has changed.
-    pub async fn replace(&self, backends: Backends, interval: Duration, within: Duration) -> bool {
-        *self.interval.lock().unwrap_or_else(PoisonError::into_inner) = interval;
+    pub async fn replace(&self, backends: Backends, limits: &Limits) -> bool {
+        let (pace, within) = (Pace::of(limits), limits.first_lists);
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
         let backends = backends.reusing(&self.snapshot());
         let before = self.snapshot();
         let is_new = |backend: &&Backend| !before.backends().iter().any(|known| known.backend().is(backend));
         let new: Vec<_> = backends.list.iter().filter(is_new).cloned().collect();
         let heard = join_all(new.iter().map(|backend| timeout(within, backend.models()))).await;
         let heard: Vec<_> = new.iter().cloned().zip(heard.into_iter().map(Result::ok)).collect();
-        let (before, after) = self.publish(|now| now.with(backends, heard));
+        let (before, after) = self.publish(|now| now.with(backends, heard, pace.moment()));
         for backend in before.backends().iter().map(Known::backend).filter(|it| after.at(it).is_none()) {
             let (name, open) = (backend.name(), backend.retire());
             if open > 0 {
@@ -88,6 +108,10 @@ impl Registry {
         // What did not answer in time is asked again at once.
         self.nudge();
         !new.is_empty() || before.backends().len() != after.backends().len()
+    }
+
+    fn pace(&self) -> Pace {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts what comes of `next` in the place of what is known; gives both.
@@ -127,11 +151,19 @@ impl Registry {
     pub async fn refresh(&self) {
         let asked = self.snapshot();
         let heard = join_all(asked.backends().iter().map(|known| known.backend().models())).await;
+        let pace = self.pace();
         // Published first, so that whoever reads of it in the log finds it so.
-        let (before, after) = self.publish(|now| now.after(&asked, heard));
-        let mut lost = false;
+        let (before, after) = self.publish(|now| now.after(&asked, heard, pace.moment()));
+        let (found, mut lost) = (after.found(), false);
         for (before, after) in before.backends().iter().zip(after.backends()) {
-            report(before, after, self.snapshot().found());
+            report(before, after, found);
+            if before.is_listed() && !after.is_listed() {
+                let (name, kept) = (after.backend().name(), pace.kept);
+                tracing::warn!(
+                    backend = name,
+                    "{name} has not answered for {kept:?}: its models leave the list until it does"
+                );
+            }
             lost |= !after.is_up() && before.is_up();
         }
         self.lost.store(lost, Ordering::Relaxed);
@@ -140,7 +172,7 @@ impl Registry {
     /// One round and the wait for the next: shorter after a backend was lost or a request failed.
     pub async fn round(&self) {
         self.refresh().await;
-        let interval = *self.interval.lock().unwrap_or_else(PoisonError::into_inner);
+        let Pace { interval, .. } = self.pace();
         let least = SOON.min(interval);
         sleep(least).await;
         if !self.lost.load(Ordering::Relaxed) {

@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     apart,
-    backend::{Answer, ChatCall, ChatError, registry::Routed},
+    backend::{
+        Answer, ChatCall, ChatError,
+        registry::{Known, Routed, Snapshot},
+    },
     store::keys::Caller,
 };
 
@@ -60,14 +63,16 @@ pub(super) async fn answer(
 
 fn route(shared: &Shared, settings: &Settings, model: &str) -> Result<Routed, ApiError> {
     let snapshot = shared.registry.snapshot();
-    if let Some(routed) = snapshot.route(model) {
-        return Ok(routed);
-    }
+    snapshot.route(model).ok_or_else(|| unrouted(shared, &snapshot, model))
+}
+
+/// What a client hears of a name that no backend is known to have.
+pub(super) fn unrouted(shared: &Shared, snapshot: &Snapshot, model: &str) -> ApiError {
     if let Some(fault) = snapshot.unusable(model) {
-        return Err(fault.clone().into());
+        return fault.clone().into();
     }
     let backends = snapshot.backends();
-    let silent = |known: &&crate::backend::registry::Known| !known.is_up() && known.models().is_empty();
+    let silent = |known: &&Known| !known.is_up() && known.models().is_empty();
     // A backend that has never said what it has may have this one.
     let doubtful = if settings.backends_named {
         backends.iter().any(|known| silent(&known))
@@ -75,12 +80,12 @@ fn route(shared: &Shared, settings: &Settings, model: &str) -> Result<Routed, Ap
         backends.iter().all(|known| silent(&known))
     };
     if doubtful {
-        return Err(ApiError::backend_unavailable(
+        return ApiError::backend_unavailable(
             "No backend that has this model answers now; try again shortly.",
             RETRY_AFTER_DOWN,
-        ));
+        );
     }
-    Err(ApiError::model_not_found(model))
+    ApiError::model_not_found(model)
 }
 
 fn whole(

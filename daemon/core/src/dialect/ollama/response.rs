@@ -118,6 +118,7 @@ impl ChatDecoder {
     }
 
     fn line(&mut self, bytes: &[u8], out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        let bytes = &*json::paired(bytes);
         let line: Line<'_> = json::read(bytes, "line").map_err(BackendFault::garbage)?;
         if line.error.is_some() {
             return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(bytes).into_owned() });

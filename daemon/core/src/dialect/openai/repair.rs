@@ -1,8 +1,8 @@
 //! An engine's own OpenAI answer, made trustworthy on its way through.
 //!
 //! Knows how engines end their streams, well and badly. Refuses to know what they say in them: a chunk is passed
-//! as it came, but for the model's name. Invariant: a client sees exactly one `[DONE]`, and only behind a finish
-//! reason for every choice; every other end is a fault.
+//! as it came, but for the model's name and for halves of characters. Invariant: a client sees exactly one `[DONE]`, and
+//! only behind a finish reason for every choice; every other end is a fault.
 
 use std::borrow::Cow;
 
@@ -140,6 +140,7 @@ impl StreamRepair {
         if data == b"[DONE]" {
             return self.end(out);
         }
+        let data = &*json::paired(data);
         let chunk: Chunk<'_> = json::read(data, "chunk").map_err(BackendFault::garbage)?;
         if chunk.error.is_some() {
             return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(data).into_owned() });
@@ -203,9 +204,13 @@ pub struct Whole {
 /// # Errors
 /// An error object, something that is not an answer, an answer without choices or without a finish reason.
 pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFault> {
-    let answer: Chunk<'_> = json::read(body, "answer").map_err(BackendFault::garbage)?;
+    let body = match json::paired(body) {
+        Cow::Borrowed(_) => body.clone(),
+        Cow::Owned(mended) => mended.into(),
+    };
+    let answer: Chunk<'_> = json::read(&body, "answer").map_err(BackendFault::garbage)?;
     if answer.error.is_some() {
-        return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(body).into_owned() });
+        return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(&body).into_owned() });
     }
     let choices = answer.choices.unwrap_or_default();
     if choices.is_empty() {
@@ -217,7 +222,7 @@ pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFa
     let body = match (model, answer.model) {
         (Some(name), Some(raw)) => {
             let mut out = BytesMut::with_capacity(body.len() + name.len());
-            json::spliced(&mut out, body, json::span(body, raw.get()), name);
+            json::spliced(&mut out, &body, json::span(&body, raw.get()), name);
             out.freeze()
         }
         (_, _) => body.clone(),

@@ -13,7 +13,7 @@ use h3::client::{RequestStream, SendRequest};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use quinn::{AsyncUdpSocket, ConnectionError, Endpoint, Runtime, TokioRuntime, VarInt};
+use quinn::{AsyncUdpSocket, ConnectionError, Endpoint, VarInt};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::sync::{mpsc, watch};
 
@@ -91,7 +91,7 @@ where
     tls.alpn_protocols = vec![b"h3".to_vec()];
     tls.max_early_data_size = u32::MAX;
     let bound = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let socket = socket(TokioRuntime.wrap_udp_socket(bound).unwrap());
+    let socket = socket(quic::taken(bound).unwrap());
     let drain = Drain::default();
     let handler = Closure(Arc::new(move |request| Box::pin(handle(request))));
     // Its threads end with this, and a test's server may live longer: it has the test's own thread alone.

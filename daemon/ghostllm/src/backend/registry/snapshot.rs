@@ -2,10 +2,13 @@
 //!
 //! Knows each backend's last list and last fault. Refuses to ask anybody. Invariant: it never changes.
 
+use std::time::Duration;
+
 use ghostllm_core::{
     error::BackendFault,
     routing::{BackendModels, Catalog, Model},
 };
+use tokio::time::Instant;
 
 use super::{Backend, Backends, DEMO_MODEL, DEMO_OWNER, Kind, marked};
 
@@ -16,26 +19,39 @@ pub struct Known {
     models: Option<Vec<Model>>,
     fault: Option<BackendFault>,
     asked: bool,
+    /// When it last answered.
+    heard: Option<Instant>,
+    listed: bool,
 }
 
 /// What one backend said when it was asked.
 type Heard = Result<Vec<Model>, BackendFault>;
 
+/// When it was, and how long what a silent backend has stays in the list.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    pub(super) kept: Duration,
+}
+
 impl Known {
     /// One that was never asked.
     pub(super) fn unknown(backend: Backend) -> Self {
-        Self { backend, models: None, fault: None, asked: false }
+        Self { backend, models: None, fault: None, asked: false, heard: None, listed: false }
     }
 
     /// After it was asked.
-    fn after(&self, heard: Heard) -> Self {
-        let backend = self.backend.clone();
+    fn after(&self, heard: Heard, Moment { now, kept }: Moment) -> Self {
         match heard {
             Ok(models) => {
+                let backend = self.backend.clone();
                 let models = Some(marked(models, backend.kind()));
-                Self { backend, models, fault: None, asked: true }
+                Self { backend, models, fault: None, asked: true, heard: Some(now), listed: true }
             }
-            Err(fault) => Self { backend, models: self.models.clone(), fault: Some(fault), asked: true },
+            Err(fault) => {
+                let listed = self.heard.is_some_and(|heard| now.duration_since(heard) < kept);
+                Self { fault: Some(fault), asked: true, listed, ..self.clone() }
+            }
         }
     }
 
@@ -61,6 +77,12 @@ impl Known {
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.asked && self.fault.is_none()
+    }
+
+    /// Whether its models are in the public list: it answered, or did so a short time ago.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.listed
     }
 }
 
@@ -88,18 +110,22 @@ impl Snapshot {
     }
 
     /// After those that were `asked` have answered, in the same order. Who is no longer there has answered in vain.
-    pub(super) fn after(&self, asked: &Self, heard: Vec<Heard>) -> Self {
+    pub(super) fn after(&self, asked: &Self, heard: Vec<Heard>, moment: Moment) -> Self {
         let mut heard: Vec<_> = asked.backends.iter().zip(heard).collect();
         let known = |before: &Known| {
             let place = heard.iter().position(|(asked, _)| asked.backend.is(&before.backend));
-            place.map_or_else(|| before.clone(), |place| before.after(heard.swap_remove(place).1))
+            place.map_or_else(|| before.clone(), |place| before.after(heard.swap_remove(place).1, moment))
         };
         Self::of(self.backends.iter().map(known).collect(), self.found)
     }
 
     /// With other backends, some of which have been asked. What is known of a place stays known.
-    pub(super) fn with(&self, backends: Backends, heard: Vec<(Backend, Option<Heard>)>) -> Self {
-        let mut heard = heard;
+    pub(super) fn with(
+        &self,
+        backends: Backends,
+        mut heard: Vec<(Backend, Option<Heard>)>,
+        moment: Moment,
+    ) -> Self {
         let known = |backend: Backend| {
             let there = self.at(&backend).cloned();
             let known = there.map_or_else(
@@ -108,7 +134,7 @@ impl Snapshot {
             );
             let place = heard.iter().position(|(asked, _)| asked.is(&backend));
             match place.and_then(|place| heard.swap_remove(place).1) {
-                Some(heard) => known.after(heard),
+                Some(heard) => known.after(heard, moment),
                 None => known,
             }
         };
@@ -171,11 +197,27 @@ impl Snapshot {
         self.backends.iter().filter(|known| known.models.is_none()).find(called)?.fault()
     }
 
-    /// The models for the public list. The demo is in it only while there is nothing else; whoever asks for it by
-    /// name gets it still.
+    /// The models for the public list, without those of a backend that has been silent for long. The demo is in it only
+    /// while there is nothing else; whoever asks for it by name gets it still.
     pub fn list(&self) -> impl Iterator<Item = &Model> {
-        let real = self.catalog.list().any(|model| !is_demo(model));
-        self.catalog.list().filter(move |model| !(real && is_demo(model)))
+        let listed = || {
+            let all = self.catalog.list();
+            all.filter(|(place, _)| self.backends.get(*place).is_some_and(Known::is_listed))
+                .map(|(_, model)| model)
+        };
+        let real = listed().any(|model| !is_demo(model));
+        listed().filter(move |model| !(real && is_demo(model)))
+    }
+
+    /// The model that a name means; where the list has it no longer, why its backend does not answer.
+    #[must_use]
+    pub fn model(&self, asked: &str) -> Option<Result<&Model, &BackendFault>> {
+        let (place, model) = self.catalog.model(asked)?;
+        let known = self.backends.get(place)?;
+        Some(match known.fault() {
+            Some(fault) if !known.is_listed() => Err(fault),
+            _ => Ok(model),
+        })
     }
 
     /// Whether any model can answer now.
@@ -196,4 +238,50 @@ impl Snapshot {
 /// Our engine's demo; a model of that name that somebody else has is a real one.
 fn is_demo(model: &Model) -> bool {
     model.id == DEMO_MODEL && model.owned_by == DEMO_OWNER
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ghostllm_core::{config::Limits, error::Stage};
+
+    use super::*;
+
+    fn model(id: &str, owned_by: &str) -> Model {
+        Model { id: id.to_owned(), created: 0, owned_by: owned_by.to_owned() }
+    }
+
+    fn ids(snapshot: &Snapshot) -> Vec<&str> {
+        snapshot.list().map(|model| model.id.as_str()).collect()
+    }
+
+    const KEPT: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_silent_backend_s_models_leave_the_list_after_their_time_and_come_back_with_it() {
+        let limits = Arc::new(Limits::default());
+        let first = Backend::found_ollama(&"http://127.0.0.1:1".parse().unwrap(), &limits).unwrap();
+        let engine = Backend::engine(std::path::Path::new("/nowhere"), &limits).unwrap();
+        let fault = || Err(BackendFault::Timeout { stage: Stage::Connect });
+        let demo = || Ok(vec![model(DEMO_MODEL, "")]);
+        let begun = Instant::now();
+        let at = |snapshot: &Snapshot, ollama, after: Duration| {
+            snapshot.after(vec![ollama, demo()], begun + after, KEPT)
+        };
+        let unknown = Snapshot::unknown(&[first, engine]);
+        let never = at(&unknown, fault(), Duration::ZERO);
+        assert_eq!(ids(&never), [DEMO_MODEL]);
+        let up = at(&never, Ok(vec![model("tiny:latest", "ollama")]), Duration::ZERO);
+        assert_eq!(ids(&up), ["tiny:latest"]);
+        let away = at(&up, fault(), KEPT - Duration::from_millis(1));
+        assert_eq!(ids(&away), ["tiny:latest"]);
+        assert!(away.model("tiny").unwrap().is_ok() && !away.backends()[0].is_up());
+        let gone = at(&away, fault(), KEPT);
+        assert_eq!(ids(&gone), [DEMO_MODEL], "which answers");
+        assert!(gone.model("tiny").unwrap().is_err(), "the name stays known");
+        assert!(gone.route("tiny").is_some() && gone.model("other").is_none());
+        let back = at(&gone, Ok(vec![model("tiny:latest", "ollama")]), 2 * KEPT);
+        assert_eq!(ids(&back), ["tiny:latest"]);
+    }
 }

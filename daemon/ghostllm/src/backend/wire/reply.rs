@@ -86,10 +86,10 @@ impl Reply {
         }
         let packed = |encoding: &&str| !encoding.eq_ignore_ascii_case("identity");
         if let Some(encoding) = self.values(&header::CONTENT_ENCODING).find(packed) {
-            return Err(BackendFault::garbage(format!("a body in {encoding:?}, which was not asked for")));
+            return Err(BackendFault::garbage(format!("a body in \"{encoding}\", which was not asked for")));
         }
         if let Some(essence) = self.other_type(types) {
-            let what = format!("a body of type {essence:?} instead of {}", types.join(" or "));
+            let what = format!("a body of type \"{essence}\" instead of {}", types.join(" or "));
             return Err(BackendFault::garbage(what));
         }
         // They are slices of the buffer that they were read into, which would be held as long as they are, and another one

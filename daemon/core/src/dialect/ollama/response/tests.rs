@@ -205,3 +205,28 @@ fn a_list_is_no_object_however_its_elements_fit() {
         assert!(events.is_empty() && matches!(end, Err(BackendFault::Garbage { .. })), "{line}: {end:?}");
     }
 }
+
+#[test]
+fn half_a_character_is_replaced_wherever_it_stands() {
+    let line = concat!(
+        r#"{"message":{"content":"a\ud83d","thinking":"\ude00 \ud83d\ude00","tool_calls":[{"function":{"name":"\udfff","#,
+        r#""arguments":{"x":"\ud800"}}}]},"logprobs":[{"token":"\ud83d"}],"done":true,"done_reason":"stop"}"#,
+    );
+    let (events, end) = decode([line.as_bytes()]);
+    end.unwrap();
+    let logprobs = Some(r#"[{"token":"\ufffd"}]"#.into());
+    let call = ChatEvent::ToolCall {
+        index: 0,
+        id: "call_seed_0".into(),
+        name: "\u{fffd}".into(),
+        arguments: r#"{"x":"\ufffd"}"#.into(),
+    };
+    assert_eq!(
+        events[..3],
+        [
+            ChatEvent::Reasoning("\u{fffd} \u{1f600}".into()),
+            ChatEvent::Text { text: "a\u{fffd}".into(), logprobs },
+            call
+        ]
+    );
+}

@@ -215,3 +215,36 @@ fn a_list_is_no_object_however_its_elements_fit() {
     }
     assert!(parse_models(br#"[[{"id":"m"}]]"#, "engine").is_err());
 }
+
+/// An engine that cuts its text between the halves of a pair, as JavaScript's would.
+const HALVES: &str = concat!(
+    r#"data: {"choices":[{"index":0,"delta":{"content":"a\ud83d"},"logprobs":{"content":[{"token":"\ud83d"}]}}]}"#,
+    "\n\n",
+    r#"data: {"model":"m","choices":[{"index":0,"delta":{"content":"\ude00 \ud83d\ude00 \\ud800"}}]}"#,
+    "\n\n",
+    r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+    "\n\ndata: [DONE]\n\n",
+);
+
+#[test]
+fn half_a_character_is_replaced_and_the_rest_passes_as_it_came() {
+    for model in [None, Some("m")] {
+        let (out, result, _) = repair([HALVES.as_bytes()], model);
+        assert_eq!(result, Ok(()));
+        let mended = HALVES.replace(r"a\ud83d", r"a\ufffd").replace(r#""\ud83d""#, r#""\ufffd""#);
+        assert_eq!(out, mended.replace(r"\ude00 \ud83d", r"\ufffd \ud83d"));
+    }
+    let whole = |text: &str| {
+        let body = format!(
+            r#"{{"model":"m","choices":[{{"message":{{"content":"{text}"}},"finish_reason":"stop"}}]}}"#
+        );
+        (Bytes::from(body.clone()), body)
+    };
+    for model in [None, Some("m")] {
+        let (sent, _) = whole(r"\udfff\ud83d\ude00");
+        assert_eq!(check_whole(&sent, model).unwrap().body, whole(r"\ufffd\ud83d\ude00").1);
+    }
+    let error = Bytes::from_static(br#"{"error":{"message":"no \ud800","code":"context_length_exceeded"}}"#);
+    let fault = check_whole(&error, None).unwrap_err();
+    assert_eq!(ApiError::from(fault).code(), Code::ContextLengthExceeded, "an error is read all the same");
+}
