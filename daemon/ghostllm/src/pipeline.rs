@@ -50,8 +50,6 @@ pub struct Settings {
     pub plain_auth: PlainAuth,
     /// The box's CA, where it has its own: PEM and DER.
     pub authority: Option<(Bytes, Bytes)>,
-    /// Whether the configuration names the backends.
-    pub backends_named: bool,
 }
 
 /// What all requests share; each part changes only by being replaced whole.
@@ -187,7 +185,7 @@ impl Pipeline {
 
     fn model(&self, name: &str) -> Result<Response<ResponseBody>, ApiError> {
         let snapshot = self.shared.registry.snapshot();
-        let known = snapshot.model(name).ok_or_else(|| chat::unrouted(&self.shared, &snapshot, name))?;
+        let known = snapshot.model(name).ok_or_else(|| chat::unrouted(&snapshot, name))?;
         let model = known.map_err(|fault| ApiError::from(fault.clone()))?;
         // The answer repeats the id as it was asked, which is what a client looks for.
         let mut model = model.clone();

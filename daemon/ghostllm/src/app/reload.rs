@@ -101,7 +101,6 @@ pub(super) fn settings(config: &Config, upkeep: &Upkeep) -> Settings {
         limits: config.limits.clone(),
         plain_auth: config.listen.plain_auth,
         authority: upkeep.authority(),
-        backends_named: !config.backends.is_empty(),
     }
 }
 

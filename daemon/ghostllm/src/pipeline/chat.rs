@@ -44,7 +44,7 @@ pub(super) async fn answer(
         passthrough::inspect(body, &reading.limits)
     })
     .await?;
-    let routed = route(shared, settings, &passed.model)?;
+    let routed = route(shared, &passed.model)?;
     let account = Account::open(id, caller, &passed.model, routed.backend.lease());
     let streamed = passed.stream;
     let call = ChatCall { body, passed, model: routed.model, id: format!("chatcmpl-{id}"), created: now() };
@@ -61,23 +61,23 @@ pub(super) async fn answer(
     }
 }
 
-fn route(shared: &Shared, settings: &Settings, model: &str) -> Result<Routed, ApiError> {
+fn route(shared: &Shared, model: &str) -> Result<Routed, ApiError> {
     let snapshot = shared.registry.snapshot();
-    snapshot.route(model).ok_or_else(|| unrouted(shared, &snapshot, model))
+    snapshot.route(model).ok_or_else(|| unrouted(&snapshot, model))
 }
 
 /// What a client hears of a name that no backend is known to have.
-pub(super) fn unrouted(shared: &Shared, snapshot: &Snapshot, model: &str) -> ApiError {
+pub(super) fn unrouted(snapshot: &Snapshot, model: &str) -> ApiError {
     if let Some(fault) = snapshot.unusable(model) {
         return fault.clone().into();
     }
     let backends = snapshot.backends();
     let silent = |known: &&Known| !known.is_up() && known.models().is_empty();
     // A backend that has never said what it has may have this one.
-    let doubtful = if settings.backends_named {
-        backends.iter().any(|known| silent(&known))
-    } else {
+    let doubtful = if snapshot.found() {
         backends.iter().all(|known| silent(&known))
+    } else {
+        backends.iter().any(|known| silent(&known))
     };
     if doubtful {
         return ApiError::backend_unavailable(

@@ -151,7 +151,8 @@ impl Snapshot {
     }
 
     /// Whether the backends are looked for; else the configuration names them.
-    pub(super) fn found(&self) -> bool {
+    #[must_use]
+    pub fn found(&self) -> bool {
         self.found
     }
 
@@ -267,9 +268,9 @@ mod tests {
         let demo = || Ok(vec![model(DEMO_MODEL, "")]);
         let begun = Instant::now();
         let at = |snapshot: &Snapshot, ollama, after: Duration| {
-            snapshot.after(vec![ollama, demo()], begun + after, KEPT)
+            snapshot.after(snapshot, vec![ollama, demo()], Moment { now: begun + after, kept: KEPT })
         };
-        let unknown = Snapshot::unknown(&[first, engine]);
+        let unknown = Snapshot::unknown(Backends { list: vec![first, engine], found: true });
         let never = at(&unknown, fault(), Duration::ZERO);
         assert_eq!(ids(&never), [DEMO_MODEL]);
         let up = at(&never, Ok(vec![model("tiny:latest", "ollama")]), Duration::ZERO);
