@@ -121,7 +121,7 @@ async fn what_it_names_must_be_usable_too() -> Result<()> {
     let keyed = |line: &str| Setup::default().with_backend("new", "openai", &double.url(), line);
     for (bad, words) in [
         (keyed("key_file = \"/nowhere/key\""), "/nowhere/key"),
-        (keyed("key_file = \"a-credential\""), "LoadCredential=a-credential:"),
+        (keyed("key_file = \"a-credential\""), "LoadCredential=NAME:"),
         (certified(&other.key), "does not fit the certificate"),
         (certified(&wide), "chmod 600"),
         (certified(Path::new("/nowhere/key.pem")), "/nowhere/key.pem"),
