@@ -1,6 +1,6 @@
-//! What to do about a file that this program's user may not read.
+//! What to do about a file that this program's user may not read, and about state that cannot be written.
 //!
-//! Knows the user and the group. Refuses to know what is in the file. Invariant: no secret is opened to everybody by
+//! Knows the user, the group and the system's answers. Refuses to know what is in the file. Invariant: no secret is opened to everybody by
 //! following the advice.
 
 use std::{
@@ -34,4 +34,17 @@ pub(crate) fn quoted(path: &Path) -> String {
 pub(crate) fn advice(path: &Path, error: &Error) -> String {
     let by_the_system = error.get_ref().is_none();
     if is_denied(error) && by_the_system { format!(". {}", next_step(path)) } else { String::new() }
+}
+
+/// "Input/output error" of errno(3): what the disk says of a block that it has lost.
+pub(crate) const EIO: i32 = nix::libc::EIO;
+
+/// What to do about state that cannot be written.
+pub(crate) fn room(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that disk",
+        ErrorKind::ReadOnlyFilesystem => "make that file system writable again, or use --state-dir DIR",
+        _ if error.raw_os_error() == Some(EIO) => "look after that disk, or use --state-dir DIR",
+        _ => "make it writable for this user or use --state-dir DIR",
+    }
 }

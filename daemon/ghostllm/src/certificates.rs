@@ -65,9 +65,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The state directory cannot be written (exit code 74).
-    #[error(
-        "the certificates in {path} cannot be kept: {source}. Make the folder writable for this program's user"
-    )]
+    #[error("the certificates in {path} cannot be kept: {source}; {}", crate::access::room(source))]
     State {
         /// The file.
         path: PathBuf,

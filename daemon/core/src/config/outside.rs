@@ -74,19 +74,17 @@ fn path(name: &str) -> Vec<String> {
     path
 }
 
-/// The settings in the arguments of `--set`.
-pub(super) fn arguments(arguments: &[String], errors: &mut Vec<ConfigError>) -> Layer {
+/// The setting in an argument of `--set`.
+pub(super) fn argument(argument: &str, errors: &mut Vec<ConfigError>) -> Layer {
     let mut layer = Layer::default();
-    for argument in arguments {
-        let (key, value) = argument.split_once('=').unwrap_or((argument, ""));
-        let place = Place::Argument(key.trim().to_owned());
-        if key.len() == argument.len() {
-            errors.push(ConfigError::new(place, "expected key=value, for example --set log.level=debug"));
-            continue;
-        }
-        let path: Vec<String> = key.trim().split('.').map(str::to_owned).collect();
-        put(&mut layer, &path, place, value, errors);
+    let (key, value) = argument.split_once('=').unwrap_or((argument, ""));
+    let place = Place::Argument(key.trim().to_owned());
+    if key.len() == argument.len() {
+        errors.push(ConfigError::new(place, "expected key=value, for example --set log.level=debug"));
+        return layer;
     }
+    let path: Vec<String> = key.trim().split('.').map(str::to_owned).collect();
+    put(&mut layer, &path, place, value, errors);
     layer
 }
 

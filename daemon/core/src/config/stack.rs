@@ -44,7 +44,12 @@ impl Stack {
                     stack.environment.push(layer);
                     stack.ollama_host = ollama_host.or(stack.ollama_host);
                 }
-                Source::Set(arguments) => stack.arguments.push(outside::arguments(arguments, errors)),
+                Source::Set(arguments) => {
+                    // Each by itself, so that the last of several hides no fault of the others.
+                    stack
+                        .arguments
+                        .extend(arguments.iter().map(|argument| outside::argument(argument, errors)));
+                }
                 Source::Profile(name) => stack.flag = Some(name.clone()),
             }
         }

@@ -198,6 +198,16 @@ fn a_damaged_ca_is_never_replaced() {
 }
 
 #[test]
+fn a_disk_that_fails_says_what_it_needs() {
+    for (error, wanted) in
+        [(nix::errno::Errno::ENOSPC, "make room"), (nix::errno::Errno::EACCES, "make it writable")]
+    {
+        let said = Error::State { path: "/a".into(), source: error.into() }.to_string();
+        assert!(said.contains("cannot be kept") && said.contains(wanted), "{said}");
+    }
+}
+
+#[test]
 fn a_ca_whose_key_others_may_read_is_refused() {
     let files = Directory::new();
     files.open(now());

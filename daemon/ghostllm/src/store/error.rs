@@ -9,7 +9,7 @@ use ghostllm_core::ApiError;
 use thiserror::Error;
 
 use crate::{
-    access::{advice, is_denied, quoted},
+    access::{EIO, advice, is_denied, quoted, room},
     exit,
 };
 
@@ -82,9 +82,6 @@ pub enum StateError {
     Name(String),
 }
 
-/// "Input/output error" of errno(3): what the disk says of a block that it has lost.
-const EIO: i32 = nix::libc::EIO;
-
 impl StateError {
     /// What is wrong with the file itself, where that is it: its blocks are lost, or it is none of ours by its size or its
     /// kind. None where somebody has only to let this program read it.
@@ -133,16 +130,6 @@ fn readable(path: &Path, source: &io::Error) -> String {
         return "; put a good copy back in its place, or move it away".to_owned();
     }
     advice(path, source)
-}
-
-/// What to do about what cannot be written.
-fn room(source: &io::Error) -> &'static str {
-    match source.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that disk",
-        ErrorKind::ReadOnlyFilesystem => "make that file system writable again, or use --state-dir DIR",
-        _ if source.raw_os_error() == Some(EIO) => "look after that disk, or use --state-dir DIR",
-        _ => "make it writable for this user or use --state-dir DIR",
-    }
 }
 
 fn held_by(holder: Option<&str>) -> String {

@@ -217,8 +217,17 @@ impl Keys {
 
     /// Looks for the file with the first key, which waits for its first use.
     fn find_first_key(&mut self, state: &StateDir) -> Result<Option<FirstKey>, KeysError> {
-        let Some(bytes) = state.read(FIRST_KEY_FILE)? else { return Ok(None) };
         let path = state.file(FIRST_KEY_FILE)?;
+        let bytes = match state.read(FIRST_KEY_FILE) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            // The key itself stays good, and whoever has it needs no file.
+            Err(error) => {
+                let why = error.damage().ok_or(error)?;
+                tracing::warn!(path = %path.display(), "the file of the first key cannot be read ({why}); it can be removed");
+                return Ok(None);
+            }
+        };
         let key = std::str::from_utf8(&bytes).ok().and_then(|text| Key::parse(text.trim()).ok());
         let caller = key.as_ref().and_then(|key| self.verify(key.reveal()));
         let Some(id) = caller.and_then(|caller| caller.id) else {

@@ -148,6 +148,20 @@ fn a_strange_first_key_file_nobody_else_came() {
 }
 
 #[test]
+fn a_first_key_file_that_is_none_stops_no_start() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_scratch, state, key) = started();
+    let path = state.file(FIRST_KEY_FILE).unwrap();
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    let opened = Keys::open(&state, now(), never, Show::InFile).unwrap();
+    assert!(opened.first.is_none() && opened.keys.verify(key.reveal()).is_some());
+    // What others may read is refused as ever.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(Keys::open(&state, now(), never, Show::InFile).is_err());
+}
+
+#[test]
 fn what_cannot_be_used_never_leads_to_a_new_key() {
     let (_scratch, state, key) = started();
     let copy = format!("{FILE}.last");

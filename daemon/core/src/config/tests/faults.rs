@@ -22,6 +22,23 @@ fn what_is_nested_too_deep_is_refused_and_breaks_nothing() {
 }
 
 #[test]
+fn no_argument_hides_the_fault_of_another() {
+    let errors = refused(&[set(&["log.level=loud", "log.level=debug", "listen.tls=x", "listen=y"])]);
+    let starts = [
+        "--set listen: listen: expected a table",
+        "--set listen.tls: listen.tls: ",
+        "--set log.level: log.level: \"loud\"",
+    ];
+    assert_eq!(errors.len(), starts.len(), "{errors:#?}");
+    for (error, start) in errors.iter().zip(starts) {
+        assert!(error.starts_with(start), "{error}\nwanted {start}");
+    }
+    let sources = [set(&["log.level=debug", "backends.a.kind=gguf", "log.level=warn", "backends.a.path=/a"])];
+    let config = Config::load(&sources).unwrap();
+    assert_eq!((config.log.level, config.backends.len()), (LogLevel::Warn, 1));
+}
+
+#[test]
 fn every_item_of_a_list_has_its_own_fault() {
     let wanted = |place: &str, value: &str| {
         format!(

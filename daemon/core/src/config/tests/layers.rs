@@ -352,7 +352,11 @@ proptest! {
         let mut sources = Vec::new();
         for (at, (own, dev, prod)) in files.iter().enumerate() {
             let text = [own.toml(""), dev.toml("profiles.dev."), prod.toml("profiles.prod.")].concat();
-            sources.push(named(&format!("{at}.toml"), &text));
+            // Every other one is YAML, as which JSON is read.
+            sources.push(match at % 2 {
+                0 => named(&format!("{at}.toml"), &text),
+                _ => named(&format!("{at}.yaml"), &serde_json::to_string(&text.parse::<toml::Table>().unwrap()).unwrap()),
+            });
         }
         let variable = |(key, value): (String, String)| {
             (format!("GHOSTLLM_{}", key.to_uppercase().replace('.', "__")).into(), value.into())
