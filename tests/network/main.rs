@@ -8,6 +8,7 @@ mod absent;
 mod changes;
 mod exposure;
 mod families;
+mod pasted;
 mod sources;
 mod system;
 mod users;
