@@ -40,16 +40,19 @@ async fn open_streams_go_on_while_their_backend_is_taken_away(version: Version) 
     let caller = Caller::new(&daemon, version, Family::V4).await?;
     let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
     let mut body = stream.until(" capital").await?;
-    let before = double.seen().len();
+    let before = double.seen_at("/api/chat").len();
+    // Made anew by another limit, it is still the same backend.
+    let same = Setup::default().with_backend("box", "ollama", &double.url(), "");
+    daemon.reconfigure(&same.with_limits("backend_line = \"2MiB\"")).await?;
     daemon.reconfigure(&Setup::backend("openai", &other.url())).await?;
-    daemon.wait_said("box was taken away, and ends the requests that it has begun").await?;
+    daemon.wait_said("was taken away, and ends the requests that it has begun").await?;
     check_error(&caller.send(&Request::chat("tiny", FRANCE, false)).await?, 404, Some("model_not_found"))?;
     ensure!(
         caller.send(&Request::chat("other", FRANCE, false)).await?.status == 200,
         "the new one is not used"
     );
-    ensure!(double.seen().len() == before, "the old one was asked again");
-    let last = "the last request on box, which was taken away, has ended";
+    ensure!(double.seen_at("/api/chat").len() == before, "the old one was asked again");
+    let last = "which was taken away, has ended";
     ensure!(!daemon.stderr().contains(last), "its request has not ended:\n{}", daemon.stderr());
     double.release(100);
     let rest = stream.finish().await?;
@@ -120,7 +123,10 @@ async fn what_it_names_must_be_usable_too() -> Result<()> {
     };
     let keyed = |line: &str| Setup::default().with_backend("new", "openai", &double.url(), line);
     for (bad, words) in [
-        (keyed("key_file = \"/nowhere/key\""), "/nowhere/key"),
+        (
+            keyed("key_file = \"/nowhere/key\""),
+            "ghostllm.toml:10:12: the backend \"new\": cannot read the key in /nowhere/key",
+        ),
         (keyed("key_file = \"a-credential\""), "LoadCredential=NAME:"),
         (certified(&other.key), "does not fit the certificate"),
         (certified(&wide), "chmod 600"),
@@ -169,18 +175,78 @@ async fn what_needs_a_restart_is_named_and_stays() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_pipe_is_read_at_the_start_and_not_waited_for_again() -> Result<()> {
-    let (double, daemon, setup) = watched().await?;
+async fn what_is_no_file_any_more_is_not_waited_for() -> Result<()> {
+    let (_double, daemon, setup) = watched().await?;
     fs::remove_file(daemon.config())?;
     nix::unistd::mkfifo(&daemon.config(), nix::sys::stat::Mode::S_IRWXU)?;
     let status = daemon.reload().await?;
-    ensure!(status.contains("no file that can be read again"), "{status}");
+    ensure!(status.contains("it is no file"), "{status}");
     ensure!(answers(&daemon, "tiny").await? == 200, "it waits for the pipe");
     fs::remove_file(daemon.config())?;
     ensure!(daemon.reload().await?.contains("No such file"), "a file that is gone is not told");
     ensure!(!daemon.reconfigure(&setup).await?.contains("not in use"), "it is not taken");
-    drop(double);
     daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_file_that_is_emptied_opens_nothing_unasked() -> Result<()> {
+    let (_double, daemon, setup) = watched().await?;
+    let closed = Setup { listen: format!("{}plain_auth = \"key\"\n", setup.listen), ..setup.clone() };
+    daemon.configure(&closed)?;
+    daemon.wait_reloaded().await?;
+    let status = || async {
+        Ok::<_, anyhow::Error>(plain(daemon.plain(true)?, &Request::get("/v1/models")).await?.status)
+    };
+    ensure!(status().await? == 401, "no key is asked for");
+    fs::write(daemon.config(), "")?;
+    let told = daemon.wait_reloaded().await?;
+    ensure!(told.contains("is empty or gone") && status().await? == 401, "{told}");
+    // Whoever means it says so.
+    ensure!(
+        !daemon.reload().await?.contains("not in use") && status().await? == 200,
+        "SIGHUP changes nothing"
+    );
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_certificate_that_comes_late_is_taken_when_it_is_there() -> Result<()> {
+    let (_double, daemon, setup) = watched().await?;
+    let place = |ending: &str| daemon.scratch().join(format!("late.{ending}"));
+    let pair = Pair { certificate: place("pem"), key: place("key") };
+    let certified = Setup { listen: format!("{}{}", setup.listen, pair.lines()), ..setup };
+    daemon.configure(&certified)?;
+    let status = daemon.wait_reloaded().await?;
+    // The place of listen.certificate: behind [listen], tls and plain.
+    let line = format!("{}:4:", daemon.config().display());
+    ensure!(status.contains(&line) && status.contains("late.pem"), "{status}");
+    Pair::make(daemon.scratch(), "late", "localhost")?;
+    let mut status = daemon.wait_reloaded().await?;
+    while status.contains("not in use") {
+        // OpenSSL writes one file after the other.
+        status = daemon.wait_reloaded().await?;
+    }
+    ensure!(
+        !status.contains("not in the certificate"),
+        "what the box's own certificate lacks is still told: {status}"
+    );
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_signal_before_it_can_be_taken_is_kept() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    // The signal comes while the daemon reads its configuration.
+    let line = "(sleep 0.01; kill -HUP $$) & exec \"$0\" \"$@\"";
+    let prefix = vec!["sh".to_owned(), "-c".to_owned(), line.to_owned()];
+    for _ in 0..5 {
+        let daemon =
+            Daemon::start(&Setup { prefix: prefix.clone(), ..Setup::backend("ollama", &double.url()) })
+                .await?;
+        ensure!(answers(&daemon, "tiny").await? == 200, "it does not serve");
+        daemon.stop().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

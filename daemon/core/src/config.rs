@@ -194,6 +194,19 @@ impl Loaded {
         reader.errors.is_empty().then_some(Self { config, tree, profile, ollama_host })
     }
 
+    /// Where a key of a section was written, if anybody has written it.
+    #[must_use]
+    pub fn place(&self, section: &str, key: &str) -> Option<&Place> {
+        self.tree.root.find(&[section, key]).map(|node| &node.place)
+    }
+
+    /// The same of a backend's key.
+    #[must_use]
+    pub fn backend_place(&self, backend: &str, key: &str) -> Option<&Place> {
+        let named = self.tree.backends.iter().find(|named| named.name == backend)?;
+        named.table.find(&[key]).map(|node| &node.place)
+    }
+
     /// The configuration as TOML, each value with where it comes from. It can be read back; no secret is in it.
     #[must_use]
     pub fn show(&self) -> String {
@@ -231,12 +244,14 @@ impl Config {
     }
 
     /// As much of it as a program can take that runs with `running`, and the settings that need a restart, by name: they
-    /// are as they were.
+    /// are as they were. Those of our own engine only matter where that runs.
     #[must_use]
-    pub fn settle(mut self, running: &Self) -> (Self, Vec<String>) {
+    pub fn settle(mut self, running: &Self, engine_runs: bool) -> (Self, Vec<String>) {
         let mut kept = Vec::new();
         self.listen.settle(&running.listen, "listen", &mut kept);
-        self.engine.settle(&running.engine, "engine", &mut kept);
+        if engine_runs {
+            self.engine.settle(&running.engine, "engine", &mut kept);
+        }
         self.limits.settle(&running.limits, "limits", &mut kept);
         self.log.settle(&running.log, "log", &mut kept);
         // A new plain_auth may be meant for the new listen.plain alone.
@@ -249,6 +264,22 @@ impl Config {
             );
         }
         (self, kept)
+    }
+
+    /// What differs from another configuration, by name.
+    #[must_use]
+    pub fn differing(&self, other: &Self) -> Vec<String> {
+        let sections = [
+            ("listen", self.listen.differing(&other.listen)),
+            ("engine", self.engine.differing(&other.engine)),
+            ("limits", self.limits.differing(&other.limits)),
+            ("log", self.log.differing(&other.log)),
+        ];
+        let named = |(section, keys): (&str, Vec<&str>)| {
+            keys.into_iter().map(|key| format!("{section}.{key}")).collect::<Vec<_>>()
+        };
+        let backends = (self.backends != other.backends).then(|| "backends".to_owned());
+        sections.into_iter().flat_map(named).chain(backends).collect()
     }
 
     /// The commented example file: every line is a default, commented out.

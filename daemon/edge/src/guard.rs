@@ -70,6 +70,8 @@ pub enum Reason {
     Site,
     /// A web page sends a body that is not JSON: 415.
     MediaType,
+    /// The connection is from before the rules, by which its source is answered no more: 403.
+    Source,
 }
 
 impl Reason {
@@ -78,7 +80,7 @@ impl Reason {
         match self {
             Self::Target | Self::Fields | Self::Authority => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::Origin | Self::Site => StatusCode::FORBIDDEN,
+            Self::Origin | Self::Site | Self::Source => StatusCode::FORBIDDEN,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         }
     }
@@ -137,7 +139,7 @@ impl Guard {
     /// Judges a request's head, before its body is read.
     ///
     /// # Errors
-    /// The first thing that is wrong: fields, target, authority, origin, media type, in this order.
+    /// The first thing that is wrong: source, fields, target, authority, origin, media type, in this order.
     pub fn check(&self, head: &Parts, connection: &Connection) -> Result<Passed, Refusal> {
         self.0.borrow().check(head, connection)
     }
@@ -169,6 +171,12 @@ impl Judge {
     }
 
     fn check(&self, head: &Parts, connection: &Connection) -> Result<Passed, Refusal> {
+        if !source_allowed(connection.peer.ip(), &self.rules) {
+            return Err(Refusal::new(
+                Reason::Source,
+                "This server answers no more from where this request comes (listen.exposure in its configuration).",
+            ));
+        }
         fields::check(head)?;
         target::check(head, connection.transport, &self.rules.slashed)?;
         let authority = one_authority(head)?;

@@ -24,7 +24,7 @@ use crate::{
     backend::registry::Registry,
     certificates::{self, Certificates},
     host::Host,
-    log::Level,
+    log::{Level, OneLine},
     pipeline::{self, Pipeline, Shared},
     secrets,
     store::{
@@ -33,7 +33,7 @@ use crate::{
     },
     tasks::{
         engine::EngineTask,
-        reload::Changes,
+        reload::{Changes, Read},
         supervisor::{Policy, Supervisor},
     },
 };
@@ -103,7 +103,7 @@ impl App {
         let signals = |error| StartError::internal("signals cannot be taken", error);
         let stop = Stop::new().map_err(signals)?;
         changes.take_hangup().map_err(signals)?;
-        changes.watch(reload::secrets(&config));
+        changes.watch(&config);
         tls::install_provider();
         let now = OffsetDateTime::now_utc();
         let (state, claim) = StateDir::claim(given.state)?;
@@ -222,31 +222,45 @@ async fn kept_up(
     drain: &Drain,
 ) {
     loop {
-        let read = tokio::select! {
+        let Read { asked, outcome } = tokio::select! {
             read = changes.next(running.config.limits.config_interval) => read,
             () = upkeep.run(|| (drain.open(), drain.most()), |left_out| standing.lacks(left_out)) => return,
         };
         systemd::reloading();
-        let outcome = match read {
-            Ok(config) => {
-                changes.watch(reload::secrets(&config));
-                running.take(config, upkeep, serving).await.map_err(|error| error.to_string())
-            }
+        let outcome = match outcome {
+            Ok(loaded) => running.take(loaded, upkeep, serving).await,
             Err(why) => Err(why),
         };
-        told(&outcome, standing);
-        standing.reloaded(outcome.map(|taken| taken.restart));
+        let outcome = outcome.map_err(|why| brief(&why));
+        told(&outcome, asked, standing);
+        standing.reloaded(outcome.map(|taken| taken.restart), upkeep.left_out());
         systemd::ready_again();
     }
 }
 
+/// What is wrong, on a line that the log and the service manager take.
+fn brief(why: &str) -> String {
+    /// Far more than the longest of our own, and far less than a datagram takes.
+    const MOST: usize = 1000;
+    let line = OneLine(why).to_string();
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
 /// Says what became of a configuration that was read anew.
-fn told(outcome: &Result<Taken, String>, standing: &Standing) {
+fn told(outcome: &Result<Taken, String>, asked: bool, standing: &Standing) {
     match outcome {
+        // The same again, of a disk that does not answer, is no news.
+        Err(why) if !asked && standing.is_refused_for(why) => {}
         Err(why) => {
             tracing::error!("the changed configuration is not in use, the one before it stays: {why}");
         }
-        Ok(Taken { changed: true, .. }) => tracing::info!("the configuration was read anew, and is in use"),
+        Ok(Taken { changed: true, what, .. }) => {
+            let what = if what.is_empty() { "what its files hold".to_owned() } else { what.join(", ") };
+            tracing::info!(changed = what, "the configuration was read anew, and is in use");
+        }
         Ok(Taken { changed: false, .. }) if standing.is_refused() => {
             tracing::info!("the configuration is sound again, and as it was before");
         }

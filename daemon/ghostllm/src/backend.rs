@@ -125,6 +125,10 @@ pub enum Kind {
     Gguf(PathBuf),
 }
 
+/// The limits of requests that [`parse_chat`] goes by.
+const REQUESTS: [&str; 6] =
+    ["json_depth", "request_fields", "model_name", "stop_texts", "media_parts", "media_bytes"];
+
 /// One backend. Cheap to clone.
 #[derive(Clone)]
 pub struct Backend(Arc<Parts>);
@@ -136,7 +140,7 @@ struct Parts {
     /// None for a file when there is no engine.
     wire: Option<Wire>,
     limits: Arc<Limits>,
-    leases: Leases,
+    leases: Arc<Leases>,
 }
 
 impl fmt::Debug for Backend {
@@ -198,7 +202,7 @@ impl Backend {
 
     fn new(name: &str, kind: Kind, shown: String, wire: Option<Wire>, limits: &Arc<Limits>) -> Self {
         let (name, limits) = (name.to_owned(), Arc::clone(limits));
-        Self(Arc::new(Parts { name, kind, shown, wire, limits, leases: Leases::default() }))
+        Self(Arc::new(Parts { name, kind, shown, wire, limits, leases: Arc::default() }))
     }
 
     /// Whether it is this very one, with its connections.
@@ -206,10 +210,23 @@ impl Backend {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether both were made of the same settings, the same key and the same limits.
+    /// Whether both were made of the same settings, the same key and the same limits, as far as they go by them.
     fn equals(&self, other: &Self) -> bool {
         let (one, two) = (&*self.0, &*other.0);
-        self.is_at(other) && one.wire == two.wire && one.limits == two.limits
+        let own = |key: &&str| key.starts_with("backend_") || REQUESTS.contains(key);
+        self.is_at(other)
+            && one.wire == two.wire
+            && !one.limits.differing(&two.limits).iter().any(|key| own(key))
+    }
+
+    /// This one, counting its requests together with those of `other`.
+    fn counting_with(self, other: &Self) -> Self {
+        let leases = Arc::clone(&other.0.leases);
+        match Arc::try_unwrap(self.0) {
+            Ok(parts) => Self(Arc::new(Parts { leases, ..parts })),
+            // It is used already, and counts by itself.
+            Err(shared) => Self(shared),
+        }
     }
 
     /// Whether both have one name and stand for the same place.

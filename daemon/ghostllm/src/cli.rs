@@ -22,7 +22,7 @@ use crate::{
     app::{App, Given, StartError, descriptors},
     exit, log,
     store::{StateDir, keys::Show},
-    tasks::reload::Changes,
+    tasks::reload::{self, Changes},
 };
 use sources::{Again, Settings};
 
@@ -110,6 +110,7 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn serve(arguments: &Serve) -> Result<(), Failure> {
+    reload::hold_hangup();
     let again = Again { file: arguments.config.clone(), settings: arguments.settings.clone() };
     // Looked at before they are read: what changes in between is seen.
     let changes = Changes::new(Arc::new(again));

@@ -280,7 +280,7 @@ fn refused(refusal: &guard::Refusal) -> ApiError {
     match refusal.reason {
         Reason::Target | Reason::Fields | Reason::Authority => ApiError::invalid_request(message),
         Reason::Misdirected => ApiError::misdirected(message),
-        Reason::Origin | Reason::Site => ApiError::forbidden(message),
+        Reason::Origin | Reason::Site | Reason::Source => ApiError::forbidden(message),
         Reason::MediaType => ApiError::unsupported_media_type(message),
     }
 }

@@ -1,7 +1,7 @@
 //! Tells one state of a file from the next.
 //!
-//! Refuses to read files. Invariant: whatever changes a file changes its stamp, also where it is replaced within one tick of the
-//! kernel's clock.
+//! Refuses to read files. Invariant: whatever changes a file changes its stamp, but for what is written in place, and as long as what
+//! was there, within one tick of the kernel's clock.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
@@ -21,6 +21,11 @@ impl Stamp {
         let facts = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
         let changed = (facts.ctime(), facts.ctime_nsec());
         Some(Self { changed, inode: facts.ino(), size: facts.len(), mode: facts.mode() })
+    }
+
+    /// Whether nothing is in the file.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.size == 0
     }
 }
 

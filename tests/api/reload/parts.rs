@@ -171,13 +171,24 @@ async fn the_first_file_starts_the_engine_and_the_last_backend_turns_finding_on(
     let path = daemon.scratch().join("Named.gguf");
     fs::copy(engine::demo(), &path)?;
     let setup = Setup::backend("ollama", &double.url()).with_file("file", &path);
-    daemon.reconfigure(&setup.with_limits("first_lists = \"20s\"")).await?;
+    // Nothing is started for what is refused.
+    let line = "key_file = \"/nowhere/key\"";
+    let bad = setup.clone().with_backend("bad", "openai", "http://127.0.0.1:1", line);
+    ensure!(daemon.reconfigure(&bad).await?.contains("not in use") && daemon.engine().is_err(), "an engine");
+    // It goes by the settings that came with it.
+    let lines = "[engine]\ncontext = 64\n";
+    let setup = setup.with_limits("first_lists = \"10s\"");
+    let status = daemon.reconfigure(&Setup { config: format!("{lines}{}", setup.config), ..setup }).await?;
+    ensure!(!status.contains("a restart is needed"), "{status}");
+    let arguments = fs::read_to_string(format!("/proc/{}/cmdline", daemon.engine()?))?;
+    ensure!(arguments.contains("--context\x0064\0"), "{arguments:?}");
     let answer = plain(daemon.plain(true)?, &Request::chat("Named", FRANCE, true)).await?;
     ensure!(answer.status == 200 && answer.end == End::Clean, "{} {}", answer.status, answer.text());
     ensure!(Chat::read(&answer.body)?.done, "{}", answer.text());
     let engine = daemon.engine()?;
     // Nothing is named any more: our engine's own models are found.
-    daemon.reconfigure(&Setup::default()).await?;
+    let status = daemon.reconfigure(&Setup::default()).await?;
+    ensure!(status.contains("a restart is needed for engine.context"), "{status}");
     ensure!(answers(&daemon, "ghostllm-demo").await? == 200, "the demo is not found");
     ensure!(daemon.engine()? == engine, "another engine was started");
     daemon.stop().await

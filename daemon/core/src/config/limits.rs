@@ -214,8 +214,9 @@ section! {
         backend_list_bytes: ByteSize = ByteSize::mib(4) => some_bytes();
         /// A backend's list of models must be whole within this.
         backend_list: Duration = seconds(5) => some_time();
-        /// How long the start waits for the backends' first lists, so that it is ready when it says so.
-        @restart first_lists: Duration = seconds(2);
+        /// How long the start waits for the backends' first lists, so that it is ready when it says so; a changed configuration
+        /// waits for those of new backends, 10 s at the most.
+        first_lists: Duration = seconds(2);
         /// How often each backend is asked for its models, and an Ollama looked for while there are no [[backends]].
         find_interval: Duration = seconds(10) => some_time();
         /// How long the models of a backend that does not answer stay in /v1/models: a short absence must not empty a program's

@@ -297,6 +297,15 @@ macro_rules! section {
                 $( out.setting(stringify!($field), &self.$field, table); )+
             }
 
+            #[expect(clippy::allow_attributes, reason = "not every section is compared")]
+            #[allow(dead_code, unreachable_pub, reason = "not every section is compared, or public")]
+            /// The keys whose values differ.
+            pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $( if self.$field != other.$field { keys.push(stringify!($field)); } )+
+                keys
+            }
+
             #[expect(clippy::allow_attributes, reason = "not every section has such a setting")]
             #[allow(dead_code, unused_variables, clippy::ptr_arg, reason = "not every section has such a setting")]
             pub(in crate::config) fn settle(&mut self, running: &Self, section: &str, kept: &mut Vec<String>) {

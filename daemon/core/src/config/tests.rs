@@ -482,21 +482,28 @@ fn a_running_program_keeps_what_needs_a_restart_and_names_it() {
     let running = Config::default();
     let text = "[listen]\ntls = \"[::]:1\"\nnames = [\"a.lan\"]\nplain_auth = \"key\"\n[limits]\nstreams = 5\nthreads = 3\n\
                 [log]\nformat = \"json\"\nlevel = \"debug\"\n[engine]\ncontext = 5\n";
-    let (taken, kept) = load(text).settle(&running);
+    let (taken, kept) = load(text).settle(&running, true);
     assert_eq!(kept, ["listen.tls", "engine.context", "limits.threads", "log.format"]);
     let wanted = load(
         "[listen]\nnames = [\"a.lan\"]\nplain_auth = \"key\"\n[limits]\nstreams = 5\n[log]\nlevel = \"debug\"\n",
     );
     assert_eq!(taken, wanted);
     // As it was before, nothing is kept.
-    assert_eq!(Config::default().settle(&running), (Config::default(), Vec::new()));
+    assert_eq!(Config::default().settle(&running, true), (Config::default(), Vec::new()));
+    assert_eq!(
+        taken.differing(&running),
+        ["listen.plain_auth", "listen.names", "limits.streams", "log.level"]
+    );
+    // Nobody goes by the engine's settings while there is none.
+    let (taken, kept) = load("[engine]\ncontext = 5\n").settle(&running, false);
+    assert!(kept.is_empty() && taken.engine.context == Some(5), "{kept:?}");
 }
 
 #[test]
 fn a_plain_port_that_waits_for_a_restart_is_not_opened_by_what_does_not() {
     let load = |text: &str| Config::load(&[file(text)]).unwrap();
     let running = load("[listen]\nplain = [\"0.0.0.0:11430\"]\nplain_auth = \"key\"\n");
-    let (taken, kept) = Config::default().settle(&running);
+    let (taken, kept) = Config::default().settle(&running, true);
     assert_eq!(taken, running);
     assert_eq!(kept, ["listen.plain", "listen.plain_auth"]);
 }

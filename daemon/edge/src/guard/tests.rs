@@ -246,3 +246,16 @@ fn sources() {
         assert!(source_allowed(source.parse().unwrap(), &rules), "{source}");
     }
 }
+
+#[test]
+fn a_connection_from_before_the_rules_is_answered_no_more() {
+    let guard = Guard::new(Rules { exposure_everywhere: true, ..Rules::default() });
+    let (head, _) = http::Request::get("/").header("host", "localhost").body(()).unwrap().into_parts();
+    let far =
+        Connection::new("203.0.113.1:5".parse().unwrap(), "10.0.0.1:1".parse().unwrap(), Transport::Tls);
+    assert!(guard.check(&head, &far).is_ok());
+    guard.replace(Rules::default());
+    let refusal = guard.check(&head, &far).unwrap_err();
+    assert_eq!((refusal.reason, refusal.status.as_u16()), (Reason::Source, 403));
+    assert!(guard.check(&head, &over(Transport::Tls)).is_ok(), "one that is near");
+}

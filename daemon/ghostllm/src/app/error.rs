@@ -4,7 +4,7 @@ use ghostllm_edge::bind::BindError;
 
 use crate::{
     access,
-    backend::SetupError,
+    backend::{SetupError, registry::BackendError},
     certificates, exit,
     secrets::NoCredential,
     store::{StateError, keys::KeysError},
@@ -27,7 +27,7 @@ pub enum StartError {
     Certificates(#[from] certificates::Error),
     /// A backend of the configuration.
     #[error(transparent)]
-    Backend(#[from] SetupError),
+    Backend(#[from] BackendError),
     /// A secret's file, which the configuration names.
     #[error(transparent)]
     Secret(#[from] NoCredential),
@@ -75,12 +75,8 @@ impl StartError {
         match self {
             Self::Bind(BindError::Taken { .. }) => exit::UNAVAILABLE,
             Self::Bind(BindError::Denied { .. }) => exit::PERMISSION,
-            Self::Backend(SetupError::Denied { .. }) => exit::PERMISSION,
-            Self::Bind(BindError::Other { .. })
-            | Self::Secret(_)
-            | Self::Backend(SetupError::Key { .. } | SetupError::Secret(_) | SetupError::Trust { .. }) => {
-                exit::USAGE
-            }
+            Self::Backend(BackendError { why: SetupError::Denied { .. }, .. }) => exit::PERMISSION,
+            Self::Bind(BindError::Other { .. }) | Self::Secret(_) | Self::Backend(_) => exit::USAGE,
             Self::State(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
             Self::Certificates(certificates::Error::Unreadable { source, .. })

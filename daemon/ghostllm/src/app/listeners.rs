@@ -66,12 +66,7 @@ impl Listeners {
                  served"
             );
         }
-        if listen.exposure == Exposure::Everywhere {
-            tracing::warn!(
-                "listen.exposure is \"everywhere\": whoever can reach this box may try keys; \"private\" answers \
-                 this network alone"
-            );
-        }
+        tell_exposure(listen.exposure);
         let mut plain = Vec::new();
         for address in &listen.plain {
             match bind::tcp(*address) {
@@ -170,6 +165,16 @@ impl Serving {
         if let Some(quic) = self.quic {
             quic.wait().await;
         }
+    }
+}
+
+/// Says what it means that everybody is answered.
+pub(super) fn tell_exposure(exposure: Exposure) {
+    if exposure == Exposure::Everywhere {
+        tracing::warn!(
+            "listen.exposure is \"everywhere\": whoever can reach this box may try keys; \"private\" answers this \
+             network alone"
+        );
     }
 }
 

@@ -3,17 +3,21 @@
 //! Knows which parts go by it. Refuses to know where it was read. Invariant: it is taken whole or not at all: what can fail
 //! comes first and changes nothing that is in use.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use ghostllm_core::config::{Config, Listen};
+use ghostllm_core::config::{Config, Listen, Loaded};
 use tokio::sync::watch;
 
-use super::{StartError, descriptors, edge_limits, engine_wanted, listeners::Serving, upkeep::Upkeep};
+use super::{
+    StartError, descriptors, edge_limits, engine_wanted,
+    listeners::{Serving, tell_exposure},
+    upkeep::{CaFiles, Upkeep},
+};
 use crate::{
     backend::registry::{Backends, Registry},
+    certificates::Prepared,
     log::Level,
     pipeline::Settings,
-    secrets,
     store::StateDir,
     tasks::{
         engine::{EngineAt, EngineTask},
@@ -21,6 +25,9 @@ use crate::{
         supervisor::Supervisor,
     },
 };
+
+/// How long an engine that is started only now is waited for, while all goes on as it was.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What goes by the configuration, beside what [`Upkeep`] looks after.
 pub(super) struct Running {
@@ -38,6 +45,8 @@ pub(super) struct Running {
 pub(super) struct Taken {
     /// Whether anything is as it was not before.
     pub(super) changed: bool,
+    /// The settings that are.
+    pub(super) what: Vec<String>,
     /// The settings that need a restart, and are as they were.
     pub(super) restart: Vec<String>,
 }
@@ -46,35 +55,40 @@ impl Running {
     /// Takes what was read.
     ///
     /// # Errors
-    /// A secret or certificate that it names cannot be used; everything is as it was.
+    /// In words, with the place: a secret or certificate that it names cannot be used. Everything is as it was.
     pub(super) async fn take(
         &mut self,
-        read: Config,
+        read: Loaded,
         upkeep: &mut Upkeep,
         serving: &Serving,
-    ) -> Result<Taken, StartError> {
-        let (config, restart) = read.settle(&self.config);
-        let within = config.limits.first_lists;
-        let new_engine = self.new_engine(&config);
-        let engine = new_engine.as_ref().or(self.engine.as_ref());
-        let socket = engine.and_then(|engine| engine.socket.clone());
+    ) -> Result<Taken, String> {
+        let (config, restart) = read.config.clone().settle(&self.config, self.engine_runs());
         let certificates = (certified(&config.listen) != certified(&self.config.listen))
             .then(|| upkeep.preparation(&config));
-        let (certificates, backends) = match prepared(&config, socket, certificates).await {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                if let Some(engine) = new_engine {
-                    engine.stop().await;
-                }
-                return Err(error);
-            }
-        };
-        if let Some(engine) = new_engine {
-            engine.wait_ready(within).await;
+        let prepared = prepared(&config, self.socket(), certificates).await;
+        let (certificates, mut backends) = prepared.map_err(|error| placed(&read, &error))?;
+        if engine_wanted(&config) && !self.engine_runs() {
+            let engine = EngineTask::start(&config.engine, &self.state, &self.supervisor);
+            engine.wait_ready(config.limits.first_lists.min(PATIENCE)).await;
             self.engine = Some(engine);
+            let none = None::<fn() -> Result<(), StartError>>;
+            let again = self::prepared(&config, self.socket(), none).await;
+            backends = again.map_err(|error| placed(&read, &error))?.1;
         }
-        let config = Arc::new(config);
-        let changed = self.registry.replace(backends, &config.limits).await | (config != self.config);
+        let changed = self.registry.replace(backends, &config.limits).await;
+        let what = config.differing(&self.config);
+        self.go_by(Arc::new(config), certificates, upkeep, serving);
+        Ok(Taken { changed: changed || !what.is_empty(), what, restart })
+    }
+
+    /// Swaps everything but the backends.
+    fn go_by(
+        &mut self,
+        config: Arc<Config>,
+        certificates: Option<Prepared<CaFiles>>,
+        upkeep: &mut Upkeep,
+        serving: &Serving,
+    ) {
         let before = std::mem::replace(&mut self.config, Arc::clone(&config));
         upkeep.take(Arc::clone(&config), certificates);
         self.settings.send_replace(Arc::new(settings(&config, upkeep)));
@@ -84,14 +98,19 @@ impl Running {
         if config.limits.connections != before.limits.connections {
             descriptors::raise(config.limits.connections);
         }
+        if config.listen.exposure != before.listen.exposure {
+            tell_exposure(config.listen.exposure);
+        }
         self.level.set(config.log.level);
-        Ok(Taken { changed, restart })
     }
 
-    /// Our engine, if it has something to do only now. Once it runs, it does so until the end.
-    fn new_engine(&self, config: &Config) -> Option<EngineAt> {
-        let needed = self.engine.is_none() && engine_wanted(config);
-        needed.then(|| EngineTask::start(&config.engine, &self.state, &self.supervisor))
+    /// Whether there is an engine, ours or another's; once ours runs, it does so until the end.
+    fn engine_runs(&self) -> bool {
+        self.socket().is_some()
+    }
+
+    fn socket(&self) -> Option<PathBuf> {
+        self.engine.as_ref()?.socket.clone()
     }
 }
 
@@ -104,15 +123,19 @@ pub(super) fn settings(config: &Config, upkeep: &Upkeep) -> Settings {
     }
 }
 
-/// The files of keys that it names, whose contents are part of it.
-pub(super) fn secrets(config: &Config) -> Vec<PathBuf> {
-    let files = config.backends.iter().filter_map(|backend| backend.key_file.as_ref());
-    // One that cannot be found is told when it is read.
-    files.filter_map(|file| secrets::path(file, "key_file").ok()).collect()
-}
-
 fn certified(listen: &Listen) -> impl PartialEq + use<'_> {
     (&listen.certificate, &listen.key)
+}
+
+/// An error, behind the place of the setting that it is about.
+fn placed(read: &Loaded, error: &StartError) -> String {
+    let place = match error {
+        StartError::Backend(error) => read.backend_place(&error.backend, "key_file"),
+        StartError::Certificates(_) => read.place("listen", "certificate"),
+        StartError::Secret(_) => read.place("listen", "key"),
+        _ => None,
+    };
+    place.map_or_else(|| error.to_string(), |place| format!("{place}: {error}"))
 }
 
 /// Reads what the configuration names.

@@ -57,12 +57,21 @@ impl Standing {
         self.change(|amiss| amiss.left_out = left_out);
     }
 
-    /// The configuration on disk was not taken, or it was, but for the settings that need a restart.
-    pub(super) fn reloaded(&self, outcome: Result<Vec<String>, String>) {
-        self.change(|amiss| match outcome {
-            Ok(restart) => (amiss.refused, amiss.restart) = (None, restart),
-            Err(why) => amiss.refused = Some(why),
+    /// The configuration on disk was not taken, or it was, but for the settings that need a restart; what the certificate lacks
+    /// now.
+    pub(super) fn reloaded(&self, outcome: Result<Vec<String>, String>, left_out: Vec<String>) {
+        self.change(|amiss| {
+            amiss.left_out = left_out;
+            match outcome {
+                Ok(restart) => (amiss.refused, amiss.restart) = (None, restart),
+                Err(why) => amiss.refused = Some(why),
+            }
         });
+    }
+
+    /// Whether the configuration that was read last was not taken for this very reason.
+    pub(super) fn is_refused_for(&self, why: &str) -> bool {
+        self.amiss.lock().unwrap_or_else(PoisonError::into_inner).refused.as_deref() == Some(why)
     }
 
     /// Whether the last configuration that was read was not taken.

@@ -17,7 +17,7 @@ use std::{
 
 use futures_util::future::join_all;
 use ghostllm_core::{
-    config::{Config, Limits},
+    config::{self, Config, Limits},
     error::BackendFault,
     routing::Model,
 };
@@ -41,6 +41,9 @@ pub const DEMO_OWNER: &str = "ghostllm: a toy that shows the wiring, no real mod
 /// How soon a backend is asked again after a request has failed on it, and the least time between two rounds.
 const SOON: Duration = Duration::from_secs(1);
 
+/// How long new backends are waited for, while the program goes on with those that it had.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How often backends are asked, and what becomes of a silent one's models.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
@@ -60,6 +63,16 @@ impl Pace {
     }
 }
 
+/// Why a backend cannot be set up, and which.
+#[derive(Debug, thiserror::Error)]
+#[error("the backend \"{backend}\": {why}")]
+pub struct BackendError {
+    /// Its name.
+    pub backend: String,
+    /// Why.
+    pub why: SetupError,
+}
+
 /// All backends.
 pub struct Registry {
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -75,7 +88,7 @@ impl Registry {
     ///
     /// # Errors
     /// A backend's key cannot be read, or nothing is there to check its certificate against.
-    pub fn new(config: &Config, engine: Option<&Path>) -> Result<Self, SetupError> {
+    pub fn new(config: &Config, engine: Option<&Path>) -> Result<Self, BackendError> {
         let (snapshot, _) = watch::channel(Arc::new(Snapshot::unknown(Backends::of(config, engine)?)));
         let pace = Mutex::new(Pace::of(&config.limits));
         Ok(Self { snapshot, pace, nudged: Notify::new(), lost: AtomicBool::new(false) })
@@ -85,7 +98,7 @@ impl Registry {
     /// the most: whoever asks for one of them right afterwards must not hear that nobody knows it. What is as it was stays the very
     /// same, with its connections; what is taken away ends what it has begun. Gives whether anything has changed.
     pub async fn replace(&self, backends: Backends, limits: &Limits) -> bool {
-        let (pace, within) = (Pace::of(limits), limits.first_lists);
+        let (pace, within) = (Pace::of(limits), limits.first_lists.min(PATIENCE));
         *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
         let backends = backends.reusing(&self.snapshot());
         let before = self.snapshot();
@@ -95,12 +108,12 @@ impl Registry {
         let heard: Vec<_> = new.iter().cloned().zip(heard.into_iter().map(Result::ok)).collect();
         let (before, after) = self.publish(|now| now.with(backends, heard, pace.moment()));
         for backend in before.backends().iter().map(Known::backend).filter(|it| after.at(it).is_none()) {
-            let (name, open) = (backend.name(), backend.retire());
+            let (name, place, open) = (backend.name(), backend.place(), backend.retire());
             if open > 0 {
                 tracing::info!(
                     backend = name,
                     open,
-                    "{name} was taken away, and ends the requests that it has begun"
+                    "{name} at {place} was taken away, and ends the requests that it has begun"
                 );
             }
         }
@@ -202,7 +215,7 @@ impl Backends {
     ///
     /// # Errors
     /// A backend's key cannot be read, or nothing is there to check its certificate against.
-    pub fn of(config: &Config, engine: Option<&Path>) -> Result<Self, SetupError> {
+    pub fn of(config: &Config, engine: Option<&Path>) -> Result<Self, BackendError> {
         let found = config.backends.is_empty();
         let limits = Arc::new(config.limits.clone());
         let list = if found { looked_for(config, engine, &limits)? } else { named(config, engine, &limits)? };
@@ -211,29 +224,36 @@ impl Backends {
 
     /// With those that are there already in the place of their equals.
     fn reusing(mut self, there: &Snapshot) -> Self {
-        for backend in &mut self.list {
-            let equal = there.backends().iter().find(|known| known.backend().equals(backend));
-            if let Some(known) = equal {
-                backend.clone_from(known.backend());
-            }
-        }
+        let known = |new: Backend| match there.at(&new) {
+            Some(known) if known.backend().equals(&new) => known.backend().clone(),
+            Some(known) => new.counting_with(known.backend()),
+            None => new,
+        };
+        self.list = self.list.into_iter().map(known).collect();
         self
     }
 }
 
-fn named(config: &Config, engine: Option<&Path>, limits: &Arc<Limits>) -> Result<Vec<Backend>, SetupError> {
-    let backends = config.backends.iter();
-    backends.map(|backend| Backend::configured(backend, engine, limits)).collect()
+fn named(config: &Config, engine: Option<&Path>, limits: &Arc<Limits>) -> Result<Vec<Backend>, BackendError> {
+    let made = |backend: &config::Backend| {
+        let made = Backend::configured(backend, engine, limits);
+        made.map_err(|why| BackendError { backend: backend.name.as_str().to_owned(), why })
+    };
+    config.backends.iter().map(made).collect()
 }
 
 fn looked_for(
     config: &Config,
     engine: Option<&Path>,
     limits: &Arc<Limits>,
-) -> Result<Vec<Backend>, SetupError> {
-    let mut backends = vec![Backend::found_ollama(&config.default_ollama, limits)?];
+) -> Result<Vec<Backend>, BackendError> {
+    let of = |backend: &str| {
+        let backend = backend.to_owned();
+        move |why| BackendError { backend, why }
+    };
+    let mut backends = vec![Backend::found_ollama(&config.default_ollama, limits).map_err(of("ollama"))?];
     if let Some(socket) = engine {
-        backends.push(Backend::engine(socket, limits)?);
+        backends.push(Backend::engine(socket, limits).map_err(of("engine"))?);
     }
     Ok(backends)
 }
@@ -256,6 +276,9 @@ fn report_change(before: &Snapshot, after: &Snapshot) {
 fn report(before: &Known, after: &Known, found: bool) {
     let (name, place) = (after.backend().name(), after.backend().place());
     match (before.fault(), after.fault()) {
+        (_, None) if !after.is_asked() => {
+            tracing::info!(backend = name, "{name} at {place} has not answered yet; it is asked again");
+        }
         (_, None) if !before.is_up() => {
             let models = names(after.models());
             tracing::info!(backend = name, "{name} at {place} answers; its models: {models}");

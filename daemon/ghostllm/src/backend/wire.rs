@@ -108,13 +108,12 @@ fn base_path(url: &BackendUrl) -> &str {
     path.strip_suffix("/v1").unwrap_or(path)
 }
 
-/// Two that lead to the same place in the same way.
+/// Two that lead to the same place in the same way, but for their limits.
 impl PartialEq for Wire {
     fn eq(&self, other: &Self) -> bool {
         self.place == other.place
             && self.authorization == other.authorization
             && self.timeouts == other.timeouts
-            && self.limits == other.limits
     }
 }
 

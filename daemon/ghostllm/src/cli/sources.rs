@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Args;
-use ghostllm_core::config::{Config, ConfigError, Loaded, Source};
+use ghostllm_core::config::{ConfigError, Loaded, Source};
 
 use super::Failure;
 use crate::{access, exit, tasks::reload::Origin};
@@ -70,19 +70,20 @@ impl Origin for Again {
         files(self.file.as_deref()).map_err(|failure| failure.message)
     }
 
-    fn read(&self, files: &[PathBuf]) -> Result<Config, String> {
+    fn read(&self, files: &[PathBuf]) -> Result<Loaded, String> {
         let sources = gathered(files, &self.settings).map_err(|failure| failure.message)?;
-        Config::load(&sources).map_err(|errors| first(&errors))
+        Loaded::read(&sources).map_err(|errors| first(&errors, self.file.as_deref()))
     }
 }
 
-/// The first of the faults, on one line.
-fn first(errors: &[ConfigError]) -> String {
+/// The first of the faults, and what prints all of them.
+fn first(errors: &[ConfigError], file: Option<&Path>) -> String {
     let first = errors.first().map(ToString::to_string).unwrap_or_default();
+    let file = file.map(|file| format!(" {}", file.display())).unwrap_or_default();
     match errors.len() {
         0 | 1 => first,
-        2 => format!("{first} (and another fault: `ghostllm config check` prints both)"),
-        count => format!("{first} (and {} more faults: `ghostllm config check` prints all)", count - 1),
+        2 => format!("{first} (and another fault: `ghostllm config check{file}` prints both)"),
+        count => format!("{first} (and {} more faults: `ghostllm config check{file}` prints all)", count - 1),
     }
 }
 

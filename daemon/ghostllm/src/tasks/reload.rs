@@ -1,28 +1,23 @@
 //! When the configuration is read anew: on SIGHUP, and when its files have changed.
 //!
-//! Knows where it comes from, and the stamps of the files. Refuses to know what stands in it and what becomes of it.
-//! Invariants: a file that is being written is not read before it rests; what could not be read is not read again before it
-//! changes.
+//! Knows where it comes from, which files it names, and their stamps. Refuses to know what becomes of it. Invariants: a file that is
+//! being written is not read before it rests; nothing that was written is done without unless somebody asks; no file is
+//! touched by a thread that serves.
 
 #[cfg(test)]
 mod tests;
 
-use std::{
-    future::pending,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::pending, io, path::PathBuf, sync::Arc, time::Duration};
 
-use ghostllm_core::config::Config;
+use ghostllm_core::config::{Config, Loaded};
+use nix::sys::signal::{SigSet, Signal as Number};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    task::spawn_blocking,
+    task::{JoinError, JoinHandle, spawn_blocking},
     time::{sleep, timeout},
 };
 
-use crate::stamp::Stamp;
+use crate::{secrets, stamp::Stamp};
 
 /// How long files are waited for: of a disk that is slow, and not of one that is gone, such as a server's that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,99 +33,177 @@ pub trait Origin: Send + Sync + 'static {
     /// What these files say, with everything that lies over them.
     ///
     /// # Errors
-    /// In words, on one line, with the first place that is wrong.
-    fn read(&self, files: &[PathBuf]) -> Result<Config, String>;
+    /// In words, with the first place that is wrong.
+    fn read(&self, files: &[PathBuf]) -> Result<Loaded, String>;
 }
+
+type Stamped = Vec<(PathBuf, Option<Stamp>)>;
 
 /// The files and their stamps at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
-    files: Result<Vec<(PathBuf, Option<Stamp>)>, String>,
-    secrets: Vec<(PathBuf, Option<Stamp>)>,
+    files: Result<Stamped, String>,
+    named: Stamped,
 }
 
 /// The configuration, read at the start, and looked after.
 pub struct Changes {
     origin: Arc<dyn Origin>,
     hangup: Option<Signal>,
-    /// What was read last, well or not.
-    read: Seen,
+    /// What was read last, well or not; none where that took too long.
+    read: Option<Seen>,
     /// What was seen at the last look, where that was something else.
     looked: Option<Seen>,
-    /// The files whose contents the configuration names: keys.
-    secrets: Vec<PathBuf>,
-    /// The main file, once there was one.
-    main: Option<PathBuf>,
+    /// The files that were not empty when they were read.
+    written: Vec<PathBuf>,
+    /// The files whose contents the configuration names.
+    named: Vec<PathBuf>,
+    /// A look that has not come back.
+    looking: Option<JoinHandle<Seen>>,
+}
+
+/// One reading.
+pub struct Read {
+    /// Whether somebody has asked for it.
+    pub asked: bool,
+    /// What came of it; in words, what is wrong, and where.
+    pub outcome: Result<Loaded, String>,
+}
+
+/// Keeps SIGHUP, which ends a process that does not take it, for the [`Changes`] that will. To be called on the main thread before
+/// any other is started.
+pub fn hold_hangup() {
+    // It can only fail for a signal that does not exist.
+    let _held = hangup_alone().thread_block();
+}
+
+fn hangup_alone() -> SigSet {
+    SigSet::from(Number::SIGHUP)
 }
 
 impl Changes {
     /// Looks at the files for the first time: to be called before they are read.
     #[must_use]
     pub fn new(origin: Arc<dyn Origin>) -> Self {
-        let read = Seen { files: stamped(&*origin), secrets: Vec::new() };
-        let main = read.main();
-        Self { origin, hangup: None, read, looked: None, secrets: Vec::new(), main }
+        let read = look(&*origin, &[]);
+        let written = read.written();
+        Self {
+            origin,
+            hangup: None,
+            read: Some(read),
+            looked: None,
+            written,
+            named: Vec::new(),
+            looking: None,
+        }
     }
 
-    /// Takes SIGHUP from now on, which would end the process.
+    /// Takes SIGHUP from now on, also one that was held.
     ///
     /// # Errors
     /// The system's.
     pub fn take_hangup(&mut self) -> io::Result<()> {
         self.hangup = Some(signal(SignalKind::hangup())?);
-        Ok(())
+        Ok(hangup_alone().thread_unblock()?)
     }
 
-    /// Watches these files as well: to be called before they are read.
-    pub fn watch(&mut self, secrets: Vec<PathBuf>) {
-        self.read.secrets = stamps(secrets.iter().cloned());
-        self.secrets = secrets;
+    /// Watches the files that this configuration names as well: to be called before they are read.
+    pub fn watch(&mut self, config: &Config) {
+        self.named = named(config);
+        if let Some(read) = &mut self.read {
+            read.named = stamps(&self.named);
+        }
     }
 
     /// Waits until the configuration is to be read, and reads it: when somebody asks by SIGHUP, and when files have been
     /// seen changed at two looks, `interval` apart (never, if that is zero).
-    ///
-    /// # Errors
-    /// In words, on one line: what is wrong, and where.
-    pub async fn next(&mut self, interval: Duration) -> Result<Config, String> {
-        let asked = self.due(interval).await;
-        let gone = self.main.clone().filter(|main| !asked && !self.read.has(main));
-        if let Some(gone) = gone {
-            return Err(format!(
-                "{} is gone; put it back, or send SIGHUP to have it done without",
-                gone.display()
-            ));
-        }
-        self.main = self.read.main();
-        let (origin, files) = (Arc::clone(&self.origin), self.read.files.clone());
-        apart(move || {
-            let files: Vec<_> = files?.into_iter().map(|(path, _)| path).collect();
-            files.iter().try_for_each(|path| readable_again(path))?;
-            origin.read(&files)
-        })
-        .await
-        .unwrap_or_else(Err)
+    pub async fn next(&mut self, interval: Duration) -> Read {
+        let (asked, seen) = self.due(interval).await;
+        let outcome = self.read(asked, seen).await;
+        Read { asked, outcome }
     }
 
-    /// Waits until it is time to read; gives whether somebody asks for it.
-    async fn due(&mut self, interval: Duration) -> bool {
-        loop {
-            let asked = tokio::select! {
-                () = hung_up(self.hangup.as_mut()) => true,
-                () = sleep(interval), if !interval.is_zero() => false,
-            };
-            let now = Seen { files: stamped(&*self.origin), secrets: stamps(self.secrets.iter().cloned()) };
-            if asked || self.is_settled(&now) {
-                (self.read, self.looked) = (now, None);
-                return asked;
+    async fn read(&mut self, asked: bool, seen: Seen) -> Result<Loaded, String> {
+        let now = seen.written();
+        let gone = self.written.iter().find(|path| !asked && seen.files.is_ok() && !now.contains(path));
+        if let Some(gone) = gone {
+            let why = format!(
+                "{} is empty or gone, and what it said would be as it was before; put it back, or send SIGHUP to have it \
+                 done without",
+                gone.display()
+            );
+            self.read = Some(seen);
+            return Err(why);
+        }
+        self.written = now;
+        let (origin, files) = (Arc::clone(&self.origin), seen.files.clone());
+        let read = apart(move || {
+            let files: Vec<_> = files?.into_iter().map(|(path, _)| path).collect();
+            let loaded = origin.read(&files)?;
+            // Stamped before anybody reads them.
+            let named = named(&loaded.config);
+            let stamps = stamps(&named);
+            Ok((loaded, named, stamps))
+        });
+        match read.await {
+            Ok(Ok((loaded, named, stamps))) => {
+                self.named = named;
+                self.read = Some(Seen { named: stamps, ..seen });
+                Ok(loaded)
+            }
+            Ok(Err(why)) => {
+                self.read = Some(seen);
+                Err(why)
+            }
+            Err(why) => {
+                self.read = None;
+                Err(why)
             }
         }
+    }
+
+    /// Waits until it is time to read; gives whether somebody asks for it, and what there is.
+    async fn due(&mut self, interval: Duration) -> (bool, Seen) {
+        let mut asked = false;
+        loop {
+            if !asked {
+                asked = tokio::select! {
+                    () = hung_up(self.hangup.as_mut()) => true,
+                    () = sleep(interval), if !interval.is_zero() => false,
+                };
+            }
+            let Some(now) = self.look().await else { continue };
+            if asked || self.is_settled(&now) {
+                self.looked = None;
+                return (asked, now);
+            }
+        }
+    }
+
+    /// Looks at the files; none where that takes too long, and then this very look is waited for again: a disk that is gone must
+    /// not take up one thread after the other.
+    async fn look(&mut self) -> Option<Seen> {
+        let (origin, named) = (Arc::clone(&self.origin), self.named.clone());
+        let looking = self.looking.get_or_insert_with(|| spawn_blocking(move || look(&*origin, &named)));
+        let seen = match timeout(PATIENCE, looking).await {
+            Err(_elapsed) => {
+                tracing::debug!(
+                    "the configuration's files could not be looked at: their disk does not answer"
+                );
+                return None;
+            }
+            Ok(seen) => seen,
+        };
+        self.looking = None;
+        Some(
+            seen.unwrap_or_else(|error: JoinError| Seen { files: Err(error.to_string()), named: Vec::new() }),
+        )
     }
 
     /// Whether files have changed, and were the same at the look before: one that is written in place may be seen half
     /// written, and half of a configuration can be a sound one.
     fn is_settled(&mut self, now: &Seen) -> bool {
-        let changed = (*now != self.read).then(|| now.clone());
+        let changed = (self.read.as_ref() != Some(now)).then(|| now.clone());
         let settled = changed.is_some() && changed == self.looked;
         self.looked = changed;
         settled
@@ -138,20 +211,21 @@ impl Changes {
 }
 
 impl Seen {
-    /// The file that is no part of `conf.d`.
-    fn main(&self) -> Option<PathBuf> {
-        let mut paths = self.files.iter().flatten().map(|(path, _)| path);
-        let in_parts = |path: &&PathBuf| path.parent().is_some_and(|parent| parent.ends_with("conf.d"));
-        paths.rfind(|path| !in_parts(path)).cloned()
+    /// The files that say something.
+    fn written(&self) -> Vec<PathBuf> {
+        let files = self.files.iter().flatten();
+        files
+            .filter(|(_, stamp)| stamp.is_some_and(|stamp| !stamp.is_empty()))
+            .map(|(path, _)| path.clone())
+            .collect()
     }
+}
 
-    /// Whether this file, or another main file, is among them. Where they cannot be listed, that is what is wrong.
-    fn has(&self, path: &Path) -> bool {
-        match &self.files {
-            Ok(files) => files.iter().any(|(other, _)| other == path) || self.main().is_some(),
-            Err(_) => true,
-        }
-    }
+/// The files whose contents are part of a configuration: keys and certificates. One that cannot be found is told when it is read.
+fn named(config: &Config) -> Vec<PathBuf> {
+    let keys = config.backends.iter().filter_map(|backend| backend.key_file.as_ref());
+    let keys = keys.chain(&config.listen.key).filter_map(|file| secrets::path(file, "").ok());
+    keys.chain(config.listen.certificate.clone()).collect()
 }
 
 /// Reads files apart from this thread, which serves.
@@ -180,27 +254,10 @@ async fn hung_up(hangup: Option<&mut Signal>) {
     }
 }
 
-fn stamped(origin: &dyn Origin) -> Result<Vec<(PathBuf, Option<Stamp>)>, String> {
-    origin.files().map(|files| stamps(files.into_iter()))
+fn look(origin: &dyn Origin, named: &[PathBuf]) -> Seen {
+    Seen { files: origin.files().map(|files| stamps(&files)), named: stamps(named) }
 }
 
-fn stamps(files: impl Iterator<Item = PathBuf>) -> Vec<(PathBuf, Option<Stamp>)> {
-    files
-        .map(|path| {
-            let stamp = Stamp::of(&path);
-            (path, stamp)
-        })
-        .collect()
-}
-
-/// A pipe was read once and has nothing more to say, and would be waited for without end.
-fn readable_again(path: &Path) -> Result<(), String> {
-    match std::fs::metadata(path) {
-        Ok(facts) if !facts.is_file() => Err(format!(
-            "the configuration {} is no file that can be read again; write it to a file, and restart with --config FILE",
-            path.display()
-        )),
-        // What is missing is told by whoever reads it.
-        _ => Ok(()),
-    }
+fn stamps(files: &[PathBuf]) -> Stamped {
+    files.iter().map(|path| (path.clone(), Stamp::of(path))).collect()
 }

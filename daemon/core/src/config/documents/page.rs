@@ -36,15 +36,14 @@ there is one, with 0 where there is none. `ghostllm config show` prints every va
 ## Changes while it runs
 
 SIGHUP (`systemctl reload`) has a running program read everything anew; by itself it does so about four seconds after a file has
-changed (`limits.config_interval`), also where one appears in `conf.d` or vanishes there. What a `key_file` holds is read with
-it. The environment and the options are those of its start.
+changed (`limits.config_interval`) or one has appeared in `conf.d`. What the files of `key_file`, `certificate` and `key` hold is
+read with it. The environment and the options are those of its start. A file that vanishes or is emptied would have its settings
+fall back to the defaults, which may open what it has closed: that is taken on SIGHUP alone.
 
 It is taken whole or not at all. Where anything is wrong, all stays as it was, and the log and `systemctl status` name the
 line, until it is mended. Open connections and streams live on: limits hold for connections and requests that begin
 afterwards, and a backend that is taken away ends what it has begun. Settings that say so below stay as they are until a
-restart; they are named as well.
-
-Where the main file vanishes, only SIGHUP has the program go on without it.
+restart; they are named as well. Our own engine, once it runs, does so until the end.
 
 ## Secrets
 

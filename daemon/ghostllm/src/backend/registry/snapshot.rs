@@ -73,6 +73,12 @@ impl Known {
         self.fault.as_ref()
     }
 
+    /// Whether it was ever asked, and has answered or failed.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked
+    }
+
     /// Whether it answered the last time it was asked.
     #[must_use]
     pub fn is_up(&self) -> bool {

@@ -25,13 +25,13 @@ impl Origin for Folder {
         Ok(files)
     }
 
-    fn read(&self, files: &[PathBuf]) -> Result<Config, String> {
+    fn read(&self, files: &[PathBuf]) -> Result<Loaded, String> {
         let file = |path: &PathBuf| {
             let bytes = fs::read(path).map_err(|error| error.to_string())?;
             Ok(Source::File { name: path.display().to_string(), bytes })
         };
         let sources: Result<Vec<_>, String> = files.iter().map(file).collect();
-        Config::load(&sources?).map_err(|errors| errors[0].to_string())
+        Loaded::read(&sources?).map_err(|errors| errors[0].to_string())
     }
 }
 
@@ -51,13 +51,14 @@ fn write(path: &Path, streams: u32) {
 async fn next(changes: &mut Changes) -> (Result<u32, String>, Duration) {
     let begun = Instant::now();
     let read = changes.next(LOOK).await;
-    (read.map(|config| config.limits.streams), begun.elapsed())
+    assert!(!read.asked);
+    (read.outcome.map(|loaded| loaded.config.limits.streams), begun.elapsed())
 }
 
 /// Nothing is read, however often it is looked.
 async fn nothing(changes: &mut Changes) {
     let read = timeout(LOOK * 10, changes.next(LOOK)).await;
-    assert!(read.is_err(), "it was read without a reason: {read:?}");
+    assert!(read.is_err(), "it was read without a reason");
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,11 +78,9 @@ async fn what_has_changed_is_read_once_it_rests() {
     fs::remove_file(&main).unwrap();
     std::os::unix::fs::symlink(directory.path().join("four"), &main).unwrap();
     assert_eq!(next(&mut changes).await.0, Ok(4));
-    // A part that comes and goes.
+    // One more.
     write(&directory.path().join("conf.d/a.toml"), 5);
     assert_eq!(next(&mut changes).await.0, Ok(5));
-    fs::remove_file(directory.path().join("conf.d/a.toml")).unwrap();
-    assert_eq!(next(&mut changes).await.0, Ok(4));
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,52 +117,67 @@ async fn what_could_not_be_read_is_told_once_and_read_when_it_changes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_main_file_that_vanishes_is_not_done_without_unasked() {
+async fn a_file_that_vanishes_or_is_emptied_is_not_done_without_unasked() {
     let (directory, mut changes) = changes();
-    let main = directory.path().join("ghostllm.toml");
-    fs::remove_file(&main).unwrap();
-    let (read, _) = next(&mut changes).await;
-    assert!(read.as_ref().is_err_and(|why| why.contains("is gone")), "{read:?}");
-    // Still so when something else changes.
-    write(&directory.path().join("conf.d/a.toml"), 5);
-    let (read, _) = next(&mut changes).await;
-    assert!(read.as_ref().is_err_and(|why| why.contains("is gone")), "{read:?}");
-    write(&main, 7);
-    assert_eq!(next(&mut changes).await.0, Ok(5), "conf.d lies over it");
+    let (main, part) = (directory.path().join("ghostllm.toml"), directory.path().join("conf.d/a.toml"));
+    write(&part, 5);
+    assert_eq!(next(&mut changes).await.0, Ok(5));
+    let told = |read: &Result<u32, String>, path: &Path| {
+        let named =
+            |why: &String| why.contains("is empty or gone") && why.contains(&path.display().to_string());
+        assert!(read.as_ref().is_err_and(named), "{read:?}");
+    };
+    for path in [&main, &part] {
+        fs::write(path, "").unwrap();
+        told(&next(&mut changes).await.0, path);
+        fs::remove_file(path).unwrap();
+        told(&next(&mut changes).await.0, path);
+        // Still so when something else changes.
+        write(&directory.path().join("conf.d/b.toml"), 5);
+        told(&next(&mut changes).await.0, path);
+        write(path, 5);
+        assert_eq!(next(&mut changes).await.0, Ok(5));
+    }
+    // The whole folder, as an unmount leaves it.
+    fs::remove_dir_all(directory.path().join("conf.d")).unwrap();
+    assert!(next(&mut changes).await.0.is_err());
+    fs::create_dir(directory.path().join("conf.d")).unwrap();
+    told(&next(&mut changes).await.0, &part);
 }
 
 #[tokio::test]
 async fn sighup_reads_at_once_and_takes_a_file_that_is_gone_for_gone() {
     let (directory, mut changes) = changes();
-    changes.take_hangup().unwrap();
     fs::remove_file(directory.path().join("ghostllm.toml")).unwrap();
+    // One that comes too early is kept.
+    hold_hangup();
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).unwrap();
+    changes.take_hangup().unwrap();
     // Without an interval only the signal counts.
     let read = timeout(Duration::from_secs(10), changes.next(Duration::ZERO)).await.unwrap();
-    assert_eq!(read.unwrap().limits.streams, Config::default().limits.streams);
+    assert!(read.asked);
+    assert_eq!(read.outcome.unwrap().config, Config::default());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+async fn the_contents_of_named_files_count() {
     let (directory, mut changes) = changes();
-    let main = directory.path().join("ghostllm.toml");
-    fs::remove_file(&main).unwrap();
-    nix::unistd::mkfifo(&main, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let (read, _) = next(&mut changes).await;
-    assert!(read.as_ref().is_err_and(|why| why.contains("no file that can be read again")), "{read:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_contents_of_secrets_count() {
-    let (directory, mut changes) = changes();
-    let key = directory.path().join("key");
-    fs::write(&key, "one").unwrap();
-    changes.watch(vec![key.clone()]);
-    nothing(&mut changes).await;
-    fs::write(&key, "another").unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let names = ["backend.key", "owner.pem", "owner.key"];
+    names.iter().for_each(|name| fs::write(path(name), "one").unwrap());
+    let [backend, certificate, key] = names.map(|name| path(name).display().to_string());
+    let text = format!(
+        "[listen]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n[limits]\nstreams = 1\n[[backends]]\nname = \"a\"\n\
+         kind = \"openai\"\nurl = \"http://127.0.0.1:1\"\nkey_file = \"{backend}\"\n"
+    );
+    fs::write(path("ghostllm.toml"), text).unwrap();
     assert_eq!(next(&mut changes).await.0, Ok(1));
-    nothing(&mut changes).await;
-    changes.watch(Vec::new());
-    fs::write(&key, "a third").unwrap();
+    for name in names {
+        nothing(&mut changes).await;
+        fs::write(path(name), "another").unwrap();
+        assert_eq!(next(&mut changes).await.0, Ok(1), "{name}");
+    }
+    changes.watch(&Config::default());
+    names.iter().for_each(|name| fs::write(path(name), "a third").unwrap());
     nothing(&mut changes).await;
 }
