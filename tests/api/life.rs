@@ -2,12 +2,12 @@
 
 use std::{io::Write as _, os::unix::fs::PermissionsExt as _, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     client::{Caller, End, Family, Request, Version, plain},
     daemon::{Daemon, Setup, Signal},
     expect::check_failed,
-    process,
+    process, root,
     script::Sin,
     sse::Chat,
 };
@@ -86,6 +86,31 @@ async fn takes_the_first_key_once(version: Version) -> Result<()> {
         ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
         ensure!(!file.exists(), "the file is still there after the first use");
     }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn shows_the_first_key_once_where_a_person_sees_it() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let state = scratch.path().join("state");
+    let script = root().join("tests/support/on-terminal.py").display().to_string();
+    let setup = Setup {
+        prefix: vec!["python3".to_owned(), script],
+        arguments: vec!["--state-dir".to_owned(), state.display().to_string()],
+        state: false,
+        ..Setup::backend("ollama", "http://127.0.0.1:1")
+    };
+    let daemon = Daemon::start(&setup).await?;
+    let said = daemon.stderr();
+    let shown = said.split_whitespace().find(|word| word.starts_with("gllm_"));
+    let shown = shown.with_context(|| format!("no key is shown:\n{said}"))?.to_owned();
+    ensure!(!state.join("first-key").exists(), "it lies in a file as well");
+    let caller = Caller::keyless(&daemon, Version::H1, Family::V4).await?.with_key(Some(&shown));
+    let answer = caller.send(&Request::get("/v1/models")).await?;
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    daemon.stop().await?;
+    let daemon = Daemon::start(&setup).await?;
+    ensure!(!daemon.stderr().contains("gllm_"), "it is shown again:\n{}", daemon.stderr());
     daemon.stop().await
 }
 

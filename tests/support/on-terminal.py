@@ -1,0 +1,23 @@
+"""Runs a program whose standard error is a terminal; what it writes there is copied to our own.
+
+The program takes our process, so that a signal for it needs no messenger.
+"""
+
+import os
+import pty
+import sys
+
+ours, its = pty.openpty()
+if os.fork() == 0:
+    os.close(its)
+    try:
+        while written := os.read(ours, 65536):
+            os.write(2, written)
+    except OSError:
+        # The last who had the terminal has closed it.
+        pass
+    os._exit(0)
+os.close(ours)
+os.dup2(its, 2)
+os.close(its)
+os.execvp(sys.argv[1], sys.argv[1:])
