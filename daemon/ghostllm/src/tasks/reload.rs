@@ -135,7 +135,9 @@ impl Changes {
             self.read = Some(seen);
             return Err(why);
         }
-        self.written = now;
+        if seen.files.is_ok() {
+            self.written = now;
+        }
         let (origin, files) = (Arc::clone(&self.origin), seen.files.clone());
         let read = apart(move || {
             let files: Vec<_> = files?.into_iter().map(|(path, _)| path).collect();

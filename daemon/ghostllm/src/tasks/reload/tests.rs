@@ -67,7 +67,9 @@ async fn what_has_changed_is_read_once_it_rests() {
     let main = directory.path().join("ghostllm.toml");
     nothing(&mut changes).await;
     write(&main, 2);
-    assert_eq!(next(&mut changes).await, (Ok(2), LOOK * 2));
+    let (read, took) = next(&mut changes).await;
+    // The look that was given up above may be one of them.
+    assert!(read == Ok(2) && (LOOK * 2..=LOOK * 3).contains(&took), "{read:?} after {took:?}");
     nothing(&mut changes).await;
     // Another file in its place.
     write(&directory.path().join("new"), 3);
