@@ -214,9 +214,7 @@ impl Backend {
     fn equals(&self, other: &Self) -> bool {
         let (one, two) = (&*self.0, &*other.0);
         let own = |key: &&str| key.starts_with("backend_") || REQUESTS.contains(key);
-        self.is_at(other)
-            && one.wire == two.wire
-            && !one.limits.differing(&two.limits).iter().any(|key| own(key))
+        self.is_at(other) && one.wire == two.wire && !one.limits.differing(&two.limits).iter().any(own)
     }
 
     /// This one, counting its requests together with those of `other`.

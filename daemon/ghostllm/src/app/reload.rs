@@ -77,21 +77,21 @@ impl Running {
         }
         let changed = self.registry.replace(backends, &config.limits).await;
         let what = config.differing(&self.config);
-        self.go_by(Arc::new(config), certificates, upkeep, serving);
+        self.go_by(&Arc::new(config), certificates, upkeep, serving);
         Ok(Taken { changed: changed || !what.is_empty(), what, restart })
     }
 
     /// Swaps everything but the backends.
     fn go_by(
         &mut self,
-        config: Arc<Config>,
+        config: &Arc<Config>,
         certificates: Option<Prepared<CaFiles>>,
         upkeep: &mut Upkeep,
         serving: &Serving,
     ) {
-        let before = std::mem::replace(&mut self.config, Arc::clone(&config));
-        upkeep.take(Arc::clone(&config), certificates);
-        self.settings.send_replace(Arc::new(settings(&config, upkeep)));
+        let before = std::mem::replace(&mut self.config, Arc::clone(config));
+        upkeep.take(Arc::clone(config), certificates);
+        self.settings.send_replace(Arc::new(settings(config, upkeep)));
         if config.limits != before.limits {
             serving.limit(edge_limits(&config.limits));
         }
