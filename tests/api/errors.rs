@@ -11,6 +11,7 @@ on_every_version!(
     refuses_an_unknown_model,
     refuses_bad_json_with_its_position,
     refuses_without_a_key,
+    takes_a_key_as_each_client_shows_it,
     refuses_an_unknown_route_and_method,
     refuses_a_body_beyond_the_limit,
     refuses_a_head_beyond_the_limits,
@@ -54,6 +55,37 @@ async fn refuses_without_a_key(version: Version) -> Result<()> {
         ensure!(!text.contains(head), "the answer repeats the key");
     }
     ensure!(double.seen_at("/api/chat").is_empty(), "the engine was asked without a key");
+    daemon.stop().await
+}
+
+async fn takes_a_key_as_each_client_shows_it(version: Version) -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let key = daemon.key.clone().unwrap();
+    let caller = Caller::keyless(&daemon, version, Family::V4).await?;
+    let bearer = format!("Bearer {key}");
+    let list = || Request::get("/v1/models");
+    for (request, status) in [
+        (list().with("authorization", &bearer), 200),
+        (list().with("x-api-key", &key), 200),
+        (list().with("api-key", &key), 200),
+        (list().with("x-api-key", "sk-ant-1"), 401),
+        (list().with("api-key", &bearer), 401),
+        // Which of two is meant is not guessed.
+        (list().with("authorization", "Bearer sk-1").with("x-api-key", &key), 401),
+        (list().with("authorization", &bearer).with("x-api-key", "sk-ant-1"), 200),
+        (list().with("x-api-key", &key).with("x-api-key", "sk-ant-1"), 400),
+    ] {
+        let answer = caller.send(&request).await?;
+        ensure!(
+            answer.status == status,
+            "{status}: {:?}: {} {}",
+            request.headers,
+            answer.status,
+            answer.text()
+        );
+        ensure!(!answer.text().contains(&key), "the answer repeats the key");
+    }
+    ensure!(!daemon.stderr().contains(&key), "the log holds the key");
     daemon.stop().await
 }
 

@@ -20,7 +20,7 @@ use crate::{FRANCE, PARIS};
 enum Leg {
     /// The double of Ollama's wire.
     OllamaDouble,
-    /// llama.cpp's real server; its URL stands in `GHOSTLLM_TEST_LLAMA_SERVER`.
+    /// llama.cpp's real server; its URL stands in `LLAMA_SERVER_URL`.
     LlamaServer,
     /// The daemon's own engine with its demo model.
     Embedded,
@@ -44,9 +44,8 @@ impl Leg {
                 Ok(Running { daemon, model: "tiny", says: Some(PARIS), _double: Some(double) })
             }
             Self::LlamaServer => {
-                let url = std::env::var("GHOSTLLM_TEST_LLAMA_SERVER").context(
-                    "GHOSTLLM_TEST_LLAMA_SERVER must hold the URL of a llama-server with the model `tiny`",
-                )?;
+                let url = std::env::var("LLAMA_SERVER_URL")
+                    .context("LLAMA_SERVER_URL must hold the URL of a llama-server with the model `tiny`")?;
                 let daemon = Daemon::start(&Setup::backend("openai", &url)).await?;
                 Ok(Running { daemon, model: "tiny", says: Some(PARIS), _double: None })
             }
@@ -156,5 +155,5 @@ macro_rules! leg {
 }
 
 leg!(ollama_double, OllamaDouble);
-leg!(llama_server, LlamaServer, #[ignore = "needs llama.cpp's server from a moving distribution: GHOSTLLM_TEST_LLAMA_SERVER"]);
+leg!(llama_server, LlamaServer, #[ignore = "needs llama.cpp's server from a moving distribution: LLAMA_SERVER_URL"]);
 leg!(embedded, Embedded);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests beside llama.cpp's real server, which it starts from Debian's moving distribution in a chroot of its own
-# under .tools/: `llama-server.sh cargo nextest run...`. The tests find its URL in GHOSTLLM_TEST_LLAMA_SERVER. Where the
+# under .tools/: `llama-server.sh cargo nextest run...`. The tests find its URL in LLAMA_SERVER_URL. Where the
 # server cannot be had, it says so by name and runs the tests without that leg, whose tests nextest then names and counts.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -52,7 +52,7 @@ mkdir -p .tools
 if why=$(make) && start; then
   echo "llama.cpp's real server answers at http://$at"
   # The leg's tests, and curl's over HTTP/3 out of the same chroot, are ignored where there is no such server; no others are.
-  GHOSTLLM_TEST_LLAMA_SERVER="http://$at" "$@" --run-ignored all
+  LLAMA_SERVER_URL="http://$at" "$@" --run-ignored all
 else
   skipped="SKIPPED the leg of llama.cpp's real server, and HTTP/3 by curl, which its chroot has: $why"
   echo "$skipped"

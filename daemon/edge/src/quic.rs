@@ -213,7 +213,7 @@ impl<H: Handler> Listener<H> {
         match limit(&mut self.config, &self.serve.limits) {
             Ok(()) => self.endpoint.set_server_config(Some(self.config.clone())),
             Err(error) => {
-                tracing::warn!(%error, "HTTP/3 keeps the limits that it had: QUIC cannot say the new ones");
+                tracing::warn!(%error, "QUIC cannot say the new limits: its windows and times stay as they were");
             }
         }
     }

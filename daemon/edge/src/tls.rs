@@ -8,8 +8,9 @@
 mod tests;
 
 use std::{
-    fs, io,
-    os::unix::fs::PermissionsExt,
+    fs,
+    io::{self, Read as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, PoisonError, RwLock},
 };
@@ -221,11 +222,19 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, PairError> {
     })
 }
 
+/// Reads no more than a file can have: a pipe would be waited for, and a device has no end.
 fn read(path: &Path) -> Result<Vec<u8>, PairError> {
     let unreadable = |source| PairError::Unreadable { path: path.to_owned(), source };
-    let size = fs::metadata(path).map_err(unreadable)?.len();
-    if size > FILE_LIMIT {
-        return Err(PairError::TooLarge { path: path.to_owned(), size });
+    let opened = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(unreadable)?;
+    let facts = file.metadata().map_err(unreadable)?;
+    if !facts.is_file() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")));
     }
-    fs::read(path).map_err(unreadable)
+    let mut bytes = Vec::new();
+    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(PairError::TooLarge { path: path.to_owned(), size: facts.len() });
+    }
+    Ok(bytes)
 }

@@ -139,7 +139,8 @@ impl App {
         })
         .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
         let level = given.level;
-        let running = Running { config, registry, settings, state, engine, supervisor, level };
+        let apart = changes.apart();
+        let running = Running { config, registry, settings, state, engine, supervisor, level, apart };
         Ok(Self { stop, claim, changes, listeners, pipeline, running, upkeep, workers, drain })
     }
 
@@ -228,7 +229,11 @@ async fn kept_up(
         };
         systemd::reloading();
         let outcome = match outcome {
-            Ok(loaded) => running.take(loaded, upkeep, serving).await,
+            Ok(loaded) => {
+                let taken = running.take(loaded, upkeep, serving).await;
+                changes.settle(taken.is_ok());
+                taken
+            }
             Err(why) => Err(why),
         };
         let outcome = outcome.map_err(|why| brief(&why));

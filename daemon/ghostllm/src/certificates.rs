@@ -157,31 +157,48 @@ impl<F: Files> Certificates<F> {
         listen_names: &[String],
         now: OffsetDateTime,
     ) -> Result<(Self, Vec<Said>), Error> {
-        let Prepared { source, certified, mut said } = Self::prepare(files, given, host, listen_names, now)?;
+        let prepared = match given {
+            Some(given) => Self::prepare_given(given)?,
+            None => Self::prepare_own(files, host, listen_names, now)?,
+        };
+        let Prepared { source, certified, mut said } = prepared;
         let mut opened = Self { resolver: Resolver::new(certified), source, complaint: None };
         opened.complain(now, None, &mut said);
         Ok((opened, said))
     }
 
-    /// The same, to be shown later or never.
+    /// A person's certificate, to be shown later or never.
     ///
     /// # Errors
     /// As [`Certificates::open`].
-    pub fn prepare(
+    pub fn prepare_given(given: Given) -> Result<Prepared<F>, Error> {
+        let (certified, loaded) = given::Loaded::open(given)?;
+        let said = vec![Said::Info(loaded.describe())];
+        Ok(Prepared { source: Source::Given(Box::new(loaded)), certified, said })
+    }
+
+    /// The box's own, likewise.
+    ///
+    /// # Errors
+    /// As [`Certificates::open`].
+    pub fn prepare_own(
         files: F,
-        given: Option<Given>,
         host: &Host,
         listen_names: &[String],
         now: OffsetDateTime,
     ) -> Result<Prepared<F>, Error> {
         let mut said = Vec::new();
-        if let Some(given) = given {
-            let (certified, loaded) = given::Loaded::open(given)?;
-            said.push(Said::Info(loaded.describe()));
-            return Ok(Prepared { source: Source::Given(Box::new(loaded)), certified, said });
-        }
         let own = own::Own::open(files, host, listen_names, now, &mut said)?;
         Ok(Prepared { certified: own.certified_key()?, source: Source::Own(Box::new(own)), said })
+    }
+
+    /// Whether a person's files are as they were when they were last looked at.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        match &self.source {
+            Source::Own(_) => true,
+            Source::Given(loaded) => loaded.is_current(),
+        }
     }
 
     /// Shows this from now on, to every handshake that begins.

@@ -202,7 +202,7 @@ impl Pipeline {
         forwarded: bool,
     ) -> Result<Caller, ApiError> {
         let open = is_open(settings, connection);
-        let Some(value) = headers.get(AUTHORIZATION) else {
+        let Some(key) = shown_key(headers) else {
             return match (open, forwarded) {
                 (true, false) => Ok(Caller::local()),
                 (true, true) => Err(ApiError::invalid_api_key(
@@ -214,7 +214,6 @@ impl Pipeline {
                 )),
             };
         };
-        let key = value.to_str().ok().and_then(bearer);
         let caller = key.and_then(|key| self.shared.keys.verify(key));
         if caller.is_none() && open && !forwarded {
             // A program on the box may send any placeholder: most clients insist on having some key.
@@ -254,6 +253,16 @@ fn authority(
             "This box shows its owner's own certificate, so it has no CA of its own to give out.",
         )
     })
+}
+
+/// The key that a request shows, as OpenAI's clients do, Anthropic's (`X-API-Key`) or Azure's (`API-Key`); the first of these fields
+/// counts, also where it holds none.
+fn shown_key(headers: &HeaderMap) -> Option<Option<&str>> {
+    if let Some(value) = headers.get(AUTHORIZATION) {
+        return Some(value.to_str().ok().and_then(bearer));
+    }
+    let value = headers.get("x-api-key").or_else(|| headers.get("api-key"))?;
+    Some(value.to_str().ok().map(str::trim))
 }
 
 /// The token of `Bearer token`; the scheme's case does not matter (RFC 9110 section 11.1).

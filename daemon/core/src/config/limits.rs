@@ -73,7 +73,8 @@ section! {
         body_rate: ByteSize = ByteSize::kib(1);
         /// What that rate is measured over: time in which the body is waited for.
         body_rate_window: Duration = seconds(10) => some_time();
-        /// A reader that takes no byte for this long is closed and its work dropped.
+        /// A reader that takes no byte for this long is closed and its work dropped; so is one of HTTP/2 that takes less than
+        /// h2_send_buffer of a stream within it.
         write_idle: Duration = seconds(60) => some_time();
         /// All header fields together.
         header_bytes: ByteSize = ByteSize::kib(32) => some_bytes();
@@ -225,7 +226,7 @@ section! {
         /// How often this box's names and addresses and the certificate's files are looked at.
         host_interval: Duration = seconds(5) => some_time();
         /// How often the configuration's files are looked at: what has changed is taken once it was the same at two looks.
-        /// 0s waits for SIGHUP (systemctl reload) alone.
+        /// 0s waits for SIGHUP alone.
         config_interval: Duration = seconds(2);
     }
 }

@@ -43,7 +43,13 @@ const FORWARDING: [HeaderName; 7] = [
 ];
 
 /// Fields that must be there once at the most: two would be read as the first here and the last there.
-const ONCE: [HeaderName; 3] = [CONTENT_LENGTH, AUTHORIZATION, CONTENT_TYPE];
+const ONCE: [HeaderName; 5] = [
+    CONTENT_LENGTH,
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+];
 
 /// Checks what must hold of the fields alone.
 pub(super) fn check(head: &Parts) -> Result<(), Refusal> {
@@ -54,7 +60,9 @@ pub(super) fn check(head: &Parts) -> Result<(), Refusal> {
         return refuse("A header field's name has an underscore; write it with hyphens.");
     }
     if ONCE.iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
-        return refuse("Content-Length, Content-Type or Authorization is there more than once; send one.");
+        return refuse(
+            "Content-Length, Content-Type, Authorization, X-API-Key or API-Key is there more than once; send one.",
+        );
     }
     if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
         return refuse("The request has both Content-Length and Transfer-Encoding; send one of them.");

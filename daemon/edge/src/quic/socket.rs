@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use quinn::{
     AsyncUdpSocket, UdpPoller,
     udp::{RecvMeta, Transmit, UdpSocketState},
@@ -135,8 +136,15 @@ impl fmt::Debug for Poller {
 
 impl UdpPoller for Poller {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let socket = Arc::clone(&self.socket);
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(async move { socket.io.writable().await }));
+        if self.waiting.is_none() {
+            // quinn asks before each packet, and nearly always it can be written.
+            if let Some(written) = self.socket.io.writable().now_or_never() {
+                return Poll::Ready(written);
+            }
+            let socket = Arc::clone(&self.socket);
+            self.waiting = Some(Box::pin(async move { socket.io.writable().await }));
+        }
+        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
         let written = ready!(waiting.as_mut().poll(cx));
         self.waiting = None;
         Poll::Ready(written)

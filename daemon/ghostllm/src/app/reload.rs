@@ -14,14 +14,17 @@ use super::{
     upkeep::{CaFiles, Upkeep},
 };
 use crate::{
-    backend::registry::{Backends, Registry},
+    backend::{
+        SetupError,
+        registry::{Backends, Registry},
+    },
     certificates::Prepared,
     log::Level,
     pipeline::Settings,
     store::StateDir,
     tasks::{
         engine::{EngineAt, EngineTask},
-        reload::apart,
+        reload::Apart,
         supervisor::Supervisor,
     },
 };
@@ -38,6 +41,7 @@ pub(super) struct Running {
     pub(super) engine: Option<EngineAt>,
     pub(super) supervisor: Supervisor,
     pub(super) level: Level,
+    pub(super) apart: Apart,
 }
 
 /// What became of a configuration that was sound.
@@ -63,22 +67,37 @@ impl Running {
         serving: &Serving,
     ) -> Result<Taken, String> {
         let (config, restart) = read.config.clone().settle(&self.config, self.engine_runs());
-        let certificates = (certified(&config.listen) != certified(&self.config.listen))
-            .then(|| upkeep.preparation(&config));
-        let prepared = prepared(&config, self.socket(), certificates).await;
-        let (certificates, mut backends) = prepared.map_err(|error| placed(&read, &error))?;
-        if engine_wanted(&config) && !self.engine_runs() {
-            let engine = EngineTask::start(&config.engine, &self.state, &self.supervisor);
-            engine.wait_ready(config.limits.first_lists.min(PATIENCE)).await;
-            self.engine = Some(engine);
-            let none = None::<fn() -> Result<(), StartError>>;
-            let again = self::prepared(&config, self.socket(), none).await;
-            backends = again.map_err(|error| placed(&read, &error))?.1;
-        }
+        let certificates = (certified(&config.listen) != certified(&self.config.listen)
+            || !upkeep.is_certificate_current())
+        .then(|| upkeep.preparation(&config));
+        let renewed = certificates.is_some();
+        let prepared = prepared(&self.apart, &config, self.socket(), certificates).await;
+        let (certificates, backends) = prepared.map_err(|error| placed(&read, &error))?;
+        let backends = match self.started(&config).await {
+            None => backends,
+            Some(backends) => backends.map_err(|error| placed(&read, &error))?,
+        };
         let changed = self.registry.replace(backends, &config.limits).await;
         let what = config.differing(&self.config);
         self.go_by(&Arc::new(config), certificates, upkeep, serving);
-        Ok(Taken { changed: changed || !what.is_empty(), what, restart })
+        Ok(Taken { changed: changed || renewed || !what.is_empty(), what, restart })
+    }
+
+    /// Starts our own engine, if that has something to do only now; gives the backends with it.
+    async fn started(&mut self, config: &Config) -> Option<Result<Backends, StartError>> {
+        if !engine_wanted(config) || self.engine_runs() {
+            return None;
+        }
+        let engine = EngineTask::start(&config.engine, &self.state, &self.supervisor);
+        engine.wait_ready(config.limits.first_lists.min(PATIENCE)).await;
+        let none = None::<fn() -> Result<(), StartError>>;
+        let again = prepared(&self.apart, config, engine.socket.clone(), none).await;
+        if again.is_ok() {
+            self.engine = Some(engine);
+        } else {
+            engine.stop().await;
+        }
+        Some(again.map(|(_, backends)| backends))
     }
 
     /// Swaps everything but the backends.
@@ -130,7 +149,10 @@ fn certified(listen: &Listen) -> impl PartialEq + use<'_> {
 /// An error, behind the place of the setting that it is about.
 fn placed(read: &Loaded, error: &StartError) -> String {
     let place = match error {
-        StartError::Backend(error) => read.backend_place(&error.backend, "key_file"),
+        StartError::Backend(error) => {
+            let key = if matches!(error.why, SetupError::Trust { .. }) { "url" } else { "key_file" };
+            read.backend_place(&error.backend, key)
+        }
         StartError::Certificates(_) => read.place("listen", "certificate"),
         StartError::Secret(_) => read.place("listen", "key"),
         _ => None,
@@ -140,12 +162,13 @@ fn placed(read: &Loaded, error: &StartError) -> String {
 
 /// Reads what the configuration names.
 async fn prepared<C: Send + 'static>(
+    apart: &Apart,
     config: &Config,
     engine: Option<PathBuf>,
     certificates: Option<impl FnOnce() -> Result<C, StartError> + Send + 'static>,
 ) -> Result<(Option<C>, Backends), StartError> {
     let config = config.clone();
-    let reading = apart(move || {
+    let reading = apart.run(move || {
         let certificates = certificates.map(|prepare| prepare()).transpose()?;
         Ok((certificates, Backends::of(&config, engine.as_deref())?))
     });

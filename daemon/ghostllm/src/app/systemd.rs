@@ -93,7 +93,7 @@ impl Standing {
     }
 }
 
-/// Says that a reload has begun (`Type=notify-reload` in systemd.service(5)); `ready_again` ends it.
+/// Says that a reload has begun (`RELOADING=1` in sd_notify(3)); [`ready_again`] ends it.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),

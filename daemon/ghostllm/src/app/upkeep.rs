@@ -178,15 +178,17 @@ impl Upkeep {
     ) -> impl FnOnce() -> Result<Prepared<CaFiles>, StartError> + Send + use<> {
         let (state, host, config) = (self.state.clone(), self.host.clone(), config.clone());
         move || {
+            if let Some(pair) = super::given_pair(&config)? {
+                return Ok(Certificates::prepare_given(pair)?);
+            }
             let (names, now) = (super::listen_names(&config), OffsetDateTime::now_utc());
-            Ok(Certificates::prepare(
-                CaFiles::open(&state)?,
-                super::given_pair(&config)?,
-                &host,
-                &names,
-                now,
-            )?)
+            Ok(Certificates::prepare_own(CaFiles::open(&state)?, &host, &names, now)?)
         }
+    }
+
+    /// Whether the files of an owner's certificate are as they were when they were last looked at.
+    pub(super) fn is_certificate_current(&self) -> bool {
+        self.certificates.is_current()
     }
 
     /// Goes by another configuration from now on, and shows other certificates, where there are.

@@ -15,7 +15,7 @@ mod reply;
 mod tests;
 
 use std::{
-    io,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -38,6 +38,9 @@ use crate::{access, secrets::NoCredential};
 use circuit::Circuit;
 use dial::{Dialer, Fruitless, Unreached, causes, find};
 use pool::{Conn, Pool};
+
+/// Bytes of a key's file, at the most; a token has some hundred, and a request's headers hold no more than this.
+const LONGEST_KEY: u64 = 8192;
 
 /// Why a backend cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -256,13 +259,21 @@ fn broken(error: &hyper::Error) -> BackendFault {
 
 fn authorization(path: &Path) -> Result<HeaderValue, SetupError> {
     let wrong = |why: String| SetupError::Key { path: path.display().to_string(), why };
-    let text = std::fs::read_to_string(path).map_err(|source| {
+    let read = std::fs::File::open(path).and_then(|file| {
+        let mut text = String::new();
+        file.take(LONGEST_KEY + 1).read_to_string(&mut text)?;
+        Ok(text)
+    });
+    let text = read.map_err(|source| {
         if access::is_denied(&source) {
             SetupError::Denied { path: path.to_owned(), source }
         } else {
             wrong(source.to_string())
         }
     })?;
+    if text.len() as u64 > LONGEST_KEY {
+        return Err(wrong(format!("it is longer than {LONGEST_KEY} bytes, which no key is")));
+    }
     let key = text.trim();
     if key.is_empty() {
         return Err(wrong("the file is empty".to_owned()));

@@ -67,6 +67,11 @@ impl Loaded {
         }
     }
 
+    /// Whether the files are as they were at the last look, and good.
+    pub(super) fn is_current(&self) -> bool {
+        self.failed.is_none() && self.given.stamp() == self.stamp
+    }
+
     pub(super) fn describe(&self) -> String {
         let path = self.given.certificate.display();
         match &self.facts {

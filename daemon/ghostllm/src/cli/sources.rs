@@ -22,6 +22,8 @@ const SYSTEM: &str = "/etc/ghostllm";
 const MAIN: [&str; 3] = ["ghostllm.toml", "ghostllm.yaml", "ghostllm.yml"];
 /// No configuration comes near to this; the example with all settings is a fiftieth of it.
 const LARGEST: u64 = 1 << 20;
+/// What else can be done about a file that cannot be read.
+const ANOTHER: &str = "name another with --config FILE";
 /// How the names of further files end.
 const ENDINGS: [&str; 3] = ["toml", "yaml", "yml"];
 
@@ -71,7 +73,12 @@ impl Origin for Again {
     }
 
     fn read(&self, files: &[PathBuf]) -> Result<Loaded, String> {
-        let sources = gathered(files, &self.settings).map_err(|failure| failure.message)?;
+        // The options are those of the start.
+        let unreadable = |failure: Failure| {
+            let advice = [format!("; or {ANOTHER}"), format!("; {ANOTHER}")];
+            advice.iter().fold(failure.message, |text, advice| text.replace(advice, ""))
+        };
+        let sources = gathered(files, &self.settings).map_err(unreadable)?;
         Loaded::read(&sources).map_err(|errors| first(&errors, self.file.as_deref()))
     }
 }
@@ -195,14 +202,12 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let name = path.display();
     if access::is_denied(error) {
         let message = format!(
-            "the configuration {name} cannot be read: {error}. {}; or name another with --config FILE",
+            "the configuration {name} cannot be read: {error}. {}; or {ANOTHER}",
             access::next_step(path)
         );
         return Failure { code: exit::PERMISSION, message };
     }
-    Failure::usage(format!(
-        "the configuration {name} cannot be read: {error}; name another with --config FILE"
-    ))
+    Failure::usage(format!("the configuration {name} cannot be read: {error}; {ANOTHER}"))
 }
 
 #[cfg(test)]

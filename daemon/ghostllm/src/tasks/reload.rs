@@ -13,14 +13,18 @@ use ghostllm_core::config::{Config, Loaded};
 use nix::sys::signal::{SigSet, Signal as Number};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::Semaphore,
     task::{JoinError, JoinHandle, spawn_blocking},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{secrets, stamp::Stamp};
 
 /// How long files are waited for: of a disk that is slow, and not of one that is gone, such as a server's that cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How soon it is tried again what could not be taken; whoever has mended the cause should not have to say so.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Where the configuration comes from, every time in the same way.
 pub trait Origin: Send + Sync + 'static {
@@ -54,8 +58,13 @@ pub struct Changes {
     read: Option<Seen>,
     /// What was seen at the last look, where that was something else.
     looked: Option<Seen>,
-    /// The files that were not empty when they were read.
+    /// The files that were not empty when they came into use.
     written: Vec<PathBuf>,
+    /// The same of what was read last.
+    pending: Vec<PathBuf>,
+    /// When what could not be taken is tried again, though nothing has been written since.
+    again: Option<Instant>,
+    apart: Apart,
     /// The files whose contents the configuration names.
     named: Vec<PathBuf>,
     /// A look that has not come back.
@@ -92,10 +101,27 @@ impl Changes {
             hangup: None,
             read: Some(read),
             looked: None,
+            pending: written.clone(),
             written,
+            again: None,
+            apart: Apart::default(),
             named: Vec::new(),
             looking: None,
         }
+    }
+
+    /// Where whoever takes a configuration reads what that names.
+    #[must_use]
+    pub fn apart(&self) -> Apart {
+        self.apart.clone()
+    }
+
+    /// What was read last is in use; or it could not be taken, for a reason that may pass without anybody writing a file.
+    pub fn settle(&mut self, taken: bool) {
+        if taken {
+            self.written.clone_from(&self.pending);
+        }
+        self.again = (!taken).then(|| Instant::now() + AGAIN);
     }
 
     /// Takes SIGHUP from now on, also one that was held.
@@ -118,50 +144,52 @@ impl Changes {
     /// Waits until the configuration is to be read, and reads it: when somebody asks by SIGHUP, and when files have been
     /// seen changed at two looks, `interval` apart (never, if that is zero).
     pub async fn next(&mut self, interval: Duration) -> Read {
-        let (asked, seen) = self.due(interval).await;
-        let outcome = self.read(asked, seen).await;
-        Read { asked, outcome }
+        loop {
+            let (asked, seen) = self.due(interval).await;
+            if let Some(outcome) = self.read(asked, seen).await {
+                return Read { asked, outcome };
+            }
+        }
     }
 
-    async fn read(&mut self, asked: bool, seen: Seen) -> Result<Loaded, String> {
+    /// None where the files have changed while they were read: they are looked at again.
+    async fn read(&mut self, asked: bool, seen: Seen) -> Option<Result<Loaded, String>> {
+        self.again = None;
         let now = seen.written();
         let gone = self.written.iter().find(|path| !asked && seen.files.is_ok() && !now.contains(path));
         if let Some(gone) = gone {
             let why = format!(
-                "{} is empty or gone, and what it said would be as it was before; put it back, or send SIGHUP to have it \
-                 done without",
+                "{} is empty, renamed or gone, and what it said would be as it was before; put it back, or send SIGHUP to \
+                 have it done without",
                 gone.display()
             );
             self.read = Some(seen);
-            return Err(why);
-        }
-        if seen.files.is_ok() {
-            self.written = now;
+            return Some(Err(why));
         }
         let (origin, files) = (Arc::clone(&self.origin), seen.files.clone());
-        let read = apart(move || {
-            let files: Vec<_> = files?.into_iter().map(|(path, _)| path).collect();
-            let loaded = origin.read(&files)?;
+        let read = self.apart.run(move || {
+            let listed: Vec<_> = files.clone()?.into_iter().map(|(path, _)| path).collect();
+            let loaded = origin.read(&listed);
+            if !asked && origin.files().map(|files| stamps(&files)) != files {
+                return Ok(None);
+            }
+            let loaded = loaded?;
             // Stamped before anybody reads them.
             let named = named(&loaded.config);
             let stamps = stamps(&named);
-            Ok((loaded, named, stamps))
+            Ok(Some((loaded, named, stamps)))
         });
-        match read.await {
-            Ok(Ok((loaded, named, stamps))) => {
-                self.named = named;
-                self.read = Some(Seen { named: stamps, ..seen });
-                Ok(loaded)
+        let (read, outcome) = match read.await {
+            Ok(Ok(Some((loaded, named, stamps)))) => {
+                (self.named, self.pending) = (named, now);
+                (Some(Seen { named: stamps, ..seen }), Ok(loaded))
             }
-            Ok(Err(why)) => {
-                self.read = Some(seen);
-                Err(why)
-            }
-            Err(why) => {
-                self.read = None;
-                Err(why)
-            }
-        }
+            Ok(Ok(None)) => return None,
+            Ok(Err(why)) => (Some(seen), Err(why)),
+            Err(why) => (None, Err(why)),
+        };
+        self.read = read;
+        Some(outcome)
     }
 
     /// Waits until it is time to read; gives whether somebody asks for it, and what there is.
@@ -174,8 +202,9 @@ impl Changes {
                     () = sleep(interval), if !interval.is_zero() => false,
                 };
             }
-            let Some(now) = self.look().await else { continue };
-            if asked || self.is_settled(&now) {
+            let Some(now) = self.look(asked).await else { continue };
+            let again = self.again.is_some_and(|again| again <= Instant::now());
+            if self.is_settled(&now) || asked || again {
                 self.looked = None;
                 return (asked, now);
             }
@@ -184,14 +213,16 @@ impl Changes {
 
     /// Looks at the files; none where that takes too long, and then this very look is waited for again: a disk that is gone must
     /// not take up one thread after the other.
-    async fn look(&mut self) -> Option<Seen> {
+    async fn look(&mut self, asked: bool) -> Option<Seen> {
         let (origin, named) = (Arc::clone(&self.origin), self.named.clone());
         let looking = self.looking.get_or_insert_with(|| spawn_blocking(move || look(&*origin, &named)));
         let seen = match timeout(PATIENCE, looking).await {
             Err(_elapsed) => {
-                tracing::debug!(
-                    "the configuration's files could not be looked at: their disk does not answer"
-                );
+                if asked {
+                    tracing::warn!(
+                        "the configuration is not read yet: the disk that its files are on does not answer"
+                    );
+                }
                 return None;
             }
             Ok(seen) => seen,
@@ -230,18 +261,43 @@ fn named(config: &Config) -> Vec<PathBuf> {
     keys.chain(config.listen.certificate.clone()).collect()
 }
 
-/// Reads files apart from this thread, which serves.
-///
-/// # Errors
-/// In words: it took too long, or has panicked.
-pub(crate) async fn apart<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    match timeout(PATIENCE, spawn_blocking(read)).await {
-        Ok(Ok(read)) => Ok(read),
-        Ok(Err(error)) => Err(format!("reading it has panicked: {error}")),
-        Err(_elapsed) => Err(format!(
-            "its files, and those that it names, could not be read within {} s; see what is wrong with their disk",
-            PATIENCE.as_secs()
-        )),
+/// Reads files apart from the thread that serves, one reading at a time: one that hangs must not be followed by others, until no
+/// thread is left.
+#[derive(Debug, Clone)]
+pub struct Apart(Arc<Semaphore>);
+
+impl Default for Apart {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl Apart {
+    /// Runs it, and waits for a while.
+    ///
+    /// # Errors
+    /// In words: it, or the one before it, takes too long, or it has panicked.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let late = || {
+            format!(
+                "its files, and those that it names, could not be read within {} s; see what is wrong with their disk",
+                PATIENCE.as_secs()
+            )
+        };
+        let Ok(turn) = Arc::clone(&self.0).try_acquire_owned() else { return Err(late()) };
+        let reading = spawn_blocking(move || {
+            let read = read();
+            drop(turn);
+            read
+        });
+        match timeout(PATIENCE, reading).await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(error)) => Err(format!("reading it has panicked: {error}")),
+            Err(_elapsed) => Err(late()),
+        }
     }
 }
 

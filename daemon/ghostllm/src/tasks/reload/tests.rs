@@ -44,7 +44,9 @@ fn changes() -> (TempDir, Changes) {
 }
 
 fn write(path: &Path, streams: u32) {
-    fs::write(path, format!("[limits]\nstreams = {streams}\n")).unwrap();
+    // Each of another length: an older kernel's clock ticks every 4 ms.
+    let more = "#".repeat(streams.try_into().unwrap());
+    fs::write(path, format!("[limits]\nstreams = {streams}\n{more}\n")).unwrap();
 }
 
 /// The next configuration that is read, and how long that took.
@@ -52,12 +54,15 @@ async fn next(changes: &mut Changes) -> (Result<u32, String>, Duration) {
     let begun = Instant::now();
     let read = changes.next(LOOK).await;
     assert!(!read.asked);
+    if read.outcome.is_ok() {
+        changes.settle(true);
+    }
     (read.outcome.map(|loaded| loaded.config.limits.streams), begun.elapsed())
 }
 
 /// Nothing is read, however often it is looked.
 async fn nothing(changes: &mut Changes) {
-    let read = timeout(LOOK * 10, changes.next(LOOK)).await;
+    let read = timeout(AGAIN - LOOK, changes.next(LOOK)).await;
     assert!(read.is_err(), "it was read without a reason");
 }
 
@@ -119,14 +124,64 @@ async fn what_could_not_be_read_is_told_once_and_read_when_it_changes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_never_in_use_may_vanish_and_what_was_may_not() {
+    let (directory, mut changes) = changes();
+    let (main, part) = (directory.path().join("ghostllm.toml"), directory.path().join("conf.d/a.toml"));
+    fs::write(&part, "[limits]\nstraems = 2\n").unwrap();
+    assert!(next(&mut changes).await.0.is_err());
+    fs::remove_file(&part).unwrap();
+    assert_eq!(next(&mut changes).await.0, Ok(1), "what is there is what is in use");
+    // A sound one that could not be taken.
+    write(&part, 3);
+    let read = changes.next(LOOK).await;
+    assert!(read.outcome.is_ok());
+    changes.settle(false);
+    fs::remove_file(&part).unwrap();
+    assert_eq!(next(&mut changes).await.0, Ok(1));
+    // Asked for while it is away, the main file is not forgotten when that is refused.
+    fs::remove_dir(directory.path().join("conf.d")).unwrap();
+    fs::write(&main, "").unwrap();
+    assert!(next(&mut changes).await.0.is_err());
+    fs::create_dir(directory.path().join("conf.d")).unwrap();
+    let (read, _) = next(&mut changes).await;
+    assert!(read.is_err_and(|why| why.contains("ghostllm.toml is empty")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_taken_is_tried_again_now_and_then() {
+    let (directory, mut changes) = changes();
+    write(&directory.path().join("ghostllm.toml"), 2);
+    assert!(changes.next(LOOK).await.outcome.is_ok());
+    changes.settle(false);
+    let (read, took) = next(&mut changes).await;
+    assert!(read == Ok(2) && (AGAIN..=AGAIN + LOOK).contains(&took), "{read:?} after {took:?}");
+    nothing(&mut changes).await;
+    assert!(timeout(AGAIN * 10, changes.next(LOOK)).await.is_err(), "it is in use");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_that_hangs_is_not_followed_by_another() {
+    let apart = Apart::default();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let others = async {
+        assert!(apart.run(|| ()).await.is_err_and(|why| why.contains("could not be read")));
+        drop(release);
+    };
+    let (first, ()) = tokio::join!(apart.run(move || held.recv().is_err()), others);
+    assert_eq!(first, Ok(true));
+    assert_eq!(apart.run(|| 5).await, Ok(5));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_that_vanishes_or_is_emptied_is_not_done_without_unasked() {
     let (directory, mut changes) = changes();
     let (main, part) = (directory.path().join("ghostllm.toml"), directory.path().join("conf.d/a.toml"));
     write(&part, 5);
     assert_eq!(next(&mut changes).await.0, Ok(5));
     let told = |read: &Result<u32, String>, path: &Path| {
-        let named =
-            |why: &String| why.contains("is empty or gone") && why.contains(&path.display().to_string());
+        let named = |why: &String| {
+            why.contains("is empty, renamed or gone") && why.contains(&path.display().to_string())
+        };
         assert!(read.as_ref().is_err_and(named), "{read:?}");
     };
     for path in [&main, &part] {
