@@ -35,11 +35,11 @@ there is one, with 0 where there is none. `ghostllm config show` prints every va
 
 ## Changes while it runs
 
-SIGHUP, which `systemctl reload` sends where the unit says `ExecReload=kill -HUP $MAINPID`, has a running program read everything anew; by itself it does so about four seconds after a file has
-changed (`limits.config_interval`) or one has appeared in `conf.d`. What the files of `key_file`, `certificate` and `key` hold is
-read with it. The environment, the options and the system's trusted certificates are those of its start. A file that vanishes, is
-renamed or emptied would have its settings fall back to the defaults, which may open what it has closed: that is taken on
-SIGHUP alone.
+SIGHUP, which `systemctl reload` sends where the unit says `ExecReload=kill -HUP $MAINPID`, has a running program read everything
+anew; by itself it does so about four seconds after a file has changed (`limits.config_interval`) or one has appeared in
+`conf.d`. What the files of `key_file`, `certificate` and `key` hold is read with it. The environment, the options and the
+system's trusted certificates are those of its start. A file that vanishes, is renamed or emptied would have its settings fall
+back to the defaults, which may open what it has closed: that is taken on SIGHUP alone.
 
 It is taken whole or not at all. Where anything is wrong, all stays as it was, and the log and `systemctl status` name the
 line, until it is mended. Open connections and streams live on: limits hold for connections and requests that begin
