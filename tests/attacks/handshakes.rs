@@ -46,6 +46,13 @@ async fn begin(socket: &UdpSocket, datagram: &[u8]) -> Result<bool> {
     Ok(buffer[0] & 0xf0 == 0xf0)
 }
 
+/// The same for all of them, a few at a time; how many are asked for a proof.
+async fn begin_all(half: &[(UdpSocket, Vec<u8>)]) -> Result<usize> {
+    let begun = stream::iter(half).map(|(socket, datagram)| begin(socket, datagram));
+    let asked: Vec<bool> = begun.buffer_unordered(ABREAST).try_collect().await?;
+    Ok(asked.into_iter().filter(|asked| *asked).count())
+}
+
 /// How long honest requests over HTTP/3 take, each on a connection of its own.
 async fn honest_h3(caller: &Caller) -> Result<Duration> {
     let mut longest = Duration::ZERO;
@@ -67,9 +74,7 @@ async fn serves_honest_callers_beside_quic_handshakes_that_stay_half_done() -> R
     let rest = (Served::times(&h1, ASKED).await?, honest_h3(&h3).await?);
     let before = place.growth()?;
     let half = half_open(&h3, b"h3", HANDSHAKES).await?;
-    let begun = stream::iter(&half).map(|(socket, datagram)| begin(socket, datagram));
-    let asked: Vec<bool> = begun.buffer_unordered(ABREAST).try_collect().await?;
-    let asked = asked.into_iter().filter(|asked| *asked).count();
+    let asked = begin_all(&half).await?;
     let beside = (Served::times(&h1, ASKED).await?, honest_h3(&h3).await?);
     let growth = place.growth()?.saturating_sub(before);
     println!(
@@ -99,9 +104,7 @@ async fn keeps_nothing_of_quic_handshakes_that_fail_at_once() -> Result<()> {
         let (began, mut asked) = (Instant::now(), 0);
         for _ in 0..FAILING / ABREAST {
             let half = half_open(&h3, b"none of ours", ABREAST).await?;
-            let begun = stream::iter(&half).map(|(socket, datagram)| begin(socket, datagram));
-            let proofs: Vec<bool> = begun.buffer_unordered(ABREAST).try_collect().await?;
-            asked += proofs.into_iter().filter(|asked| *asked).count();
+            asked += begin_all(&half).await?;
         }
         Ok((asked, began.elapsed()))
     };

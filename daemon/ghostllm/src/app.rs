@@ -24,7 +24,7 @@ use crate::{
     backend::registry::Registry,
     certificates::{self, Certificates},
     host::Host,
-    log::{Level, OneLine},
+    log::Level,
     pipeline::{self, Pipeline, Shared},
     secrets,
     store::{
@@ -33,14 +33,14 @@ use crate::{
     },
     tasks::{
         engine::EngineTask,
-        reload::{Changes, Read},
+        reload::Changes,
         supervisor::{Policy, Supervisor},
     },
 };
 pub use error::StartError;
 use limits::edge_limits;
 use listeners::{HTTP3, Listeners, Serving};
-use reload::{Running, Taken};
+use reload::Running;
 use stop::Stop;
 use systemd::Standing;
 use upkeep::{CaFiles, Upkeep, say};
@@ -202,7 +202,7 @@ impl App {
         });
         tokio::select! {
             () = stop.asked() => {}
-            () = kept_up(&mut changes, &mut running, &mut upkeep, (&serving, &standing), &drain) => {}
+            () = reload::kept_up(&mut changes, &mut running, &mut upkeep, (&serving, &standing), &drain) => {}
             () = without_http3(&serving, &standing) => {}
         }
         systemd::stopping();
@@ -211,76 +211,6 @@ impl App {
         drop(workers);
         drop(claim);
         Ok(())
-    }
-}
-
-/// Looks after what changes while it runs, for ever: the host and the certificates, and the configuration.
-async fn kept_up(
-    changes: &mut Changes,
-    running: &mut Running,
-    upkeep: &mut Upkeep,
-    (serving, standing): (&Serving, &Standing),
-    drain: &Drain,
-) {
-    loop {
-        let Read { asked, outcome } = tokio::select! {
-            read = changes.next(running.config.limits.config_interval) => read,
-            () = upkeep.run(|| (drain.open(), drain.most()), |left_out| standing.lacks(left_out)) => return,
-        };
-        systemd::reloading();
-        let outcome = match outcome {
-            Ok(loaded) => {
-                let taken = running.take(loaded, upkeep, serving).await;
-                changes.settle(taken.is_ok());
-                taken
-            }
-            Err(why) => Err(why),
-        };
-        let outcome = outcome.map_err(|why| brief(&why));
-        told(&outcome, asked, standing);
-        standing.reloaded(outcome.map(|taken| taken.restart), upkeep.left_out());
-        systemd::ready_again();
-    }
-}
-
-/// What is wrong, on a line that the log and the service manager take.
-fn brief(why: &str) -> String {
-    /// Far more than the longest of our own, and far less than a datagram takes.
-    const MOST: usize = 1000;
-    let line = OneLine(why).to_string();
-    match line.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
-}
-
-/// Says what became of a configuration that was read anew.
-fn told(outcome: &Result<Taken, String>, asked: bool, standing: &Standing) {
-    match outcome {
-        // The same again, of a disk that does not answer, is no news.
-        Err(why) if !asked && standing.is_refused_for(why) => {}
-        Err(why) => {
-            tracing::error!("the changed configuration is not in use, the one before it stays: {why}");
-        }
-        Ok(Taken { changed: true, what, .. }) => {
-            let what = if what.is_empty() { "what its files hold".to_owned() } else { what.join(", ") };
-            tracing::info!(changed = what, "the configuration was read anew, and is in use");
-        }
-        Ok(Taken { changed: false, .. }) if standing.is_refused() => {
-            tracing::info!("the configuration is sound again, and as it was before");
-        }
-        Ok(Taken { changed: false, .. }) => {
-            tracing::info!("the configuration was read anew: nothing that is in use has changed");
-        }
-    }
-    if let Ok(Taken { restart, .. }) = outcome
-        && !restart.is_empty()
-    {
-        let settings = restart.join(", ");
-        tracing::warn!(
-            settings,
-            "these settings have changed and stay as they were until a restart (systemctl restart ghostllm)"
-        );
     }
 }
 

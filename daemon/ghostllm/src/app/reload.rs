@@ -1,16 +1,18 @@
 //! A changed configuration, taken while the program runs.
 //!
-//! Knows which parts go by it. Refuses to know where it was read. Invariant: it is taken whole or not at all: what can fail
+//! Knows which parts go by it, and whom to tell. Refuses to know where it was read. Invariant: it is taken whole or not at all: what can fail
 //! comes first and changes nothing that is in use.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ghostllm_core::config::{Config, Listen, Loaded};
+use ghostllm_edge::drain::Drain;
 use tokio::sync::watch;
 
 use super::{
     StartError, descriptors, edge_limits, engine_wanted,
     listeners::{Serving, tell_exposure},
+    systemd::{self, Standing},
     upkeep::{CaFiles, Upkeep},
 };
 use crate::{
@@ -19,12 +21,12 @@ use crate::{
         registry::{Backends, Registry},
     },
     certificates::Prepared,
-    log::Level,
+    log::{Level, OneLine},
     pipeline::Settings,
     store::StateDir,
     tasks::{
         engine::{EngineAt, EngineTask},
-        reload::Apart,
+        reload::{Apart, Changes, Read},
         supervisor::Supervisor,
     },
 };
@@ -46,13 +48,83 @@ pub(super) struct Running {
 
 /// What became of a configuration that was sound.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Taken {
+struct Taken {
     /// Whether anything is as it was not before.
-    pub(super) changed: bool,
+    changed: bool,
     /// The settings that are.
-    pub(super) what: Vec<String>,
+    what: Vec<String>,
     /// The settings that need a restart, and are as they were.
-    pub(super) restart: Vec<String>,
+    restart: Vec<String>,
+}
+
+/// Looks after what changes while it runs, for ever: the host and the certificates, and the configuration.
+pub(super) async fn kept_up(
+    changes: &mut Changes,
+    running: &mut Running,
+    upkeep: &mut Upkeep,
+    (serving, standing): (&Serving, &Standing),
+    drain: &Drain,
+) {
+    loop {
+        let Read { asked, outcome } = tokio::select! {
+            read = changes.next(running.config.limits.config_interval) => read,
+            () = upkeep.run(|| (drain.open(), drain.most()), |left_out| standing.lacks(left_out)) => return,
+        };
+        systemd::reloading();
+        let outcome = match outcome {
+            Ok(loaded) => {
+                let taken = running.take(loaded, upkeep, serving).await;
+                changes.settle(taken.is_ok());
+                taken
+            }
+            Err(why) => Err(why),
+        };
+        let outcome = outcome.map_err(|why| brief(&why));
+        told(&outcome, asked, standing);
+        standing.reloaded(outcome.map(|taken| taken.restart), upkeep.left_out());
+        systemd::ready_again();
+    }
+}
+
+/// What is wrong, on a line that the log and the service manager take.
+fn brief(why: &str) -> String {
+    /// Far more than the longest of our own, and far less than a datagram takes.
+    const MOST: usize = 1000;
+    let line = OneLine(why).to_string();
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
+/// Says what became of a configuration that was read anew.
+fn told(outcome: &Result<Taken, String>, asked: bool, standing: &Standing) {
+    match outcome {
+        // The same again, of a disk that does not answer, is no news.
+        Err(why) if !asked && standing.is_refused_for(why) => {}
+        Err(why) => {
+            tracing::error!("the changed configuration is not in use, the one before it stays: {why}");
+        }
+        Ok(Taken { changed: true, what, .. }) => {
+            let what = if what.is_empty() { "what its files hold".to_owned() } else { what.join(", ") };
+            tracing::info!(changed = what, "the configuration was read anew, and is in use");
+        }
+        Ok(Taken { changed: false, .. }) if standing.is_refused() => {
+            tracing::info!("the configuration is sound again, and as it was before");
+        }
+        Ok(Taken { changed: false, .. }) => {
+            tracing::info!("the configuration was read anew: nothing that is in use has changed");
+        }
+    }
+    if let Ok(Taken { restart, .. }) = outcome
+        && !restart.is_empty()
+    {
+        let settings = restart.join(", ");
+        tracing::warn!(
+            settings,
+            "these settings have changed and stay as they were until a restart (systemctl restart ghostllm)"
+        );
+    }
 }
 
 impl Running {
@@ -60,12 +132,7 @@ impl Running {
     ///
     /// # Errors
     /// In words, with the place: a secret or certificate that it names cannot be used. Everything is as it was.
-    pub(super) async fn take(
-        &mut self,
-        read: Loaded,
-        upkeep: &mut Upkeep,
-        serving: &Serving,
-    ) -> Result<Taken, String> {
+    async fn take(&mut self, read: Loaded, upkeep: &mut Upkeep, serving: &Serving) -> Result<Taken, String> {
         let (config, restart) = read.config.clone().settle(&self.config, self.engine_runs());
         let certificates = (certified(&config.listen) != certified(&self.config.listen)
             || !upkeep.is_certificate_current())

@@ -100,9 +100,9 @@ impl Registry {
     pub async fn replace(&self, backends: Backends, limits: &Limits) -> bool {
         let (pace, within) = (Pace::of(limits), limits.first_lists.min(PATIENCE));
         *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
-        let backends = backends.reusing(&self.snapshot());
-        let before = self.snapshot();
-        let is_new = |backend: &&Backend| !before.backends().iter().any(|known| known.backend().is(backend));
+        let there = self.snapshot();
+        let backends = backends.reusing(&there);
+        let is_new = |backend: &&Backend| !there.backends().iter().any(|known| known.backend().is(backend));
         let new: Vec<_> = backends.list.iter().filter(is_new).cloned().collect();
         let heard = join_all(new.iter().map(|backend| timeout(within, backend.models()))).await;
         let heard: Vec<_> = new.iter().cloned().zip(heard.into_iter().map(Result::ok)).collect();
