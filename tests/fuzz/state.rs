@@ -6,16 +6,17 @@
 use std::collections::HashSet;
 
 use ghostllm_core::{
-    key::Role,
+    access::{Class, Grant, Role, Scope},
     state::{
         Decoded, Kind, Unread, decode, encode,
         keys::{KeysFile, StoredKey, hex},
     },
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// A file with a key of each role.
-const GOOD: &[u8] = include_bytes!("../../daemon/core/tests-data/state/keys-2.json");
+/// A file with a role and scopes, and everything else that a key can have.
+const GOOD: &[u8] = include_bytes!("../../daemon/core/tests-data/state/keys-3.json");
 
 /// Holds the reader's answer against a second reading's.
 pub fn check(bytes: &[u8]) {
@@ -94,7 +95,12 @@ fn reference(content: &Value) -> Option<KeysFile> {
     let object = content.as_object().filter(|object| object.len() == 1)?;
     let mut ids = HashSet::new();
     let keys = object.get("keys")?.as_array()?.iter().map(|key| {
-        let key = key.as_object().filter(|key| key.len() == 5)?;
+        let key = key.as_object()?;
+        let known =
+            ["id", "name", "role", "scopes", "class", "models", "sha256", "created", "expires", "replaced_by"];
+        if key.keys().any(|field| !known.contains(&field.as_str())) {
+            return None;
+        }
         let text = |field: &str| key.get(field)?.as_str();
         let (id, created, digest) = (text("id")?, text("created")?, text("sha256")?);
         let is_id = id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -109,21 +115,62 @@ fn reference(content: &Value) -> Option<KeysFile> {
             *byte = u8::from_str_radix(pair, 16).ok().filter(|_| digits)?;
         }
         assert_eq!(hex(&sha256), digest.to_ascii_lowercase());
-        let role = match text("role")? {
-            "user" => Role::User,
-            "admin" => Role::Admin,
+        let class = match text("class")? {
+            "interactive" => Class::Interactive,
+            "background" => Class::Background,
             _ => return None,
         };
-        // The one field whose form is left to the first reader; it decides nothing.
+        let replaced_by = optional(key, "replaced_by")?;
+        if replaced_by.is_some_and(|id| id.len() != 8 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+            return None;
+        }
+        // The fields whose form is left to the first reader: that of a date.
+        let expires = match optional(key, "expires")? {
+            None => None,
+            Some(text) => Some(OffsetDateTime::parse(text, &Rfc3339).ok()?),
+        };
         Some(StoredKey {
             id: id.to_owned(),
             name: text("name")?.to_owned(),
-            role,
+            grant: grant(key)?,
+            class,
+            models: texts(key, "models")?,
             sha256,
             created: created.to_owned(),
+            expires,
+            replaced_by: replaced_by.map(str::to_owned),
         })
     });
     Some(KeysFile { keys: keys.collect::<Option<_>>()? })
+}
+
+/// A text or nothing; `None` where it is something else.
+fn optional<'a>(key: &'a Map<String, Value>, field: &str) -> Option<Option<&'a str>> {
+    match key.get(field) {
+        None | Some(Value::Null) => Some(None),
+        Some(value) => value.as_str().map(Some),
+    }
+}
+
+fn texts(key: &Map<String, Value>, field: &str) -> Option<Vec<String>> {
+    let Some(list) = key.get(field) else { return Some(Vec::new()) };
+    list.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+}
+
+fn grant(key: &Map<String, Value>) -> Option<Grant> {
+    let scopes: Vec<_> = texts(key, "scopes")?
+        .iter()
+        .map(|scope| Scope::ALL.into_iter().find(|known| known.name() == scope))
+        .collect::<Option<_>>()?;
+    let role = match optional(key, "role")? {
+        None => None,
+        Some(role) => Some(Role::ALL.into_iter().find(|known| known.name() == role)?),
+    };
+    match (role, scopes.is_empty()) {
+        (Some(role), true) => Some(Grant::Role(role)),
+        (None, false) => Some(Grant::Scopes(Scope::ALL.into_iter().filter(|scope| scopes.contains(scope)).collect())),
+        _ => None,
+    }
 }
 
 fn check_changes(bytes: &[u8]) {

@@ -37,7 +37,7 @@ struct Parts {
     message: String,
     param: Option<String>,
     retry_after: Option<u32>,
-    allow: Option<&'static str>,
+    allow: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -201,13 +201,13 @@ impl ApiError {
 
     /// 405: the path exists; `allow` is the value of the `Allow` header, such as `GET, HEAD`.
     #[must_use]
-    pub fn method_not_allowed(method: &str, allow: &'static str) -> Self {
+    pub fn method_not_allowed(method: &str, allow: &str) -> Self {
         let method = clip(method, 16);
         let mut error = Self::new(
             Code::MethodNotAllowed,
             format!("This path does not take the method {method}. It takes: {allow}."),
         );
-        error.0.allow = Some(allow);
+        error.0.allow = Some(allow.to_owned());
         error
     }
 
@@ -298,8 +298,8 @@ impl ApiError {
 
     /// The value of `Allow`, for 405.
     #[must_use]
-    pub fn allow(&self) -> Option<&'static str> {
-        self.0.allow
+    pub fn allow(&self) -> Option<&str> {
+        self.0.allow.as_deref()
     }
 
     /// The JSON body, `{"error":{"message","type","param","code"}}`, all four keys always there.

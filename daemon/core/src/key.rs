@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// What every key begins with, so that people and secret scanners know it.
@@ -23,16 +22,6 @@ pub const KEY_BYTES: usize = PREFIX.len() + ID_DIGITS + SECRET_DIGITS + CHECKSUM
 pub const RANDOM_BYTES: usize = 40;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-/// What the bearer of a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Inference, the list of models, metrics.
-    User,
-    /// All that, and changing the box.
-    Admin,
-}
 
 /// A whole API key, its secret included.
 ///
@@ -117,6 +106,21 @@ impl fmt::Debug for Key {
 #[must_use]
 pub fn is_id(text: &str) -> bool {
     text.len() == ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The most characters of a key's name: it stands in tables and log lines.
+pub const NAME_CHARACTERS: usize = 64;
+
+/// Whether `text` can be a key's name: something a person can read, on one line.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let printable = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.trim() == text
+        && (1..=NAME_CHARACTERS).contains(&text.chars().count())
+        && text.chars().all(printable)
 }
 
 /// CRC-32 (IEEE 802.3) of `text` in base62.
@@ -209,6 +213,16 @@ mod tests {
             let mut wide = key.reveal().to_owned();
             wide.replace_range(place..place + 2, "é");
             assert_eq!(Key::parse(&wide).unwrap_err(), KeyError::Character);
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_line_that_a_person_can_read() {
+        for name in ["a", "Küche \"2\"", "laptop (Jo)", &"x".repeat(NAME_CHARACTERS)] {
+            assert!(is_name(name), "{name:?}");
+        }
+        for name in ["", " a", "a\n", "a\u{1b}[0m", "\u{202e}evil", &"x".repeat(NAME_CHARACTERS + 1)] {
+            assert!(!is_name(name), "{name:?}");
         }
     }
 

@@ -4,12 +4,15 @@
 //! randomness: time and random bytes enter as arguments. Invariant: the same input gives the same output.
 #![forbid(unsafe_code)]
 
+pub mod access;
+pub mod admin;
 pub mod chat;
 pub mod config;
 pub mod dialect;
 pub mod error;
 pub mod framing;
 pub mod key;
+pub mod routes;
 pub mod routing;
 pub mod state;
 

@@ -7,19 +7,24 @@ use super::{
     keys::{KeysFile, StoredKey, hex, unhex},
     *,
 };
-use crate::key::Role;
+use crate::access::{Class, Grant, Role, Scope};
 
 /// The files of each version, as that version wrote them, and what is in both.
 const KEYS_1: &[u8] = include_bytes!("../../tests-data/state/keys-1.json");
 const KEYS_2: &[u8] = include_bytes!("../../tests-data/state/keys-2.json");
+const KEYS_3: &[u8] = include_bytes!("../../tests-data/state/keys-3.json");
 
 fn recorded() -> KeysFile {
     let key = |id: &str, name: &str, role, sha256: &str, created: &str| StoredKey {
         id: id.to_owned(),
         name: name.to_owned(),
-        role,
+        grant: Grant::Role(role),
+        class: Class::Interactive,
+        models: Vec::new(),
         sha256: unhex(sha256).unwrap(),
         created: created.to_owned(),
+        expires: None,
+        replaced_by: None,
     };
     KeysFile {
         keys: vec![
@@ -37,12 +42,51 @@ fn recorded() -> KeysFile {
 
 #[test]
 fn a_keys_file_of_every_version_is_read() {
-    let versions = [KEYS_1, KEYS_2];
+    let versions = [(KEYS_1, recorded()), (KEYS_2, recorded()), (KEYS_3, recorded_3())];
     assert_eq!(versions.len(), KeysFile::VERSION, "a new version brings a file of the one before");
-    for (at, text) in versions.into_iter().enumerate() {
-        assert_eq!(decode(text), Ok(Decoded { value: recorded(), version: at + 1 }));
+    for (at, (text, value)) in versions.into_iter().enumerate() {
+        assert_eq!(decode(text), Ok(Decoded { value, version: at + 1 }));
     }
-    assert_eq!(encode(&recorded()).unwrap(), KEYS_2, "what is written is recorded as well");
+    assert_eq!(encode(&recorded_3()).unwrap(), KEYS_3, "what is written is recorded as well");
+}
+
+/// The same two, one of which has been rotated, and one with everything that version 3 brought.
+fn recorded_3() -> KeysFile {
+    let KeysFile { mut keys } = recorded();
+    keys[0].expires = Some(time::OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap());
+    keys[0].replaced_by = Some("ZZZZZZZZ".to_owned());
+    keys.push(StoredKey {
+        id: "ZZZZZZZZ".to_owned(),
+        name: "batch".to_owned(),
+        grant: Grant::Scopes(vec![Scope::Chat, Scope::Models]),
+        class: Class::Background,
+        models: vec!["qwen3*".to_owned(), "tiny:latest".to_owned()],
+        sha256: unhex(&"a0".repeat(32)).unwrap(),
+        created: "2026-11-28T09:00:00Z".to_owned(),
+        expires: None,
+        replaced_by: None,
+    });
+    KeysFile { keys }
+}
+
+#[test]
+fn a_key_that_says_two_things_or_nothing_of_what_it_may_do_is_damage() {
+    let text = |grant: &str| {
+        format!(
+            "{{\"keys\": [{{\"id\": \"00000000\", \"name\": \"x\", {grant} \"class\": \"interactive\", \"sha256\": \"{}\", \
+             \"created\": \"2026-11-28T08:00:00Z\"}}]}}",
+            "0f".repeat(32)
+        )
+    };
+    for grant in ["", "\"role\": \"user\", \"scopes\": [\"chat\"],", "\"scopes\": [],", "\"role\": \"root\","]
+    {
+        assert!(KeysFile::read(&text(grant)).is_err(), "{grant}");
+    }
+    for grant in ["\"role\": \"viewer\",", "\"scopes\": [\"chat\"],"] {
+        assert!(KeysFile::read(&text(grant)).is_ok(), "{grant}");
+    }
+    let newer_in_older = json!({"keys": [{"models": []}]});
+    assert!((KeysFile::STEPS[1])(newer_in_older).is_err());
 }
 
 /// A kind that has come to its third version: a number, then two, then their sum as well.
@@ -157,14 +201,24 @@ fn digests_are_64_digits() {
 
 fn keys_file() -> impl Strategy<Value = KeysFile> {
     let id = prop::string::string_regex("[0-9A-Za-z]{8}").unwrap();
-    let key = (id, any::<String>(), any::<bool>(), any::<[u8; 32]>(), 0..4_000_000_000_i64);
+    let grant = prop_oneof![
+        prop::sample::select(&Role::ALL[..]).prop_map(Grant::Role),
+        prop::sample::subsequence(&Scope::ALL[..], 1..=5)
+            .prop_map(|scopes| Grant::new(None, scopes).unwrap()),
+    ];
+    let limits = (prop::collection::vec(any::<String>(), 0..3), prop::option::of(0..4_000_000_000_i64));
+    let key = (id, any::<String>(), grant, any::<[u8; 32]>(), 0..4_000_000_000_i64, limits);
     prop::collection::vec(key, 0..6).prop_map(|keys| {
         let mut keys: Vec<StoredKey> = keys
             .into_iter()
-            .map(|(id, name, admin, sha256, created)| StoredKey {
+            .map(|(id, name, grant, sha256, created, (models, expires))| StoredKey {
+                replaced_by: expires.map(|_| id.clone()),
                 id,
                 name,
-                role: if admin { Role::Admin } else { Role::User },
+                grant,
+                class: if models.is_empty() { Class::Interactive } else { Class::Background },
+                models,
+                expires: expires.map(|at| time::OffsetDateTime::from_unix_timestamp(at).unwrap()),
                 sha256,
                 created: time::OffsetDateTime::from_unix_timestamp(created)
                     .unwrap()

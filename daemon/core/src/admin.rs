@@ -1,0 +1,62 @@
+//! The admin API's forms: what `/admin/api/v1` takes and gives, as JSON.
+//!
+//! Knows every answer and every order. Refuses to know where the facts come from, and who may ask. Invariants: no form has a place
+//! for a secret, but for the two that show a new key once; within one [`FORM`] fields are only ever added, so that whoever
+//! reads them ignores what they do not know. Times are RFC 3339 in UTC.
+
+mod events;
+mod keys;
+mod state;
+
+pub use events::{ActResult, AuditEntry, AuditLog, Event};
+pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
+pub use state::{
+    Authority, BackendInfo, BackendList, Cancelled, Cause, CertificateInfo, Certificates, Checked, Condition,
+    ConfigShown, Listener, ListenerList, ModelInfo, ModelList, Reloaded, Renewed, RequestInfo, RequestList,
+    RequestState, RouteInfo, RouteList, SetConfig, Severity, Status,
+};
+
+use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+/// The version of all these forms; it rises when a field goes or changes its meaning.
+pub const FORM: u32 = 1;
+
+/// The media type of every answer but the events.
+pub const JSON: &str = "application/json";
+
+/// The JSON Schema (draft 2020-12) of every form, under `$defs`.
+#[must_use]
+pub fn schema() -> String {
+    let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
+    let _referred: [Schema; 20] = [
+        generator.subschema_for::<Status>(),
+        generator.subschema_for::<ListenerList>(),
+        generator.subschema_for::<Certificates>(),
+        generator.subschema_for::<Renewed>(),
+        generator.subschema_for::<BackendList>(),
+        generator.subschema_for::<BackendInfo>(),
+        generator.subschema_for::<ModelList>(),
+        generator.subschema_for::<RequestList>(),
+        generator.subschema_for::<Cancelled>(),
+        generator.subschema_for::<ConfigShown>(),
+        generator.subschema_for::<SetConfig>(),
+        generator.subschema_for::<Checked>(),
+        generator.subschema_for::<Reloaded>(),
+        generator.subschema_for::<KeyList>(),
+        generator.subschema_for::<NewKey>(),
+        generator.subschema_for::<MadeKey>(),
+        generator.subschema_for::<Rotation>(),
+        generator.subschema_for::<AuditLog>(),
+        generator.subschema_for::<Event>(),
+        generator.subschema_for::<RouteList>(),
+    ];
+    let definitions: Map<String, Value> = generator.take_definitions(true);
+    let whole = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "GhostLLM's admin API",
+        "description": "What /admin/api/v1 takes and gives, and what ghostctl prints with --json.",
+        "$defs": definitions,
+    });
+    format!("{whole:#}\n")
+}
