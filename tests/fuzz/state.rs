@@ -96,8 +96,18 @@ fn reference(content: &Value) -> Option<KeysFile> {
     let mut ids = HashSet::new();
     let keys = object.get("keys")?.as_array()?.iter().map(|key| {
         let key = key.as_object()?;
-        let known =
-            ["id", "name", "role", "scopes", "class", "models", "sha256", "created", "expires", "replaced_by"];
+        let known = [
+            "id",
+            "name",
+            "role",
+            "scopes",
+            "class",
+            "models",
+            "sha256",
+            "created",
+            "expires",
+            "replaced_by",
+        ];
         if key.keys().any(|field| !known.contains(&field.as_str())) {
             return None;
         }
@@ -121,7 +131,8 @@ fn reference(content: &Value) -> Option<KeysFile> {
             _ => return None,
         };
         let replaced_by = optional(key, "replaced_by")?;
-        if replaced_by.is_some_and(|id| id.len() != 8 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+        if replaced_by.is_some_and(|id| id.len() != 8 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        {
             return None;
         }
         // The fields whose form is left to the first reader: that of a date.
@@ -168,7 +179,9 @@ fn grant(key: &Map<String, Value>) -> Option<Grant> {
     };
     match (role, scopes.is_empty()) {
         (Some(role), true) => Some(Grant::Role(role)),
-        (None, false) => Some(Grant::Scopes(Scope::ALL.into_iter().filter(|scope| scopes.contains(scope)).collect())),
+        (None, false) => {
+            Some(Grant::Scopes(Scope::ALL.into_iter().filter(|scope| scopes.contains(scope)).collect()))
+        }
         _ => None,
     }
 }

@@ -126,8 +126,6 @@ pub enum Admin {
     Config,
     /// Whether what is on disk is sound.
     CheckConfig,
-    /// Change a setting.
-    SetConfig,
     /// Take what is on disk.
     Reload,
     /// Every key, without its secret.
@@ -204,7 +202,6 @@ pub const TABLE: &[Row] = &[
     admin(Verb::Get, "/admin/api/v1/requests", Admin::Requests, Permission::Status),
     admin(Verb::Delete, "/admin/api/v1/requests/{id}", Admin::CancelRequest, Permission::CancelRequests),
     admin(Verb::Get, "/admin/api/v1/config", Admin::Config, Permission::Configuration),
-    admin(Verb::Patch, "/admin/api/v1/config", Admin::SetConfig, Permission::Configure),
     admin(Verb::Post, "/admin/api/v1/config/check", Admin::CheckConfig, Permission::Reload),
     admin(Verb::Post, "/admin/api/v1/reload", Admin::Reload, Permission::Reload),
     admin(Verb::Get, "/admin/api/v1/keys", Admin::Keys, Permission::ReadKeys),

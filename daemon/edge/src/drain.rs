@@ -113,6 +113,11 @@ impl Watch {
         *self.begin.borrow() >= Phase::Draining
     }
 
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        *self.open.borrow()
+    }
+
     /// Counts a connection as open until the guard is dropped.
     pub fn open(&self) -> Open {
         self.open.send_modify(|count| {

@@ -127,8 +127,9 @@ impl Drop for Share {
     }
 }
 
-/// An IPv6 host commands its whole /64 (RFC 7084), so that is one source.
-fn network(ip: IpAddr) -> IpAddr {
+/// The source that an address belongs to: an IPv6 host commands its whole /64 (RFC 7084), so that is one.
+#[must_use]
+pub fn network(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),

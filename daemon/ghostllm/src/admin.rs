@@ -1,8 +1,11 @@
-//! What the box says about itself over HTTP: so far the page at `/`.
+//! What the box says about itself over HTTP: the page at `/`, and what the admin API knows.
 //!
 //! Knows the pages and their headers. Refuses to know sockets, keys and backends; facts come in as arguments.
 //! Invariant: what is shown without a key names no model and no secret.
 
+mod desk;
+pub(crate) mod events;
 pub mod page;
 
+pub(crate) use desk::{Configured, Desk, Order};
 pub use page::{Answering, Page, PageFacts};

@@ -9,26 +9,35 @@ mod error;
 mod limits;
 mod listeners;
 mod reload;
+mod standing;
 mod stop;
 mod systemd;
 mod upkeep;
 
-use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use ghostllm_core::config::{Config, Exposure, Target};
+use ghostllm_core::{
+    config::{Config, Exposure, Loaded, Target},
+    routes,
+};
 use ghostllm_edge::{drain::Drain, guard::Rules, tls, workers::Workers};
 use time::OffsetDateTime;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 use crate::{
+    admin::{Configured, Desk, events::Journal},
     backend::registry::Registry,
     certificates::{self, Certificates},
     host::Host,
     log::Level,
-    pipeline::{self, Pipeline, Shared},
+    pipeline::{Parts, Pipeline},
     secrets,
     store::{
         Claim, StateDir,
+        audit::Audit,
         keys::{self, FirstKey, Keys, Show},
     },
     tasks::{
@@ -41,9 +50,12 @@ pub use error::StartError;
 use limits::edge_limits;
 use listeners::{HTTP3, Listeners, Serving};
 use reload::Running;
+pub(crate) use standing::Standing;
 use stop::Stop;
-use systemd::Standing;
 use upkeep::{CaFiles, Upkeep, say};
+
+/// So many orders of admins wait for their turn.
+const ORDERS: usize = 8;
 
 /// How long clients may take to read that their requests are ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -73,6 +85,7 @@ pub struct App {
     upkeep: Upkeep,
     workers: Workers,
     drain: Drain,
+    standing: Arc<Standing>,
 }
 
 impl std::fmt::Debug for App {
@@ -98,11 +111,13 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn build(config: Config, mut changes: Changes, given: Given<'_>) -> Result<Self, StartError> {
+    pub fn build(loaded: Loaded, mut changes: Changes, given: Given<'_>) -> Result<Self, StartError> {
         // Before anything that takes time: a signal during the start is heard when it is over, and ends the program well.
         let signals = |error| StartError::internal("signals cannot be taken", error);
         let stop = Stop::new().map_err(signals)?;
         changes.take_hangup().map_err(signals)?;
+        let configured = Configured { toml: loaded.show(), files: changes.files() };
+        let config = loaded.config;
         changes.watch(&config);
         tls::install_provider();
         let now = OffsetDateTime::now_utc();
@@ -129,19 +144,46 @@ impl App {
         let opened = Keys::open(&state, now, keys::random, given.show)?;
         tell_first_key(opened.first.as_ref());
         let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
-        let pipeline = Pipeline::new(Shared {
+        let standing = Standing::new(&addresses, listeners.list(&config.listen), listeners.missing());
+        standing.is_called(upkeep.host());
+        let standing = Arc::new(standing);
+        let (orders, taken) = mpsc::channel(ORDERS);
+        let (configured, shown) = watch::channel(Arc::new(configured));
+        let journal = Journal::new();
+        let desk = Desk {
+            orders,
+            config: shown,
+            certificates: upkeep.shown(),
+            standing: Arc::clone(&standing),
+            audit: Audit::new(&state),
+            journal: journal.clone(),
+        };
+        let pipeline = Pipeline::new(Parts {
             guard: Arc::clone(upkeep.guard()),
             keys: opened.keys,
             registry: Arc::clone(&registry),
             settings: seen,
             page: upkeep.page(),
             drain: drain.watch(),
+            desk,
         })
         .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
         let level = given.level;
         let apart = changes.apart();
-        let running = Running { config, registry, settings, state, engine, supervisor, level, apart };
-        Ok(Self { stop, claim, changes, listeners, pipeline, running, upkeep, workers, drain })
+        let running = Running {
+            config,
+            registry,
+            settings,
+            state,
+            engine,
+            supervisor,
+            level,
+            apart,
+            orders: taken,
+            configured,
+            journal,
+        };
+        Ok(Self { stop, claim, changes, listeners, pipeline, running, upkeep, workers, drain, standing })
     }
 
     /// Where it will be reached.
@@ -166,6 +208,7 @@ impl App {
             mut upkeep,
             workers,
             drain,
+            standing,
         } = self;
         tokio::select! {
             biased;
@@ -177,7 +220,6 @@ impl App {
             () = first_round(&running) => {}
         }
         upkeep.render();
-        let missing = listeners.missing().to_vec();
         let serving = listeners
             .serve(
                 &pipeline,
@@ -191,12 +233,28 @@ impl App {
         announce(&addresses, &upkeep);
         announce_models(&running);
         systemd::ready(&addresses);
-        let standing = Standing::tell(&addresses, &missing, upkeep.left_out());
+        standing.serves(upkeep.left_out());
         let rounds = Arc::clone(&running.registry);
         running.supervisor.spawn("backends", Policy::Restartable, move || {
             let rounds = Arc::clone(&rounds);
             async move {
                 rounds.run().await;
+                Ok(())
+            }
+        });
+        let (expiring, news) = (pipeline.clone(), Arc::clone(&running.registry));
+        running.supervisor.spawn("keys", Policy::Restartable, move || {
+            let expiring = expiring.clone();
+            async move {
+                expiring.expire().await;
+                Ok(())
+            }
+        });
+        let journal = running.journal.clone();
+        running.supervisor.spawn("news", Policy::Restartable, move || {
+            let (registry, journal) = (Arc::clone(&news), journal.clone());
+            async move {
+                backends_told(&registry, &journal).await;
                 Ok(())
             }
         });
@@ -211,6 +269,25 @@ impl App {
         drop(workers);
         drop(claim);
         Ok(())
+    }
+}
+
+/// Tells whoever follows the events which backends come and go.
+async fn backends_told(registry: &Registry, journal: &Journal) {
+    let mut snapshots = registry.watch();
+    let mut before: HashMap<String, bool> = HashMap::new();
+    loop {
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        for known in snapshot.backends().iter().filter(|known| known.is_asked()) {
+            let (name, up) = (known.backend().name(), known.is_up());
+            if before.insert(name.to_owned(), up).is_none_or(|before| before != up) {
+                let fault = known.fault().map(ToString::to_string);
+                journal.say("backend", serde_json::json!({"name": name, "up": up, "fault": fault}));
+            }
+        }
+        if snapshots.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -250,7 +327,7 @@ async fn first_round(running: &Running) {
 /// Says so if HTTP/3 is lost; never completes, since the rest goes on.
 async fn without_http3(serving: &Serving, standing: &Standing) {
     serving.http3_lost().await;
-    standing.lost(HTTP3);
+    standing.lost(HTTP3, "quic");
     std::future::pending::<()>().await;
 }
 
@@ -297,8 +374,8 @@ fn rules(config: &Config, host: &Host, given: Option<Vec<String>>) -> Rules {
         names,
         addresses: host.addresses.clone(),
         origins: config.listen.origins.iter().map(ToString::to_string).collect(),
-        pages: pipeline::PAGES.map(str::to_owned).to_vec(),
-        slashed: vec![pipeline::MODEL_PREFIX.to_owned()],
+        pages: routes::pages().map(str::to_owned).collect(),
+        slashed: vec![routes::MODEL_PREFIX.to_owned()],
         exposure_everywhere: config.listen.exposure == Exposure::Everywhere,
         on_link: host.on_link.clone(),
     }

@@ -125,6 +125,19 @@ pub enum Kind {
     Gguf(PathBuf),
 }
 
+impl Kind {
+    /// As the configuration calls it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ollama => "ollama",
+            Self::OpenAi => "openai",
+            Self::Engine => "engine",
+            Self::Gguf(_) => "gguf",
+        }
+    }
+}
+
 /// The limits of requests that [`parse_chat`] goes by.
 const REQUESTS: [&str; 6] =
     ["json_depth", "request_fields", "model_name", "stop_texts", "media_parts", "media_bytes"];

@@ -32,6 +32,8 @@ use crate::host::Host;
 const AUTHORITY: &str = "ca/authority.pem";
 /// The CA's certificate alone, for people to copy; never taken for the CA itself.
 const AUTHORITY_COPY: &str = "ca/ca.pem";
+/// The CA of before, since an admin asked for a new one.
+const AUTHORITY_BEFORE: &str = "ca/authority.pem.before";
 /// The server's certificate and key.
 const LEAF: &str = "ca/server.pem";
 
@@ -192,6 +194,22 @@ impl<F: Files> Certificates<F> {
         Ok(Prepared { certified: own.certified_key()?, source: Source::Own(Box::new(own)), said })
     }
 
+    /// The box's own, made anew though nothing is due; with a new CA, if that is wanted.
+    ///
+    /// # Errors
+    /// As [`Certificates::open`].
+    pub fn prepare_anew(
+        files: F,
+        host: &Host,
+        listen_names: &[String],
+        now: OffsetDateTime,
+        new_authority: bool,
+    ) -> Result<Prepared<F>, Error> {
+        let mut said = Vec::new();
+        let own = own::Own::anew(files, host, listen_names, now, new_authority, &mut said)?;
+        Ok(Prepared { certified: own.certified_key()?, source: Source::Own(Box::new(own)), said })
+    }
+
     /// Whether a person's files are as they were when they were last looked at.
     #[must_use]
     pub fn is_current(&self) -> bool {
@@ -265,6 +283,14 @@ impl<F: Files> Certificates<F> {
         match &self.source {
             Source::Own(_) => None,
             Source::Given(loaded) => Some(loaded.names()),
+        }
+    }
+
+    /// The names and addresses of the certificate that is shown.
+    pub fn names(&self) -> Vec<String> {
+        match &self.source {
+            Source::Own(own) => own.names(),
+            Source::Given(loaded) => loaded.names(),
         }
     }
 

@@ -114,7 +114,8 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
     let again = Again { file: arguments.config.clone(), settings: arguments.settings.clone() };
     // Looked at before they are read: what changes in between is seen.
     let changes = Changes::new(Arc::new(again));
-    let config = sources::load(arguments.config.as_deref(), &arguments.settings)?.config;
+    let loaded = sources::load(arguments.config.as_deref(), &arguments.settings)?;
+    let config = &loaded.config;
     let log = log::start(&config.log).map_err(|error| Failure {
         code: exit::INTERNAL,
         message: format!("no log can be written: {error}"),
@@ -129,7 +130,7 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         message: format!("no runtime can be started: {error}"),
     })?;
     let ended = runtime.block_on(async {
-        let app = App::build(config, changes, Given { state: &state, show, level: log.level() })?;
+        let app = App::build(loaded, changes, Given { state: &state, show, level: log.level() })?;
         app.run().await
     });
     // A thread that waits for a sick disk would hold up the end.

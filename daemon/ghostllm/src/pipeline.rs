@@ -6,14 +6,23 @@
 //! is that request's 500 and no more.
 
 mod account;
+mod admin;
+mod authenticate;
 mod chat;
 mod content;
+mod guesses;
 mod ids;
+mod models;
+mod requests;
 mod respond;
-mod route;
 mod stream;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    ops::Deref,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -22,24 +31,31 @@ use ghostllm_core::{
     config::{Limits, PlainAuth},
     dialect::openai::{model_body, models_body},
     error::Code,
+    routes::{self, Access, Endpoint, Found, Row},
 };
 use ghostllm_edge::{
-    Connection, Handler, RequestBody, ResponseBody, Transport, drain,
+    Connection, Handler, RequestBody, ResponseBody, drain,
     guard::{self, Guard, Passed, Reason},
 };
-use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION, request::Parts};
-use tokio::sync::watch;
+use http::{Request, Response, StatusCode, request};
+use time::OffsetDateTime;
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
-    admin::Page,
+    admin::{Desk, Page},
     backend::registry::Registry,
     log::{OneLine, millis},
     store::keys::{Caller, Keys},
 };
-pub(crate) use route::{MODEL_PREFIX, PAGES};
-
+use admin::Denials;
+use authenticate::{Shown, authenticate, authorize};
+use guesses::Guesses;
 use ids::Ids;
-use route::{Classified, Route};
+pub(crate) use requests::Request as Open;
+use requests::{Asked, Requests, Source};
+
+/// How soon a request ends whose key's time is over.
+const EXPIRY: Duration = Duration::from_millis(500);
 
 /// What the configuration says of requests. One that has begun ends by what it has begun with.
 #[derive(Debug)]
@@ -52,8 +68,8 @@ pub struct Settings {
     pub authority: Option<(Bytes, Bytes)>,
 }
 
-/// What all requests share; each part changes only by being replaced whole.
-pub struct Shared {
+/// What requests are answered with; each part changes only by being replaced whole.
+pub struct Parts {
     /// Who is answered.
     pub guard: Arc<Guard>,
     /// Who has a key.
@@ -66,6 +82,24 @@ pub struct Shared {
     pub page: watch::Receiver<Arc<Page>>,
     /// Not ready any more once it has begun.
     pub drain: drain::Watch,
+    /// What an admin may look at and have done.
+    pub(crate) desk: Desk,
+}
+
+/// What all requests share: their parts, and what is known of the requests themselves.
+struct Shared {
+    parts: Parts,
+    requests: Requests,
+    guesses: Guesses,
+    denials: Denials,
+}
+
+impl Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 /// The one handler of all listeners.
@@ -116,11 +150,26 @@ impl Pipeline {
     ///
     /// # Errors
     /// When the operating system has no random bytes for the request ids.
-    pub fn new(shared: Shared) -> Result<Self, aws_lc_rs::error::Unspecified> {
+    pub fn new(parts: Parts) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let requests = Requests::new(parts.desk.journal.clone());
+        let shared = Shared { parts, requests, guesses: Guesses::default(), denials: Denials::default() };
         Ok(Self { shared: Arc::new(shared), ids: Arc::new(Ids::new()?) })
     }
 
-    async fn answer(&self, id: ids::Id, mut head: Parts, body: RequestBody) -> Response<ResponseBody> {
+    /// Ends the requests of keys whose time is over, for ever.
+    pub(crate) async fn expire(&self) {
+        loop {
+            sleep(EXPIRY).await;
+            self.shared.requests.expire(OffsetDateTime::now_utc());
+        }
+    }
+
+    async fn answer(
+        &self,
+        id: ids::Id,
+        mut head: request::Parts,
+        body: RequestBody,
+    ) -> Response<ResponseBody> {
         let Some(connection) = head.extensions.get::<Connection>().copied() else {
             // The edge always says it; a request without it could claim to come from anywhere.
             return respond::error(&ApiError::internal());
@@ -142,33 +191,72 @@ impl Pipeline {
     async fn serve(
         &self,
         id: ids::Id,
-        head: &Parts,
+        head: &request::Parts,
         body: RequestBody,
         connection: &Connection,
         forwarded: bool,
     ) -> Result<Response<ResponseBody>, ApiError> {
-        let Classified { route, public } = route::classify(&head.method, head.uri.path());
+        let found = routes::find(&head.method, head.uri.path());
         let settings = Arc::clone(&self.shared.settings.borrow());
+        let public = match &found {
+            Found::Row(row, _) => row.access == Access::Public,
+            Found::WrongMethod { public, .. } => *public,
+            // A stranger learns nothing of the table.
+            Found::Nothing => false,
+        };
         let caller = if public {
             Caller::local()
         } else {
-            self.authenticate(&settings, &head.headers, connection, forwarded).await?
+            let shown = Shown { headers: &head.headers, connection, forwarded };
+            authenticate(&self.shared, &settings, &shown).await?
         };
-        match route? {
-            Route::Page => {
+        let (method, path) = (head.method.as_str(), head.uri.path());
+        let (row, taken) = match found {
+            Found::Row(row, taken) => (row, taken),
+            Found::WrongMethod { allow, .. } => return Err(ApiError::method_not_allowed(method, &allow)),
+            Found::Nothing => return Err(ApiError::route_not_found(method, path)),
+        };
+        let asked = Asked { id, caller, from: Source::of(connection), http: head.version };
+        if let Err(denied) = authorize(&asked.caller, row, connection) {
+            admin::denied(&self.shared, row, &asked, &taken);
+            return Err(denied);
+        }
+        self.route(row, taken, asked, &settings, head, body).await
+    }
+
+    async fn route(
+        &self,
+        row: &Row,
+        taken: String,
+        asked: Asked,
+        settings: &Arc<Settings>,
+        head: &request::Parts,
+        body: RequestBody,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        match row.endpoint {
+            Endpoint::Page => {
                 let page = Arc::clone(&self.shared.page.borrow());
                 let own = guard::asked_host(head).and_then(|host| page.reached_by(&host));
                 Ok(own.as_ref().unwrap_or(&page).answer(&head.method, &head.headers).map(respond::body))
             }
-            Route::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
-            Route::Ready => Ok(self.ready()),
-            Route::AuthorityDer => authority(&settings, |(_, der)| respond::authority_der(der)),
-            Route::AuthorityPem => authority(&settings, |(pem, _)| respond::authority_pem(pem)),
-            Route::Models => Ok(respond::json(models_body(self.shared.registry.snapshot().list()))),
-            Route::Model(name) => self.model(&name),
-            Route::Chat => {
+            Endpoint::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
+            Endpoint::Ready => Ok(self.ready()),
+            Endpoint::AuthorityDer => authority(settings, |(_, der)| respond::authority_der(der)),
+            Endpoint::AuthorityPem => authority(settings, |(pem, _)| respond::authority_pem(pem)),
+            Endpoint::Models => {
+                let snapshot = self.shared.registry.snapshot();
+                let listed = snapshot.listed();
+                let mine = listed
+                    .filter(|(known, model)| models::may(&asked.caller, known.backend().name(), &model.id));
+                Ok(respond::json(models_body(mine.map(|(_, model)| model))))
+            }
+            Endpoint::Model => self.model(&asked.caller, &taken),
+            Endpoint::Chat => {
                 let body = content::read(&head.headers, body, &settings.limits).await?;
-                chat::answer(&self.shared, &settings, id, caller, body).await
+                chat::answer(&self.shared, settings, asked, body).await
+            }
+            Endpoint::Admin(endpoint) => {
+                admin::answer(&self.shared, settings, endpoint, taken, asked, head, body).await
             }
         }
     }
@@ -183,8 +271,11 @@ impl Pipeline {
         respond::text(StatusCode::SERVICE_UNAVAILABLE, "no model can answer\n")
     }
 
-    fn model(&self, name: &str) -> Result<Response<ResponseBody>, ApiError> {
+    fn model(&self, caller: &Caller, name: &str) -> Result<Response<ResponseBody>, ApiError> {
         let snapshot = self.shared.registry.snapshot();
+        if let Some(routed) = snapshot.route(name) {
+            models::check(caller, name, routed.backend.name(), &routed.model)?;
+        }
         let known = snapshot.model(name).ok_or_else(|| chat::unrouted(&snapshot, name))?;
         let model = known.map_err(|fault| ApiError::from(fault.clone()))?;
         // The answer repeats the id as it was asked, which is what a client looks for.
@@ -192,55 +283,6 @@ impl Pipeline {
         name.clone_into(&mut model.id);
         Ok(respond::json(model_body(&model)))
     }
-
-    /// Who asks: whoever the key belongs to, or a program on this box where no key is needed.
-    async fn authenticate(
-        &self,
-        settings: &Settings,
-        headers: &HeaderMap,
-        connection: &Connection,
-        forwarded: bool,
-    ) -> Result<Caller, ApiError> {
-        let open = is_open(settings, connection);
-        let Some(key) = shown_key(headers) else {
-            return match (open, forwarded) {
-                (true, false) => Ok(Caller::local()),
-                (true, true) => Err(ApiError::invalid_api_key(
-                    "This request came through a proxy, and such a request needs an API key even on the plain port: \
-                     Authorization: Bearer gllm_...",
-                )),
-                (false, _) => Err(ApiError::invalid_api_key(
-                    "An API key is needed: send the header Authorization: Bearer gllm_...",
-                )),
-            };
-        };
-        let caller = key.and_then(|key| self.shared.keys.verify(key));
-        if caller.is_none() && open && !forwarded {
-            // A program on the box may send any placeholder: most clients insist on having some key.
-            return Ok(Caller::local());
-        }
-        let caller = caller.ok_or_else(|| {
-            ApiError::invalid_api_key(
-                "This API key is not one of this box's: look for a typing error or ask its admin.",
-            )
-        })?;
-        if let Some(removal) = self.shared.keys.after_use(&caller) {
-            // Once in a box's life; whoever sees the answer finds the file gone.
-            match tokio::task::spawn_blocking(move || removal.run()).await {
-                Ok(Ok(())) => tracing::info!("the first key was used, and its file is removed"),
-                Ok(Err(error)) => tracing::warn!(%error, "the file with the first key could not be removed"),
-                Err(error) => tracing::error!(%error, "removing the file with the first key has panicked"),
-            }
-        }
-        Ok(caller)
-    }
-}
-
-/// Whether programs on this box need no key here.
-fn is_open(settings: &Settings, connection: &Connection) -> bool {
-    connection.transport == Transport::Plain
-        && settings.plain_auth == PlainAuth::None
-        && connection.peer.ip().is_loopback()
 }
 
 fn authority(
@@ -253,22 +295,6 @@ fn authority(
             "This box shows its owner's own certificate, so it has no CA of its own to give out.",
         )
     })
-}
-
-/// The key that a request shows, as OpenAI's clients do, Anthropic's (`X-API-Key`) or Azure's (`API-Key`); the first of these fields
-/// counts, also where it holds none.
-fn shown_key(headers: &HeaderMap) -> Option<Option<&str>> {
-    if let Some(value) = headers.get(AUTHORIZATION) {
-        return Some(value.to_str().ok().and_then(bearer));
-    }
-    let value = headers.get("x-api-key").or_else(|| headers.get("api-key"))?;
-    Some(value.to_str().ok().map(str::trim))
-}
-
-/// The token of `Bearer token`; the scheme's case does not matter (RFC 9110 section 11.1).
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
 /// The edge's own limits, in words.

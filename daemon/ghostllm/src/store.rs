@@ -8,6 +8,7 @@
 //! Everything here blocks; on a running server it is called where blocking is allowed.
 
 mod alert;
+pub mod audit;
 mod error;
 pub mod keys;
 mod replace;

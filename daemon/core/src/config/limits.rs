@@ -146,6 +146,9 @@ section! {
         connections_per_source: usize = 256 => at_least_one();
         /// Open connections in all.
         connections: usize = 4096 => at_least_one();
+        /// Wrong API keys from one source (an IPv4 address, an IPv6 /64) in a minute; further ones are told to wait (429). A right
+        /// one is let in at any time.
+        wrong_keys: usize = 20 => at_least_one();
         /// TLS handshakes over TCP at one time; QUIC's are quic_incoming.
         handshakes: usize = 512 => at_least_one();
         /// A request's body.

@@ -56,6 +56,12 @@ pub enum Code {
     HeaderTooLarge,
     /// The target is longer than the limit.
     UriTooLong,
+    /// What was asked for by its id is not there.
+    NotFound,
+    /// What is there already stands against it.
+    Conflict,
+    /// Somebody who may has ended this request.
+    RequestCancelled,
     /// What was to be kept cannot be written now.
     StateUnwritable,
     /// A defect of this daemon.
@@ -64,7 +70,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the generated reference and for tests.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::ModelNotFound,
         Self::InvalidApiKey,
         Self::BackendUnavailable,
@@ -89,6 +95,9 @@ impl Code {
         Self::Misdirected,
         Self::HeaderTooLarge,
         Self::UriTooLong,
+        Self::NotFound,
+        Self::Conflict,
+        Self::RequestCancelled,
         Self::StateUnwritable,
         Self::Internal,
     ];
@@ -97,7 +106,7 @@ impl Code {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::ModelNotFound | Self::RouteNotFound => StatusCode::NOT_FOUND,
+            Self::ModelNotFound | Self::RouteNotFound | Self::NotFound => StatusCode::NOT_FOUND,
             Self::InvalidApiKey => StatusCode::UNAUTHORIZED,
             Self::BackendUnavailable | Self::QueueFull | Self::GpuThermal => StatusCode::SERVICE_UNAVAILABLE,
             Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -110,7 +119,9 @@ impl Code {
             | Self::InvalidValue
             | Self::UnsupportedParameter => StatusCode::BAD_REQUEST,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            // No status says it; clients do not try again after this one.
+            Self::Forbidden | Self::RequestCancelled => StatusCode::FORBIDDEN,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -128,7 +139,7 @@ impl Code {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::RateLimited => "rate_limit_error",
-            Self::Forbidden => "permission_error",
+            Self::Forbidden | Self::RequestCancelled => "permission_error",
             Self::BackendUnavailable
             | Self::BackendTimeout
             | Self::BackendError
@@ -146,6 +157,8 @@ impl Code {
             | Self::InvalidValue
             | Self::UnsupportedParameter
             | Self::RouteNotFound
+            | Self::NotFound
+            | Self::Conflict
             | Self::MethodNotAllowed
             | Self::RequestTimeout
             | Self::PayloadTooLarge
@@ -184,6 +197,9 @@ impl Code {
             Self::Misdirected => "misdirected_request",
             Self::HeaderTooLarge => "header_too_large",
             Self::UriTooLong => "uri_too_long",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::RequestCancelled => "request_cancelled",
             Self::StateUnwritable => "state_unwritable",
             Self::Internal => "internal_error",
         })

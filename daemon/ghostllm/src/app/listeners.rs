@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use ghostllm_core::config::{Exposure, Listen};
+use ghostllm_core::{
+    admin::Listener,
+    config::{Exposure, Listen, PlainAuth},
+};
 use ghostllm_edge::{
     Limits, Serve,
     bind::{self, BindError, Bound},
@@ -34,6 +37,9 @@ const REMEMBERED: u32 = 86_400;
 
 /// What is missing where there is no UDP socket.
 pub(super) const HTTP3: &str = "HTTP/3";
+
+/// What is missing where a plain port is taken, before its address.
+const PLAIN_AT: &str = "plain HTTP at ";
 
 /// Sockets that nobody serves yet.
 pub(super) struct Listeners {
@@ -73,7 +79,7 @@ impl Listeners {
                 Ok(bound) => plain.push(bound),
                 Err(error) => {
                     tracing::warn!("{error}: plain HTTP is not served there");
-                    missing.push(format!("plain HTTP at {address}"));
+                    missing.push(format!("{PLAIN_AT}{address}"));
                 }
             }
         }
@@ -91,6 +97,30 @@ impl Listeners {
             quic: self.quic.as_ref().map(|bound| bound.address),
             plain: self.plain.iter().map(|bound| bound.address).collect(),
         }
+    }
+
+    /// The same as the admin API tells it, and what is wanted and does not serve.
+    pub(super) fn list(&self, listen: &Listen) -> Vec<Listener> {
+        let listener = |kind: &str, address: String, speaks: &str, serves, key| Listener {
+            kind: kind.to_owned(),
+            address,
+            speaks: speaks.to_owned(),
+            serves,
+            key,
+        };
+        let mut list = vec![listener("tls", self.tls.address.to_string(), "HTTP/1.1, HTTP/2", true, true)];
+        if listen.http3 {
+            let address = self.quic.as_ref().map_or(self.tls.address, |bound| bound.address);
+            list.push(listener("quic", address.to_string(), "HTTP/3", self.quic.is_some(), true));
+        }
+        let key = listen.plain_auth == PlainAuth::Key;
+        for bound in &self.plain {
+            list.push(listener("plain", bound.address.to_string(), "HTTP/1.1", true, key));
+        }
+        for missing in self.missing.iter().filter_map(|missing| missing.strip_prefix(PLAIN_AT)) {
+            list.push(listener("plain", missing.to_owned(), "HTTP/1.1", false, key));
+        }
+        list
     }
 
     pub(super) fn serve(

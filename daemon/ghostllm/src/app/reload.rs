@@ -5,17 +5,25 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use ghostllm_core::config::{Config, Listen, Loaded};
+use ghostllm_core::{
+    admin::{Checked, FORM, Reloaded},
+    config::{Config, Listen, Loaded, PlainAuth},
+};
 use ghostllm_edge::drain::Drain;
-use tokio::sync::watch;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 use super::{
     StartError, descriptors, edge_limits, engine_wanted,
     listeners::{Serving, tell_exposure},
-    systemd::{self, Standing},
+    standing::Standing,
+    systemd,
     upkeep::{CaFiles, Upkeep},
 };
 use crate::{
+    admin::{Configured, Order, events::Journal},
     backend::{
         SetupError,
         registry::{Backends, Registry},
@@ -31,6 +39,9 @@ use crate::{
     },
 };
 
+/// How long whoever has asked for it waits for the configuration to be read.
+const READING: Duration = Duration::from_secs(30);
+
 /// How long an engine that is started only now is waited for, while all goes on as it was.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,6 +55,11 @@ pub(super) struct Running {
     pub(super) supervisor: Supervisor,
     pub(super) level: Level,
     pub(super) apart: Apart,
+    /// What an admin wants done.
+    pub(super) orders: mpsc::Receiver<Order>,
+    /// The configuration, as an admin sees it.
+    pub(super) configured: watch::Sender<Arc<Configured>>,
+    pub(super) journal: Journal,
 }
 
 /// What became of a configuration that was sound.
@@ -66,23 +82,92 @@ pub(super) async fn kept_up(
     drain: &Drain,
 ) {
     loop {
-        let Read { asked, outcome } = tokio::select! {
+        let read = tokio::select! {
             read = changes.next(running.config.limits.config_interval) => read,
-            () = upkeep.run(|| (drain.open(), drain.most()), |left_out| standing.lacks(left_out)) => return,
-        };
-        systemd::reloading();
-        let outcome = match outcome {
-            Ok(loaded) => {
-                let taken = running.take(loaded, upkeep, serving).await;
-                changes.settle(taken.is_ok());
-                taken
+            Some(order) = running.orders.recv() => {
+                ordered(order, changes, running, upkeep, (serving, standing)).await;
+                continue;
             }
-            Err(why) => Err(why),
+            () = upkeep.run(|| (drain.open(), drain.most()), standing) => return,
         };
-        let outcome = outcome.map_err(|why| brief(&why));
-        told(&outcome, asked, standing);
-        standing.reloaded(outcome.map(|taken| taken.restart), upkeep.left_out());
-        systemd::ready_again();
+        reloaded(read, changes, running, upkeep, (serving, standing)).await;
+    }
+}
+
+/// Takes what was read, and tells everybody.
+async fn reloaded(
+    Read { asked, outcome }: Read,
+    changes: &mut Changes,
+    running: &mut Running,
+    upkeep: &mut Upkeep,
+    (serving, standing): (&Serving, &Standing),
+) -> Reloaded {
+    systemd::reloading();
+    let outcome = match outcome {
+        Ok(loaded) => {
+            let toml = loaded.show();
+            let taken = running.take(loaded, upkeep, serving).await;
+            changes.settle(taken.is_ok());
+            if taken.is_ok() {
+                running.configured.send_replace(Arc::new(Configured { toml, files: changes.files() }));
+            }
+            taken
+        }
+        Err(why) => Err(why),
+    };
+    let outcome = outcome.map_err(|why| brief(&why));
+    told(&outcome, asked, standing);
+    let answer = match &outcome {
+        Ok(Taken { what, restart, .. }) => Reloaded {
+            version: FORM,
+            taken: true,
+            fault: None,
+            changed: what.clone(),
+            restart: restart.clone(),
+        },
+        Err(why) => {
+            let fault = Some(why.clone());
+            Reloaded { version: FORM, taken: false, fault, changed: Vec::new(), restart: Vec::new() }
+        }
+    };
+    running.journal.say("configuration", serde_json::to_value(&answer).unwrap_or_default());
+    standing.plain_wants_key(running.config.listen.plain_auth == PlainAuth::Key);
+    standing.reloaded(outcome.map(|taken| taken.restart), upkeep.left_out());
+    systemd::ready_again();
+    answer
+}
+
+/// Does what an admin wants done. Whoever has gone meanwhile hears nothing of it.
+async fn ordered(
+    order: Order,
+    changes: &mut Changes,
+    running: &mut Running,
+    upkeep: &mut Upkeep,
+    (serving, standing): (&Serving, &Standing),
+) {
+    match order {
+        Order::Reload(done) => {
+            let answer = match timeout(READING, changes.now()).await {
+                Ok(read) => reloaded(read, changes, running, upkeep, (serving, standing)).await,
+                Err(_elapsed) => {
+                    let fault = Some("the disk that its files are on does not answer".to_owned());
+                    Reloaded { version: FORM, taken: false, fault, changed: Vec::new(), restart: Vec::new() }
+                }
+            };
+            let _heard = done.send(answer);
+        }
+        Order::Check(done) => {
+            let (files, faults) = changes.check().await;
+            let _heard = done.send(Checked { version: FORM, sound: faults.is_empty(), faults, files });
+        }
+        Order::Renew { authority, done } => {
+            let renewed = upkeep.renew(authority, &running.apart).await;
+            if renewed.is_ok() {
+                running.settings.send_replace(Arc::new(settings(&running.config, upkeep)));
+                standing.lacks(upkeep.left_out());
+            }
+            let _heard = done.send(renewed);
+        }
     }
 }
 

@@ -13,7 +13,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use ghostllm_core::config::{Config, PlainAuth};
+use ghostllm_core::{
+    ApiError,
+    admin::{Authority, CertificateInfo, Certificates as Shown, FORM},
+    config::{Config, PlainAuth},
+    error::Code,
+};
 use ghostllm_edge::{ca::LeftOut, guard::Guard, tls::Resolver};
 use time::OffsetDateTime;
 use tokio::{
@@ -21,13 +26,15 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{Addresses, StartError};
+use super::{Addresses, StartError, standing::Standing};
 use crate::{
     admin::{Answering, Page, PageFacts},
     backend::registry::Registry,
     certificates::{Certificates, Files, Prepared, Said},
+    date::rfc3339,
     host::Host,
     store::{StateDir, StateError},
+    tasks::reload::Apart,
 };
 
 /// A peak leaves up to hundreds of megabytes behind in the allocator (30 to 100 kB a stream were measured). Giving them back at
@@ -109,6 +116,7 @@ pub(super) struct Upkeep {
     registry: Arc<Registry>,
     facts: PageFacts,
     page: watch::Sender<Arc<Page>>,
+    shown: watch::Sender<Arc<Shown>>,
     memory: Memory,
 }
 
@@ -133,14 +141,25 @@ impl Upkeep {
         };
         let guard = Arc::new(Guard::new(super::rules(&config, &host, certificates.given_names())));
         let (page, registry) = (watch::Sender::new(Arc::new(Page::render(&facts))), Arc::clone(registry));
-        let memory = Memory::default();
-        let mut upkeep = Self { state, certificates, host, config, guard, registry, facts, page, memory };
+        let (shown, memory) = (watch::Sender::new(Arc::new(shown(&certificates))), Memory::default());
+        let mut upkeep =
+            Self { state, certificates, host, config, guard, registry, facts, page, shown, memory };
         upkeep.render();
         upkeep
     }
 
     pub(super) fn page(&self) -> watch::Receiver<Arc<Page>> {
         self.page.subscribe()
+    }
+
+    /// What clients are shown, as the admin API tells it.
+    pub(super) fn shown(&self) -> watch::Receiver<Arc<Shown>> {
+        self.shown.subscribe()
+    }
+
+    /// The box's own short name.
+    pub(super) fn host(&self) -> &str {
+        &self.host.short
     }
 
     pub(super) fn guard(&self) -> &Arc<Guard> {
@@ -227,15 +246,47 @@ impl Upkeep {
             self.page.send_replace(Arc::new(Page::render(&facts)));
             self.facts = facts;
         }
+        let now = shown(&self.certificates);
+        self.shown.send_if_modified(|shown| {
+            let changed = **shown != now;
+            if changed {
+                *shown = Arc::new(now);
+            }
+            changed
+        });
     }
 
-    /// Looks after it all for ever; `connections` says how many there are, and were at most since it last said so, `lacks` hears
-    /// what the certificate does not name whenever that has changed.
-    pub(super) async fn run(
-        &mut self,
-        connections: impl Fn() -> (usize, usize),
-        lacks: impl Fn(Vec<String>),
-    ) {
+    /// Makes the box's own certificate anew, and its CA where that is asked for; gives what clients are shown then.
+    ///
+    /// # Errors
+    /// For whoever asked; the log has the cause.
+    pub(super) async fn renew(&mut self, authority: bool, apart: &Apart) -> Result<Shown, ApiError> {
+        if self.certificates.trust().is_none() {
+            return Err(ApiError::new(
+                Code::Conflict,
+                "This box shows its owner's certificate (listen.certificate), which only its owner can renew: replace the file, \
+                 then run ghostctl reload.",
+            ));
+        }
+        let (state, host, config) = (self.state.clone(), self.host.clone(), Arc::clone(&self.config));
+        let prepared = apart.run(move || {
+            let (names, now) = (super::listen_names(&config), OffsetDateTime::now_utc());
+            let prepared = Certificates::prepare_anew(CaFiles::open(&state)?, &host, &names, now, authority)?;
+            Ok::<_, StartError>(prepared)
+        });
+        let prepared =
+            prepared.await.map_err(|why| StartError::internal("the certificate cannot be renewed", why));
+        let prepared = prepared.flatten().map_err(|error| {
+            tracing::error!("the certificate could not be renewed: {error}");
+            ApiError::state_unwritable()
+        })?;
+        self.take(Arc::clone(&self.config), Some(prepared));
+        Ok((**self.shown.borrow()).clone())
+    }
+
+    /// Looks after it all for ever; `connections` says how many there are, and were at most since it last said so, `standing` hears
+    /// what has changed.
+    pub(super) async fn run(&mut self, connections: impl Fn() -> (usize, usize), standing: &Standing) {
         let mut ticks = interval(self.config.limits.host_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut models = self.registry.watch();
@@ -244,8 +295,9 @@ impl Upkeep {
                 _ = ticks.tick() => {
                     let (open, most) = connections();
                     self.memory.look(open, most, resident().unwrap_or_default());
-                    self.look(&lacks);
+                    self.look(standing);
                     look_at_state(&self.state).await;
+                    standing.writes(!self.state.is_alarmed());
                 }
                 // The registry outlives this loop, so the wait cannot fail.
                 _ = models.changed() => self.render(),
@@ -254,7 +306,7 @@ impl Upkeep {
     }
 
     /// Looks at the host and the certificates.
-    fn look(&mut self, lacks: impl Fn(Vec<String>)) {
+    fn look(&mut self, standing: &Standing) {
         let host = Host::read_whole().unwrap_or_else(|| self.host.clone());
         // The guard hears of it first: what the certificate names is answered.
         if host != self.host {
@@ -269,9 +321,27 @@ impl Upkeep {
         }
         let after = self.left_out();
         if after != before {
-            lacks(after);
+            standing.lacks(after);
         }
+        standing.is_called(&self.host.short);
         self.render();
+    }
+}
+
+/// The certificates, as the admin API tells them.
+fn shown(certificates: &Certificates<CaFiles>) -> Shown {
+    let authority = certificates
+        .trust()
+        .map(|trust| Authority { sha256: trust.fingerprint.to_owned(), pem: trust.pem.to_owned() });
+    Shown {
+        version: FORM,
+        server: CertificateInfo {
+            names: certificates.names(),
+            expires: certificates.not_after().map(rfc3339),
+            renews: certificates.renew_at().map(rfc3339),
+        },
+        authority,
+        left_out: certificates.left_out_lines(),
     }
 }
 

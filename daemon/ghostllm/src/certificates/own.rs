@@ -9,7 +9,7 @@ use ghostllm_edge::ca::{Authority, CaError, Due, LEAF_LIFE, Leaf, LeftOut, Reaso
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use super::{AUTHORITY, AUTHORITY_COPY, Error, Files, LEAF, Said, Trust, check_mode, fix};
+use super::{AUTHORITY, AUTHORITY_BEFORE, AUTHORITY_COPY, Error, Files, LEAF, Said, Trust, check_mode, fix};
 use crate::host::Host;
 
 pub(super) struct Own<F> {
@@ -46,6 +46,34 @@ impl<F: Files> Own<F> {
         let own = Self { files, authority, fingerprint, leaf, left_out };
         own.say_left_out(said);
         Ok(own)
+    }
+
+    /// Makes the leaf anew, and the CA as well if that is asked for; the CA of before is kept beside the new one.
+    pub(super) fn anew(
+        files: F,
+        host: &Host,
+        listen_names: &[String],
+        now: OffsetDateTime,
+        new_authority: bool,
+        said: &mut Vec<Said>,
+    ) -> Result<Self, Error> {
+        if new_authority {
+            keep_before(&files)?;
+            make_authority(&files, host, listen_names, now, said)?;
+        }
+        let Some(authority) = load_authority(&files)? else {
+            return Self::open(files, host, listen_names, now, said);
+        };
+        write_copy(&files, &authority, said);
+        let wanted = subjects(host, listen_names);
+        let (leaf, left_out) = issue(&files, &authority, &wanted, now, "an admin asked for it", said)?;
+        Ok(Self { fingerprint: authority.fingerprint(), files, authority, leaf, left_out })
+    }
+
+    /// Names and addresses of the leaf.
+    pub(super) fn names(&self) -> Vec<String> {
+        let facts = self.leaf.facts();
+        facts.names.iter().cloned().chain(facts.addresses.iter().map(ToString::to_string)).collect()
     }
 
     pub(super) fn certified_key(&self) -> Result<CertifiedKey, CaError> {
@@ -177,6 +205,15 @@ fn load_authority(files: &impl Files) -> Result<Option<Authority>, Error> {
         Some(_) => Err(unusable(format!("it is gone, while its certificate is still in {AUTHORITY_COPY}"))),
         None => Ok(None),
     }
+}
+
+/// Keeps the CA of before, for whoever has asked for a new one by mistake.
+fn keep_before(files: &impl Files) -> Result<(), Error> {
+    let path = files.path(AUTHORITY);
+    let unreadable = |source| Error::Unreadable { path, source };
+    let Some(text) = files.read(AUTHORITY).map_err(unreadable)? else { return Ok(()) };
+    let failed = |source| Error::State { path: files.path(AUTHORITY_BEFORE), source };
+    files.write_private(AUTHORITY_BEFORE, &text).map_err(failed)
 }
 
 fn make_authority(

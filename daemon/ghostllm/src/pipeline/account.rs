@@ -3,16 +3,12 @@
 //! Knows who asked for what and what the engine counted. Refuses to know what was said: no prompt and no answer
 //! ever reaches the log.
 
-use std::time::Instant;
+use std::sync::Arc;
 
 use ghostllm_core::{ApiError, chat::Usage};
 
-use super::ids::Id;
-use crate::{
-    backend::Lease,
-    log::{OneLine, millis},
-    store::keys::Caller,
-};
+use super::requests::{Place, Request};
+use crate::log::{OneLine, millis};
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,29 +19,32 @@ enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One chat's account; dropping it settles it.
 #[derive(Debug)]
 pub(super) struct Account {
-    id: Id,
-    caller: Caller,
-    model: String,
-    backend: Lease,
-    begun: Instant,
+    place: Place,
     outcome: Outcome,
     usage: Option<Usage>,
 }
 
 impl Account {
-    pub(super) fn open(id: Id, caller: Caller, model: &str, backend: Lease) -> Self {
-        Self {
-            id,
-            caller,
-            model: model.to_owned(),
-            backend,
-            begun: Instant::now(),
-            outcome: Outcome::Left,
-            usage: None,
-        }
+    pub(super) fn open(place: Place) -> Self {
+        Self { place, outcome: Outcome::Left, usage: None }
+    }
+
+    /// The request itself.
+    pub(super) fn request(&self) -> &Arc<Request> {
+        &self.place.request
     }
 
     /// The answer is whole.
@@ -62,12 +61,14 @@ impl Account {
     pub(super) fn failed(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) {
         self.outcome = Outcome::Failed;
         let (status, cause) = (shown.status(), cause.to_string());
-        let (model, cause) = (OneLine(&self.model), OneLine(&cause));
+        let request = self.request();
+        let (model, backend, cause) =
+            (OneLine(&request.model), request.backend.backend().name(), OneLine(&cause));
         // A client's own mistake is nobody's alarm.
         if status.is_client_error() {
-            tracing::info!(request = %self.id, backend = self.backend.backend().name(), %model, status = status.as_u16(), %cause, "a chat was refused");
+            tracing::info!(request = %request.id, backend, %model, status = status.as_u16(), %cause, "a chat was refused");
         } else {
-            tracing::warn!(request = %self.id, backend = self.backend.backend().name(), %model, status = status.as_u16(), %cause, "a chat failed");
+            tracing::warn!(request = %request.id, backend, %model, status = status.as_u16(), %cause, "a chat failed");
         }
     }
 }
@@ -75,16 +76,18 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let usage = self.usage.unwrap_or_default();
+        let request = self.request();
+        self.place.over(self.outcome.name());
         tracing::info!(
-            request = %self.id,
-            caller = %self.caller.name,
-            key = self.caller.id.as_deref(),
-            backend = self.backend.backend().name(),
-            model = %OneLine(&self.model),
+            request = %request.id,
+            caller = %OneLine(&request.caller.name),
+            key = request.caller.id.as_deref(),
+            backend = request.backend.backend().name(),
+            model = %OneLine(&request.model),
             outcome = ?self.outcome,
             prompt_tokens = usage.prompt_tokens,
             completion_tokens = usage.completion_tokens,
-            ms = millis(self.begun),
+            ms = millis(request.begun),
             "chat"
         );
     }

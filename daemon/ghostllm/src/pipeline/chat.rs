@@ -3,6 +3,7 @@
 //! Invariant: a status is sent only once it is known, or once the wait for it is over.
 
 use std::{
+    fmt::Display,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -17,8 +18,8 @@ use tokio::time::timeout;
 use super::{
     Settings, Shared,
     account::Account,
-    content,
-    ids::Id,
+    content, models,
+    requests::{Asked, Ending},
     respond,
     stream::{self, Events},
 };
@@ -28,14 +29,12 @@ use crate::{
         Answer, ChatCall, ChatError,
         registry::{Known, Routed, Snapshot},
     },
-    store::keys::Caller,
 };
 
 pub(super) async fn answer(
     shared: &Shared,
     settings: &Arc<Settings>,
-    id: Id,
-    caller: Caller,
+    asked: Asked,
     body: Bytes,
 ) -> Result<Response<ResponseBody>, ApiError> {
     let reading = Arc::clone(settings);
@@ -45,7 +44,13 @@ pub(super) async fn answer(
     })
     .await?;
     let routed = route(shared, &passed.model)?;
-    let account = Account::open(id, caller, &passed.model, routed.backend.lease());
+    models::check(&asked.caller, &passed.model, routed.backend.name(), &routed.model)?;
+    let id = asked.id;
+    let account = Account::open(shared.requests.begin(asked, &passed.model, routed.backend.lease()));
+    // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
+    if !shared.keys.knows(&account.request().caller) {
+        return Err(failed(&Ending::Revoked.cause(), Ending::Revoked.into(), account));
+    }
     let streamed = passed.stream;
     let call = ChatCall { body, passed, model: routed.model, id: format!("chatcmpl-{id}"), created: now() };
     let keep_alive = call.keep_alive(settings.limits.keep_alive_style);
@@ -53,9 +58,10 @@ pub(super) async fn answer(
     if streamed {
         stream(shared, settings, answering, account, keep_alive).await
     } else {
+        let request = Arc::clone(account.request());
         let answered = tokio::select! {
             answered = answering => answered,
-            () = shared.drain.clone().ending() => return Err(ended(account)),
+            (cause, shown) = stream::ending(shared.drain.clone(), request) => return Err(failed(&cause, shown, account)),
         };
         whole(shared, answered, account)
     }
@@ -98,12 +104,12 @@ fn whole(
             account.completed(usage);
             Ok(respond::json(bytes))
         }
-        Ok(Answer::Stream(_)) => {
-            let error = ApiError::internal();
-            account.failed(&"a backend streamed an answer that was asked for whole", &error);
-            Err(error)
-        }
-        Err(error) => Err(failed(shared, error, &mut account)),
+        Ok(Answer::Stream(_)) => Err(failed(
+            &"a backend streamed an answer that was asked for whole",
+            ApiError::internal(),
+            account,
+        )),
+        Err(error) => Err(fault(shared, error, account)),
     }
 }
 
@@ -112,39 +118,38 @@ async fn stream<F>(
     shared: &Shared,
     settings: &Settings,
     mut answering: std::pin::Pin<Box<F>>,
-    mut account: Account,
+    account: Account,
     keep_alive: Bytes,
 ) -> Result<Response<ResponseBody>, ApiError>
 where
     F: Future<Output = Result<Answer, ChatError>> + Send + 'static,
 {
+    let request = Arc::clone(account.request());
     let answered = tokio::select! {
         answered = timeout(settings.limits.header_wait, answering.as_mut()) => answered,
-        () = shared.drain.clone().ending() => return Err(ended(account)),
+        (cause, shown) = stream::ending(shared.drain.clone(), request) => return Err(failed(&cause, shown, account)),
     };
     let every = settings.limits.sse_keep_alive;
     let events = match answered {
         Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, (keep_alive, every), shared),
         Ok(Ok(whole @ Answer::Whole(..))) => return self::whole(shared, Ok(whole), account),
-        Ok(Err(error)) => return Err(failed(shared, error, &mut account)),
+        Ok(Err(error)) => return Err(fault(shared, error, account)),
         Err(_elapsed) => Events::awaited(answering, account, (keep_alive, every), shared),
     };
     Ok(respond::events(events.boxed_unsync()))
 }
 
-fn failed(shared: &Shared, error: ChatError, account: &mut Account) -> ApiError {
+/// The engine has failed.
+fn fault(shared: &Shared, error: ChatError, account: Account) -> ApiError {
     if matches!(error, ChatError::Fault(_)) {
         shared.registry.nudge();
     }
     let cause = error.to_string();
-    let shown = ApiError::from(error);
-    account.failed(&cause, &shown);
-    shown
+    failed(&cause, error.into(), account)
 }
 
-fn ended(mut account: Account) -> ApiError {
-    let shown = stream::stopping();
-    account.failed(&"the program ends", &shown);
+fn failed(cause: &dyn Display, shown: ApiError, mut account: Account) -> ApiError {
+    account.failed(cause, &shown);
     shown
 }
 

@@ -2,6 +2,8 @@
 
 use std::{
     fmt,
+    num::ParseIntError,
+    str::FromStr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -15,8 +17,8 @@ pub(super) struct Ids {
 }
 
 /// 128 bits as 32 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Id(u64, u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Id(u64, u64);
 
 impl Ids {
     pub(super) fn new() -> Result<Self, Unspecified> {
@@ -37,6 +39,15 @@ fn mixed(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
+}
+
+impl FromStr for Id {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (left, right) = text.split_at_checked(16).filter(|_| text.len() == 32).unwrap_or_default();
+        Ok(Self(u64::from_str_radix(left, 16)?, u64::from_str_radix(right, 16)?))
+    }
 }
 
 impl fmt::Display for Id {

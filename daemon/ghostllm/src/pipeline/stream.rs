@@ -13,11 +13,11 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream;
 use ghostllm_core::{ApiError, error::RETRY_AFTER_DOWN};
-use ghostllm_edge::StreamFailed;
+use ghostllm_edge::{StreamFailed, drain};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Shared, account::Account};
+use super::{Shared, account::Account, requests::Request};
 use crate::backend::{Answer, ChatBytes, ChatError, registry::Registry};
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ChatError>> + Send>>;
@@ -45,8 +45,9 @@ pub(super) struct Events {
     /// When the client was last sent something; none before the first time.
     sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
-    /// Completes when the program's end will not wait any longer.
-    ending: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Completes when the program's end will not wait any longer, or the request is ended by somebody; why, and what the client
+    /// hears.
+    ending: Pin<Box<dyn Future<Output = (&'static str, ApiError)> + Send>>,
 }
 
 impl Events {
@@ -83,7 +84,7 @@ impl Events {
     ) -> Self {
         let timer = Box::pin(sleep_until(Instant::now() + every));
         let registry = Arc::clone(&shared.registry);
-        let ending = Box::pin(shared.drain.clone().ending());
+        let ending = Box::pin(ending(shared.drain.clone(), Arc::clone(account.request())));
         Self { source, registry, account, keep_alive, every, sent, timer, ending }
     }
 
@@ -135,13 +136,18 @@ impl Events {
         }
     }
 
-    /// The last event of a request that the program's end has overtaken.
+    /// The last event of a request that goes on no longer.
     fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if matches!(self.source, Source::Failed | Source::Ended) || self.ending.as_mut().poll(cx).is_pending()
-        {
+        if matches!(self.source, Source::Failed | Source::Ended) {
             return Poll::Pending;
         }
-        Poll::Ready(self.fail(&"the program ends", &stopping()))
+        let Poll::Ready((cause, shown)) = self.ending.as_mut().poll(cx) else { return Poll::Pending };
+        Poll::Ready(self.fail(&cause, &shown))
+    }
+
+    /// An engine that always has the next event ready must not keep a request going that is to end.
+    fn is_to_end(&self) -> bool {
+        self.account.request().ending().is_some() && !matches!(self.source, Source::Failed | Source::Ended)
     }
 
     fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) -> Bytes {
@@ -168,8 +174,16 @@ impl Events {
     }
 }
 
+/// Why a request goes on no longer, and what its client hears.
+pub(super) async fn ending(drain: drain::Watch, request: Arc<Request>) -> (&'static str, ApiError) {
+    tokio::select! {
+        () = drain.ending() => ("the program ends", stopping()),
+        ending = request.ended() => (ending.cause(), ending.into()),
+    }
+}
+
 /// What a client hears whose request the program's end has overtaken.
-pub(super) fn stopping() -> ApiError {
+fn stopping() -> ApiError {
     ApiError::backend_unavailable(
         "GhostLLM was stopped before the answer was complete; try again shortly.",
         RETRY_AFTER_DOWN,
@@ -185,7 +199,8 @@ impl Body for Events {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamFailed>>> {
         let this = self.get_mut();
-        let polled = match this.poll_event(cx) {
+        let event = if this.is_to_end() { Poll::Pending } else { this.poll_event(cx) };
+        let polled = match event {
             Poll::Ready(event) => Poll::Ready(event),
             Poll::Pending => match this.poll_ending(cx) {
                 Poll::Ready(event) => Poll::Ready(Some(Ok(event))),
@@ -194,6 +209,7 @@ impl Body for Events {
         };
         if polled.is_ready() {
             this.sent = Some(Instant::now());
+            this.account.request().sent();
         }
         polled.map(|event| event.map(|event| event.map(Frame::data)))
     }

@@ -1,36 +1,41 @@
 //! The API keys of this box.
 //!
 //! Knows the keys file and who a presented key belongs to. Refuses to know a key's secret beyond the moment in
-//! which it is made: the file holds the SHA-256 of each whole key. Invariant: a keys file that cannot be read never
-//! leads to a new key; what was closed stays closed until a person opens it.
+//! which it is made: the file holds the SHA-256 of each whole key. Invariants: a keys file that cannot be read never
+//! leads to a new key; what was closed stays closed until a person opens it; no request looks at the disk, and a change is on
+//! the disk before anybody sees it.
+
+mod change;
+mod first;
+mod table;
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use aws_lc_rs::{constant_time, digest, error::Unspecified, rand};
-pub use ghostllm_core::key::Role;
 use ghostllm_core::{
+    access::{Class, Grant, Permissions, Role},
     key::{Key, RANDOM_BYTES},
     state::keys::{KeysFile, Sha256, StoredKey},
 };
 use thiserror::Error;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use super::{
     StateDir, StateError,
     versioned::{LoadError, Versioned},
 };
+use crate::date::rfc3339 as date;
+pub use change::{ChangeError, Made, Wanted};
+use first::FirstKeyFile;
+pub use first::RemoveFirstKey;
+use table::Table;
 
 /// The keys file.
 const FILE: &str = "keys.json";
-/// Where the first key lies until somebody uses it.
-const FIRST_KEY_FILE: &str = "first-key";
 /// What the first key is called.
 const FIRST_KEY_NAME: &str = "first";
 
@@ -39,18 +44,57 @@ const FIRST_KEY_NAME: &str = "first";
 pub struct Caller {
     /// The key's id; none for a program on this box that shows no key.
     pub id: Option<Arc<str>>,
-    /// The key's name, or `local`.
+    /// The key's name, `local`, or `uid N`.
     pub name: Arc<str>,
     /// What the caller may do.
-    pub role: Role,
+    pub permissions: Permissions,
+    /// Whose requests come first.
+    pub class: Class,
+    /// The models that the caller may use; empty for all.
+    pub models: Arc<[String]>,
+    /// From when on the key is taken no more.
+    pub expires: Option<OffsetDateTime>,
 }
 
 impl Caller {
     /// A program on this box, on a port where no key is needed: never an admin.
     #[must_use]
     pub fn local() -> Self {
-        Self { id: None, name: Arc::from("local"), role: Role::User }
+        Self::without_key(Arc::from("local"), Role::User)
     }
+
+    /// Whoever the mode of the admin socket's file lets in; the number only says who it is.
+    #[must_use]
+    pub fn on_admin_socket(uid: Option<u32>) -> Self {
+        let name = uid.map_or_else(|| "uid unknown".to_owned(), |uid| format!("uid {uid}"));
+        Self::without_key(Arc::from(name), Role::Admin)
+    }
+
+    fn without_key(name: Arc<str>, role: Role) -> Self {
+        Self {
+            id: None,
+            name,
+            permissions: role.permissions(),
+            class: Class::Interactive,
+            models: Arc::from([]),
+            expires: None,
+        }
+    }
+
+    /// Whether the key's time is over.
+    #[must_use]
+    pub fn has_expired(&self, now: OffsetDateTime) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// Why a presented key is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It is not a key of this box, or not any more.
+    Unknown,
+    /// It is, and its time is over.
+    Expired,
 }
 
 /// Where the first key is shown.
@@ -80,38 +124,18 @@ pub struct Opened {
     pub first: Option<FirstKey>,
 }
 
-/// All keys, in memory.
-#[derive(Debug)]
-pub struct Keys {
-    by_id: HashMap<Box<str>, Record>,
-    first: Option<FirstKeyFile>,
-}
-
-#[derive(Debug)]
-struct Record {
-    caller: Caller,
-    sha256: Sha256,
-}
-
-impl From<StoredKey> for Record {
-    fn from(key: StoredKey) -> Self {
-        let StoredKey { id, name, role, sha256, .. } = key;
-        Self { caller: Caller { id: Some(Arc::from(id)), name: Arc::from(name), role }, sha256 }
-    }
-}
-
-/// The file with the first key, and whether it is still to be removed.
+/// All keys, in memory. Clones share them.
 #[derive(Debug, Clone)]
-struct FirstKeyFile {
-    id: Box<str>,
-    state: StateDir,
-    waiting: Arc<AtomicBool>,
-}
+pub struct Keys(Arc<Inner>);
 
-/// Removes the file with the first key, which has been used. It blocks: run it where that is allowed.
 #[derive(Debug)]
-#[must_use = "the file with the first key stays where it is until `run` is called"]
-pub struct RemoveFirstKey(FirstKeyFile);
+struct Inner {
+    file: Versioned<KeysFile>,
+    table: watch::Sender<Arc<Table>>,
+    /// Whoever holds it writes the file.
+    writing: Mutex<()>,
+    first: Mutex<Option<FirstKeyFile>>,
+}
 
 /// Why there are no keys.
 #[derive(Debug, Error)]
@@ -176,17 +200,21 @@ impl Keys {
     ) -> Result<Opened, KeysError> {
         let file = Versioned::<KeysFile>::new(state, FILE);
         let Some(KeysFile { keys: stored }) = file.load(now)? else {
-            return Self::first_start(state, &file, now, random, show);
+            return Self::first_start(state, file, now, random, show);
         };
-        let by_id = stored.into_iter().map(|key| (Box::from(&*key.id), Record::from(key))).collect();
-        let mut keys = Self { by_id, first: None };
+        let keys = Self::of(file, stored);
         let first = keys.find_first_key(state)?;
         Ok(Opened { keys, first })
     }
 
+    fn of(file: Versioned<KeysFile>, stored: Vec<StoredKey>) -> Self {
+        let table = watch::Sender::new(Arc::new(Table::of(stored, None)));
+        Self(Arc::new(Inner { file, table, writing: Mutex::default(), first: Mutex::default() }))
+    }
+
     fn first_start(
         state: &StateDir,
-        file: &Versioned<KeysFile>,
+        file: Versioned<KeysFile>,
         now: OffsetDateTime,
         random: impl FnOnce() -> Result<[u8; RANDOM_BYTES], Unspecified>,
         show: Show,
@@ -195,19 +223,21 @@ impl Keys {
         let stored = StoredKey {
             id: key.id().to_owned(),
             name: FIRST_KEY_NAME.to_owned(),
-            role: Role::User,
+            grant: Grant::Role(Role::User),
+            class: Class::Interactive,
+            models: Vec::new(),
             sha256: sha256(&key),
-            // Only a year beyond 9999 has no RFC 3339 form; the date is for people and decides nothing.
-            created: now.format(&Rfc3339).unwrap_or_else(|_| "1970-01-01T00:00:00Z".to_owned()),
+            created: date(now),
+            expires: None,
+            replaced_by: None,
         };
         // The key before its digest: a crash in between leaves a key that the next start replaces, never a digest
         // whose key nobody has seen.
         if show == Show::InFile {
-            state.write_private(FIRST_KEY_FILE, format!("{}\n", key.reveal()).as_bytes())?;
+            first::write(state, &key)?;
         }
         file.save(&KeysFile { keys: vec![stored.clone()] })?;
-        let by_id = HashMap::from([(Box::from(key.id()), Record::from(stored))]);
-        let mut keys = Self { by_id, first: None };
+        let keys = Self::of(file, vec![stored]);
         let first = match show {
             Show::OnTerminal => Some(FirstKey::Made(key)),
             Show::InFile => keys.find_first_key(state)?,
@@ -215,77 +245,45 @@ impl Keys {
         Ok(Opened { keys, first })
     }
 
-    /// Looks for the file with the first key, which waits for its first use.
-    fn find_first_key(&mut self, state: &StateDir) -> Result<Option<FirstKey>, KeysError> {
-        let path = state.file(FIRST_KEY_FILE)?;
-        let bytes = match state.read(FIRST_KEY_FILE) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(None),
-            // The key itself stays good, and whoever has it needs no file.
-            Err(error) => {
-                let why = error.damage().ok_or(error)?;
-                tracing::warn!(path = %path.display(), "the file of the first key cannot be read ({why}); it can be removed");
-                return Ok(None);
-            }
-        };
-        let key = std::str::from_utf8(&bytes).ok().and_then(|text| Key::parse(text.trim()).ok());
-        let caller = key.as_ref().and_then(|key| self.verify(key.reveal()));
-        let Some(id) = caller.and_then(|caller| caller.id) else {
-            tracing::warn!(path = %path.display(), "the file does not hold a key of this box; it can be removed");
-            return Ok(None);
-        };
-        self.first = Some(FirstKeyFile {
-            id: Box::from(&*id),
-            state: state.clone(),
-            waiting: Arc::new(AtomicBool::new(true)),
-        });
-        tracing::info!(path = %path.display(), "the first API key is in this file, which goes at the key's first use");
-        Ok(Some(FirstKey::InFile(path)))
-    }
-
-    /// Who `presented` belongs to; nobody, if it is not a key of this box.
+    /// Who `presented` belongs to, and that it is taken now.
     ///
     /// An id that is not known costs the same digest and the same comparison as a wrong secret.
-    #[must_use]
-    pub fn verify(&self, presented: &str) -> Option<Caller> {
+    ///
+    /// # Errors
+    /// It is not a key of this box, or its time is over.
+    pub fn verify(&self, presented: &str) -> Result<Caller, NotTaken> {
         /// No key is known to have this digest, and what is compared with it has no record anyway.
         const NOBODY: Sha256 = [0; digest::SHA256_OUTPUT_LEN];
-        let key = Key::parse(presented).ok()?;
-        let record = self.by_id.get(key.id());
-        let stored = record.map_or(&NOBODY, |record| &record.sha256);
+        let key = Key::parse(presented).map_err(|_| NotTaken::Unknown)?;
+        let table = self.0.table.borrow();
+        let record = table.get(key.id());
+        let stored = record.map_or(&NOBODY, |record| &record.stored.sha256);
         let same = constant_time::verify_slices_are_equal(&sha256(&key), stored).is_ok();
-        record.filter(|_| same).map(|record| record.caller.clone())
+        let record = record.filter(|_| same).ok_or(NotTaken::Unknown)?;
+        let now = OffsetDateTime::now_utc();
+        if record.caller.has_expired(now) {
+            return Err(NotTaken::Expired);
+        }
+        record.used(now);
+        Ok(record.caller.clone())
     }
 
-    /// What is to be done after a request of `caller` was let in: for the first key's first use, its file is to be
-    /// removed. Never blocks; what it returns does.
-    pub fn after_use(&self, caller: &Caller) -> Option<RemoveFirstKey> {
-        let first = self.first.as_ref()?;
-        let is_first = caller.id.as_deref() == Some(&*first.id);
-        // Relaxed reads keep the many later requests cheap; the swap lets exactly one of the first ones through.
-        let mine =
-            is_first && first.waiting.load(Ordering::Relaxed) && first.waiting.swap(false, Ordering::Relaxed);
-        mine.then(|| RemoveFirstKey(first.clone()))
+    /// Whether the key that `caller` came with is still one; whoever came without one needs none.
+    #[must_use]
+    pub fn knows(&self, caller: &Caller) -> bool {
+        let Some(id) = &caller.id else { return true };
+        let table = self.0.table.borrow();
+        table.get(id).is_some()
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.by_id.len()
+        self.0.table.borrow().len()
     }
-}
 
-impl RemoveFirstKey {
-    /// Removes the file. Blocks.
-    ///
-    /// # Errors
-    /// If it cannot be removed; the key's next use then tries again.
-    pub fn run(self) -> Result<(), StateError> {
-        let removed = self.0.state.remove(FIRST_KEY_FILE);
-        if removed.is_err() {
-            self.0.waiting.store(true, Ordering::Relaxed);
-        }
-        removed.map(drop)
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.0.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,6 +6,7 @@
 //! file's place only while both held the same whenever something was acknowledged, so that nothing is undone by it.
 
 use std::{
+    io::ErrorKind,
     marker::PhantomData,
     path::{Path, PathBuf},
 };
@@ -14,7 +15,7 @@ use ghostllm_core::state::{Decoded, Kind, Unread, decode, encode};
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::{StateDir, StateError, replace::Staged};
+use super::{LARGEST_FILE, StateDir, StateError, replace::Staged};
 use crate::access::quoted;
 
 /// A state file with content of the kind `K`.
@@ -183,7 +184,13 @@ impl<K: Kind> Versioned<K> {
     /// [`StateError::Unwritable`] if one of the two cannot be written; both are then as they were.
     pub fn save(&self, value: &K) -> Result<(), StateError> {
         let path = self.state.file(&self.name)?;
-        let text = encode(value).map_err(|error| StateError::Unwritable { path, source: error.into() })?;
+        let text = encode(value)
+            .map_err(std::io::Error::from)
+            // Or the next start would refuse it.
+            .and_then(
+                |text| if text.len() > LARGEST_FILE { Err(ErrorKind::FileTooLarge.into()) } else { Ok(text) },
+            )
+            .map_err(|source| StateError::Unwritable { path, source })?;
         self.write(&text)
     }
 

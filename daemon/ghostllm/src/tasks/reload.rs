@@ -67,6 +67,8 @@ pub struct Changes {
     apart: Apart,
     /// The files whose contents the configuration names.
     named: Vec<PathBuf>,
+    /// Somebody has asked, and has not been heard yet.
+    asked: bool,
     /// A look that has not come back.
     looking: Option<JoinHandle<Seen>>,
 }
@@ -106,6 +108,7 @@ impl Changes {
             again: None,
             apart: Apart::default(),
             named: Vec::new(),
+            asked: false,
             looking: None,
         }
     }
@@ -142,14 +145,42 @@ impl Changes {
     }
 
     /// Waits until the configuration is to be read, and reads it: when somebody asks by SIGHUP, and when files have been
-    /// seen changed at two looks, `interval` apart (never, if that is zero).
+    /// seen changed at two looks, `interval` apart (never, if that is zero). Nothing that was asked is lost when the wait is given up.
     pub async fn next(&mut self, interval: Duration) -> Read {
         loop {
             let (asked, seen) = self.due(interval).await;
             if let Some(outcome) = self.read(asked, seen).await {
+                self.asked = false;
                 return Read { asked, outcome };
             }
         }
+    }
+
+    /// Reads the configuration now, since somebody asks for it.
+    pub async fn now(&mut self) -> Read {
+        self.asked = true;
+        self.next(Duration::ZERO).await
+    }
+
+    /// The files that were read last, the lowest first.
+    #[must_use]
+    pub fn files(&self) -> Vec<String> {
+        let files = self.read.iter().flat_map(|read| read.files.iter().flatten());
+        files.filter(|(_, stamp)| stamp.is_some()).map(|(path, _)| path.display().to_string()).collect()
+    }
+
+    /// Looks whether what is on disk is sound, and takes nothing of it: the files, and everything that is wrong.
+    pub async fn check(&self) -> (Vec<String>, Vec<String>) {
+        let origin = Arc::clone(&self.origin);
+        let checked = self.apart.run(move || {
+            let files = match origin.files() {
+                Ok(files) => files,
+                Err(why) => return (Vec::new(), vec![why]),
+            };
+            let faults = origin.read(&files).err().map(|why| each(&why)).unwrap_or_default();
+            (files.iter().map(|path| path.display().to_string()).collect(), faults)
+        });
+        checked.await.unwrap_or_else(|why| (Vec::new(), vec![why]))
     }
 
     /// None where the files have changed while they were read: they are looked at again.
@@ -194,19 +225,18 @@ impl Changes {
 
     /// Waits until it is time to read; gives whether somebody asks for it, and what there is.
     async fn due(&mut self, interval: Duration) -> (bool, Seen) {
-        let mut asked = false;
         loop {
-            if !asked {
-                asked = tokio::select! {
+            if !self.asked {
+                self.asked = tokio::select! {
                     () = hung_up(self.hangup.as_mut()) => true,
                     () = sleep(interval), if !interval.is_zero() => false,
                 };
             }
-            let Some(now) = self.look(asked).await else { continue };
+            let Some(now) = self.look(self.asked).await else { continue };
             let again = self.again.is_some_and(|again| again <= Instant::now());
-            if self.is_settled(&now) || asked || again {
+            if self.is_settled(&now) || self.asked || again {
                 self.looked = None;
-                return (asked, now);
+                return (self.asked, now);
             }
         }
     }
@@ -299,6 +329,12 @@ impl Apart {
             Err(_elapsed) => Err(late()),
         }
     }
+}
+
+/// The faults of a list, which are indented; or the whole, where it is none.
+fn each(why: &str) -> Vec<String> {
+    let faults: Vec<_> = why.lines().filter_map(|line| line.strip_prefix("  ")).map(str::to_owned).collect();
+    if faults.is_empty() { vec![why.to_owned()] } else { faults }
 }
 
 async fn hung_up(hangup: Option<&mut Signal>) {

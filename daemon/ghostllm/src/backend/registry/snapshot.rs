@@ -204,16 +204,16 @@ impl Snapshot {
         self.backends.iter().filter(|known| known.models.is_none()).find(called)?.fault()
     }
 
-    /// The models for the public list, without those of a backend that has been silent for long. The demo is in it only
-    /// while there is nothing else; whoever asks for it by name gets it still.
-    pub fn list(&self) -> impl Iterator<Item = &Model> {
+    /// The models for the public list, without those of a backend that has been silent for long, each with its backend. The demo
+    /// is in it only while there is nothing else; whoever asks for it by name gets it still.
+    pub fn listed(&self) -> impl Iterator<Item = (&Known, &Model)> {
         let listed = || {
             let all = self.catalog.list();
-            all.filter(|(place, _)| self.backends.get(*place).is_some_and(Known::is_listed))
-                .map(|(_, model)| model)
+            all.filter_map(|(place, model)| Some((self.backends.get(place)?, model)))
+                .filter(|(known, _)| known.is_listed())
         };
-        let real = listed().any(|model| !is_demo(model));
-        listed().filter(move |model| !(real && is_demo(model)))
+        let real = listed().any(|(_, model)| !is_demo(model));
+        listed().filter(move |(_, model)| !(real && is_demo(model)))
     }
 
     /// The model that a name means; where the list has it no longer, why its backend does not answer.
@@ -260,7 +260,7 @@ mod tests {
     }
 
     fn ids(snapshot: &Snapshot) -> Vec<&str> {
-        snapshot.list().map(|model| model.id.as_str()).collect()
+        snapshot.listed().map(|(_, model)| model.id.as_str()).collect()
     }
 
     const KEPT: Duration = Duration::from_secs(60);

@@ -1,0 +1,67 @@
+//! What the admin API knows of the program, and whom it asks for what.
+//!
+//! Knows the parts that a person may look at or set to work. Refuses to know HTTP. Invariant: nothing here is computed that
+//! another part has computed already.
+
+use std::sync::Arc;
+
+use ghostllm_core::{
+    ApiError,
+    admin::{Certificates, Checked, Reloaded},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::events::Journal;
+use crate::{app::Standing, store::audit::Audit};
+
+/// What is to be done by the loop that looks after the program.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Take what is on disk.
+    Reload(oneshot::Sender<Reloaded>),
+    /// Look whether what is on disk is sound.
+    Check(oneshot::Sender<Checked>),
+    /// Make the certificate anew; with a new CA, if that is wanted.
+    Renew {
+        /// Whether a new CA is wanted.
+        authority: bool,
+        /// Hears what there is then.
+        done: oneshot::Sender<Result<Certificates, ApiError>>,
+    },
+}
+
+/// The configuration in use, as a person looks at it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Configured {
+    /// Every setting with its place.
+    pub(crate) toml: String,
+    /// The files that were read.
+    pub(crate) files: Vec<String>,
+}
+
+/// All of that.
+pub(crate) struct Desk {
+    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) config: watch::Receiver<Arc<Configured>>,
+    pub(crate) certificates: watch::Receiver<Arc<Certificates>>,
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) audit: Audit,
+    pub(crate) journal: Journal,
+}
+
+impl Desk {
+    /// Has something done and waits for it.
+    ///
+    /// # Errors
+    /// The program ends.
+    pub(crate) async fn order<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+    ) -> Result<T, ApiError> {
+        let (done, hear) = oneshot::channel();
+        let stopping =
+            || ApiError::backend_unavailable("GhostLLM is stopping; try again when it serves again.", 5);
+        self.orders.send(order(done)).await.map_err(|_| stopping())?;
+        hear.await.map_err(|_| stopping())
+    }
+}

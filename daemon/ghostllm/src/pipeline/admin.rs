@@ -1,0 +1,123 @@
+//! The admin API: what `/admin/api/v1` answers.
+//!
+//! Knows the forms and the desk. Refuses to decide who may ask: the row of the table has said so before. Invariant: every act
+//! is in the audit log, whether it was done or not, before whoever asked for it hears of it.
+
+mod acts;
+mod audited;
+mod facts;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ghostllm_core::{
+    ApiError,
+    admin::{AuditLog, Checked},
+    routes::Admin,
+};
+use ghostllm_edge::{RequestBody, ResponseBody};
+use http::{HeaderMap, HeaderValue, Response, request::Parts};
+use http_body_util::BodyExt;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Settings, Shared, content, requests::Asked, respond};
+use crate::admin::Order;
+pub(super) use audited::{Denials, denied};
+
+/// So many audit entries are given where nobody asks for another number.
+const ENTRIES: usize = 100;
+/// And so many at the most.
+const MOST_ENTRIES: usize = 10_000;
+
+/// Answers a request that may be answered.
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    settings: &Settings,
+    endpoint: Admin,
+    taken: String,
+    asked: Asked,
+    head: &Parts,
+    body: RequestBody,
+) -> Result<Response<ResponseBody>, ApiError> {
+    match endpoint {
+        Admin::Status => json(&facts::status(shared).await),
+        Admin::Listeners => json(&facts::listeners(shared)),
+        Admin::Certificates => json(&**shared.desk.certificates.borrow()),
+        Admin::Backends => json(&facts::backends(shared)),
+        Admin::Models => json(&facts::models(shared)),
+        Admin::Requests => json(&facts::requests(shared)),
+        Admin::Config => json(&facts::config(shared)),
+        Admin::Keys => json(&facts::keys(shared).await),
+        Admin::Audit => json(&audit(shared, head).await?),
+        Admin::Routes => json(&facts::routes()),
+        Admin::Events => Ok(events(shared, &head.headers)),
+        Admin::CheckConfig => json::<Checked>(&shared.desk.order(Order::Check).await?),
+        Admin::TestBackend
+        | Admin::CancelRequest
+        | Admin::Reload
+        | Admin::RenewCertificate
+        | Admin::RenewAuthority
+        | Admin::MakeKey
+        | Admin::FirstKey
+        | Admin::RotateKey
+        | Admin::RevokeKey => {
+            let order = content(&head.headers, body, settings).await?;
+            audited::act(shared, endpoint, &taken, &asked, &order).await
+        }
+    }
+}
+
+/// An answer in JSON.
+fn json<T: Serialize>(answer: &T) -> Result<Response<ResponseBody>, ApiError> {
+    let bytes = serde_json::to_vec(answer).map_err(|_| ApiError::internal())?;
+    Ok(respond::json(Bytes::from(bytes)))
+}
+
+/// An order's body; most need none.
+async fn content(headers: &HeaderMap, body: RequestBody, settings: &Settings) -> Result<Bytes, ApiError> {
+    if http_body::Body::is_end_stream(&body) {
+        return Ok(Bytes::new());
+    }
+    content::read(headers, body, &settings.limits).await
+}
+
+/// Reads an order.
+fn read<T: DeserializeOwned>(order: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(order).map_err(|error| {
+        if error.is_data() {
+            return ApiError::invalid_request(format!(
+                "The order is not of the form that this route takes: {error}."
+            ));
+        }
+        ApiError::invalid_json("it cannot be read", error.line(), error.column())
+    })
+}
+
+async fn audit(shared: &Arc<Shared>, head: &Parts) -> Result<AuditLog, ApiError> {
+    let most = match head.uri.query().and_then(|query| query.strip_prefix("last=")) {
+        None => ENTRIES,
+        Some(text) => {
+            text.parse().ok().filter(|number| (1..=MOST_ENTRIES).contains(number)).ok_or_else(|| {
+                ApiError::invalid_value("last", &format!("a number from 1 to {MOST_ENTRIES}"))
+            })?
+        }
+    };
+    let audit = shared.desk.audit.clone();
+    blocking(move || audit.read(most)).await?.map_err(|error| {
+        tracing::error!(%error, "the audit log cannot be read");
+        error.answer()
+    })
+}
+
+fn events(shared: &Shared, headers: &HeaderMap) -> Response<ResponseBody> {
+    let last = headers.get("last-event-id").and_then(|value: &HeaderValue| value.to_str().ok());
+    respond::events(shared.desk.journal.follow(last, shared.drain.clone()).boxed_unsync())
+}
+
+/// Runs what waits for a disk where it holds up nobody.
+async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(run).await.map_err(|error| {
+        tracing::error!(%error, "an admin's request has panicked");
+        ApiError::internal()
+    })
+}

@@ -1,0 +1,161 @@
+//! What an admin has done.
+
+use std::sync::Arc;
+
+use ghostllm_core::{
+    ApiError,
+    access::{Grant, Role},
+    admin::{Cancelled, FORM, FirstKey, MadeKey, NewKey, Reloaded, Renewed, Rotation},
+    error::Code,
+    routes::Admin,
+};
+use ghostllm_edge::ResponseBody;
+use http::Response;
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::{audited::Noted, blocking, facts, json, read};
+use crate::{
+    admin::Order,
+    pipeline::Shared,
+    store::keys::{ChangeError, Made, Wanted},
+};
+
+/// For how long a rotated key is taken where nobody asks for another time: whoever has it in a file has a working day.
+const OVERLAP_S: u64 = 24 * 3600;
+
+type Answer = Result<Response<ResponseBody>, ApiError>;
+
+pub(super) async fn act(
+    shared: &Arc<Shared>,
+    endpoint: Admin,
+    taken: &str,
+    order: &[u8],
+    noted: &mut Noted,
+) -> Answer {
+    match endpoint {
+        Admin::MakeKey => make(shared, order, noted).await,
+        Admin::RotateKey => rotate(shared, taken, order, noted).await,
+        Admin::RevokeKey => revoke(shared, taken, noted).await,
+        Admin::FirstKey => first(shared, noted).await,
+        Admin::CancelRequest => cancel(shared, taken),
+        Admin::TestBackend => test(shared, taken).await,
+        Admin::Reload => reloaded(shared.desk.order(Order::Reload).await?),
+        Admin::RenewCertificate => renew(shared, false).await,
+        Admin::RenewAuthority => renew(shared, true).await,
+        _ => Err(ApiError::internal()),
+    }
+}
+
+async fn make(shared: &Arc<Shared>, order: &[u8], noted: &mut Noted) -> Answer {
+    let NewKey { name, role, scopes, class, models, expires_in_s } = read(order)?;
+    let role = role.or(scopes.is_empty().then_some(Role::User));
+    let grant = Grant::new(role, scopes)
+        .map_err(|_| ApiError::invalid_value("scopes", "left out where there is a role"))?;
+    let wanted = Wanted { name, grant, class, models, expires_in_s };
+    let keys = shared.keys.clone();
+    let made = blocking(move || keys.make(wanted, OffsetDateTime::now_utc())).await?;
+    shown(shared, made, "created", noted)
+}
+
+async fn rotate(shared: &Arc<Shared>, id: &str, order: &[u8], noted: &mut Noted) -> Answer {
+    let rotation: Rotation = if order.is_empty() { Rotation::default() } else { read(order)? };
+    let (keys, old) = (shared.keys.clone(), id.to_owned());
+    let overlap = rotation.overlap_s.unwrap_or(OVERLAP_S);
+    let made = blocking(move || keys.rotate(&old, overlap, OffsetDateTime::now_utc())).await?;
+    if made.is_ok() {
+        noted.detail = Some(format!("the old one is taken for {overlap} s more"));
+    }
+    // With no time left it ends now, and what it has begun with it.
+    shared.requests.expire(OffsetDateTime::now_utc());
+    shown(shared, made, "rotated", noted)
+}
+
+/// A new key, shown once.
+fn shown(shared: &Shared, made: Result<Made, ChangeError>, what: &str, noted: &mut Noted) -> Answer {
+    let Made { key, info } = made.map_err(told)?;
+    if noted.on.is_none() {
+        noted.on = Some(info.id.clone());
+    } else {
+        let after = noted.detail.take().map(|detail| format!("; {detail}")).unwrap_or_default();
+        noted.detail = Some(format!("{} takes its place{after}", info.id));
+    }
+    shared.desk.journal.say("key", json!({"id": info.id, "name": info.name, "what": what}));
+    json(&MadeKey { version: FORM, id: info.id.clone(), key: key.reveal().to_owned(), info })
+}
+
+async fn revoke(shared: &Arc<Shared>, id: &str, noted: &mut Noted) -> Answer {
+    let (keys, gone) = (shared.keys.clone(), id.to_owned());
+    let name = blocking(move || keys.revoke(&gone)).await?.map_err(told)?;
+    // The key is gone already; so nothing begins with it behind this.
+    shared.requests.revoke(id);
+    shared.desk.journal.say("key", json!({"id": id, "name": name, "what": "revoked"}));
+    noted.detail = Some(format!("it was called {name}"));
+    json(&facts::keys(shared).await)
+}
+
+async fn first(shared: &Arc<Shared>, noted: &mut Noted) -> Answer {
+    let keys = shared.keys.clone();
+    let key = blocking(move || keys.show_first()).await?.map_err(|error| {
+        tracing::error!(%error, "the first key cannot be shown");
+        error.answer()
+    })?;
+    let key = key.ok_or_else(|| {
+        ApiError::new(
+            Code::NotFound,
+            "The first key waits no longer: it was shown, used or revoked. Make another one: ghostctl keys create NAME.",
+        )
+    })?;
+    noted.on = Some(key.id().to_owned());
+    json(&FirstKey { version: FORM, id: key.id().to_owned(), key: key.reveal().to_owned() })
+}
+
+/// A change's failure, whose cause is the log's.
+fn told(error: ChangeError) -> ApiError {
+    if let ChangeError::State(error) = &error {
+        tracing::error!(%error, "the keys could not be changed");
+    }
+    error.into()
+}
+
+fn cancel(shared: &Shared, id: &str) -> Answer {
+    if shared.requests.cancel(id) {
+        return json(&Cancelled { version: FORM, id: id.to_owned() });
+    }
+    Err(ApiError::new(
+        Code::NotFound,
+        "No request of this id is being answered. GET /admin/api/v1/requests lists those that are.",
+    ))
+}
+
+async fn test(shared: &Shared, name: &str) -> Answer {
+    let snapshot = shared.registry.snapshot();
+    let there = snapshot.backends().iter().any(|known| known.backend().name() == name);
+    if !there {
+        return Err(ApiError::new(
+            Code::NotFound,
+            "No backend has this name. GET /admin/api/v1/backends lists them.",
+        ));
+    }
+    shared.registry.refresh().await;
+    let list = facts::backends(shared);
+    let backend = list.backends.into_iter().find(|backend| backend.name == name);
+    json(&backend.ok_or_else(ApiError::internal)?)
+}
+
+/// A configuration that cannot be used is an answer, not a failure of the route; but whoever only looks at the status must see it.
+fn reloaded(reloaded: Reloaded) -> Answer {
+    if let Some(fault) = &reloaded.fault {
+        return Err(ApiError::new(
+            Code::Conflict,
+            format!("The configuration is not in use, the one before it stays: {fault}"),
+        ));
+    }
+    json(&reloaded)
+}
+
+async fn renew(shared: &Shared, authority: bool) -> Answer {
+    let certificates = shared.desk.order(|done| Order::Renew { authority, done }).await??;
+    shared.desk.journal.say("certificate", json!({"what": if authority { "new CA" } else { "renewed" }}));
+    json(&Renewed { version: FORM, certificates })
+}

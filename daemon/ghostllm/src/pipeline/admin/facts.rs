@@ -1,0 +1,185 @@
+//! What there is to see.
+
+use std::sync::Arc;
+
+use ghostllm_core::{
+    access::{Role, Scope},
+    admin::{
+        BackendInfo, BackendList, Cause, Condition, ConfigShown, FORM, KeyList, ListenerList, ModelInfo,
+        ModelList, RequestInfo, RequestList, RouteInfo, RouteList, Severity, Status,
+    },
+    routes::{Access, TABLE},
+};
+use time::OffsetDateTime;
+
+use super::blocking;
+use crate::{
+    backend::registry::{Known, Snapshot},
+    date,
+    pipeline::Shared,
+};
+
+pub(super) async fn status(shared: &Arc<Shared>) -> Status {
+    let snapshot = shared.registry.snapshot();
+    let standing = &shared.desk.standing;
+    let causes = causes(shared, &snapshot);
+    let condition = if shared.drain.has_begun() {
+        Condition::Stopping
+    } else if !snapshot.ready() {
+        Condition::NoModel
+    } else if causes.iter().any(|cause| cause.severity >= Severity::Warning) {
+        Condition::Degraded
+    } else {
+        Condition::Ready
+    };
+    let backends = snapshot.backends();
+    Status {
+        version: FORM,
+        condition,
+        causes,
+        host: standing.host(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        since: date::rfc3339(standing.since()),
+        uptime_s: standing.uptime().as_secs(),
+        listeners: standing.listeners(),
+        models: snapshot.listed().count(),
+        backends: backends.len(),
+        backends_up: backends.iter().filter(|known| known.is_up()).count(),
+        requests: shared.requests.count(),
+        connections: shared.drain.connections(),
+        keys: shared.keys.count(),
+        certificate_expires: shared.desk.certificates.borrow().server.expires.clone(),
+    }
+}
+
+/// What is amiss, the worst first.
+fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<Cause> {
+    let mut causes = models_missing(snapshot);
+    causes.extend(snapshot.backends().iter().filter_map(|known| backend_down(known, snapshot.found())));
+    causes.extend(shared.desk.standing.causes());
+    if shared.keys.first_waits() {
+        causes.push(Cause {
+            code: "first_key_waits".to_owned(),
+            severity: Severity::Note,
+            what: "the first API key has not been taken yet".to_owned(),
+            next: "show it, once: ghostctl keys first".to_owned(),
+        });
+    }
+    causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
+    causes
+}
+
+fn models_missing(snapshot: &Snapshot) -> Vec<Cause> {
+    let next = "start Ollama and run `ollama pull llama3.2`, put a GGUF file into the engine's directory, or name a server under \
+                [[backends]]";
+    let cause = |code: &str, severity, what: &str| {
+        vec![Cause { code: code.to_owned(), severity, what: what.to_owned(), next: next.to_owned() }]
+    };
+    if !snapshot.ready() {
+        return cause("no_model", Severity::Error, "no model can answer");
+    }
+    if snapshot.only_demo() {
+        return cause(
+            "only_demo",
+            Severity::Note,
+            "the demo model is all there is, a toy that shows the wiring",
+        );
+    }
+    Vec::new()
+}
+
+/// One that is configured and does not answer; of those that are looked for, none has to be there.
+fn backend_down(known: &Known, found: bool) -> Option<Cause> {
+    let fault = known.fault().filter(|_| !found)?;
+    let (name, place) = (known.backend().name(), known.backend().place());
+    Some(Cause {
+        code: "backend_down".to_owned(),
+        severity: Severity::Warning,
+        what: format!("the backend {name} does not answer: {fault}"),
+        next: format!(
+            "start it, or correct its address ({place}) under [[backends]]; then: ghostctl backends test {name}"
+        ),
+    })
+}
+
+pub(super) fn listeners(shared: &Shared) -> ListenerList {
+    ListenerList { version: FORM, listeners: shared.desk.standing.listeners() }
+}
+
+pub(super) fn backends(shared: &Shared) -> BackendList {
+    let (snapshot, requests) = (shared.registry.snapshot(), shared.requests.list());
+    let info = |known: &Known| BackendInfo {
+        name: known.backend().name().to_owned(),
+        kind: known.backend().kind().name().to_owned(),
+        at: known.backend().place().to_owned(),
+        up: known.is_asked().then(|| known.is_up()),
+        fault: known.fault().map(ToString::to_string),
+        models: known.models().len(),
+        requests: on(&requests, known, None),
+    };
+    BackendList { version: FORM, backends: snapshot.backends().iter().map(info).collect() }
+}
+
+/// How many requests a backend is answering; of this model alone, where one is named.
+fn on(requests: &[RequestInfo], known: &Known, model: Option<&str>) -> usize {
+    let name = known.backend().name();
+    let of = |request: &&RequestInfo| {
+        request.backend == name
+            && model.is_none_or(|model| {
+                request.model.trim_end_matches(":latest") == model.trim_end_matches(":latest")
+            })
+    };
+    requests.iter().filter(of).count()
+}
+
+pub(super) fn models(shared: &Shared) -> ModelList {
+    let (snapshot, requests) = (shared.registry.snapshot(), shared.requests.list());
+    let models = snapshot.listed().map(|(known, model)| ModelInfo {
+        id: model.id.clone(),
+        backend: known.backend().name().to_owned(),
+        up: known.is_up(),
+        requests: on(&requests, known, Some(&model.id)),
+    });
+    ModelList { version: FORM, models: models.collect() }
+}
+
+pub(super) fn requests(shared: &Shared) -> RequestList {
+    RequestList { version: FORM, requests: shared.requests.list() }
+}
+
+pub(super) fn config(shared: &Shared) -> ConfigShown {
+    let shown = Arc::clone(&shared.desk.config.borrow());
+    let (refused, restart) = shared.desk.standing.configuration();
+    ConfigShown { version: FORM, toml: shown.toml.clone(), files: shown.files.clone(), refused, restart }
+}
+
+pub(super) async fn keys(shared: &Arc<Shared>) -> KeyList {
+    let keys = shared.keys.clone();
+    let waits = blocking(move || keys.first_waits_since()).await.ok().flatten();
+    KeyList {
+        version: FORM,
+        keys: shared.keys.list(OffsetDateTime::now_utc()),
+        first_waits_since: waits.map(date::rfc3339),
+    }
+}
+
+pub(super) fn routes() -> RouteList {
+    let info = |row: &ghostllm_core::routes::Row| {
+        let permission = match row.access {
+            Access::Public => None,
+            Access::Needs(permission) => Some(permission),
+        };
+        let may = |permissions: ghostllm_core::access::Permissions| {
+            permission.is_none_or(|permission| permissions.has(permission))
+        };
+        RouteInfo {
+            method: row.verb.method().to_string(),
+            path: row.path.to_owned(),
+            permission,
+            roles: Role::ALL.into_iter().filter(|role| may(role.permissions())).collect(),
+            scopes: Scope::ALL.into_iter().filter(|scope| may(scope.permissions())).collect(),
+        }
+    };
+    RouteList { version: FORM, routes: TABLE.iter().map(info).collect() }
+}

@@ -1,0 +1,276 @@
+//! The requests that are being answered: who, what, how far, and the way to end one.
+//!
+//! Knows every open request of a model. Refuses to know what is said in it. Invariant: a request is in the list from before
+//! its engine is asked until its account is settled, and hears within one turn of its task that it is to end.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use ghostllm_core::{
+    ApiError,
+    admin::{RequestInfo, RequestState},
+    error::Code,
+};
+use ghostllm_edge::{Connection, Transport};
+use http::Version;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+use super::ids::Id;
+use crate::{
+    admin::events::{Happened, Journal},
+    backend::Lease,
+    date::rfc3339,
+    log::millis,
+    store::keys::Caller,
+};
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// This address.
+    Address(IpAddr),
+    /// The admin socket.
+    Socket,
+}
+
+impl Source {
+    pub(crate) fn of(connection: &Connection) -> Self {
+        match connection.transport {
+            Transport::Unix => Self::Socket,
+            Transport::Tls | Transport::Quic | Transport::Plain => Self::Address(connection.peer.ip()),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Socket => f.write_str("socket"),
+        }
+    }
+}
+
+/// Why a request ends that would have gone on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Somebody who may has ended it.
+    Cancelled,
+    /// Its key is no more.
+    Revoked,
+    /// Its key's time is over.
+    Expired,
+}
+
+impl Ending {
+    /// For the log.
+    pub(super) fn cause(self) -> &'static str {
+        match self {
+            Self::Cancelled => "an admin has ended it",
+            Self::Revoked => "its key was revoked",
+            Self::Expired => "its key's time is over",
+        }
+    }
+}
+
+impl From<Ending> for ApiError {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Cancelled => Self::new(
+                Code::RequestCancelled,
+                "This request was ended by an admin of this box before its answer was complete.",
+            ),
+            Ending::Revoked => Self::invalid_api_key(
+                "This API key was revoked before the answer was complete; ask the box's admin for another.",
+            ),
+            Ending::Expired => Self::invalid_api_key(
+                "This API key's time was over before the answer was complete; ask the box's admin for another.",
+            ),
+        }
+    }
+}
+
+/// One request.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(super) id: Id,
+    pub(super) caller: Caller,
+    from: Source,
+    http: Version,
+    pub(super) model: String,
+    pub(super) backend: Lease,
+    since: OffsetDateTime,
+    pub(super) begun: Instant,
+    events: AtomicU64,
+    ending: OnceLock<Ending>,
+    told: Notify,
+}
+
+/// What is known of a request when it begins.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) id: Id,
+    pub(super) caller: Caller,
+    pub(super) from: Source,
+    pub(super) http: Version,
+}
+
+/// All of them. Clones share the list.
+#[derive(Debug, Clone)]
+pub(crate) struct Requests(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    open: Mutex<HashMap<Id, Arc<Request>>>,
+    journal: Journal,
+}
+
+/// One request's place in the list, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    requests: Requests,
+    pub(super) request: Arc<Request>,
+}
+
+impl Requests {
+    pub(crate) fn new(journal: Journal) -> Self {
+        Self(Arc::new(Inner { open: Mutex::default(), journal }))
+    }
+
+    pub(super) fn begin(&self, asked: Asked, model: &str, backend: Lease) -> Place {
+        let Asked { id, caller, from, http } = asked;
+        let request = Arc::new(Request {
+            id,
+            caller,
+            from,
+            http,
+            model: model.to_owned(),
+            backend,
+            since: OffsetDateTime::now_utc(),
+            begun: Instant::now(),
+            events: AtomicU64::new(0),
+            ending: OnceLock::new(),
+            told: Notify::new(),
+        });
+        self.open().insert(id, Arc::clone(&request));
+        self.0.journal.tell(Happened::Begun(Arc::clone(&request)));
+        Place { requests: self.clone(), request }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.open().len()
+    }
+
+    /// What an admin sees, the oldest first.
+    pub(crate) fn list(&self) -> Vec<RequestInfo> {
+        let mut all: Vec<Arc<Request>> = self.open().values().cloned().collect();
+        all.sort_by_key(|request| request.begun);
+        all.iter().map(|request| request.info()).collect()
+    }
+
+    /// Ends the request of this id, as `x-request-id` has it; whether there is one.
+    pub(crate) fn cancel(&self, id: &str) -> bool {
+        let Some(request) = id.parse().ok().and_then(|id: Id| self.open().get(&id).cloned()) else {
+            return false;
+        };
+        request.end(Ending::Cancelled);
+        true
+    }
+
+    /// Ends the requests of this key.
+    pub(crate) fn revoke(&self, key: &str) {
+        self.end(Ending::Revoked, |caller| caller.id.as_deref() == Some(key));
+    }
+
+    /// Ends the requests of keys whose time is over.
+    pub(crate) fn expire(&self, now: OffsetDateTime) {
+        self.end(Ending::Expired, |caller| caller.has_expired(now));
+    }
+
+    fn end(&self, ending: Ending, of: impl Fn(&Caller) -> bool) {
+        for request in self.open().values().filter(|request| of(&request.caller)) {
+            request.end(ending);
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Id, Arc<Request>>> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Request {
+    /// One more event for its client.
+    pub(super) fn sent(&self) {
+        self.events.fetch_add(1, Relaxed);
+    }
+
+    fn end(&self, ending: Ending) {
+        let _first = self.ending.set(ending);
+        self.told.notify_one();
+    }
+
+    /// Why it is to end, if it is.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.ending.get().copied()
+    }
+
+    /// Completes when it is to end. One task waits for it.
+    pub(super) async fn ended(&self) -> Ending {
+        loop {
+            if let Some(ending) = self.ending() {
+                return ending;
+            }
+            // One that comes in between is kept for this wait.
+            self.told.notified().await;
+        }
+    }
+
+    pub(crate) fn info(&self) -> RequestInfo {
+        let events = self.events.load(Relaxed);
+        RequestInfo {
+            id: self.id.to_string(),
+            key: self.caller.id.as_deref().map(str::to_owned),
+            caller: self.caller.name.to_string(),
+            from: self.from.to_string(),
+            http: spoken(self.http).to_owned(),
+            model: self.model.clone(),
+            backend: self.backend.backend().name().to_owned(),
+            state: if events == 0 { RequestState::Waiting } else { RequestState::Answering },
+            since: rfc3339(self.since),
+            age_ms: millis(self.begun),
+            events,
+        }
+    }
+}
+
+fn spoken(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_3 => "HTTP/3",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+impl Place {
+    /// It is over.
+    pub(super) fn over(&self, outcome: &'static str) {
+        self.requests.0.journal.tell(Happened::Ended(Arc::clone(&self.request), outcome));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.requests.open().remove(&self.request.id);
+    }
+}
