@@ -234,30 +234,7 @@ impl App {
         announce_models(&running);
         systemd::ready(&addresses);
         standing.serves(upkeep.left_out());
-        let rounds = Arc::clone(&running.registry);
-        running.supervisor.spawn("backends", Policy::Restartable, move || {
-            let rounds = Arc::clone(&rounds);
-            async move {
-                rounds.run().await;
-                Ok(())
-            }
-        });
-        let (expiring, news) = (pipeline.clone(), Arc::clone(&running.registry));
-        running.supervisor.spawn("keys", Policy::Restartable, move || {
-            let expiring = expiring.clone();
-            async move {
-                expiring.expire().await;
-                Ok(())
-            }
-        });
-        let journal = running.journal.clone();
-        running.supervisor.spawn("news", Policy::Restartable, move || {
-            let (registry, journal) = (Arc::clone(&news), journal.clone());
-            async move {
-                backends_told(&registry, &journal).await;
-                Ok(())
-            }
-        });
+        spawn_watchers(&running, &pipeline);
         tokio::select! {
             () = stop.asked() => {}
             () = reload::kept_up(&mut changes, &mut running, &mut upkeep, (&serving, &standing), &drain) => {}
@@ -270,6 +247,34 @@ impl App {
         drop(claim);
         Ok(())
     }
+}
+
+/// Starts what runs beside the requests.
+fn spawn_watchers(running: &Running, pipeline: &Pipeline) {
+    let rounds = Arc::clone(&running.registry);
+    running.supervisor.spawn("backends", Policy::Restartable, move || {
+        let rounds = Arc::clone(&rounds);
+        async move {
+            rounds.run().await;
+            Ok(())
+        }
+    });
+    let (expiring, news) = (pipeline.clone(), Arc::clone(&running.registry));
+    running.supervisor.spawn("keys", Policy::Restartable, move || {
+        let expiring = expiring.clone();
+        async move {
+            expiring.expire().await;
+            Ok(())
+        }
+    });
+    let journal = running.journal.clone();
+    running.supervisor.spawn("news", Policy::Restartable, move || {
+        let (registry, journal) = (Arc::clone(&news), journal.clone());
+        async move {
+            backends_told(&registry, &journal).await;
+            Ok(())
+        }
+    });
 }
 
 /// Tells whoever follows the events which backends come and go.

@@ -38,6 +38,9 @@ fn every_code_has_its_status_type_and_text() {
 421 invalid_request_error misdirected_request
 431 invalid_request_error header_too_large
 414 invalid_request_error uri_too_long
+404 invalid_request_error not_found
+409 invalid_request_error conflict
+403 permission_error request_cancelled
 507 server_error state_unwritable
 500 server_error internal_error";
     assert_eq!(table.join("\n"), expected);
@@ -54,6 +57,9 @@ fn every_constructor_gives_its_code_and_hints() {
     let cases: Vec<(ApiError, Code, Option<&str>, Option<u32>)> = vec![
         (ApiError::model_not_found("x"), Code::ModelNotFound, Some("model"), None),
         (ApiError::invalid_api_key("No key."), Code::InvalidApiKey, None, None),
+        (ApiError::new(Code::NotFound, "None."), Code::NotFound, None, None),
+        (ApiError::new(Code::Conflict, "There."), Code::Conflict, None, None),
+        (ApiError::new(Code::RequestCancelled, "Ended."), Code::RequestCancelled, None, None),
         (ApiError::backend_unavailable("Down.", 5), Code::BackendUnavailable, None, Some(5)),
         (ApiError::backend_timeout("Late."), Code::BackendTimeout, None, None),
         (ApiError::backend_error("Bad."), Code::BackendError, None, None),

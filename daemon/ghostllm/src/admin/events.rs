@@ -170,7 +170,9 @@ impl Happened {
             Self::Begun(begun) => ("request_begun", request(begun)),
             Self::Ended(ended, outcome) => {
                 let mut what = request(ended);
-                what["outcome"] = json!(outcome);
+                if let Value::Object(fields) = &mut what {
+                    fields.insert("outcome".to_owned(), json!(outcome));
+                }
                 ("request_ended", what)
             }
             Self::Told(kind, what) => (kind, Value::Object((**what).clone())),

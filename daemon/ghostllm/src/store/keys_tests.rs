@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use ghostllm_core::state::keys::hex;
+use ghostllm_core::{admin::KeyState, state::keys::hex};
 
-use super::*;
+use super::{first::FIRST_KEY_FILE, *};
 
 /// The key made of forty bytes of 7, and its SHA-256 in hexadecimal, both computed by another program.
 const KEY_OF_SEVENS: &str = "gllm_ELAU4eqF1fJjkkpe9PiTw9KSulA8Ghct30vZz4HpdQ5c5b9cPF10AO66P";
@@ -43,7 +43,10 @@ fn the_first_start_makes_one_user_key_and_later_ones_none() {
     assert!(opened.first.is_none());
     assert_eq!(opened.keys.count(), 1);
     let caller = opened.keys.verify(key.reveal()).unwrap();
-    assert_eq!((caller.id.as_deref(), &*caller.name, caller.role), (Some(key.id()), "first", Role::User));
+    assert_eq!(
+        (caller.id.as_deref(), &*caller.name, caller.permissions),
+        (Some(key.id()), "first", Role::User.permissions())
+    );
     assert!(opened.keys.after_use(&caller).is_none(), "there is no file to remove");
     assert_eq!(state.read(FIRST_KEY_FILE).unwrap(), None, "what was shown is written nowhere");
 }
@@ -58,7 +61,7 @@ fn the_file_holds_the_digest_and_nothing_of_the_secret() {
     assert!(!text.contains(&key.reveal()[13..20]));
     // The stored digest opens nothing.
     let keys = Keys::open(&state, now(), never, Show::InFile).unwrap().keys;
-    assert!(keys.verify(&hex(&sha256(&key))).is_none());
+    assert!(keys.verify(&hex(&sha256(&key))).is_err());
     assert!(!format!("{keys:?}").contains(&key.reveal()[13..20]));
 }
 
@@ -81,11 +84,11 @@ fn only_the_very_key_is_let_in() {
     for wrong in
         [same_id.reveal(), Key::generate([9; RANDOM_BYTES]).reveal(), "", "gllm_", &key.reveal()[..61]]
     {
-        assert!(keys.verify(wrong).is_none());
+        assert!(keys.verify(wrong).is_err());
     }
-    assert!(keys.verify(&format!("{} ", key.reveal())).is_none());
-    assert!(keys.verify(&key.reveal().to_lowercase()).is_none());
-    assert!(keys.verify(key.reveal()).is_some());
+    assert!(keys.verify(&format!("{} ", key.reveal())).is_err());
+    assert!(keys.verify(&key.reveal().to_lowercase()).is_err());
+    assert!(keys.verify(key.reveal()).is_ok());
 }
 
 #[test]
@@ -103,10 +106,10 @@ fn the_first_key_in_a_file_goes_at_its_first_use() {
     let removal = keys.after_use(&caller).unwrap();
     assert!(keys.after_use(&caller).is_none(), "one request does it");
     assert!(Path::new(&path).exists());
-    removal.run().unwrap();
+    removal.run(&keys).unwrap();
     assert!(!path.exists());
     assert!(keys.after_use(&caller).is_none());
-    assert!(keys.verify(text.trim()).is_some(), "the key itself stays");
+    assert!(keys.verify(text.trim()).is_ok(), "the key itself stays");
     assert!(Keys::open(&state, now(), never, Show::InFile).unwrap().first.is_none());
 }
 
@@ -119,9 +122,9 @@ fn a_removal_that_failed_is_tried_again() {
     // A directory cannot be removed as a file.
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    assert!(keys.after_use(&caller).unwrap().run().is_err());
+    assert!(keys.after_use(&caller).unwrap().run(&keys).is_err());
     fs::remove_dir(&path).unwrap();
-    keys.after_use(&caller).unwrap().run().unwrap();
+    keys.after_use(&caller).unwrap().run(&keys).unwrap();
     assert!(keys.after_use(&caller).is_none());
 }
 
@@ -135,7 +138,7 @@ fn a_crash_between_the_two_files_gives_a_new_key() {
     assert!(opened.first.is_some());
     let text = String::from_utf8(state.read(FIRST_KEY_FILE).unwrap().unwrap()).unwrap();
     assert_eq!(text.trim(), KEY_OF_SEVENS);
-    assert!(opened.keys.verify(KEY_OF_SEVENS).is_some());
+    assert!(opened.keys.verify(KEY_OF_SEVENS).is_ok());
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn a_first_key_file_that_is_none_stops_no_start() {
     fs::create_dir(&path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
     let opened = Keys::open(&state, now(), never, Show::InFile).unwrap();
-    assert!(opened.first.is_none() && opened.keys.verify(key.reveal()).is_some());
+    assert!(opened.first.is_none() && opened.keys.verify(key.reveal()).is_ok());
     // What others may read is refused as ever.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     assert!(Keys::open(&state, now(), never, Show::InFile).is_err());
@@ -180,7 +183,7 @@ fn what_cannot_be_used_never_leads_to_a_new_key() {
     // A good copy put back opens again.
     fs::write(path, &good).unwrap();
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    assert!(Keys::open(&state, now(), never, Show::InFile).unwrap().keys.verify(key.reveal()).is_some());
+    assert!(Keys::open(&state, now(), never, Show::InFile).unwrap().keys.verify(key.reveal()).is_ok());
     // So does a decision to begin anew.
     for path in aside.iter().chain([path, &state.file(&copy).unwrap()]) {
         fs::remove_file(path).unwrap();
@@ -209,7 +212,7 @@ fn keys_of_version_1_are_let_in() {
     state.write_private(FILE, text.as_bytes()).unwrap();
     for _ in 0..2 {
         let keys = Keys::open(&state, now(), never, Show::InFile).unwrap().keys;
-        assert!(keys.verify(key.reveal()).is_some());
+        assert!(keys.verify(key.reveal()).is_ok());
     }
     assert_eq!(state.read(&format!("{FILE}.v1")).unwrap().unwrap(), text.as_bytes());
 }
@@ -228,4 +231,124 @@ fn a_clock_in_1970_does_not_stop_the_start() {
     let (_scratch, state) = scratch();
     assert!(Keys::open(&state, OffsetDateTime::UNIX_EPOCH, fixed(7), Show::InFile).is_ok());
     assert!(Keys::open(&state, OffsetDateTime::UNIX_EPOCH, never, Show::InFile).is_ok());
+}
+
+fn wanted(name: &str) -> Wanted {
+    Wanted {
+        name: name.to_owned(),
+        grant: Grant::Role(Role::User),
+        class: Class::Background,
+        models: vec!["tiny*".to_owned()],
+        expires_in_s: None,
+    }
+}
+
+/// The keys, as a start would find them.
+fn reopened(state: &StateDir) -> Keys {
+    Keys::open(state, now(), never, Show::InFile).unwrap().keys
+}
+
+#[test]
+fn a_key_that_was_made_is_let_in_at_once_and_after_a_restart() {
+    let (_scratch, state, _key) = started();
+    let keys = reopened(&state);
+    let made = keys.make(wanted("laptop"), OffsetDateTime::now_utc()).unwrap();
+    for keys in [&keys, &reopened(&state)] {
+        let caller = keys.verify(made.key.reveal()).unwrap();
+        assert_eq!(
+            (caller.id.as_deref(), &*caller.name, caller.class),
+            (Some(made.key.id()), "laptop", Class::Background)
+        );
+        assert_eq!(&*caller.models, ["tiny*".to_owned()]);
+    }
+    assert_eq!(made.info.id, made.key.id());
+    let listed = keys.list(OffsetDateTime::now_utc());
+    assert!(listed.len() == 2 && listed[1].last_used.is_some() && listed[0].last_used.is_none());
+    let told = serde_json::to_string(&listed).unwrap();
+    assert!(!told.contains(&hex(&sha256(&made.key))) && !told.contains(&made.key.reveal()[13..30]), "{told}");
+}
+
+#[test]
+fn a_revoked_key_is_let_in_no_more_and_what_it_was_stays_known_to_nobody() {
+    let (_scratch, state, key) = started();
+    let keys = reopened(&state);
+    let caller = keys.verify(key.reveal()).unwrap();
+    assert!(keys.knows(&caller) && keys.knows(&Caller::local()));
+    assert_eq!(keys.revoke(key.id()).unwrap(), "first");
+    assert!(!keys.knows(&caller));
+    assert_eq!(keys.verify(key.reveal()), Err(NotTaken::Unknown));
+    assert!(reopened(&state).verify(key.reveal()).is_err());
+    assert!(matches!(keys.revoke(key.id()), Err(ChangeError::NotFound)));
+}
+
+#[test]
+fn a_rotated_key_is_taken_for_its_overlap_and_no_longer_than_before() {
+    let (_scratch, state, key) = started();
+    let (keys, now) = (reopened(&state), OffsetDateTime::now_utc());
+    let made = keys.rotate(key.id(), 3600, now).unwrap();
+    assert!(keys.verify(key.reveal()).is_ok() && keys.verify(made.key.reveal()).is_ok());
+    assert!(matches!(keys.rotate(key.id(), 3600, now), Err(ChangeError::Rotated)));
+    let listed = keys.list(now + time::Duration::seconds(3601));
+    assert_eq!(listed[0].replaced_by.as_deref(), Some(made.key.id()));
+    assert_eq!((listed[0].state, listed[1].state), (KeyState::Expired, KeyState::Active));
+    // At once, where there is no overlap.
+    let again = keys.rotate(made.key.id(), 0, now).unwrap();
+    assert_eq!(keys.verify(made.key.reveal()), Err(NotTaken::Expired));
+    assert!(reopened(&state).verify(again.key.reveal()).is_ok());
+    // A key that ends soon is not taken longer for being rotated.
+    let short = keys.make(Wanted { expires_in_s: Some(60), ..wanted("short") }, now).unwrap();
+    let next = keys.rotate(short.key.id(), 3600, now).unwrap();
+    let end = |id: &str| keys.list(now).into_iter().find(|key| key.id == id).unwrap().expires;
+    assert_eq!(end(short.key.id()), short.info.expires);
+    assert_eq!(end(next.key.id()), short.info.expires);
+}
+
+#[test]
+fn what_no_key_can_be_is_refused_and_changes_nothing() {
+    let (_scratch, state, _key) = started();
+    let (keys, now) = (reopened(&state), OffsetDateTime::now_utc());
+    let long = "x".repeat(65);
+    for wrong in [
+        wanted(""),
+        wanted("a\nb"),
+        wanted(&long),
+        wanted("first"),
+        Wanted { expires_in_s: Some(0), ..wanted("a") },
+        Wanted { expires_in_s: Some(u64::MAX), ..wanted("a") },
+        Wanted { models: vec![String::new()], ..wanted("a") },
+        Wanted { models: vec!["a".to_owned(); 65], ..wanted("a") },
+    ] {
+        assert!(matches!(keys.make(wrong.clone(), now), Err(ChangeError::Wrong(..))), "{wrong:?}");
+    }
+    assert_eq!(keys.count(), 1);
+    keys.make(Wanted { models: vec!["a".repeat(256); 64], expires_in_s: Some(1), ..wanted(&long[1..]) }, now)
+        .unwrap();
+}
+
+#[test]
+fn a_change_that_cannot_be_written_has_changed_nothing() {
+    let (_scratch, state, key) = started();
+    let keys = reopened(&state);
+    let in_the_way = state.path().join(format!(".{FILE}.next"));
+    fs::create_dir(&in_the_way).unwrap();
+    assert!(matches!(keys.make(wanted("laptop"), now()), Err(ChangeError::State(_))));
+    assert!(matches!(keys.revoke(key.id()), Err(ChangeError::State(_))));
+    assert!(keys.count() == 1 && keys.verify(key.reveal()).is_ok());
+    fs::remove_dir(&in_the_way).unwrap();
+    keys.make(wanted("laptop"), now()).unwrap();
+}
+
+#[test]
+fn the_first_key_is_shown_once_and_goes_with_its_revocation() {
+    let (_scratch, state) = scratch();
+    let keys = Keys::open(&state, now(), fixed(7), Show::InFile).unwrap().keys;
+    assert!(keys.first_waits() && keys.first_waits_since().is_some());
+    assert_eq!(keys.show_first().unwrap().unwrap().reveal(), KEY_OF_SEVENS);
+    assert!(keys.show_first().unwrap().is_none() && !keys.first_waits());
+    assert_eq!(state.read(FIRST_KEY_FILE).unwrap(), None);
+    assert!(keys.verify(KEY_OF_SEVENS).is_ok(), "the key itself stays");
+    let (_scratch, state) = scratch();
+    let keys = Keys::open(&state, now(), fixed(7), Show::InFile).unwrap().keys;
+    keys.revoke("ELAU4eqF").unwrap();
+    assert_eq!(state.read(FIRST_KEY_FILE).unwrap(), None);
 }

@@ -40,7 +40,7 @@ pub(super) async fn act(
         Admin::FirstKey => first(shared, noted).await,
         Admin::CancelRequest => cancel(shared, taken),
         Admin::TestBackend => test(shared, taken).await,
-        Admin::Reload => reloaded(shared.desk.order(Order::Reload).await?),
+        Admin::Reload => reloaded(&shared.desk.order(Order::Reload).await?),
         Admin::RenewCertificate => renew(shared, false).await,
         Admin::RenewAuthority => renew(shared, true).await,
         _ => Err(ApiError::internal()),
@@ -144,14 +144,14 @@ async fn test(shared: &Shared, name: &str) -> Answer {
 }
 
 /// A configuration that cannot be used is an answer, not a failure of the route; but whoever only looks at the status must see it.
-fn reloaded(reloaded: Reloaded) -> Answer {
+fn reloaded(reloaded: &Reloaded) -> Answer {
     if let Some(fault) = &reloaded.fault {
         return Err(ApiError::new(
             Code::Conflict,
             format!("The configuration is not in use, the one before it stays: {fault}"),
         ));
     }
-    json(&reloaded)
+    json(reloaded)
 }
 
 async fn renew(shared: &Shared, authority: bool) -> Answer {
