@@ -1,6 +1,6 @@
 //! The facts about a connection that a handler may ask for.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// How a request reached us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,23 +11,35 @@ pub enum Transport {
     Tls,
     /// HTTP/3 over QUIC.
     Quic,
+    /// HTTP/1.1 without TLS, on a Unix socket: the mode of its file has decided who may connect.
+    Unix,
 }
 
 /// One accepted connection; stands in each request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Connection {
-    /// The peer's address, IPv4-mapped addresses already turned into IPv4.
+    /// The peer's address, IPv4-mapped addresses already turned into IPv4; 127.0.0.1:0 over a Unix socket.
     pub peer: SocketAddr,
-    /// Our address that the peer reached, mapped likewise.
+    /// Our address that the peer reached, mapped likewise; 127.0.0.1:0 over a Unix socket.
     pub local: SocketAddr,
     /// How it came in.
     pub transport: Transport,
+    /// The user id of the process that has connected to a Unix socket, as the kernel had it then (`SO_PEERCRED` in unix(7)). It
+    /// names a caller and decides nothing: the kernel tells no supplementary group, by which the file may have let it in.
+    pub uid: Option<u32>,
 }
 
 impl Connection {
     /// A connection's facts, each address in the form that [`canonical`] gives.
     pub fn new(peer: SocketAddr, local: SocketAddr, transport: Transport) -> Self {
-        Self { peer: canonical(peer), local: canonical(local), transport }
+        Self { peer: canonical(peer), local: canonical(local), transport, uid: None }
+    }
+
+    /// A connection over a Unix socket. Nothing there has an address; the peer is a program on this box, and what goes by
+    /// addresses takes it for one on loopback.
+    pub fn unix(uid: Option<u32>) -> Self {
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { peer: nowhere, local: nowhere, transport: Transport::Unix, uid }
     }
 }
 

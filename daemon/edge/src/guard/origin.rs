@@ -80,7 +80,7 @@ pub(super) fn judge(
             Some(origin) if origin == own_origin(own, transport) => {
                 Ok(Caller::Page { origin: value.clone(), foreign: false })
             }
-            Some(origin) if judge.origins.contains(&origin) || local_on_plain(&origin, transport) => {
+            Some(origin) if is_allowed(&origin, transport, judge) => {
                 Ok(Caller::Page { origin: value.clone(), foreign: true })
             }
             _ if leads_to_page() => Ok(Caller::Program),
@@ -91,6 +91,12 @@ pub(super) fn judge(
     }
 }
 
+/// Whose page is not ours and may call. Nobody's over a Unix socket, where no key is asked for: what `ssh -L` makes of it is open to
+/// every page in the admin's browser.
+fn is_allowed(origin: &Origin, transport: Transport, judge: &Judge) -> bool {
+    transport != Transport::Unix && (judge.origins.contains(origin) || local_on_plain(origin, transport))
+}
+
 /// As Ollama does: a page that is developed on this box may use the plain port, whatever its port.
 fn local_on_plain(origin: &Origin, transport: Transport) -> bool {
     transport == Transport::Plain && origin.is_local()
@@ -98,7 +104,7 @@ fn local_on_plain(origin: &Origin, transport: Transport) -> bool {
 
 fn own_origin(own: &Authority, transport: Transport) -> Origin {
     let scheme = match transport {
-        Transport::Plain => "http",
+        Transport::Plain | Transport::Unix => "http",
         Transport::Tls | Transport::Quic => "https",
     };
     Origin::new(scheme.to_owned(), own.clone())

@@ -61,7 +61,7 @@ fn segments(decoded: &str) -> Result<(), Refusal> {
 
 fn scheme_fits(uri: &Uri, transport: Transport) -> bool {
     let own = match transport {
-        Transport::Plain => Scheme::HTTP,
+        Transport::Plain | Transport::Unix => Scheme::HTTP,
         Transport::Tls | Transport::Quic => Scheme::HTTPS,
     };
     uri.scheme().is_none_or(|scheme| *scheme == own)
