@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "figures are printed beside the tests that they belong to")]
 
 mod adapter;
+mod admin_socket;
 mod cancel;
 mod clients;
 mod config;

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test crate: a panic is a failed test")]
 
 mod absent;
+mod admin;
 mod changes;
 mod exposure;
 mod families;

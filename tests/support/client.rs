@@ -6,7 +6,7 @@
 mod h3;
 mod tcp;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
@@ -388,6 +388,22 @@ pub async fn plain(address: SocketAddr, request: &Request) -> Result<Answer> {
     let stream =
         timeout(PATIENCE, tcp::open_h1(address, None, request)).await.context("no head in time")??;
     stream.finish().await
+}
+
+/// Asks over plain HTTP/1.1 on a Unix socket, without a key, and waits for the head.
+///
+/// # Errors
+/// As [`Caller::open`].
+pub async fn open_unix(path: &Path, request: &Request) -> Result<Stream> {
+    timeout(PATIENCE, tcp::open_unix(path, request)).await.context("no head in time")?
+}
+
+/// The same, for the whole answer.
+///
+/// # Errors
+/// As [`Caller::send`].
+pub async fn unix(path: &Path, request: &Request) -> Result<Answer> {
+    open_unix(path, request).await?.finish().await
 }
 
 impl Stream {

@@ -42,7 +42,7 @@ pub struct Setup {
     pub state: bool,
     /// Environment variables; the test's own are not handed on.
     pub environment: Vec<(String, String)>,
-    /// A program and its arguments that becomes the daemon: `without-ipv6.py`.
+    /// A program and its arguments that becomes the daemon: `without-ipv6.py`, `hand-down.py`.
     pub prefix: Vec<String>,
     /// The daemon's program; as Cargo built it for this test, by default.
     pub program: Option<PathBuf>,
@@ -132,6 +132,8 @@ pub struct Daemon {
     pub quic: Option<u16>,
     /// The plain listeners.
     pub plain: Vec<SocketAddr>,
+    /// The admin's Unix socket; none where it could not be had.
+    pub admin: Option<PathBuf>,
     /// The key of the first start, read before its first use takes the file away.
     pub key: Option<String>,
 }
@@ -172,9 +174,10 @@ impl Daemon {
         let plain = plain.split(',').filter(|at| !at.is_empty()).map(str::parse).collect::<Result<_, _>>()?;
         let tls = port("X_GHOSTLLM_TLS")?.context("READY=1 came without X_GHOSTLLM_TLS")?;
         let quic = port("X_GHOSTLLM_QUIC")?;
+        let admin = ready.get("X_GHOSTLLM_ADMIN").map(PathBuf::from);
         let key = std::fs::read_to_string(dir.path().join("state/first-key")).ok();
         let key = key.map(|key| key.trim().to_owned());
-        let daemon = Self { child, said, dir, notify, tls, quic, plain, key };
+        let daemon = Self { child, said, dir, notify, tls, quic, plain, admin, key };
         // Readiness comes by another way and overtakes the log; a test may ask at once what the start has said.
         daemon.wait_said("GhostLLM serves").await?;
         Ok(daemon)
@@ -195,6 +198,15 @@ impl Daemon {
             }
             _ = wait_ready(&notify) => bail!("it became ready; it wrote:\n{}", said.text()),
         }
+    }
+
+    /// The admin's Unix socket.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn admin(&self) -> Result<&Path> {
+        let said = || format!("it serves no admin's socket; it wrote:\n{}", self.stderr());
+        self.admin.as_deref().with_context(said)
     }
 
     /// The plain listener of that family.

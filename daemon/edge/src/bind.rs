@@ -1,9 +1,10 @@
-//! Sockets: one IPv6 socket per transport with V6ONLY off, so that each takes IPv4 as well.
+//! Sockets: one IPv6 socket per transport with V6ONLY off, so that each takes IPv4 as well; and a Unix socket.
 //!
 //! Knows socket2 and who holds a port. Refuses to know what is spoken over a socket. Invariant: never
 //! SO_REUSEPORT, with which a second daemon would take half of the connections in silence.
 
 mod holder;
+mod unix;
 
 use std::{
     io,
@@ -15,6 +16,8 @@ use nix::{
     sys::socket::{AddressFamily, SockaddrLike},
 };
 use socket2::{Domain, Protocol, Socket, Type};
+
+pub use unix::{SocketFile, UnixError, unix};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;

@@ -28,7 +28,7 @@ pub use self::{
     preflight::allow,
     source::source_allowed,
 };
-use crate::Connection;
+use crate::{Connection, Transport};
 
 /// What the guard goes by. [`Rules::default`] answers `localhost` only, and no web page but its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Judge {
         target::check(head, connection.transport, &self.rules.slashed)?;
         let authority = one_authority(head)?;
         if !self.is_own(&authority.host, connection) {
-            return Err(misdirected(&authority.host));
+            return Err(misdirected(&authority.host, connection.transport));
         }
         match origin::judge(head, &authority, connection.transport, self)? {
             Caller::Program => Ok(passed(head, None)),
@@ -199,9 +199,14 @@ impl Judge {
     /// brings them in from elsewhere, and no name that rebinds can spell them. The address that this very
     /// connection reached is ours even when the rules have not heard of it yet. The unspecified address never is:
     /// browsers let pages on any site reach 0.0.0.0.
+    ///
+    /// Over a Unix socket only loopback is ours. No page reaches such a socket by itself, but `ssh -L 8080:/run/…/admin.sock`
+    /// gives it a port on the admin's own machine, where the name of a page that rebinds would be taken for anybody's, and
+    /// there this box's own name is whatever that machine's network says.
     fn is_own(&self, host: &Host, connection: &Connection) -> bool {
         match host {
             Host::Ip(ip) if ip.is_unspecified() => false,
+            _ if connection.transport == Transport::Unix => host.is_loopback(),
             Host::Ip(ip) if *ip == connection.local.ip().to_canonical() => true,
             _ => host.is_loopback() || self.hosts.contains(host),
         }
@@ -253,7 +258,12 @@ pub fn asked_host(head: &Parts) -> Option<String> {
     })
 }
 
-fn misdirected(host: &Host) -> Refusal {
+fn misdirected(host: &Host, transport: Transport) -> Refusal {
+    if transport == Transport::Unix {
+        let message =
+            format!("Over this Unix socket the host is localhost, not \"{host}\": send Host: localhost.");
+        return Refusal::new(Reason::Misdirected, message);
+    }
     Refusal::new(
         Reason::Misdirected,
         format!(

@@ -6,6 +6,7 @@
 //! client is gone.
 #![forbid(unsafe_code)]
 
+pub mod accept;
 pub mod bind;
 pub mod body;
 mod broken;
@@ -22,6 +23,7 @@ pub mod quic;
 pub mod sources;
 pub mod tcp;
 pub mod tls;
+pub mod unix;
 pub mod workers;
 
 pub use body::{BodyError, RequestBody, ResponseBody, StreamFailed};

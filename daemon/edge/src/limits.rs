@@ -88,8 +88,10 @@ pub struct Limits {
     pub h3_vanished: Duration,
     /// Open connections from one source (an IPv4 address, an IPv6 /64); loopback is exempt.
     pub connections_per_source: usize,
-    /// Open connections in all.
+    /// Open connections in all, but for those over the Unix socket.
     pub connections: usize,
+    /// Open connections over the Unix socket.
+    pub admin_connections: usize,
     /// TLS handshakes over TCP at one time.
     pub handshakes: usize,
 }
@@ -144,6 +146,7 @@ impl Default for Limits {
             h3_vanished: Duration::from_secs(2),
             connections_per_source: 256,
             connections: 4096,
+            admin_connections: 16,
             handshakes: 512,
         }
     }

@@ -1,7 +1,7 @@
 //! How many connections each source holds open, over all transports.
 //!
-//! Knows addresses and the two limits. Invariant: loopback is counted in the whole but has no share of its own,
-//! since every program on the box comes from there.
+//! Knows addresses and the limits. Invariants: loopback is counted in the whole but has no share of its own, since every
+//! program on the box comes from there; what comes over the Unix socket is counted apart, so that no flood keeps it out.
 
 use std::{
     collections::HashMap,
@@ -20,6 +20,7 @@ pub struct Sources(Arc<Mutex<Open>>);
 struct Most {
     per_source: usize,
     in_all: usize,
+    admin: usize,
     handshakes: usize,
 }
 
@@ -28,6 +29,7 @@ impl Most {
         Self {
             per_source: limits.connections_per_source,
             in_all: limits.connections,
+            admin: limits.admin_connections,
             handshakes: limits.handshakes,
         }
     }
@@ -37,6 +39,7 @@ impl Most {
 struct Open {
     most: Most,
     all: usize,
+    admin: usize,
     handshakes: usize,
     by_source: HashMap<IpAddr, usize>,
 }
@@ -52,6 +55,16 @@ pub struct Share {
 #[derive(Debug)]
 pub struct Handshake(Sources);
 
+/// One connection over the Unix socket that counts until this is dropped.
+#[derive(Debug)]
+pub struct AdminShare(Sources);
+
+impl Drop for AdminShare {
+    fn drop(&mut self) {
+        self.0.open().admin -= 1;
+    }
+}
+
 impl Drop for Handshake {
     fn drop(&mut self) {
         self.0.open().handshakes -= 1;
@@ -59,10 +72,11 @@ impl Drop for Handshake {
 }
 
 impl Sources {
-    /// A count with the limits `connections`, `connections_per_source` and `handshakes`.
+    /// A count with the limits `connections`, `connections_per_source`, `admin_connections` and `handshakes`.
     pub fn new(limits: &Limits) -> Self {
         let most = Most::of(limits);
-        Self(Arc::new(Mutex::new(Open { most, all: 0, handshakes: 0, by_source: HashMap::new() })))
+        let by_source = HashMap::new();
+        Self(Arc::new(Mutex::new(Open { most, all: 0, admin: 0, handshakes: 0, by_source })))
     }
 
     /// Counts by these limits from now on; what is open beyond them stays open.
@@ -91,6 +105,16 @@ impl Sources {
         Some(Share { sources: self.clone(), source })
     }
 
+    /// Counts a connection over the Unix socket; none beyond its limit, whatever else is open.
+    pub fn admin(&self) -> Option<AdminShare> {
+        let mut open = self.open();
+        if open.admin >= open.most.admin {
+            return None;
+        }
+        open.admin += 1;
+        Some(AdminShare(self.clone()))
+    }
+
     /// Counts a TLS handshake, which costs a signature before anything is known of its peer; none beyond the limit.
     pub fn handshake(&self) -> Option<Handshake> {
         let mut open = self.open();
@@ -101,7 +125,7 @@ impl Sources {
         Some(Handshake(self.clone()))
     }
 
-    /// Whether no connection more would be taken, from anywhere.
+    /// Whether no connection more would be taken from any address.
     pub fn is_full(&self) -> bool {
         let open = self.open();
         open.all >= open.most.in_all
@@ -185,6 +209,22 @@ mod tests {
         drop(held);
         assert!(sources.open().by_source.is_empty());
         assert!(sources.take(local).is_some());
+    }
+
+    #[test]
+    fn the_unix_socket_has_a_limit_of_its_own_and_takes_nobody_s_share() {
+        let limits = Limits { connections: 1, admin_connections: 2, ..Limits::default() };
+        let (sources, local) = (Sources::new(&limits), "127.0.0.1:1".parse().unwrap());
+        let all = sources.take(local).unwrap();
+        assert!(sources.is_full());
+        let (first, _second) = (sources.admin().unwrap(), sources.admin().unwrap());
+        assert!(sources.admin().is_none(), "the limit passes, one more does not");
+        drop(all);
+        assert!(sources.take(local).is_some(), "they are not counted in the whole");
+        drop(first);
+        assert!(sources.admin().is_some());
+        sources.limit(&Limits { admin_connections: 1, ..limits });
+        assert!(sources.admin().is_none(), "the second is still open");
     }
 
     #[test]

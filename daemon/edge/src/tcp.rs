@@ -1,11 +1,11 @@
 //! TCP: HTTP/1.1 and HTTP/2 by ALPN over TLS, and plain HTTP/1.1.
 //!
-//! Knows listeners, handshakes and hyper. Refuses to know what a request asks for. Invariants: the version is
-//! what ALPN agreed on, never guessed from bytes; a failed accept never ends the listener.
+//! Knows listeners, handshakes and hyper. Refuses to know what a request asks for. Invariant: the version is what ALPN agreed
+//! on, never guessed from bytes.
 
 mod exchange;
 mod rest;
-mod serve;
+pub(crate) mod serve;
 
 use std::{
     io,
@@ -15,29 +15,15 @@ use std::{
 };
 
 use http::HeaderValue;
-use nix::errno::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{Connection, Handler, Serve, Transport, connection::canonical, workers::spawn};
-
-/// How long a listener rests after a failed accept: out of descriptors, the next try would fail as well. No peer is
-/// limited by it, and so it is no setting.
-const REST: Duration = Duration::from_millis(50);
-
-/// So long without a failed accept ends a row of them; twenty rests.
-const WELL: Duration = Duration::from_secs(1);
-
-/// A listener that serves TCP connections until it is drained.
-#[derive(Debug)]
-pub struct TcpServer {
-    accepting: tokio::task::JoinHandle<()>,
-}
+use crate::{Connection, Handler, Serve, Transport, accept::Accepting, connection::canonical};
 
 /// What a TLS listener has besides.
 #[derive(Clone)]
@@ -70,76 +56,17 @@ impl std::fmt::Debug for Secure {
     }
 }
 
-impl TcpServer {
-    /// Waits until the listener has stopped accepting.
-    pub async fn wait(self) {
-        if let Err(error) = self.accepting.await {
-            tracing::error!(%error, "a TCP listener's task has failed");
-        }
-    }
-}
-
 /// Serves `listener`; over TLS if `secure` is given, else plain HTTP/1.1.
 ///
 /// Must be called within a tokio runtime.
 ///
 /// # Errors
 /// When the runtime cannot take the socket.
-pub fn serve<H: Handler>(listener: Bound, secure: Option<Secure>, serve: Serve<H>) -> io::Result<TcpServer> {
+pub fn serve<H: Handler>(listener: Bound, secure: Option<Secure>, serve: Serve<H>) -> io::Result<Accepting> {
     let listener = TcpListener::from_std(listener)?;
-    Ok(TcpServer { accepting: spawn(accept(listener, secure, serve)) })
-}
-
-async fn accept<H: Handler>(listener: TcpListener, secure: Option<Secure>, serve: Serve<H>) {
-    let mut drain = serve.drain.clone();
-    let mut failed: Option<Instant> = None;
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = drain.begun() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                if failed.is_some_and(|last| last.elapsed() >= WELL) {
-                    tracing::info!("connections are accepted again");
-                    failed = None;
-                }
-                admit(stream, peer, secure.as_ref(), &serve);
-            }
-            Err(error) if is_the_peers(&error) => {}
-            Err(error) => {
-                // Said once: at every try it would be twenty lines a second, whether or not one succeeds now and then.
-                if failed.replace(Instant::now()).is_none() {
-                    tracing::warn!(
-                        %error,
-                        "a connection could not be accepted; it is tried again every {} ms until one is. {}",
-                        REST.as_millis(),
-                        next_step(&error)
-                    );
-                }
-                sleep(REST).await;
-            }
-        }
-    }
-}
-
-/// What a person can do about a failed accept.
-fn next_step(error: &io::Error) -> &'static str {
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EMFILE) => {
-            "This process is out of open files: give it more (LimitNOFILE= in its unit, ulimit -n in its shell), or set \
-             limits.connections lower"
-        }
-        Some(Errno::ENFILE) => {
-            "The system is out of open files: end what holds them, or raise fs.file-max with sysctl"
-        }
-        _ => "The system says why",
-    }
-}
-
-/// The connection was gone before it was accepted, which says nothing of the listener (accept(2)).
-fn is_the_peers(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+    let drain = serve.drain.clone();
+    let admit = move |(stream, peer)| admit(stream, peer, secure.as_ref(), &serve);
+    Ok(Accepting::start(drain, move |context| listener.poll_accept(context), admit))
 }
 
 fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure>, serve: &Serve<H>) {

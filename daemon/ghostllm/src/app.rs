@@ -4,6 +4,7 @@
 //! readiness is said, so that a wrong setting fails the start; what fails without making the box useless (HTTP/3, a
 //! plain port) is said and left out.
 
+mod admin_socket;
 pub(crate) mod descriptors;
 mod error;
 mod limits;
@@ -14,7 +15,14 @@ mod stop;
 mod systemd;
 mod upkeep;
 
-use std::{collections::HashMap, future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use ghostllm_core::{
     config::{Config, Exposure, Loaded, Target},
@@ -46,6 +54,8 @@ use crate::{
         supervisor::{Policy, Supervisor},
     },
 };
+use admin_socket::AdminSocket;
+pub use admin_socket::Handed;
 pub use error::StartError;
 use limits::edge_limits;
 use listeners::{HTTP3, Listeners, Serving};
@@ -72,6 +82,8 @@ pub struct Addresses {
     pub quic: Option<SocketAddr>,
     /// Plain HTTP.
     pub plain: Vec<SocketAddr>,
+    /// The admin's Unix socket; none where it cannot be had.
+    pub admin: Option<PathBuf>,
 }
 
 /// A program that is wired and bound, and not serving yet.
@@ -103,6 +115,8 @@ pub struct Given<'a> {
     pub show: Show,
     /// What changes how much is logged.
     pub level: Level,
+    /// What the service manager has handed down.
+    pub handed: Handed,
 }
 
 impl App {
@@ -127,7 +141,8 @@ impl App {
         let (certificates, said) =
             Certificates::open(CaFiles::open(&state)?, pair, &host, &listen_names(&config), now)?;
         say(&said);
-        let listeners = Listeners::bind(&config.listen)?;
+        let admin = AdminSocket::open(given.handed, &config.listen, &state);
+        let listeners = Listeners::bind(&config.listen, admin)?;
         let supervisor = Supervisor::new();
         let engine = engine_wanted(&config).then(|| EngineTask::start(&config.engine, &state, &supervisor));
         let socket = engine.as_ref().and_then(|engine| engine.socket.as_deref());
@@ -405,6 +420,7 @@ fn announce(addresses: &Addresses, upkeep: &Upkeep) {
         tls = %addresses.tls,
         http3 = addresses.quic.is_some(),
         plain = %join(&addresses.plain),
+        admin = addresses.admin.as_ref().map(|path| path.display().to_string()),
         "GhostLLM serves"
     );
     match upkeep.fingerprint() {

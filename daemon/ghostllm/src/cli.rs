@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::{
-    app::{App, Given, StartError, descriptors},
+    app::{App, Given, Handed, StartError, descriptors},
     exit, log,
     store::{StateDir, keys::Show},
     tasks::reload::{self, Changes},
@@ -111,6 +111,8 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn serve(arguments: &Serve) -> Result<(), Failure> {
     reload::hold_hangup();
+    // Before there is a second thread: it changes the environment.
+    let handed = Handed::take();
     let again = Again { file: arguments.config.clone(), settings: arguments.settings.clone() };
     // Looked at before they are read: what changes in between is seen.
     let changes = Changes::new(Arc::new(again));
@@ -120,7 +122,7 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         code: exit::INTERNAL,
         message: format!("no log can be written: {error}"),
     })?;
-    descriptors::raise(config.limits.connections);
+    descriptors::raise(&config.limits);
     let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name))
         .map_err(StartError::from)?;
     let show = if std::io::stderr().is_terminal() { Show::OnTerminal } else { Show::InFile };
@@ -130,7 +132,7 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         message: format!("no runtime can be started: {error}"),
     })?;
     let ended = runtime.block_on(async {
-        let app = App::build(loaded, changes, Given { state: &state, show, level: log.level() })?;
+        let app = App::build(loaded, changes, Given { state: &state, show, level: log.level(), handed })?;
         app.run().await
     });
     // A thread that waits for a sick disk would hold up the end.

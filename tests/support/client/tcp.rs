@@ -3,7 +3,7 @@
 //! Knows TCP, TLS and hyper. Refuses to know what is asked. Invariant: one connection for each request, so that a test
 //! sees what its own request did to it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     sync::mpsc,
     task::JoinHandle,
     time::timeout,
@@ -92,7 +92,16 @@ pub(super) async fn open_h1(
     trust: Option<Trust<'_>>,
     request: &Request,
 ) -> Result<Stream> {
-    let wire = connect(address, trust, b"http/1.1").await?;
+    h1_over(connect(address, trust, b"http/1.1").await?, request).await
+}
+
+/// Asks over a Unix socket.
+pub(super) async fn open_unix(path: &Path, request: &Request) -> Result<Stream> {
+    let unix = UnixStream::connect(path).await;
+    h1_over(Box::new(unix.with_context(|| format!("cannot connect to {}", path.display()))?), request).await
+}
+
+async fn h1_over(wire: Box<dyn Wire>, request: &Request) -> Result<Stream> {
     let (mut send, connection) = http1::handshake(TokioIo::new(wire)).await?;
     let connection = tokio::spawn(async move {
         let _ = connection.await;

@@ -144,10 +144,12 @@ section! {
         h3_vanished: Duration = seconds(2) => some_time();
         /// Open connections from one source (an IPv4 address, an IPv6 /64); loopback is exempt.
         connections_per_source: usize = 256 => at_least_one();
-        /// Open connections in all.
+        /// Open connections in all, but for those over the admin's Unix socket.
         connections: usize = 4096 => at_least_one();
-        /// Wrong API keys from one source (an IPv4 address, an IPv6 /64) in a minute; further ones are told to wait (429). A right
-        /// one is let in at any time.
+        /// Open connections over the admin's Unix socket, so that a flood keeps no admin out.
+        admin_connections: usize = 16 => at_least_one();
+        /// Wrong API keys from one source (an IPv4 address, an IPv6 /64) in a minute; further ones are told to wait
+        /// (429). A right one is let in at any time.
         wrong_keys: usize = 20 => at_least_one();
         /// TLS handshakes over TCP at one time; QUIC's are quic_incoming.
         handshakes: usize = 512 => at_least_one();

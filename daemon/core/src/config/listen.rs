@@ -22,6 +22,9 @@ section! {
         /// Plain HTTP for programs on this box; beyond loopback only with plain_auth = "key".
         @restart plain: Vec<SocketAddr> =
             vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 11430)), SocketAddr::from((Ipv6Addr::LOCALHOST, 11430))];
+        /// The admin's Unix socket, instead of "admin.sock" in the state directory: whoever may open this file is an admin.
+        /// It is made with mode 0600; one that systemd hands down takes its place, with its unit's mode.
+        @restart admin: Option<PathBuf> = None;
         /// Who may use plain HTTP: "none" (needed) lets every program on this box in, "key" only who has a key.
         plain_auth: PlainAuth = PlainAuth::None;
         /// Names and addresses of this box, besides those that it knows by itself: they stand in its certificate,

@@ -25,8 +25,11 @@ fn rules() -> Rules {
     }
 }
 
-/// A connection from the network to 192.168.1.5.
+/// A connection from the network to 192.168.1.5, or from a program on this box.
 fn over(transport: Transport) -> Connection {
+    if transport == Transport::Unix {
+        return Connection::unix(Some(1000));
+    }
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
     Connection::new(address("192.168.1.77:50000"), address("192.168.1.5:11443"), transport)
 }
@@ -141,6 +144,8 @@ fn forms_of_targets() {
         (Method::GET, "https://localhost/v1/models", Transport::Tls, None),
         (Method::GET, "http://localhost/v1/models", Transport::Tls, Some(Reason::Target)),
         (Method::GET, "ftp://localhost/", Transport::Plain, Some(Reason::Target)),
+        (Method::GET, "http://localhost/v1/models", Transport::Unix, None),
+        (Method::GET, "https://localhost/v1/models", Transport::Unix, Some(Reason::Target)),
         (Method::GET, "localhost", Transport::Plain, Some(Reason::Target)),
         (Method::GET, "localhost:443", Transport::Plain, Some(Reason::Target)),
         (Method::CONNECT, "localhost:443", Transport::Plain, Some(Reason::Target)),
@@ -258,4 +263,34 @@ fn a_connection_from_before_the_rules_is_answered_no_more() {
     let refusal = guard.check(&head, &far).unwrap_err();
     assert_eq!((refusal.reason, refusal.status.as_u16()), (Reason::Source, 403));
     assert!(guard.check(&head, &over(Transport::Tls)).is_ok(), "one that is near");
+}
+
+#[test]
+fn over_a_unix_socket_the_host_is_loopback_and_no_foreign_page_may() {
+    let asks = |host: &str, fields: &[(&str, &str)]| {
+        let mut all = vec![("host", host.as_bytes())];
+        all.extend(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
+        reason(&head(Version::HTTP_11, Method::GET, "/v1/models", &all), Transport::Unix)
+    };
+    for host in
+        ["localhost", "localhost:8080", "admin.localhost", "127.0.0.1", "127.0.0.1:8080", "[::1]:8080"]
+    {
+        assert_eq!(asks(host, &[]), None, "{host}");
+    }
+    // Over TLS this box's names and addresses are its own.
+    for host in ["box", "box.local", "llm.example.org", "192.168.1.5", "[fd00::5]", "evil.test", "0.0.0.0"] {
+        assert_eq!(asks(host, &[]), Some(Reason::Misdirected), "{host}");
+    }
+    for host in ["", "local host", "localhost:0"] {
+        assert_eq!(asks(host, &[]), Some(Reason::Authority), "{host}");
+    }
+    assert_eq!(asks("localhost:8080", &[("host", "localhost:8080")]), Some(Reason::Authority), "twice");
+    let from = |origin| asks("localhost:8080", &[("origin", origin)]);
+    assert_eq!(from("http://localhost:8080"), None, "our own page");
+    for origin in ["http://localhost:3000", "https://localhost:8080", "https://chat.example.org", "null"] {
+        assert_eq!(from(origin), Some(Reason::Origin), "{origin}");
+    }
+    assert_eq!(asks("localhost", &[("sec-fetch-site", "same-site")]), Some(Reason::Site));
+    let message = judged(&head(Version::HTTP_11, Method::GET, "/", &[("host", b"box")]), Transport::Unix);
+    assert!(message.unwrap_err().message.contains("Host: localhost"));
 }

@@ -27,7 +27,7 @@ use crate::{
 const LEAST_BUFFER: usize = 8192;
 
 /// Serves HTTP/1.1 until the peer leaves, is silent for too long, or the listener drains.
-pub(super) async fn http1<S, H>(stream: S, connection: Connection, alt_svc: Option<AltSvc>, serve: &Serve<H>)
+pub(crate) async fn http1<S, H>(stream: S, connection: Connection, alt_svc: Option<AltSvc>, serve: &Serve<H>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,

@@ -270,11 +270,3 @@ async fn responses_name_http3_while_it_is_served_and_take_it_back_when_it_is_not
     up.send_replace(false);
     assert_eq!(said().await, "clear");
 }
-
-#[test]
-fn a_failed_accept_says_whose_files_are_open() {
-    let step = |errno: nix::errno::Errno| super::next_step(&std::io::Error::from_raw_os_error(errno as i32));
-    assert!(step(nix::errno::Errno::EMFILE).contains("LimitNOFILE="));
-    assert!(step(nix::errno::Errno::ENFILE).contains("fs.file-max"));
-    assert!(!step(nix::errno::Errno::ENOMEM).contains("open files"));
-}

@@ -44,6 +44,7 @@ pub(super) fn edge_limits(limits: &config::Limits) -> Limits {
         h3_vanished: limits.h3_vanished,
         connections_per_source: limits.connections_per_source,
         connections: limits.connections,
+        admin_connections: limits.admin_connections,
         handshakes: limits.handshakes,
     }
 }

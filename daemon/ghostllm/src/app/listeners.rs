@@ -1,6 +1,6 @@
 //! The sockets, bound and then served.
 //!
-//! Invariant: without the TLS port there is no start; without UDP or a plain port there is, and it is said.
+//! Invariant: without the TLS port there is no start; without UDP, a plain port or the admin's socket there is, and it is said.
 
 use std::{
     io,
@@ -14,19 +14,21 @@ use ghostllm_core::{
 };
 use ghostllm_edge::{
     Limits, Serve,
-    bind::{self, BindError, Bound},
+    accept::Accepting,
+    bind::{self, BindError, Bound, SocketFile},
     drain::Drain,
     guard::Guard,
     quic::{self, QuicListener},
     sources::Sources,
-    tcp::{self, AltSvc, Secure, TcpServer},
+    tcp::{self, AltSvc, Secure},
     tls::{self, Resolver},
+    unix,
     workers::Seats,
 };
 use http::HeaderValue;
 use tokio::sync::watch;
 
-use super::Addresses;
+use super::{Addresses, AdminSocket};
 use crate::pipeline::Pipeline;
 
 /// How often a free port of TCP is tried for UDP as well, when any port will do.
@@ -46,19 +48,23 @@ pub(super) struct Listeners {
     tls: Bound<TcpListener>,
     quic: Option<Bound<UdpSocket>>,
     plain: Vec<Bound<TcpListener>>,
+    admin: Option<AdminSocket>,
     missing: Vec<String>,
 }
 
 /// Listeners at work.
 pub(super) struct Serving {
-    tcp: Vec<TcpServer>,
+    streams: Vec<Accepting>,
     quic: Option<QuicListener>,
+    /// Removed with this.
+    _admin: Option<SocketFile>,
     limits: watch::Sender<Arc<Limits>>,
     sources: Sources,
 }
 
 impl Listeners {
-    pub(super) fn bind(listen: &Listen) -> Result<Self, BindError> {
+    /// An `admin` that cannot be had is what is missing, in words.
+    pub(super) fn bind(listen: &Listen, admin: Result<AdminSocket, String>) -> Result<Self, BindError> {
         let (tls, quic) = bind_tls(listen)?;
         let mut missing = Vec::new();
         if listen.http3 && quic.is_none() {
@@ -83,7 +89,8 @@ impl Listeners {
                 }
             }
         }
-        Ok(Self { tls, quic, plain, missing })
+        let admin = admin.map_err(|lacking| missing.push(lacking)).ok();
+        Ok(Self { tls, quic, plain, admin, missing })
     }
 
     /// What is wanted and not served; the log has the reasons.
@@ -96,6 +103,7 @@ impl Listeners {
             tls: self.tls.address,
             quic: self.quic.as_ref().map(|bound| bound.address),
             plain: self.plain.iter().map(|bound| bound.address).collect(),
+            admin: self.admin.as_ref().map(|admin| admin.path.clone()),
         }
     }
 
@@ -119,6 +127,9 @@ impl Listeners {
         }
         for missing in self.missing.iter().filter_map(|missing| missing.strip_prefix(PLAIN_AT)) {
             list.push(listener("plain", missing.to_owned(), "HTTP/1.1", false, key));
+        }
+        if let Some(admin) = &self.admin {
+            list.push(listener("admin", admin.path.display().to_string(), "HTTP/1.1", true, false));
         }
         list
     }
@@ -153,11 +164,16 @@ impl Listeners {
             .transpose()?;
         let alt_svc = quic.as_ref().map(alt_svc).transpose()?;
         let secure = Secure { config: tls::tcp_config(resolver).map_err(io::Error::other)?, alt_svc };
-        let mut tcp = vec![tcp::serve(self.tls.socket, Some(secure), serve.clone())?];
+        let mut streams = vec![tcp::serve(self.tls.socket, Some(secure), serve.clone())?];
         for bound in self.plain {
-            tcp.push(tcp::serve(bound.socket, None, serve.clone())?);
+            streams.push(tcp::serve(bound.socket, None, serve.clone())?);
         }
-        Ok(Serving { tcp, quic, limits: newest, sources })
+        let mut admin = None;
+        if let Some(AdminSocket { listener, file, .. }) = self.admin {
+            streams.push(unix::serve(listener, serve)?);
+            admin = file;
+        }
+        Ok(Serving { streams, quic, _admin: admin, limits: newest, sources })
     }
 }
 
@@ -168,7 +184,7 @@ impl Serving {
         self.limits.send_replace(Arc::new(limits));
     }
 
-    /// Cuts what is still open over HTTP/3; TCP's connections end with the process.
+    /// Cuts what is still open over HTTP/3; other connections end with the process.
     pub(super) fn close(&self) {
         if let Some(quic) = &self.quic {
             quic.close();
@@ -189,8 +205,8 @@ impl Serving {
 
     /// Waits for the listeners' ends, once they drain.
     pub(super) async fn wait(self) {
-        for server in self.tcp {
-            server.wait().await;
+        for accepting in self.streams {
+            accepting.wait().await;
         }
         if let Some(quic) = self.quic {
             quic.wait().await;

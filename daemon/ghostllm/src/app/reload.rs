@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ghostllm_core::{
     admin::{Checked, FORM, Reloaded},
-    config::{Config, Listen, Loaded, PlainAuth},
+    config::{Config, Limits, Listen, Loaded, PlainAuth},
 };
 use ghostllm_edge::drain::Drain;
 use tokio::{
@@ -266,8 +266,9 @@ impl Running {
         if config.limits != before.limits {
             serving.limit(edge_limits(&config.limits));
         }
-        if config.limits.connections != before.limits.connections {
-            descriptors::raise(config.limits.connections);
+        let open = |limits: &Limits| (limits.connections, limits.admin_connections);
+        if open(&config.limits) != open(&before.limits) {
+            descriptors::raise(&config.limits);
         }
         if config.listen.exposure != before.listen.exposure {
             tell_exposure(config.listen.exposure);

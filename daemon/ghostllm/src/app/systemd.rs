@@ -11,6 +11,9 @@ pub(super) fn ready(addresses: &Addresses) {
     let mut lines = vec![format!("X_GHOSTLLM_TLS={}", addresses.tls)];
     lines.extend(addresses.quic.map(|address| format!("X_GHOSTLLM_QUIC={address}")));
     lines.push(format!("X_GHOSTLLM_PLAIN={}", join(&addresses.plain)));
+    // The protocol is one of lines of text, which a path need not be.
+    let admin = addresses.admin.as_ref().and_then(|path| path.to_str()).filter(|path| !path.contains('\n'));
+    lines.extend(admin.map(|path| format!("X_GHOSTLLM_ADMIN={path}")));
     let mut states = vec![NotifyState::Ready];
     states.extend(lines.iter().map(|line| NotifyState::Custom(line)));
     tell(&states);

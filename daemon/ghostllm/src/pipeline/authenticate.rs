@@ -33,7 +33,8 @@ pub(super) async fn authenticate(
     shown: &Shown<'_>,
 ) -> Result<Caller, ApiError> {
     let Shown { headers, connection, forwarded } = *shown;
-    if connection.transport == Transport::Unix {
+    // The mode of the socket's file has decided. What a proxy hands on may be anybody's.
+    if connection.transport == Transport::Unix && !forwarded {
         return Ok(Caller::on_admin_socket(connection.uid));
     }
     let open = is_open(settings, connection);

@@ -1,0 +1,146 @@
+//! The admin's Unix socket: handed down by the service manager, or made by us.
+//!
+//! Knows where it may come from, and what to do where it cannot be had. Refuses to know what is asked over it. Invariants: each
+//! has a file whose mode says who may connect, and nobody is asked for more; one that was handed down is never removed, nor its
+//! mode changed.
+
+use std::{
+    env,
+    io::{Error, ErrorKind},
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+    path::{Path, PathBuf},
+};
+
+use ghostllm_core::config::Listen;
+use ghostllm_edge::bind::{self, SocketFile, UnixError};
+use listenfd::ListenFd;
+use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
+
+use crate::{access, store::StateDir};
+
+/// Its name in the state directory.
+const NAME: &str = "admin.sock";
+/// The name by which a unit hands it down (`FileDescriptorName=`).
+const HANDED: &str = "admin";
+/// The first descriptor that is handed down (sd_listen_fds(3)).
+const FIRST: usize = 3;
+/// Everybody's right to connect.
+const EVERYBODY: u32 = 0o002;
+
+/// What the service manager has handed down.
+#[derive(Debug, Default)]
+pub struct Handed {
+    admin: Option<(UnixListener, PathBuf)>,
+    /// What is not used and why, in words.
+    unused: Vec<String>,
+}
+
+/// A socket that nobody serves yet.
+pub(super) struct AdminSocket {
+    pub(super) listener: UnixListener,
+    pub(super) path: PathBuf,
+    /// Where we have made it.
+    pub(super) file: Option<SocketFile>,
+}
+
+impl Handed {
+    /// Takes what there is. Of several sockets that would do, the one named `admin`, else the first.
+    #[must_use]
+    pub fn take() -> Self {
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let (mut given, mut handed, mut named) = (ListenFd::from_env(), Self::default(), false);
+        for at in 0..given.len() {
+            let name = names.next().unwrap_or_default();
+            let words = |why: &dyn std::fmt::Display| format!("descriptor {} ({name}): {why}", FIRST + at);
+            match given.take_unix_listener(at).and_then(usable) {
+                Ok(socket) if handed.admin.is_none() || (name == HANDED && !named) => {
+                    named = name == HANDED;
+                    let before = handed.admin.replace(socket);
+                    let path = before.map(|(_, path)| path.display().to_string());
+                    handed.unused.extend(path.map(|path| format!("{path}: another one is named {HANDED}")));
+                }
+                Ok(_) => handed.unused.push(words(&"there is one for the admin already")),
+                Err(error) => handed.unused.push(words(&error)),
+            }
+        }
+        handed
+    }
+}
+
+/// A listener with the file that guards it.
+fn usable(taken: Option<UnixListener>) -> std::io::Result<(UnixListener, PathBuf)> {
+    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, why);
+    let listener = taken.ok_or_else(|| refuse("it is not there"))?;
+    if !getsockopt(&listener, AcceptConn)? {
+        return Err(refuse("it does not listen"));
+    }
+    let path = listener.local_addr()?.as_pathname().map(Path::to_owned);
+    let path = path.ok_or_else(|| refuse("it has no file, whose mode would say who may connect"))?;
+    listener.set_nonblocking(true)?;
+    Ok((listener, path))
+}
+
+impl AdminSocket {
+    /// The one that was handed down, else our own.
+    ///
+    /// # Errors
+    /// What is missing, in words; why has been said.
+    pub(super) fn open(handed: Handed, listen: &Listen, state: &StateDir) -> Result<Self, String> {
+        for unused in &handed.unused {
+            tracing::warn!("a socket that was handed down is not used: {unused}");
+        }
+        if let Some((listener, path)) = handed.admin {
+            tell_handed(&path, listen.admin.as_deref());
+            return Ok(Self { listener, path, file: None });
+        }
+        let own = listen.admin.clone().unwrap_or_else(|| state.path().join(NAME));
+        // Others read it in the log and elsewhere, and bind it to no folder of theirs.
+        let path = std::path::absolute(&own).unwrap_or(own);
+        match bind::unix(&path) {
+            Ok((listener, file)) => Ok(Self { listener, path, file: Some(file) }),
+            Err(error) => {
+                tracing::warn!(
+                    "{error}: the admin's socket is not served, and only admin keys manage this box. {}",
+                    next_step(&error)
+                );
+                Err(format!("the admin's socket at {}", path.display()))
+            }
+        }
+    }
+}
+
+/// Says which it is, and that everybody is an admin where the unit lets everybody in.
+fn tell_handed(path: &Path, configured: Option<&Path>) {
+    let shown = path.display();
+    tracing::info!("the admin's socket at {shown} was handed down, and its file's mode is as its unit says");
+    if let Some(configured) = configured.filter(|configured| *configured != path) {
+        tracing::warn!("listen.admin ({}) is not used: {shown} was handed down", configured.display());
+    }
+    let mode = std::fs::metadata(path).map_or(0, |facts| facts.permissions().mode());
+    if mode & EVERYBODY != 0 {
+        tracing::warn!(
+            "everybody on this box may connect to {shown} (mode {:o}), and so is an admin: set SocketMode=0660 in its unit",
+            mode & 0o7777
+        );
+    }
+}
+
+/// What to do about a socket that cannot be had.
+fn next_step(error: &UnixError) -> String {
+    match error {
+        UnixError::TooLong { .. } => {
+            "Set listen.admin to a shorter path, such as /run/user/1000/ghostllm-admin.sock".to_owned()
+        }
+        UnixError::NoSocket { path } => {
+            format!(
+                "Move it away (mv {0} {0}.old), or set listen.admin to another path",
+                access::quoted(path)
+            )
+        }
+        UnixError::Taken { .. } => "Stop that process, or set listen.admin to another path".to_owned(),
+        UnixError::Other { .. } => {
+            "Set listen.admin to a path in a folder in which this user may make files".to_owned()
+        }
+    }
+}
