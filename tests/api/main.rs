@@ -5,7 +5,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test crate: a panic is a failed test")]
 #![expect(clippy::print_stdout, reason = "figures are printed beside the tests that they belong to")]
 
+mod access;
 mod adapter;
+mod admin;
 mod admin_socket;
 mod cancel;
 mod clients;
@@ -15,6 +17,7 @@ mod errors;
 mod files;
 mod finding;
 mod guard;
+mod keys;
 mod life;
 mod limits;
 mod log;

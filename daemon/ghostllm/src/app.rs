@@ -156,8 +156,7 @@ impl App {
         let workers =
             Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })?;
         // Behind all that may fail: the first key is shown once, and a start that ends would take it along.
-        let opened = Keys::open(&state, now, keys::random, given.show)?;
-        tell_first_key(opened.first.as_ref());
+        let keys = opened_keys(&state, now, given.show)?;
         let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
         let standing = Standing::new(&addresses, listeners.list(&config.listen), listeners.missing());
         standing.is_called(upkeep.host());
@@ -175,7 +174,7 @@ impl App {
         };
         let pipeline = Pipeline::new(Parts {
             guard: Arc::clone(upkeep.guard()),
-            keys: opened.keys,
+            keys,
             registry: Arc::clone(&registry),
             settings: seen,
             page: upkeep.page(),
@@ -399,6 +398,12 @@ fn rules(config: &Config, host: &Host, given: Option<Vec<String>>) -> Rules {
         exposure_everywhere: config.listen.exposure == Exposure::Everywhere,
         on_link: host.on_link.clone(),
     }
+}
+
+fn opened_keys(state: &StateDir, now: OffsetDateTime, show: Show) -> Result<Keys, StartError> {
+    let opened = Keys::open(state, now, keys::random, show)?;
+    tell_first_key(opened.first.as_ref());
+    Ok(opened.keys)
 }
 
 fn tell_first_key(first: Option<&FirstKey>) {
