@@ -15,6 +15,8 @@ use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     client::{Caller, End, Family, PATIENCE, Request, Version, open_unix, unix},
     daemon::{Daemon, Setup, Signal},
+    double::Double,
+    ollama::Ollama,
     root,
     script::Sin,
     sse::Chat,
@@ -26,7 +28,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{FRANCE, PARIS, check_error, ollama, ollama_with, sinner};
+use crate::{FRANCE, PARIS, check_error, ollama, ollama_with};
 
 /// A daemon that looks for no model, with its state at that place.
 fn at(state: &Path) -> Setup {
@@ -161,7 +163,12 @@ async fn what_a_page_or_a_proxy_sends_over_it_is_not_the_owner_s() -> Result<()>
 
 #[tokio::test]
 async fn a_connection_is_kept_until_the_daemon_stops_and_the_file_goes_with_it() -> Result<()> {
-    let (double, daemon) = sinner(Sin::Gated, "", "").await?;
+    let double = Double::start(Ollama::default()).await;
+    double.misbehave("tiny", Sin::Gated);
+    // Not in the daemon's own directory, which goes with it.
+    let place = tempfile::tempdir()?;
+    let backend = Setup::backend("ollama", &double.url()).config;
+    let daemon = Daemon::start(&Setup { config: backend, ..at(&place.path().join("state")) }).await?;
     let admin = daemon.admin()?.to_owned();
     let mut idle = kept(&admin).await?;
     for _ in 0..3 {
@@ -185,6 +192,7 @@ async fn a_connection_is_kept_until_the_daemon_stops_and_the_file_goes_with_it()
     );
     let ended = daemon.wait().await?;
     ensure!(ended.code == Some(0), "exit code {:?}:\n{}", ended.code, ended.stderr);
+    ensure!(place.path().join("state/lock").exists(), "the state is gone, so that this shows nothing");
     ensure!(!admin.exists(), "its file is still there");
     Ok(())
 }

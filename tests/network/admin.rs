@@ -73,7 +73,9 @@ async fn its_own_is_for_the_daemon_s_user_alone() -> Result<()> {
     chown(folder.path(), Some(DAEMON), Some(DAEMON))?;
     let path = folder.path().join("admin.sock");
     let listen = format!("{}admin = \"{}\"\n", bare().listen, path.display());
-    let daemon = Daemon::start(&Setup { listen, user: Some(DAEMON), ..bare() }).await?;
+    // A umask that takes nobody's right.
+    let prefix = ["sh", "-c", "umask 0; exec \"$0\" \"$@\""].map(str::to_owned).to_vec();
+    let daemon = Daemon::start(&Setup { listen, prefix, user: Some(DAEMON), ..bare() }).await?;
     check(&path, who).await?;
     daemon.stop().await
 }
