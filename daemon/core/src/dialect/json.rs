@@ -108,7 +108,7 @@ fn surrogate(text: &[u8], place: usize) -> Option<Half> {
 
 /// A struct that is read from a JSON object. By itself, a derived reader takes a list as well, its elements for the fields
 /// in their order, which is no form of anybody's.
-pub(crate) struct Object<T>(pub(crate) T);
+pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

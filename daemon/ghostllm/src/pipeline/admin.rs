@@ -13,12 +13,13 @@ use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
     admin::{AuditLog, Checked},
+    dialect::json::Object,
     routes::Admin,
 };
 use ghostllm_edge::{RequestBody, ResponseBody};
 use http::{HeaderMap, HeaderValue, Response, request::Parts};
 use http_body_util::BodyExt;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Settings, Shared, content, requests::Asked, respond};
 use crate::admin::Order;
@@ -51,7 +52,10 @@ pub(super) async fn answer(
         Admin::Audit => json(&audit(shared, head).await?),
         Admin::Routes => json(&facts::routes()),
         Admin::Events => Ok(events(shared, &head.headers)),
-        Admin::CheckConfig => json::<Checked>(&shared.desk.order(Order::Check).await?),
+        Admin::CheckConfig => {
+            nothing(&content(&head.headers, body, settings).await?)?;
+            json::<Checked>(&shared.desk.order(Order::Check).await?)
+        }
         Admin::TestBackend
         | Admin::CancelRequest
         | Admin::Reload
@@ -81,9 +85,9 @@ async fn content(headers: &HeaderMap, body: RequestBody, settings: &Settings) ->
     content::read(headers, body, &settings.limits).await
 }
 
-/// Reads an order.
+/// Reads an order, which is an object.
 fn read<T: DeserializeOwned>(order: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(order).map_err(|error| {
+    serde_json::from_slice(order).map(|Object(order)| order).map_err(|error| {
         if error.is_data() {
             return ApiError::invalid_request(format!(
                 "The order is not of the form that this route takes: {error}."
@@ -91,6 +95,16 @@ fn read<T: DeserializeOwned>(order: &[u8]) -> Result<T, ApiError> {
         }
         ApiError::invalid_json("it cannot be read", error.line(), error.column())
     })
+}
+
+/// What an order is that says nothing more than its route does.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Refuses an order that says something: it would not be heard.
+fn nothing(order: &[u8]) -> Result<(), ApiError> {
+    if order.is_empty() { Ok(()) } else { read(order).map(|Nothing {}| ()) }
 }
 
 async fn audit(shared: &Arc<Shared>, head: &Parts) -> Result<AuditLog, ApiError> {

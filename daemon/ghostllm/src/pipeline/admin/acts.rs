@@ -14,7 +14,7 @@ use http::Response;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::{audited::Noted, blocking, facts, json, read};
+use super::{audited::Noted, blocking, facts, json, nothing, read};
 use crate::{
     admin::Order,
     pipeline::Shared,
@@ -33,6 +33,9 @@ pub(super) async fn act(
     order: &[u8],
     noted: &mut Noted,
 ) -> Answer {
+    if !matches!(endpoint, Admin::MakeKey | Admin::RotateKey) {
+        nothing(order)?;
+    }
     match endpoint {
         Admin::MakeKey => make(shared, order, noted).await,
         Admin::RotateKey => rotate(shared, taken, order, noted).await,
