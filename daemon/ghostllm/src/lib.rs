@@ -11,6 +11,7 @@ pub mod app;
 pub mod backend;
 pub mod certificates;
 pub mod cli;
+mod dumps;
 mod exit;
 pub mod host;
 pub mod log;
