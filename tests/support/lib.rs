@@ -10,6 +10,7 @@
     reason = "a test crate: a panic is a failed test"
 )]
 
+pub mod canary;
 pub mod certificate;
 pub mod client;
 pub mod daemon;

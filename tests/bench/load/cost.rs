@@ -49,7 +49,7 @@ fn memory_kb(id: u32) -> Result<f64> {
     let (text, name) = match fs::read_to_string(format!("/proc/{id}/smaps_rollup")) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             TOLD.call_once(|| {
-                println!("the daemon's Pss is for root to see: its VmRSS is taken, with all that it shares")
+                println!("the daemon's Pss is for root to see: its VmRSS is taken, with all that it shares");
             });
             (fs::read_to_string(format!("/proc/{id}/status")).context("the program has ended")?, "VmRSS:")
         }
