@@ -20,8 +20,10 @@ run: setup-build
 # Every test of the project, as CI runs them.
 test: setup lint python templates
     cargo build --release --workspace --bins
+    tests/support/canary.sh begin
     tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace
     cargo bench -p ghostllm-tests --bench answer --bench cancel
+    tests/support/canary.sh
     tests/support/fuzz.sh 30
     tests/support/deny.sh if-there
 
@@ -64,8 +66,9 @@ fuzz-smoke: setup-build
 deny:
     tests/support/deny.sh install
 
-# What is promised in figures: how long the demo model takes to answer, how soon an engine is free once its client has left
-# (both fail far beyond what is promised), and what requests, events and streams cost beside nginx and haproxy.
+# What is promised in figures: what a key costs among 10,000 and whether the time tells anything of it, how long the demo model
+# takes to answer, how soon an engine is free once its client has left (these fail beyond what is promised, or far beyond), and
+# what requests, events and streams cost beside nginx and haproxy.
 bench: (bench-load "")
 
 # One short round of the last of these.
@@ -78,5 +81,6 @@ bench-results *arguments: (bench-load ("--write " + arguments))
 bench-load arguments: setup
     cargo build --release -p ghostllm -p ghostllm-engine
     cargo build --profile dist -p ghostllm
-    cargo bench -p ghostllm-tests --bench answer --bench cancel
+    cargo bench -p ghostllm --bench verify
+    cargo bench -p ghostllm-tests --bench answer --bench cancel --bench auth
     cargo bench -p ghostllm-tests --bench load -- --program="$PWD/target/dist/ghostllm" {{arguments}}

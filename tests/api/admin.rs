@@ -147,7 +147,8 @@ async fn every_act_is_in_the_audit_log_and_who_is_refused_once_a_minute() -> Res
     let made = admin::make(&daemon, &json!({"name": "an admin", "role": "admin"})).await?;
     let remote = Caller::keyless(&daemon, Version::H3, Family::V6).await?.with_key(Some(&made.key));
     let order = json!({"name": "laptop"});
-    let laptop = admin::made(&remote.send(&Request::post(&admin::path("keys"), &order)).await?.json()?)?;
+    let laptop =
+        admin::made(&daemon, &remote.send(&Request::post(&admin::path("keys"), &order)).await?.json()?)?;
     remote.send(&Request::get(&admin::path(&format!("keys/{}", laptop.id))).method("DELETE")).await?;
     remote.send(&Request::get(&admin::path("keys/nobody")).method("DELETE")).await?;
     let user = Caller::new(&daemon, Version::H2, Family::V4).await?;

@@ -141,6 +141,7 @@ async fn a_key_is_rotated_with_an_overlap_and_outlives_a_restart() -> Result<()>
     let old =
         admin::make(&daemon, &json!({"name": "laptop", "class": "background", "models": ["tiny*"]})).await?;
     let new = admin::made(
+        &daemon,
         &admin::done(&daemon, "POST", &format!("keys/{}/rotate", old.id), Some(&json!({"overlap_s": 600})))
             .await?,
     )?;
@@ -229,7 +230,7 @@ async fn the_first_key_is_shown_once_over_the_socket() -> Result<()> {
     let (_double, daemon) = ollama().await?;
     let waits = admin::read(&daemon, "keys").await?;
     ensure!(waits["first_waits_since"].is_string(), "{waits}");
-    let first = admin::made(&admin::done(&daemon, "POST", "keys/first", None).await?)?;
+    let first = admin::made(&daemon, &admin::done(&daemon, "POST", "keys/first", None).await?)?;
     ensure!(Some(&first.key) == daemon.key.as_ref() && !daemon.state("first-key").exists());
     let again = admin::ask(&daemon, "POST", "keys/first", None).await?;
     check_error(&again, 404, Some("not_found"))?;

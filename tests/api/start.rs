@@ -11,7 +11,7 @@ use ghostllm_tests::{
     client::{Caller, Family, Request, VERSIONS, Version, plain},
     daemon::{Daemon, Setup},
     root,
-    strace::Injected,
+    strace::{Injected, traceable},
 };
 
 fn listening_at(port: u16) -> Setup {
@@ -56,7 +56,7 @@ async fn serves_without_http3_when_udp_is_taken() -> Result<()> {
 
 #[tokio::test]
 async fn takes_http3_back_when_its_socket_fails() -> Result<()> {
-    let daemon = Daemon::start(&Setup::default()).await?;
+    let daemon = Daemon::start(&traceable(Setup::default())).await?;
     let port = daemon.quic.context("it serves no HTTP/3")?;
     let mut callers = Vec::new();
     for version in [Version::H1, Version::H2] {

@@ -11,6 +11,7 @@
     reason = "a panic is how a property says that it does not hold"
 )]
 
+pub mod api_key;
 pub mod authority;
 pub mod config;
 pub mod h3_gate;

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ghostllm_fuzz::{authority, config, h3_gate, ndjson, openai_json, sse, state};
+use ghostllm_fuzz::{api_key, authority, config, h3_gate, ndjson, openai_json, sse, state};
 
 /// The files below these folders, which are relative to this package.
 fn files(folders: &[&str]) -> Vec<PathBuf> {
@@ -40,6 +40,11 @@ fn sse_holds() {
 #[test]
 fn ndjson_holds() {
     hold(&["corpus/ndjson", "../../daemon/core/tests-data"], ndjson::check);
+}
+
+#[test]
+fn api_key_holds() {
+    hold(&["corpus/api_key"], api_key::check);
 }
 
 #[test]

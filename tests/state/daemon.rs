@@ -14,7 +14,7 @@ use ghostllm_tests::{
     expect::{FRANCE, PARIS},
     ollama::Ollama,
     sse::Chat,
-    strace::Injected,
+    strace::{Injected, traceable},
 };
 use tempfile::TempDir;
 
@@ -227,7 +227,7 @@ async fn goes_on_serving_while_its_disk_is_read_only_or_full() -> Result<()> {
 #[tokio::test]
 async fn goes_on_serving_while_fsync_fails() -> Result<()> {
     let double = Double::start(Ollama::default()).await;
-    let home = Home::new(Setup::backend("ollama", &double.url()).with_limits(OFTEN))?;
+    let home = Home::new(traceable(Setup::backend("ollama", &double.url()).with_limits(OFTEN)))?;
     let daemon = Daemon::start(&home.setup).await?;
     let key = first_key(&home.file("first-key"))?;
     let injected = Injected::into(daemon.id()?, "fsync").await?;

@@ -63,7 +63,7 @@ pub async fn read(daemon: &Daemon, rest: &str) -> Result<Value> {
 /// # Errors
 /// When it cannot be made.
 pub async fn make(daemon: &Daemon, order: &Value) -> Result<Made> {
-    made(&done(daemon, "POST", "keys", Some(order)).await?)
+    made(daemon, &done(daemon, "POST", "keys", Some(order)).await?)
 }
 
 /// Makes a key of this role.
@@ -74,13 +74,14 @@ pub async fn of_role(daemon: &Daemon, role: &str) -> Result<Made> {
     make(daemon, &json!({"name": format!("a {role}"), "role": role})).await
 }
 
-/// The key in an answer.
+/// The key in an answer, which must come out nowhere else.
 ///
 /// # Errors
 /// When there is none.
-pub fn made(answer: &Value) -> Result<Made> {
+pub fn made(daemon: &Daemon, answer: &Value) -> Result<Made> {
     let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
     let made = Made { id: text("id"), key: text("key") };
     ensure!(made.key.starts_with(&format!("gllm_{}", made.id)) && made.id.len() == 8, "no key: {answer}");
+    daemon.secret(&made.key);
     Ok(made)
 }

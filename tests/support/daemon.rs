@@ -24,7 +24,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{binary, process};
+use crate::{binary, canary::Watch, process};
 
 /// How long a daemon may take to be ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -111,6 +111,14 @@ impl Setup {
         format!("[listen]\n{}\n{}", self.listen, self.config)
     }
 
+    /// Its secrets, and where they are looked for: in the state directory of these arguments, or that below the daemon's own
+    /// directory.
+    fn watch(&self, dir: &Path) -> Watch {
+        let given = self.arguments.iter().skip_while(|argument| *argument != "--state-dir").nth(1);
+        let own = if self.state { "state" } else { ".local/state/ghostllm" };
+        Watch::new(given.map_or_else(|| dir.join(own), PathBuf::from), dir.join("ghostllm.toml"))
+    }
+
     /// One more environment variable.
     #[must_use]
     pub fn with_environment(mut self, name: &str, value: &str) -> Self {
@@ -119,11 +127,13 @@ impl Setup {
     }
 }
 
-/// A running daemon. Dropping it kills the process and removes its state.
+/// A running daemon. Dropping it kills the process and removes its state. However it ends, what it leaves behind is looked
+/// through for secrets.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
     said: Said,
+    watch: Watch,
     dir: TempDir,
     notify: UnixDatagram,
     /// TCP port of the TLS listener.
@@ -150,6 +160,8 @@ struct Said {
 pub struct Ended {
     /// Its exit code; none when a signal ended it.
     pub code: Option<i32>,
+    /// The same whole: a signal, and whether a core was dumped.
+    pub status: ExitStatus,
     /// Its standard error.
     pub stderr: String,
 }
@@ -177,7 +189,11 @@ impl Daemon {
         let admin = ready.get("X_GHOSTLLM_ADMIN").map(PathBuf::from);
         let key = std::fs::read_to_string(dir.path().join("state/first-key")).ok();
         let key = key.map(|key| key.trim().to_owned());
-        let daemon = Self { child, said, dir, notify, tls, quic, plain, admin, key };
+        let watch = setup.watch(dir.path());
+        if let Some(key) = &key {
+            watch.add("the first key", key);
+        }
+        let daemon = Self { child, said, watch, dir, notify, tls, quic, plain, admin, key };
         // Readiness comes by another way and overtakes the log; a test may ask at once what the start has said.
         daemon.wait_said("GhostLLM serves").await?;
         Ok(daemon)
@@ -194,7 +210,8 @@ impl Daemon {
             status = timeout(PATIENCE, child.wait()) => {
                 let status = status.with_context(|| format!("it goes on; it wrote:\n{}", said.text()))??;
                 said.until_closed().await;
-                Ok(Ended { code: status.code(), stderr: said.text() })
+                setup.watch(dir.path()).check(&said.text())?;
+                Ok(Ended { code: status.code(), status, stderr: said.text() })
             }
             _ = wait_ready(&notify) => bail!("it became ready; it wrote:\n{}", said.text()),
         }
@@ -407,28 +424,50 @@ impl Daemon {
         stopping.await.flatten_said(|| format!("no STOPPING=1; it wrote:\n{}", self.stderr()))
     }
 
+    /// One more secret that must come out nowhere (`canary`); the first key is known.
+    pub fn secret(&self, text: &str) {
+        self.watch.add("a secret of the test", text);
+    }
+
     /// Waits for its end.
     ///
     /// # Errors
-    /// When it does not end in time.
+    /// When it does not end in time, or a secret has come out.
     pub async fn wait(mut self) -> Result<Ended> {
+        if let Some(id) = self.child.id() {
+            self.watch.look_at(id);
+        }
         let status: ExitStatus = timeout(PATIENCE, self.child.wait())
             .await
             .with_context(|| format!("it does not end; it wrote:\n{}", self.said.text()))??;
         self.said.until_closed().await;
-        Ok(Ended { code: status.code(), stderr: self.said.text() })
+        let stderr = self.said.text();
+        self.watch.check(&stderr)?;
+        Ok(Ended { code: status.code(), status, stderr })
     }
 
     /// Stops it and checks that it ends with 0 and that it never panicked.
     ///
     /// # Errors
-    /// When it ends with another code, or its log holds a panic.
-    pub async fn stop(self) -> Result<()> {
+    /// When it ends with another code, its log holds a panic, or a secret has come out.
+    pub async fn stop(mut self) -> Result<()> {
+        // While it lives; `wait` may see no more than a zombie.
+        self.watch.look_at(self.id()?);
         self.terminate()?;
         let ended = self.wait().await?;
         ensure!(ended.code == Some(0), "exit code {:?}; it wrote:\n{}", ended.code, ended.stderr);
         ensure!(!ended.stderr.contains("panicked at"), "it panicked:\n{}", ended.stderr);
         Ok(())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(id) = self.child.id() {
+            self.watch.look_at(id);
+        }
+        let checked = self.watch.check(&self.said.text());
+        assert!(checked.is_ok() || std::thread::panicking(), "{checked:?}");
     }
 }
 

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 seconds=${1:?how many seconds each target runs}
 shift
-all=(openai_json h3_gate config authority sse ndjson state)
+all=(openai_json h3_gate config authority sse ndjson state api_key)
 targets=("${@:-${all[@]}}")
 host=$(rustc -vV | sed -n 's/^host: //p')
 

@@ -8,9 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::{Buf as _, Bytes};
-use http::Request;
+use http::{HeaderValue, Request, response::Parts};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     body::Incoming,
@@ -161,6 +161,18 @@ impl Dialer {
         Ok(Sender::H2(sender))
     }
 
+    /// A GET of that path, with this one field and no key.
+    ///
+    /// # Errors
+    /// It is no path.
+    pub fn get(&self, path: &str, (name, value): (&'static str, HeaderValue)) -> Result<Request<Bytes>> {
+        let request = match self.place.version {
+            Version::Plain | Version::H1 => Request::get(path).header("host", "localhost"),
+            Version::H2 | Version::H3 => Request::get(format!("https://localhost{path}")),
+        };
+        Ok(request.header(name, value).body(Bytes::new())?)
+    }
+
     /// A chat request of this body.
     ///
     /// # Errors
@@ -198,32 +210,41 @@ impl Sender {
     /// # Errors
     /// It is not, or there is none.
     pub async fn ask(&self, request: Request<Bytes>) -> Result<Body> {
+        let (head, body) = self.heard(request).await?;
+        ensure!(head.status == 200, "the answer is {}: {:?}", head.status, head.headers);
+        Ok(body)
+    }
+
+    /// Asks, and reads the head of the answer, whatever it is.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn heard(&self, request: Request<Bytes>) -> Result<(Parts, Body)> {
         let (head, body) = request.into_parts();
         match self {
             Self::H1(sender) => {
-                let answer = sender.lock().await.send_request(Request::from_parts(head, Full::new(body)));
-                told(answer.await?)
+                let mut sender = sender.lock().await;
+                // Whoever has read an answer's end may be ahead of the connection's own task.
+                sender.ready().await?;
+                Ok(tcp(sender.send_request(Request::from_parts(head, Full::new(body))).await?))
             }
             Self::H2(sender) => {
-                told(sender.clone().send_request(Request::from_parts(head, Full::new(body))).await?)
+                Ok(tcp(sender.clone().send_request(Request::from_parts(head, Full::new(body))).await?))
             }
             Self::H3(sender) => {
                 let mut stream = sender.clone().send_request(Request::from_parts(head, ())).await?;
                 stream.send_data(body).await?;
                 stream.finish().await?;
-                let answer = stream.recv_response().await?;
-                ensure!(answer.status() == 200, "the answer is {}", answer.status());
-                Ok(Body::Quic(Box::new(stream)))
+                let (head, ()) = stream.recv_response().await?.into_parts();
+                Ok((head, Body::Quic(Box::new(stream))))
             }
         }
     }
 }
 
-fn told(answer: http::Response<Incoming>) -> Result<Body> {
-    if answer.status() != 200 {
-        bail!("the answer is {}: {:?}", answer.status(), answer.headers());
-    }
-    Ok(Body::Tcp(answer.into_body()))
+fn tcp(answer: http::Response<Incoming>) -> (Parts, Body) {
+    let (head, body) = answer.into_parts();
+    (head, Body::Tcp(body))
 }
 
 impl Body {

@@ -11,6 +11,7 @@
 )]
 
 pub mod admin;
+pub mod canary;
 pub mod certificate;
 pub mod client;
 pub mod daemon;

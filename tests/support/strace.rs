@@ -10,14 +10,28 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{daemon::Signal, process};
+use crate::{
+    daemon::{Setup, Signal},
+    process,
+};
+
+/// The daemon as [`Injected::into`] can have it, which whoever is not root may not trace otherwise: it is not dumpable. Whoever
+/// makes a user namespace has every capability over it (user_namespaces(7)), so that a daemon in one of ours is ours to trace.
+#[must_use]
+pub fn traceable(mut setup: Setup) -> Setup {
+    if !nix::unistd::geteuid().is_root() {
+        let namespace = ["unshare", "--user", "--map-current-user"].map(str::to_owned);
+        setup.prefix.splice(0..0, namespace);
+    }
+    setup
+}
 
 /// strace at a process that runs.
 #[derive(Debug)]
 pub struct Injected(Child);
 
 impl Injected {
-    /// From now on this call of the process fails with EIO.
+    /// From now on this call of the process, which was started `traceable`, fails with EIO.
     ///
     /// # Errors
     /// When strace is not there, or may not trace the process.
@@ -36,7 +50,7 @@ impl Injected {
         let (line, mut said) = told.await??;
         ensure!(
             line.contains("attached"),
-            "strace may not trace that process (kernel.yama.ptrace_scope?): {line}"
+            "strace may not trace that process (is it root's to do, or is its daemon `traceable`?): {line}"
         );
         // It must not wait for a reader.
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));

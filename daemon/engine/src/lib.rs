@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod dumps;
 pub mod error;
 pub mod gguf;
 pub mod library;

@@ -3,6 +3,7 @@
 //! Knows exit codes (0; 1 internal; 2 usage; 69 the socket is taken; 77 permission). All else is in the library.
 
 use clap::Parser;
+use ghostllm_engine::dumps;
 use ghostllm_engine::library::{Demo, Library};
 use ghostllm_engine::lifeline;
 use ghostllm_engine::limits::Limits;
@@ -89,6 +90,8 @@ fn start_log(verbose: bool) -> Complaints {
 }
 
 fn run(arguments: &Arguments, complaints: Complaints) -> Result<(), Failed> {
+    dumps::forbid()
+        .map_err(|error| (1, format!("cannot keep its memory to itself (prctl, setrlimit): {error}")))?;
     if let Some(path) = &arguments.try_model {
         return trial::child(path).map_err(|problem| (1, problem));
     }

@@ -20,7 +20,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     app::{App, Given, Handed, StartError, descriptors},
-    exit, log,
+    dumps, exit, log,
     store::{StateDir, keys::Show},
     tasks::reload::{self, Changes},
 };
@@ -110,6 +110,10 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn serve(arguments: &Serve) -> Result<(), Failure> {
+    dumps::forbid().map_err(|error| Failure {
+        code: exit::INTERNAL,
+        message: format!("this process cannot keep its memory to itself (prctl, setrlimit): {error}"),
+    })?;
     reload::hold_hangup();
     // Before there is a second thread: it changes the environment.
     let handed = Handed::take();

@@ -12,6 +12,7 @@ pub mod backend;
 pub mod certificates;
 pub mod cli;
 mod date;
+mod dumps;
 mod exit;
 pub mod host;
 pub mod log;

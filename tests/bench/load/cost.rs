@@ -1,6 +1,6 @@
 //! What processes have cost: CPU time and memory of a program and its children, as the kernel counts them.
 
-use std::{fs, time::Duration};
+use std::{fs, io::ErrorKind, sync::Once, time::Duration};
 
 use anyhow::{Context, Result};
 use ghostllm_tests::process::children;
@@ -36,11 +36,25 @@ impl Tree {
     pub(crate) fn memory_kb(self) -> Result<f64> {
         let mut all = 0.0;
         for id in self.processes()? {
-            let text =
-                fs::read_to_string(format!("/proc/{id}/smaps_rollup")).context("the program has ended")?;
-            let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
-            all += line.trim().trim_end_matches(" kB").parse::<f64>()?;
+            all += memory_kb(id)?;
         }
         Ok(all)
     }
+}
+
+/// Of one process. The daemon's pages are shown to root alone, since it is not dumpable; to anybody else it counts with
+/// all that it has in common with other programs (`VmRSS`), which is never too little.
+fn memory_kb(id: u32) -> Result<f64> {
+    static TOLD: Once = Once::new();
+    let (text, name) = match fs::read_to_string(format!("/proc/{id}/smaps_rollup")) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            TOLD.call_once(|| {
+                println!("the daemon's Pss is for root to see: its VmRSS is taken, with all that it shares");
+            });
+            (fs::read_to_string(format!("/proc/{id}/status")).context("the program has ended")?, "VmRSS:")
+        }
+        read => (read.context("the program has ended")?, "Pss:"),
+    };
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# How many daemons of the tests were looked through for secrets (tests/support/canary.rs), and what was found; `canary.sh begin`
+# forgets the run before. Fails where something was found, or nothing was looked through.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+log=target/release/canary.log
+if [ "${1:-}" = begin ]; then
+  rm -f "$log"
+  exit 0
+fi
+[ -e "$log" ] || touch "$log"
+awk -F'\t' '
+  $1 == "found" { print "canary: " $2 ": " $3 }
+  $1 == "scanned" { daemons++; found += $3; secrets += $4; environments += $5 }
+  END {
+    printf "canary: %d daemons scanned for %d secrets and lines of private keys (standard error, state, arguments; the environment of %d), %d secrets found\n",
+      daemons, secrets, environments, found
+    exit !(daemons > 0 && found == 0)
+  }' "$log"
