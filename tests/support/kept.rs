@@ -173,6 +173,31 @@ impl Dialer {
         Ok(request.header(name, value).body(Bytes::new())?)
     }
 
+    /// A request of this method for that path, with this body, where it is not empty, and this key.
+    ///
+    /// # Errors
+    /// It is no path, or no key.
+    pub fn asking(
+        &self,
+        method: &str,
+        path: &str,
+        body: &'static [u8],
+        key: Option<&str>,
+    ) -> Result<Request<Bytes>> {
+        let request = match self.place.version {
+            Version::Plain | Version::H1 => Request::builder().uri(path).header("host", "localhost"),
+            Version::H2 | Version::H3 => Request::builder().uri(format!("https://localhost{path}")),
+        };
+        let mut request = request.method(method);
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json").header("content-length", body.len());
+        }
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        Ok(request.body(Bytes::from_static(body))?)
+    }
+
     /// A chat request of this body.
     ///
     /// # Errors

@@ -86,7 +86,7 @@ impl BoxOfKeys {
 
     /// Whether the door opens, which is what must not be known before it does.
     pub(crate) fn opens(&self, presented: &str) -> bool {
-        self.keys.verify(presented).into_iter().next().is_some()
+        self.keys.opens(presented)
     }
 }
 

@@ -32,7 +32,7 @@ use crate::date::rfc3339 as date;
 pub use change::{ChangeError, Made, Wanted};
 use first::FirstKeyFile;
 pub use first::RemoveFirstKey;
-use table::Table;
+use table::{Record, Table};
 
 /// The keys file.
 const FILE: &str = "keys.json";
@@ -247,25 +247,24 @@ impl Keys {
 
     /// Who `presented` belongs to, and that it is taken now.
     ///
-    /// An id that is not known costs the same digest and the same comparison as a wrong secret.
-    ///
     /// # Errors
     /// It is not a key of this box, or its time is over.
     pub fn verify(&self, presented: &str) -> Result<Caller, NotTaken> {
-        /// No key is known to have this digest, and what is compared with it has no record anyway.
-        const NOBODY: Sha256 = [0; digest::SHA256_OUTPUT_LEN];
         let key = Key::parse(presented).map_err(|_| NotTaken::Unknown)?;
         let table = self.0.table.borrow();
-        let record = table.get(key.id());
-        let stored = record.map_or(&NOBODY, |record| &record.stored.sha256);
-        let same = constant_time::verify_slices_are_equal(&sha256(&key), stored).is_ok();
-        let record = record.filter(|_| same).ok_or(NotTaken::Unknown)?;
+        let record = found(&table, &key).ok_or(NotTaken::Unknown)?;
         let now = OffsetDateTime::now_utc();
         if record.caller.has_expired(now) {
             return Err(NotTaken::Expired);
         }
         record.used(now);
         Ok(record.caller.clone())
+    }
+
+    /// Whether `presented` is a key of this box, its time aside: the decision that [`Keys::verify`] makes, alone.
+    #[must_use]
+    pub fn opens(&self, presented: &str) -> bool {
+        Key::parse(presented).is_ok_and(|key| found(&self.0.table.borrow(), &key).is_some())
     }
 
     /// Whether the key that `caller` came with is still one; whoever came without one needs none.
@@ -285,6 +284,18 @@ impl Keys {
     fn writing(&self) -> MutexGuard<'_, ()> {
         self.0.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The key's record, if it is a key of this box.
+///
+/// An id that is not known costs the same digest and the same comparison as a wrong secret, and a right one no more than both.
+fn found<'a>(table: &'a Table, key: &Key) -> Option<&'a Record> {
+    /// No key is known to have this digest, and what is compared with it has no record anyway.
+    const NOBODY: Sha256 = [0; digest::SHA256_OUTPUT_LEN];
+    let record = table.get(key.id());
+    let stored = record.map_or(&NOBODY, |record| &record.stored.sha256);
+    let same = constant_time::verify_slices_are_equal(&sha256(key), stored).is_ok();
+    record.filter(|_| same)
 }
 
 fn sha256(key: &Key) -> Sha256 {
