@@ -22,19 +22,19 @@ use crate::{
 #[command(after_help = "Example:\n  ghostctl audit -n 50")]
 pub(crate) struct Arguments {
     /// How many of the last acts
-    #[arg(short = 'n', value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(short = 'n', value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     number: u32,
 }
 
 impl Arguments {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let question = Question::new(Admin::Audit).query(format!("n={}", self.number));
+        let question = Question::new(Admin::Audit).query(format!("last={}", self.number));
         let answer = context.client.ask::<AuditLog>(&question).await?;
         context.show(&answer.json, |screen| table(&answer.what.entries, screen))?;
         if answer.what.more && !context.json {
             output::say(&format!(
                 "There are older ones: ghostctl audit -n {}",
-                self.number.saturating_mul(10)
+                self.number.saturating_mul(10).min(10_000)
             ));
         }
         Ok(Exit::Well)

@@ -26,7 +26,7 @@ pub(crate) enum Command {
     /// Names, times and the CA
     #[command(after_help = "Example:\n  ghostctl cert show")]
     Show,
-    /// The CA's certificate, for clients: PEM on standard output, or a file
+    /// Give out the CA's certificate, for clients
     #[command(after_help = "Example:\n  ghostctl cert export ghostllm-ca.pem")]
     Export {
         /// The file [default: standard output]
@@ -38,10 +38,10 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// SHA-256 of the CA's certificate, to compare by eye
+    /// The SHA-256 of the CA's certificate, to compare by eye
     #[command(after_help = "Example:\n  ghostctl cert fingerprint")]
     Fingerprint,
-    /// Make the certificate anew, under the same CA unless --new-ca is given
+    /// Make the certificate anew, and with --new-ca the CA
     #[command(after_help = "Example:\n  ghostctl cert renew")]
     Renew {
         /// A new CA as well, which every client must then trust

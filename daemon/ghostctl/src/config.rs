@@ -1,8 +1,8 @@
-//! `ghostctl config`: what is in use, whether what is on disk is sound, and changes.
+//! `ghostctl config`: what is in use, whether what is on disk is sound.
 
 use clap::Subcommand;
 use ghostllm_core::{
-    admin::{Checked, ConfigShown, Reloaded, SetConfig},
+    admin::{Checked, ConfigShown},
     routes::Admin,
 };
 
@@ -10,8 +10,7 @@ use crate::{
     arguments::Context,
     client::Question,
     exit::{Exit, Failure},
-    output::{self, text},
-    reload,
+    output::{self, Tone, text},
 };
 
 /// The configuration: what it is, and whether it is sound
@@ -24,20 +23,6 @@ pub(crate) enum Command {
     /// Every setting in use, with the place where it was set
     #[command(after_help = "Example:\n  ghostctl config show")]
     Show,
-    /// Change a setting, above every file
-    #[command(after_help = "Example:\n  ghostctl config set limits.drain_grace 60s")]
-    Set {
-        /// The setting
-        key: String,
-        /// Its value, as in the file; a secret stays in the file of key_file
-        value: String,
-    },
-    /// Take back what was set this way
-    #[command(after_help = "Example:\n  ghostctl config unset limits.drain_grace")]
-    Unset {
-        /// The setting
-        key: String,
-    },
 }
 
 impl Command {
@@ -45,8 +30,6 @@ impl Command {
         match self {
             Self::Check => check(context).await,
             Self::Show => show(context).await,
-            Self::Set { key, value } => set(key, Some(value), context).await,
-            Self::Unset { key } => set(key, None, context).await,
         }
     }
 }
@@ -59,12 +42,9 @@ async fn check(context: &Context) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Failed, format!("the configuration cannot be used:\n{faults}"))
             .next("mend it, then ghostctl config check"));
     }
-    context.show(&answer.json, |_| {
-        let mut out = "The configuration is sound.\n".to_owned();
-        for file in &checked.files {
-            out.push_str(&format!("  {}\n", text::clean(file)));
-        }
-        out
+    context.show(&answer.json, |screen| {
+        let sound = screen.hanging("", Tone::Plain, "The configuration is sound.");
+        checked.files.iter().fold(sound, |out, file| out + &screen.hanging("  ", Tone::Plain, file))
     })?;
     Ok(if checked.sound { Exit::Well } else { Exit::Failed })
 }
@@ -84,11 +64,4 @@ async fn show(context: &Context) -> Result<Exit, Failure> {
         output::say(&format!("These differ on disk and need a restart: {}", shown.restart.join(", ")));
     }
     Ok(Exit::Well)
-}
-
-async fn set(key: String, value: Option<String>, context: &Context) -> Result<Exit, Failure> {
-    let question = Question::new(Admin::SetConfig).body(&SetConfig { key, value });
-    let answer = context.client.ask::<Reloaded>(&question).await;
-    let answer = answer.map_err(|failure| failure.if_missing("ghostctl config show"))?;
-    reload::told(&answer, context)
 }

@@ -105,6 +105,11 @@ impl Failure {
         if self.exit == Exit::NotFound { self.next(next) } else { self }
     }
 
+    /// What the API calls it.
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.error.as_ref()?.get("code")?.as_str()
+    }
+
     /// Tells it, on standard output as well where that is to be JSON.
     pub(crate) fn tell(&self, json: bool) -> ExitCode {
         if self.message.is_empty() {

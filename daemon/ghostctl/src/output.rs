@@ -100,6 +100,9 @@ impl Screen {
     /// A paragraph whose first line begins with `first`, the others under what follows it.
     pub(crate) fn hanging(&self, first: &str, tone: Tone, words: &str) -> String {
         let indent = text::width(first);
+        if indent > self.width / 2 {
+            return self.hanging("", tone, first.trim()) + &self.hanging("  ", Tone::Plain, words);
+        }
         let room = self.width.saturating_sub(indent).max(1);
         let mut out = String::new();
         for (number, line) in text::wrap(&text::clean(words), room).iter().enumerate() {

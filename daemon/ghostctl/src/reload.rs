@@ -5,7 +5,7 @@ use ghostllm_core::{admin::Reloaded, routes::Admin};
 
 use crate::{
     arguments::Context,
-    client::{Answer, Question},
+    client::Question,
     exit::{Exit, Failure},
     output::{Screen, Tone},
 };
@@ -17,23 +17,24 @@ pub(crate) struct Arguments {}
 
 impl Arguments {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        told(&context.client.ask(&Question::new(Admin::Reload)).await?, context)
+        let answer = context.client.ask::<Reloaded>(&Question::new(Admin::Reload)).await;
+        let answer = answer.map_err(|failure| match failure.exit {
+            // The fault itself, as the daemon tells it.
+            Exit::Failed if failure.code() == Some("conflict") => {
+                failure.next("mend it, then ghostctl reload")
+            }
+            _ => failure,
+        })?;
+        context.show(&answer.json, |screen| words(&answer.what, screen))?;
+        Ok(if answer.what.taken { Exit::Well } else { Exit::Failed })
     }
-}
-
-/// What became of it.
-pub(crate) fn told(answer: &Answer<Reloaded>, context: &Context) -> Result<Exit, Failure> {
-    let reloaded = &answer.what;
-    if !reloaded.taken && !context.json {
-        let fault = reloaded.fault.as_deref().unwrap_or("the daemon does not say why");
-        let message = format!("the configuration is not taken, and what was in use stays in use:\n{fault}");
-        return Err(Failure::new(Exit::Failed, message).next("mend it, then ghostctl reload"));
-    }
-    context.show(&answer.json, |screen| words(reloaded, screen))?;
-    Ok(if reloaded.taken { Exit::Well } else { Exit::Failed })
 }
 
 fn words(reloaded: &Reloaded, screen: &Screen) -> String {
+    if !reloaded.taken {
+        let fault = reloaded.fault.as_deref().unwrap_or("the daemon does not say why");
+        return screen.hanging("not in use: ", Tone::Bad, fault);
+    }
     let changed = match reloaded.changed.as_slice() {
         [] => "The configuration is in use; nothing has changed.".to_owned(),
         changed => format!("The configuration is in use. Changed: {}", changed.join(", ")),

@@ -115,14 +115,8 @@ _ghostctl() {
             ghostctl__subcmd__config,help)
                 cmd="ghostctl__subcmd__config__subcmd__help"
                 ;;
-            ghostctl__subcmd__config,set)
-                cmd="ghostctl__subcmd__config__subcmd__set"
-                ;;
             ghostctl__subcmd__config,show)
                 cmd="ghostctl__subcmd__config__subcmd__show"
-                ;;
-            ghostctl__subcmd__config,unset)
-                cmd="ghostctl__subcmd__config__subcmd__unset"
                 ;;
             ghostctl__subcmd__config__subcmd__help,check)
                 cmd="ghostctl__subcmd__config__subcmd__help__subcmd__check"
@@ -130,14 +124,8 @@ _ghostctl() {
             ghostctl__subcmd__config__subcmd__help,help)
                 cmd="ghostctl__subcmd__config__subcmd__help__subcmd__help"
                 ;;
-            ghostctl__subcmd__config__subcmd__help,set)
-                cmd="ghostctl__subcmd__config__subcmd__help__subcmd__set"
-                ;;
             ghostctl__subcmd__config__subcmd__help,show)
                 cmd="ghostctl__subcmd__config__subcmd__help__subcmd__show"
-                ;;
-            ghostctl__subcmd__config__subcmd__help,unset)
-                cmd="ghostctl__subcmd__config__subcmd__help__subcmd__unset"
                 ;;
             ghostctl__subcmd__help,audit)
                 cmd="ghostctl__subcmd__help__subcmd__audit"
@@ -202,14 +190,8 @@ _ghostctl() {
             ghostctl__subcmd__help__subcmd__config,check)
                 cmd="ghostctl__subcmd__help__subcmd__config__subcmd__check"
                 ;;
-            ghostctl__subcmd__help__subcmd__config,set)
-                cmd="ghostctl__subcmd__help__subcmd__config__subcmd__set"
-                ;;
             ghostctl__subcmd__help__subcmd__config,show)
                 cmd="ghostctl__subcmd__help__subcmd__config__subcmd__show"
-                ;;
-            ghostctl__subcmd__help__subcmd__config,unset)
-                cmd="ghostctl__subcmd__help__subcmd__config__subcmd__unset"
                 ;;
             ghostctl__subcmd__help__subcmd__keys,create)
                 cmd="ghostctl__subcmd__help__subcmd__keys__subcmd__create"
@@ -739,7 +721,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__config)
-            opts="-h --socket --timeout --json --help check show set unset help"
+            opts="-h --socket --timeout --json --help check show help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -783,7 +765,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__config__subcmd__help)
-            opts="check show set unset help"
+            opts="check show help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -824,20 +806,6 @@ _ghostctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ghostctl__subcmd__config__subcmd__help__subcmd__set)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         ghostctl__subcmd__config__subcmd__help__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -852,65 +820,7 @@ _ghostctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ghostctl__subcmd__config__subcmd__help__subcmd__unset)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ghostctl__subcmd__config__subcmd__set)
-            opts="-h --socket --timeout --json --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --socket)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         ghostctl__subcmd__config__subcmd__show)
-            opts="-h --socket --timeout --json --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --socket)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ghostctl__subcmd__config__subcmd__unset)
             opts="-h --socket --timeout --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1123,7 +1033,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__help__subcmd__config)
-            opts="check show set unset"
+            opts="check show"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1150,35 +1060,7 @@ _ghostctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        ghostctl__subcmd__help__subcmd__config__subcmd__set)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         ghostctl__subcmd__help__subcmd__config__subcmd__show)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        ghostctl__subcmd__help__subcmd__config__subcmd__unset)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -70,7 +70,7 @@ embeddings\t''
 models\t''
 metrics\t''
 admin\t''"
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l class -d 'interactive or background, which waits for the others' -r -f -a "interactive\t''
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l class -d 'interactive or background' -r -f -a "interactive\t''
 background\t''"
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l model -d 'Models that it may use, * for any letters; may repeat' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l expires -d 'It ends after this time, as 12h or 30d [default: never]' -r
@@ -158,9 +158,9 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_s
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "show" -d 'Names, times and the CA'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "export" -d 'The CA\'s certificate, for clients: PEM on standard output, or a file'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "fingerprint" -d 'SHA-256 of the CA\'s certificate, to compare by eye'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "renew" -d 'Make the certificate anew, under the same CA unless --new-ca is given'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "export" -d 'Give out the CA\'s certificate, for clients'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "fingerprint" -d 'The SHA-256 of the CA\'s certificate, to compare by eye'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "renew" -d 'Make the certificate anew, and with --new-ca the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "trust" -d 'Have this system trust the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from show" -l socket -d 'The daemon\'s admin socket' -r -F
@@ -189,20 +189,18 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from trust" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from trust" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "show" -d 'Names, times and the CA'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "export" -d 'The CA\'s certificate, for clients: PEM on standard output, or a file'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "fingerprint" -d 'SHA-256 of the CA\'s certificate, to compare by eye'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "renew" -d 'Make the certificate anew, under the same CA unless --new-ca is given'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "export" -d 'Give out the CA\'s certificate, for clients'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "fingerprint" -d 'The SHA-256 of the CA\'s certificate, to compare by eye'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "renew" -d 'Make the certificate anew, and with --new-ca the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "trust" -d 'Have this system trust the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -l timeout -d 'How long to wait for an answer' -r
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -l json -d 'For programs: the API\'s answer, in one line'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -s h -l help -d 'Print help'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "check" -d 'Whether what is on disk can be used; exit code 1 where it cannot'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "show" -d 'Every setting in use, with the place where it was set'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "set" -d 'Change a setting, above every file'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "unset" -d 'Take back what was set this way'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -l socket -d 'The daemon\'s admin socket' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -l json -d 'For programs: the API\'s answer, in one line'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -s h -l help -d 'Print help'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -f -a "check" -d 'Whether what is on disk can be used; exit code 1 where it cannot'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -f -a "show" -d 'Every setting in use, with the place where it was set'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -l socket -d 'The daemon\'s admin socket' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'How long to wait for an answer' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'For programs: the API\'s answer, in one line'
@@ -211,18 +209,8 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_see
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for an answer' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -l timeout -d 'How long to wait for an answer' -r
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -l json -d 'For programs: the API\'s answer, in one line'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l timeout -d 'How long to wait for an answer' -r
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l json -d 'For programs: the API\'s answer, in one line'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Whether what is on disk can be used; exit code 1 where it cannot'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Every setting in use, with the place where it was set'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change a setting, above every file'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "unset" -d 'Take back what was set this way'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand reload" -l socket -d 'The daemon\'s admin socket' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand reload" -l timeout -d 'How long to wait for an answer' -r
@@ -270,11 +258,9 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from requests" -f -a "ls" -d 'Every request that is being answered, the oldest first'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from requests" -f -a "cancel" -d 'End a request; its client is told'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "show" -d 'Names, times and the CA'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "export" -d 'The CA\'s certificate, for clients: PEM on standard output, or a file'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "fingerprint" -d 'SHA-256 of the CA\'s certificate, to compare by eye'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "renew" -d 'Make the certificate anew, under the same CA unless --new-ca is given'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "export" -d 'Give out the CA\'s certificate, for clients'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "fingerprint" -d 'The SHA-256 of the CA\'s certificate, to compare by eye'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "renew" -d 'Make the certificate anew, and with --new-ca the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "trust" -d 'Have this system trust the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Whether what is on disk can be used; exit code 1 where it cannot'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Every setting in use, with the place where it was set'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "set" -d 'Change a setting, above every file'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "unset" -d 'Take back what was set this way'

@@ -2,20 +2,14 @@
 
 mod render;
 
-use std::{env, fs, path::PathBuf, process::ExitCode};
+use std::{env, error::Error, fs, path::PathBuf};
 
-fn main() -> ExitCode {
-    let Some(directory) = env::args_os().nth(1).map(PathBuf::from) else {
-        eprintln!("documents DIRECTORY");
-        return ExitCode::from(2);
-    };
-    for (name, text) in render::all(&ghostctl::command()) {
+fn main() -> Result<(), Box<dyn Error>> {
+    let directory = env::args_os().nth(1).map(PathBuf::from).ok_or("documents DIRECTORY")?;
+    for (name, text) in render::all(&ghostctl::command())? {
         let path = directory.join(name);
-        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
-        if let Err(error) = written {
-            eprintln!("{}: {error}", path.display());
-            return ExitCode::FAILURE;
-        }
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(&path, text)?;
     }
-    ExitCode::SUCCESS
+    Ok(())
 }
