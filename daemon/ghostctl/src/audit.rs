@@ -31,6 +31,9 @@ impl Arguments {
         let question = Question::new(Admin::Audit).query(format!("last={}", self.number));
         let answer = context.client.ask::<AuditLog>(&question).await?;
         context.show(&answer.json, |screen| table(&answer.what.entries, screen))?;
+        if answer.what.entries.is_empty() && !context.json {
+            output::say("Nobody has done anything yet.");
+        }
         if answer.what.more && !context.json {
             output::say(&format!(
                 "There are older ones: ghostctl audit -n {}",
@@ -49,7 +52,6 @@ fn table(entries: &[AuditEntry], screen: &Screen) -> String {
         ("ACT", Fit::Wrap),
         ("ON", Fit::Wrap),
         ("RESULT", Fit::Whole),
-        ("DETAIL", Fit::Wrap),
     ]);
     for entry in entries {
         let result = match entry.result {
@@ -65,8 +67,8 @@ fn table(entries: &[AuditEntry], screen: &Screen) -> String {
             Cell::from(&entry.act),
             Cell::from(entry.on.as_deref().unwrap_or("-")),
             result,
-            Cell::from(entry.detail.as_deref().unwrap_or("-")),
         ]);
+        table.note(entry.detail.as_deref().unwrap_or_default());
     }
     table.draw(screen)
 }

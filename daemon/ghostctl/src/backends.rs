@@ -98,13 +98,7 @@ fn table(backends: &[BackendInfo], screen: &Screen) -> String {
             Cell::from(backend.models.to_string()),
             Cell::from(backend.requests.to_string()),
         ]);
+        table.note(backend.fault.as_deref().unwrap_or_default());
     }
-    let mut out = table.draw(screen);
-    for backend in backends {
-        if let Some(fault) = &backend.fault {
-            out.push('\n');
-            out.push_str(&screen.hanging("", Tone::Plain, &format!("{}: {fault}", backend.name)));
-        }
-    }
-    out
+    table.draw(screen)
 }

@@ -129,7 +129,7 @@ fn shown(certificates: &Certificates, screen: &Screen) -> String {
         sha256.map_or_else(|| "its owner's".to_owned(), |sha256| format!("the box's own, SHA-256 {sha256}"));
     out.push_str(&screen.hanging("CA       ", Tone::Head, &own));
     for left_out in &certificates.left_out {
-        out.push_str(&screen.hanging("left out ", Tone::Amiss, left_out));
+        out.push_str(&screen.hanging("lacks    ", Tone::Amiss, left_out));
     }
     out
 }

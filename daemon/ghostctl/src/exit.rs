@@ -100,9 +100,9 @@ impl Failure {
         self
     }
 
-    /// The same, with what to do next where it is about a thing that does not exist.
+    /// The same, with what to do next where it is about a thing that does not exist and the words do not say it.
     pub(crate) fn if_missing(self, next: &str) -> Self {
-        if self.exit == Exit::NotFound { self.next(next) } else { self }
+        if self.exit == Exit::NotFound && self.next.is_some() { self.next(next) } else { self }
     }
 
     /// What the API calls it.

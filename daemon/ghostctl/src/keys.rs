@@ -112,6 +112,9 @@ impl Command {
 async fn list(context: &Context) -> Result<Exit, Failure> {
     let answer = context.client.ask::<KeyList>(&Question::new(Admin::Keys)).await?;
     context.show(&answer.json, |screen| table(&answer.what, screen))?;
+    if answer.what.keys.is_empty() && !context.json {
+        output::say("There is no key. ghostctl keys create NAME makes one.");
+    }
     if answer.what.first_waits_since.is_some() && !context.json {
         output::say("The first key waits to be shown once: ghostctl keys first");
     }

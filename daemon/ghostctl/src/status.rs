@@ -15,7 +15,7 @@ use crate::{
     output::{
         self, Screen, Tone,
         table::{Cell, Fit, Table},
-        text, when,
+        when,
     },
 };
 
@@ -139,20 +139,15 @@ fn told(cause: &Cause, screen: &Screen) -> String {
 }
 
 fn counts(status: &Status, screen: &Screen) -> String {
-    let plural =
-        |number: usize, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
-    let mut parts = vec![
-        plural(status.models, "model", "models"),
-        format!("{} of {} answer", status.backends_up, plural(status.backends, "backend", "backends")),
-        plural(status.requests, "request", "requests"),
-        plural(status.connections, "connection", "connections"),
-        plural(status.keys, "key", "keys"),
-    ];
-    if let Some(expires) = &status.certificate_expires {
-        parts.push(format!("certificate ends {}", when::told(screen, expires)));
-    }
-    let line = parts.iter().map(|part| text::clean(part)).collect::<Vec<_>>().join(", ");
-    screen.hanging("", Tone::Plain, &line)
+    let line = format!(
+        "models {}, backends {} of {}, requests {}, connections {}, keys {}",
+        status.models, status.backends_up, status.backends, status.requests, status.connections, status.keys
+    );
+    let out = screen.hanging("", Tone::Plain, &line);
+    let ends = |at: &String| {
+        screen.hanging("", Tone::Plain, &format!("certificate ends {}", when::told(screen, at)))
+    };
+    out + &status.certificate_expires.as_ref().map(ends).unwrap_or_default()
 }
 
 fn listeners(listeners: &[Listener]) -> Table {

@@ -23,7 +23,14 @@ pub(crate) enum Fit {
 #[derive(Debug)]
 pub(crate) struct Table {
     columns: Vec<(&'static str, Fit)>,
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Row>,
+}
+
+/// A row, and what is said below it.
+#[derive(Debug)]
+struct Row {
+    cells: Vec<Cell>,
+    note: String,
 }
 
 /// A cell.
@@ -54,11 +61,21 @@ impl Table {
 
     /// One more row, a cell for each column.
     pub(crate) fn row<const N: usize>(&mut self, cells: [Cell; N]) {
-        self.rows.push(cells.into());
+        self.rows.push(Row { cells: cells.into(), note: String::new() });
     }
 
-    /// As lines.
+    /// More of the last row, in lines of its own below it.
+    pub(crate) fn note(&mut self, note: &str) {
+        if let Some(row) = self.rows.last_mut() {
+            note.clone_into(&mut row.note);
+        }
+    }
+
+    /// As lines; none where there are no rows, since whoever asked is told that in words.
     pub(crate) fn draw(&self, screen: &Screen) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
         match self.widths(screen.width) {
             Some(widths) => self.grid(screen, &widths),
             None => self.list(screen),
@@ -70,7 +87,7 @@ impl Table {
         let mut widths: Vec<usize> = self.columns.iter().map(|(head, _)| text::width(head)).collect();
         let least: Vec<usize> = widths.iter().map(|head| (*head).max(LEAST)).collect();
         for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
+            for (width, cell) in widths.iter_mut().zip(&row.cells) {
                 *width = (*width).max(text::width(&cell.text));
             }
         }
@@ -89,7 +106,14 @@ impl Table {
 
     fn grid(&self, screen: &Screen, widths: &[usize]) -> String {
         let heads: Vec<Cell> = self.columns.iter().map(|(head, _)| Cell::new(head, Tone::Head)).collect();
-        std::iter::once(&heads).chain(&self.rows).map(|row| grid_row(screen, row, widths)).collect()
+        let mut out = grid_row(screen, &heads, widths);
+        for row in &self.rows {
+            out.push_str(&grid_row(screen, &row.cells, widths));
+            if !row.note.is_empty() {
+                out.push_str(&screen.hanging("    ", Tone::Plain, &row.note));
+            }
+        }
+        out
     }
 
     /// A line for each cell, as on a telephone.
@@ -101,9 +125,12 @@ impl Table {
             if number > 0 {
                 out.push('\n');
             }
-            for ((head, _), cell) in self.columns.iter().zip(row) {
+            for ((head, _), cell) in self.columns.iter().zip(&row.cells) {
                 let head = padded(&text::cut(head, indent.saturating_sub(1)), indent);
                 out.push_str(&screen.hanging(&head, Tone::Head, &cell.text));
+            }
+            if !row.note.is_empty() {
+                out.push_str(&screen.hanging("    ", Tone::Plain, &row.note));
             }
         }
         out

@@ -15,7 +15,10 @@ pub(crate) fn told(screen: &Screen, at: &str) -> String {
     match seconds {
         -9..=0 => "just now".to_owned(),
         ..-9 => format!("{} ago", long(seconds.unsigned_abs())),
-        _ => format!("in {}", long(seconds.unsigned_abs())),
+        // To the nearest: what was made to last for 30 days does so "in 30 days", and not in 29 from the first second on.
+        1..HOUR => format!("in {}", long(seconds.unsigned_abs())),
+        HOUR..172_800 => format!("in {}", long(seconds.unsigned_abs() + 1800)),
+        _ => format!("in {}", long(seconds.unsigned_abs() + 43_200)),
     }
 }
 
@@ -52,7 +55,9 @@ mod tests {
             ("2026-11-28T11:56:59.123Z", "3 min ago"),
             ("2026-11-27T13:00:00Z", "23 h ago"),
             ("2026-11-26T12:00:00Z", "2 days ago"),
-            ("2026-12-27T12:00:01Z", "in 29 days"),
+            ("2026-12-28T11:59:59Z", "in 30 days"),
+            ("2026-11-28T13:59:00Z", "in 2 h"),
+            ("2026-11-28T12:05:00Z", "in 5 min"),
             ("2026-11-28T13:00:00+01:00", "just now"),
             ("soon\u{1b}", "soon\\u{1b}"),
         ] {

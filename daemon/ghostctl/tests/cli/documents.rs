@@ -68,7 +68,7 @@ fn the_completions_are_taken_by_their_shells() {
         match command.arg(&file).output() {
             Ok(taken) => assert!(taken.status.success() && taken.stderr.is_empty(), "{shell}: {taken:?}"),
             Err(error) => {
-                println!("not sourced here: the completions of {shell}, since it cannot be run ({error})")
+                println!("not sourced here: the completions of {shell}, since it cannot be run ({error})");
             }
         }
     }

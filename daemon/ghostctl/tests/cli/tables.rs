@@ -77,7 +77,7 @@ fn a_status_says_what_is_amiss_and_what_to_do_about_it() {
     for words in [
         "GhostLLM 0.1.0 on ghostbox",
         "for 3 h",
-        "1 of 2 backends",
+        "backends 1 of 2",
         "systemctl start ollama",
         "ghostctl keys first",
         "\\u{1b}[2J",
