@@ -13,6 +13,7 @@ mod cancel;
 mod clients;
 mod config;
 mod dumps;
+mod ctl;
 mod engine;
 mod errors;
 mod files;

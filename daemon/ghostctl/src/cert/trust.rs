@@ -68,8 +68,8 @@ fn replace(place: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn not_written(error: &io::Error, context: &Context) -> Failure {
     let message = format!("{PLACE} cannot be written: {error}; nothing was changed");
-    if !matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) {
-        return Failure::new(Exit::Failed, message).next("df -h /usr/local");
+    if error.kind() != ErrorKind::PermissionDenied {
+        return Failure::new(Exit::Failed, message).next("df -h /usr/local; findmnt -T /usr/local");
     }
     // Root has another home, and sudo hands no variables on.
     let socket = context.client.socket().ok().filter(|path| path != Path::new(socket::SERVICE));

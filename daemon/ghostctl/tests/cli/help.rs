@@ -66,3 +66,22 @@ fn the_examples_are_commands_that_are_understood() {
         assert!(read.is_ok(), "{example}: {}", read.unwrap_err());
     }
 }
+
+#[test]
+fn every_command_that_the_readme_names_is_understood() {
+    let readme =
+        fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
+    let quoted = readme.split('`').skip(1).step_by(2).filter(|text| text.starts_with("ghostctl "));
+    let lines = readme
+        .lines()
+        .map(|line| line.trim_start_matches("sudo "))
+        .filter(|line| line.starts_with("ghostctl "));
+    let all: Vec<&str> = quoted.chain(lines).map(|text| text.split(" #").next().unwrap().trim()).collect();
+    assert!(all.len() >= 8, "{all:?}");
+    for text in all {
+        let words =
+            text.split(['>', '|']).next().unwrap().split_whitespace().map(|word| word.trim_matches('\''));
+        let read = ghostctl::command().try_get_matches_from(words);
+        assert!(read.is_ok(), "{text}: {}", read.unwrap_err());
+    }
+}
