@@ -47,12 +47,16 @@ templates: setup
 fmt:
     cargo fmt --all
 
-# The generated documents in packaging/docs: the example file, the reference page and the schema of the configuration.
+# The generated documents: in packaging/docs the example file, the reference page and the schema of the configuration, and ghostctl's
+# man pages and completions; its help texts in daemon/ghostctl/tests/help.
 docs: setup-build
     cargo build --release -p ghostllm
     target/release/ghostllm config example > packaging/docs/ghostllm.toml
     target/release/ghostllm config reference > packaging/docs/configuration.md
     target/release/ghostllm config schema > packaging/docs/ghostllm.schema.json
+    rm -rf packaging/docs/man/ghostctl* packaging/docs/completions/*ghostctl* daemon/ghostctl/tests/help/*.txt
+    cargo run --release -p ghostctl --example documents -- packaging/docs
+    GHOSTCTL_RENEW=1 cargo test --release -p ghostctl --test cli help::
 
 # Arbitrary bytes for everything that reads a peer's, guided by coverage: so many hours, shared by the targets.
 fuzz HOURS: setup-build

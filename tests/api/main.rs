@@ -12,6 +12,7 @@ mod admin_socket;
 mod cancel;
 mod clients;
 mod config;
+mod ctl;
 mod dumps;
 mod engine;
 mod errors;

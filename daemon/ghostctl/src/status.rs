@@ -1,112 +1,173 @@
-//! `ghostctl status`: does the daemon serve, and can a model answer?
-//!
-//! Knows `/healthz` and `/readyz`. Refuses to guess: only a 200 is well. Invariant: whatever is not well is said
-//! together with the next step.
+//! `ghostctl status`: how the box is, in one screen.
 
 use std::time::Duration;
 
-use serde_json::json;
-
-use crate::{
-    get::{self, GetError},
-    url::Url,
+use clap::Args;
+use ghostllm_core::{
+    admin::{Cause, Condition, Listener, Severity, Status},
+    routes::Admin,
 };
 
-/// The version of the JSON form; it rises when a field goes or changes its meaning.
-const FORM: u32 = 1;
+use crate::{
+    arguments::Context,
+    client::{Answer, Question},
+    exit::{Exit, Failure},
+    output::{
+        self, Screen, Tone,
+        table::{Cell, Fit, Table},
+        when,
+    },
+};
 
-/// How the daemon is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// It serves and a model can answer.
-    Ready,
-    /// It serves; no model can answer.
-    NoModel,
-    /// Something answers, but not as this daemon does when it is well.
-    NotWell {
-        /// What, and at which path.
-        why: String,
-    },
-    /// Nothing answers.
-    NotReachable {
-        /// What the system said.
-        why: String,
-    },
+/// How long a drawn screen stays.
+const BETWEEN: Duration = Duration::from_secs(2);
+
+/// How the box is, in one screen
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 ready; 1 degraded, no model, or stopping; 3 not reachable.\n\nExample:\n  ghostctl status --watch"
+)]
+pub(crate) struct Arguments {
+    /// Again every two seconds, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
 }
 
-/// Asks both questions, each within the given time.
-pub(crate) fn ask(url: &Url, within: Duration) -> Status {
-    match get::status(url, "/healthz", within) {
-        Ok(200) => {}
-        Ok(other) => return Status::NotWell { why: format!("/healthz answers {other}") },
-        Err(failed @ GetError::NotHttp) => return Status::NotWell { why: failed.to_string() },
-        Err(failed) => return Status::NotReachable { why: failed.to_string() },
-    }
-    match get::status(url, "/readyz", within) {
-        Ok(200) => Status::Ready,
-        Ok(503) => Status::NoModel,
-        Ok(other) => Status::NotWell { why: format!("/readyz answers {other}") },
-        // It answered a moment ago, so it is there.
-        Err(failed) => Status::NotWell { why: format!("/readyz: {failed}") },
-    }
-}
-
-impl Status {
-    /// One line for a person.
-    pub(crate) fn sentence(&self, url: &Url) -> String {
-        match self {
-            Self::Ready => format!("serving at {url}; a model can answer"),
-            Self::NoModel => format!("serving at {url}, but no model can answer: {}", self.next(url)),
-            Self::NotWell { why } => format!("not as it should be at {url}: {why}. {}", self.next(url)),
-            Self::NotReachable { why } => format!("not reachable at {url}: {why}. {}", self.next(url)),
+impl Arguments {
+    pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if self.watch {
+            return tokio::select! {
+                biased;
+                _pressed = tokio::signal::ctrl_c() => left(context),
+                ended = watch(context) => ended,
+            };
         }
-    }
-
-    /// What a person does next; empty when there is nothing to do.
-    fn next(&self, url: &Url) -> String {
-        match self {
-            Self::Ready => String::new(),
-            Self::NoModel => {
-                format!("start Ollama and run `ollama pull llama3.2`; {url}/ shows the other ways, the daemon's log what it tried")
-            }
-            Self::NotWell { .. } => {
-                "See the daemon's log (journalctl -u ghostllm); if another program has this port, give the daemon's with --url"
-                    .to_owned()
-            }
-            Self::NotReachable { .. } => {
-                "Start the daemon (systemctl start ghostllm, or ghostllm serve); if it listens elsewhere (`[listen] plain`), \
-                 give that with --url"
-                    .to_owned()
-            }
-        }
-    }
-
-    /// The same for programs: `version`, `url`, `state`, `serving`, `ready`, `why` and `next` (null where there is none).
-    pub(crate) fn json(&self, url: &Url) -> String {
-        let (state, why) = match self {
-            Self::Ready => ("ready", None),
-            Self::NoModel => ("no_model", None),
-            Self::NotWell { why } => ("not_well", Some(why)),
-            Self::NotReachable { why } => ("not_reachable", Some(why)),
-        };
-        json!({
-            "version": FORM,
-            "url": url.to_string(),
-            "state": state,
-            "serving": matches!(self, Self::Ready | Self::NoModel),
-            "ready": *self == Self::Ready,
-            "why": why,
-            "next": Some(self.next(url)).filter(|next| !next.is_empty()),
+        let answer = ask(context).await?;
+        context.show(&answer.json, |screen| drawn(&answer.what, screen))?;
+        Ok(match answer.what.condition {
+            Condition::Ready => Exit::Well,
+            Condition::Degraded | Condition::NoModel | Condition::Stopping => Exit::Failed,
         })
-        .to_string()
     }
+}
 
-    /// 0 well, 1 not well, 3 not reachable.
-    pub(crate) fn exit_code(&self) -> u8 {
-        match self {
-            Self::Ready => 0,
-            Self::NoModel | Self::NotWell { .. } => 1,
-            Self::NotReachable { .. } => 3,
-        }
+async fn ask(context: &Context) -> Result<Answer<Status>, Failure> {
+    context.client.ask(&Question::new(Admin::Status)).await
+}
+
+/// The shell's prompt goes below what was drawn.
+fn left(context: &Context) -> Result<Exit, Failure> {
+    if context.screen.terminal && !context.json {
+        output::print("\n")?;
     }
+    Ok(Exit::Interrupted)
+}
+
+async fn watch(context: &Context) -> Result<Exit, Failure> {
+    let mut first = true;
+    loop {
+        match ask(context).await {
+            Ok(answer) if context.json => output::line(&answer.json)?,
+            Err(failure) if context.json => failure.tell_json(),
+            Ok(answer) => redraw(&drawn(&answer.what, &Screen::of_stdout()), first)?,
+            // It is watched on: a daemon that starts anew comes back.
+            Err(failure) => redraw(&failed(&failure, &Screen::of_stdout()), first)?,
+        }
+        first = false;
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
+/// Over what stands there, on a terminal; below it elsewhere.
+fn redraw(text: &str, first: bool) -> Result<(), Failure> {
+    let screen = Screen::of_stdout();
+    if !screen.terminal {
+        return output::print(&format!("{}{text}", if first { "" } else { "\n" }));
+    }
+    // One that is too long would scroll, and the next one would not meet its beginning.
+    let lines: Vec<&str> = text.lines().take(screen.height.saturating_sub(1)).collect();
+    let begin = if first { "\x1b[2J\x1b[H" } else { "\x1b[H" };
+    output::print(&format!("{begin}{}\x1b[K\x1b[J", lines.join("\x1b[K\n")))
+}
+
+fn failed(failure: &Failure, screen: &Screen) -> String {
+    let mut out = screen.toned("not reachable", Tone::Bad) + "\n\n";
+    for line in failure.message.lines() {
+        out.push_str(&screen.hanging("", Tone::Plain, line));
+    }
+    out + &screen.hanging("next: ", Tone::Plain, failure.next.as_deref().unwrap_or_default())
+}
+
+fn drawn(status: &Status, screen: &Screen) -> String {
+    let mut out = heading(status, screen);
+    for cause in &status.causes {
+        out.push('\n');
+        out.push_str(&told(cause, screen));
+    }
+    out.push('\n');
+    out.push_str(&counts(status, screen));
+    out.push('\n');
+    out.push_str(&listeners(&status.listeners).draw(screen));
+    out
+}
+
+fn heading(status: &Status, screen: &Screen) -> String {
+    let (word, tone, means) = match status.condition {
+        Condition::Ready => ("ready", Tone::Good, "all is well"),
+        Condition::Degraded => ("degraded", Tone::Amiss, "it serves, and something is amiss"),
+        Condition::NoModel => ("no model", Tone::Bad, "it serves, and no model can answer"),
+        Condition::Stopping => ("stopping", Tone::Amiss, "it finishes open requests and ends"),
+    };
+    let rest = format!(
+        "{means}. GhostLLM {} on {}, for {} now (process {}).",
+        status.program,
+        status.host,
+        when::long(status.uptime_s),
+        status.pid
+    );
+    screen.hanging(&format!("{word}: "), tone, &rest)
+}
+
+fn told(cause: &Cause, screen: &Screen) -> String {
+    let (word, tone) = match cause.severity {
+        Severity::Note => ("note", Tone::Plain),
+        Severity::Warning => ("warning", Tone::Amiss),
+        Severity::Error => ("error", Tone::Bad),
+    };
+    let what = screen.hanging(&format!("{word:<9}"), tone, &cause.what);
+    what + &screen.hanging("  next:  ", Tone::Plain, &cause.next)
+}
+
+fn counts(status: &Status, screen: &Screen) -> String {
+    let line = format!(
+        "models {}, backends {} of {}, requests {}, connections {}, keys {}",
+        status.models, status.backends_up, status.backends, status.requests, status.connections, status.keys
+    );
+    let out = screen.hanging("", Tone::Plain, &line);
+    let ends = |at: &String| {
+        screen.hanging("", Tone::Plain, &format!("certificate ends {}", when::told(screen, at)))
+    };
+    out + &status.certificate_expires.as_ref().map(ends).unwrap_or_default()
+}
+
+fn listeners(listeners: &[Listener]) -> Table {
+    let mut table = Table::new(&[
+        ("LISTENER", Fit::Whole),
+        ("ADDRESS", Fit::Wrap),
+        ("SPEAKS", Fit::Wrap),
+        ("SERVES", Fit::Whole),
+        ("KEY", Fit::Whole),
+    ]);
+    for listener in listeners {
+        let serves = if listener.serves { Cell::new("yes", Tone::Good) } else { Cell::new("no", Tone::Bad) };
+        let key = if listener.key { "needed" } else { "none" };
+        table.row([
+            Cell::from(&listener.kind),
+            Cell::from(&listener.address),
+            Cell::from(&listener.speaks),
+            serves,
+            key.into(),
+        ]);
+    }
+    table
 }

@@ -1,0 +1,40 @@
+//! The man pages and completions, from the definition of the command line.
+
+use std::{io, path::PathBuf};
+
+use clap::Command;
+use clap_complete::{Shell, generate};
+use clap_mangen::Man;
+
+/// Every file below `packaging/docs`, with its text.
+pub(crate) fn all(command: &Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut built = command.clone().disable_help_subcommand(true);
+    built.build();
+    let mut files = Vec::new();
+    pages(&built, &mut files)?;
+    let mut completed = command.clone();
+    for (shell, name) in
+        [(Shell::Bash, "ghostctl.bash"), (Shell::Zsh, "_ghostctl"), (Shell::Fish, "ghostctl.fish")]
+    {
+        let mut text = Vec::new();
+        generate(shell, &mut completed, "ghostctl", &mut text);
+        files.push((PathBuf::from("completions").join(name), text));
+    }
+    Ok(files)
+}
+
+fn pages(command: &Command, files: &mut Vec<(PathBuf, Vec<u8>)>) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let mut text = Vec::new();
+    // Without a version, so that a release changes no page.
+    Man::new(command.clone()).source("GhostLLM").render(&mut text)?;
+    let text = String::from_utf8(text).map_err(io::Error::other)?;
+    let mut text = text.replace("\nExample:\n  ", "\n.SH EXAMPLE\n.nf\n");
+    text = text.replace(".SH EXTRA\n.SH", ".SH").replace(".SH EXTRA\n", ".SH NOTES\n");
+    text.push_str(".fi\n");
+    files.push((PathBuf::from("man").join(format!("{name}.1")), text.into_bytes()));
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+        pages(inner, files)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! `ghostctl backends`: where models are, and whether they answer.
+
+use clap::Subcommand;
+use ghostllm_core::{
+    admin::{BackendInfo, BackendList, FORM},
+    routes::Admin,
+};
+
+use crate::{
+    arguments::Context,
+    client::{Client, Question},
+    exit::{Exit, Failure},
+    output::{
+        self, Screen, Tone,
+        table::{Cell, Fit, Table},
+    },
+};
+
+/// Backends: where models are, and whether they answer
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  ghostctl backends test")]
+pub(crate) enum Command {
+    /// Every backend, as it was when it was last asked
+    #[command(after_help = "Example:\n  ghostctl backends ls")]
+    Ls,
+    /// Ask backends now; exit code 1 where one does not answer
+    #[command(after_help = "Example:\n  ghostctl backends test ollama")]
+    Test {
+        /// Which one [default: all]
+        name: Option<String>,
+    },
+}
+
+impl Command {
+    pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Ls => list(context).await,
+            Self::Test { name } => test(name, context).await,
+        }
+    }
+}
+
+async fn list(context: &Context) -> Result<Exit, Failure> {
+    let answer = context.client.ask::<BackendList>(&Question::new(Admin::Backends)).await?;
+    context.show(&answer.json, |screen| table(&answer.what.backends, screen))?;
+    if answer.what.backends.is_empty() && !context.json {
+        output::say("There is no backend. ghostctl status says why.");
+    }
+    Ok(Exit::Well)
+}
+
+async fn test(name: Option<String>, context: &Context) -> Result<Exit, Failure> {
+    let names = match name {
+        Some(name) => vec![name],
+        None => every(&context.client).await?,
+    };
+    let mut tested = Vec::new();
+    let mut texts = Vec::new();
+    for name in names {
+        let question = Question::new(Admin::TestBackend).named(&name);
+        let answer = context.client.ask::<BackendInfo>(&question).await;
+        let answer = answer.map_err(|failure| failure.if_missing("ghostctl backends ls"))?;
+        tested.push(answer.what);
+        texts.push(answer.json);
+    }
+    // The form of the list, since one backend alone bears no version.
+    let json = format!("{{\"version\":{FORM},\"backends\":[{}]}}", texts.join(","));
+    context.show(&json, |screen| table(&tested, screen))?;
+    let all = !tested.is_empty() && tested.iter().all(|backend| backend.up == Some(true));
+    Ok(if all { Exit::Well } else { Exit::Failed })
+}
+
+async fn every(client: &Client) -> Result<Vec<String>, Failure> {
+    let answer = client.ask::<BackendList>(&Question::new(Admin::Backends)).await?;
+    Ok(answer.what.backends.into_iter().map(|backend| backend.name).collect())
+}
+
+fn table(backends: &[BackendInfo], screen: &Screen) -> String {
+    let mut table = Table::new(&[
+        ("BACKEND", Fit::Wrap),
+        ("KIND", Fit::Whole),
+        ("AT", Fit::Wrap),
+        ("ANSWERS", Fit::Whole),
+        ("MODELS", Fit::Whole),
+        ("REQUESTS", Fit::Whole),
+    ]);
+    for backend in backends {
+        let up = match backend.up {
+            Some(true) => Cell::new("yes", Tone::Good),
+            Some(false) => Cell::new("no", Tone::Bad),
+            None => Cell::from("not asked"),
+        };
+        table.row([
+            Cell::from(&backend.name),
+            Cell::from(&backend.kind),
+            Cell::from(&backend.at),
+            up,
+            Cell::from(backend.models.to_string()),
+            Cell::from(backend.requests.to_string()),
+        ]);
+        table.note(backend.fault.as_deref().unwrap_or_default());
+    }
+    table.draw(screen)
+}

@@ -1,0 +1,233 @@
+//! One question over the admin socket, and its answer.
+//!
+//! Knows HTTP/1.1 over a Unix socket, and the API's error object. Refuses to know what is asked. Invariants: an answer comes within
+//! the deadline and has at most [`LARGEST`] bytes; paths and methods are those of core's table and stand nowhere else.
+
+mod refused;
+mod stream;
+
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use ghostllm_core::{
+    admin::FORM,
+    routes::{Admin, Endpoint, TABLE},
+};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, time::timeout};
+
+use crate::{
+    exit::{Exit, Failure},
+    output::text,
+    socket,
+};
+
+/// No answer of the admin API comes near this; what is longer is not one.
+const LARGEST: usize = 16 << 20;
+/// What a path's segment need not escape (RFC 3986 section 2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Who is asked, and how long that may take.
+#[derive(Debug)]
+pub(crate) struct Client {
+    named: Option<PathBuf>,
+    within: Duration,
+}
+
+/// A question.
+#[derive(Debug)]
+pub(crate) struct Question {
+    endpoint: Admin,
+    name: String,
+    query: String,
+    body: Option<String>,
+}
+
+/// An answer: what it says, and its text in one line.
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    /// What it says.
+    pub(crate) what: T,
+    /// The text.
+    pub(crate) json: String,
+}
+
+impl Question {
+    /// To this endpoint.
+    pub(crate) fn new(endpoint: Admin) -> Self {
+        Self { endpoint, name: String::new(), query: String::new(), body: None }
+    }
+
+    /// About this key, backend or request.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// With this behind the path's question mark.
+    pub(crate) fn query(mut self, query: String) -> Self {
+        self.query = query;
+        self
+    }
+
+    /// With this as its body, a form of core's, which is always JSON.
+    pub(crate) fn body(mut self, form: &impl serde::Serialize) -> Self {
+        self.body = serde_json::to_string(form).ok();
+        self
+    }
+
+    fn request(&self, last: Option<&str>) -> Result<Request<Full<Bytes>>, Failure> {
+        let row = TABLE.iter().find(|row| row.endpoint == Endpoint::Admin(self.endpoint));
+        let (path, method) =
+            row.map(|row| (row.path, row.verb.method())).ok_or_else(|| refused::odd("no such route"))?;
+        let mut path = match path.split_once('{') {
+            Some((before, rest)) => {
+                let behind = rest.split_once('}').map_or("", |(_, behind)| behind);
+                format!("{before}{}{behind}", utf8_percent_encode(&self.name, SEGMENT))
+            }
+            None => path.to_owned(),
+        };
+        if !self.query.is_empty() {
+            path = format!("{path}?{}", self.query);
+        }
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
+        request = request.header(header::USER_AGENT, concat!("ghostctl/", env!("CARGO_PKG_VERSION")));
+        if self.body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let body = Full::new(Bytes::from(self.body.clone().unwrap_or_default()));
+        request.body(body).map_err(|error| refused::odd(&error.to_string()))
+    }
+}
+
+impl Client {
+    /// The daemon behind the named socket, or behind the first that exists.
+    pub(crate) fn new(named: Option<PathBuf>, within: Duration) -> Self {
+        Self { named, within }
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> Result<PathBuf, Failure> {
+        socket::find(self.named.as_ref())
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, question: &Question) -> Result<Answer<T>, Failure> {
+        let path = self.socket()?;
+        let request = question.request(None)?;
+        let reads = request.method() == Method::GET;
+        let asked = timeout(self.within, exchange(&path, request)).await;
+        let (status, body) = asked.unwrap_or_else(|_late| Err(refused::late(&path, self.within, reads)))?;
+        let body = String::from_utf8(body.into()).map_err(|_not_text| refused::not_ours(&path))?;
+        if !status.is_success() {
+            return Err(refused::by_the_api(status, &body, &path));
+        }
+        let what = serde_json::from_str(&body).map_err(|error| not_understood(&body, &error, &path))?;
+        Ok(Answer { what, json: text::one_line(&body) })
+    }
+}
+
+async fn exchange(path: &Path, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
+    let reads = request.method() == Method::GET;
+    let (mut sender, connection) = connect(path).await?;
+    let mut asked = pin!(async {
+        let response =
+            sender.send_request(request).await.map_err(|error| refused::broken(path, &error, reads))?;
+        whole(response, path, reads).await
+    });
+    tokio::select! {
+        biased;
+        done = &mut asked => done,
+        // Why it has ended is what the question fails with, if it does.
+        _ended = connection => asked.await,
+    }
+}
+
+type Connection = http1::Connection<TokioIo<UnixStream>, Full<Bytes>>;
+
+async fn connect(path: &Path) -> Result<(http1::SendRequest<Full<Bytes>>, Connection), Failure> {
+    let stream = UnixStream::connect(path).await.map_err(|error| not_connected(path, &error))?;
+    http1::handshake(TokioIo::new(stream)).await.map_err(|error| refused::broken(path, &error, true))
+}
+
+fn not_connected(path: &Path, error: &io::Error) -> Failure {
+    if error.kind() == ErrorKind::PermissionDenied {
+        return refused::denied(path, format!("{} may not be opened: {error}", path.display()));
+    }
+    let why = match error.kind() {
+        ErrorKind::NotFound => "it does not exist".to_owned(),
+        ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        _ => error.to_string(),
+    };
+    let message = format!("the daemon is not reachable at {}: {why}", path.display());
+    Failure::new(Exit::Unreachable, message).next(socket::START)
+}
+
+/// The whole body, as long as it is not too long.
+async fn whole(
+    response: Response<Incoming>,
+    path: &Path,
+    reads: bool,
+) -> Result<(StatusCode, Bytes), Failure> {
+    let (head, body) = response.into_parts();
+    match Limited::new(body, LARGEST).collect().await {
+        Ok(body) => Ok((head.status, body.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Err(refused::too_long(path)),
+        Err(error) => Err(refused::broken(path, &*error, reads)),
+    }
+}
+
+/// An answer of another form, or of something that is not the daemon.
+fn not_understood(body: &str, error: &serde_json::Error, path: &Path) -> Failure {
+    #[derive(Deserialize)]
+    struct Form {
+        version: u32,
+    }
+    match serde_json::from_str::<Form>(body) {
+        Ok(Form { version }) if version != FORM => {
+            let message = format!("the daemon answers in form {version}, and this ghostctl knows {FORM}");
+            Failure::new(Exit::Failed, message).next("install the ghostctl that came with this daemon")
+        }
+        Ok(_) => {
+            let message = format!("the daemon's answer is not as it should be: {error}");
+            Failure::new(Exit::Failed, message)
+                .next("ghostctl version, which shows whether the two are of one version")
+        }
+        Err(_) => refused::not_ours(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ghostllm_core::routes::{Found, find};
+
+    use super::*;
+
+    #[test]
+    fn every_question_leads_to_its_own_route_with_its_name_whole() {
+        for row in TABLE {
+            let Endpoint::Admin(endpoint) = row.endpoint else { continue };
+            let name = "a/b c?d#ü%";
+            let request = Question::new(endpoint).named(name).query("n=3".into()).request(Some("7")).unwrap();
+            let Found::Row(found, taken) = find(request.method(), request.uri().path()) else {
+                panic!("{row:?}")
+            };
+            assert_eq!(found.endpoint, row.endpoint);
+            assert!(taken.is_empty() || taken == name, "{taken}");
+            assert_eq!(request.uri().query(), Some("n=3"));
+        }
+    }
+}

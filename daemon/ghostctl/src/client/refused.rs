@@ -1,0 +1,133 @@
+//! Why a question has no answer, and what to do about it.
+
+use std::{fmt::Display, path::Path, time::Duration};
+
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use crate::{
+    exit::{Exit, Failure},
+    socket,
+};
+
+/// Where the daemon says more.
+const LOG: &str = "journalctl -u ghostllm -e shows what the daemon said";
+
+/// A defect of this program.
+pub(super) fn odd(why: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("the question cannot be written: {why}")).next("ghostctl --help")
+}
+
+/// What answers is not GhostLLM, or not any more.
+pub(super) fn not_ours(path: &Path) -> Failure {
+    let message = format!("what answers at {} is not GhostLLM", path.display());
+    Failure::new(Exit::Failed, message).next("give the daemon's own socket with --socket")
+}
+
+/// An answer that never ends.
+pub(super) fn too_long(path: &Path) -> Failure {
+    let message = format!("the answer at {} is longer than any of GhostLLM's", path.display());
+    Failure::new(Exit::Failed, message).next("give the daemon's own socket with --socket")
+}
+
+/// No answer in time.
+pub(super) fn late(path: &Path, within: Duration, reads: bool) -> Failure {
+    let seconds = within.as_secs();
+    let message =
+        format!("the daemon at {} did not answer within {seconds} s{}", path.display(), unknown(reads));
+    Failure::new(Exit::Unreachable, message)
+        .next(format!("wait longer (--timeout {}); {LOG}", seconds.saturating_mul(6)))
+}
+
+/// A connection that ended before the answer did.
+pub(super) fn broken(path: &Path, error: &(impl Display + ?Sized), reads: bool) -> Failure {
+    let said = error.to_string();
+    if said.starts_with("invalid HTTP") {
+        return not_ours(path);
+    }
+    let message = format!("the daemon at {} did not answer: {said}{}", path.display(), unknown(reads));
+    Failure::new(Exit::Unreachable, message).next(LOG)
+}
+
+/// Whoever only reads has missed nothing.
+fn unknown(reads: bool) -> &'static str {
+    if reads { "" } else { "; whether it was done is not known" }
+}
+
+/// The socket's mode, or the API, says no.
+pub(super) fn denied(path: &Path, message: String) -> Failure {
+    let next = if path == Path::new(socket::SERVICE) {
+        "the same command with sudo; or sudo adduser $USER ghostllm-admin, then log in again".to_owned()
+    } else {
+        "the same command with sudo, or as the user who runs the daemon".to_owned()
+    };
+    Failure::new(Exit::Denied, message).next(next)
+}
+
+/// What the API says no to, in its own words.
+pub(super) fn by_the_api(status: StatusCode, body: &str, path: &Path) -> Failure {
+    let error = serde_json::from_str::<Map<String, Value>>(body).ok();
+    let error = error.and_then(|mut whole| whole.remove("error"));
+    let Some(Value::Object(error)) = error else {
+        return Failure::new(Exit::Failed, format!("the daemon answered {status}, and not why")).next(LOG);
+    };
+    let message =
+        error.get("message").and_then(Value::as_str).unwrap_or("the daemon says no, and not why").to_owned();
+    // Words that already end with a command need no other.
+    let told = message.contains('`') || message.contains("ghostctl ") || message.contains("systemctl ");
+    let mut failure = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => denied(path, message),
+        StatusCode::NOT_FOUND => Failure::new(Exit::NotFound, message),
+        _ => Failure::new(Exit::Failed, message),
+    };
+    failure.error = Some(error);
+    if told {
+        failure.next = None;
+        return failure;
+    }
+    match status {
+        StatusCode::NOT_FOUND => failure.or_next("ghostctl status, which shows what there is"),
+        StatusCode::INSUFFICIENT_STORAGE => {
+            failure.next("df -h; ghostctl status shows when the state can be written again")
+        }
+        status if status.is_server_error() => failure.next(LOG),
+        StatusCode::CONFLICT => failure.next("ghostctl status"),
+        _ => failure.or_next("the command's --help"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_exit_code_and_ends_with_a_next_step() {
+        let path = Path::new("/tmp/admin.sock");
+        let body = |message: &str| {
+            format!(r#"{{"error":{{"message":"{message}","type":"x","param":null,"code":"y"}}}}"#)
+        };
+        for (status, exit) in [
+            (400, Exit::Failed),
+            (401, Exit::Denied),
+            (403, Exit::Denied),
+            (404, Exit::NotFound),
+            (409, Exit::Failed),
+            (429, Exit::Failed),
+            (500, Exit::Failed),
+            (507, Exit::Failed),
+        ] {
+            let failure = by_the_api(StatusCode::from_u16(status).unwrap(), &body("No."), path);
+            assert_eq!((failure.exit, failure.message.as_str()), (exit, "No."), "{status}");
+            assert!(failure.next.is_some_and(|next| next.len() > 5), "{status}");
+            assert_eq!(failure.error.unwrap()["code"], "y");
+        }
+        let failure =
+            by_the_api(StatusCode::NOT_FOUND, &body("No such key; ghostctl keys ls shows them."), path);
+        assert!(failure.next.is_none());
+        for odd in ["", "{}", "[]", "{\"error\":1}", "<html>"] {
+            let failure = by_the_api(StatusCode::BAD_GATEWAY, odd, path);
+            assert!(failure.message.contains("502") && failure.next.is_some());
+        }
+        assert!(denied(Path::new(socket::SERVICE), String::new()).next.unwrap().contains("ghostllm-admin"));
+    }
+}

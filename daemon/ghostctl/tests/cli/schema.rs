@@ -1,0 +1,131 @@
+//! What is printed with `--json`, against the schema that is given out with the API.
+
+use ghostllm_core::admin;
+use serde_json::Value;
+
+use crate::{
+    canned::{Daemon, KEY, REQUEST, usual},
+    ghostctl,
+};
+
+/// Whether `value` is valid, for the words of JSON Schema that are in use here; another word is a failure of the test.
+fn valid(schema: &Value, root: &Value, value: &Value) -> bool {
+    let Some(words) = schema.as_object() else { return schema.as_bool().unwrap() };
+    words.iter().all(|(word, rule)| match word.as_str() {
+        "$schema" | "title" | "description" | "default" | "format" => true,
+        "$ref" => {
+            let pointer = rule.as_str().unwrap().strip_prefix('#').unwrap();
+            valid(root.pointer(pointer).unwrap(), root, value)
+        }
+        "type" => match rule.as_array() {
+            Some(kinds) => kinds.iter().any(|kind| is(kind.as_str().unwrap(), value)),
+            None => is(rule.as_str().unwrap(), value),
+        },
+        "enum" => rule.as_array().unwrap().contains(value),
+        "const" => rule == value,
+        "anyOf" => rule.as_array().unwrap().iter().any(|schema| valid(schema, root, value)),
+        "oneOf" => rule.as_array().unwrap().iter().filter(|schema| valid(schema, root, value)).count() == 1,
+        "items" => value.as_array().is_none_or(|items| items.iter().all(|item| valid(rule, root, item))),
+        "required" => value.as_object().is_none_or(|object| {
+            rule.as_array().unwrap().iter().all(|key| object.contains_key(key.as_str().unwrap()))
+        }),
+        "properties" => value.as_object().is_none_or(|object| {
+            object.iter().all(|(key, value)| rule.get(key).is_none_or(|schema| valid(schema, root, value)))
+        }),
+        "additionalProperties" => {
+            let known = schema["properties"].as_object();
+            let others = |key: &&String| known.is_none_or(|known| !known.contains_key(*key));
+            value.as_object().is_none_or(|object| {
+                object.iter().filter(|(key, _)| others(key)).all(|(_, value)| valid(rule, root, value))
+            })
+        }
+        "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().unwrap()),
+        "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().unwrap()),
+        other => panic!("the schema uses {other}, which is not checked here"),
+    })
+}
+
+fn is(kind: &str, value: &Value) -> bool {
+    match kind {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        other => panic!("type {other}"),
+    }
+}
+
+fn fits(form: &str, value: &Value) -> bool {
+    let root: Value = serde_json::from_str(&admin::schema()).unwrap();
+    valid(&root["$defs"][form], &root, value)
+}
+
+#[test]
+fn every_answer_in_json_is_one_line_of_its_form() {
+    let daemon = Daemon::well();
+    for (arguments, form) in [
+        (&["status"][..], "Status"),
+        (&["keys", "ls"], "KeyList"),
+        (&["keys", "create", "x"], "MadeKey"),
+        (&["keys", "rotate", "Ab3dE6gH"], "MadeKey"),
+        (&["keys", "revoke", "Ab3dE6gH", "--yes"], "KeyList"),
+        (&["models", "ls"], "ModelList"),
+        (&["models", "ps"], "ModelList"),
+        (&["backends", "ls"], "BackendList"),
+        (&["backends", "test"], "BackendList"),
+        (&["backends", "test", "vllm"], "BackendList"),
+        (&["requests", "ls"], "RequestList"),
+        (&["requests", "cancel", REQUEST, "--yes"], "Cancelled"),
+        (&["cert", "show"], "Certificates"),
+        (&["cert", "export"], "Certificates"),
+        (&["cert", "fingerprint"], "Certificates"),
+        (&["cert", "renew"], "Renewed"),
+        (&["cert", "renew", "--new-ca", "--yes"], "Renewed"),
+        (&["config", "show"], "ConfigShown"),
+        (&["config", "check"], "Checked"),
+        (&["reload"], "Reloaded"),
+        (&["audit"], "AuditLog"),
+    ] {
+        let mut with = arguments.to_vec();
+        with.push("--json");
+        let ran = ghostctl(&daemon.socket, &with);
+        assert!(ran.err.is_empty(), "{arguments:?}: {}", ran.err);
+        assert_eq!(ran.out.matches('\n').count(), 1, "{arguments:?}: {}", ran.out);
+        assert!(!ran.out.trim_end().chars().any(char::is_control), "{arguments:?}: {:?}", ran.out);
+        let value: Value = serde_json::from_str(&ran.out).unwrap();
+        assert!(fits(form, &value), "{arguments:?} is no {form}: {value:#}");
+        assert_eq!(value["version"], 1, "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_checker_refuses_what_is_not_of_the_form() {
+    let status = usual("GET /status").unwrap();
+    assert!(fits("Status", &status));
+    for (field, wrong) in
+        [("condition", "well".into()), ("pid", "1".into()), ("models", (-1).into()), ("causes", Value::Null)]
+    {
+        let mut broken = status.clone();
+        broken[field] = wrong;
+        assert!(!fits("Status", &broken), "{field}");
+    }
+    let mut short = status;
+    short.as_object_mut().unwrap().remove("host");
+    assert!(!fits("Status", &short));
+}
+
+#[test]
+fn answers_are_passed_on_with_every_field_that_the_daemon_wrote() {
+    let daemon = Daemon::well();
+    let ran = ghostctl(&daemon.socket, &["models", "ps", "--json"]);
+    let value: Value = serde_json::from_str(&ran.out).unwrap();
+    let models = value["models"].as_array().unwrap();
+    assert_eq!(models.len(), 1, "only those with requests");
+    assert_eq!(models[0]["new_here"], true);
+
+    let ran = ghostctl(&daemon.socket, &["keys", "create", "x", "--json"]);
+    let value: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&value["id"], &value["key"]), (&"Ab3dE6gH".into(), &KEY.into()));
+}
