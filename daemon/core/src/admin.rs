@@ -13,7 +13,7 @@ pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
 pub use state::{
     Authority, BackendInfo, BackendList, Cancelled, Cause, CertificateInfo, Certificates, Checked, Condition,
     ConfigShown, Listener, ListenerList, ModelInfo, ModelList, Reloaded, Renewed, RequestInfo, RequestList,
-    RequestState, RouteInfo, RouteList, SetConfig, Severity, Status,
+    RequestState, RouteInfo, RouteList, Severity, Status,
 };
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
@@ -29,7 +29,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 20] = [
+    let _referred: [Schema; 19] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -40,7 +40,6 @@ pub fn schema() -> String {
         generator.subschema_for::<RequestList>(),
         generator.subschema_for::<Cancelled>(),
         generator.subschema_for::<ConfigShown>(),
-        generator.subschema_for::<SetConfig>(),
         generator.subschema_for::<Checked>(),
         generator.subschema_for::<Reloaded>(),
         generator.subschema_for::<KeyList>(),

@@ -74,7 +74,7 @@ pub(crate) struct Failure {
     /// What to do next; none where the message says it.
     pub(crate) next: Option<String>,
     /// The API's own error object, where it was the API that said no.
-    pub(crate) error: Option<Map<String, Value>>,
+    pub(crate) error: Option<Box<Map<String, Value>>>,
 }
 
 impl Failure {
@@ -134,7 +134,7 @@ impl Failure {
     fn json(&self) -> String {
         let mut error = self.error.clone().unwrap_or_else(|| {
             let own = json!({ "message": self.message, "type": "ghostctl_error", "param": null, "code": self.exit.name() });
-            own.as_object().cloned().unwrap_or_default()
+            Box::new(own.as_object().cloned().unwrap_or_default())
         });
         error.insert("next".to_owned(), json!(self.next));
         text::one_line(&json!({ "version": FORM, "error": error }).to_string())
@@ -157,8 +157,10 @@ mod tests {
         assert_eq!(own["error"]["next"], "ghostctl status");
 
         let mut theirs = Failure::new(Exit::NotFound, "No such key.");
-        theirs.error =
-            json!({ "message": "No such key.", "code": "key_not_found", "new": 1 }).as_object().cloned();
+        theirs.error = json!({ "message": "No such key.", "code": "key_not_found", "new": 1 })
+            .as_object()
+            .cloned()
+            .map(Box::new);
         let theirs: Value = serde_json::from_str(&theirs.json()).unwrap();
         assert_eq!((&theirs["error"]["code"], &theirs["error"]["new"]), (&json!("key_not_found"), &json!(1)));
     }

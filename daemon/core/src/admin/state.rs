@@ -279,16 +279,6 @@ pub struct ConfigShown {
     pub restart: Vec<String>,
 }
 
-/// `PATCH /config`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SetConfig {
-    /// The setting, such as `limits.drain_grace`.
-    pub key: String,
-    /// Its value as in TOML; null to take back what was set this way.
-    pub value: Option<String>,
-}
-
 /// `POST /config/check`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Checked {

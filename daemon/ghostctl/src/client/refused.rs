@@ -80,7 +80,7 @@ pub(super) fn by_the_api(status: StatusCode, body: &str, path: &Path) -> Failure
         StatusCode::NOT_FOUND => Failure::new(Exit::NotFound, message),
         _ => Failure::new(Exit::Failed, message),
     };
-    failure.error = Some(error);
+    failure.error = Some(Box::new(error));
     if told {
         failure.next = None;
         return failure;
