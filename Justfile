@@ -47,13 +47,14 @@ templates: setup
 fmt:
     cargo fmt --all
 
-# The generated documents: in packaging/docs the example file, the reference page and the schema of the configuration, and ghostctl's
-# man pages and completions; its help texts in daemon/ghostctl/tests/help.
+# The generated documents: in packaging/docs the example file, the reference page and the schema of the configuration, the routes and the
+# admin API's schema, and ghostctl's man pages and completions; its help texts in daemon/ghostctl/tests/help.
 docs: setup-build
     cargo build --release -p ghostllm
     target/release/ghostllm config example > packaging/docs/ghostllm.toml
     target/release/ghostllm config reference > packaging/docs/configuration.md
     target/release/ghostllm config schema > packaging/docs/ghostllm.schema.json
+    cargo run --release -p ghostllm-core --example documents -- packaging/docs
     rm -rf packaging/docs/man/ghostctl* packaging/docs/completions/*ghostctl* daemon/ghostctl/tests/help/*.txt
     cargo run --release -p ghostctl --example documents -- packaging/docs
     GHOSTCTL_RENEW=1 cargo test --release -p ghostctl --test cli help::

@@ -15,8 +15,12 @@
 //! let _row = Row { verb: Verb::Get, path: "/new", endpoint: Endpoint::Health };
 //! ```
 
+mod page;
+
 use http::Method;
 use percent_encoding::percent_decode_str;
+
+pub use page::page;
 
 use crate::access::Permission;
 
@@ -333,6 +337,16 @@ mod tests {
         assert_eq!(wrong(Method::GET, "/v1/chat/completions"), ("POST".to_owned(), false));
         assert_eq!(wrong(Method::DELETE, "/"), ("GET, HEAD".to_owned(), true));
         assert_eq!(wrong(Method::PUT, "/admin/api/v1/keys"), ("GET, HEAD, POST".to_owned(), false));
+    }
+
+    #[test]
+    fn the_documents_are_those_that_are_generated() {
+        let (schema, routes) = (
+            include_str!("../../../packaging/docs/admin-api.schema.json"),
+            include_str!("../../../packaging/docs/routes.md"),
+        );
+        assert_eq!(schema, crate::admin::schema(), "run `just docs`");
+        assert_eq!(routes, page(), "run `just docs`");
     }
 
     #[test]

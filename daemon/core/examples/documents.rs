@@ -1,0 +1,11 @@
+//! Writes what is generated of the admin API into a folder: its schema, and the page of routes and permissions.
+#![expect(clippy::expect_used, reason = "whoever runs it sees why it fails")]
+
+use std::{env, fs, path::PathBuf};
+
+fn main() {
+    let folder = PathBuf::from(env::args_os().nth(1).expect("a folder"));
+    fs::write(folder.join("admin-api.schema.json"), ghostllm_core::admin::schema())
+        .expect("the schema is written");
+    fs::write(folder.join("routes.md"), ghostllm_core::routes::page()).expect("the page is written");
+}
