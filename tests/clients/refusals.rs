@@ -31,7 +31,8 @@ const REFUSALS: [(&str, &str, u16); 4] = [
 
 async fn refused(option: &'static str) -> Result<()> {
     let double = Double::start(Ollama::default()).await;
-    let daemon = Daemon::start(&Setup::backend("ollama", &double.url())).await?;
+    let setup = Setup::backend("ollama", &double.url()).with_limits("wrong_keys = 1000");
+    let daemon = Daemon::start(&setup).await?;
     let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
     let mut ca = NamedTempFile::new()?;
     ca.write_all(caller.ca())?;

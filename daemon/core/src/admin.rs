@@ -57,5 +57,18 @@ pub fn schema() -> String {
         "description": "What /admin/api/v1 takes and gives, and what ghostctl prints with --json.",
         "$defs": definitions,
     });
-    format!("{whole:#}\n")
+    format!("{:#}\n", sorted(whole))
+}
+
+/// With the names of each object in order, which is serde_json's own unless another crate has asked it for theirs.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(fields.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }

@@ -62,8 +62,7 @@ impl Account {
         self.outcome = Outcome::Failed;
         let (status, cause) = (shown.status(), cause.to_string());
         let request = self.request();
-        let (model, backend, cause) =
-            (OneLine(&request.model), request.backend.backend().name(), OneLine(&cause));
+        let (model, backend, cause) = (OneLine(&request.model), request.backend.as_str(), OneLine(&cause));
         // A client's own mistake is nobody's alarm.
         if status.is_client_error() {
             tracing::info!(request = %request.id, backend, %model, status = status.as_u16(), %cause, "a chat was refused");
@@ -82,7 +81,7 @@ impl Drop for Account {
             request = %request.id,
             caller = %OneLine(&request.caller.name),
             key = request.caller.id.as_deref(),
-            backend = request.backend.backend().name(),
+            backend = request.backend.as_str(),
             model = %OneLine(&request.model),
             outcome = ?self.outcome,
             prompt_tokens = usage.prompt_tokens,

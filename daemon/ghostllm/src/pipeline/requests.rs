@@ -107,7 +107,8 @@ pub(crate) struct Request {
     from: Source,
     http: Version,
     pub(super) model: String,
-    pub(super) backend: Lease,
+    /// By its name: an event that is told of the request must not keep the backend.
+    pub(super) backend: String,
     since: OffsetDateTime,
     pub(super) begun: Instant,
     events: AtomicU64,
@@ -139,6 +140,7 @@ struct Inner {
 pub(super) struct Place {
     requests: Requests,
     pub(super) request: Arc<Request>,
+    _backend: Lease,
 }
 
 impl Requests {
@@ -154,7 +156,7 @@ impl Requests {
             from,
             http,
             model: model.to_owned(),
-            backend,
+            backend: backend.backend().name().to_owned(),
             since: OffsetDateTime::now_utc(),
             begun: Instant::now(),
             events: AtomicU64::new(0),
@@ -163,7 +165,7 @@ impl Requests {
         });
         self.open().insert(id, Arc::clone(&request));
         self.0.journal.tell(Happened::Begun(Arc::clone(&request)));
-        Place { requests: self.clone(), request }
+        Place { requests: self.clone(), request, _backend: backend }
     }
 
     /// How many there are.
@@ -244,7 +246,7 @@ impl Request {
             from: self.from.to_string(),
             http: spoken(self.http).to_owned(),
             model: self.model.clone(),
-            backend: self.backend.backend().name().to_owned(),
+            backend: self.backend.clone(),
             state: if events == 0 { RequestState::Waiting } else { RequestState::Answering },
             since: rfc3339(self.since),
             age_ms: millis(self.begun),
