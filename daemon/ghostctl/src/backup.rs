@@ -37,10 +37,10 @@ use passphrase::Passphrase;
 pub(crate) struct Arguments {
     /// The file to make
     file: PathBuf,
-    /// The CA's key as well, which lets whoever has it pose as this box
+    /// The CA's key as well: who has it can be this box
     #[arg(long)]
     with_ca_key: bool,
-    /// Read the passphrase from this file, or from standard input (-)
+    /// A file with the passphrase; - is stdin
     #[arg(long, value_name = "PATH")]
     passphrase_file: Option<PathBuf>,
     /// Write over a file that exists
@@ -55,7 +55,7 @@ impl Arguments {
         }
         let status = context.client.ask::<Status>(&Question::new(Admin::Status)).await?.what;
         let config = context.client.ask::<ConfigShown>(&Question::new(Admin::Config)).await?.what;
-        let passphrase = Passphrase::of(self.passphrase_file.as_deref())?.new()?;
+        let passphrase = Passphrase::of(self.passphrase_file.as_deref())?.for_a_new_one()?;
         let query = format!("authority={}", self.with_ca_key);
         let tar = context.client.bytes(&Question::new(Admin::Backup).query(query)).await?;
         let odd = |why: String| {

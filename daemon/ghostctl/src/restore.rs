@@ -36,10 +36,10 @@ pub(crate) struct Arguments {
     /// Only show what is in it
     #[arg(long)]
     list: bool,
-    /// The state directory, else as the daemon chooses it
+    /// The state directory [default: the daemon's]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Read the passphrase from this file, or from standard input (-)
+    /// A file with the passphrase; - is stdin
     #[arg(long, value_name = "PATH")]
     passphrase_file: Option<PathBuf>,
     /// Without asking

@@ -48,8 +48,8 @@ impl Passphrase {
         Ok(Self { secret: SecretString::from(line.to_owned()), typed: false })
     }
 
-    /// One that is given to a new backup: long enough, and typed twice where it was typed.
-    pub(crate) fn new(self) -> Result<Self, Failure> {
+    /// One for a new backup: long enough, and typed twice where it was typed.
+    pub(crate) fn for_a_new_one(self) -> Result<Self, Failure> {
         if self.secret.expose_secret().chars().count() < FEWEST {
             return Err(Failure::new(
                 Exit::Failed,
