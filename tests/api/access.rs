@@ -182,7 +182,9 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() -> Result<()> {
             let mut asking = Asking { dialer: &dialer, sender: None, key: key.as_deref() };
             for route in &routes {
                 let (status, text) = asking.status(route).await?;
-                let (wanted, got) = (may(name, route.permission.as_deref()), is_in(status, &text)?);
+                // A backup is given out on the box alone.
+                let wanted = may(name, route.permission.as_deref()) && route.path != admin::path("backup");
+                let got = is_in(status, &text)?;
                 asked += 1;
                 if wanted != got {
                     leaks.push(format!("{name} {} {} over {version}: {status}", route.method, route.path));

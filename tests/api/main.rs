@@ -9,6 +9,7 @@ mod access;
 mod adapter;
 mod admin;
 mod admin_socket;
+mod backup;
 mod cancel;
 mod clients;
 mod config;

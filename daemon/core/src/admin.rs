@@ -19,6 +19,8 @@ pub use state::{
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use crate::backup::{Manifest, Restored};
+
 /// The version of all these forms; it rises when a field goes or changes its meaning.
 pub const FORM: u32 = 1;
 
@@ -29,7 +31,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 19] = [
+    let _referred: [Schema; 21] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -49,6 +51,8 @@ pub fn schema() -> String {
         generator.subschema_for::<AuditLog>(),
         generator.subschema_for::<Event>(),
         generator.subschema_for::<RouteList>(),
+        generator.subschema_for::<Manifest>(),
+        generator.subschema_for::<Restored>(),
     ];
     let definitions: Map<String, Value> = generator.take_definitions(true);
     let whole = json!({

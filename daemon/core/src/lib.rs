@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod backup;
 pub mod chat;
 pub mod config;
 pub mod dialect;

@@ -144,6 +144,8 @@ pub enum Admin {
     RevokeKey,
     /// Who has done what.
     Audit,
+    /// The state's files, for a backup.
+    Backup,
     /// What happens, as it happens.
     Events,
     /// This table.
@@ -214,6 +216,7 @@ pub const TABLE: &[Row] = &[
     admin(Verb::Post, "/admin/api/v1/keys/{id}/rotate", Admin::RotateKey, Permission::ManageKeys),
     admin(Verb::Delete, "/admin/api/v1/keys/{id}", Admin::RevokeKey, Permission::ManageKeys),
     admin(Verb::Get, "/admin/api/v1/audit", Admin::Audit, Permission::Audit),
+    admin(Verb::Get, "/admin/api/v1/backup", Admin::Backup, Permission::Backup),
     admin(Verb::Get, "/admin/api/v1/events", Admin::Events, Permission::Status),
     admin(Verb::Get, "/admin/api/v1/routes", Admin::Routes, Permission::Status),
 ];

@@ -7,13 +7,13 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    audit, backends, cert,
+    audit, backends, backup, cert,
     client::Client,
     completion, config, events,
     exit::{Exit, Failure},
     keys, models,
     output::{self, Screen},
-    reload, requests, status, version,
+    reload, requests, restore, status, version,
 };
 
 /// Heads what every command takes, below its own.
@@ -81,6 +81,8 @@ enum Command {
     Reload(reload::Arguments),
     Audit(audit::Arguments),
     Events(events::Arguments),
+    Backup(backup::Arguments),
+    Restore(restore::Arguments),
     Completion(completion::Arguments),
     Version(version::Arguments),
 }
@@ -128,6 +130,8 @@ impl Arguments {
             Command::Reload(command) => command.run(context).await,
             Command::Audit(command) => command.run(context).await,
             Command::Events(command) => command.run(context).await,
+            Command::Backup(command) => command.run(context).await,
+            Command::Restore(command) => command.run(context),
             Command::Completion(command) => command.run(context),
             Command::Version(command) => command.run(context).await,
         }

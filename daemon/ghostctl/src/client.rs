@@ -32,8 +32,8 @@ use crate::{
     socket,
 };
 
-/// No answer of the admin API comes near this; what is longer is not one.
-const LARGEST: usize = 16 << 20;
+/// No answer of the admin API is longer; a backup, the longest, has the keys (16 MiB at the most) and the audit log (2 MiB).
+const LARGEST: usize = 24 << 20;
 /// What a path's segment need not escape (RFC 3986 section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -124,17 +124,25 @@ impl Client {
         socket::find(self.named.as_ref())
     }
 
-    /// Asks, and waits for the answer.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, question: &Question) -> Result<Answer<T>, Failure> {
+    /// Asks, and waits for an answer that is no JSON.
+    pub(crate) async fn bytes(&self, question: &Question) -> Result<Bytes, Failure> {
         let path = self.socket()?;
         let request = question.request(None)?;
         let reads = request.method() == Method::GET;
         let asked = timeout(self.within, exchange(&path, request)).await;
         let (status, body) = asked.unwrap_or_else(|_late| Err(refused::late(&path, self.within, reads)))?;
-        let body = String::from_utf8(body.into()).map_err(|_not_text| refused::not_ours(&path))?;
         if !status.is_success() {
-            return Err(refused::by_the_api(status, &body, &path));
+            let body = std::str::from_utf8(&body).map_err(|_not_text| refused::not_ours(&path))?;
+            return Err(refused::by_the_api(status, body, &path));
         }
+        Ok(body)
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, question: &Question) -> Result<Answer<T>, Failure> {
+        let path = self.socket()?;
+        let body = self.bytes(question).await?;
+        let body = String::from_utf8(body.into()).map_err(|_not_text| refused::not_ours(&path))?;
         let what = serde_json::from_str(&body).map_err(|error| not_understood(&body, &error, &path))?;
         Ok(Answer { what, json: text::one_line(&body) })
     }

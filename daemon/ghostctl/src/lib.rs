@@ -7,6 +7,7 @@
 mod arguments;
 mod audit;
 mod backends;
+mod backup;
 mod cert;
 mod client;
 mod completion;
@@ -19,6 +20,7 @@ mod models;
 mod output;
 mod reload;
 mod requests;
+mod restore;
 mod socket;
 mod span;
 mod status;

@@ -41,6 +41,9 @@ const PROBE_BYTES: usize = 4096;
 /// A pipe that lies where a file should be must not hold the start.
 const UNBLOCKED: i32 = nix::libc::O_NONBLOCK;
 
+/// A file of the state: its name from the state directory on, and what is in it.
+pub type StateFile = (&'static str, Vec<u8>);
+
 /// The state directory, or a directory in it.
 #[derive(Debug, Clone)]
 pub struct StateDir {

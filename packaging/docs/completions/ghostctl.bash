@@ -22,6 +22,9 @@ _ghostctl() {
             ghostctl,backends)
                 cmd="ghostctl__subcmd__backends"
                 ;;
+            ghostctl,backup)
+                cmd="ghostctl__subcmd__backup"
+                ;;
             ghostctl,cert)
                 cmd="ghostctl__subcmd__cert"
                 ;;
@@ -48,6 +51,9 @@ _ghostctl() {
                 ;;
             ghostctl,requests)
                 cmd="ghostctl__subcmd__requests"
+                ;;
+            ghostctl,restore)
+                cmd="ghostctl__subcmd__restore"
                 ;;
             ghostctl,status)
                 cmd="ghostctl__subcmd__status"
@@ -133,6 +139,9 @@ _ghostctl() {
             ghostctl__subcmd__help,backends)
                 cmd="ghostctl__subcmd__help__subcmd__backends"
                 ;;
+            ghostctl__subcmd__help,backup)
+                cmd="ghostctl__subcmd__help__subcmd__backup"
+                ;;
             ghostctl__subcmd__help,cert)
                 cmd="ghostctl__subcmd__help__subcmd__cert"
                 ;;
@@ -159,6 +168,9 @@ _ghostctl() {
                 ;;
             ghostctl__subcmd__help,requests)
                 cmd="ghostctl__subcmd__help__subcmd__requests"
+                ;;
+            ghostctl__subcmd__help,restore)
+                cmd="ghostctl__subcmd__help__subcmd__restore"
                 ;;
             ghostctl__subcmd__help,status)
                 cmd="ghostctl__subcmd__help__subcmd__status"
@@ -299,7 +311,7 @@ _ghostctl() {
 
     case "${cmd}" in
         ghostctl)
-            opts="-h -V --socket --timeout --json --help --version status keys models backends requests cert config reload audit events completion version help"
+            opts="-h -V --socket --timeout --json --help --version status keys models backends requests cert config reload audit events backup restore completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -453,6 +465,32 @@ _ghostctl() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__backup)
+            opts="-h --with-ca-key --passphrase-file --yes --socket --timeout --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --passphrase-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -865,7 +903,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__help)
-            opts="status keys models backends requests cert config reload audit events completion version help"
+            opts="status keys models backends requests cert config reload audit events backup restore completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -923,6 +961,20 @@ _ghostctl() {
         ghostctl__subcmd__help__subcmd__backends__subcmd__test)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__help__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1273,6 +1325,20 @@ _ghostctl() {
         ghostctl__subcmd__help__subcmd__requests__subcmd__ls)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__help__subcmd__restore)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1817,6 +1883,36 @@ _ghostctl() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__restore)
+            opts="-h --list --state-dir --passphrase-file --yes --socket --timeout --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

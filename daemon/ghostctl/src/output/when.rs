@@ -31,6 +31,15 @@ pub(crate) fn clock(at: &str) -> String {
     }
 }
 
+/// Now, as the API writes it.
+pub(crate) fn now() -> String {
+    OffsetDateTime::now_utc()
+        .replace_nanosecond(0)
+        .ok()
+        .and_then(|now| now.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
 /// So many seconds, in the unit that says the most of them.
 pub(crate) fn long(seconds: u64) -> String {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);

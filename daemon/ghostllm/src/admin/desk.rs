@@ -12,7 +12,10 @@ use ghostllm_core::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::events::Journal;
-use crate::{app::Standing, store::audit::Audit};
+use crate::{
+    app::Standing,
+    store::{StateFile, audit::Audit},
+};
 
 /// What is to be done by the loop that looks after the program.
 #[derive(Debug)]
@@ -21,6 +24,13 @@ pub(crate) enum Order {
     Reload(oneshot::Sender<Reloaded>),
     /// Look whether what is on disk is sound.
     Check(oneshot::Sender<Checked>),
+    /// Read the CA's files, which are this loop's to write.
+    CaFiles {
+        /// Whether the CA's key and the server's are wanted.
+        authority: bool,
+        /// Hears what is in them.
+        done: oneshot::Sender<Result<Vec<StateFile>, ApiError>>,
+    },
     /// Make the certificate anew; with a new CA, if that is wanted.
     Renew {
         /// Whether a new CA is wanted.

@@ -168,6 +168,9 @@ async fn ordered(
             }
             let _heard = done.send(renewed);
         }
+        Order::CaFiles { authority, done } => {
+            let _heard = done.send(upkeep.ca_files(authority, &running.apart).await);
+        }
     }
 }
 

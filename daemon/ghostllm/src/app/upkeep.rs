@@ -16,6 +16,7 @@ use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
     admin::{Authority, CertificateInfo, Certificates as Shown, FORM},
+    backup,
     config::{Config, PlainAuth},
     error::Code,
 };
@@ -33,7 +34,7 @@ use crate::{
     certificates::{Certificates, Files, Prepared, Said},
     date::rfc3339,
     host::Host,
-    store::{StateDir, StateError},
+    store::{StateDir, StateError, StateFile},
     tasks::reload::Apart,
 };
 
@@ -282,6 +283,32 @@ impl Upkeep {
         })?;
         self.take(Arc::clone(&self.config), Some(prepared));
         Ok((**self.shown.borrow()).clone())
+    }
+
+    /// What is in the CA's files: its certificate, and where `authority` asks for it its key and the server's as well.
+    ///
+    /// # Errors
+    /// For whoever asked; the log has the cause.
+    pub(super) async fn ca_files(&self, authority: bool, apart: &Apart) -> Result<Vec<StateFile>, ApiError> {
+        let names: &[&'static str] = match authority {
+            true => &[backup::AUTHORITY, backup::AUTHORITY_COPY, backup::LEAF],
+            false => &[backup::AUTHORITY_COPY],
+        };
+        let state = self.state.clone();
+        let read = apart.run(move || {
+            let files = CaFiles::open(&state)?;
+            let read =
+                |name: &&'static str| Ok(files.folder.read(CaFiles::name(name))?.map(|text| (*name, text)));
+            names
+                .iter()
+                .filter_map(|name| read(name).transpose())
+                .collect::<Result<Vec<StateFile>, StateError>>()
+        });
+        let files = read.await.map_err(|why| StartError::internal("the CA cannot be read", why));
+        files.and_then(|files| Ok(files?)).map_err(|error| {
+            tracing::error!("the CA's files cannot be read for a backup: {error}");
+            ApiError::internal()
+        })
     }
 
     /// Looks after it all for ever; `connections` says how many there are, and were at most since it last said so, `standing` hears

@@ -5,6 +5,7 @@
 
 mod acts;
 mod audited;
+mod backup;
 mod facts;
 
 use std::sync::Arc;
@@ -55,6 +56,10 @@ pub(super) async fn answer(
         Admin::CheckConfig => {
             nothing(&content(&head.headers, body, settings).await?)?;
             json::<Checked>(&shared.desk.order(Order::Check).await?)
+        }
+        Admin::Backup => {
+            let order = head.uri.query().unwrap_or_default().as_bytes();
+            audited::act(shared, endpoint, &taken, &asked, order).await
         }
         Admin::TestBackend
         | Admin::CancelRequest

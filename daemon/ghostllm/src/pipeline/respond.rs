@@ -36,6 +36,11 @@ pub(super) fn json(bytes: Bytes) -> Response<ResponseBody> {
     with_type(StatusCode::OK, JSON, bytes)
 }
 
+/// Files in one.
+pub(super) fn tar(bytes: Bytes) -> Response<ResponseBody> {
+    with_type(StatusCode::OK, HeaderValue::from_static("application/x-tar"), bytes)
+}
+
 /// A line of text.
 pub(super) fn text(status: StatusCode, line: &'static str) -> Response<ResponseBody> {
     with_type(status, TEXT, Bytes::from_static(line.as_bytes()))

@@ -12,7 +12,7 @@ use std::{
 
 use ghostllm_core::admin::{ActResult, AuditEntry, AuditLog, FORM};
 
-use super::{StateDir, StateError, UNBLOCKED, check_owner, sync};
+use super::{StateDir, StateError, StateFile, UNBLOCKED, check_owner, sync};
 
 /// The file that grows.
 const FILE: &str = "audit.log";
@@ -66,6 +66,16 @@ impl Audit {
         file.sync_data()?;
         // Its name must outlive a crash as well.
         if new { sync(self.state.path()) } else { Ok(()) }
+    }
+
+    /// Both files of one moment, for a backup. Blocks.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn files(&self) -> Result<Vec<StateFile>, StateError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = |name| Ok(self.state.read(name)?.map(|text| (name, text)));
+        [BEFORE, FILE].into_iter().filter_map(|name| read(name).transpose()).collect()
     }
 
     /// The last `most` entries, the newest last. Blocks.

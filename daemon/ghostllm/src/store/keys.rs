@@ -281,6 +281,15 @@ impl Keys {
         self.0.table.borrow().len()
     }
 
+    /// The keys file of one moment, for a backup. Blocks.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn text(&self) -> Result<Option<Vec<u8>>, StateError> {
+        let _writing = self.writing();
+        self.0.file.text()
+    }
+
     fn writing(&self) -> MutexGuard<'_, ()> {
         self.0.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }

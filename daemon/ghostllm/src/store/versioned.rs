@@ -194,6 +194,14 @@ impl<K: Kind> Versioned<K> {
         self.write(&text)
     }
 
+    /// The file as it is, for a backup; whoever asks holds up its writers. Blocks.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn text(&self) -> Result<Option<Vec<u8>>, StateError> {
+        self.state.read(&self.name)
+    }
+
     fn write(&self, text: &[u8]) -> Result<(), StateError> {
         let copy = self.copy();
         let directory = self.state.path();

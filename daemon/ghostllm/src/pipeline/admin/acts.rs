@@ -14,7 +14,7 @@ use http::Response;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::{audited::Noted, blocking, facts, json, nothing, read};
+use super::{audited::Noted, backup, blocking, facts, json, nothing, read};
 use crate::{
     admin::Order,
     pipeline::Shared,
@@ -24,7 +24,7 @@ use crate::{
 /// For how long a rotated key is taken where nobody asks for another time: whoever has it in a file has a working day.
 const OVERLAP_S: u64 = 24 * 3600;
 
-type Answer = Result<Response<ResponseBody>, ApiError>;
+pub(super) type Answer = Result<Response<ResponseBody>, ApiError>;
 
 pub(super) async fn act(
     shared: &Arc<Shared>,
@@ -33,7 +33,7 @@ pub(super) async fn act(
     order: &[u8],
     noted: &mut Noted,
 ) -> Answer {
-    if !matches!(endpoint, Admin::MakeKey | Admin::RotateKey) {
+    if !matches!(endpoint, Admin::MakeKey | Admin::RotateKey | Admin::Backup) {
         nothing(order)?;
     }
     match endpoint {
@@ -46,6 +46,7 @@ pub(super) async fn act(
         Admin::Reload => reloaded(&shared.desk.order(Order::Reload).await?),
         Admin::RenewCertificate => renew(shared, false).await,
         Admin::RenewAuthority => renew(shared, true).await,
+        Admin::Backup => backup::answer(shared, order, noted).await,
         _ => Err(ApiError::internal()),
     }
 }

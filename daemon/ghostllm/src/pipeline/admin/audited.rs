@@ -121,6 +121,7 @@ fn name(endpoint: Admin) -> &'static str {
         Admin::RotateKey => "keys.rotate",
         Admin::RevokeKey => "keys.revoke",
         Admin::Audit => "audit.read",
+        Admin::Backup => "state.backup",
         Admin::Events => "events.read",
         Admin::Routes => "routes.read",
     }

@@ -1,0 +1,162 @@
+//! `ghostctl restore`: a backup takes the place of the state, while no daemon has it.
+//!
+//! Knows the backup and the state directory. Refuses to judge what is in the files, but for the keys, which must be ones that
+//! this version reads. Invariant: everything is checked before anything is written, and what was there stays under a name with
+//! its date.
+
+mod place;
+mod replace;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ghostllm_core::{
+    admin::{ActResult, AuditEntry, FORM},
+    backup::{AUDIT, AUDIT_BEFORE, AUTHORITY, AUTHORITY_COPY, KEYS, LEAF, Restored, STATE},
+    state::{Unread, decode, keys::KeysFile},
+};
+
+use crate::{
+    arguments::Context,
+    backup::{archive::Content, passphrase::Passphrase, sealed},
+    confirm,
+    exit::{Exit, Failure},
+    output::{self, Tone, when},
+};
+use place::Place;
+use replace::Wanted;
+
+/// A backup in the place of the state; the daemon must not run
+#[derive(Debug, Args)]
+#[command(after_help = "Configuration files are not put back: `age -d FILE | tar x` gives them out.\n\n\
+                  Example:\n  ghostctl restore ghostllm.backup")]
+pub(crate) struct Arguments {
+    /// The file that ghostctl backup made
+    file: PathBuf,
+    /// Only show what is in it
+    #[arg(long)]
+    list: bool,
+    /// The state directory [default: the daemon's]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// A file with the passphrase; - is stdin
+    #[arg(long, value_name = "PATH")]
+    passphrase_file: Option<PathBuf>,
+    /// Without asking
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let bytes = sealed::read(&self.file)?;
+        let passphrase = Passphrase::of(self.passphrase_file.as_deref())?;
+        let plain = passphrase.open(&self.file, &bytes)?;
+        let content = Content::read(&plain).map_err(|why| unsound(&self.file, &why))?;
+        if self.list {
+            let json = serde_json::to_string(&content.manifest)
+                .map_err(|why| unsound(&self.file, &why.to_string()))?;
+            context.show(&json, |screen| content.told(screen))?;
+            return Ok(Exit::Well);
+        }
+        let files = wanted(content, &self.file)?;
+        let mut place = Place::claim(self.state_dir.as_deref())?;
+        let (there, question) = question(&place, &files);
+        if there {
+            confirm::ask(self.yes, &question)?;
+        }
+        let before = place.replace(files.as_slice())?;
+        let restored: Vec<String> =
+            files.iter().filter(|file| file.text.is_some()).map(|file| file.name.to_owned()).collect();
+        let state = place.path().display().to_string();
+        let restored = Restored { version: FORM, state, restored, before };
+        let json = serde_json::to_string(&restored).unwrap_or_default();
+        context.show(&json, |screen| {
+            let mut out =
+                screen.hanging("", Tone::Good, &format!("The backup is restored in {}.", restored.state));
+            for name in &restored.before {
+                out.push_str(&screen.hanging("  kept  ", Tone::Plain, name));
+            }
+            out
+        })?;
+        if !context.json {
+            output::say("Next: systemctl start ghostllm, or ghostllm serve");
+        }
+        Ok(Exit::Well)
+    }
+}
+
+fn unsound(file: &Path, why: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("{} cannot be restored: {why}", file.display()))
+        .next("another backup; ghostctl restore --list FILE shows what is in one")
+}
+
+/// What the state is to have, each file as it will be.
+fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
+    let mut files = content.files;
+    let mut take = |name: &str| {
+        let place = files.iter().position(|(other, _)| other.strip_prefix(STATE) == Some(name))?;
+        Some(files.swap_remove(place).1)
+    };
+    let keys = take(KEYS).ok_or_else(|| unsound(file, "it has no keys"))?;
+    match decode::<KeysFile>(&keys) {
+        Ok(_) => {}
+        Err(Unread::Newer(version)) => {
+            return Err(unsound(file, &format!("its keys are of version {version}, of a newer ghostllm"))
+                .next("install that ghostllm, then the same command again"));
+        }
+        Err(Unread::Damaged(damage)) => {
+            return Err(unsound(file, &format!("its keys are damaged: {damage}")));
+        }
+    }
+    // The copy as well: what it held before must take nobody's place.
+    let copy = Wanted { name: "keys.json.last", text: Some(keys.clone()) };
+    let mut wanted = vec![Wanted { name: KEYS, text: Some(keys) }, copy];
+    // The CA whole or not at all: its certificate without its key looks to the daemon like a CA that was lost.
+    if let Some(authority) = take(AUTHORITY) {
+        wanted.push(Wanted { name: AUTHORITY, text: Some(authority) });
+        wanted.push(Wanted { name: AUTHORITY_COPY, text: take(AUTHORITY_COPY) });
+        wanted.push(Wanted { name: LEAF, text: take(LEAF) });
+    }
+    wanted.push(Wanted { name: AUDIT_BEFORE, text: take(AUDIT_BEFORE) });
+    let mut audit = take(AUDIT).unwrap_or_default();
+    if audit.last().is_some_and(|byte| *byte != b'\n') {
+        audit.push(b'\n');
+    }
+    audit.extend(noted(&content.manifest.created, &content.manifest.host));
+    wanted.push(Wanted { name: AUDIT, text: Some(audit) });
+    Ok(wanted)
+}
+
+/// The line of the audit log that says what was done.
+fn noted(created: &str, host: &str) -> Vec<u8> {
+    let uid = place::user();
+    let entry = AuditEntry {
+        at: when::now(),
+        who: format!("uid {uid}"),
+        name: format!("uid {uid}"),
+        from: "ghostctl".to_owned(),
+        act: "state.restore".to_owned(),
+        on: None,
+        result: ActResult::Done,
+        detail: Some(format!("a backup of {host}, made {created}").chars().take(200).collect()),
+    };
+    let mut line = serde_json::to_vec(&entry).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+/// What will be gone from its place, and whether there is any such thing.
+fn question(place: &Place, files: &[Wanted]) -> (bool, String) {
+    let there: Vec<&str> = files
+        .iter()
+        .map(|file| file.name)
+        .filter(|name| place.path().join(name).symlink_metadata().is_ok())
+        .collect();
+    let question = format!(
+        "In {} these are set aside, and the backup's take their place: {}.",
+        place.path().display(),
+        there.join(", ")
+    );
+    (!there.is_empty(), question)
+}

@@ -1,0 +1,231 @@
+//! Several files take the place of others, all or none.
+//!
+//! Invariants: each name has the old file or the new one, whole, whenever the program or the machine stops; what fails puts
+//! back what was there and leaves nothing behind.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use time::OffsetDateTime;
+
+use super::place;
+
+/// A file of the state as it is to be.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// Its name from the state directory on.
+    pub(super) name: &'static str,
+    /// What is to be in it; none where it is only to be set aside.
+    pub(super) text: Option<Vec<u8>>,
+}
+
+/// One file on its way.
+#[derive(Debug)]
+struct Step {
+    target: PathBuf,
+    /// The new file, under a name that nobody reads.
+    staged: Option<PathBuf>,
+    /// The old file's other name.
+    aside: Option<PathBuf>,
+    /// The name has the new file, or none where none is wanted.
+    done: bool,
+}
+
+/// All of them. Dropped before the end, everything is as it was.
+#[derive(Debug, Default)]
+struct Steps {
+    steps: Vec<Step>,
+    made: Vec<PathBuf>,
+    ended: bool,
+}
+
+/// Puts `files` in their places below `state`; `give` makes each new one its owner's. Gives the names that the old ones have now.
+pub(super) fn all(
+    state: &Path,
+    files: &[Wanted],
+    give: &dyn Fn(&File) -> io::Result<()>,
+) -> io::Result<Vec<String>> {
+    let mut steps = Steps::default();
+    for file in files {
+        steps.stage(state, file, give)?;
+    }
+    let stamp = stamp(OffsetDateTime::now_utc());
+    for step in &mut steps.steps {
+        step.take(&stamp)?;
+    }
+    for step in &steps.steps {
+        sync(&step.target)?;
+    }
+    steps.ended = true;
+    let aside = steps.steps.iter().filter_map(|step| step.aside.as_deref());
+    let below = |path: &Path| path.strip_prefix(state).unwrap_or(path).display().to_string();
+    Ok(aside.map(below).collect())
+}
+
+impl Steps {
+    fn stage(
+        &mut self,
+        state: &Path,
+        file: &Wanted,
+        give: &dyn Fn(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let target = state.join(file.name);
+        let Some(text) = &file.text else {
+            self.steps.push(Step { target, staged: None, aside: None, done: false });
+            return Ok(());
+        };
+        let directory = target.parent().unwrap_or(state);
+        if directory != state && place::made_inside(directory)? {
+            self.made.push(directory.to_owned());
+        }
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let staged = directory.join(format!(".{name}.restore"));
+        // What a crash has left behind.
+        missing_is_fine(fs::remove_file(&staged))?;
+        let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
+        self.steps.push(Step { target, staged: Some(staged), aside: None, done: false });
+        give(&opened)?;
+        opened.write_all(text)?;
+        opened.sync_all()
+    }
+}
+
+impl Step {
+    fn take(&mut self, stamp: &str) -> io::Result<()> {
+        if self.target.symlink_metadata().is_ok() {
+            let free = |number: &u32| !self.aside(stamp, *number).exists();
+            let number = (0..u32::MAX).find(free).unwrap_or_default();
+            let aside = self.aside(stamp, number);
+            // A second name, so that the first is never without a file.
+            fs::hard_link(&self.target, &aside)?;
+            self.aside = Some(aside);
+        }
+        match &self.staged {
+            Some(staged) => fs::rename(staged, &self.target)?,
+            None => missing_is_fine(fs::remove_file(&self.target))?,
+        }
+        self.done = true;
+        Ok(())
+    }
+
+    fn aside(&self, stamp: &str, number: u32) -> PathBuf {
+        let name = self.target.file_name().unwrap_or_default().to_string_lossy();
+        let more = if number == 0 { String::new() } else { format!("-{number}") };
+        self.target.with_file_name(format!("{name}.before-restore-{stamp}{more}"))
+    }
+
+    fn undo(&self) {
+        let _as_well_as_can_be = match (&self.aside, self.done) {
+            (Some(aside), true) => fs::rename(aside, &self.target),
+            (Some(aside), false) => fs::remove_file(aside),
+            (None, true) if self.staged.is_some() => fs::remove_file(&self.target),
+            (None, _) => Ok(()),
+        };
+        if let Some(staged) = &self.staged {
+            let _has_its_name_already = fs::remove_file(staged);
+        }
+        let _as_well_as_can_be = sync(&self.target);
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        for step in self.steps.iter().rev() {
+            step.undo();
+        }
+        for directory in &self.made {
+            let _others_may_be_in_it = fs::remove_dir(directory);
+        }
+    }
+}
+
+/// Makes the names beside a file last.
+fn sync(target: &Path) -> io::Result<()> {
+    let directory = target.parent().unwrap_or(target);
+    match File::open(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        opened => opened?.sync_all(),
+    }
+}
+
+fn missing_is_fine(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// As the daemon writes it behind what it sets aside.
+fn stamp(now: OffsetDateTime) -> String {
+    let (date, time) = (now.date(), now.time());
+    let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    fn files(state: &Path) -> BTreeMap<String, String> {
+        let entries = [state.to_owned(), state.join("ca")].into_iter().filter_map(|at| fs::read_dir(at).ok());
+        let paths = entries.flatten().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+        let name = |path: &Path| path.strip_prefix(state).unwrap().display().to_string();
+        paths.map(|path| (name(&path), fs::read_to_string(&path).unwrap())).collect()
+    }
+
+    fn wanted(name: &'static str, text: &str) -> Wanted {
+        Wanted { name, text: Some(text.into()) }
+    }
+
+    #[test]
+    fn what_was_there_is_set_aside_and_what_is_new_is_its_owners_alone() {
+        let state = tempfile::tempdir().unwrap();
+        let at = state.path();
+        fs::write(at.join("keys.json"), "old").unwrap();
+        fs::write(at.join("audit.log.1"), "older").unwrap();
+        let gone = Wanted { name: "audit.log.1", text: None };
+        let new = [wanted("keys.json", "new"), wanted("ca/ca.pem", "ca"), gone];
+        let before = all(at, &new, &|_| Ok(())).unwrap();
+        assert_eq!(before.len(), 2, "{before:?}");
+        let there = files(at);
+        assert_eq!((there["keys.json"].as_str(), there["ca/ca.pem"].as_str()), ("new", "ca"));
+        assert_eq!((there[&before[0]].as_str(), there[&before[1]].as_str()), ("old", "older"));
+        assert_eq!(there.len(), 4, "{there:?}");
+        for (name, right) in [("keys.json", 0o600), ("ca/ca.pem", 0o600), ("ca", 0o700)] {
+            let mode = fs::metadata(at.join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, right, "{name}");
+        }
+        // Again in the same second: nothing that was set aside is lost.
+        all(at, &[wanted("keys.json", "newer")], &|_| Ok(())).unwrap();
+        all(at, &[wanted("keys.json", "newest")], &|_| Ok(())).unwrap();
+        assert_eq!(files(at).len(), 6, "{:?}", files(at));
+    }
+
+    #[test]
+    fn what_fails_in_the_middle_changes_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        let at = state.path();
+        fs::write(at.join("keys.json"), "old").unwrap();
+        // A directory has no second name.
+        fs::create_dir(at.join("audit.log")).unwrap();
+        let new = || [wanted("keys.json", "new"), wanted("ca/ca.pem", "ca"), wanted("audit.log", "log")];
+        let there = files(at);
+        all(at, &new(), &|_| Ok(())).unwrap_err();
+        assert_eq!(files(at), there);
+        assert!(!at.join("ca").exists());
+        fs::remove_dir(at.join("audit.log")).unwrap();
+        all(at, &new(), &|_| Err(io::Error::other("not mine to give"))).unwrap_err();
+        assert_eq!(files(at), there);
+        assert!(!at.join("ca").exists());
+    }
+}
