@@ -4,10 +4,12 @@
 //! for a secret, but for the two that show a new key once; within one [`FORM`] fields are only ever added, so that whoever
 //! reads them ignores what they do not know. Times are RFC 3339 in UTC.
 
+mod doctor;
 mod events;
 mod keys;
 mod state;
 
+pub use doctor::{DoctorCheck, DoctorReport, DoctorResult};
 pub use events::{ActResult, AuditEntry, AuditLog, Event};
 pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
 pub use state::{
@@ -29,7 +31,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 19] = [
+    let _referred: [Schema; 20] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -49,6 +51,7 @@ pub fn schema() -> String {
         generator.subschema_for::<AuditLog>(),
         generator.subschema_for::<Event>(),
         generator.subschema_for::<RouteList>(),
+        generator.subschema_for::<DoctorReport>(),
     ];
     let definitions: Map<String, Value> = generator.take_definitions(true);
     let whole = json!({

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     audit, backends, cert,
     client::Client,
-    completion, config, events,
+    completion, config, doctor, events,
     exit::{Exit, Failure},
     keys, models,
     output::{self, Screen},
@@ -81,6 +81,7 @@ enum Command {
     Reload(reload::Arguments),
     Audit(audit::Arguments),
     Events(events::Arguments),
+    Doctor(doctor::Arguments),
     Completion(completion::Arguments),
     Version(version::Arguments),
 }
@@ -128,6 +129,7 @@ impl Arguments {
             Command::Reload(command) => command.run(context).await,
             Command::Audit(command) => command.run(context).await,
             Command::Events(command) => command.run(context).await,
+            Command::Doctor(command) => command.run(context).await,
             Command::Completion(command) => command.run(context),
             Command::Version(command) => command.run(context).await,
         }

@@ -12,6 +12,7 @@ mod client;
 mod completion;
 mod config;
 mod confirm;
+mod doctor;
 mod events;
 mod exit;
 mod keys;
