@@ -2,7 +2,11 @@
 //!
 //! Knows where it may lie. Refuses to connect. Invariant: one that a person has named is the only one that is looked at.
 
-use std::{env, io::ErrorKind, path::{Path, PathBuf}};
+use std::{
+    env,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use crate::exit::{Exit, Failure};
 
