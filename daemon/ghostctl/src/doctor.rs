@@ -60,8 +60,22 @@ pub(crate) struct Arguments {
 struct Check {
     id: &'static str,
     looks_at: &'static str,
+    needs: Needs,
     look: fn(&Seen) -> Vec<Finding>,
 }
+
+/// What a check cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    /// The daemon's answers.
+    Daemon,
+    /// A state directory that may be looked into.
+    State,
+}
+
+/// Begins what is said of a check that was not made.
+const UNSEEN: &str = "not looked at: ";
 
 /// Something that a check has found.
 #[derive(Debug)]
@@ -128,6 +142,10 @@ impl Arguments {
 fn examined(seen: &Seen) -> (DoctorReport, Vec<Repair>) {
     let (mut checks, mut repairs) = (Vec::new(), Vec::new());
     for check in all() {
+        if let Some(unseen) = unseen(check, seen) {
+            checks.push(unseen);
+            continue;
+        }
         let found = (check.look)(seen);
         if found.is_empty() {
             let what = check.looks_at.to_owned();
@@ -148,6 +166,23 @@ fn examined(seen: &Seen) -> (DoctorReport, Vec<Repair>) {
     (DoctorReport { version: FORM, checks }, repairs)
 }
 
+/// What could not be looked at never passes for sound.
+fn unseen(check: &Check, seen: &Seen) -> Option<DoctorCheck> {
+    let (why, fix) = match check.needs {
+        Needs::Daemon if seen.daemon.is_err() => {
+            ("the daemon does not answer", "see daemon, then ghostctl doctor again")
+        }
+        Needs::State if !seen.has_state() => (
+            "there is no state directory that may be read",
+            "see state_directory, then ghostctl doctor again",
+        ),
+        Needs::Nothing | Needs::Daemon | Needs::State => return None,
+    };
+    let what = format!("{UNSEEN}whether {}", check.looks_at);
+    let (why, fix) = (Some(why.to_owned()), Some(fix.to_owned()));
+    Some(DoctorCheck { id: check.id.to_owned(), result: DoctorResult::Note, what, why, fix })
+}
+
 /// The worst first; what is well in a few lines.
 fn drawn(report: &DoctorReport, screen: &Screen) -> String {
     let mut out = String::new();
@@ -156,7 +191,7 @@ fn drawn(report: &DoctorReport, screen: &Screen) -> String {
         (DoctorResult::Warning, "warning", Tone::Amiss),
         (DoctorResult::Note, "note", Tone::Plain),
     ] {
-        for check in report.checks.iter().filter(|check| check.result == result) {
+        for check in report.checks.iter().filter(|check| check.result == result && !is_unseen(check)) {
             out.push_str(&screen.hanging(
                 &format!("{word:<9}"),
                 tone,
@@ -168,22 +203,28 @@ fn drawn(report: &DoctorReport, screen: &Screen) -> String {
             out.push('\n');
         }
     }
-    let ok: Vec<&str> = report
-        .checks
-        .iter()
-        .filter(|check| check.result == DoctorResult::Ok)
-        .map(|check| check.id.as_str())
-        .collect();
-    let count = |result| report.checks.iter().filter(|check| check.result == result).count();
-    if !ok.is_empty() {
-        out.push_str(&screen.hanging("ok       ", Tone::Good, &ok.join(", ")));
+    let names = |wanted: fn(&DoctorCheck) -> bool| {
+        let all = report.checks.iter().filter(|check| wanted(check));
+        all.map(|check| check.id.as_str()).collect::<Vec<_>>()
+    };
+    let (well, unseen) = (names(|check| check.result == DoctorResult::Ok), names(is_unseen));
+    for (head, tone, names) in [("unseen   ", Tone::Plain, &unseen), ("ok       ", Tone::Good, &well)] {
+        if !names.is_empty() {
+            out.push_str(&screen.hanging(head, tone, &names.join(", ")));
+        }
     }
+    let count = |result| report.checks.iter().filter(|check| check.result == result).count();
     let sum = format!(
-        "{} checks are well; errors {}, warnings {}, notes {}.",
-        ok.len(),
+        "Errors {}, warnings {}, notes {}; checks that are well {}, not looked at {}.",
         count(DoctorResult::Error),
         count(DoctorResult::Warning),
-        count(DoctorResult::Note)
+        count(DoctorResult::Note).saturating_sub(unseen.len()),
+        well.len(),
+        unseen.len()
     );
     out + &screen.hanging("", Tone::Plain, &sum)
+}
+
+fn is_unseen(check: &DoctorCheck) -> bool {
+    check.what.starts_with(UNSEEN)
 }

@@ -5,22 +5,62 @@ use std::{fs, os::unix::fs::FileTypeExt};
 use ghostllm_core::admin::{KeyState, Severity};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Check, Finding, der, repair::Repair, seen::Seen};
+use super::{Check, Finding, Needs, der, repair::Repair, seen::Seen};
 use crate::{
     exit::{Exit, Failure},
     socket,
 };
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "daemon", looks_at: "the daemon answers on its admin socket", look: daemon },
-    Check { id: "version", looks_at: "the daemon and ghostctl are of one version", look: version },
-    Check { id: "status", looks_at: "the daemon names nothing that is amiss", look: status },
-    Check { id: "listeners", looks_at: "every listener that is wanted serves", look: listeners },
-    Check { id: "certificate", looks_at: "the certificate lasts for two weeks and more", look: certificate },
-    Check { id: "authority", looks_at: "the box's CA lasts for two weeks and more", look: authority },
-    Check { id: "backends", looks_at: "every backend that was asked answers", look: backends },
-    Check { id: "keys", looks_at: "no key has ended or ends within a week", look: keys },
-    Check { id: "audit", looks_at: "the audit log can be read", look: audit },
+    Check {
+        id: "daemon",
+        looks_at: "the daemon answers on its admin socket",
+        needs: Needs::Nothing,
+        look: daemon,
+    },
+    Check {
+        id: "version",
+        looks_at: "the daemon and ghostctl are of one version",
+        needs: Needs::Daemon,
+        look: version,
+    },
+    Check {
+        id: "status",
+        looks_at: "the daemon names nothing that is amiss",
+        needs: Needs::Daemon,
+        look: status,
+    },
+    Check {
+        id: "listeners",
+        looks_at: "every listener that is wanted serves",
+        needs: Needs::Daemon,
+        look: listeners,
+    },
+    Check {
+        id: "certificate",
+        looks_at: "the certificate lasts for two weeks and more",
+        needs: Needs::Daemon,
+        look: certificate,
+    },
+    Check {
+        id: "authority",
+        looks_at: "the box's CA lasts for two weeks and more",
+        needs: Needs::Daemon,
+        look: authority,
+    },
+    Check {
+        id: "backends",
+        looks_at: "every backend that was asked answers",
+        needs: Needs::Daemon,
+        look: backends,
+    },
+    Check {
+        id: "keys",
+        looks_at: "no key has ended or ends within a week",
+        needs: Needs::Daemon,
+        look: keys,
+    },
+    Check { id: "audit", looks_at: "the audit log can be read", needs: Needs::Daemon, look: audit },
 ];
 
 /// What ends sooner is said.
@@ -32,7 +72,9 @@ fn daemon(seen: &Seen) -> Vec<Finding> {
     let Err(failure) = &seen.daemon else { return Vec::new() };
     let why = "nothing can be asked or managed without it";
     let next = failure.next.clone().unwrap_or_else(|| socket::START.to_owned());
-    let found = Finding::error(&failure.message, why, next);
+    // A list of places is in lines of its own.
+    let what = failure.message.replace(":\n  ", ": ").replace("\n  ", ", ");
+    let found = Finding::error(what, why, next);
     let Some(path) = seen.socket.as_ref().filter(|_| failure.exit == Exit::Unreachable) else {
         return vec![found];
     };

@@ -7,12 +7,27 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use super::{Check, Finding, ask, seen::Seen};
+use super::{Check, Finding, Needs, ask, seen::Seen};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "ports", looks_at: "no other program has port 11443 or 11430", look: taken },
-    Check { id: "ollama", looks_at: "Ollama answers at 127.0.0.1:11434", look: ollama },
-    Check { id: "ollama_exposed", looks_at: "Ollama listens to this box alone", look: exposed },
+    Check {
+        id: "ports",
+        looks_at: "no other program has port 11443 or 11430",
+        needs: Needs::Nothing,
+        look: taken,
+    },
+    Check {
+        id: "ollama",
+        looks_at: "Ollama answers at 127.0.0.1:11434",
+        needs: Needs::Nothing,
+        look: ollama,
+    },
+    Check {
+        id: "ollama_exposed",
+        looks_at: "Ollama listens to this box alone",
+        needs: Needs::Nothing,
+        look: exposed,
+    },
 ];
 
 /// The daemon's ports where nothing else is set: the file of the kernel's list, and the port.

@@ -62,6 +62,11 @@ impl Seen {
         self.daemon.as_deref().ok()
     }
 
+    /// Whether there is state to look into.
+    pub(super) fn has_state(&self) -> bool {
+        self.state.as_ref().is_some_and(|path| fs::read_dir(path).is_ok())
+    }
+
     /// The place of one of the system's files.
     pub(super) fn path(&self, of: &str) -> PathBuf {
         self.root.join(of.trim_start_matches('/'))

@@ -2,11 +2,16 @@
 
 use std::process::Command;
 
-use super::{Check, Finding, ask, seen::Seen};
+use super::{Check, Finding, Needs, ask, seen::Seen};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "unit", looks_at: "the unit ghostllm has not failed", look: unit },
-    Check { id: "group", looks_at: "the group ghostllm-admin exists where the unit does", look: group },
+    Check { id: "unit", looks_at: "the unit ghostllm has not failed", needs: Needs::Nothing, look: unit },
+    Check {
+        id: "group",
+        looks_at: "the group ghostllm-admin exists where the unit does",
+        needs: Needs::Nothing,
+        look: group,
+    },
 ];
 
 const UNIT: &str = "ghostllm.service";

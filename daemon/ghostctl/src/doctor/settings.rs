@@ -2,10 +2,14 @@
 
 use std::{path::PathBuf, process::Command};
 
-use super::{Check, Finding, ask, seen::Seen};
+use super::{Check, Finding, Needs, ask, seen::Seen};
 
-pub(super) const CHECKS: &[Check] =
-    &[Check { id: "configuration", looks_at: "what is on disk as the configuration is sound", look: sound }];
+pub(super) const CHECKS: &[Check] = &[Check {
+    id: "configuration",
+    looks_at: "what is on disk as the configuration is sound",
+    needs: Needs::Nothing,
+    look: sound,
+}];
 
 /// A next start would end.
 const WHY: &str = "the daemon does not start with it, and takes no change while it runs";

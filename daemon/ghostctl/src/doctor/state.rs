@@ -10,16 +10,51 @@ use std::{
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use time::{Duration, OffsetDateTime};
 
-use super::{Check, Finding, repair::Repair, seen::Seen};
+use super::{Check, Finding, Needs, repair::Repair, seen::Seen};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "state_directory", looks_at: "there is a state directory, and it can be read", look: there },
-    Check { id: "state_modes", looks_at: "nobody else may read or change the state", look: modes },
-    Check { id: "state_owner", looks_at: "all of the state belongs to one user", look: owner },
-    Check { id: "state_disk", looks_at: "the state's disk can be written and has room", look: disk },
-    Check { id: "keys_file", looks_at: "no keys were set aside as damaged", look: aside },
-    Check { id: "first_key", looks_at: "the first key was taken, or is younger than a day", look: first_key },
-    Check { id: "state_lock", looks_at: "no process holds the state without answering", look: lock },
+    Check {
+        id: "state_directory",
+        looks_at: "there is a state directory, and it can be read",
+        needs: Needs::Nothing,
+        look: there,
+    },
+    Check {
+        id: "state_modes",
+        looks_at: "nobody else may read or change the state",
+        needs: Needs::State,
+        look: modes,
+    },
+    Check {
+        id: "state_owner",
+        looks_at: "all of the state belongs to one user",
+        needs: Needs::State,
+        look: owner,
+    },
+    Check {
+        id: "state_disk",
+        looks_at: "the state's disk can be written and has room",
+        needs: Needs::State,
+        look: disk,
+    },
+    Check {
+        id: "keys_file",
+        looks_at: "no keys were set aside as damaged",
+        needs: Needs::State,
+        look: aside,
+    },
+    Check {
+        id: "first_key",
+        looks_at: "the first key was taken, or is younger than a day",
+        needs: Needs::State,
+        look: first_key,
+    },
+    Check {
+        id: "state_lock",
+        looks_at: "no process holds the state without answering",
+        needs: Needs::State,
+        look: lock,
+    },
 ];
 
 /// Where a write of state may fail soon.
@@ -30,6 +65,8 @@ const NO_ROOM: u64 = 1 << 20;
 const FORGOTTEN: Duration = Duration::days(1);
 /// What may lie in the state directory: the directory itself, its own, and what is in these.
 const DEEP: usize = 3;
+/// What a person puts there is no secret, and may be shared.
+const MODELS: &str = "models";
 /// Nobody keeps more files there; what is beyond is not looked at.
 const MOST: usize = 1000;
 
@@ -72,6 +109,7 @@ fn entries(seen: &Seen) -> Vec<(PathBuf, Metadata)> {
         let Ok(facts) = facts else { continue };
         if facts.is_dir() && deep < DEEP {
             let inner = fs::read_dir(&path).into_iter().flatten().flatten();
+            let inner = inner.filter(|entry| deep > 0 || entry.file_name() != MODELS);
             next.extend(inner.map(|entry| (entry.path(), deep + 1)));
         }
         if all.len() < MOST {

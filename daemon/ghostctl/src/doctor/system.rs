@@ -2,18 +2,39 @@
 
 use std::net::ToSocketAddrs;
 
-use super::{Check, Finding, ask, seen::Seen};
+use super::{Check, Finding, Needs, ask, seen::Seen};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { id: "clock", looks_at: "the clock is not before this program's time", look: clock },
-    Check { id: "host_name", looks_at: "this box's name leads to an address", look: host_name },
-    Check { id: "ipv6", looks_at: "IPv6 is on", look: ipv6 },
-    Check { id: "udp_buffers", looks_at: "the kernel lets HTTP/3 have its buffers", look: udp_buffers },
-    Check { id: "memory", looks_at: "a gigabyte of memory is free", look: memory },
-    Check { id: "open_files", looks_at: "the daemon may open enough files", look: open_files },
+    Check {
+        id: "clock",
+        looks_at: "the clock is not before this program's time",
+        needs: Needs::Nothing,
+        look: clock,
+    },
+    Check {
+        id: "host_name",
+        looks_at: "this box's name leads to an address",
+        needs: Needs::Nothing,
+        look: host_name,
+    },
+    Check { id: "ipv6", looks_at: "IPv6 is on", needs: Needs::Nothing, look: ipv6 },
+    Check {
+        id: "udp_buffers",
+        looks_at: "the kernel lets HTTP/3 have its buffers",
+        needs: Needs::Nothing,
+        look: udp_buffers,
+    },
+    Check { id: "memory", looks_at: "a gigabyte of memory is free", needs: Needs::Nothing, look: memory },
+    Check {
+        id: "open_files",
+        looks_at: "the daemon may open enough files",
+        needs: Needs::Daemon,
+        look: open_files,
+    },
     Check {
         id: "core_dumps",
         looks_at: "a crash of the daemon writes no memory to the disk",
+        needs: Needs::Daemon,
         look: core_dumps,
     },
 ];
