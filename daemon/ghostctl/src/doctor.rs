@@ -31,18 +31,18 @@ use seen::Seen;
 
 /// What is amiss with this box, and what to do about it
 ///
-/// Looks at the daemon, its state, its configuration, its ports and its system, and needs no daemon
-/// that runs. As root it sees most.
+/// Looks at the daemon, its state, its configuration, its ports and its system.
+/// No daemon has to run. As root it sees most.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
     after_help = "Exit codes: 0 nothing worse than notes; 1 a warning or an error.\n\nExample:\n  ghostctl doctor --bundle report.txt"
 )]
 pub(crate) struct Arguments {
-    /// Mend what is safe to mend (modes of state files, a socket left behind), after asking
+    /// Mend modes of state files and a dead socket, after asking
     #[arg(long)]
     fix: bool,
-    /// Write a report for whoever helps: no key, secret or prompt is in it
+    /// Write a report without keys, secrets and prompts
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
     /// Do not ask, and write over the bundle's file

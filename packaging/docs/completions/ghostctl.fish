@@ -39,6 +39,7 @@ complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "config" -d 'The c
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "reload" -d 'Take the configuration on disk, and wait until it is in use'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "audit" -d 'Who has done what, the newest last'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "events" -d 'What happens, a line each, until Ctrl-C'
+complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "doctor" -d 'What is amiss with this box, and what to do about it'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "completion" -d 'Print the completions of a shell'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "version" -d 'The version of this program, and of the daemon where it answers'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -225,6 +226,15 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -l socket -d '
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -l timeout -d 'How long to wait for an answer' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -s h -l help -d 'Print help'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l bundle -d 'Write a report without keys, secrets and prompts' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l state-dir -d 'The state directory, instead of the one that is found' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l root -d 'Where the system\'s own files lie, such as a mounted disk; for tests' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l socket -d 'The daemon\'s admin socket' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l fix -d 'Mend modes of state files and a dead socket, after asking'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l yes -d 'Do not ask, and write over the bundle\'s file'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l json -d 'For programs: the API\'s answer, in one line'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand completion" -l socket -d 'The daemon\'s admin socket' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand completion" -l timeout -d 'How long to wait for an answer' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand completion" -l json -d 'For programs: the API\'s answer, in one line'
@@ -233,19 +243,20 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -l socket -d 
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -l timeout -d 'How long to wait for an answer' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -s h -l help -d 'Print help'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "status" -d 'How the box is, in one screen'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "keys" -d 'Keys: who may use the box'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "models" -d 'Models: which there are, and which are at work'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "backends" -d 'Backends: where models are, and whether they answer'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "requests" -d 'Requests: what is being answered'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "cert" -d 'The certificate, and the CA that clients trust'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "config" -d 'The configuration: what it is, and whether it is sound'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "reload" -d 'Take the configuration on disk, and wait until it is in use'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "audit" -d 'Who has done what, the newest last'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "events" -d 'What happens, a line each, until Ctrl-C'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "completion" -d 'Print the completions of a shell'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "version" -d 'The version of this program, and of the daemon where it answers'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events completion version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "status" -d 'How the box is, in one screen'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "keys" -d 'Keys: who may use the box'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "models" -d 'Models: which there are, and which are at work'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "backends" -d 'Backends: where models are, and whether they answer'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "requests" -d 'Requests: what is being answered'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "cert" -d 'The certificate, and the CA that clients trust'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "config" -d 'The configuration: what it is, and whether it is sound'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "reload" -d 'Take the configuration on disk, and wait until it is in use'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "audit" -d 'Who has done what, the newest last'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "events" -d 'What happens, a line each, until Ctrl-C'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "doctor" -d 'What is amiss with this box, and what to do about it'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "completion" -d 'Print the completions of a shell'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "version" -d 'The version of this program, and of the daemon where it answers'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events doctor completion version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "ls" -d 'Every key, without its secret'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "create" -d 'Make a key; it is shown once'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "revoke" -d 'No longer take a key, at once; answers that it waits for end'
