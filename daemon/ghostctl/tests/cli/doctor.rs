@@ -192,7 +192,7 @@ fn of_the_daemon() -> Vec<Fault> {
         }),
         fault("certificate", Error, "ghostctl cert renew", |_| {
             Some(changed("GET /certificates", |answer| {
-                answer["server"]["expires"] = json!("2026-01-01T00:00:00Z")
+                answer["server"]["expires"] = json!("2026-01-01T00:00:00Z");
             }))
         }),
         fault("authority", Error, "ghostctl cert renew --new-ca", |_| {
@@ -226,9 +226,9 @@ fn ca_until(end: &str) -> String {
     pem::encode(&pem::Pem::new("CERTIFICATE", put(0x30, &put(0x30, &parts))))
 }
 
-/// Of the state and the system.
+/// Of the state and the ports.
 fn of_the_box() -> Vec<Fault> {
-    use DoctorResult::{Error, Note, Warning};
+    use DoctorResult::{Error, Warning};
     vec![
         fault("daemon", Error, "ghostllm serve", |_| None),
         fault("state_directory", Error, "ls -ld", |house| {
@@ -266,6 +266,13 @@ fn of_the_box() -> Vec<Fault> {
             symlink("socket:[4242]", house.root().join("proc/77/fd/5")).unwrap();
             None
         }),
+    ]
+}
+
+/// Of the system and the service.
+fn of_the_system() -> Vec<Fault> {
+    use DoctorResult::{Error, Note, Warning};
+    vec![
         fault("ollama", Note, "ollama serve", |house| {
             house.put("proc/net/tcp", TCP);
             Some(daemon())
@@ -315,7 +322,7 @@ fn of_the_box() -> Vec<Fault> {
 
 #[test]
 fn each_fault_is_named_with_its_next_step() {
-    let faults: Vec<Fault> = of_the_daemon().into_iter().chain(of_the_box()).collect();
+    let faults: Vec<Fault> = of_the_daemon().into_iter().chain(of_the_box()).chain(of_the_system()).collect();
     for (id, result, next, make) in &faults {
         let house = House::well();
         let daemon = make(&house);
