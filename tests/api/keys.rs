@@ -119,6 +119,64 @@ async fn a_key_s_end_ends_what_it_has_begun(version: Version) -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_key_that_is_rotated_without_an_overlap_ends_what_it_has_begun() -> Result<()> {
+    let (double, daemon, made, stream) = hanging(Version::H2, &json!({"name": "laptop"})).await?;
+    let order = json!({"overlap_s": 0});
+    admin::made(
+        &daemon,
+        &admin::done(&daemon, "POST", &format!("keys/{}/rotate", made.id), Some(&order)).await?,
+    )?;
+    stream.fails("time was over", "invalid_api_key").await?;
+    double.wait_left("/api/chat").await;
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn whoever_follows_the_events_is_cut_off_with_their_key() -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    for version in ghostllm_tests::client::VERSIONS {
+        let made = admin::make(&daemon, &json!({"name": format!("{version:?}"), "role": "viewer"})).await?;
+        let events = Request::get(&admin::path("events"));
+        let mut stream = caller(&daemon, version, &made.key).await?.open(&events).await?;
+        ensure!(stream.status == 200);
+        stream.until("GhostLLM's events").await?;
+        let begun = Instant::now();
+        admin::done(&daemon, "DELETE", &format!("keys/{}", made.id), None).await?;
+        let answer = stream.finish().await?;
+        println!("revoked: the events over {version:?} had ended after {} ms", begun.elapsed().as_millis());
+        ensure!(
+            begun.elapsed() < SOON && answer.end == ghostllm_tests::client::End::Clean,
+            "{:?}",
+            answer.end
+        );
+        ensure!(
+            !answer.text().contains("event: key") && !answer.text().contains("event: audit"),
+            "{}",
+            answer.text()
+        );
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_key_in_the_wrong_place_is_repeated_nowhere() -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let made = admin::make(&daemon, &json!({"name": "laptop"})).await?;
+    let answer = admin::ask(&daemon, "DELETE", &format!("keys/{}", made.key), None).await?;
+    check_error(&answer, 404, Some("not_found"))?;
+    let answer = admin::ask(&daemon, "POST", "keys", Some(&json!({"name": "x", "role": made.key}))).await?;
+    ensure!(answer.status == 400 && !answer.text().contains(&made.key[13..30]), "{}", answer.text());
+    let audit = admin::read(&daemon, "audit").await?;
+    ensure!(
+        audit["entries"].as_array().map(Vec::len) == Some(3)
+            && !audit.to_string().contains(&made.key[13..30]),
+        "{audit}"
+    );
+    // The log and the state are looked through at the end.
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn a_whole_answer_ends_with_its_key_before_any_header() -> Result<()> {
     let (double, daemon) = sinner(Sin::HangBeforeHeaders, "", "").await?;
     let made = admin::make(&daemon, &json!({"name": "laptop"})).await?;
@@ -187,6 +245,12 @@ async fn a_key_for_some_models_sees_and_uses_no_others() -> Result<()> {
     let answer = some.send(&Request::chat("tiny", FRANCE, false)).await?;
     ensure!(answer.status == 200, "{}", answer.text());
     let other = every.iter().find(|name| **name != mine[0]).context("no other model")?;
+    // Go's reader would take the second one.
+    let both = format!(
+        "{{\"model\":\"tiny\",\"Model\":\"{other}\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}]}}"
+    );
+    let answer = some.send(&Request::post_bytes("/v1/chat/completions", both.as_bytes())).await?;
+    ensure!(answer.status == 400 && answer.text().contains("twice"), "{}", answer.text());
     for asked in [other.clone(), format!("box/{other}")] {
         let answer = some.send(&Request::chat(&asked, FRANCE, false)).await?;
         check_error(&answer, 403, Some("forbidden"))?;

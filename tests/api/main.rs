@@ -14,6 +14,7 @@ mod cancel;
 mod clients;
 mod config;
 mod ctl;
+mod doctor;
 mod dumps;
 mod engine;
 mod errors;

@@ -4,10 +4,12 @@
 //! for a secret, but for the two that show a new key once; within one [`FORM`] fields are only ever added, so that whoever
 //! reads them ignores what they do not know. Times are RFC 3339 in UTC.
 
+mod doctor;
 mod events;
 mod keys;
 mod state;
 
+pub use doctor::{DoctorCheck, DoctorReport, DoctorResult};
 pub use events::{ActResult, AuditEntry, AuditLog, Event};
 pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
 pub use state::{
@@ -31,7 +33,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 21] = [
+    let _referred: [Schema; 22] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -53,6 +55,7 @@ pub fn schema() -> String {
         generator.subschema_for::<RouteList>(),
         generator.subschema_for::<Manifest>(),
         generator.subschema_for::<Restored>(),
+        generator.subschema_for::<DoctorReport>(),
     ];
     let definitions: Map<String, Value> = generator.take_definitions(true);
     let whole = json!({

@@ -48,7 +48,7 @@ struct Seat {
 
 /// Starts a task on this very thread: a listener, or what belongs to a connection that is served here.
 #[expect(clippy::disallowed_methods, reason = "the edge spawns; every task ends with its connection")]
-pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> task::JoinHandle<()> {
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> task::JoinHandle<()> {
     tokio::spawn(task)
 }
 

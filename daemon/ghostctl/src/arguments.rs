@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     audit, backends, backup, cert,
     client::Client,
-    completion, config, events,
+    completion, config, doctor, events,
     exit::{Exit, Failure},
     keys, models,
     output::{self, Screen},
@@ -83,6 +83,7 @@ enum Command {
     Events(events::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
+    Doctor(doctor::Arguments),
     Completion(completion::Arguments),
     Version(version::Arguments),
 }
@@ -132,6 +133,7 @@ impl Arguments {
             Command::Events(command) => command.run(context).await,
             Command::Backup(command) => command.run(context).await,
             Command::Restore(command) => command.run(context),
+            Command::Doctor(command) => command.run(context).await,
             Command::Completion(command) => command.run(context),
             Command::Version(command) => command.run(context).await,
         }

@@ -13,6 +13,7 @@ mod client;
 mod completion;
 mod config;
 mod confirm;
+mod doctor;
 mod events;
 mod exit;
 mod keys;

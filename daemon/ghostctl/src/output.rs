@@ -48,6 +48,15 @@ impl Screen {
         Self::of(&io::stdout())
     }
 
+    /// A file, of the usual width.
+    pub(crate) fn of_a_file() -> Self {
+        let (width, height) = (USUAL_WIDTH, USUAL_HEIGHT);
+        #[cfg(test)]
+        return Self { width, bounded: true, height, terminal: false, colour: false, now: None };
+        #[cfg(not(test))]
+        Self { width, bounded: true, height, terminal: false, colour: false }
+    }
+
     /// What standard error is.
     pub(crate) fn of_stderr() -> Self {
         Self::of(&io::stderr())

@@ -2,7 +2,11 @@
 //!
 //! Knows where it may lie. Refuses to connect. Invariant: one that a person has named is the only one that is looked at.
 
-use std::{env, io::ErrorKind, path::PathBuf};
+use std::{
+    env,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use crate::exit::{Exit, Failure};
 
@@ -35,6 +39,20 @@ pub(crate) fn find(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
         Err(error) => error.kind() == ErrorKind::PermissionDenied,
     };
     tried.iter().find(there).cloned().ok_or_else(|| nowhere(&tried))
+}
+
+/// The state directory: that of the daemon's socket where it lies in one, else the first place of state that exists.
+pub(crate) fn state(socket: Option<&Path>) -> Option<PathBuf> {
+    let beside = socket.filter(|socket| *socket != Path::new(SERVICE) && socket.ends_with(NAME));
+    if let Some(directory) = beside.and_then(Path::parent) {
+        return Some(directory.to_owned());
+    }
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let places = candidates(variable).into_iter().filter(|path| path != Path::new(SERVICE));
+    let mut directories = places.filter_map(|path| path.parent().map(Path::to_owned));
+    directories.find(|directory| {
+        directory.symlink_metadata().is_ok_and(|facts| facts.is_dir() || facts.is_symlink())
+    })
 }
 
 fn candidates(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {

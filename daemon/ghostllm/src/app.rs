@@ -255,6 +255,7 @@ impl App {
             () = without_http3(&serving, &standing) => {}
         }
         systemd::stopping();
+        running.refuse_orders();
         drained(serving, &drain, running.config.limits.drain_grace, stop.asked_again()).await;
         ended(&running).await;
         drop(workers);

@@ -32,7 +32,7 @@ use crate::host::Host;
 const AUTHORITY: &str = "ca/authority.pem";
 /// The CA's certificate alone, for people to copy; never taken for the CA itself.
 const AUTHORITY_COPY: &str = "ca/ca.pem";
-/// The CA of before, since an admin asked for a new one.
+/// The CA of before, since an admin asked for a new one; the moment follows, in Unix seconds.
 const AUTHORITY_BEFORE: &str = "ca/authority.pem.before";
 /// The server's certificate and key.
 const LEAF: &str = "ca/server.pem";

@@ -156,11 +156,11 @@ impl Pipeline {
         Ok(Self { shared: Arc::new(shared), ids: Arc::new(Ids::new()?) })
     }
 
-    /// Ends the requests of keys whose time is over, for ever.
+    /// Ends the requests of keys that are taken no more, for ever.
     pub(crate) async fn expire(&self) {
         loop {
             sleep(EXPIRY).await;
-            self.shared.requests.expire(OffsetDateTime::now_utc());
+            self.shared.requests.sweep(&self.shared.keys, OffsetDateTime::now_utc());
         }
     }
 

@@ -34,6 +34,9 @@ _ghostctl() {
             ghostctl,config)
                 cmd="ghostctl__subcmd__config"
                 ;;
+            ghostctl,doctor)
+                cmd="ghostctl__subcmd__doctor"
+                ;;
             ghostctl,events)
                 cmd="ghostctl__subcmd__events"
                 ;;
@@ -150,6 +153,9 @@ _ghostctl() {
                 ;;
             ghostctl__subcmd__help,config)
                 cmd="ghostctl__subcmd__help__subcmd__config"
+                ;;
+            ghostctl__subcmd__help,doctor)
+                cmd="ghostctl__subcmd__help__subcmd__doctor"
                 ;;
             ghostctl__subcmd__help,events)
                 cmd="ghostctl__subcmd__help__subcmd__events"
@@ -311,7 +317,7 @@ _ghostctl() {
 
     case "${cmd}" in
         ghostctl)
-            opts="-h -V --socket --timeout --json --help --version status keys models backends requests cert config reload audit events backup restore completion version help"
+            opts="-h -V --socket --timeout --json --help --version status keys models backends requests cert config reload audit events backup restore doctor completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -880,6 +886,40 @@ _ghostctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ghostctl__subcmd__doctor)
+            opts="-h --fix --bundle --yes --state-dir --root --socket --timeout --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bundle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ghostctl__subcmd__events)
             opts="-h --socket --timeout --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -903,7 +943,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__help)
-            opts="status keys models backends requests cert config reload audit events backup restore completion version help"
+            opts="status keys models backends requests cert config reload audit events backup restore doctor completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1115,6 +1155,20 @@ _ghostctl() {
         ghostctl__subcmd__help__subcmd__config__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -4,6 +4,7 @@
 
 mod canned;
 mod commands;
+mod doctor;
 mod documents;
 mod failures;
 mod following;

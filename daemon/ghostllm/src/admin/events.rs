@@ -12,7 +12,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use ghostllm_core::admin::{Event, FORM};
+use ghostllm_core::{
+    access::{Permission, Permissions},
+    admin::{Event, FORM},
+};
 use ghostllm_edge::{StreamFailed, drain};
 use http_body::{Body, Frame};
 use serde_json::{Map, Value, json};
@@ -28,8 +31,11 @@ use crate::{date::rfc3339, pipeline::Open as Request};
 /// most.
 const KEPT: usize = 1024;
 
-/// How often a silent stream says that it is there, as `limits.sse_keep_alive` does for chats by default.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often it is looked whether who follows still may.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A silent stream says after so many looks that it is there: 15 s, as `limits.sse_keep_alive` does for chats by default.
+const KEEP_ALIVE: u32 = 30;
 
 /// So many events go out in one piece.
 const AT_ONCE: usize = 64;
@@ -81,7 +87,7 @@ impl Journal {
         }
         kept.all.push_back((OffsetDateTime::now_utc(), happened));
         let next = kept.first + kept.all.len() as u64;
-        drop(kept);
+        // While it is held: another's later place must not be followed by this one.
         self.0.next.send_replace(next);
     }
 
@@ -108,8 +114,15 @@ impl Journal {
             .then_some(place + 1)
     }
 
-    /// The events behind this one, and those to come; from now on, where there is none.
-    pub(crate) fn follow(&self, last: Option<&str>, drain: drain::Watch) -> Following {
+    /// The events behind this one, and those to come; from now on, where there is none. They are those that `permissions` let see, until
+    /// it is `over`.
+    pub(crate) fn follow(
+        &self,
+        last: Option<&str>,
+        permissions: Permissions,
+        over: Box<dyn Fn() -> bool + Send>,
+        drain: drain::Watch,
+    ) -> Following {
         let now = *self.0.next.borrow();
         let (at, missed) = match last.map(|last| self.behind(last)) {
             None => (now, false),
@@ -125,7 +138,10 @@ impl Journal {
             at,
             missed,
             waiting: None,
-            keep_alive: Box::pin(sleep_until(Instant::now() + KEEP_ALIVE)),
+            permissions,
+            over,
+            look: Box::pin(sleep_until(Instant::now() + LOOK)),
+            silent: 0,
             begun: false,
             ending: Box::pin(drained(drain)),
             next,
@@ -133,7 +149,7 @@ impl Journal {
     }
 
     /// The text of the events from this place on, and the place behind them.
-    fn from(&self, at: u64, missed: bool) -> (String, u64) {
+    fn from(&self, at: u64, missed: bool, permissions: Permissions) -> (String, u64) {
         let kept = self.kept();
         let (first, gone) = (at.max(kept.first), missed || at < kept.first);
         let skip = usize::try_from(first - kept.first).unwrap_or(usize::MAX);
@@ -148,8 +164,10 @@ impl Journal {
         }
         let mut place = first;
         for (at, happened) in events {
-            let (kind, what) = happened.told();
-            text.push_str(&written(self.id(place), at, kind, what));
+            if permissions.has(happened.permission()) {
+                let (kind, what) = happened.told();
+                text.push_str(&written(self.id(place), at, kind, what));
+            }
             place += 1;
         }
         (text, place)
@@ -164,6 +182,16 @@ fn written(id: String, at: OffsetDateTime, kind: &str, what: Value) -> String {
 }
 
 impl Happened {
+    /// What whoever is told of it must be allowed to see, as where it is read otherwise.
+    fn permission(&self) -> Permission {
+        match self {
+            Self::Told("audit", _) => Permission::Audit,
+            Self::Told("key", _) => Permission::ReadKeys,
+            Self::Told("configuration", _) => Permission::Configuration,
+            Self::Begun(_) | Self::Ended(..) | Self::Told(..) => Permission::Status,
+        }
+    }
+
     fn told(&self) -> (&'static str, Value) {
         let request = |request: &Request| serde_json::to_value(request.info()).unwrap_or_default();
         match self {
@@ -193,7 +221,11 @@ pub(crate) struct Following {
     missed: bool,
     begun: bool,
     waiting: Option<Waiting>,
-    keep_alive: Pin<Box<Sleep>>,
+    permissions: Permissions,
+    over: Box<dyn Fn() -> bool + Send>,
+    look: Pin<Box<Sleep>>,
+    /// How many looks ago something was sent.
+    silent: u32,
     ending: Pin<Box<dyn Future<Output = ()> + Send>>,
     next: watch::Receiver<u64>,
 }
@@ -201,7 +233,7 @@ pub(crate) struct Following {
 impl Following {
     fn poll_text(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
         // A stop is not held up by whoever listens; they come back with the last event's id.
-        if self.ending.as_mut().poll(cx).is_ready() {
+        if self.ending.as_mut().poll(cx).is_ready() || (self.over)() {
             return Poll::Ready(None);
         }
         if !self.begun {
@@ -210,10 +242,16 @@ impl Following {
             return Poll::Ready(Some(": GhostLLM's events\n\n".to_owned()));
         }
         loop {
-            let (text, at) = self.journal.from(self.at, std::mem::take(&mut self.missed));
+            let before = self.at;
+            let (text, at) = self.journal.from(before, std::mem::take(&mut self.missed), self.permissions);
             self.at = at;
             if !text.is_empty() {
+                self.silent = 0;
                 return Poll::Ready(Some(text));
+            }
+            // Those that it may not see are passed over, and there may be more behind them.
+            if at != before {
+                continue;
             }
             let mut next = self.next.clone();
             let waiting = self.waiting.get_or_insert_with(|| {
@@ -227,9 +265,16 @@ impl Following {
                 (self.next, self.waiting) = (next, None);
                 continue;
             }
-            ready!(self.keep_alive.as_mut().poll(cx));
-            self.keep_alive.as_mut().reset(Instant::now() + KEEP_ALIVE);
-            return Poll::Ready(Some(": still here\n\n".to_owned()));
+            ready!(self.look.as_mut().poll(cx));
+            self.look.as_mut().reset(Instant::now() + LOOK);
+            if (self.over)() {
+                return Poll::Ready(None);
+            }
+            self.silent += 1;
+            if self.silent >= KEEP_ALIVE {
+                self.silent = 0;
+                return Poll::Ready(Some(": still here\n\n".to_owned()));
+            }
         }
     }
 }
@@ -249,6 +294,8 @@ impl Body for Following {
 
 #[cfg(test)]
 mod tests {
+    use ghostllm_core::access::Role;
+
     use super::*;
 
     fn ids(text: &str) -> Vec<&str> {
@@ -262,12 +309,31 @@ mod tests {
             journal.say("key", json!({"number": number}));
         }
         assert_eq!(journal.kept().all.len(), KEPT);
-        let (text, at) = journal.from(0, false);
+        let (text, at) = journal.from(0, false, Permissions::ALL);
         assert!(text.contains("event: missed") && text.contains("\"number\":10"), "{text}");
         assert_eq!(at, 10 + AT_ONCE as u64);
-        let (text, _) = journal.from(10, false);
+        let (text, _) = journal.from(10, false, Permissions::ALL);
         assert!(!text.contains("event: missed"));
-        assert_eq!(journal.from(KEPT as u64 + 10, false).0, "");
+        assert_eq!(journal.from(KEPT as u64 + 10, false, Permissions::ALL).0, "");
+    }
+
+    #[test]
+    fn what_a_caller_may_not_read_it_is_not_told() {
+        let journal = Journal::new();
+        for kind in ["key", "audit", "configuration", "backend"] {
+            journal.say(kind, json!({}));
+        }
+        let kinds = |permissions| {
+            let (text, at) = journal.from(0, false, permissions);
+            assert_eq!(at, 4, "they are passed over");
+            text.lines()
+                .filter_map(|line| line.strip_prefix("event: "))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(Role::Viewer.permissions()), ["backend"]);
+        assert_eq!(kinds(Role::Operator.permissions()), ["configuration", "backend"]);
+        assert_eq!(kinds(Role::Admin.permissions()).len(), 4);
     }
 
     #[test]
@@ -275,7 +341,7 @@ mod tests {
         let journal = Journal::new();
         journal.say("key", json!({}));
         journal.say("key", json!({}));
-        let (text, _) = journal.from(0, false);
+        let (text, _) = journal.from(0, false, Permissions::ALL);
         assert_eq!(journal.behind(ids(&text)[0]), Some(1));
         assert_eq!(journal.behind(ids(&text)[1]), Some(2));
         for other in ["", "0-0", "x", &journal.id(2), &journal.id(99)] {

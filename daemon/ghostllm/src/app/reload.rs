@@ -83,7 +83,10 @@ pub(super) async fn kept_up(
 ) {
     loop {
         let read = tokio::select! {
-            read = changes.next(running.config.limits.config_interval) => read,
+            due = changes.due(running.config.limits.config_interval) => match changes.read_due(due).await {
+                Some(read) => read,
+                None => continue,
+            },
             Some(order) = running.orders.recv() => {
                 ordered(order, changes, running, upkeep, (serving, standing)).await;
                 continue;
@@ -130,9 +133,9 @@ async fn reloaded(
             Reloaded { version: FORM, taken: false, fault, changed: Vec::new(), restart: Vec::new() }
         }
     };
-    running.journal.say("configuration", serde_json::to_value(&answer).unwrap_or_default());
     standing.plain_wants_key(running.config.listen.plain_auth == PlainAuth::Key);
     standing.reloaded(outcome.map(|taken| taken.restart), upkeep.left_out());
+    running.journal.say("configuration", serde_json::to_value(&answer).unwrap_or_default());
     systemd::ready_again();
     answer
 }
@@ -161,7 +164,7 @@ async fn ordered(
             let _heard = done.send(Checked { version: FORM, sound: faults.is_empty(), faults, files });
         }
         Order::Renew { authority, done } => {
-            let renewed = upkeep.renew(authority, &running.apart).await;
+            let renewed = upkeep.renew(authority).await;
             if renewed.is_ok() {
                 running.settings.send_replace(Arc::new(settings(&running.config, upkeep)));
                 standing.lacks(upkeep.left_out());
@@ -216,6 +219,12 @@ fn told(outcome: &Result<Taken, String>, asked: bool, standing: &Standing) {
 }
 
 impl Running {
+    /// Whoever waits for an order hears now that it is not done: the end must not wait for them.
+    pub(super) fn refuse_orders(&mut self) {
+        self.orders.close();
+        while self.orders.try_recv().is_ok() {}
+    }
+
     /// Takes what was read.
     ///
     /// # Errors

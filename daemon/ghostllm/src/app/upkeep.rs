@@ -24,6 +24,7 @@ use ghostllm_edge::{ca::LeftOut, guard::Guard, tls::Resolver};
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
+    task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval},
 };
 
@@ -31,7 +32,7 @@ use super::{Addresses, StartError, standing::Standing};
 use crate::{
     admin::{Answering, Page, PageFacts},
     backend::registry::Registry,
-    certificates::{Certificates, Files, Prepared, Said},
+    certificates::{self, Certificates, Files, Prepared, Said},
     date::rfc3339,
     host::Host,
     store::{StateDir, StateError, StateFile},
@@ -261,7 +262,7 @@ impl Upkeep {
     ///
     /// # Errors
     /// For whoever asked; the log has the cause.
-    pub(super) async fn renew(&mut self, authority: bool, apart: &Apart) -> Result<Shown, ApiError> {
+    pub(super) async fn renew(&mut self, authority: bool) -> Result<Shown, ApiError> {
         if self.certificates.trust().is_none() {
             return Err(ApiError::new(
                 Code::Conflict,
@@ -270,16 +271,20 @@ impl Upkeep {
             ));
         }
         let (state, host, config) = (self.state.clone(), self.host.clone(), Arc::clone(&self.config));
-        let prepared = apart.run(move || {
+        // It is waited for however long it takes: given up, it would still be done, and nobody would know.
+        let prepared = spawn_blocking(move || {
             let (names, now) = (super::listen_names(&config), OffsetDateTime::now_utc());
             let prepared = Certificates::prepare_anew(CaFiles::open(&state)?, &host, &names, now, authority)?;
             Ok::<_, StartError>(prepared)
         });
         let prepared =
-            prepared.await.map_err(|why| StartError::internal("the certificate cannot be renewed", why));
+            prepared.await.map_err(|error| StartError::internal("the certificate cannot be renewed", error));
         let prepared = prepared.flatten().map_err(|error| {
             tracing::error!("the certificate could not be renewed: {error}");
-            ApiError::state_unwritable()
+            match error {
+                StartError::Certificates(certificates::Error::State { .. }) => ApiError::state_unwritable(),
+                _ => ApiError::internal(),
+            }
         })?;
         self.take(Arc::clone(&self.config), Some(prepared));
         Ok((**self.shown.borrow()).clone())
@@ -323,8 +328,8 @@ impl Upkeep {
                     let (open, most) = connections();
                     self.memory.look(open, most, resident().unwrap_or_default());
                     self.look(standing);
-                    look_at_state(&self.state).await;
                     standing.writes(!self.state.is_alarmed());
+                    look_at_state(&self.state).await;
                 }
                 // The registry outlives this loop, so the wait cannot fail.
                 _ = models.changed() => self.render(),
@@ -377,7 +382,7 @@ async fn look_at_state(state: &StateDir) {
     if state.is_alarmed() {
         let state = state.clone();
         // A sick disk may take its time; a panic would have been said.
-        let _looked = tokio::task::spawn_blocking(move || state.look_again()).await;
+        let _looked = spawn_blocking(move || state.look_again()).await;
     }
 }
 

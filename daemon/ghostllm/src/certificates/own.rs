@@ -58,11 +58,13 @@ impl<F: Files> Own<F> {
         said: &mut Vec<Said>,
     ) -> Result<Self, Error> {
         if new_authority {
-            keep_before(&files)?;
+            keep_before(&files, now)?;
             make_authority(&files, host, listen_names, now, said)?;
         }
+        // Whoever may have a certificate made may not thereby have a CA made.
         let Some(authority) = load_authority(&files)? else {
-            return Self::open(files, host, listen_names, now, said);
+            let (path, folder) = (files.path(AUTHORITY), folder(&files));
+            return Err(Error::Authority { path, why: "it is gone".to_owned(), folder });
         };
         write_copy(&files, &authority, said);
         let wanted = subjects(host, listen_names);
@@ -207,13 +209,14 @@ fn load_authority(files: &impl Files) -> Result<Option<Authority>, Error> {
     }
 }
 
-/// Keeps the CA of before, for whoever has asked for a new one by mistake.
-fn keep_before(files: &impl Files) -> Result<(), Error> {
+/// Keeps the CA of before, for whoever has asked for a new one by mistake; one of an earlier time stays.
+fn keep_before(files: &impl Files, now: OffsetDateTime) -> Result<(), Error> {
     let path = files.path(AUTHORITY);
     let unreadable = |source| Error::Unreadable { path, source };
     let Some(text) = files.read(AUTHORITY).map_err(unreadable)? else { return Ok(()) };
-    let failed = |source| Error::State { path: files.path(AUTHORITY_BEFORE), source };
-    files.write_private(AUTHORITY_BEFORE, &text).map_err(failed)
+    let name = format!("{AUTHORITY_BEFORE}-{}", now.unix_timestamp());
+    let failed = |source| Error::State { path: files.path(&name), source };
+    files.write_private(&name, &text).map_err(failed)
 }
 
 fn make_authority(

@@ -15,6 +15,7 @@ use ghostllm_core::{
     ApiError,
     admin::{AuditLog, Checked},
     dialect::json::Object,
+    key::PREFIX,
     routes::Admin,
 };
 use ghostllm_edge::{RequestBody, ResponseBody};
@@ -22,8 +23,14 @@ use http::{HeaderMap, HeaderValue, Response, request::Parts};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Settings, Shared, content, requests::Asked, respond};
-use crate::admin::Order;
+use time::OffsetDateTime;
+
+use super::{
+    Settings, Shared, content,
+    requests::{Asked, Ending},
+    respond,
+};
+use crate::{admin::Order, store::keys::Caller};
 pub(super) use audited::{Denials, denied};
 
 /// So many audit entries are given where nobody asks for another number.
@@ -52,14 +59,15 @@ pub(super) async fn answer(
         Admin::Keys => json(&facts::keys(shared).await),
         Admin::Audit => json(&audit(shared, head).await?),
         Admin::Routes => json(&facts::routes()),
-        Admin::Events => Ok(events(shared, &head.headers)),
+        Admin::Events => Ok(events(shared, asked.caller, &head.headers)),
         Admin::CheckConfig => {
             nothing(&content(&head.headers, body, settings).await?)?;
+            still(shared, &asked)?;
             json::<Checked>(&shared.desk.order(Order::Check).await?)
         }
         Admin::Backup => {
-            let order = head.uri.query().unwrap_or_default().as_bytes();
-            audited::act(shared, endpoint, &taken, &asked, order).await
+            let order = Bytes::copy_from_slice(head.uri.query().unwrap_or_default().as_bytes());
+            audited::act(shared, endpoint, taken, asked, order).await
         }
         Admin::TestBackend
         | Admin::CancelRequest
@@ -71,9 +79,15 @@ pub(super) async fn answer(
         | Admin::RotateKey
         | Admin::RevokeKey => {
             let order = content(&head.headers, body, settings).await?;
-            audited::act(shared, endpoint, &taken, &asked, &order).await
+            audited::act(shared, endpoint, taken, asked, order).await
         }
     }
+}
+
+/// Refuses whoever's key was taken away while the order came in.
+fn still(shared: &Shared, asked: &Asked) -> Result<(), ApiError> {
+    let lost = shared.keys.lost(&asked.caller, OffsetDateTime::now_utc());
+    lost.map_or(Ok(()), |lost| Err(Ending::from(lost).into()))
 }
 
 /// An answer in JSON.
@@ -94,8 +108,11 @@ async fn content(headers: &HeaderMap, body: RequestBody, settings: &Settings) ->
 fn read<T: DeserializeOwned>(order: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(order).map(|Object(order)| order).map_err(|error| {
         if error.is_data() {
+            // It repeats what it has read, and that may be a key in the wrong place.
+            let text = error.to_string();
+            let what = if text.contains(PREFIX) { "a key stands where none belongs" } else { text.as_str() };
             return ApiError::invalid_request(format!(
-                "The order is not of the form that this route takes: {error}."
+                "The order is not of the form that this route takes: {what}."
             ));
         }
         ApiError::invalid_json("it cannot be read", error.line(), error.column())
@@ -128,9 +145,12 @@ async fn audit(shared: &Arc<Shared>, head: &Parts) -> Result<AuditLog, ApiError>
     })
 }
 
-fn events(shared: &Shared, headers: &HeaderMap) -> Response<ResponseBody> {
+fn events(shared: &Arc<Shared>, caller: Caller, headers: &HeaderMap) -> Response<ResponseBody> {
     let last = headers.get("last-event-id").and_then(|value: &HeaderValue| value.to_str().ok());
-    respond::events(shared.desk.journal.follow(last, shared.drain.clone()).boxed_unsync())
+    let permissions = caller.permissions;
+    let keys = shared.keys.clone();
+    let over = Box::new(move || keys.lost(&caller, OffsetDateTime::now_utc()).is_some());
+    respond::events(shared.desk.journal.follow(last, permissions, over, shared.drain.clone()).boxed_unsync())
 }
 
 /// Runs what waits for a disk where it holds up nobody.

@@ -13,6 +13,7 @@ use ghostllm_core::{ApiError, dialect::openai::passthrough, error::RETRY_AFTER_D
 use ghostllm_edge::ResponseBody;
 use http::Response;
 use http_body_util::BodyExt;
+use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
@@ -48,8 +49,9 @@ pub(super) async fn answer(
     let id = asked.id;
     let account = Account::open(shared.requests.begin(asked, &passed.model, routed.backend.lease()));
     // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
-    if !shared.keys.knows(&account.request().caller) {
-        return Err(failed(&Ending::Revoked.cause(), Ending::Revoked.into(), account));
+    if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
+        let ending = Ending::from(lost);
+        return Err(failed(&ending.cause(), ending.into(), account));
     }
     let streamed = passed.stream;
     let call = ChatCall { body, passed, model: routed.model, id: format!("chatcmpl-{id}"), created: now() };

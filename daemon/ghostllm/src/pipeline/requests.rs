@@ -30,7 +30,7 @@ use crate::{
     backend::Lease,
     date::rfc3339,
     log::millis,
-    store::keys::Caller,
+    store::keys::{Caller, Keys, NotTaken},
 };
 
 /// Where a request came from.
@@ -78,6 +78,15 @@ impl Ending {
             Self::Cancelled => "an admin has ended it",
             Self::Revoked => "its key was revoked",
             Self::Expired => "its key's time is over",
+        }
+    }
+}
+
+impl From<NotTaken> for Ending {
+    fn from(lost: NotTaken) -> Self {
+        match lost {
+            NotTaken::Unknown => Self::Revoked,
+            NotTaken::Expired => Self::Expired,
         }
     }
 }
@@ -189,19 +198,12 @@ impl Requests {
         true
     }
 
-    /// Ends the requests of this key.
-    pub(crate) fn revoke(&self, key: &str) {
-        self.end(Ending::Revoked, |caller| caller.id.as_deref() == Some(key));
-    }
-
-    /// Ends the requests of keys whose time is over.
-    pub(crate) fn expire(&self, now: OffsetDateTime) {
-        self.end(Ending::Expired, |caller| caller.has_expired(now));
-    }
-
-    fn end(&self, ending: Ending, of: impl Fn(&Caller) -> bool) {
-        for request in self.open().values().filter(|request| of(&request.caller)) {
-            request.end(ending);
+    /// Ends the requests of keys that are taken no more.
+    pub(crate) fn sweep(&self, keys: &Keys, now: OffsetDateTime) {
+        for request in self.open().values() {
+            if let Some(lost) = keys.lost(&request.caller, now) {
+                request.end(lost.into());
+            }
         }
     }
 

@@ -54,18 +54,19 @@ impl Audit {
         let mut file = open(&path)?;
         let facts = file.metadata()?;
         check_owner(&path, &facts, 0o600).map_err(io::Error::other)?;
-        let new = facts.len() == 0;
+        let mut named = facts.len() == 0;
         if facts.len() + line.len() as u64 > LARGEST {
             fs::rename(&path, self.state.path().join(BEFORE))?;
             file = open(&path)?;
-        } else if !new && !ends_a_line(&path, facts.len())? {
+            named = true;
+        } else if !named && !ends_a_line(&path, facts.len())? {
             // What was cut off by a crash stays a line of its own.
             line.insert(0, b'\n');
         }
         file.write_all(&line)?;
         file.sync_data()?;
         // Its name must outlive a crash as well.
-        if new { sync(self.state.path()) } else { Ok(()) }
+        if named { sync(self.state.path()) } else { Ok(()) }
     }
 
     /// Both files of one moment, for a backup. Blocks.

@@ -267,12 +267,15 @@ impl Keys {
         Key::parse(presented).is_ok_and(|key| found(&self.0.table.borrow(), &key).is_some())
     }
 
-    /// Whether the key that `caller` came with is still one; whoever came without one needs none.
+    /// Why the key that `caller` came with is taken no more, if it is not; whoever came without one needs none. It goes by what
+    /// is known of the key now, not by what was when the caller came.
     #[must_use]
-    pub fn knows(&self, caller: &Caller) -> bool {
-        let Some(id) = &caller.id else { return true };
-        let table = self.0.table.borrow();
-        table.get(id).is_some()
+    pub fn lost(&self, caller: &Caller, now: OffsetDateTime) -> Option<NotTaken> {
+        let id = caller.id.as_ref()?;
+        match self.0.table.borrow().get(id) {
+            None => Some(NotTaken::Unknown),
+            Some(record) => record.caller.has_expired(now).then_some(NotTaken::Expired),
+        }
     }
 
     /// How many keys there are.

@@ -273,9 +273,9 @@ fn a_revoked_key_is_let_in_no_more_and_what_it_was_stays_known_to_nobody() {
     let (_scratch, state, key) = started();
     let keys = reopened(&state);
     let caller = keys.verify(key.reveal()).unwrap();
-    assert!(keys.knows(&caller) && keys.knows(&Caller::local()));
+    assert!(keys.lost(&caller, now()).is_none() && keys.lost(&Caller::local(), now()).is_none());
     assert_eq!(keys.revoke(key.id()).unwrap(), "first");
-    assert!(!keys.knows(&caller));
+    assert_eq!(keys.lost(&caller, now()), Some(NotTaken::Unknown));
     assert_eq!(keys.verify(key.reveal()), Err(NotTaken::Unknown));
     assert!(reopened(&state).verify(key.reveal()).is_err());
     assert!(matches!(keys.revoke(key.id()), Err(ChangeError::NotFound)));
@@ -292,7 +292,13 @@ fn a_rotated_key_is_taken_for_its_overlap_and_no_longer_than_before() {
     assert_eq!(listed[0].replaced_by.as_deref(), Some(made.key.id()));
     assert_eq!((listed[0].state, listed[1].state), (KeyState::Expired, KeyState::Active));
     // At once, where there is no overlap.
+    let caller = keys.verify(made.key.reveal()).unwrap();
     let again = keys.rotate(made.key.id(), 0, now).unwrap();
+    assert_eq!(
+        keys.lost(&caller, OffsetDateTime::now_utc()),
+        Some(NotTaken::Expired),
+        "whoever came before as well"
+    );
     assert_eq!(keys.verify(made.key.reveal()), Err(NotTaken::Expired));
     assert!(reopened(&state).verify(again.key.reveal()).is_ok());
     // A key that ends soon is not taken longer for being rotated.
@@ -332,10 +338,14 @@ fn a_change_that_cannot_be_written_has_changed_nothing() {
     let in_the_way = state.path().join(format!(".{FILE}.next"));
     fs::create_dir(&in_the_way).unwrap();
     assert!(matches!(keys.make(wanted("laptop"), now()), Err(ChangeError::State(_))));
-    assert!(matches!(keys.revoke(key.id()), Err(ChangeError::State(_))));
+    assert!(matches!(keys.rotate(key.id(), 0, now()), Err(ChangeError::State(_))));
     assert!(keys.count() == 1 && keys.verify(key.reveal()).is_ok());
+    // To close is all that goes without the disk.
+    assert!(matches!(keys.revoke(key.id()), Err(ChangeError::Closed(_))));
+    assert!(keys.count() == 0 && keys.verify(key.reveal()).is_err());
     fs::remove_dir(&in_the_way).unwrap();
     keys.make(wanted("laptop"), now()).unwrap();
+    assert!(reopened(&state).verify(key.reveal()).is_err(), "the next change that is written takes it along");
 }
 
 #[test]

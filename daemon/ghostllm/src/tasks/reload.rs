@@ -45,7 +45,7 @@ type Stamped = Vec<(PathBuf, Option<Stamp>)>;
 
 /// The files and their stamps at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
+pub(crate) struct Seen {
     files: Result<Stamped, String>,
     named: Stamped,
 }
@@ -145,15 +145,21 @@ impl Changes {
     }
 
     /// Waits until the configuration is to be read, and reads it: when somebody asks by SIGHUP, and when files have been
-    /// seen changed at two looks, `interval` apart (never, if that is zero). Nothing that was asked is lost when the wait is given up.
+    /// seen changed at two looks, `interval` apart (never, if that is zero).
     pub async fn next(&mut self, interval: Duration) -> Read {
         loop {
-            let (asked, seen) = self.due(interval).await;
-            if let Some(outcome) = self.read(asked, seen).await {
-                self.asked = false;
-                return Read { asked, outcome };
+            let due = self.due(interval).await;
+            if let Some(read) = self.read_due(due).await {
+                return read;
             }
         }
+    }
+
+    /// Reads what is due, which must not be given up in between. None where the files change still.
+    pub(crate) async fn read_due(&mut self, (asked, seen): (bool, Seen)) -> Option<Read> {
+        let outcome = self.read(asked, seen).await?;
+        self.asked = false;
+        Some(Read { asked, outcome })
     }
 
     /// Reads the configuration now, since somebody asks for it.
@@ -223,8 +229,9 @@ impl Changes {
         Some(outcome)
     }
 
-    /// Waits until it is time to read; gives whether somebody asks for it, and what there is.
-    async fn due(&mut self, interval: Duration) -> (bool, Seen) {
+    /// Waits until it is time to read; gives whether somebody asks for it, and what there is. The wait may be given up: nothing that
+    /// was asked is lost.
+    pub(crate) async fn due(&mut self, interval: Duration) -> (bool, Seen) {
         loop {
             if !self.asked {
                 self.asked = tokio::select! {

@@ -104,8 +104,9 @@ fn check(fields: &[(Cow<'_, str>, &RawValue)], most: usize) -> Result<(), ApiErr
     }
     for (place, (name, _)) in fields.iter().enumerate() {
         refused::check(name)?;
-        // Two readers may each take another one of two equal keys: what was checked here would not be what runs.
-        if fields.iter().skip(place + 1).any(|(other, _)| other == name) {
+        // Two readers may each take another one of two equal keys: what was checked here would not be what runs. Go's reader,
+        // which an engine may have, knows no case.
+        if fields.iter().skip(place + 1).any(|(other, _)| other.eq_ignore_ascii_case(name)) {
             let message = format!("The field '{name}' is there twice.");
             return Err(ApiError::invalid_request(message).with_param(name.as_ref()));
         }

@@ -70,8 +70,8 @@ async fn rotate(shared: &Arc<Shared>, id: &str, order: &[u8], noted: &mut Noted)
     if made.is_ok() {
         noted.detail = Some(format!("the old one is taken for {overlap} s more"));
     }
-    // With no time left it ends now, and what it has begun with it.
-    shared.requests.expire(OffsetDateTime::now_utc());
+    // Without an overlap the old one ends now, and what it has begun with it.
+    shared.requests.sweep(&shared.keys, OffsetDateTime::now_utc());
     shown(shared, made, "rotated", noted)
 }
 
@@ -90,9 +90,10 @@ fn shown(shared: &Shared, made: Result<Made, ChangeError>, what: &str, noted: &m
 
 async fn revoke(shared: &Arc<Shared>, id: &str, noted: &mut Noted) -> Answer {
     let (keys, gone) = (shared.keys.clone(), id.to_owned());
-    let name = blocking(move || keys.revoke(&gone)).await?.map_err(told)?;
-    // The key is gone already; so nothing begins with it behind this.
-    shared.requests.revoke(id);
+    let revoked = blocking(move || keys.revoke(&gone)).await?;
+    // The key is gone already, also where that could not be written; so nothing begins with it behind this.
+    shared.requests.sweep(&shared.keys, OffsetDateTime::now_utc());
+    let name = revoked.map_err(told)?;
     shared.desk.journal.say("key", json!({"id": id, "name": name, "what": "revoked"}));
     noted.detail = Some(format!("it was called {name}"));
     json(&facts::keys(shared).await)
@@ -116,7 +117,7 @@ async fn first(shared: &Arc<Shared>, noted: &mut Noted) -> Answer {
 
 /// A change's failure, whose cause is the log's.
 fn told(error: ChangeError) -> ApiError {
-    if let ChangeError::State(error) = &error {
+    if let ChangeError::State(error) | ChangeError::Closed(error) = &error {
         tracing::error!(%error, "the keys could not be changed");
     }
     error.into()

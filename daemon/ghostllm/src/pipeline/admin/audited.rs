@@ -3,21 +3,24 @@
 //! Invariant: nobody hears that something was done before its line is on the disk.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
     admin::{ActResult, AuditEntry},
+    key::{PREFIX, is_id},
     routes::{Admin, Endpoint, Row},
 };
-use ghostllm_edge::ResponseBody;
+use ghostllm_edge::{ResponseBody, workers::spawn};
 use http::Response;
 use serde_json::json;
+use tokio::sync::oneshot;
 
-use super::{acts, blocking};
+use super::{acts, blocking, still};
 use crate::{
     date,
     pipeline::{Shared, requests::Asked},
@@ -30,15 +33,32 @@ pub(super) struct Noted {
     pub(super) detail: Option<String>,
 }
 
-/// Does what the endpoint stands for, and notes it.
+/// Does what the endpoint stands for, and notes it. Whoever leaves meanwhile takes back neither the act nor its line.
 pub(super) async fn act(
+    shared: &Arc<Shared>,
+    endpoint: Admin,
+    taken: String,
+    asked: Asked,
+    order: Bytes,
+) -> Result<Response<ResponseBody>, ApiError> {
+    still(shared, &asked)?;
+    let (done, hear) = oneshot::channel();
+    let shared = Arc::clone(shared);
+    drop(spawn(async move {
+        let _left = done.send(noted(&shared, endpoint, &taken, &asked, &order).await);
+    }));
+    // Only a panic sends nothing.
+    hear.await.unwrap_or_else(|_| Err(ApiError::internal()))
+}
+
+async fn noted(
     shared: &Arc<Shared>,
     endpoint: Admin,
     taken: &str,
     asked: &Asked,
     order: &[u8],
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let mut noted = Noted { on: Some(taken.to_owned()).filter(|on| !on.is_empty()), detail: None };
+    let mut noted = Noted { on: named(endpoint, taken), detail: None };
     let outcome = acts::act(shared, endpoint, taken, order, &mut noted).await;
     let result = match &outcome {
         Ok(_) => ActResult::Done,
@@ -47,19 +67,34 @@ pub(super) async fn act(
             ActResult::Failed
         }
     };
-    note(shared, entry(name(endpoint), asked, noted, result)).await;
+    // What was asked in vain is noted as what was denied is.
+    let in_vain = outcome.as_ref().is_err_and(|error| error.status().is_client_error());
+    if !in_vain || shared.denials.is_first(&who(asked), name(endpoint), Instant::now()) {
+        note(shared, entry(name(endpoint), asked, noted, result)).await;
+    }
     outcome
+}
+
+/// What the path names, where it can be what belongs there: a caller may have put a whole key in its place.
+fn named(endpoint: Admin, taken: &str) -> Option<String> {
+    /// No backend needs a longer name.
+    const LONGEST: usize = 64;
+    let fits = match endpoint {
+        Admin::RotateKey | Admin::RevokeKey => is_id(taken),
+        Admin::CancelRequest => taken.len() == 32 && taken.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        _ => (1..=LONGEST).contains(&taken.len()) && !taken.contains(PREFIX),
+    };
+    fits.then(|| taken.to_owned())
 }
 
 /// Notes that somebody was not allowed something of the admin API. Whoever tries again and again is noted once a minute: the log
 /// is bounded, and must not be made to forget.
 pub(in crate::pipeline) fn denied(shared: &Arc<Shared>, row: &Row, asked: &Asked, taken: &str) {
     let Endpoint::Admin(endpoint) = row.endpoint else { return };
-    let who = who(asked);
-    if !shared.denials.is_first(&who, Instant::now()) {
+    if !shared.denials.is_first(&who(asked), name(endpoint), Instant::now()) {
         return;
     }
-    let noted = Noted { on: Some(taken.to_owned()).filter(|on| !on.is_empty()), detail: None };
+    let noted = Noted { on: named(endpoint, taken), detail: None };
     let entry = entry(name(endpoint), asked, noted, ActResult::Denied);
     let audit = shared.desk.audit.clone();
     // Whoever is refused does not wait for the disk.
@@ -127,20 +162,22 @@ fn name(endpoint: Admin) -> &'static str {
     }
 }
 
-/// Who was denied something, and when that was noted.
+/// Who was denied what, or has asked for it in vain, and when that was noted.
 #[derive(Debug, Default)]
-pub(in crate::pipeline) struct Denials(Mutex<HashMap<String, Instant>>);
+pub(in crate::pipeline) struct Denials(Mutex<HashMap<(String, &'static str), Instant>>);
 
 impl Denials {
-    /// Whether nothing was noted of them for a minute. There are as many as there are keys, and one more.
-    fn is_first(&self, who: &str, now: Instant) -> bool {
+    /// Whether nothing was noted of them and this act for a minute. There are as many as there are keys and acts.
+    fn is_first(&self, who: &str, act: &'static str, now: Instant) -> bool {
         const REST: Duration = Duration::from_secs(60);
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         noted.retain(|_, at| now.duration_since(*at) < REST);
-        let first = !noted.contains_key(who);
-        if first {
-            noted.insert(who.to_owned(), now);
+        match noted.entry((who.to_owned(), act)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(now);
+                true
+            }
         }
-        first
     }
 }

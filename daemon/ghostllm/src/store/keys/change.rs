@@ -1,7 +1,7 @@
 //! Changes of the keys: made, rotated, revoked.
 //!
 //! Knows what a new key may be. Refuses to know who asks for it. Invariant: a change is on the disk before it is in use, and
-//! one that cannot be written has changed nothing.
+//! one that cannot be written has changed nothing; but a revoked key is closed in any case.
 
 use aws_lc_rs::error::Unspecified;
 use ghostllm_core::{
@@ -71,6 +71,9 @@ pub enum ChangeError {
     /// The system has no randomness to give.
     #[error("the system gives no random numbers")]
     Random,
+    /// The key is taken no more; but that cannot be written, and a restart would let it in again.
+    #[error("the key is taken no more until a restart: {0}")]
+    Closed(StateError),
     /// It cannot be written.
     #[error(transparent)]
     State(#[from] StateError),
@@ -96,6 +99,11 @@ impl From<ChangeError> for ApiError {
                 "This key's time is over; make a new one instead, and revoke this one.",
             ),
             ChangeError::Random => Self::internal(),
+            ChangeError::Closed(_) => Self::new(
+                Code::StateUnwritable,
+                "The key is taken no more from now on; but the box's disk is full, read-only or failing, so that a restart \
+                 would let it in again: revoke it once more when it can be written.",
+            ),
             ChangeError::State(error) => error.answer(),
         }
     }
@@ -194,12 +202,19 @@ impl Keys {
         let mut stored = self.stored();
         let place = stored.iter().position(|key| key.id == id).ok_or(ChangeError::NotFound)?;
         let gone = stored.remove(place);
-        self.save(stored)?;
+        let saved = self.save(stored.clone());
+        if saved.is_err() {
+            // What is leaked must be closed also while the disk is full; in memory it opens nothing.
+            self.replace(stored);
+        }
         let first = self.first().take_if(|first| first.is_of(id));
         if let Some(Err(error)) = first.map(|first| first.remove()) {
             tracing::warn!(%error, "the file with the first key, which is revoked, could not be removed");
         }
-        Ok(gone.name)
+        match saved {
+            Err(ChangeError::State(error)) => Err(ChangeError::Closed(error)),
+            saved => saved.map(|()| gone.name),
+        }
     }
 
     /// Every key, without its secret.
@@ -225,9 +240,13 @@ impl Keys {
     fn save(&self, stored: Vec<StoredKey>) -> Result<(), ChangeError> {
         let file = KeysFile { keys: stored };
         self.0.file.save(&file)?;
-        let before = std::sync::Arc::clone(&self.0.table.borrow());
-        self.0.table.send_replace(std::sync::Arc::new(Table::of(file.keys, Some(&before))));
+        self.replace(file.keys);
         Ok(())
+    }
+
+    fn replace(&self, stored: Vec<StoredKey>) {
+        let before = std::sync::Arc::clone(&self.0.table.borrow());
+        self.0.table.send_replace(std::sync::Arc::new(Table::of(stored, Some(&before))));
     }
 
     fn made(&self, key: Key, now: OffsetDateTime) -> Result<Made, ChangeError> {

@@ -1,0 +1,89 @@
+//! `ghostctl doctor` beside the real daemon: what this says of itself is named, and a bundle has none of its secrets. The faults of a
+//! system are made in `daemon/ghostctl/tests/cli/doctor.rs`.
+
+use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
+
+use anyhow::{Context, Result, ensure};
+use ghostllm_tests::{
+    binary,
+    daemon::{Daemon, Setup},
+};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::ollama;
+
+async fn doctor(daemon: &Daemon, arguments: &[&str]) -> Result<std::process::Output> {
+    let mut command = Command::new(binary("ghostctl"));
+    command.env_clear().stdin(Stdio::null()).arg("doctor").arg("--socket").arg(daemon.admin()?);
+    Ok(command.arg("--state-dir").arg(daemon.state("")).args(arguments).output().await?)
+}
+
+async fn checks(daemon: &Daemon) -> Result<Vec<Value>> {
+    let report: Value = serde_json::from_slice(&doctor(daemon, &["--json"]).await?.stdout)?;
+    ensure!(report["version"] == 1, "{report}");
+    report["checks"].as_array().cloned().context("checks")
+}
+
+/// What is said under this name, which must say this and give a next step.
+fn named(checks: &[Value], id: &str, result: &str, words: &str) -> Result<()> {
+    let found = checks.iter().find(|check| {
+        check["id"] == id
+            && check["result"] == result
+            && check["what"].as_str().is_some_and(|what| what.contains(words))
+    });
+    let found = found.with_context(|| format!("{id} is not named: {checks:#?}"))?;
+    ensure!(found["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{found}");
+    println!("{id}: {} Next: {}", found["what"], found["fix"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_well_has_nothing_to_mend() -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let checks = checks(&daemon).await?;
+    // What of this is the machine's own, such as its memory and its name, depends on the machine.
+    for id in ["daemon", "version", "listeners", "certificate", "authority", "audit", "configuration"] {
+        ensure!(checks.iter().any(|check| check["id"] == id && check["result"] == "ok"), "{id}: {checks:#?}");
+    }
+    for id in ["state_directory", "state_modes", "state_owner", "keys_file", "first_key", "core_dumps"] {
+        ensure!(checks.iter().any(|check| check["id"] == id && check["result"] == "ok"), "{id}: {checks:#?}");
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_the_daemon_knows_to_be_amiss_is_named() -> Result<()> {
+    let daemon = Daemon::start(&Setup::backend("ollama", "http://127.0.0.1:1")).await?;
+    let found = checks(&daemon).await?;
+    named(&found, "status", "error", "no_model")?;
+    named(&found, "status", "warning", "backend_down")?;
+    fs::write(daemon.config(), "[limits]\nno_such_setting = 1\n")?;
+    named(&checks(&daemon).await?, "configuration", "error", "no_such_setting")?;
+    fs::set_permissions(daemon.state("keys.json"), fs::Permissions::from_mode(0o640))?;
+    named(&checks(&daemon).await?, "state_modes", "error", "0640")?;
+    let mended = doctor(&daemon, &["--fix", "--yes"]).await?;
+    let mode = fs::metadata(daemon.state("keys.json"))?.permissions().mode() & 0o777;
+    ensure!(mode == 0o600, "{mode:o} {mended:?}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_bundle_has_none_of_the_daemons_secrets() -> Result<()> {
+    const CANARY: &str = "canaryV5kq";
+    let (_double, daemon) = ollama().await?;
+    let first = fs::read_to_string(daemon.state("first-key"))?;
+    let authority = fs::read_to_string(daemon.state("ca/authority.pem"))?;
+    let config = fs::read_to_string(daemon.config())?;
+    fs::write(daemon.config(), format!("# {CANARY}\n{config}"))?;
+    let file = daemon.scratch().join("report.txt");
+    doctor(&daemon, &["--bundle", file.to_str().context("a path")?]).await?;
+    let text = fs::read_to_string(&file)?;
+    let private = authority.lines().filter(|line| line.len() > 30);
+    for secret in [CANARY, first.trim()].into_iter().chain(private) {
+        ensure!(!text.contains(secret), "a secret is in the bundle: {text}");
+    }
+    ensure!(text.contains("=== configuration ===") && text.contains("=== audit ==="), "{text}");
+    ensure!(fs::metadata(&file)?.permissions().mode() & 0o777 == 0o600);
+    daemon.stop().await
+}
