@@ -10,7 +10,7 @@ use std::{
 use ghostllm_core::key::Key;
 use time::OffsetDateTime;
 
-use super::{Caller, FirstKey, Keys, KeysError};
+use super::{Caller, FirstKey, Keys, KeysError, found};
 use crate::store::{StateDir, StateError};
 
 /// Where the first key lies until somebody uses it.
@@ -104,7 +104,7 @@ impl Keys {
     }
 
     fn is_mine(&self, key: &Key) -> bool {
-        self.0.table.borrow().get(key.id()).is_some_and(|record| record.is_of(key))
+        found(&self.0.table.borrow(), key).is_some()
     }
 }
 

@@ -11,15 +11,13 @@ use std::{
     },
 };
 
-use aws_lc_rs::constant_time;
 use ghostllm_core::{
     admin::{KeyInfo, KeyState},
-    key::Key,
     state::keys::StoredKey,
 };
 use time::OffsetDateTime;
 
-use super::{Caller, date, sha256};
+use super::{Caller, date};
 
 /// A key that was never taken.
 const NEVER: i64 = i64::MIN;
@@ -89,11 +87,6 @@ impl Record {
         let last_used =
             known.map_or_else(|| Arc::new(AtomicI64::new(NEVER)), |known| Arc::clone(&known.last_used));
         Self { stored, caller, last_used }
-    }
-
-    /// Whether this is the very key.
-    pub(super) fn is_of(&self, key: &Key) -> bool {
-        constant_time::verify_slices_are_equal(&sha256(key), &self.stored.sha256).is_ok()
     }
 
     /// It was taken.
