@@ -32,6 +32,7 @@ mod page;
 mod passthrough;
 mod reload;
 mod secrets;
+mod settings;
 mod start;
 
 use anyhow::Result;

@@ -14,8 +14,8 @@ pub use events::{ActResult, AuditEntry, AuditLog, Event};
 pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
 pub use state::{
     Authority, BackendInfo, BackendList, Cancelled, Cause, CertificateInfo, Certificates, Checked, Condition,
-    ConfigShown, Listener, ListenerList, ModelInfo, ModelList, Reloaded, Renewed, RequestInfo, RequestList,
-    RequestState, RouteInfo, RouteList, Severity, Status,
+    ConfigChange, ConfigShown, Listener, ListenerList, ModelInfo, ModelList, Reloaded, Renewed, RequestInfo,
+    RequestList, RequestState, RouteInfo, RouteList, Severity, Status,
 };
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
@@ -33,7 +33,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 22] = [
+    let _referred: [Schema; 23] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -44,6 +44,7 @@ pub fn schema() -> String {
         generator.subschema_for::<RequestList>(),
         generator.subschema_for::<Cancelled>(),
         generator.subschema_for::<ConfigShown>(),
+        generator.subschema_for::<ConfigChange>(),
         generator.subschema_for::<Checked>(),
         generator.subschema_for::<Reloaded>(),
         generator.subschema_for::<KeyList>(),

@@ -16,6 +16,8 @@ pub const STATE: &str = "state/";
 pub const CONFIG: &str = "config/";
 /// The keys.
 pub const KEYS: &str = "keys.json";
+/// What `ghostctl config set` has kept.
+pub const SETTINGS: &str = "settings.json";
 /// The CA and its key.
 pub const AUTHORITY: &str = "ca/authority.pem";
 /// The CA's certificate alone.
@@ -44,7 +46,7 @@ pub fn most(name: &str) -> Option<u64> {
     }
     match name.strip_prefix(STATE)? {
         // As much as the daemon reads.
-        KEYS => Some(16 << 20),
+        KEYS | SETTINGS => Some(16 << 20),
         // Each has a mebibyte, and a line more where a backup was restored.
         AUDIT | AUDIT_BEFORE => Some(2 << 20),
         AUTHORITY | AUTHORITY_COPY | LEAF => Some(1 << 20),

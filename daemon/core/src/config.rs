@@ -60,8 +60,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("backends.timeouts", backends::TimeoutKeys::KEYS),
 ];
 
-/// Where settings come from. Of several files the later one wins; over the files lies the chosen profile, over that the
-/// environment, over that the arguments.
+/// Where settings come from. Of several files the later one wins; over the files lies the chosen profile, over that what is
+/// kept of `ghostctl config set`, over that the environment, over that the arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A file: YAML where its name ends in .yaml or .yml, else TOML.
@@ -71,6 +71,8 @@ pub enum Source {
         /// What is in it.
         bytes: Vec<u8>,
     },
+    /// What `ghostctl config set` has kept, each a key and a value as in an argument of `--set`.
+    Kept(Vec<(String, String)>),
     /// Environment variables, all of them: what is not meant for us is passed over. `GHOSTLLM_LISTEN__TLS` is
     /// `listen.tls`, `GHOSTLLM_BACKENDS__MY_BOX__URL` is the url of the backend `my-box`, lists are comma separated.
     Environment(Vec<(OsString, OsString)>),
@@ -207,6 +209,20 @@ impl Loaded {
         named.table.find(&[key]).map(|node| &node.place)
     }
 
+    /// The same of a setting by its whole name: `log.level`, `backends.my-box.timeouts.idle`, `profile`.
+    #[must_use]
+    pub fn place_of(&self, setting: &str) -> Option<&Place> {
+        let path: Vec<&str> = setting.split('.').collect();
+        match path.as_slice() {
+            ["profile"] => self.profile.as_ref().map(|(_, place)| place),
+            ["backends", name, keys @ ..] => {
+                let named = self.tree.backends.iter().find(|named| named.name == *name)?;
+                named.table.find(keys).map(|node| &node.place)
+            }
+            path => self.tree.root.find(path).map(|node| &node.place),
+        }
+    }
+
     /// The configuration as TOML, each value with where it comes from. It can be read back; no secret is in it.
     #[must_use]
     pub fn show(&self) -> String {
@@ -292,6 +308,20 @@ impl Config {
     #[must_use]
     pub fn reference() -> String {
         documents::page::text()
+    }
+
+    /// Whether a setting, by its whole name, names a file or a program of the box.
+    #[must_use]
+    pub fn names_file(setting: &str) -> bool {
+        let path: Vec<&str> = setting.split('.').collect();
+        let (section, key) = match path.as_slice() {
+            ["backends", _, "timeouts", key] => ("backends.timeouts", *key),
+            ["backends", _, key] => ("backends", *key),
+            [section, key] => (*section, *key),
+            _ => return false,
+        };
+        let mut sections = documents::sections().into_iter().filter(|described| described.name() == section);
+        sections.any(|described| described.settings.iter().any(|setting| setting.key == key && setting.file))
     }
 
     /// The JSON Schema of a file.

@@ -128,6 +128,8 @@ pub enum Admin {
     CancelRequest,
     /// Every setting, its value and its place.
     Config,
+    /// Change some of them, and keep that.
+    ChangeConfig,
     /// Whether what is on disk is sound.
     CheckConfig,
     /// Take what is on disk.
@@ -208,6 +210,7 @@ pub const TABLE: &[Row] = &[
     admin(Verb::Get, "/admin/api/v1/requests", Admin::Requests, Permission::Status),
     admin(Verb::Delete, "/admin/api/v1/requests/{id}", Admin::CancelRequest, Permission::CancelRequests),
     admin(Verb::Get, "/admin/api/v1/config", Admin::Config, Permission::Configuration),
+    admin(Verb::Patch, "/admin/api/v1/config", Admin::ChangeConfig, Permission::Configure),
     admin(Verb::Post, "/admin/api/v1/config/check", Admin::CheckConfig, Permission::Reload),
     admin(Verb::Post, "/admin/api/v1/reload", Admin::Reload, Permission::Reload),
     admin(Verb::Get, "/admin/api/v1/keys", Admin::Keys, Permission::ReadKeys),

@@ -5,6 +5,7 @@
 //! byte for byte, and of a version that this program knows.
 
 pub mod keys;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 

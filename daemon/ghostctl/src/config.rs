@@ -1,4 +1,8 @@
-//! `ghostctl config`: what is in use, whether what is on disk is sound.
+//! `ghostctl config`: what is in use, whether what is on disk is sound, and settings that are changed and kept.
+
+mod change;
+
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use ghostllm_core::{
@@ -23,6 +27,28 @@ pub(crate) enum Command {
     /// Every setting in use, with the place where it was set
     #[command(after_help = "Example:\n  ghostctl config show")]
     Show,
+    /// Change settings at once, and keep that over the files
+    #[command(
+        after_help = "It is kept in the state directory, over what the files say and below the environment and\n\
+                      the arguments of the daemon. Several settings are taken together or not at all.\n\n\
+                      Example:\n  ghostctl config set log.level debug\n  \
+                      ghostctl config set backends.box.kind openai backends.box.url http://127.0.0.1:8000"
+    )]
+    Set {
+        /// Names and values in turn, as log.level debug
+        #[arg(required = true, num_args = 1.., value_names = ["KEY", "VALUE"])]
+        words: Vec<String>,
+    },
+    /// Keep settings no more: what the files say counts again
+    #[command(after_help = "Example:\n  ghostctl config unset log.level")]
+    Unset {
+        /// A setting's whole name, as log.level
+        #[arg(required = true, value_name = "KEY")]
+        names: Vec<String>,
+        /// In this state directory, while no daemon runs
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+    },
 }
 
 impl Command {
@@ -30,6 +56,8 @@ impl Command {
         match self {
             Self::Check => check(context).await,
             Self::Show => show(context).await,
+            Self::Set { words } => change::set(words, context).await,
+            Self::Unset { names, state_dir } => change::unset(names, state_dir.as_deref(), context).await,
         }
     }
 }

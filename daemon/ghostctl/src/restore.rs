@@ -4,15 +4,15 @@
 //! this version reads. Invariant: everything is checked before anything is written, and what was there stays under a name with
 //! its date.
 
-mod place;
-mod replace;
+pub(crate) mod place;
+pub(crate) mod replace;
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ghostllm_core::{
     admin::{ActResult, AuditEntry, FORM},
-    backup::{AUDIT, AUDIT_BEFORE, AUTHORITY, AUTHORITY_COPY, KEYS, LEAF, Restored, STATE},
+    backup::{AUDIT, AUDIT_BEFORE, AUTHORITY, AUTHORITY_COPY, KEYS, LEAF, Restored, SETTINGS, STATE},
     state::{Unread, decode, keys::KeysFile},
 };
 
@@ -65,7 +65,7 @@ impl Arguments {
         if there {
             confirm::ask(self.yes, &question)?;
         }
-        let before = place.replace(files.as_slice())?;
+        let before = place.replace(files.as_slice(), "restore")?;
         let restored: Vec<String> =
             files.iter().filter(|file| file.text.is_some()).map(|file| file.name.to_owned()).collect();
         let state = place.path().display().to_string();
@@ -112,6 +112,10 @@ fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
     // The copy as well: what it held before must take nobody's place.
     let copy = Wanted { name: "keys.json.last", text: Some(keys.clone()) };
     let mut wanted = vec![Wanted { name: KEYS, text: Some(keys) }, copy];
+    // None where the backup has none: what is kept here was never that box's.
+    let settings = take(SETTINGS);
+    wanted.push(Wanted { name: "settings.json.last", text: settings.clone() });
+    wanted.push(Wanted { name: SETTINGS, text: settings });
     // The CA whole or not at all: its certificate without its key looks to the daemon like a CA that was lost.
     if let Some(authority) = take(AUTHORITY) {
         wanted.push(Wanted { name: AUTHORITY, text: Some(authority) });

@@ -47,6 +47,7 @@ use crate::{
         Claim, StateDir,
         audit::Audit,
         keys::{self, FirstKey, Keys, Show},
+        settings::Kept,
     },
     tasks::{
         engine::EngineTask,
@@ -111,6 +112,8 @@ impl std::fmt::Debug for App {
 pub struct Given<'a> {
     /// The state directory.
     pub state: &'a Path,
+    /// What `ghostctl config set` has kept there, which is part of the configuration.
+    pub kept: Kept,
     /// How a first key is shown.
     pub show: Show,
     /// What changes how much is logged.
@@ -130,12 +133,15 @@ impl App {
         let signals = |error| StartError::internal("signals cannot be taken", error);
         let stop = Stop::new().map_err(signals)?;
         changes.take_hangup().map_err(signals)?;
-        let configured = Configured { toml: loaded.show(), files: changes.files() };
+        let kept = given.kept;
+        let configured =
+            Configured { toml: loaded.show(), files: changes.files(), kept: kept.settings().settings };
         let config = loaded.config;
         changes.watch(&config);
         tls::install_provider();
         let now = OffsetDateTime::now_utc();
         let (state, claim) = StateDir::claim(given.state)?;
+        kept.open(&state, now)?;
         let host = Host::read();
         let pair = given_pair(&config)?;
         let (certificates, said) =
@@ -165,6 +171,7 @@ impl App {
         let (configured, shown) = watch::channel(Arc::new(configured));
         let journal = Journal::new();
         let desk = Desk {
+            state: state.clone(),
             orders,
             config: shown,
             certificates: upkeep.shown(),
@@ -194,6 +201,7 @@ impl App {
             level,
             apart,
             orders: taken,
+            kept,
             configured,
             journal,
         };

@@ -21,7 +21,7 @@ use tokio::runtime::Builder;
 use crate::{
     app::{App, Given, Handed, StartError, descriptors},
     dumps, exit, log,
-    store::{StateDir, keys::Show},
+    store::{StateDir, keys::Show, settings::Kept},
     tasks::reload::{self, Changes},
 };
 use sources::{Again, Settings};
@@ -115,20 +115,23 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         message: format!("this process cannot keep its memory to itself (prctl, setrlimit): {error}"),
     })?;
     reload::hold_hangup();
+    let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name))
+        .map_err(StartError::from)?;
+    // What cannot be read is told when the directory is claimed, before anything is served.
+    let kept = Kept::glance(&state).unwrap_or_default();
     // Before there is a second thread: it changes the environment.
     let handed = Handed::take();
-    let again = Again { file: arguments.config.clone(), settings: arguments.settings.clone() };
+    let again =
+        Again { file: arguments.config.clone(), settings: arguments.settings.clone(), kept: kept.clone() };
     // Looked at before they are read: what changes in between is seen.
     let changes = Changes::new(Arc::new(again));
-    let loaded = sources::load(arguments.config.as_deref(), &arguments.settings)?;
+    let loaded = sources::load(arguments.config.as_deref(), &arguments.settings, &kept)?;
     let config = &loaded.config;
     let log = log::start(&config.log).map_err(|error| Failure {
         code: exit::INTERNAL,
         message: format!("no log can be written: {error}"),
     })?;
     descriptors::raise(&config.limits);
-    let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name))
-        .map_err(StartError::from)?;
     let show = if std::io::stderr().is_terminal() { Show::OnTerminal } else { Show::InFile };
     // One thread; the others that serve have a runtime each.
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| Failure {
@@ -136,7 +139,8 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         message: format!("no runtime can be started: {error}"),
     })?;
     let ended = runtime.block_on(async {
-        let app = App::build(loaded, changes, Given { state: &state, show, level: log.level(), handed })?;
+        let app =
+            App::build(loaded, changes, Given { state: &state, kept, show, level: log.level(), handed })?;
         app.run().await
     });
     // A thread that waits for a sick disk would hold up the end.

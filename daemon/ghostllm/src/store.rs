@@ -12,6 +12,7 @@ pub mod audit;
 mod error;
 pub mod keys;
 mod replace;
+pub mod settings;
 pub mod versioned;
 
 use std::{
@@ -105,6 +106,11 @@ impl StateDir {
         let claim = state.lock()?;
         state.probe()?;
         Ok((state, claim))
+    }
+
+    /// The directory as it lies there, whoever has it: for reading alone.
+    fn glance(path: &Path) -> Self {
+        Self { path: path.to_owned(), alert: Alert::default() }
     }
 
     fn made(path: &Path) -> Result<Self, StateError> {

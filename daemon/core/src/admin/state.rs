@@ -1,5 +1,7 @@
 //! How the box is.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -273,10 +275,25 @@ pub struct ConfigShown {
     pub toml: String,
     /// The files that were read, the later ones over the earlier ones.
     pub files: Vec<String>,
+    /// What `PATCH /config` has kept, by the settings' whole names.
+    #[serde(default)]
+    pub kept: BTreeMap<String, String>,
     /// Why what is on disk is not in use; null where it is.
     pub refused: Option<String>,
     /// Settings on disk that differ and need a restart.
     pub restart: Vec<String>,
+}
+
+/// `PATCH /config`: kept and taken as a whole, or not at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigChange {
+    /// Settings by their whole names, such as `log.level` or `backends.my-box.url`, with their values as `--set` takes them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
+    /// Settings that are to be kept no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unset: Vec<String>,
 }
 
 /// `POST /config/check`
@@ -292,7 +309,7 @@ pub struct Checked {
     pub files: Vec<String>,
 }
 
-/// `POST /reload`
+/// `POST /reload` and `PATCH /config`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// The version of this form.

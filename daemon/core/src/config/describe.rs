@@ -36,6 +36,8 @@ pub(super) struct DescribedSetting {
     pub(super) schema: Map<String, Json>,
     /// Whether a running program leaves it as it is until it is started anew.
     pub(super) restart: bool,
+    /// Whether it names a file or a program of the box.
+    pub(super) file: bool,
 }
 
 impl Described {
@@ -89,6 +91,7 @@ pub(super) fn described<T: Setting>(
         default: default.show(),
         schema,
         restart: false,
+        file: T::FILE,
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Place {
     Variable(String),
     /// In the `--set` argument for this key.
     Argument(String),
+    /// Kept of `ghostctl config set`, for this key.
+    Kept(String),
     /// Behind this option of the command line.
     Flag(&'static str),
 }
@@ -32,6 +34,7 @@ impl fmt::Display for Place {
             Self::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Argument(key) => write!(f, "--set {key}"),
+            Self::Kept(key) => write!(f, "ghostctl config set {key}"),
             Self::Flag(flag) => f.write_str(flag),
         }
     }
@@ -48,7 +51,7 @@ impl Place {
         match self {
             Self::File { .. } | Self::Flag(_) => key.to_owned(),
             Self::Variable(name) => format!("{name}__{}", key.to_uppercase()),
-            Self::Argument(whole) => format!("{whole}.{key}"),
+            Self::Argument(whole) | Self::Kept(whole) => format!("{whole}.{key}"),
         }
     }
 
@@ -65,7 +68,7 @@ impl Place {
                 let (prefix, rest) = name.split_once('_').unwrap_or(("", name));
                 format!("{prefix}_{}", swap(rest, "__", &right.to_uppercase()))
             }
-            Self::Argument(key) => format!("\"{}\"", swap(key, ".", right)),
+            Self::Argument(key) | Self::Kept(key) => format!("\"{}\"", swap(key, ".", right)),
         }
     }
 }

@@ -83,9 +83,19 @@ pub(super) fn argument(argument: &str, errors: &mut Vec<ConfigError>) -> Layer {
         errors.push(ConfigError::new(place, "expected key=value, for example --set log.level=debug"));
         return layer;
     }
-    let path: Vec<String> = key.trim().split('.').map(str::to_owned).collect();
-    put(&mut layer, &path, place, value, errors);
+    put(&mut layer, &parts(key.trim()), place, value, errors);
     layer
+}
+
+/// A setting that `ghostctl config set` has kept.
+pub(super) fn kept(key: &str, value: &str, errors: &mut Vec<ConfigError>) -> Layer {
+    let mut layer = Layer::default();
+    put(&mut layer, &parts(key), Place::Kept(key.to_owned()), value, errors);
+    layer
+}
+
+fn parts(key: &str) -> Vec<String> {
+    key.split('.').map(str::to_owned).collect()
 }
 
 /// Lays one variable or argument over the others.

@@ -184,9 +184,10 @@ pub(super) fn whole<T>(
 /// Where an unknown key was written: once in a file, but in each variable or argument that names it.
 fn leaves(entry: &Entry) -> Vec<Place> {
     match (&entry.key, &entry.node) {
-        (Place::Variable(_) | Place::Argument(_), Node { value: Value::Table(table), .. }) => {
-            table.entries.values().flat_map(leaves).collect()
-        }
+        (
+            Place::Variable(_) | Place::Argument(_) | Place::Kept(_),
+            Node { value: Value::Table(table), .. },
+        ) => table.entries.values().flat_map(leaves).collect(),
         (place, _) => vec![place.clone()],
     }
 }

@@ -34,6 +34,8 @@ pub(super) enum Fault {
 
 /// A type that a setting can have.
 pub(super) trait Setting: Sized {
+    /// Whether a value names a file or a program of the box.
+    const FILE: bool = false;
     /// What is wanted, in words that fit after "expected".
     fn expected() -> String;
     /// A value as it is written in TOML.
@@ -56,6 +58,8 @@ pub(super) trait Text: Sized {
     const EXAMPLE: &'static str;
     /// [`EXPECTED`](Self::EXPECTED) names every value, so that an example says nothing more.
     const ALL_NAMED: bool = false;
+    /// As [`Setting::FILE`].
+    const FILE: bool = false;
     fn parse(text: &str) -> Result<Self, String>;
     fn text(&self) -> String;
     fn schema() -> Json {
@@ -64,6 +68,7 @@ pub(super) trait Text: Sized {
 }
 
 impl<T: Text> Setting for T {
+    const FILE: bool = <T as Text>::FILE;
     fn expected() -> String {
         T::EXPECTED.to_owned()
     }
@@ -94,6 +99,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 impl<T: Setting> Setting for Option<T> {
+    const FILE: bool = T::FILE;
     fn expected() -> String {
         T::expected()
     }
@@ -115,6 +121,7 @@ impl<T: Setting> Setting for Option<T> {
 }
 
 impl<T: Setting> Setting for Vec<T> {
+    const FILE: bool = T::FILE;
     fn expected() -> String {
         format!("a list, each item {}", T::expected())
     }
@@ -288,6 +295,7 @@ impl Text for SocketAddr {
 impl Text for PathBuf {
     const EXPECTED: &'static str = "a path";
     const EXAMPLE: &'static str = "/etc/ghostllm/file";
+    const FILE: bool = true;
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("the path is empty".to_owned());
@@ -325,7 +333,18 @@ text! {
     BackendUrl: "the address of a backend", "http://127.0.0.1:11434";
     HostName: "a host name or an IP address", "llm.example.org";
     Origin: "an origin: scheme, host and perhaps a port", "https://chat.example.org";
-    SecretFile: "a file's whole path, or the name of a systemd credential", "/etc/ghostllm/vllm.key";
+}
+
+impl Text for SecretFile {
+    const EXPECTED: &'static str = "a file's whole path, or the name of a systemd credential";
+    const EXAMPLE: &'static str = "/etc/ghostllm/vllm.key";
+    const FILE: bool = true;
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+    fn text(&self) -> String {
+        self.to_string()
+    }
 }
 
 fn unknown(text: &str, words: &[&str]) -> String {

@@ -2,7 +2,8 @@
 //!
 //! Knows files, profiles, the environment and arguments as layers. Refuses to know which settings exist, but for the
 //! profile and the backends, which have names of their own. Invariant: files lie lowest, in their order, over them the
-//! tables of the chosen profile in that order, then the environment, then the arguments.
+//! tables of the chosen profile in that order, then what was kept of `ghostctl config set`, then the environment, then the
+//! arguments.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use super::{
 pub(super) struct Stack {
     files: Vec<Layer>,
     profiles: Vec<(Profile, Layer)>,
+    kept: Vec<Layer>,
     environment: Vec<Layer>,
     arguments: Vec<Layer>,
     /// What `--profile` says.
@@ -39,6 +41,9 @@ impl Stack {
                     Some(table) => stack.file(table, errors),
                     None => stack.broken = true,
                 },
+                Source::Kept(settings) => {
+                    stack.kept.extend(settings.iter().map(|(key, value)| outside::kept(key, value, errors)));
+                }
                 Source::Environment(pairs) => {
                     let (layer, ollama_host) = outside::environment(pairs, errors);
                     stack.environment.push(layer);
@@ -59,7 +64,7 @@ impl Stack {
     /// The layers, each as one source has written it.
     pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
         let profiles = self.profiles.iter().map(|(_, layer)| layer);
-        self.files.iter().chain(profiles).chain(&self.environment).chain(&self.arguments)
+        self.files.iter().chain(profiles).chain(&self.kept).chain(&self.environment).chain(&self.arguments)
     }
 
     fn file(&mut self, mut table: Table, errors: &mut Vec<ConfigError>) {
@@ -142,7 +147,8 @@ impl Stack {
         if let Some(word) = &self.flag {
             return Some((Place::Flag("--profile"), word.clone()));
         }
-        let layers: Vec<&Layer> = self.files.iter().chain(&self.environment).chain(&self.arguments).collect();
+        let layers: Vec<&Layer> =
+            self.files.iter().chain(&self.kept).chain(&self.environment).chain(&self.arguments).collect();
         let node = layers.iter().rev().find_map(|layer| layer.root.find(&["profile"]))?;
         match &node.value {
             Value::Text(word) | Value::Loose(word) => Some((node.place.clone(), word.clone())),
@@ -155,7 +161,13 @@ impl Stack {
     pub(super) fn merge(self, profile: Option<Profile>) -> Layer {
         let chosen =
             self.profiles.into_iter().filter(|(name, _)| Some(*name) == profile).map(|(_, layer)| layer);
-        let layers = self.files.into_iter().chain(chosen).chain(self.environment).chain(self.arguments);
+        let layers = self
+            .files
+            .into_iter()
+            .chain(chosen)
+            .chain(self.kept)
+            .chain(self.environment)
+            .chain(self.arguments);
         let mut merged = Layer::default();
         layers.for_each(|layer| merged.merge(layer));
         merged

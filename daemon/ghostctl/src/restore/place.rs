@@ -23,7 +23,7 @@ const SERVICE: &str = "/var/lib/ghostllm";
 
 /// The state directory, locked.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     path: PathBuf,
     /// Whose it is: user and group.
     owner: (u32, u32),
@@ -35,13 +35,13 @@ pub(super) struct Place {
 }
 
 /// Who runs this program.
-pub(super) fn user() -> u32 {
+pub(crate) fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
 impl Place {
     /// Takes the directory for this process alone.
-    pub(super) fn claim(named: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn claim(named: Option<&Path>) -> Result<Self, Failure> {
         let path = choose(named)?;
         let failed = |error: io::Error| failed(&path, &error);
         let made = !path.exists();
@@ -56,14 +56,14 @@ impl Place {
         Ok(place)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Puts these files in the place of what is there; gives the names that what was there has now.
-    pub(super) fn replace(&mut self, files: &[Wanted]) -> Result<Vec<String>, Failure> {
-        let before = replace::all(&self.path, files, &|file| self.give(file)).map_err(|error| {
-            let message = format!("nothing was restored in {}: {error}", self.path.display());
+    /// Puts these files in the place of what is there; gives the names that what was there has now, with what it was before.
+    pub(crate) fn replace(&mut self, files: &[Wanted], before: &str) -> Result<Vec<String>, Failure> {
+        let before = replace::all(&self.path, files, before, &|file| self.give(file)).map_err(|error| {
+            let message = format!("nothing was changed in {}: {error}", self.path.display());
             Failure::new(Exit::Failed, message).next("df -h; then the same command again")
         })?;
         self.made = false;
@@ -194,7 +194,7 @@ fn choose(named: Option<&Path>) -> Result<PathBuf, Failure> {
 }
 
 /// Makes a directory in the state, of its owner's.
-pub(super) fn made_inside(path: &Path) -> io::Result<bool> {
+pub(crate) fn made_inside(path: &Path) -> io::Result<bool> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => {
             if let Some(above) = path.parent() {

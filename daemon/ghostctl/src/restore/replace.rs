@@ -16,11 +16,11 @@ use super::place;
 
 /// A file of the state as it is to be.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// Its name from the state directory on.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// What is to be in it; none where it is only to be set aside.
-    pub(super) text: Option<Vec<u8>>,
+    pub(crate) text: Option<Vec<u8>>,
 }
 
 /// One file on its way.
@@ -44,16 +44,17 @@ struct Steps {
 }
 
 /// Puts `files` in their places below `state`; `give` makes each new one its owner's. Gives the names that the old ones have now.
-pub(super) fn all(
+pub(crate) fn all(
     state: &Path,
     files: &[Wanted],
+    before: &str,
     give: &dyn Fn(&File) -> io::Result<()>,
 ) -> io::Result<Vec<String>> {
     let mut steps = Steps::default();
     for file in files {
         steps.stage(state, file, give)?;
     }
-    let stamp = stamp(OffsetDateTime::now_utc());
+    let stamp = format!("{before}-{}", stamp(OffsetDateTime::now_utc()));
     for step in &mut steps.steps {
         step.take(&stamp)?;
     }
@@ -115,7 +116,7 @@ impl Step {
     fn aside(&self, stamp: &str, number: u32) -> PathBuf {
         let name = self.target.file_name().unwrap_or_default().to_string_lossy();
         let more = if number == 0 { String::new() } else { format!("-{number}") };
-        self.target.with_file_name(format!("{name}.before-restore-{stamp}{more}"))
+        self.target.with_file_name(format!("{name}.before-{stamp}{more}"))
     }
 
     fn undo(&self) {
@@ -195,7 +196,7 @@ mod tests {
         fs::write(at.join("audit.log.1"), "older").unwrap();
         let gone = Wanted { name: "audit.log.1", text: None };
         let new = [wanted("keys.json", "new"), wanted("ca/ca.pem", "ca"), gone];
-        let before = all(at, &new, &|_| Ok(())).unwrap();
+        let before = all(at, &new, "restore", &|_| Ok(())).unwrap();
         assert_eq!(before.len(), 2, "{before:?}");
         let there = files(at);
         assert_eq!((there["keys.json"].as_str(), there["ca/ca.pem"].as_str()), ("new", "ca"));
@@ -206,8 +207,8 @@ mod tests {
             assert_eq!(mode & 0o7777, right, "{name}");
         }
         // Again in the same second: nothing that was set aside is lost.
-        all(at, &[wanted("keys.json", "newer")], &|_| Ok(())).unwrap();
-        all(at, &[wanted("keys.json", "newest")], &|_| Ok(())).unwrap();
+        all(at, &[wanted("keys.json", "newer")], "restore", &|_| Ok(())).unwrap();
+        all(at, &[wanted("keys.json", "newest")], "restore", &|_| Ok(())).unwrap();
         assert_eq!(files(at).len(), 6, "{:?}", files(at));
     }
 
@@ -220,11 +221,11 @@ mod tests {
         fs::create_dir(at.join("audit.log")).unwrap();
         let new = || [wanted("keys.json", "new"), wanted("ca/ca.pem", "ca"), wanted("audit.log", "log")];
         let there = files(at);
-        all(at, &new(), &|_| Ok(())).unwrap_err();
+        all(at, &new(), "restore", &|_| Ok(())).unwrap_err();
         assert_eq!(files(at), there);
         assert!(!at.join("ca").exists());
         fs::remove_dir(at.join("audit.log")).unwrap();
-        all(at, &new(), &|_| Err(io::Error::other("not mine to give"))).unwrap_err();
+        all(at, &new(), "restore", &|_| Err(io::Error::other("not mine to give"))).unwrap_err();
         assert_eq!(files(at), there);
         assert!(!at.join("ca").exists());
     }

@@ -227,7 +227,10 @@ pub(crate) fn usual(line: &str) -> Option<Value> {
             json!({ "version": 1, "certificates": certificates() })
         }
         "GET /config" => {
-            json!({ "version": 1, "toml": "[listen]\ntls = \"[::]:11443\" # /etc/ghostllm/ghostllm.toml:3\n", "files": ["/etc/ghostllm/ghostllm.toml"], "refused": "line 3: \u{1b}[2Jodd", "restart": ["listen.tls"] })
+            json!({ "version": 1, "toml": "[listen]\ntls = \"[::]:11443\" # /etc/ghostllm/ghostllm.toml:3\n", "files": ["/etc/ghostllm/ghostllm.toml"], "kept": { "log.level": "debug" }, "refused": "line 3: \u{1b}[2Jodd", "restart": ["listen.tls"] })
+        }
+        "PATCH /config" => {
+            json!({ "version": 1, "taken": true, "fault": null, "changed": ["log.level"], "restart": ["listen.tls"] })
         }
         "POST /config/check" => {
             json!({ "version": 1, "sound": true, "faults": [], "files": ["/etc/ghostllm/ghostllm.toml"] })

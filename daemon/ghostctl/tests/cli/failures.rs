@@ -41,6 +41,7 @@ const ACTS: &[&[&str]] = &[
     &["backends", "test", "x"],
     &["requests", "cancel", "abcd", "--yes"],
     &["cert", "renew"],
+    &["config", "set", "log.level", "debug"],
     &["reload"],
 ];
 

@@ -85,6 +85,8 @@ fn every_answer_in_json_is_one_line_of_its_form() {
         (&["cert", "renew", "--new-ca", "--yes"], "Renewed"),
         (&["config", "show"], "ConfigShown"),
         (&["config", "check"], "Checked"),
+        (&["config", "set", "log.level", "debug"], "Reloaded"),
+        (&["config", "unset", "log.level"], "Reloaded"),
         (&["reload"], "Reloaded"),
         (&["audit"], "AuditLog"),
     ] {

@@ -18,6 +18,7 @@ const TABLES: &[&[&str]] = &[
     &["cert", "show"],
     &["cert", "renew"],
     &["config", "check"],
+    &["config", "set", "log.level", "debug"],
     &["reload"],
     &["audit"],
 ];

@@ -3,18 +3,18 @@
 //! Knows the parts that a person may look at or set to work. Refuses to know HTTP. Invariant: nothing here is computed that
 //! another part has computed already.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ghostllm_core::{
     ApiError,
-    admin::{Certificates, Checked, Reloaded},
+    admin::{Certificates, Checked, ConfigChange, Reloaded},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::events::Journal;
 use crate::{
     app::Standing,
-    store::{StateFile, audit::Audit},
+    store::{StateDir, StateFile, audit::Audit},
 };
 
 /// What is to be done by the loop that looks after the program.
@@ -22,6 +22,13 @@ use crate::{
 pub(crate) enum Order {
     /// Take what is on disk.
     Reload(oneshot::Sender<Reloaded>),
+    /// Change settings, and keep that.
+    Change {
+        /// Which.
+        change: ConfigChange,
+        /// Hears what became of it.
+        done: oneshot::Sender<Result<Reloaded, ApiError>>,
+    },
     /// Look whether what is on disk is sound.
     Check(oneshot::Sender<Checked>),
     /// Read the CA's files, which are this loop's to write.
@@ -47,10 +54,13 @@ pub(crate) struct Configured {
     pub(crate) toml: String,
     /// The files that were read.
     pub(crate) files: Vec<String>,
+    /// What `ghostctl config set` has kept.
+    pub(crate) kept: BTreeMap<String, String>,
 }
 
 /// All of that.
 pub(crate) struct Desk {
+    pub(crate) state: StateDir,
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) config: watch::Receiver<Arc<Configured>>,
     pub(crate) certificates: watch::Receiver<Arc<Certificates>>,

@@ -7,7 +7,7 @@ use crate::{
     backend::{SetupError, registry::BackendError},
     certificates, exit,
     secrets::NoCredential,
-    store::{StateError, keys::KeysError},
+    store::{StateError, keys::KeysError, settings::KeptError},
 };
 
 /// Why the program does not start, or does not go on.
@@ -22,6 +22,9 @@ pub enum StartError {
     /// The keys in it.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// The settings in it.
+    #[error(transparent)]
+    Settings(#[from] KeptError),
     /// The certificates in it, or the owner's.
     #[error(transparent)]
     Certificates(#[from] certificates::Error),
@@ -79,6 +82,7 @@ impl StartError {
             Self::Bind(BindError::Other { .. }) | Self::Secret(_) | Self::Backend(_) => exit::USAGE,
             Self::State(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
+            Self::Settings(error) => error.exit_code(),
             Self::Certificates(certificates::Error::Unreadable { source, .. })
                 if access::is_denied(source) =>
             {

@@ -3,6 +3,8 @@
 //! Knows which parts go by it, and whom to tell. Refuses to know where it was read. Invariant: it is taken whole or not at all: what can fail
 //! comes first and changes nothing that is in use.
 
+mod change;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ghostllm_core::{
@@ -31,7 +33,7 @@ use crate::{
     certificates::Prepared,
     log::{Level, OneLine},
     pipeline::Settings,
-    store::StateDir,
+    store::{StateDir, settings::Kept},
     tasks::{
         engine::{EngineAt, EngineTask},
         reload::{Apart, Changes, Read},
@@ -57,6 +59,8 @@ pub(super) struct Running {
     pub(super) apart: Apart,
     /// What an admin wants done.
     pub(super) orders: mpsc::Receiver<Order>,
+    /// What of it `ghostctl config set` has kept.
+    pub(super) kept: Kept,
     /// The configuration, as an admin sees it.
     pub(super) configured: watch::Sender<Arc<Configured>>,
     pub(super) journal: Journal,
@@ -71,6 +75,14 @@ struct Taken {
     what: Vec<String>,
     /// The settings that need a restart, and are as they were.
     restart: Vec<String>,
+}
+
+/// A configuration with everything that it names, and the settings that need a restart.
+struct Ready {
+    config: Config,
+    restart: Vec<String>,
+    certificates: Option<Prepared<CaFiles>>,
+    backends: Backends,
 }
 
 /// Looks after what changes while it runs, for ever: the host and the certificates, and the configuration.
@@ -108,11 +120,14 @@ async fn reloaded(
     systemd::reloading();
     let outcome = match outcome {
         Ok(loaded) => {
-            let toml = loaded.show();
-            let taken = running.take(loaded, upkeep, serving).await;
+            let taken = running.take(&loaded, upkeep, serving).await;
             changes.settle(taken.is_ok());
             if taken.is_ok() {
-                running.configured.send_replace(Arc::new(Configured { toml, files: changes.files() }));
+                running.configured.send_replace(Arc::new(Configured {
+                    toml: loaded.show(),
+                    files: changes.files(),
+                    kept: running.kept.settings().settings,
+                }));
             }
             taken
         }
@@ -120,6 +135,18 @@ async fn reloaded(
     };
     let outcome = outcome.map_err(|why| brief(&why));
     told(&outcome, asked, standing);
+    let answer = settled(outcome, running, upkeep, standing);
+    systemd::ready_again();
+    answer
+}
+
+/// Lets everybody know what became of it.
+fn settled(
+    outcome: Result<Taken, String>,
+    running: &Running,
+    upkeep: &Upkeep,
+    standing: &Standing,
+) -> Reloaded {
     let answer = match &outcome {
         Ok(Taken { what, restart, .. }) => Reloaded {
             version: FORM,
@@ -136,7 +163,6 @@ async fn reloaded(
     standing.plain_wants_key(running.config.listen.plain_auth == PlainAuth::Key);
     standing.reloaded(outcome.map(|taken| taken.restart), upkeep.left_out());
     running.journal.say("configuration", serde_json::to_value(&answer).unwrap_or_default());
-    systemd::ready_again();
     answer
 }
 
@@ -158,6 +184,10 @@ async fn ordered(
                 }
             };
             let _heard = done.send(answer);
+        }
+        Order::Change { change, done } => {
+            let made = change::made(&change, changes, running, upkeep, (serving, standing)).await;
+            let _heard = done.send(made);
         }
         Order::Check(done) => {
             let (files, faults) = changes.check().await;
@@ -229,22 +259,37 @@ impl Running {
     ///
     /// # Errors
     /// In words, with the place: a secret or certificate that it names cannot be used. Everything is as it was.
-    async fn take(&mut self, read: Loaded, upkeep: &mut Upkeep, serving: &Serving) -> Result<Taken, String> {
+    async fn take(&mut self, read: &Loaded, upkeep: &mut Upkeep, serving: &Serving) -> Result<Taken, String> {
+        let ready = self.prepare(read, upkeep).await?;
+        Ok(self.swap(ready, upkeep, serving).await)
+    }
+
+    /// Makes ready what can fail. Nothing that is in use has changed then.
+    ///
+    /// # Errors
+    /// As [`Running::take`].
+    async fn prepare(&mut self, read: &Loaded, upkeep: &Upkeep) -> Result<Ready, String> {
         let (config, restart) = read.config.clone().settle(&self.config, self.engine_runs());
         let certificates = (certified(&config.listen) != certified(&self.config.listen)
             || !upkeep.is_certificate_current())
         .then(|| upkeep.preparation(&config));
-        let renewed = certificates.is_some();
         let prepared = prepared(&self.apart, &config, self.socket(), certificates).await;
-        let (certificates, backends) = prepared.map_err(|error| placed(&read, &error))?;
+        let (certificates, backends) = prepared.map_err(|error| placed(read, &error))?;
         let backends = match self.started(&config).await {
             None => backends,
-            Some(backends) => backends.map_err(|error| placed(&read, &error))?,
+            Some(backends) => backends.map_err(|error| placed(read, &error))?,
         };
+        Ok(Ready { config, restart, certificates, backends })
+    }
+
+    /// Takes what was made ready.
+    async fn swap(&mut self, ready: Ready, upkeep: &mut Upkeep, serving: &Serving) -> Taken {
+        let Ready { config, restart, certificates, backends } = ready;
+        let renewed = certificates.is_some();
         let changed = self.registry.replace(backends, &config.limits).await;
         let what = config.differing(&self.config);
         self.go_by(&Arc::new(config), certificates, upkeep, serving);
-        Ok(Taken { changed: changed || renewed || !what.is_empty(), what, restart })
+        Taken { changed: changed || renewed || !what.is_empty(), what, restart }
     }
 
     /// Starts our own engine, if that has something to do only now; gives the backends with it.

@@ -12,6 +12,7 @@ use super::{
     Failure,
     sources::{self, Settings},
 };
+use crate::{app::StartError, store::settings::Kept};
 
 /// What is wanted of the configuration.
 #[derive(Debug, Subcommand)]
@@ -56,9 +57,17 @@ pub(super) struct Named {
     /// The same, as `ghostllm serve` takes it
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     config: Option<PathBuf>,
+    /// A state directory, for what `ghostctl config set` has kept there
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
 }
 
 impl Named {
+    fn kept(&self) -> Result<Kept, Failure> {
+        let kept = self.state_dir.as_deref().map(Kept::glance).transpose().map_err(StartError::from)?;
+        Ok(kept.unwrap_or_default())
+    }
+
     fn path(&self) -> Option<&Path> {
         self.file.as_deref().or(self.config.as_deref())
     }
@@ -67,10 +76,12 @@ impl Named {
 /// Runs it; gives back what is printed.
 pub(super) fn run(command: &Command) -> Result<String, Failure> {
     match command {
-        Command::Show { named, settings } => Ok(sources::load(named.path(), settings)?.show()),
+        Command::Show { named, settings } => {
+            Ok(sources::load(named.path(), settings, &named.kept()?)?.show())
+        }
         Command::Check { named, settings } => {
             let files = sources::files(named.path())?;
-            sources::read(&files, settings)?;
+            sources::read(&files, settings, &named.kept()?)?;
             Ok(sound(&files))
         }
         Command::Schema => Ok(Config::schema()),

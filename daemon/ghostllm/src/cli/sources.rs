@@ -14,7 +14,7 @@ use clap::Args;
 use ghostllm_core::config::{ConfigError, Loaded, Source};
 
 use super::Failure;
-use crate::{access, exit, tasks::reload::Origin};
+use crate::{access, exit, store::settings::Kept, tasks::reload::Origin};
 
 /// Where an administrator's configuration lies.
 const SYSTEM: &str = "/etc/ghostllm";
@@ -39,21 +39,22 @@ pub(super) struct Settings {
 }
 
 /// Reads the configuration from this file, or what is found, and everything over it.
-pub(super) fn load(file: Option<&Path>, settings: &Settings) -> Result<Loaded, Failure> {
-    read(&files(file)?, settings)
+pub(super) fn load(file: Option<&Path>, settings: &Settings, kept: &Kept) -> Result<Loaded, Failure> {
+    read(&files(file)?, settings, kept)
 }
 
 /// Reads the configuration from these files, and everything over them.
-pub(super) fn read(files: &[PathBuf], settings: &Settings) -> Result<Loaded, Failure> {
-    Loaded::read(&gathered(files, settings)?).map_err(|errors| faults(&errors))
+pub(super) fn read(files: &[PathBuf], settings: &Settings, kept: &Kept) -> Result<Loaded, Failure> {
+    Loaded::read(&gathered(files, settings, kept)?).map_err(|errors| faults(&errors))
 }
 
-fn gathered(files: &[PathBuf], settings: &Settings) -> Result<Vec<Source>, Failure> {
+fn gathered(files: &[PathBuf], settings: &Settings, kept: &Kept) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
     for path in files {
         let bytes = contents(path).map_err(|error| unreadable(path, &error))?;
         sources.push(Source::File { name: path.display().to_string(), bytes });
     }
+    sources.push(kept.source());
     sources.push(Source::Environment(env::vars_os().collect()));
     sources.push(Source::Set(settings.set.clone()));
     sources.extend(settings.profile.clone().map(Source::Profile));
@@ -65,6 +66,7 @@ fn gathered(files: &[PathBuf], settings: &Settings) -> Result<Vec<Source>, Failu
 pub(super) struct Again {
     pub(super) file: Option<PathBuf>,
     pub(super) settings: Settings,
+    pub(super) kept: Kept,
 }
 
 impl Origin for Again {
@@ -78,7 +80,7 @@ impl Origin for Again {
             let advice = [format!("; or {ANOTHER}"), format!("; {ANOTHER}")];
             advice.iter().fold(failure.message, |text, advice| text.replace(advice, ""))
         };
-        let sources = gathered(files, &self.settings).map_err(unreadable)?;
+        let sources = gathered(files, &self.settings, &self.kept).map_err(unreadable)?;
         Loaded::read(&sources).map_err(|errors| first(&errors, self.file.as_deref()))
     }
 }
@@ -216,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let failure = load(Some(Path::new("/nowhere/ghostllm.toml")), &Settings::default()).unwrap_err();
+        let failure = load(Some(Path::new("/nowhere/ghostllm.toml")), &Settings::default(), &Kept::default())
+            .unwrap_err();
         assert_eq!(failure.code, exit::USAGE);
         assert!(failure.message.contains("/nowhere/ghostllm.toml"), "{}", failure.message);
     }
@@ -228,7 +231,7 @@ mod tests {
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
         let comment = "#".repeat(usize::try_from(LARGEST).unwrap());
         fs::write(&large, &comment).unwrap();
-        assert!(load(Some(&large), &Settings::default()).is_ok());
+        assert!(load(Some(&large), &Settings::default(), &Kept::default()).is_ok());
         fs::write(&large, comment + "#").unwrap();
         for (path, wanted) in [
             (pipe.as_path(), "it is no file"),
@@ -236,10 +239,10 @@ mod tests {
             (large.as_path(), "larger than 1 MiB"),
             (Path::new("/dev/zero"), "larger than 1 MiB"),
         ] {
-            let failure = load(Some(path), &Settings::default()).unwrap_err();
+            let failure = load(Some(path), &Settings::default(), &Kept::default()).unwrap_err();
             assert!(failure.code == exit::USAGE && failure.message.contains(wanted), "{failure:?}");
         }
-        assert!(load(Some(Path::new("/dev/null")), &Settings::default()).is_ok());
+        assert!(load(Some(Path::new("/dev/null")), &Settings::default(), &Kept::default()).is_ok());
     }
 
     #[test]
@@ -250,7 +253,7 @@ mod tests {
             fs::create_dir_all(link.parent().unwrap()).unwrap();
             std::os::unix::fs::symlink("/nowhere/a.toml", &link).unwrap();
             let files = found(directory.path()).unwrap();
-            let failure = read(&files, &Settings::default()).unwrap_err();
+            let failure = read(&files, &Settings::default(), &Kept::default()).unwrap_err();
             assert!(failure.message.contains(&link.display().to_string()), "{failure:?}");
             fs::remove_file(&link).unwrap();
         }

@@ -72,6 +72,7 @@ pub(super) async fn answer(
         Admin::TestBackend
         | Admin::CancelRequest
         | Admin::Reload
+        | Admin::ChangeConfig
         | Admin::RenewCertificate
         | Admin::RenewAuthority
         | Admin::MakeKey

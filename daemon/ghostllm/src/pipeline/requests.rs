@@ -134,6 +134,13 @@ pub(super) struct Asked {
     pub(super) http: Version,
 }
 
+impl Asked {
+    /// Whether the mode of the admin socket's file has let the caller in, and no key.
+    pub(super) fn is_on_the_box(&self) -> bool {
+        self.from == Source::Socket && self.caller.id.is_none()
+    }
+}
+
 /// All of them. Clones share the list.
 #[derive(Debug, Clone)]
 pub(crate) struct Requests(Arc<Inner>);

@@ -178,6 +178,22 @@ impl<K: Kind> Versioned<K> {
         }
     }
 
+    /// What [`Versioned::load`] would give, without mending anything; nothing where that fails. Blocks.
+    ///
+    /// # Errors
+    /// If a file is there and cannot be read.
+    pub fn glance(&self) -> Result<Option<K>, StateError> {
+        for name in [&self.name, &self.copy()] {
+            match self.look(name)? {
+                Look::Good(decoded, _) => return Ok(Some(decoded.value)),
+                // Never its copy, which lets in what was closed since.
+                Look::Newer(_) => return Ok(None),
+                Look::Absent | Look::Bad(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
     /// Replaces the file, and then its copy. When it returns, both are on the disk. Blocks.
     ///
     /// # Errors

@@ -12,7 +12,8 @@ for faults, `ghostllm config show` prints every value with where it comes from.
 
 It lies in /etc/ghostllm/ghostllm.toml, else in $XDG_CONFIG_HOME/ghostllm/ghostllm.toml; files in conf.d beside it
 are laid over it in the order of their names. Over them lies the chosen profile (\"dev\", \"staging\" or \"prod\"), over
-that the environment, GHOSTLLM_LISTEN__TLS for tls in [listen], and over that --set listen.tls=…
+that what `ghostctl config set` has kept, then the environment, GHOSTLLM_LISTEN__TLS for tls in [listen], and then
+--set listen.tls=…
 
 A profile has tables of its own, [profiles.dev.listen] or [[profiles.dev.backends]], and is chosen by
 profile = \"dev\" at the top of a file, by GHOSTLLM_PROFILE or by --profile.";

@@ -23,9 +23,10 @@ Of several sources the later one wins. Single values and lists are replaced; `[[
 4. The chosen profile: the tables below `[profiles.dev]`, `[profiles.staging]` or `[profiles.prod]`, of all files. It is
    chosen by `profile = \"dev\"` at the top of a file, by `GHOSTLLM_PROFILE` or by `--profile dev`; the last of these wins. A
    profile's tables may hold everything but `profile` and `profiles`: `[profiles.dev.listen]`, `[[profiles.dev.backends]]`.
-5. The environment: `GHOSTLLM_LISTEN__TLS` is `tls` in `[listen]`, `GHOSTLLM_BACKENDS__MY_BOX__URL` the `url` of the backend
+5. What `ghostctl config set log.level debug` has kept in the state directory; `ghostctl config unset log.level` takes it away.
+6. The environment: `GHOSTLLM_LISTEN__TLS` is `tls` in `[listen]`, `GHOSTLLM_BACKENDS__MY_BOX__URL` the `url` of the backend
    `my-box`. Lists are written with commas.
-6. `--set listen.tls=[::]:443`, `--set backends.my-box.url=http://…`.
+7. `--set listen.tls=[::]:443`, `--set backends.my-box.url=http://…`.
 
 A file whose name ends in `.yaml` or `.yml` is read as YAML, with the same keys; anchors, tags and merge keys are refused.
 

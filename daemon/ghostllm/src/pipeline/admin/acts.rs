@@ -5,8 +5,10 @@ use std::sync::Arc;
 use ghostllm_core::{
     ApiError,
     access::{Grant, Role},
-    admin::{Cancelled, FORM, FirstKey, MadeKey, NewKey, Reloaded, Renewed, Rotation},
+    admin::{Cancelled, ConfigChange, FORM, FirstKey, MadeKey, NewKey, Reloaded, Renewed, Rotation},
+    config::Config,
     error::Code,
+    key::PREFIX,
     routes::Admin,
 };
 use ghostllm_edge::ResponseBody;
@@ -17,7 +19,7 @@ use time::OffsetDateTime;
 use super::{audited::Noted, backup, blocking, facts, json, nothing, read};
 use crate::{
     admin::Order,
-    pipeline::Shared,
+    pipeline::{Shared, requests::Asked},
     store::keys::{ChangeError, Made, Wanted},
 };
 
@@ -30,10 +32,10 @@ pub(super) async fn act(
     shared: &Arc<Shared>,
     endpoint: Admin,
     taken: &str,
-    order: &[u8],
+    (asked, order): (&Asked, &[u8]),
     noted: &mut Noted,
 ) -> Answer {
-    if !matches!(endpoint, Admin::MakeKey | Admin::RotateKey | Admin::Backup) {
+    if !matches!(endpoint, Admin::MakeKey | Admin::RotateKey | Admin::Backup | Admin::ChangeConfig) {
         nothing(order)?;
     }
     match endpoint {
@@ -44,6 +46,7 @@ pub(super) async fn act(
         Admin::CancelRequest => cancel(shared, taken),
         Admin::TestBackend => test(shared, taken).await,
         Admin::Reload => reloaded(&shared.desk.order(Order::Reload).await?),
+        Admin::ChangeConfig => change(shared, asked, order, noted).await,
         Admin::RenewCertificate => renew(shared, false).await,
         Admin::RenewAuthority => renew(shared, true).await,
         Admin::Backup => backup::answer(shared, order, noted).await,
@@ -157,6 +160,29 @@ fn reloaded(reloaded: &Reloaded) -> Answer {
         ));
     }
     json(reloaded)
+}
+
+async fn change(shared: &Shared, asked: &Asked, order: &[u8], noted: &mut Noted) -> Answer {
+    let change: ConfigChange = read(order)?;
+    let names = || change.set.keys().chain(&change.unset);
+    if names().chain(change.set.values()).any(|text| text.contains(PREFIX)) {
+        return Err(ApiError::invalid_request(
+            "A key stands where a setting belongs; no setting holds a secret.",
+        ));
+    }
+    // With them a stolen key would read the box's files, and run its programs.
+    if let Some(name) = names().find(|name| Config::names_file(name)).filter(|_| !asked.is_on_the_box()) {
+        return Err(ApiError::forbidden(format!(
+            "A setting that names a file is changed over the admin's socket alone: run ghostctl config set {name} on the box."
+        )));
+    }
+    noted.on = Some(names().map(String::as_str).collect::<Vec<_>>().join(", "));
+    let set: Vec<String> = change.set.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    let unset = change.unset.iter().map(|name| format!("{name} unset"));
+    let detail = set.into_iter().chain(unset).collect::<Vec<_>>().join("; ");
+    let reloaded = shared.desk.order(|done| Order::Change { change, done }).await??;
+    noted.detail = Some(detail);
+    json(&reloaded)
 }
 
 async fn renew(shared: &Shared, authority: bool) -> Answer {

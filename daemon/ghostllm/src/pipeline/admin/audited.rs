@@ -59,7 +59,7 @@ async fn noted(
     order: &[u8],
 ) -> Result<Response<ResponseBody>, ApiError> {
     let mut noted = Noted { on: named(endpoint, taken), detail: None };
-    let outcome = acts::act(shared, endpoint, taken, order, &mut noted).await;
+    let outcome = acts::act(shared, endpoint, taken, (asked, order), &mut noted).await;
     let result = match &outcome {
         Ok(_) => ActResult::Done,
         Err(error) => {
@@ -148,6 +148,7 @@ fn name(endpoint: Admin) -> &'static str {
         Admin::Requests => "requests.read",
         Admin::CancelRequest => "requests.cancel",
         Admin::Config => "config.read",
+        Admin::ChangeConfig => "config.set",
         Admin::CheckConfig => "config.check",
         Admin::Reload => "config.reload",
         Admin::Keys => "keys.read",

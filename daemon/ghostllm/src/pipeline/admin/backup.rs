@@ -8,14 +8,14 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
-    backup::{KEYS, STATE},
+    backup::{KEYS, SETTINGS, STATE},
 };
 
 use super::{acts::Answer, audited::Noted, blocking};
 use crate::{
     admin::Order,
     pipeline::{Shared, respond},
-    store::{StateError, StateFile},
+    store::{StateError, StateFile, settings},
 };
 
 pub(super) async fn answer(shared: &Arc<Shared>, query: &[u8], noted: &mut Noted) -> Answer {
@@ -25,9 +25,10 @@ pub(super) async fn answer(shared: &Arc<Shared>, query: &[u8], noted: &mut Noted
         _ => return Err(ApiError::invalid_value("authority", "true or false")),
     };
     let mut files = shared.desk.order(|done| Order::CaFiles { authority, done }).await??;
-    let (keys, audit) = (shared.keys.clone(), shared.desk.audit.clone());
+    let (keys, audit, state) = (shared.keys.clone(), shared.desk.audit.clone(), shared.desk.state.clone());
     let rest = blocking(move || {
         let mut rest: Vec<StateFile> = keys.text()?.into_iter().map(|text| (KEYS, text)).collect();
+        rest.extend(settings::text(&state)?.map(|text| (SETTINGS, text)));
         rest.extend(audit.files()?);
         Ok::<_, StateError>(rest)
     });

@@ -151,7 +151,14 @@ pub(super) fn requests(shared: &Shared) -> RequestList {
 pub(super) fn config(shared: &Shared) -> ConfigShown {
     let shown = Arc::clone(&shared.desk.config.borrow());
     let (refused, restart) = shared.desk.standing.configuration();
-    ConfigShown { version: FORM, toml: shown.toml.clone(), files: shown.files.clone(), refused, restart }
+    ConfigShown {
+        version: FORM,
+        toml: shown.toml.clone(),
+        files: shown.files.clone(),
+        kept: shown.kept.clone(),
+        refused,
+        restart,
+    }
 }
 
 pub(super) async fn keys(shared: &Arc<Shared>) -> KeyList {

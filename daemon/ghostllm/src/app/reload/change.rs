@@ -1,0 +1,130 @@
+//! Settings that an admin changes: kept and in use, or neither.
+//!
+//! Invariant: what is kept could be used when it was kept; where anything fails, what was kept before lies in its place.
+
+use ghostllm_core::{
+    ApiError,
+    admin::ConfigChange,
+    config::{Loaded, Place},
+    error::Code,
+    state::settings::{SettingsFile, Unchangeable},
+};
+
+use super::{
+    Arc, Changes, Configured, READING, Read, Reloaded, Running, Serving, Standing, Upkeep, brief, settled,
+    timeout, told,
+};
+use crate::store::settings;
+
+/// Takes a change and keeps it.
+pub(super) async fn made(
+    change: &ConfigChange,
+    changes: &mut Changes,
+    running: &mut Running,
+    upkeep: &mut Upkeep,
+    (serving, standing): (&Serving, &Standing),
+) -> Result<Reloaded, ApiError> {
+    let before = running.kept.settings();
+    let wanted = before.changed(change).map_err(unchangeable)?;
+    running.kept.lay(wanted.clone());
+    let outcome = match read(change, changes).await {
+        Ok(loaded) => {
+            taken(change, (&loaded, wanted), running, upkeep, serving).await.map(|taken| (loaded, taken))
+        }
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok((loaded, taken)) => {
+            changes.settle(true);
+            running.configured.send_replace(Arc::new(Configured {
+                toml: loaded.show(),
+                files: changes.files(),
+                kept: running.kept.settings().settings,
+            }));
+            let outcome = Ok(taken);
+            told(&outcome, true, standing);
+            Ok(settled(outcome, running, upkeep, standing))
+        }
+        Err(error) => {
+            running.kept.lay(before);
+            // What is on disk may have changed meanwhile, and was read only for this: it is looked at again.
+            changes.settle(false);
+            Err(error)
+        }
+    }
+}
+
+fn unchangeable(why: Unchangeable) -> ApiError {
+    let code = match why {
+        Unchangeable::NotKept { .. } => Code::NotFound,
+        Unchangeable::TooMany => Code::Conflict,
+        Unchangeable::Empty | Unchangeable::Twice(_) | Unchangeable::TooLong => Code::InvalidRequest,
+    };
+    ApiError::new(code, why.to_string())
+}
+
+/// What the sources say with the change.
+async fn read(change: &ConfigChange, changes: &mut Changes) -> Result<Loaded, ApiError> {
+    let before = changes.files();
+    let Ok(Read { outcome, .. }) = timeout(READING, changes.now()).await else {
+        let why =
+            "The settings are as they were: the disk that the configuration's files are on does not answer.";
+        return Err(ApiError::new(Code::Conflict, why));
+    };
+    let loaded = outcome.map_err(|why| refused(change, &why))?;
+    let now = changes.files();
+    if let Some(gone) = before.iter().find(|file| !now.contains(file)) {
+        let why = format!(
+            "The settings are as they were: {gone} is gone, and what it said would be with it. Put it back, or have it done \
+             without: ghostctl reload."
+        );
+        return Err(ApiError::new(Code::Conflict, why));
+    }
+    let over = |key: &&String| !matches!(loaded.place_of(key), None | Some(Place::Kept(_)));
+    if let Some(key) = change.set.keys().find(over) {
+        let place = loaded.place_of(key).map(ToString::to_string).unwrap_or_default();
+        let why = format!(
+            "The settings are as they were: {key} is set by {place}, which lies over what is kept. Change it there and \
+             restart ghostllm."
+        );
+        return Err(ApiError::new(Code::Conflict, why));
+    }
+    Ok(loaded)
+}
+
+/// Why it cannot be used: the change itself, or what it would be laid over.
+fn refused(change: &ConfigChange, why: &str) -> ApiError {
+    let own = change.set.keys().any(|key| why.starts_with(&format!("{}: ", Place::Kept(key.clone()))));
+    let (code, next) = if own {
+        (Code::InvalidRequest, "Another value: `ghostllm config reference` explains every setting.")
+    } else {
+        (Code::Conflict, "Mend that first: `ghostctl config check` shows what is wrong on disk.")
+    };
+    ApiError::new(code, format!("The settings are as they were: {}. {next}", brief(why)))
+}
+
+/// Makes ready what can fail, keeps the settings, and takes what was made ready.
+async fn taken(
+    change: &ConfigChange,
+    (loaded, wanted): (&Loaded, SettingsFile),
+    running: &mut Running,
+    upkeep: &mut Upkeep,
+    serving: &Serving,
+) -> Result<super::Taken, ApiError> {
+    let ready = running.prepare(loaded, upkeep).await.map_err(|why| refused(change, &why))?;
+    let state = running.state.clone();
+    let written = running.apart.run(move || settings::write(&state, &wanted)).await;
+    written
+        .map_err(|why| {
+            let why = brief(&why);
+            ApiError::new(
+                Code::StateUnwritable,
+                format!("The settings are as they were, but may be kept from the next start on: {why}."),
+            )
+        })?
+        .map_err(|error| {
+            tracing::error!(%error, "settings cannot be kept");
+            error.answer()
+        })?;
+    Ok(running.swap(ready, upkeep, serving).await)
+}
