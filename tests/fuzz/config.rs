@@ -1,8 +1,8 @@
 //! The configuration: no text makes it panic, every fault has a place that is there, what is taken can be shown and read
 //! back, and YAML says what TOML says.
 //!
-//! An input is four texts between lines of `====`: a TOML file, a YAML file, environment variables and `--set` arguments,
-//! each a line.
+//! An input is five texts between lines of `====`: a TOML file, a YAML file, environment variables, `--set` arguments, and what
+//! `ghostctl config set` has kept, of these three each a line.
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
@@ -13,13 +13,16 @@ const BREAK: &[u8] = b"====\n";
 /// Holds the reading of these sources against itself and against a second one.
 pub fn check(bytes: &[u8]) {
     let mut parts = split(bytes).into_iter();
-    let [toml, yaml, variables, arguments] = [(); 4].map(|()| parts.next().unwrap_or_default());
+    let [toml, yaml, variables, arguments, kept] = [(); 5].map(|()| parts.next().unwrap_or_default());
     let file = |name: &str, bytes: &[u8]| Source::File { name: name.to_owned(), bytes: bytes.to_vec() };
     let variables = variables.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(variable);
     let arguments = String::from_utf8_lossy(arguments).lines().map(str::to_owned).collect();
+    let kept = String::from_utf8_lossy(kept);
+    let kept = kept.lines().filter_map(|line| line.split_once('='));
     let sources = [
         file("a.toml", toml),
         file("b.yaml", yaml),
+        Source::Kept(kept.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()),
         Source::Environment(variables.collect()),
         Source::Set(arguments),
     ];

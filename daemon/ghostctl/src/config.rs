@@ -29,14 +29,14 @@ pub(crate) enum Command {
     Show,
     /// Change settings at once, and keep that over the files
     #[command(
-        after_help = "It is kept in the state directory, over what the files say and below the environment and\n\
-                      the arguments of the daemon. Several settings are taken together or not at all.\n\n\
+        after_help = "Kept in the state directory, over what the files say, and below the environment\n\
+                      and the arguments of the daemon. Several are taken together or not at all.\n\n\
                       Example:\n  ghostctl config set log.level debug\n  \
-                      ghostctl config set backends.box.kind openai backends.box.url http://127.0.0.1:8000"
+                      ghostctl config set limits.threads 4 limits.drain_grace 60s"
     )]
     Set {
         /// Names and values in turn, as log.level debug
-        #[arg(required = true, num_args = 1.., value_names = ["KEY", "VALUE"])]
+        #[arg(required = true, num_args = 1.., value_name = "KEY VALUE")]
         words: Vec<String>,
     },
     /// Keep settings no more: what the files say counts again

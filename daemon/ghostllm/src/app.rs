@@ -134,8 +134,7 @@ impl App {
         let stop = Stop::new().map_err(signals)?;
         changes.take_hangup().map_err(signals)?;
         let kept = given.kept;
-        let configured =
-            Configured { toml: loaded.show(), files: changes.files(), kept: kept.settings().settings };
+        let configured = Configured::of(&loaded, changes.files(), &kept);
         let config = loaded.config;
         changes.watch(&config);
         tls::install_provider();
@@ -189,8 +188,6 @@ impl App {
             desk,
         })
         .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
-        let level = given.level;
-        let apart = changes.apart();
         let running = Running {
             config,
             registry,
@@ -198,8 +195,8 @@ impl App {
             state,
             engine,
             supervisor,
-            level,
-            apart,
+            level: given.level,
+            apart: changes.apart(),
             orders: taken,
             kept,
             configured,

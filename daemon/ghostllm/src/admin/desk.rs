@@ -8,13 +8,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use ghostllm_core::{
     ApiError,
     admin::{Certificates, Checked, ConfigChange, Reloaded},
+    config::Loaded,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::events::Journal;
 use crate::{
     app::Standing,
-    store::{StateDir, StateFile, audit::Audit},
+    store::{StateDir, StateFile, audit::Audit, settings::Kept},
 };
 
 /// What is to be done by the loop that looks after the program.
@@ -56,6 +57,13 @@ pub(crate) struct Configured {
     pub(crate) files: Vec<String>,
     /// What `ghostctl config set` has kept.
     pub(crate) kept: BTreeMap<String, String>,
+}
+
+impl Configured {
+    /// What was read of these files, with what is kept.
+    pub(crate) fn of(loaded: &Loaded, files: Vec<String>, kept: &Kept) -> Self {
+        Self { toml: loaded.show(), files, kept: kept.settings().settings }
+    }
 }
 
 /// All of that.

@@ -123,11 +123,11 @@ async fn reloaded(
             let taken = running.take(&loaded, upkeep, serving).await;
             changes.settle(taken.is_ok());
             if taken.is_ok() {
-                running.configured.send_replace(Arc::new(Configured {
-                    toml: loaded.show(),
-                    files: changes.files(),
-                    kept: running.kept.settings().settings,
-                }));
+                running.configured.send_replace(Arc::new(Configured::of(
+                    &loaded,
+                    changes.files(),
+                    &running.kept,
+                )));
             }
             taken
         }

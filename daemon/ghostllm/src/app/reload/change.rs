@@ -25,7 +25,7 @@ pub(super) async fn made(
     (serving, standing): (&Serving, &Standing),
 ) -> Result<Reloaded, ApiError> {
     let before = running.kept.settings();
-    let wanted = before.changed(change).map_err(unchangeable)?;
+    let wanted = before.changed(change).map_err(|why| unchangeable(&why))?;
     running.kept.lay(wanted.clone());
     let outcome = match read(change, changes).await {
         Ok(loaded) => {
@@ -36,11 +36,11 @@ pub(super) async fn made(
     match outcome {
         Ok((loaded, taken)) => {
             changes.settle(true);
-            running.configured.send_replace(Arc::new(Configured {
-                toml: loaded.show(),
-                files: changes.files(),
-                kept: running.kept.settings().settings,
-            }));
+            running.configured.send_replace(Arc::new(Configured::of(
+                &loaded,
+                changes.files(),
+                &running.kept,
+            )));
             let outcome = Ok(taken);
             told(&outcome, true, standing);
             Ok(settled(outcome, running, upkeep, standing))
@@ -54,7 +54,7 @@ pub(super) async fn made(
     }
 }
 
-fn unchangeable(why: Unchangeable) -> ApiError {
+fn unchangeable(why: &Unchangeable) -> ApiError {
     let code = match why {
         Unchangeable::NotKept { .. } => Code::NotFound,
         Unchangeable::TooMany => Code::Conflict,
