@@ -237,7 +237,7 @@ impl Pipeline {
             Endpoint::Page => {
                 let page = Arc::clone(&self.shared.page.borrow());
                 let own = guard::asked_host(head).and_then(|host| page.reached_by(&host));
-                Ok(own.as_ref().unwrap_or(&page).answer(&head.method, &head.headers).map(respond::body))
+                Ok(own.unwrap_or(&page).answer(&head.method, &head.headers).map(respond::body))
             }
             Endpoint::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
             Endpoint::Ready => Ok(self.ready()),
