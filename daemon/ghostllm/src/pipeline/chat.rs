@@ -47,7 +47,8 @@ pub(super) async fn answer(
     let routed = route(shared, &passed.model)?;
     models::check(&asked.caller, &passed.model, routed.backend.name(), &routed.model)?;
     let id = asked.id;
-    let account = Account::open(shared.requests.begin(asked, &passed.model, routed.backend.lease()));
+    let lease = routed.backend.lease();
+    let account = Account::open(shared.requests.begin(asked, &passed.model, &routed.model, lease));
     // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
     if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
         let ending = Ending::from(lost);

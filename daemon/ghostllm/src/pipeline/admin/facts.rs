@@ -1,12 +1,12 @@
 //! What there is to see.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use ghostllm_core::{
     access::{Role, Scope},
     admin::{
         BackendInfo, BackendList, Cause, Condition, ConfigShown, FORM, KeyList, ListenerList, ModelInfo,
-        ModelList, RequestInfo, RequestList, RouteInfo, RouteList, Severity, Status,
+        ModelList, RequestList, RouteInfo, RouteList, Severity, Status,
     },
     routes::{Access, TABLE},
 };
@@ -108,7 +108,11 @@ pub(super) fn listeners(shared: &Shared) -> ListenerList {
 }
 
 pub(super) fn backends(shared: &Shared) -> BackendList {
-    let (snapshot, requests) = (shared.registry.snapshot(), shared.requests.list());
+    let snapshot = shared.registry.snapshot();
+    let mut requests: HashMap<String, usize> = HashMap::new();
+    for ((backend, _), count) in shared.requests.by_model() {
+        *requests.entry(backend).or_default() += count;
+    }
     let info = |known: &Known| BackendInfo {
         name: known.backend().name().to_owned(),
         kind: known.backend().kind().name().to_owned(),
@@ -116,30 +120,18 @@ pub(super) fn backends(shared: &Shared) -> BackendList {
         up: known.is_asked().then(|| known.is_up()),
         fault: known.fault().map(ToString::to_string),
         models: known.models().len(),
-        requests: on(&requests, known, None),
+        requests: requests.get(known.backend().name()).copied().unwrap_or_default(),
     };
     BackendList { version: FORM, backends: snapshot.backends().iter().map(info).collect() }
 }
 
-/// How many requests a backend is answering; of this model alone, where one is named.
-fn on(requests: &[RequestInfo], known: &Known, model: Option<&str>) -> usize {
-    let name = known.backend().name();
-    let of = |request: &&RequestInfo| {
-        request.backend == name
-            && model.is_none_or(|model| {
-                request.model.trim_end_matches(":latest") == model.trim_end_matches(":latest")
-            })
-    };
-    requests.iter().filter(of).count()
-}
-
 pub(super) fn models(shared: &Shared) -> ModelList {
-    let (snapshot, requests) = (shared.registry.snapshot(), shared.requests.list());
-    let models = snapshot.listed().map(|(known, model)| ModelInfo {
-        id: model.id.clone(),
-        backend: known.backend().name().to_owned(),
-        up: known.is_up(),
-        requests: on(&requests, known, Some(&model.id)),
+    let (snapshot, requests) = (shared.registry.snapshot(), shared.requests.by_model());
+    let models = snapshot.listed().map(|(known, model)| {
+        let place = (known.backend().name().to_owned(), model.id.clone());
+        let requests = requests.get(&place).copied().unwrap_or_default();
+        let (backend, id) = place;
+        ModelInfo { id, backend, up: known.is_up(), requests }
     });
     ModelList { version: FORM, models: models.collect() }
 }
