@@ -23,6 +23,7 @@ mod finding;
 mod guard;
 mod keys;
 mod keys_guess;
+mod keys_models;
 mod life;
 mod limits;
 mod log;

@@ -43,7 +43,7 @@ use tokio::{sync::watch, time::sleep};
 
 use crate::{
     admin::{Desk, Page},
-    backend::registry::Registry,
+    backend::registry::{Registry, Routed},
     log::{OneLine, millis},
     store::keys::{Caller, Keys},
 };
@@ -246,8 +246,9 @@ impl Pipeline {
             Endpoint::Models => {
                 let snapshot = self.shared.registry.snapshot();
                 let listed = snapshot.listed();
-                let mine = listed
-                    .filter(|(known, model)| models::may(&asked.caller, known.backend().name(), &model.id));
+                let mine = listed.filter(|(known, model)| {
+                    models::may(&asked.caller, &snapshot, known.backend().name(), &model.id)
+                });
                 Ok(respond::json(models_body(mine.map(|(_, model)| model))))
             }
             Endpoint::Model => self.model(&asked.caller, &taken),
@@ -273,8 +274,9 @@ impl Pipeline {
 
     fn model(&self, caller: &Caller, name: &str) -> Result<Response<ResponseBody>, ApiError> {
         let snapshot = self.shared.registry.snapshot();
-        if let Some(routed) = snapshot.route(name) {
-            models::check(caller, name, routed.backend.name(), &routed.model)?;
+        let mine = |routed: &Routed| models::may(caller, &snapshot, routed.backend.name(), &routed.model);
+        if snapshot.route(name).filter(mine).is_none() {
+            return Err(models::refused(caller, &snapshot, name));
         }
         let known = snapshot.model(name).ok_or_else(|| chat::unrouted(&snapshot, name))?;
         let model = known.map_err(|fault| ApiError::from(fault.clone()))?;
