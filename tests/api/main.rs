@@ -24,6 +24,7 @@ mod guard;
 mod keys;
 mod keys_guess;
 mod keys_models;
+mod keys_time;
 mod life;
 mod limits;
 mod log;

@@ -9,6 +9,7 @@ pub(crate) mod descriptors;
 mod error;
 mod limits;
 mod listeners;
+mod moments;
 mod reload;
 mod standing;
 mod stop;
@@ -157,6 +158,7 @@ impl App {
             Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })?;
         // Behind all that may fail: the first key is shown once, and a start that ends would take it along.
         let keys = opened_keys(&state, now, given.show)?;
+        let audit = moments::tell(&keys, Audit::new(&state), &upkeep.shown().borrow(), now);
         let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
         let standing = Standing::new(&addresses, listeners.list(&config.listen), listeners.missing());
         standing.is_called(upkeep.host());
@@ -169,7 +171,7 @@ impl App {
             config: shown,
             certificates: upkeep.shown(),
             standing: Arc::clone(&standing),
-            audit: Audit::new(&state),
+            audit,
             journal: journal.clone(),
         };
         let pipeline = Pipeline::new(Parts {
@@ -182,7 +184,6 @@ impl App {
             desk,
         })
         .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
-        let level = given.level;
         let apart = changes.apart();
         let running = Running {
             config,
@@ -191,7 +192,7 @@ impl App {
             state,
             engine,
             supervisor,
-            level,
+            level: given.level,
             apart,
             orders: taken,
             configured,

@@ -160,7 +160,14 @@ impl Pipeline {
     pub(crate) async fn expire(&self) {
         loop {
             sleep(EXPIRY).await;
-            self.shared.requests.sweep(&self.shared.keys, OffsetDateTime::now_utc());
+            let now = OffsetDateTime::now_utc();
+            self.shared.requests.sweep(&self.shared.keys, now);
+            if self.shared.keys.wants_tending(now) {
+                let keys = self.shared.keys.clone();
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(move || keys.tend(now)).await {
+                    tracing::warn!(%error, "what has become of ended keys cannot be written");
+                }
+            }
         }
     }
 

@@ -58,6 +58,16 @@ fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<Cause> {
     let mut causes = models_missing(snapshot);
     causes.extend(snapshot.backends().iter().filter_map(|known| backend_down(known, snapshot.found())));
     causes.extend(shared.desk.standing.causes());
+    let now = OffsetDateTime::now_utc();
+    if let Some(known) = shared.keys.clock_lost(now) {
+        let (shows, known) = (date::rfc3339(now), date::rfc3339(known));
+        causes.push(Cause {
+            code: "clock_lost".to_owned(),
+            severity: Severity::Warning,
+            what: format!("the clock shows {shows}, and it is at least {known}, by which keys end until the clock is right"),
+            next: "set the clock: timedatectl set-ntp true".to_owned(),
+        });
+    }
     if shared.keys.first_waits() {
         causes.push(Cause {
             code: "first_key_waits".to_owned(),
