@@ -131,7 +131,7 @@ impl App {
         let signals = |error| StartError::internal("signals cannot be taken", error);
         let stop = Stop::new().map_err(signals)?;
         changes.take_hangup().map_err(signals)?;
-        let configured = Configured { toml: loaded.show(), files: changes.files() };
+        let configured = Configured::new(&loaded, &loaded.config, changes.files());
         let config = loaded.config;
         changes.watch(&config);
         tls::install_provider();

@@ -277,6 +277,22 @@ pub struct ConfigShown {
     pub refused: Option<String>,
     /// Settings on disk that differ and need a restart.
     pub restart: Vec<String>,
+    /// The same with both values; `toml` has the one in use.
+    #[serde(default)]
+    pub pending: Vec<PendingSetting>,
+}
+
+/// A setting that was changed on disk and stays as it is until a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PendingSetting {
+    /// Its name, such as `listen.tls`.
+    pub setting: String,
+    /// The value in use, as TOML; null where it is not set.
+    pub in_use: Option<String>,
+    /// The value on disk, as TOML; null where it is not set.
+    pub on_disk: Option<String>,
+    /// Where that stands.
+    pub place: String,
 }
 
 /// `POST /config/check`

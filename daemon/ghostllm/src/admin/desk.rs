@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use ghostllm_core::{
     ApiError,
-    admin::{Certificates, Checked, Reloaded},
+    admin::{Certificates, Checked, PendingSetting, Reloaded},
+    config::{Config, Loaded, Pending},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -45,8 +46,24 @@ pub(crate) enum Order {
 pub(crate) struct Configured {
     /// Every setting with its place.
     pub(crate) toml: String,
+    /// The settings that differ from that on disk, and need a restart.
+    pub(crate) pending: Vec<PendingSetting>,
     /// The files that were read.
     pub(crate) files: Vec<String>,
+}
+
+impl Configured {
+    /// What was read out of these files, by a program that goes by `in_use`.
+    pub(crate) fn new(read: &Loaded, in_use: &Config, files: Vec<String>) -> Self {
+        let (toml, pending) = read.show_in_use(in_use);
+        let told = |Pending { setting, in_use, wanted, place }| PendingSetting {
+            setting,
+            in_use,
+            on_disk: wanted,
+            place,
+        };
+        Self { toml, pending: pending.into_iter().map(told).collect(), files }
+    }
 }
 
 /// All of that.

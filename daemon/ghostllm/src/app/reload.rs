@@ -108,11 +108,11 @@ async fn reloaded(
     systemd::reloading();
     let outcome = match outcome {
         Ok(loaded) => {
-            let toml = loaded.show();
-            let taken = running.take(loaded, upkeep, serving).await;
+            let taken = running.take(&loaded, upkeep, serving).await;
             changes.settle(taken.is_ok());
             if taken.is_ok() {
-                running.configured.send_replace(Arc::new(Configured { toml, files: changes.files() }));
+                let configured = Configured::new(&loaded, &running.config, changes.files());
+                running.configured.send_replace(Arc::new(configured));
             }
             taken
         }
@@ -229,17 +229,17 @@ impl Running {
     ///
     /// # Errors
     /// In words, with the place: a secret or certificate that it names cannot be used. Everything is as it was.
-    async fn take(&mut self, read: Loaded, upkeep: &mut Upkeep, serving: &Serving) -> Result<Taken, String> {
+    async fn take(&mut self, read: &Loaded, upkeep: &mut Upkeep, serving: &Serving) -> Result<Taken, String> {
         let (config, restart) = read.config.clone().settle(&self.config, self.engine_runs());
         let certificates = (certified(&config.listen) != certified(&self.config.listen)
             || !upkeep.is_certificate_current())
         .then(|| upkeep.preparation(&config));
         let renewed = certificates.is_some();
         let prepared = prepared(&self.apart, &config, self.socket(), certificates).await;
-        let (certificates, backends) = prepared.map_err(|error| placed(&read, &error))?;
+        let (certificates, backends) = prepared.map_err(|error| placed(read, &error))?;
         let backends = match self.started(&config).await {
             None => backends,
-            Some(backends) => backends.map_err(|error| placed(&read, &error))?,
+            Some(backends) => backends.map_err(|error| placed(read, &error))?,
         };
         let changed = self.registry.replace(backends, &config.limits).await;
         let what = config.differing(&self.config);

@@ -153,7 +153,8 @@ pub(super) fn requests(shared: &Shared) -> RequestList {
 pub(super) fn config(shared: &Shared) -> ConfigShown {
     let shown = Arc::clone(&shared.desk.config.borrow());
     let (refused, restart) = shared.desk.standing.configuration();
-    ConfigShown { version: FORM, toml: shown.toml.clone(), files: shown.files.clone(), refused, restart }
+    let (toml, pending, files) = (shown.toml.clone(), shown.pending.clone(), shown.files.clone());
+    ConfigShown { version: FORM, toml, files, refused, restart, pending }
 }
 
 pub(super) async fn keys(shared: &Arc<Shared>) -> KeyList {
