@@ -13,6 +13,7 @@ mod backup;
 mod cancel;
 mod clients;
 mod config;
+mod config_named;
 mod ctl;
 mod doctor;
 mod dumps;

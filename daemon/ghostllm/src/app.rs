@@ -10,6 +10,7 @@ mod error;
 mod limits;
 mod listeners;
 mod moments;
+pub(crate) mod named;
 mod reload;
 mod standing;
 mod stop;

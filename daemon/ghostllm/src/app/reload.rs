@@ -18,16 +18,14 @@ use tokio::{
 use super::{
     StartError, descriptors, edge_limits, engine_wanted,
     listeners::{Serving, tell_exposure},
+    named::placed,
     standing::Standing,
     systemd,
     upkeep::{CaFiles, Upkeep},
 };
 use crate::{
     admin::{Configured, Order, events::Journal},
-    backend::{
-        SetupError,
-        registry::{Backends, Registry},
-    },
+    backend::registry::{Backends, Registry},
     certificates::Prepared,
     log::{Level, OneLine},
     pipeline::Settings,
@@ -309,20 +307,6 @@ pub(super) fn settings(config: &Config, upkeep: &Upkeep) -> Settings {
 
 fn certified(listen: &Listen) -> impl PartialEq + use<'_> {
     (&listen.certificate, &listen.key)
-}
-
-/// An error, behind the place of the setting that it is about.
-fn placed(read: &Loaded, error: &StartError) -> String {
-    let place = match error {
-        StartError::Backend(error) => {
-            let key = if matches!(error.why, SetupError::Trust { .. }) { "url" } else { "key_file" };
-            read.backend_place(&error.backend, key)
-        }
-        StartError::Certificates(_) => read.place("listen", "certificate"),
-        StartError::Secret(_) => read.place("listen", "key"),
-        _ => None,
-    };
-    place.map_or_else(|| error.to_string(), |place| format!("{place}: {error}"))
 }
 
 /// Reads what the configuration names.
