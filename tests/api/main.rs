@@ -31,6 +31,7 @@ mod limits;
 mod log;
 mod matrix;
 mod models;
+mod orders;
 mod page;
 mod passthrough;
 mod reload;
