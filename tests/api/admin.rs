@@ -5,10 +5,13 @@ use ghostllm_tests::{
     admin::{self},
     client::{Caller, Family, Request, Version, open_unix},
     daemon::{Daemon, Setup},
+    double::Double,
+    ollama::Ollama,
+    script::Sin,
 };
 use serde_json::{Value, json};
 
-use crate::{FRANCE, check_error, ollama};
+use crate::{FRANCE, check_error, ollama, sinner};
 
 /// The codes of what is amiss.
 fn causes(status: &Value) -> Vec<&str> {
@@ -242,5 +245,86 @@ async fn events_are_told_as_they_happen_and_resumed_behind_the_last_one() -> Res
     let mut stream = open_unix(daemon.admin()?, &follow(Some("abc-1".to_owned()))).await?;
     let text = String::from_utf8(stream.until("data: ").await?)?;
     ensure!(text.contains("event: missed"), "{text}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_test_asks_the_one_backend_alone() -> Result<()> {
+    let (one, other) = (Double::start(Ollama::default()).await, Double::start(Ollama::default()).await);
+    let setup = Setup::default().with_backend("one", "ollama", &one.url(), "");
+    let setup = setup.with_backend("other", "ollama", &other.url(), "").with_limits("find_interval = \"1h\"");
+    let daemon = Daemon::start(&setup).await?;
+    let asked = |double: &Double| double.seen_at("/api/tags").len();
+    // The start's own round, and the first of those that never end.
+    for double in [&one, &other] {
+        double.wait("two rounds", |seen| (seen.len() >= 2).then_some(())).await;
+    }
+    let before = (asked(&one), asked(&other));
+    for _ in 0..3 {
+        let tested = admin::done(&daemon, "POST", "backends/one/test", None).await?;
+        ensure!(tested["name"] == "one" && tested["up"] == true, "{tested}");
+    }
+    ensure!((asked(&one), asked(&other)) == (before.0 + 3, before.1), "{before:?}, {}", asked(&other));
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn requests_are_counted_for_the_model_and_backend_that_answer() -> Result<()> {
+    let (_double, daemon) = sinner(Sin::StallAfter(2), "", "").await?;
+    let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
+    let mut open = Vec::new();
+    for name in ["tiny", "tiny:latest", "box/tiny"] {
+        let mut stream = caller.open(&Request::chat(name, FRANCE, true)).await?;
+        stream.until("data: ").await?;
+        open.push(stream);
+    }
+    let models = admin::read(&daemon, "models").await?;
+    for model in models["models"].as_array().context("no models")? {
+        ensure!(model["requests"] == if model["id"] == "tiny:latest" { 3 } else { 0 }, "{models:#}");
+    }
+    ensure!(admin::read(&daemon, "backends").await?["backends"][0]["requests"] == 3);
+    drop(open);
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_shown_as_it_is_in_use_and_as_it_stands_on_disk() -> Result<()> {
+    let (double, daemon) = ollama().await?;
+    let setup = Setup::backend("ollama", &double.url());
+    let changed = Setup {
+        listen: setup.listen.replace("[::]:0", "[::]:1") + "http3 = false\n",
+        ..setup.clone().with_limits("wrong_keys = 7")
+    };
+    daemon.configure(&changed)?;
+    admin::done(&daemon, "POST", "reload", None).await?;
+    let config = admin::read(&daemon, "config").await?;
+    let toml = config["toml"].as_str().context("no toml")?;
+    let line =
+        |key: &str| toml.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap_or_default();
+    ensure!(
+        line("tls").starts_with("tls = \"[::]:0\" # in use; \"[::]:1\" from a restart on"),
+        "{}",
+        line("tls")
+    );
+    ensure!(line("http3").starts_with("http3 = true # in use; false from a restart on"), "{}", line("http3"));
+    ensure!(
+        line("wrong_keys").starts_with("wrong_keys = 7 # ") && !line("wrong_keys").contains("restart"),
+        "{toml}"
+    );
+    ensure!(config["restart"] == json!(["listen.tls", "listen.http3"]), "{config:#}");
+    let pending = |setting: &str| {
+        let all = config["pending"].as_array().into_iter().flatten();
+        all.into_iter().find(|one| one["setting"] == setting).cloned().unwrap_or_default()
+    };
+    ensure!(config["pending"].as_array().map(Vec::len) == Some(2), "{config:#}");
+    let tls = pending("listen.tls");
+    ensure!(tls["in_use"] == "\"[::]:0\"" && tls["on_disk"] == "\"[::]:1\"", "{tls}");
+    let http3 = pending("listen.http3");
+    ensure!(http3["in_use"] == "true" && http3["on_disk"] == "false", "{http3}");
+    ensure!(tls["place"].as_str().is_some_and(|place| place.contains("ghostllm.toml:2:")), "{tls}");
+    daemon.configure(&setup)?;
+    admin::done(&daemon, "POST", "reload", None).await?;
+    let config = admin::read(&daemon, "config").await?;
+    ensure!(config["pending"] == json!([]) && config["restart"] == json!([]), "{config:#}");
     daemon.stop().await
 }

@@ -253,9 +253,9 @@ async fn a_key_for_some_models_sees_and_uses_no_others() -> Result<()> {
     ensure!(answer.status == 400 && answer.text().contains("twice"), "{}", answer.text());
     for asked in [other.clone(), format!("box/{other}")] {
         let answer = some.send(&Request::chat(&asked, FRANCE, false)).await?;
-        check_error(&answer, 403, Some("forbidden"))?;
+        check_error(&answer, 404, Some("model_not_found"))?;
         let answer = some.send(&Request::get(&format!("/v1/models/{asked}"))).await?;
-        check_error(&answer, 403, Some("forbidden"))?;
+        check_error(&answer, 404, Some("model_not_found"))?;
     }
     daemon.stop().await
 }

@@ -14,8 +14,8 @@ pub use events::{ActResult, AuditEntry, AuditLog, Event};
 pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
 pub use state::{
     Authority, BackendInfo, BackendList, Cancelled, Cause, CertificateInfo, Certificates, Checked, Condition,
-    ConfigChange, ConfigShown, Listener, ListenerList, ModelInfo, ModelList, Reloaded, Renewed, RequestInfo,
-    RequestList, RequestState, RouteInfo, RouteList, Severity, Status,
+    ConfigChange, ConfigShown, Listener, ListenerList, ModelInfo, ModelList, PendingSetting, Reloaded,
+    Renewed, RequestInfo, RequestList, RequestState, RouteInfo, RouteList, Severity, Status,
 };
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};

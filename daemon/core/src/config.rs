@@ -38,6 +38,7 @@ pub use fault::{ConfigError, Place};
 pub use limits::Limits;
 pub use listen::Listen;
 pub use secret_file::SecretFile;
+pub use show::Pending;
 pub use values::{
     BackendName, BackendUrl, ByteSize, Exposure, HostName, KeepAliveStyle, Kind, LogFormat, LogLevel, Origin,
     PlainAuth, Profile,
@@ -227,6 +228,13 @@ impl Loaded {
     #[must_use]
     pub fn show(&self) -> String {
         show::text(self)
+    }
+
+    /// The same of a program that goes by `in_use`, which these sources have become by [`Config::settle`]; and the settings in
+    /// which that differs from what they say.
+    #[must_use]
+    pub fn show_in_use(&self, in_use: &Config) -> (String, Vec<Pending>) {
+        show::text_in_use(self, in_use)
     }
 }
 

@@ -189,8 +189,24 @@ fn cause(why: &Option<String>) -> String {
 /// # Errors
 /// What is wrong with which file; also when others may read the key.
 pub fn load_pair(certificate: &Path, key: &Path) -> Result<CertifiedKey, PairError> {
-    let chain = read_chain(certificate)?;
-    let private = read_key(key)?;
+    paired(certificate, key, read_chain(certificate)?, read_key(key)?)
+}
+
+/// Everything that is wrong with such a pair; empty where [`load_pair`] takes it.
+#[must_use]
+pub fn pair_faults(certificate: &Path, key: &Path) -> Vec<PairError> {
+    match (read_chain(certificate), read_key(key)) {
+        (Ok(chain), Ok(private)) => paired(certificate, key, chain, private).err().into_iter().collect(),
+        (chain, private) => chain.err().into_iter().chain(private.err()).collect(),
+    }
+}
+
+fn paired(
+    certificate: &Path,
+    key: &Path,
+    chain: Vec<CertificateDer<'static>>,
+    private: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, PairError> {
     CertifiedKey::from_der(chain, private, &provider()).map_err(|why| PairError::Mismatch {
         certificate: certificate.to_owned(),
         key: key.to_owned(),

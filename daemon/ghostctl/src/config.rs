@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use ghostllm_core::{
-    admin::{Checked, ConfigShown},
+    admin::{Checked, ConfigShown, PendingSetting},
     routes::Admin,
 };
 
@@ -90,6 +90,11 @@ async fn show(context: &Context) -> Result<Exit, Failure> {
     }
     if !shown.restart.is_empty() {
         output::say(&format!("These differ on disk and need a restart: {}", shown.restart.join(", ")));
+    }
+    for PendingSetting { setting, in_use, on_disk, place } in &shown.pending {
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
+        let line = format!("  {setting}: {} now, {} then ({place})", value(in_use), value(on_disk));
+        output::say(&text::clean(&line));
     }
     Ok(Exit::Well)
 }

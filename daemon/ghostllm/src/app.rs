@@ -9,6 +9,8 @@ pub(crate) mod descriptors;
 mod error;
 mod limits;
 mod listeners;
+mod moments;
+pub(crate) mod named;
 mod reload;
 mod standing;
 mod stop;
@@ -134,7 +136,7 @@ impl App {
         let stop = Stop::new().map_err(signals)?;
         changes.take_hangup().map_err(signals)?;
         let kept = given.kept;
-        let configured = Configured::of(&loaded, changes.files(), &kept);
+        let configured = Configured::new(&loaded, &loaded.config, changes.files(), &kept);
         let config = loaded.config;
         changes.watch(&config);
         tls::install_provider();
@@ -162,6 +164,7 @@ impl App {
             Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })?;
         // Behind all that may fail: the first key is shown once, and a start that ends would take it along.
         let keys = opened_keys(&state, now, given.show)?;
+        let audit = moments::tell(&keys, Audit::new(&state), &upkeep.shown().borrow(), now);
         let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
         let standing = Standing::new(&addresses, listeners.list(&config.listen), listeners.missing());
         standing.is_called(upkeep.host());
@@ -175,7 +178,7 @@ impl App {
             config: shown,
             certificates: upkeep.shown(),
             standing: Arc::clone(&standing),
-            audit: Audit::new(&state),
+            audit,
             journal: journal.clone(),
         };
         let pipeline = Pipeline::new(Parts {

@@ -6,6 +6,7 @@
 
 mod answer;
 mod lease;
+mod limits;
 pub mod registry;
 mod wire;
 
@@ -138,10 +139,6 @@ impl Kind {
     }
 }
 
-/// The limits of requests that [`parse_chat`] goes by.
-const REQUESTS: [&str; 6] =
-    ["json_depth", "request_fields", "model_name", "stop_texts", "media_parts", "media_bytes"];
-
 /// One backend. Cheap to clone.
 #[derive(Clone)]
 pub struct Backend(Arc<Parts>);
@@ -175,7 +172,7 @@ impl Backend {
         engine: Option<&Path>,
         limits: &Arc<Limits>,
     ) -> Result<Self, SetupError> {
-        let (name, timeouts) = (backend.name.as_str(), backend.timeouts);
+        let (name, timeouts, limits) = (backend.name.as_str(), backend.timeouts, &limits::own(limits));
         let setting = format!("key_file of the backend \"{name}\"");
         let key = backend.key_file.as_ref().map(|file| secrets::path(file, &setting)).transpose()?;
         let at = |url: &BackendUrl| {
@@ -200,6 +197,7 @@ impl Backend {
     /// # Errors
     /// As [`Backend::configured`].
     pub fn found_ollama(url: &BackendUrl, limits: &Arc<Limits>) -> Result<Self, SetupError> {
+        let limits = &limits::own(limits);
         let wire = Wire::new(&Place::Url(url.clone()), None, Timeouts::of(limits), limits)?;
         Ok(Self::new("ollama", Kind::Ollama, url.to_string(), Some(wire), limits))
     }
@@ -209,6 +207,7 @@ impl Backend {
     /// # Errors
     /// As [`Backend::configured`].
     pub fn engine(socket: &Path, limits: &Arc<Limits>) -> Result<Self, SetupError> {
+        let limits = &limits::own(limits);
         let wire = Wire::new(&Place::Socket(socket.to_owned()), None, Timeouts::of(limits), limits)?;
         Ok(Self::new("engine", Kind::Engine, socket.display().to_string(), Some(wire), limits))
     }
@@ -226,8 +225,7 @@ impl Backend {
     /// Whether both were made of the same settings, the same key and the same limits, as far as they go by them.
     fn equals(&self, other: &Self) -> bool {
         let (one, two) = (&*self.0, &*other.0);
-        let own = |key: &&str| key.starts_with("backend_") || REQUESTS.contains(key);
-        self.is_at(other) && one.wire == two.wire && !one.limits.differing(&two.limits).iter().any(own)
+        self.is_at(other) && one.wire == two.wire && one.limits == two.limits
     }
 
     /// This one, counting its requests together with those of `other`.

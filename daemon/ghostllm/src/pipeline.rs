@@ -43,7 +43,7 @@ use tokio::{sync::watch, time::sleep};
 
 use crate::{
     admin::{Desk, Page},
-    backend::registry::Registry,
+    backend::registry::{Registry, Routed},
     log::{OneLine, millis},
     store::keys::{Caller, Keys},
 };
@@ -160,7 +160,14 @@ impl Pipeline {
     pub(crate) async fn expire(&self) {
         loop {
             sleep(EXPIRY).await;
-            self.shared.requests.sweep(&self.shared.keys, OffsetDateTime::now_utc());
+            let now = OffsetDateTime::now_utc();
+            self.shared.requests.sweep(&self.shared.keys, now);
+            if self.shared.keys.wants_tending(now) {
+                let keys = self.shared.keys.clone();
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(move || keys.tend(now)).await {
+                    tracing::warn!(%error, "what has become of ended keys cannot be written");
+                }
+            }
         }
     }
 
@@ -237,7 +244,7 @@ impl Pipeline {
             Endpoint::Page => {
                 let page = Arc::clone(&self.shared.page.borrow());
                 let own = guard::asked_host(head).and_then(|host| page.reached_by(&host));
-                Ok(own.as_ref().unwrap_or(&page).answer(&head.method, &head.headers).map(respond::body))
+                Ok(own.unwrap_or(&page).answer(&head.method, &head.headers).map(respond::body))
             }
             Endpoint::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
             Endpoint::Ready => Ok(self.ready()),
@@ -246,8 +253,9 @@ impl Pipeline {
             Endpoint::Models => {
                 let snapshot = self.shared.registry.snapshot();
                 let listed = snapshot.listed();
-                let mine = listed
-                    .filter(|(known, model)| models::may(&asked.caller, known.backend().name(), &model.id));
+                let mine = listed.filter(|(known, model)| {
+                    models::may(&asked.caller, &snapshot, known.backend().name(), &model.id)
+                });
                 Ok(respond::json(models_body(mine.map(|(_, model)| model))))
             }
             Endpoint::Model => self.model(&asked.caller, &taken),
@@ -273,8 +281,9 @@ impl Pipeline {
 
     fn model(&self, caller: &Caller, name: &str) -> Result<Response<ResponseBody>, ApiError> {
         let snapshot = self.shared.registry.snapshot();
-        if let Some(routed) = snapshot.route(name) {
-            models::check(caller, name, routed.backend.name(), &routed.model)?;
+        let mine = |routed: &Routed| models::may(caller, &snapshot, routed.backend.name(), &routed.model);
+        if snapshot.route(name).filter(mine).is_none() {
+            return Err(models::refused(caller, &snapshot, name));
         }
         let known = snapshot.model(name).ok_or_else(|| chat::unrouted(&snapshot, name))?;
         let model = known.map_err(|fault| ApiError::from(fault.clone()))?;

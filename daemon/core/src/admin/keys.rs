@@ -29,7 +29,8 @@ pub struct KeyInfo {
     pub scopes: Vec<Scope>,
     /// Whose requests come first.
     pub class: Class,
-    /// The models that it may use, `*` standing for any characters; empty for all.
+    /// The models that it may use, `*` standing for any characters but `/`; empty for all. What begins with a
+    /// backend's name stands for that backend's models alone.
     pub models: Vec<String>,
     /// When it was made.
     pub created: String,
@@ -82,7 +83,8 @@ pub struct NewKey {
     /// Whose requests come first.
     #[serde(default)]
     pub class: Class,
-    /// The models that it may use, `*` standing for any characters; empty for all.
+    /// The models that it may use, `*` standing for any characters but `/`; empty for all. What begins with a
+    /// backend's name stands for that backend's models alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
     /// In how many seconds it ends; never where this is missing.

@@ -73,7 +73,7 @@ impl Condition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cause {
     /// What, for programs: `no_model`, `only_demo`, `backend_down`, `listener_missing`, `certificate_lacks`,
-    /// `configuration_refused`, `restart_needed`, `state_unwritable`, `first_key_waits`.
+    /// `configuration_refused`, `restart_needed`, `state_unwritable`, `clock_lost`, `first_key_waits`.
     pub code: String,
     /// How bad it is.
     pub severity: Severity,
@@ -282,6 +282,22 @@ pub struct ConfigShown {
     pub refused: Option<String>,
     /// Settings on disk that differ and need a restart.
     pub restart: Vec<String>,
+    /// The same with both values; `toml` has the one in use.
+    #[serde(default)]
+    pub pending: Vec<PendingSetting>,
+}
+
+/// A setting that was changed on disk and stays as it is until a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PendingSetting {
+    /// Its name, such as `listen.tls`.
+    pub setting: String,
+    /// The value in use, as TOML; null where it is not set.
+    pub in_use: Option<String>,
+    /// The value on disk, as TOML; null where it is not set.
+    pub on_disk: Option<String>,
+    /// Where that stands.
+    pub place: String,
 }
 
 /// `PATCH /config`: kept and taken as a whole, or not at all.

@@ -3,8 +3,10 @@
 //! Knows TOML and its comments. Refuses to know the settings. Invariant: what is written can be read back, and is the
 //! same configuration then; a secret cannot be in it, since no setting holds one.
 
+use std::vec;
+
 use super::{
-    Loaded, backends,
+    Config, Loaded, backends,
     fault::Place,
     setting::Setting,
     tree::{Table, Value},
@@ -16,12 +18,43 @@ pub(super) struct Shown {
     pub(super) text: String,
     /// Why settings that nobody wrote are commented out, where they are.
     unused: Option<&'static str>,
+    /// The section that is being written.
+    section: String,
+    /// Each setting's value, in the order in which they are written.
+    values: Vec<Option<String>>,
+    /// The same of what the sources say, where what is in use may be something else.
+    sources: vec::IntoIter<Option<String>>,
+    /// What differs.
+    pending: Vec<Pending>,
+}
+
+/// A setting that the sources have changed, and that stays as it is until a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Its name, `section.key`.
+    pub setting: String,
+    /// The value in use, as TOML; none where it is not set.
+    pub in_use: Option<String>,
+    /// What the sources say, likewise.
+    pub wanted: Option<String>,
+    /// Where they say it.
+    pub place: String,
 }
 
 /// Writes it.
 pub(super) fn text(loaded: &Loaded) -> String {
-    let (config, tree) = (&loaded.config, &loaded.tree);
-    let mut out = Shown::default();
+    written(loaded, &loaded.config, Shown::default()).text
+}
+
+/// Writes what is in use, where that is another configuration in settings that need a restart, and names these.
+pub(super) fn text_in_use(loaded: &Loaded, in_use: &Config) -> (String, Vec<Pending>) {
+    let sources = written(loaded, &loaded.config, Shown::default()).values.into_iter();
+    let out = written(loaded, in_use, Shown { sources, ..Shown::default() });
+    (out.text, out.pending)
+}
+
+fn written(loaded: &Loaded, config: &Config, mut out: Shown) -> Shown {
+    let tree = &loaded.tree;
     // A comment: the profile's settings stand below, and its tables are not here.
     match &loaded.profile {
         Some((profile, place)) => out.comment(&format!("profile = \"{}\" # {place}", profile.word())),
@@ -52,19 +85,27 @@ pub(super) fn text(loaded: &Loaded) -> String {
             config.default_ollama
         ));
     }
-    out.text
+    out
 }
 
 impl Shown {
     /// A table's header.
     pub(super) fn header(&mut self, label: &str) {
         self.text.push_str(&format!("\n{label}\n"));
+        label.trim_matches(['[', ']']).clone_into(&mut self.section);
     }
 
     /// A setting, whose place is that of its value in `table`.
     pub(super) fn setting<T: Setting>(&mut self, key: &str, value: &T, table: Option<&Table>) {
         let place = table.and_then(|table| table.entries.get(key)).map(|entry| &entry.node.place);
-        let Some(value) = value.show() else {
+        let value = value.show();
+        self.values.push(value.clone());
+        if let Some(wanted) = self.sources.next().filter(|wanted| *wanted != value) {
+            let place = place.map_or_else(|| "default".to_owned(), ToString::to_string);
+            self.until_restart(key, value, wanted, place);
+            return;
+        }
+        let Some(value) = value else {
             self.comment(&format!("{key} is not set"));
             return;
         };
@@ -73,6 +114,19 @@ impl Shown {
             (None, None) => self.value(key, &value, "default"),
             (None, Some(why)) => self.comment(&format!("{key} = {value} # default, {why}")),
         }
+    }
+
+    /// A setting in use that the sources have changed since.
+    fn until_restart(&mut self, key: &str, in_use: Option<String>, wanted: Option<String>, place: String) {
+        let next = wanted.as_deref().unwrap_or("not set");
+        let words = format!("{next} from a restart on: {}", place.escape_debug());
+        match &in_use {
+            Some(value) => self
+                .text
+                .push_str(&format!("{key} = {value} # in use; {}\n", words.replace(['\n', '\r'], " "))),
+            None => self.comment(&format!("{key} is not set; {words}")),
+        }
+        self.pending.push(Pending { setting: format!("{}.{key}", self.section), in_use, wanted, place });
     }
 
     /// A value and where it comes from.

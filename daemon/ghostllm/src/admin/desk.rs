@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ghostllm_core::{
     ApiError,
-    admin::{Certificates, Checked, ConfigChange, Reloaded},
-    config::Loaded,
+    admin::{Certificates, Checked, ConfigChange, PendingSetting, Reloaded},
+    config::{Config, Loaded, Pending},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -53,6 +53,8 @@ pub(crate) enum Order {
 pub(crate) struct Configured {
     /// Every setting with its place.
     pub(crate) toml: String,
+    /// The settings that differ from that on disk, and need a restart.
+    pub(crate) pending: Vec<PendingSetting>,
     /// The files that were read.
     pub(crate) files: Vec<String>,
     /// What `ghostctl config set` has kept.
@@ -60,9 +62,16 @@ pub(crate) struct Configured {
 }
 
 impl Configured {
-    /// What was read of these files, with what is kept.
-    pub(crate) fn of(loaded: &Loaded, files: Vec<String>, kept: &Kept) -> Self {
-        Self { toml: loaded.show(), files, kept: kept.settings().settings }
+    /// What was read out of these files, by a program that goes by `in_use`.
+    pub(crate) fn new(read: &Loaded, in_use: &Config, files: Vec<String>, kept: &Kept) -> Self {
+        let (toml, pending) = read.show_in_use(in_use);
+        let told = |Pending { setting, in_use, wanted, place }| PendingSetting {
+            setting,
+            in_use,
+            on_disk: wanted,
+            place,
+        };
+        Self { toml, pending: pending.into_iter().map(told).collect(), files, kept: kept.settings().settings }
     }
 }
 

@@ -7,7 +7,10 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -55,30 +58,39 @@ pub enum Answering {
     Nothing,
 }
 
-/// The page, rendered once for one set of facts, with its headers.
+/// The page, rendered once for one set of facts and each name, with its headers.
 #[derive(Debug, Clone)]
 pub struct Page {
     facts: PageFacts,
     body: Bytes,
     etag: HeaderValue,
     policy: HeaderValue,
+    /// The same for who comes by one of the other names, each made when somebody does.
+    others: Vec<(String, OnceLock<Arc<Self>>)>,
 }
 
 impl Page {
     /// Renders the page.
     #[must_use]
     pub fn render(facts: &PageFacts) -> Self {
+        let others = facts.names.iter().filter(|name| **name != facts.name);
+        Self { others: others.map(|name| (name.clone(), OnceLock::new())).collect(), ..Self::alone(facts) }
+    }
+
+    fn alone(facts: &PageFacts) -> Self {
         let body = Bytes::from(fill(facts));
         let etag = format!("\"{}\"", hex(digest(&SHA256, &body).as_ref().get(..12).unwrap_or_default()));
-        Self { facts: facts.clone(), etag: value(&etag), policy: value(&policy(SOURCE)), body }
+        let (etag, policy) = (value(&etag), value(&policy(SOURCE)));
+        Self { facts: facts.clone(), etag, policy, body, others: Vec::new() }
     }
 
     /// The page for who has reached the box by this host, as a URL spells it: whoever can, can paste it. Any other changes
     /// nothing.
     #[must_use]
-    pub fn reached_by(&self, host: &str) -> Option<Self> {
-        let known = host != self.facts.name && self.facts.names.iter().any(|name| name == host);
-        known.then(|| Self::render(&PageFacts { name: host.to_owned(), ..self.facts.clone() }))
+    pub fn reached_by(&self, host: &str) -> Option<&Arc<Self>> {
+        let (name, page) = self.others.iter().find(|(name, _)| name == host)?;
+        let facts = || PageFacts { name: name.clone(), ..self.facts.clone() };
+        Some(page.get_or_init(|| Arc::new(Self::alone(&facts()))))
     }
 
     /// The document.

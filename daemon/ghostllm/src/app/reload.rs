@@ -20,16 +20,14 @@ use tokio::{
 use super::{
     StartError, descriptors, edge_limits, engine_wanted,
     listeners::{Serving, tell_exposure},
+    named::placed,
     standing::Standing,
     systemd,
     upkeep::{CaFiles, Upkeep},
 };
 use crate::{
     admin::{Configured, Order, events::Journal},
-    backend::{
-        SetupError,
-        registry::{Backends, Registry},
-    },
+    backend::registry::{Backends, Registry},
     certificates::Prepared,
     log::{Level, OneLine},
     pipeline::Settings,
@@ -123,11 +121,7 @@ async fn reloaded(
             let taken = running.take(&loaded, upkeep, serving).await;
             changes.settle(taken.is_ok());
             if taken.is_ok() {
-                running.configured.send_replace(Arc::new(Configured::of(
-                    &loaded,
-                    changes.files(),
-                    &running.kept,
-                )));
+                running.show(&loaded, changes.files());
             }
             taken
         }
@@ -249,6 +243,12 @@ fn told(outcome: &Result<Taken, String>, asked: bool, standing: &Standing) {
 }
 
 impl Running {
+    /// Shows what was read out of these files to whoever looks at the configuration.
+    fn show(&self, read: &Loaded, files: Vec<String>) {
+        let configured = Configured::new(read, &self.config, files, &self.kept);
+        self.configured.send_replace(Arc::new(configured));
+    }
+
     /// Whoever waits for an order hears now that it is not done: the end must not wait for them.
     pub(super) fn refuse_orders(&mut self) {
         self.orders.close();
@@ -354,20 +354,6 @@ pub(super) fn settings(config: &Config, upkeep: &Upkeep) -> Settings {
 
 fn certified(listen: &Listen) -> impl PartialEq + use<'_> {
     (&listen.certificate, &listen.key)
-}
-
-/// An error, behind the place of the setting that it is about.
-fn placed(read: &Loaded, error: &StartError) -> String {
-    let place = match error {
-        StartError::Backend(error) => {
-            let key = if matches!(error.why, SetupError::Trust { .. }) { "url" } else { "key_file" };
-            read.backend_place(&error.backend, key)
-        }
-        StartError::Certificates(_) => read.place("listen", "certificate"),
-        StartError::Secret(_) => read.place("listen", "key"),
-        _ => None,
-    };
-    place.map_or_else(|| error.to_string(), |place| format!("{place}: {error}"))
 }
 
 /// Reads what the configuration names.

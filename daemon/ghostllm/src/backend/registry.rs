@@ -162,11 +162,27 @@ impl Registry {
 
     /// Asks every backend for its models, all at once, and publishes the answers.
     pub async fn refresh(&self) {
-        let asked = self.snapshot();
-        let heard = join_all(asked.backends().iter().map(|known| known.backend().models())).await;
-        let pace = self.pace();
+        let all: Vec<_> = self.snapshot().backends().iter().map(|known| known.backend().clone()).collect();
+        self.lost.store(self.ask(&all).await, Ordering::Relaxed);
+    }
+
+    /// Asks the backend of this name alone; says whether there is one.
+    pub async fn refresh_one(&self, name: &str) -> bool {
+        let named =
+            self.snapshot().backends().iter().map(Known::backend).find(|it| it.name() == name).cloned();
+        let Some(named) = named else { return false };
+        if self.ask(&[named]).await {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Asks these for their models, and publishes the answers; whether one is lost that had been there before.
+    async fn ask(&self, asked: &[Backend]) -> bool {
+        let heard = join_all(asked.iter().map(Backend::models)).await;
+        let (pace, heard) = (self.pace(), asked.iter().cloned().zip(heard).collect());
         // Published first, so that whoever reads of it in the log finds it so.
-        let (before, after) = self.publish(|now| now.after(&asked, heard, pace.moment()));
+        let (before, after) = self.publish(|now| now.after(heard, pace.moment()));
         let (found, mut lost) = (after.found(), false);
         for (before, after) in before.backends().iter().zip(after.backends()) {
             report(before, after, found);
@@ -179,7 +195,7 @@ impl Registry {
             }
             lost |= !after.is_up() && before.is_up();
         }
-        self.lost.store(lost, Ordering::Relaxed);
+        lost
     }
 
     /// One round and the wait for the next: shorter after a backend was lost or a request failed.

@@ -12,7 +12,10 @@ use super::{
     Failure,
     sources::{self, Settings},
 };
-use crate::{app::StartError, store::settings::Kept};
+use crate::{
+    app::{StartError, named},
+    store::settings::Kept,
+};
 
 /// What is wanted of the configuration.
 #[derive(Debug, Subcommand)]
@@ -32,8 +35,9 @@ pub(super) enum Command {
     /// Look for faults, and print all of them with their places
     ///
     /// Reads what `ghostllm serve` would read: the files, the chosen profile, the environment and
-    /// the arguments. Ends with 0 where it is sound, with 2 where it is not or a file is missing,
-    /// with 77 where a file may not be read.
+    /// the arguments; and, of what these name, the files with keys and the certificate, as this
+    /// user. Ends with 0 where all is sound, with 2 where it is not or a file is missing, with 77
+    /// where a file may not be read, or others may read a private key.
     #[command(verbatim_doc_comment)]
     Check {
         #[command(flatten)]
@@ -81,13 +85,23 @@ pub(super) fn run(command: &Command) -> Result<String, Failure> {
         }
         Command::Check { named, settings } => {
             let files = sources::files(named.path())?;
-            sources::read(&files, settings, &named.kept()?)?;
-            Ok(sound(&files))
+            let loaded = sources::read(&files, settings, &named.kept()?)?;
+            sources::check_named(&loaded)?;
+            Ok(sound(&files) + &unseen(&loaded.config))
         }
         Command::Schema => Ok(Config::schema()),
         Command::Example => Ok(Config::example()),
         Command::Reference => Ok(Config::reference()),
     }
+}
+
+/// What could not be looked at: outside the service there are no credentials.
+fn unseen(config: &Config) -> String {
+    let settings = named::unseen(config);
+    if settings.is_empty() {
+        return String::new();
+    }
+    format!("Not looked at, since only the service has its systemd credentials: {}.\n", settings.join(", "))
 }
 
 /// What was read; it may not be what was meant.

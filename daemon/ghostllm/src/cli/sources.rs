@@ -14,7 +14,7 @@ use clap::Args;
 use ghostllm_core::config::{ConfigError, Loaded, Source};
 
 use super::Failure;
-use crate::{access, exit, store::settings::Kept, tasks::reload::Origin};
+use crate::{access, app::named, exit, store::settings::Kept, tasks::reload::Origin};
 
 /// Where an administrator's configuration lies.
 const SYSTEM: &str = "/etc/ghostllm";
@@ -83,6 +83,17 @@ impl Origin for Again {
         let sources = gathered(files, &self.settings, &self.kept).map_err(unreadable)?;
         Loaded::read(&sources).map_err(|errors| first(&errors, self.file.as_deref()))
     }
+
+    fn faults(&self, files: &[PathBuf]) -> Vec<String> {
+        let sources = match gathered(files, &self.settings, &self.kept) {
+            Ok(sources) => sources,
+            Err(failure) => return vec![failure.message],
+        };
+        match Loaded::read(&sources) {
+            Ok(loaded) => named::faults(&loaded, false).into_iter().map(|fault| fault.text).collect(),
+            Err(errors) => errors.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 /// The first of the faults, and what prints all of them.
@@ -117,8 +128,22 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
 
 /// All of them, and what to do.
 fn faults(errors: &[ConfigError]) -> Failure {
-    let lines: String = errors.iter().map(|error| format!("\n  {error}")).collect();
-    let (count, thing) = (errors.len(), if errors.len() == 1 { "fault" } else { "faults" });
+    listed(&errors.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+/// What is wrong with the files that a sound configuration names, as a start would find it.
+pub(super) fn check_named(loaded: &Loaded) -> Result<(), Failure> {
+    let faults = named::faults(loaded, true);
+    let Some(first) = faults.first() else { return Ok(()) };
+    let same = faults.iter().all(|fault| fault.code == first.code);
+    let code = if same { first.code } else { exit::USAGE };
+    let lines: Vec<_> = faults.iter().map(|fault| fault.text.clone()).collect();
+    Err(Failure { code, ..listed(&lines) })
+}
+
+fn listed(faults: &[String]) -> Failure {
+    let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+    let (count, thing) = (faults.len(), if faults.len() == 1 { "fault" } else { "faults" });
     Failure::usage(format!(
         "the configuration has {count} {thing}:{lines}\nMend what stands there, and look again with `ghostllm config \
          check`; `ghostllm config reference` explains every setting."

@@ -30,6 +30,7 @@ use crate::{
         Answer, ChatCall, ChatError,
         registry::{Known, Routed, Snapshot},
     },
+    store::keys::Caller,
 };
 
 pub(super) async fn answer(
@@ -44,10 +45,10 @@ pub(super) async fn answer(
         passthrough::inspect(body, &reading.limits)
     })
     .await?;
-    let routed = route(shared, &passed.model)?;
-    models::check(&asked.caller, &passed.model, routed.backend.name(), &routed.model)?;
+    let routed = route(shared, &asked.caller, &passed.model)?;
     let id = asked.id;
-    let account = Account::open(shared.requests.begin(asked, &passed.model, routed.backend.lease()));
+    let lease = routed.backend.lease();
+    let account = Account::open(shared.requests.begin(asked, &passed.model, &routed.model, lease));
     // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
     if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
         let ending = Ending::from(lost);
@@ -69,9 +70,10 @@ pub(super) async fn answer(
     }
 }
 
-fn route(shared: &Shared, model: &str) -> Result<Routed, ApiError> {
+fn route(shared: &Shared, caller: &Caller, model: &str) -> Result<Routed, ApiError> {
     let snapshot = shared.registry.snapshot();
-    snapshot.route(model).ok_or_else(|| unrouted(&snapshot, model))
+    let mine = |routed: &Routed| models::may(caller, &snapshot, routed.backend.name(), &routed.model);
+    snapshot.route(model).filter(mine).ok_or_else(|| models::refused(caller, &snapshot, model))
 }
 
 /// What a client hears of a name that no backend is known to have.

@@ -1,35 +1,53 @@
-//! Which models a caller may use.
+//! Which models a caller may use, and what whoever asks for another one hears.
 //!
-//! Knows patterns and a model's names. Refuses to know keys. Invariant: it goes by the model that answers, however it was asked
-//! for.
+//! Knows patterns and a model's names. Refuses to know keys. Invariants: it goes by the model that answers, however it was asked
+//! for; what begins with a backend's name stands for that backend's models alone; a caller who may use some models hears nothing
+//! that tells whether there are others.
 
-use ghostllm_core::ApiError;
+use ghostllm_core::{ApiError, error::Code};
 
-use crate::store::keys::Caller;
+use super::chat::unrouted;
+use crate::{backend::registry::Snapshot, store::keys::Caller};
 
 /// Whether the caller may use the model that its backend calls `model`.
-pub(super) fn may(caller: &Caller, backend: &str, model: &str) -> bool {
+pub(super) fn may(caller: &Caller, snapshot: &Snapshot, backend: &str, model: &str) -> bool {
+    fit(caller, backend, model, |name| snapshot.backends().iter().any(|known| known.backend().name() == name))
+}
+
+fn fit(caller: &Caller, backend: &str, model: &str, is_backend: impl Fn(&str) -> bool) -> bool {
     if caller.models.is_empty() {
         return true;
     }
-    // Ollama's own shorter name for it.
-    let short = model.strip_suffix(":latest").unwrap_or(model);
-    let qualified = format!("{backend}/{model}");
-    let names = [model, short, &qualified];
-    caller.models.iter().any(|pattern| names.iter().any(|name| fits(pattern, name)))
+    // Another backend's model may call itself as this one's are called here; then only its own backend's name in front of all
+    // of it tells it apart.
+    let taken = model.split_once('/').is_some_and(|(first, _)| first != backend && is_backend(first));
+    let any = |name: &str| caller.models.iter().any(|pattern| fits(pattern, name));
+    // The second is Ollama's own shorter name for it.
+    [Some(model), model.strip_suffix(":latest")]
+        .into_iter()
+        .flatten()
+        .any(|name| (!taken && any(name)) || any(&format!("{backend}/{name}")))
 }
 
-/// Refuses what the caller may not use.
-pub(super) fn check(caller: &Caller, asked: &str, backend: &str, model: &str) -> Result<(), ApiError> {
-    if may(caller, backend, model) {
-        return Ok(());
+/// What a caller hears who has asked for what is not there, or not theirs.
+pub(super) fn refused(caller: &Caller, snapshot: &Snapshot, asked: &str) -> ApiError {
+    let named = caller.models.iter().any(|pattern| fits(pattern, asked));
+    if caller.models.is_empty() || named {
+        // It would be theirs, so that they may know why it does not answer.
+        let error = unrouted(snapshot, asked);
+        if caller.models.is_empty() || error.code() != Code::ModelNotFound {
+            return error;
+        }
     }
     let shown: String = asked.chars().take(128).collect();
-    Err(ApiError::forbidden(format!(
-        "This API key may not use the model '{shown}'. GET /v1/models lists those that it may; the box's admin can \
-         make a key for others."
-    ))
-    .with_param("model"))
+    ApiError::new(
+        Code::ModelNotFound,
+        format!(
+            "The model '{shown}' does not exist here, or this API key may not use it. GET /v1/models lists those that it may; \
+             the box's admin can make a key for others."
+        ),
+    )
+    .with_param("model")
 }
 
 /// Whether the name is of the pattern, where `*` stands for any characters but `/`: what one backend is allowed must not be
@@ -82,6 +100,9 @@ mod tests {
 
     #[test]
     fn a_model_is_known_by_what_its_backend_calls_it() {
+        let may = |caller: &Caller, backend: &str, model: &str| {
+            fit(caller, backend, model, |name| ["box", "other", "tiny"].contains(&name))
+        };
         let caller = |patterns: &[&str]| Caller {
             models: patterns.iter().map(|pattern| (*pattern).to_owned()).collect::<Arc<[String]>>(),
             ..Caller::local()
@@ -91,6 +112,16 @@ mod tests {
         assert!(may(&caller(&["box/*"]), "box", "tiny:latest"));
         assert!(!may(&caller(&["box/*"]), "other", "tiny:latest"));
         assert!(!may(&caller(&["tiny"]), "tiny", "secret"));
-        assert!(check(&caller(&["tiny"]), "x/secret", "x", "secret").unwrap_err().status() == 403);
+        assert!(may(&caller(&["box/tiny"]), "box", "tiny:latest"), "both in short");
+        assert!(may(&caller(&["Qwen/*"]), "box", "Qwen/Qwen3"), "which is no backend's name");
+        // What is called as if it were another's.
+        for pattern in ["box/*", "box/x", "*/*", "b*/x"] {
+            assert!(may(&caller(&[pattern]), "box", "x"), "{pattern}");
+            assert!(may(&caller(&[pattern]), "box", "box/x"), "{pattern}");
+            assert!(!may(&caller(&[pattern]), "other", "box/x"), "{pattern}");
+        }
+        for pattern in ["*", "other/box/x", "other/box/*", "*/*/*"] {
+            assert!(may(&caller(&[pattern]), "other", "box/x"), "{pattern}");
+        }
     }
 }

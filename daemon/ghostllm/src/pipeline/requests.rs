@@ -116,6 +116,8 @@ pub(crate) struct Request {
     from: Source,
     http: Version,
     pub(super) model: String,
+    /// The model that answers, as its backend spells it.
+    routed: String,
     /// By its name: an event that is told of the request must not keep the backend.
     pub(super) backend: String,
     since: OffsetDateTime,
@@ -164,7 +166,8 @@ impl Requests {
         Self(Arc::new(Inner { open: Mutex::default(), journal }))
     }
 
-    pub(super) fn begin(&self, asked: Asked, model: &str, backend: Lease) -> Place {
+    /// `model` is what was asked for, and `routed` what the backend calls it.
+    pub(super) fn begin(&self, asked: Asked, model: &str, routed: &str, backend: Lease) -> Place {
         let Asked { id, caller, from, http } = asked;
         let request = Arc::new(Request {
             id,
@@ -172,6 +175,7 @@ impl Requests {
             from,
             http,
             model: model.to_owned(),
+            routed: routed.to_owned(),
             backend: backend.backend().name().to_owned(),
             since: OffsetDateTime::now_utc(),
             begun: Instant::now(),
@@ -194,6 +198,15 @@ impl Requests {
         let mut all: Vec<Arc<Request>> = self.open().values().cloned().collect();
         all.sort_by_key(|request| request.begun);
         all.iter().map(|request| request.info()).collect()
+    }
+
+    /// How many each backend answers of each of its models: one look at each request.
+    pub(crate) fn by_model(&self) -> HashMap<(String, String), usize> {
+        let mut counts = HashMap::new();
+        for request in self.open().values() {
+            *counts.entry((request.backend.clone(), request.routed.clone())).or_default() += 1;
+        }
+        counts
     }
 
     /// Ends the request of this id, as `x-request-id` has it; whether there is one.

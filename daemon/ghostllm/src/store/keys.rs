@@ -6,12 +6,18 @@
 //! the disk before anybody sees it.
 
 mod change;
+mod ended;
 mod first;
+mod known;
 mod table;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Instant,
 };
 
 use aws_lc_rs::{constant_time, digest, error::Unspecified, rand};
@@ -20,8 +26,9 @@ use ghostllm_core::{
     key::{Key, RANDOM_BYTES},
     state::keys::{KeysFile, Sha256, StoredKey},
 };
+use ghostllm_edge::ca::CLOCK_FLOOR;
 use thiserror::Error;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::watch;
 
 use super::{
@@ -32,6 +39,7 @@ use crate::date::rfc3339 as date;
 pub use change::{ChangeError, Made, Wanted};
 use first::FirstKeyFile;
 pub use first::RemoveFirstKey;
+use known::Known;
 use table::{Record, Table};
 
 /// The keys file.
@@ -135,6 +143,11 @@ struct Inner {
     /// Whoever holds it writes the file.
     writing: Mutex<()>,
     first: Mutex<Option<FirstKeyFile>>,
+    known: Known,
+    /// The latest moment that is known from what is on the disk, in Unix seconds.
+    witnessed: AtomicI64,
+    /// When what has ended could not be written.
+    tended: Mutex<Option<Instant>>,
 }
 
 /// Why there are no keys.
@@ -199,17 +212,57 @@ impl Keys {
         show: Show,
     ) -> Result<Opened, KeysError> {
         let file = Versioned::<KeysFile>::new(state, FILE);
+        // Before anybody writes it: it may be the best that is known of the time.
+        let written = file.written();
         let Some(KeysFile { keys: stored }) = file.load(now)? else {
             return Self::first_start(state, file, now, random, show);
         };
         let keys = Self::of(file, stored);
+        keys.witness_all(written.map(OffsetDateTime::from));
         let first = keys.find_first_key(state)?;
         Ok(Opened { keys, first })
     }
 
     fn of(file: Versioned<KeysFile>, stored: Vec<StoredKey>) -> Self {
-        let table = watch::Sender::new(Arc::new(Table::of(stored, None)));
-        Self(Arc::new(Inner { file, table, writing: Mutex::default(), first: Mutex::default() }))
+        let made: Vec<_> =
+            stored.iter().filter_map(|key| OffsetDateTime::parse(&key.created, &Rfc3339).ok()).collect();
+        let keys = Self(Arc::new(Inner {
+            file,
+            table: watch::Sender::new(Arc::new(Table::of(stored, None))),
+            writing: Mutex::default(),
+            first: Mutex::default(),
+            known: Known::new(CLOCK_FLOOR),
+            witnessed: AtomicI64::new(CLOCK_FLOOR.unix_timestamp()),
+            tended: Mutex::default(),
+        }));
+        keys.witness_all(made);
+        keys
+    }
+
+    /// It has been these moments already, as is known from what is on the disk: keys that have ended by then stay shut, whatever
+    /// the clock shows.
+    pub fn witness_all(&self, moments: impl IntoIterator<Item = OffsetDateTime>) {
+        moments.into_iter().for_each(|moment| self.witness(moment));
+    }
+
+    fn witness(&self, moment: OffsetDateTime) {
+        self.0.known.witness(moment);
+        self.0.witnessed.fetch_max(moment.unix_timestamp(), Relaxed);
+    }
+
+    fn witnessed(&self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(self.0.witnessed.load(Relaxed)).unwrap_or(CLOCK_FLOOR)
+    }
+
+    /// What time it is, where the clock shows `now`.
+    fn known(&self, now: OffsetDateTime) -> OffsetDateTime {
+        self.0.known.at(now)
+    }
+
+    /// What time it is at least, where the clock shows far less: it was lost.
+    #[must_use]
+    pub fn clock_lost(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        self.0.known.lost(now)
     }
 
     fn first_start(
@@ -250,10 +303,15 @@ impl Keys {
     /// # Errors
     /// It is not a key of this box, or its time is over.
     pub fn verify(&self, presented: &str) -> Result<Caller, NotTaken> {
+        self.verify_at(presented, OffsetDateTime::now_utc())
+    }
+
+    /// The same, where the clock shows `now`.
+    fn verify_at(&self, presented: &str, now: OffsetDateTime) -> Result<Caller, NotTaken> {
         let key = Key::parse(presented).map_err(|_| NotTaken::Unknown)?;
         let table = self.0.table.borrow();
         let record = found(&table, &key).ok_or(NotTaken::Unknown)?;
-        let now = OffsetDateTime::now_utc();
+        let now = self.known(now);
         if record.caller.has_expired(now) {
             return Err(NotTaken::Expired);
         }
@@ -274,7 +332,7 @@ impl Keys {
         let id = caller.id.as_ref()?;
         match self.0.table.borrow().get(id) {
             None => Some(NotTaken::Unknown),
-            Some(record) => record.caller.has_expired(now).then_some(NotTaken::Expired),
+            Some(record) => record.caller.has_expired(self.known(now)).then_some(NotTaken::Expired),
         }
     }
 

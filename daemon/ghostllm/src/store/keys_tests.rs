@@ -233,6 +233,99 @@ fn a_clock_in_1970_does_not_stop_the_start() {
     assert!(Keys::open(&state, OffsetDateTime::UNIX_EPOCH, never, Show::InFile).is_ok());
 }
 
+#[test]
+fn a_key_that_has_ended_stays_shut_where_the_clock_is_lost() {
+    const LOST: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+    let (_scratch, state, key) = started();
+    let (keys, now) = (reopened(&state), OffsetDateTime::now_utc());
+    let short = keys.make(Wanted { expires_in_s: Some(3600), ..wanted("short") }, now).unwrap();
+    let long = keys.make(Wanted { expires_in_s: Some(30 * 3600), ..wanted("long") }, now).unwrap();
+    let later = now + time::Duration::hours(2);
+    assert_eq!(keys.verify_at(short.key.reveal(), later), Err(NotTaken::Expired));
+    // Nobody has asked for it since, and then the box is switched off.
+    assert!(keys.wants_tending(later) && !keys.wants_tending(now));
+    keys.tend(later).unwrap();
+    assert!(!keys.wants_tending(later), "it is done once");
+    for keys in [&keys, &reopened(&state)] {
+        let caller = keys.verify_at(long.key.reveal(), LOST).unwrap();
+        assert_eq!(keys.verify_at(short.key.reveal(), LOST), Err(NotTaken::Expired));
+        assert!(keys.lost(&caller, LOST).is_none() && keys.verify_at(key.reveal(), LOST).is_ok());
+        let states: Vec<_> = keys.list(LOST).iter().map(|key| key.state).collect();
+        assert_eq!(states, [KeyState::Active, KeyState::Expired, KeyState::Active]);
+        let known = later - time::Duration::SECOND;
+        assert!(keys.clock_lost(LOST) >= Some(known) && keys.clock_lost(later).is_none());
+    }
+    // What a lost clock writes takes nothing back.
+    let keys = reopened(&state);
+    keys.revoke(long.key.id()).unwrap();
+    let made = keys.make(Wanted { expires_in_s: Some(3600), ..wanted("new") }, LOST).unwrap();
+    let keys = reopened(&state);
+    assert!(keys.verify_at(made.key.reveal(), LOST).is_ok(), "its hour is not over");
+    assert_eq!(keys.verify_at(short.key.reveal(), LOST), Err(NotTaken::Expired));
+    keys.witness_all([later + time::Duration::hours(5)]);
+    assert_eq!(
+        keys.verify_at(made.key.reveal(), LOST),
+        Err(NotTaken::Expired),
+        "whoever knows better tells it"
+    );
+}
+
+#[test]
+fn an_ended_key_gives_its_name_free_and_is_forgotten_after_its_time() {
+    let (_scratch, state, _key) = started();
+    let (keys, now) = (reopened(&state), OffsetDateTime::now_utc());
+    let short = |name: &str| Wanted { expires_in_s: Some(60), ..wanted(name) };
+    keys.make(short("guest"), now).unwrap();
+    assert!(matches!(keys.make(short("guest"), now), Err(ChangeError::Wrong("name", _))));
+    let later = now + time::Duration::seconds(61);
+    let second = keys.make(short("guest"), later).unwrap();
+    // One that is rotated has its name until its own end, together with the one in its place.
+    let third = keys.rotate(second.key.id(), 30, later).unwrap();
+    keys.revoke(third.key.id()).unwrap();
+    assert!(matches!(keys.make(short("guest"), later), Err(ChangeError::Wrong("name", _))));
+    keys.make(short("guest"), later + time::Duration::seconds(31)).unwrap();
+    let names = |keys: &Keys| keys.list(now).iter().map(|key| key.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&keys), ["first", "guest", "guest", "guest"]);
+    let much_later = later + time::Duration::days(30) + time::Duration::seconds(40);
+    keys.tend(much_later).unwrap();
+    assert_eq!(names(&keys), ["first", "guest"], "the last has ended for less than 30 days");
+    assert!(!keys.wants_tending(much_later));
+    assert_eq!(names(&reopened(&state)), ["first", "guest"]);
+}
+
+#[test]
+fn ended_keys_make_room_and_open_ones_do_not() {
+    let (_scratch, state, _key) = started();
+    let (keys, now) = (reopened(&state), OffsetDateTime::now_utc());
+    let end = now + time::Duration::hours(1);
+    let many = |ended: usize| {
+        let key = |number: usize| StoredKey {
+            id: format!("{number:08}"),
+            name: format!("{number}"),
+            grant: Grant::Role(Role::User),
+            class: Class::Interactive,
+            models: Vec::new(),
+            sha256: [0; 32],
+            created: date(now),
+            expires: (number < ended).then(|| end - time::Duration::seconds(i64::try_from(number).unwrap())),
+            replaced_by: None,
+        };
+        (0..10_000).map(key).collect::<Vec<_>>()
+    };
+    keys.save(many(3)).unwrap();
+    assert!(matches!(keys.make(wanted("new"), now), Err(ChangeError::TooMany)), "they have not ended yet");
+    keys.make(wanted("new"), end).unwrap();
+    // The one that has ended first, and no other.
+    let left: Vec<_> = keys.list(end).into_iter().map(|key| key.id).collect();
+    assert!(keys.count() == 10_000 && left[..2] == ["00000000", "00000001"] && left[2] == "00000003");
+    keys.rotate("00000003", 0, end).unwrap();
+    keys.make(wanted("newer"), end).unwrap();
+    assert_eq!(keys.count(), 10_000);
+    keys.save(many(0)).unwrap();
+    assert!(matches!(keys.make(wanted("one more"), end), Err(ChangeError::TooMany)));
+    assert!(matches!(keys.rotate("00000003", 0, end), Err(ChangeError::TooMany)));
+}
+
 fn wanted(name: &str) -> Wanted {
     Wanted {
         name: name.to_owned(),

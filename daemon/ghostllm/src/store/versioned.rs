@@ -9,6 +9,7 @@ use std::{
     io::ErrorKind,
     marker::PhantomData,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use ghostllm_core::state::{Decoded, Kind, Unread, decode, encode};
@@ -216,6 +217,22 @@ impl<K: Kind> Versioned<K> {
     /// If it cannot be read.
     pub fn text(&self) -> Result<Option<Vec<u8>>, StateError> {
         self.state.read(&self.name)
+    }
+
+    /// When the file was last written, as its stamp has it.
+    #[must_use]
+    pub fn written(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.state.path().join(&self.name)).and_then(|facts| facts.modified()).ok()
+    }
+
+    /// Has its stamp be this moment, on the disk. Blocks.
+    ///
+    /// # Errors
+    /// [`StateError::Unwritable`] if it cannot be written.
+    pub fn stamp(&self, moment: SystemTime) -> Result<(), StateError> {
+        let file = std::fs::File::open(self.state.path().join(&self.name));
+        let stamped = file.and_then(|file| file.set_modified(moment).and_then(|()| file.sync_all()));
+        self.state.judged(&self.name, 0, stamped)
     }
 
     fn write(&self, text: &[u8]) -> Result<(), StateError> {

@@ -39,6 +39,11 @@ pub trait Origin: Send + Sync + 'static {
     /// # Errors
     /// In words, with the first place that is wrong.
     fn read(&self, files: &[PathBuf]) -> Result<Loaded, String>;
+
+    /// Everything that is wrong with what these files say, and with the files that it names, each with its place.
+    fn faults(&self, files: &[PathBuf]) -> Vec<String> {
+        self.read(files).err().into_iter().collect()
+    }
 }
 
 type Stamped = Vec<(PathBuf, Option<Stamp>)>;
@@ -183,7 +188,7 @@ impl Changes {
                 Ok(files) => files,
                 Err(why) => return (Vec::new(), vec![why]),
             };
-            let faults = origin.read(&files).err().map(|why| each(&why)).unwrap_or_default();
+            let faults = origin.faults(&files);
             (files.iter().map(|path| path.display().to_string()).collect(), faults)
         });
         checked.await.unwrap_or_else(|why| (Vec::new(), vec![why]))
@@ -336,12 +341,6 @@ impl Apart {
             Err(_elapsed) => Err(late()),
         }
     }
-}
-
-/// The faults of a list, which are indented; or the whole, where it is none.
-fn each(why: &str) -> Vec<String> {
-    let faults: Vec<_> = why.lines().filter_map(|line| line.strip_prefix("  ")).map(str::to_owned).collect();
-    if faults.is_empty() { vec![why.to_owned()] } else { faults }
 }
 
 async fn hung_up(hangup: Option<&mut Signal>) {

@@ -240,6 +240,7 @@ fn who_comes_by_another_of_its_names_sees_that_one() {
             Page::render(&PageFacts { name: name.to_owned(), ..facts() }).body(),
             "{name}"
         );
+        assert!(std::sync::Arc::ptr_eq(own, page.reached_by(name).unwrap()), "it is made once");
     }
     for host in [facts().name.as_str(), "localhost", "evil.example", "", "[::1]"] {
         assert!(page.reached_by(host).is_none(), "{host}");

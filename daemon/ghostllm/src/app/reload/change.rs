@@ -11,8 +11,7 @@ use ghostllm_core::{
 };
 
 use super::{
-    Arc, Changes, Configured, READING, Read, Reloaded, Running, Serving, Standing, Upkeep, brief, settled,
-    timeout, told,
+    Arc, Changes, READING, Read, Reloaded, Running, Serving, Standing, Upkeep, brief, settled, timeout, told,
 };
 use crate::store::settings;
 
@@ -36,11 +35,7 @@ pub(super) async fn made(
     match outcome {
         Ok((loaded, taken)) => {
             changes.settle(true);
-            running.configured.send_replace(Arc::new(Configured::of(
-                &loaded,
-                changes.files(),
-                &running.kept,
-            )));
+            running.show(&loaded, changes.files());
             let outcome = Ok(taken);
             told(&outcome, true, standing);
             Ok(settled(outcome, running, upkeep, standing))

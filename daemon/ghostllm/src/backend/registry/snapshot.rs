@@ -115,11 +115,10 @@ impl Snapshot {
         Self::of(backends.list.into_iter().map(Known::unknown).collect(), backends.found)
     }
 
-    /// After those that were `asked` have answered, in the same order. Who is no longer there has answered in vain.
-    pub(super) fn after(&self, asked: &Self, heard: Vec<Heard>, moment: Moment) -> Self {
-        let mut heard: Vec<_> = asked.backends.iter().zip(heard).collect();
+    /// After these have answered. Who is no longer there has answered in vain.
+    pub(super) fn after(&self, mut heard: Vec<(Backend, Heard)>, moment: Moment) -> Self {
         let known = |before: &Known| {
-            let place = heard.iter().position(|(asked, _)| asked.backend.is(&before.backend));
+            let place = heard.iter().position(|(asked, _)| asked.is(&before.backend));
             place.map_or_else(|| before.clone(), |place| before.after(heard.swap_remove(place).1, moment))
         };
         Self::of(self.backends.iter().map(known).collect(), self.found)
@@ -274,7 +273,9 @@ mod tests {
         let demo = || Ok(vec![model(DEMO_MODEL, "")]);
         let begun = Instant::now();
         let at = |snapshot: &Snapshot, ollama, after: Duration| {
-            snapshot.after(snapshot, vec![ollama, demo()], Moment { now: begun + after, kept: KEPT })
+            let asked = snapshot.backends().iter().map(|known| known.backend().clone());
+            let heard = asked.zip([ollama, demo()]).collect();
+            snapshot.after(heard, Moment { now: begun + after, kept: KEPT })
         };
         let unknown = Snapshot::unknown(Backends { list: vec![first, engine], found: true });
         let never = at(&unknown, fault(), Duration::ZERO);

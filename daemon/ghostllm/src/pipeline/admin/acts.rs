@@ -137,15 +137,12 @@ fn cancel(shared: &Shared, id: &str) -> Answer {
 }
 
 async fn test(shared: &Shared, name: &str) -> Answer {
-    let snapshot = shared.registry.snapshot();
-    let there = snapshot.backends().iter().any(|known| known.backend().name() == name);
-    if !there {
+    if !shared.registry.refresh_one(name).await {
         return Err(ApiError::new(
             Code::NotFound,
             "No backend has this name. GET /admin/api/v1/backends lists them.",
         ));
     }
-    shared.registry.refresh().await;
     let list = facts::backends(shared);
     let backend = list.backends.into_iter().find(|backend| backend.name == name);
     json(&backend.ok_or_else(ApiError::internal)?)

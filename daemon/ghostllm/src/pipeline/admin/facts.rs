@@ -1,12 +1,12 @@
 //! What there is to see.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use ghostllm_core::{
     access::{Role, Scope},
     admin::{
         BackendInfo, BackendList, Cause, Condition, ConfigShown, FORM, KeyList, ListenerList, ModelInfo,
-        ModelList, RequestInfo, RequestList, RouteInfo, RouteList, Severity, Status,
+        ModelList, RequestList, RouteInfo, RouteList, Severity, Status,
     },
     routes::{Access, TABLE},
 };
@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 
 use super::blocking;
 use crate::{
+    admin::Configured,
     backend::registry::{Known, Snapshot},
     date,
     pipeline::Shared,
@@ -58,6 +59,16 @@ fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<Cause> {
     let mut causes = models_missing(snapshot);
     causes.extend(snapshot.backends().iter().filter_map(|known| backend_down(known, snapshot.found())));
     causes.extend(shared.desk.standing.causes());
+    let now = OffsetDateTime::now_utc();
+    if let Some(known) = shared.keys.clock_lost(now) {
+        let (shows, known) = (date::rfc3339(now), date::rfc3339(known));
+        causes.push(Cause {
+            code: "clock_lost".to_owned(),
+            severity: Severity::Warning,
+            what: format!("the clock shows {shows}, and it is at least {known}, by which keys end until the clock is right"),
+            next: "set the clock: timedatectl set-ntp true".to_owned(),
+        });
+    }
     if shared.keys.first_waits() {
         causes.push(Cause {
             code: "first_key_waits".to_owned(),
@@ -108,7 +119,11 @@ pub(super) fn listeners(shared: &Shared) -> ListenerList {
 }
 
 pub(super) fn backends(shared: &Shared) -> BackendList {
-    let (snapshot, requests) = (shared.registry.snapshot(), shared.requests.list());
+    let snapshot = shared.registry.snapshot();
+    let mut requests: HashMap<String, usize> = HashMap::new();
+    for ((backend, _), count) in shared.requests.by_model() {
+        *requests.entry(backend).or_default() += count;
+    }
     let info = |known: &Known| BackendInfo {
         name: known.backend().name().to_owned(),
         kind: known.backend().kind().name().to_owned(),
@@ -116,30 +131,18 @@ pub(super) fn backends(shared: &Shared) -> BackendList {
         up: known.is_asked().then(|| known.is_up()),
         fault: known.fault().map(ToString::to_string),
         models: known.models().len(),
-        requests: on(&requests, known, None),
+        requests: requests.get(known.backend().name()).copied().unwrap_or_default(),
     };
     BackendList { version: FORM, backends: snapshot.backends().iter().map(info).collect() }
 }
 
-/// How many requests a backend is answering; of this model alone, where one is named.
-fn on(requests: &[RequestInfo], known: &Known, model: Option<&str>) -> usize {
-    let name = known.backend().name();
-    let of = |request: &&RequestInfo| {
-        request.backend == name
-            && model.is_none_or(|model| {
-                request.model.trim_end_matches(":latest") == model.trim_end_matches(":latest")
-            })
-    };
-    requests.iter().filter(of).count()
-}
-
 pub(super) fn models(shared: &Shared) -> ModelList {
-    let (snapshot, requests) = (shared.registry.snapshot(), shared.requests.list());
-    let models = snapshot.listed().map(|(known, model)| ModelInfo {
-        id: model.id.clone(),
-        backend: known.backend().name().to_owned(),
-        up: known.is_up(),
-        requests: on(&requests, known, Some(&model.id)),
+    let (snapshot, requests) = (shared.registry.snapshot(), shared.requests.by_model());
+    let models = snapshot.listed().map(|(known, model)| {
+        let place = (known.backend().name().to_owned(), model.id.clone());
+        let requests = requests.get(&place).copied().unwrap_or_default();
+        let (backend, id) = place;
+        ModelInfo { id, backend, up: known.is_up(), requests }
     });
     ModelList { version: FORM, models: models.collect() }
 }
@@ -151,14 +154,8 @@ pub(super) fn requests(shared: &Shared) -> RequestList {
 pub(super) fn config(shared: &Shared) -> ConfigShown {
     let shown = Arc::clone(&shared.desk.config.borrow());
     let (refused, restart) = shared.desk.standing.configuration();
-    ConfigShown {
-        version: FORM,
-        toml: shown.toml.clone(),
-        files: shown.files.clone(),
-        kept: shown.kept.clone(),
-        refused,
-        restart,
-    }
+    let Configured { toml, pending, files, kept } = Configured::clone(&shown);
+    ConfigShown { version: FORM, toml, files, kept, refused, restart, pending }
 }
 
 pub(super) async fn keys(shared: &Arc<Shared>) -> KeyList {

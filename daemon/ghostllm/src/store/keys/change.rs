@@ -14,7 +14,11 @@ use ghostllm_core::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::{Keys, Table, date, random, sha256};
+use super::{
+    Keys, Table, date,
+    ended::{forget, has_ended},
+    random, sha256,
+};
 use crate::store::StateError;
 
 /// The most patterns that one key has; who needs more wants none.
@@ -23,7 +27,7 @@ const PATTERNS: usize = 64;
 const PATTERN_BYTES: usize = 256;
 /// A hundred years, in seconds.
 const LONGEST: u64 = 100 * 366 * 24 * 3600;
-/// The most keys of a box: the promise of what a look-up costs is measured with so many.
+/// The most keys of a box, those aside that have ended: the promise of what a look-up costs is measured with so many.
 const KEYS: usize = 10_000;
 
 /// What a new key is to be.
@@ -143,13 +147,14 @@ impl Keys {
     pub fn make(&self, wanted: Wanted, now: OffsetDateTime) -> Result<Made, ChangeError> {
         wanted.check()?;
         let _writing = self.writing();
-        let mut stored = self.stored();
-        let same = |key: &StoredKey| key.name == wanted.name && key.replaced_by.is_none();
+        let (mut stored, now) = (self.stored(), self.known(now));
+        // The name of a key that opens nothing any more is free again.
+        let same = |key: &StoredKey| key.name == wanted.name && !has_ended(key, now);
         if stored.iter().any(same) {
             return Err(ChangeError::Wrong("name", "one that no other key has".to_owned()));
         }
         let Wanted { name, grant, class, models, expires_in_s } = wanted;
-        let key = self.fresh(&stored)?;
+        let key = Self::fresh(&mut stored, now)?;
         let expires = expires_in_s.map(|seconds| after(now, seconds));
         stored.push(StoredKey {
             id: key.id().to_owned(),
@@ -175,15 +180,16 @@ impl Keys {
             return Err(ChangeError::Wrong("overlap_s", format!("0 to {LONGEST}")));
         }
         let _writing = self.writing();
-        let mut stored = self.stored();
-        let key = self.fresh(&stored)?;
-        let old = stored.iter_mut().find(|old| old.id == id).ok_or(ChangeError::NotFound)?;
+        let (mut stored, now) = (self.stored(), self.known(now));
+        let old = stored.iter().find(|old| old.id == id).ok_or(ChangeError::NotFound)?;
         if old.replaced_by.is_some() {
             return Err(ChangeError::Rotated);
         }
-        if old.expires.is_some_and(|expires| expires <= now) {
+        if has_ended(old, now) {
             return Err(ChangeError::Expired);
         }
+        let key = Self::fresh(&mut stored, now)?;
+        let old = stored.iter_mut().find(|old| old.id == id).ok_or(ChangeError::NotFound)?;
         let (mut new, end) = (old.clone(), after(now, overlap_s));
         (new.id, new.sha256, new.created) = (key.id().to_owned(), sha256(&key), date(now));
         old.replaced_by = Some(new.id.clone());
@@ -220,14 +226,16 @@ impl Keys {
     /// Every key, without its secret.
     #[must_use]
     pub fn list(&self, now: OffsetDateTime) -> Vec<KeyInfo> {
-        self.0.table.borrow().list(now)
+        self.0.table.borrow().list(self.known(now))
     }
 
-    fn stored(&self) -> Vec<StoredKey> {
+    pub(super) fn stored(&self) -> Vec<StoredKey> {
         self.0.table.borrow().stored()
     }
 
-    fn fresh(&self, stored: &[StoredKey]) -> Result<Key, ChangeError> {
+    /// A key for which room is made, where ended ones take it.
+    fn fresh(stored: &mut Vec<StoredKey>, now: OffsetDateTime) -> Result<Key, ChangeError> {
+        forget(stored, KEYS - 1, now);
         if stored.len() >= KEYS {
             return Err(ChangeError::TooMany);
         }
@@ -237,9 +245,16 @@ impl Keys {
         if stored.iter().any(|other| other.id == key.id()) { Err(ChangeError::Random) } else { Ok(key) }
     }
 
-    fn save(&self, stored: Vec<StoredKey>) -> Result<(), ChangeError> {
+    pub(super) fn save(&self, stored: Vec<StoredKey>) -> Result<(), ChangeError> {
         let file = KeysFile { keys: stored };
         self.0.file.save(&file)?;
+        // What a lost clock has written there is no witness.
+        let now = OffsetDateTime::now_utc();
+        if let Some(known) = self.clock_lost(now)
+            && let Err(error) = self.0.file.stamp(known.into())
+        {
+            tracing::warn!(%error, "the keys file does not show what time it is at least");
+        }
         self.replace(file.keys);
         Ok(())
     }
@@ -251,7 +266,8 @@ impl Keys {
 
     fn made(&self, key: Key, now: OffsetDateTime) -> Result<Made, ChangeError> {
         let table = self.0.table.borrow();
-        let info = table.get(key.id()).map(|record| record.info(now)).ok_or(ChangeError::NotFound)?;
+        let info =
+            table.get(key.id()).map(|record| record.info(self.known(now))).ok_or(ChangeError::NotFound)?;
         drop(table);
         Ok(Made { key, info })
     }
