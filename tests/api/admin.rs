@@ -195,9 +195,11 @@ async fn every_act_is_in_the_audit_log_and_who_is_refused_once_a_minute() -> Res
     let last = admin::read(&daemon, "audit?last=2").await?;
     ensure!(last["entries"].as_array().map(Vec::len) == Some(2) && last["more"] == true, "{last}");
     check_error(&admin::ask(&daemon, "GET", "audit?last=0", None).await?, 400, Some("invalid_value"))?;
+    let denied = std::fs::read_to_string(daemon.state("denied.log"))?;
+    ensure!(denied.lines().count() == 1, "{denied}");
     let text = std::fs::read_to_string(daemon.state("audit.log"))?;
     ensure!(
-        text.lines().count() == 5 && !text.contains(&made.key[13..30]) && !text.contains(&laptop.key[13..30])
+        text.lines().count() == 4 && !text.contains(&made.key[13..30]) && !text.contains(&laptop.key[13..30])
     );
     daemon.stop().await
 }

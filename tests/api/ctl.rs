@@ -25,10 +25,10 @@ use crate::{FRANCE, ollama, sinner};
 
 /// What the program came to.
 #[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
     out: String,
-    err: String,
+    pub(crate) err: String,
 }
 
 fn command(daemon: &Daemon, arguments: &[&str]) -> Result<Command> {
@@ -42,7 +42,7 @@ async fn ran(command: &mut Command) -> Result<Ran> {
     Ok(Ran { code: status.code(), out: String::from_utf8(stdout)?, err: String::from_utf8(stderr)? })
 }
 
-async fn ctl(daemon: &Daemon, arguments: &[&str]) -> Result<Ran> {
+pub(crate) async fn ctl(daemon: &Daemon, arguments: &[&str]) -> Result<Ran> {
     ran(&mut command(daemon, arguments)?).await
 }
 

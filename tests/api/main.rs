@@ -6,11 +6,13 @@
 #![expect(clippy::print_stdout, reason = "figures are printed beside the tests that they belong to")]
 
 mod access;
+mod acts;
 mod adapter;
 mod admin;
 mod admin_socket;
 mod backup;
 mod cancel;
+mod causes;
 mod clients;
 mod config;
 mod config_named;

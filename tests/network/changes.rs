@@ -7,7 +7,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
-    client::{Caller, End, PATIENCE, Request, VERSIONS},
+    admin,
+    client::{Caller, End, PATIENCE, Request, VERSIONS, open_unix},
     daemon::{Daemon, Setup},
     double::Double,
     netns::Namespace,
@@ -78,10 +79,15 @@ async fn a_new_address_is_in_the_certificate_and_the_host_list() -> Result<()> {
         check_named(&peer, &daemon, host, false).await?;
         check_host(&peer, &daemon, host, "421").await?;
     }
+    let mut events = open_unix(daemon.admin()?, &Request::get(&admin::path("events"))).await?;
+    events.until(": GhostLLM's events").await?;
     let begun = Instant::now();
     own.address("192.168.44.1/24", "eth0")?;
     own.address("fd00:44::1/64", "eth0")?;
     daemon.wait_said(RENEWED).await?;
+    // Whoever follows the events hears of it, though nobody has ordered it.
+    events.until("event: certificate").await?;
+    events.until("\"renewed\"").await?;
     // A look between the two additions would make it two certificates; the later one is what counts.
     while curl(&peer, &daemon, "[fd00:44::1]", &[]).await?.status.code() != Some(0) {
         ensure!(begun.elapsed() < HEARD, "not within {HEARD:?}:\n{}", daemon.stderr());

@@ -8,14 +8,16 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
-    client::{Answer, Request, plain},
+    admin,
+    client::{Answer, Request, plain, unix},
     daemon::{Daemon, Setup, Signal},
     double::Double,
-    expect::{FRANCE, PARIS},
+    expect::{FRANCE, PARIS, check_error},
     ollama::Ollama,
     sse::Chat,
     strace::{Injected, traceable},
 };
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
@@ -213,13 +215,23 @@ async fn goes_on_serving_while_its_disk_is_read_only_or_full() -> Result<()> {
     }
     ensure!(file.exists(), "a read-only disk has lost a file");
     ensure!(alerts(&daemon.stderr()) == (1, 0), "one alert:\n{}", daemon.stderr());
+    daemon.wait_status("state cannot be written, so keys and certificates cannot be changed").await?;
     mount.remount("rw")?;
     // Nobody has to ask anything for that.
     daemon.wait_said("state can be written again").await?;
     until_gone(&file, &daemon, &key).await?;
     mount.fill()?;
     serves(&daemon, &key).await?;
+    // Nothing is done that the audit log has no room for.
+    let order = Request::post(&admin::path("keys"), &json!({"name": "another"}));
+    let socket = mount.seen().join("admin.sock");
+    let refused = unix(&socket, &order).await?;
+    let said = check_error(&refused, 507, Some("state_unwritable"))?;
+    ensure!(said.starts_with("Nothing was done"), "{said}");
     mount.empty()?;
+    let made = unix(&socket, &order).await?;
+    ensure!(made.status == 200, "{} {}", made.status, made.text());
+    admin::made(&daemon, &made.json()?)?;
     ensure!(alerts(&daemon.stderr()) == (1, 1), "{}", daemon.stderr());
     daemon.stop().await
 }

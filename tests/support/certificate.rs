@@ -22,12 +22,27 @@ impl Pair {
     /// # Errors
     /// OpenSSL is missing or fails.
     pub fn make(directory: &Path, file: &str, name: &str) -> Result<Self> {
+        Self::make_for(directory, file, name, 30)
+    }
+
+    /// The same, valid for so many days.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn make_for(directory: &Path, file: &str, name: &str, days: u32) -> Result<Self> {
         let path = |ending: &str| directory.join(format!("{file}.{ending}"));
         let pair = Self { certificate: path("pem"), key: path("key") };
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days"])
             // No CA, or clients that trust it would refuse to see it shown.
-            .args(["30", "-subj", "/CN=owner", "-addext", "basicConstraints=critical,CA:FALSE", "-addext"])
+            .args([
+                &days.to_string(),
+                "-subj",
+                "/CN=owner",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+                "-addext",
+            ])
             .args([&format!("subjectAltName=DNS:{name}"), "-keyout"])
             .arg(&pair.key)
             .arg("-out")

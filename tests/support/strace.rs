@@ -6,6 +6,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -36,7 +37,27 @@ impl Injected {
     /// # Errors
     /// When strace is not there, or may not trace the process.
     pub async fn into(process: u32, call: &str) -> Result<Self> {
-        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:error=EIO"));
+        Self::with(process, call, "error=EIO").await
+    }
+
+    /// From now on it takes so long.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn slow(process: u32, call: &str, time: Duration) -> Result<Self> {
+        Self::with(process, call, &format!("delay_enter={}", time.as_micros())).await
+    }
+
+    /// From now on it takes so long, and fails.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn slow_into(process: u32, call: &str, time: Duration) -> Result<Self> {
+        Self::with(process, call, &format!("error=EIO:delay_enter={}", time.as_micros())).await
+    }
+
+    async fn with(process: u32, call: &str, how: &str) -> Result<Self> {
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{how}"));
         let mut child = Command::new("strace")
             .args(["-f", "-e", &trace, "-e", &inject, "-p", &process.to_string()])
             .stderr(Stdio::piped())

@@ -28,6 +28,10 @@ pub const LEAF: &str = "ca/server.pem";
 pub const AUDIT: &str = "audit.log";
 /// The audit log's file of before.
 pub const AUDIT_BEFORE: &str = "audit.log.1";
+/// What the audit log has of those who were denied something.
+pub const DENIED: &str = "denied.log";
+/// The file of before of that.
+pub const DENIED_BEFORE: &str = "denied.log.1";
 /// The largest configuration file.
 pub const LARGEST_CONFIG: u64 = 1 << 20;
 /// The most members: the state's, the list, and more configuration files than anybody has.
@@ -48,7 +52,7 @@ pub fn most(name: &str) -> Option<u64> {
         // As much as the daemon reads.
         KEYS | SETTINGS => Some(16 << 20),
         // Each has a mebibyte, and a line more where a backup was restored.
-        AUDIT | AUDIT_BEFORE => Some(2 << 20),
+        AUDIT | AUDIT_BEFORE | DENIED | DENIED_BEFORE => Some(2 << 20),
         AUTHORITY | AUTHORITY_COPY | LEAF => Some(1 << 20),
         _ => None,
     }
@@ -104,8 +108,14 @@ mod tests {
 
     #[test]
     fn only_known_names_have_a_place() {
-        for name in ["state/keys.json", "state/ca/ca.pem", "state/audit.log.1", "config/00-a.toml", MANIFEST]
-        {
+        for name in [
+            "state/keys.json",
+            "state/ca/ca.pem",
+            "state/audit.log.1",
+            "state/denied.log",
+            "config/00-a.toml",
+            MANIFEST,
+        ] {
             assert!(most(name).is_some(), "{name}");
         }
         let long = format!("config/{}", "a".repeat(81));

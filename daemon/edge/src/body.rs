@@ -39,6 +39,11 @@ pub enum BodyError {
 #[error("the response's stream failed after its headers")]
 pub struct StreamFailed;
 
+/// In a response's extensions: it is a stream that ends by itself when a drain begins, and whose reader comes back for what it has
+/// missed. A reader that takes nothing holds no drain up for it: its connection is cut soon after.
+#[derive(Debug, Clone, Copy)]
+pub struct EndsAtDrain;
+
 /// A response body that is already whole.
 pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use crate::{BodyError, Limits};
@@ -29,13 +29,22 @@ use crate::{BodyError, Limits};
 #[derive(Debug)]
 pub struct Activity {
     serving: AtomicUsize,
+    /// Of those that are served, the streams that a drain ends, and how many of these there ever were.
+    forgoing: AtomicUsize,
+    forgone: AtomicUsize,
     served: AtomicUsize,
     since: Mutex<Instant>,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { serving: AtomicUsize::new(0), served: AtomicUsize::new(0), since: Mutex::new(Instant::now()) }
+        Self {
+            serving: AtomicUsize::new(0),
+            forgoing: AtomicUsize::new(0),
+            forgone: AtomicUsize::new(0),
+            served: AtomicUsize::new(0),
+            since: Mutex::new(Instant::now()),
+        }
     }
 }
 
@@ -43,7 +52,32 @@ impl Default for Activity {
 #[derive(Debug)]
 pub struct Serving(Arc<Activity>);
 
+/// A response that [ends at a drain](crate::EndsAtDrain), until it is dropped.
+#[derive(Debug)]
+pub struct Forgoing(Arc<Activity>);
+
 impl Activity {
+    /// The response to one of the requests ends at a drain.
+    pub fn forgo(self: &Arc<Self>) -> Forgoing {
+        self.forgone.fetch_add(1, Relaxed);
+        self.forgoing.fetch_add(1, Relaxed);
+        Forgoing(Arc::clone(self))
+    }
+
+    /// Completes, once a drain has begun, when nothing is served any more but responses that it has ended, and these have had
+    /// `linger` to be read; never where there was none.
+    pub async fn forgone(&self, linger: Duration) {
+        if self.forgone.load(Relaxed) == 0 {
+            std::future::pending::<()>().await;
+        }
+        loop {
+            sleep(linger).await;
+            if self.serving() == self.forgoing.load(Relaxed) {
+                return;
+            }
+        }
+    }
+
     /// A request begins.
     pub fn begin(self: &Arc<Self>) -> Serving {
         self.served.fetch_add(1, Relaxed);
@@ -75,6 +109,12 @@ impl Activity {
 
     fn touch(&self) {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl Drop for Forgoing {
+    fn drop(&mut self) {
+        self.0.forgoing.fetch_sub(1, Relaxed);
     }
 }
 

@@ -158,8 +158,7 @@ impl<H: Handler> Requests<H> {
         accepted: Accepted,
         connection: Connection,
     ) {
-        let Serve { handler, limits, .. } = &self.serve;
-        let outcome = exchange::serve(resolver, accepted, connection, &self.quic, limits, handler).await;
+        let outcome = exchange::serve(resolver, accepted, connection, &self.quic, &self.serve).await;
         match outcome {
             Outcome::Answered => {
                 self.answered.store(true, Relaxed);

@@ -26,7 +26,7 @@ pub mod tls;
 pub mod unix;
 pub mod workers;
 
-pub use body::{BodyError, RequestBody, ResponseBody, StreamFailed};
+pub use body::{BodyError, EndsAtDrain, RequestBody, ResponseBody, StreamFailed};
 pub use connection::{Connection, Transport};
 pub use limits::Limits;
 pub use listener::Serve;

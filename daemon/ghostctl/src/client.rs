@@ -32,7 +32,7 @@ use crate::{
     socket,
 };
 
-/// No answer of the admin API is longer; a backup, the longest, has the keys (16 MiB at the most) and the audit log (2 MiB).
+/// No answer of the admin API is longer; a backup, the longest, has the keys (16 MiB at the most) and the audit log (4 MiB).
 const LARGEST: usize = 24 << 20;
 /// What a path's segment need not escape (RFC 3986 section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ghostllm_core::{
     admin::{ActResult, AuditEntry, FORM},
-    backup::{AUDIT, AUDIT_BEFORE, AUTHORITY, AUTHORITY_COPY, KEYS, LEAF, Restored, SETTINGS, STATE},
+    backup::{
+        AUDIT, AUDIT_BEFORE, AUTHORITY, AUTHORITY_COPY, DENIED, DENIED_BEFORE, KEYS, LEAF, Restored,
+        SETTINGS, STATE,
+    },
     state::{Unread, decode, keys::KeysFile},
 };
 
@@ -122,7 +125,9 @@ fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
         wanted.push(Wanted { name: AUTHORITY_COPY, text: take(AUTHORITY_COPY) });
         wanted.push(Wanted { name: LEAF, text: take(LEAF) });
     }
-    wanted.push(Wanted { name: AUDIT_BEFORE, text: take(AUDIT_BEFORE) });
+    for name in [AUDIT_BEFORE, DENIED_BEFORE, DENIED] {
+        wanted.push(Wanted { name, text: take(name) });
+    }
     let mut audit = take(AUDIT).unwrap_or_default();
     if audit.last().is_some_and(|byte| *byte != b'\n') {
         audit.push(b'\n');

@@ -5,12 +5,14 @@
 //! plain port) is said and left out.
 
 mod admin_socket;
+mod build;
 pub(crate) mod descriptors;
 mod error;
 mod limits;
 mod listeners;
 mod moments;
 pub(crate) mod named;
+mod news;
 mod reload;
 mod standing;
 mod stop;
@@ -18,7 +20,6 @@ mod systemd;
 mod upkeep;
 
 use std::{
-    collections::HashMap,
     future::Future,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -26,49 +27,25 @@ use std::{
     time::Duration,
 };
 
-use ghostllm_core::{
-    config::{Config, Exposure, Loaded, Target},
-    routes,
-};
-use ghostllm_edge::{drain::Drain, guard::Rules, tls, workers::Workers};
-use time::OffsetDateTime;
-use tokio::{
-    sync::{mpsc, watch},
-    time::timeout,
-};
+use ghostllm_edge::{drain::Drain, workers::Workers};
+use tokio::time::timeout;
 
 use crate::{
-    admin::{Configured, Desk, events::Journal},
-    backend::registry::Registry,
-    certificates::{self, Certificates},
-    host::Host,
     log::Level,
-    pipeline::{Parts, Pipeline},
-    secrets,
-    store::{
-        Claim, StateDir,
-        audit::Audit,
-        keys::{self, FirstKey, Keys, Show},
-        settings::Kept,
-    },
-    tasks::{
-        engine::EngineTask,
-        reload::Changes,
-        supervisor::{Policy, Supervisor},
-    },
+    pipeline::Pipeline,
+    store::{Claim, keys::Show, settings::Kept},
+    tasks::{reload::Changes, supervisor::Policy},
 };
 use admin_socket::AdminSocket;
 pub use admin_socket::Handed;
+use build::{engine_wanted, given_pair, listen_names, rules};
 pub use error::StartError;
 use limits::edge_limits;
 use listeners::{HTTP3, Listeners, Serving};
 use reload::Running;
 pub(crate) use standing::Standing;
 use stop::Stop;
-use upkeep::{CaFiles, Upkeep, say};
-
-/// So many orders of admins wait for their turn.
-const ORDERS: usize = 8;
+use upkeep::Upkeep;
 
 /// How long clients may take to read that their requests are ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -125,89 +102,6 @@ pub struct Given<'a> {
 }
 
 impl App {
-    /// Wires everything and binds every socket; `changes` tells when the configuration is to be read anew. Blocks for as long
-    /// as files take; call it within the runtime.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub fn build(loaded: Loaded, mut changes: Changes, given: Given<'_>) -> Result<Self, StartError> {
-        // Before anything that takes time: a signal during the start is heard when it is over, and ends the program well.
-        let signals = |error| StartError::internal("signals cannot be taken", error);
-        let stop = Stop::new().map_err(signals)?;
-        changes.take_hangup().map_err(signals)?;
-        let kept = given.kept;
-        let configured = Configured::new(&loaded, &loaded.config, changes.files(), &kept);
-        let config = loaded.config;
-        changes.watch(&config);
-        tls::install_provider();
-        let now = OffsetDateTime::now_utc();
-        let (state, claim) = StateDir::claim(given.state)?;
-        kept.open(&state, now)?;
-        let host = Host::read();
-        let pair = given_pair(&config)?;
-        let (certificates, said) =
-            Certificates::open(CaFiles::open(&state)?, pair, &host, &listen_names(&config), now)?;
-        say(&said);
-        let admin = AdminSocket::open(given.handed, &config.listen, &state);
-        let listeners = Listeners::bind(&config.listen, admin)?;
-        let supervisor = Supervisor::new();
-        let engine = engine_wanted(&config).then(|| EngineTask::start(&config.engine, &state, &supervisor));
-        let socket = engine.as_ref().and_then(|engine| engine.socket.as_deref());
-        let registry = Arc::new(Registry::new(&config, socket)?);
-        let drain = Drain::default();
-        let config = Arc::new(config);
-        let addresses = listeners.addresses();
-        let upkeep =
-            Upkeep::new(state.clone(), certificates, host, &addresses, Arc::clone(&config), &registry);
-        let threads = threads(config.limits.threads);
-        let workers =
-            Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })?;
-        // Behind all that may fail: the first key is shown once, and a start that ends would take it along.
-        let keys = opened_keys(&state, now, given.show)?;
-        let audit = moments::tell(&keys, Audit::new(&state), &upkeep.shown().borrow(), now);
-        let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
-        let standing = Standing::new(&addresses, listeners.list(&config.listen), listeners.missing());
-        standing.is_called(upkeep.host());
-        let standing = Arc::new(standing);
-        let (orders, taken) = mpsc::channel(ORDERS);
-        let (configured, shown) = watch::channel(Arc::new(configured));
-        let journal = Journal::new();
-        let desk = Desk {
-            state: state.clone(),
-            orders,
-            config: shown,
-            certificates: upkeep.shown(),
-            standing: Arc::clone(&standing),
-            audit,
-            journal: journal.clone(),
-        };
-        let pipeline = Pipeline::new(Parts {
-            guard: Arc::clone(upkeep.guard()),
-            keys,
-            registry: Arc::clone(&registry),
-            settings: seen,
-            page: upkeep.page(),
-            drain: drain.watch(),
-            desk,
-        })
-        .map_err(|_unspecified| StartError::internal("no random bytes", "the operating system gave none"))?;
-        let running = Running {
-            config,
-            registry,
-            settings,
-            state,
-            engine,
-            supervisor,
-            level: given.level,
-            apart: changes.apart(),
-            orders: taken,
-            kept,
-            configured,
-            journal,
-        };
-        Ok(Self { stop, claim, changes, listeners, pipeline, running, upkeep, workers, drain, standing })
-    }
-
     /// Where it will be reached.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
@@ -255,7 +149,8 @@ impl App {
         announce(&addresses, &upkeep);
         announce_models(&running);
         systemd::ready(&addresses);
-        standing.serves(upkeep.left_out());
+        standing.certified(upkeep.left_out(), upkeep.complaint());
+        standing.serves();
         spawn_watchers(&running, &pipeline);
         tokio::select! {
             () = stop.asked() => {}
@@ -294,29 +189,10 @@ fn spawn_watchers(running: &Running, pipeline: &Pipeline) {
     running.supervisor.spawn("news", Policy::Restartable, move || {
         let (registry, journal) = (Arc::clone(&news), journal.clone());
         async move {
-            backends_told(&registry, &journal).await;
+            news::backends_told(&registry, &journal).await;
             Ok(())
         }
     });
-}
-
-/// Tells whoever follows the events which backends come and go.
-async fn backends_told(registry: &Registry, journal: &Journal) {
-    let mut snapshots = registry.watch();
-    let mut before: HashMap<String, bool> = HashMap::new();
-    loop {
-        let snapshot = Arc::clone(&snapshots.borrow_and_update());
-        for known in snapshot.backends().iter().filter(|known| known.is_asked()) {
-            let (name, up) = (known.backend().name(), known.is_up());
-            if before.insert(name.to_owned(), up).is_none_or(|before| before != up) {
-                let fault = known.fault().map(ToString::to_string);
-                journal.say("backend", serde_json::json!({"name": name, "up": up, "fault": fault}));
-            }
-        }
-        if snapshots.changed().await.is_err() {
-            return;
-        }
-    }
 }
 
 /// Ends what runs beside the requests.
@@ -325,19 +201,6 @@ async fn ended(running: &Running) {
         engine.stop().await;
     }
     running.supervisor.stop().await;
-}
-
-/// How many threads serve, at least one. More cost CPU for each request, since each sleeps more and must be woken, and gain
-/// nothing: the work is the engine's.
-fn threads(wanted: usize) -> usize {
-    let automatic = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
-    if wanted == 0 { automatic() } else { wanted }
-}
-
-/// Whether our own engine has anything to do: explicit backends turn finding off, the engine's demo included.
-fn engine_wanted(config: &Config) -> bool {
-    let files = || config.backends.iter().any(|backend| matches!(backend.target, Target::Gguf(_)));
-    config.backends.is_empty() || files()
 }
 
 /// Asks everybody once before readiness. What does not answer in time is heard in a later round.
@@ -381,50 +244,6 @@ async fn drained(serving: Serving, drain: &Drain, grace: Duration, again: impl F
         tracing::info!("every request has ended");
     }
     let _in_time = timeout(LAST_PACKETS, serving.wait()).await;
-}
-
-fn listen_names(config: &Config) -> Vec<String> {
-    config.listen.names.iter().map(ToString::to_string).collect()
-}
-
-fn given_pair(config: &Config) -> Result<Option<certificates::Given>, StartError> {
-    let listen = &config.listen;
-    let (Some(certificate), Some(key)) = (&listen.certificate, &listen.key) else { return Ok(None) };
-    Ok(Some(certificates::Given { certificate: certificate.clone(), key: secrets::path(key, "listen.key")? }))
-}
-
-/// What the guard goes by on this host.
-fn rules(config: &Config, host: &Host, given: Option<Vec<String>>) -> Rules {
-    let mut names = host.names.clone();
-    names.extend(listen_names(config));
-    names.extend(given.unwrap_or_default());
-    Rules {
-        names,
-        addresses: host.addresses.clone(),
-        origins: config.listen.origins.iter().map(ToString::to_string).collect(),
-        pages: routes::pages().map(str::to_owned).collect(),
-        slashed: vec![routes::MODEL_PREFIX.to_owned()],
-        exposure_everywhere: config.listen.exposure == Exposure::Everywhere,
-        on_link: host.on_link.clone(),
-    }
-}
-
-fn opened_keys(state: &StateDir, now: OffsetDateTime, show: Show) -> Result<Keys, StartError> {
-    let opened = Keys::open(state, now, keys::random, show)?;
-    tell_first_key(opened.first.as_ref());
-    Ok(opened.keys)
-}
-
-fn tell_first_key(first: Option<&FirstKey>) {
-    use std::io::Write;
-    // A file's path is in the log already; a key never is.
-    if let Some(FirstKey::Made(key)) = first {
-        let _told = writeln!(
-            std::io::stderr(),
-            "\nThe first API key of this box, shown this once and kept nowhere:\n\n    {}\n",
-            key.reveal()
-        );
-    }
 }
 
 /// What a person who starts it wants to know.

@@ -12,12 +12,7 @@ mod tests;
 
 pub use given::Given;
 
-use std::{
-    fs, io,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
 use ghostllm_edge::{
     ca::{CaError, LeftOut, Reason},
@@ -77,7 +72,8 @@ pub enum Error {
     /// The CA is there but cannot be used.
     #[error(
         "the local CA in {path} cannot be used: {why}. No new one is made by itself, because clients trust this \
-         one: restore the file from a backup, or delete {folder}, restart, and have every client trust the new CA"
+         one: restore the file from a backup (ghostctl restore); or, to begin with a new one, ghostctl cert renew --new-ca \
+         where the daemon still runs, else delete {folder} and start it; then have every client trust the new CA"
     )]
     Authority {
         /// The CA's file.
@@ -115,6 +111,17 @@ pub enum Said {
     Warning(String),
 }
 
+/// Something about the certificate or its CA that somebody should act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// Whether clients refuse the certificate already.
+    pub ended: bool,
+    /// What is wrong, in words.
+    pub what: String,
+    /// What to do about it.
+    pub next: String,
+}
+
 /// What a client needs to trust this box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trust<'a> {
@@ -138,7 +145,7 @@ pub struct Certificates<F> {
     resolver: Arc<Resolver>,
     source: Source<F>,
     /// The last standing complaint, so that each is said once.
-    complaint: Option<String>,
+    complaint: Option<Complaint>,
 }
 
 enum Source<F> {
@@ -297,7 +304,7 @@ impl<F: Files> Certificates<F> {
     /// How to get something that is left out into the certificate.
     pub fn fix(&self, left_out: &LeftOut) -> String {
         match &self.source {
-            Source::Own(own) => fix(left_out.reason, &own.folder()),
+            Source::Own(_) => fix(left_out.reason),
             Source::Given(_) => String::new(),
         }
     }
@@ -318,24 +325,33 @@ impl<F: Files> Certificates<F> {
         }
     }
 
-    fn complain(&mut self, now: OffsetDateTime, failed: Option<String>, said: &mut Vec<Said>) {
+    /// What is wrong with the certificate or its CA, as of the last look.
+    pub fn complaint(&self) -> Option<&Complaint> {
+        self.complaint.as_ref()
+    }
+
+    fn complain(&mut self, now: OffsetDateTime, failed: Option<Complaint>, said: &mut Vec<Said>) {
         let complaint = failed.or_else(|| match &self.source {
             Source::Own(own) => own.complaint(now),
             Source::Given(loaded) => loaded.complaint(now),
         });
         if complaint != self.complaint {
-            said.extend(complaint.clone().map(Said::Warning));
+            let line =
+                |complaint: &Complaint| Said::Warning(format!("{}: {}", complaint.what, complaint.next));
+            said.extend(complaint.as_ref().map(line));
             self.complaint = complaint;
         }
     }
 }
 
-fn fix(reason: Reason, folder: &Path) -> String {
-    let again = format!("delete {}, restart, and have every client trust the new CA", folder.display());
+/// What makes a new CA, where the daemon runs.
+const ANEW: &str = "ghostctl cert renew --new-ca, and have every client trust the new CA";
+
+fn fix(reason: Reason) -> String {
     match reason {
-        Reason::NameOutside => format!("To include it, {again}"),
+        Reason::NameOutside => format!("To include it, run {ANEW}"),
         Reason::AddressOutside => {
-            format!("Use one of the box's names; or to include it, add it to `listen.names`, {again}")
+            format!("Use one of the box's names; or to include it, add it to `listen.names`, then run {ANEW}")
         }
         Reason::NotAName(_) => "Correct it in `listen.names` or in the host name".to_owned(),
         Reason::TooMany => "Use one of the names and addresses that are in it".to_owned(),

@@ -188,10 +188,19 @@ impl StateDir {
     pub fn look_again(&self) {
         let Some(bytes) = self.alert.standing() else { return };
         // As large as what could not be written: there may be room for less.
-        let probe = vec![0; bytes.clamp(PROBE_BYTES, LARGEST_FILE)];
-        if self.try_write(PROBE, &probe).and_then(|()| self.try_remove(PROBE)).is_ok() {
+        if self.probe_room(bytes.clamp(PROBE_BYTES, LARGEST_FILE)).is_ok() {
             self.alert.clear();
         }
+    }
+
+    /// Looks whether so many bytes can be written. Blocks.
+    fn probe_room(&self, bytes: usize) -> io::Result<()> {
+        self.try_write(PROBE, &vec![0; bytes]).and_then(|()| self.try_remove(PROBE)).map(drop)
+    }
+
+    /// The same directory, for the audit log, whose failures are an alert of their own.
+    fn for_audit(&self) -> Self {
+        Self { path: self.path.clone(), alert: Alert::audit() }
     }
 
     /// A directory in this one, under the same rules.

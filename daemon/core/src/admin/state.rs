@@ -73,7 +73,8 @@ impl Condition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cause {
     /// What, for programs: `no_model`, `only_demo`, `backend_down`, `listener_missing`, `certificate_lacks`,
-    /// `configuration_refused`, `restart_needed`, `state_unwritable`, `clock_lost`, `first_key_waits`.
+    /// `certificate`, `configuration_refused`, `restart_needed`, `state_unwritable`, `audit_unwritable`, `clock_lost`,
+    /// `first_key_waits`.
     pub code: String,
     /// How bad it is.
     pub severity: Severity,

@@ -64,13 +64,15 @@ pub enum Code {
     RequestCancelled,
     /// What was to be kept cannot be written now.
     StateUnwritable,
+    /// What was ordered takes longer than whoever ordered it is kept waiting, and goes on.
+    StillGoing,
     /// A defect of this daemon.
     Internal,
 }
 
 impl Code {
     /// Every code, for the generated reference and for tests.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::ModelNotFound,
         Self::InvalidApiKey,
         Self::BackendUnavailable,
@@ -99,6 +101,7 @@ impl Code {
         Self::Conflict,
         Self::RequestCancelled,
         Self::StateUnwritable,
+        Self::StillGoing,
         Self::Internal,
     ];
 
@@ -109,7 +112,7 @@ impl Code {
             Self::ModelNotFound | Self::RouteNotFound | Self::NotFound => StatusCode::NOT_FOUND,
             Self::InvalidApiKey => StatusCode::UNAUTHORIZED,
             Self::BackendUnavailable | Self::QueueFull | Self::GpuThermal => StatusCode::SERVICE_UNAVAILABLE,
-            Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::BackendTimeout | Self::StillGoing => StatusCode::GATEWAY_TIMEOUT,
             Self::BackendError => StatusCode::BAD_GATEWAY,
             Self::ContextLengthExceeded
             | Self::InvalidRequest
@@ -146,6 +149,7 @@ impl Code {
             | Self::QueueFull
             | Self::GpuThermal
             | Self::StateUnwritable
+            | Self::StillGoing
             | Self::Internal => "server_error",
             Self::ModelNotFound
             | Self::InvalidApiKey
@@ -201,6 +205,7 @@ impl Code {
             Self::Conflict => "conflict",
             Self::RequestCancelled => "request_cancelled",
             Self::StateUnwritable => "state_unwritable",
+            Self::StillGoing => "still_going",
             Self::Internal => "internal_error",
         })
     }

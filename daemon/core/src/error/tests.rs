@@ -42,6 +42,7 @@ fn every_code_has_its_status_type_and_text() {
 409 invalid_request_error conflict
 403 permission_error request_cancelled
 507 server_error state_unwritable
+504 server_error still_going
 500 server_error internal_error";
     assert_eq!(table.join("\n"), expected);
 }
@@ -83,6 +84,7 @@ fn every_constructor_gives_its_code_and_hints() {
         (ApiError::header_too_large(), Code::HeaderTooLarge, None, None),
         (ApiError::uri_too_long(), Code::UriTooLong, None, None),
         (ApiError::state_unwritable(), Code::StateUnwritable, None, None),
+        (ApiError::new(Code::StillGoing, "Slow."), Code::StillGoing, None, None),
         (ApiError::internal(), Code::Internal, None, None),
     ];
     assert_eq!(cases.len(), Code::ALL.len());

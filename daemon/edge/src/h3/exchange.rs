@@ -26,7 +26,7 @@ use super::{
     head::{self, Follows, Refusal},
     send::Send,
 };
-use crate::{Connection, Handler, Limits, ResponseBody, StreamFailed};
+use crate::{Connection, EndsAtDrain, Handler, Limits, ResponseBody, Serve, StreamFailed, drain::Watch};
 
 /// What a request's end says of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +56,7 @@ pub(super) async fn serve<H: Handler>(
     accepted: Accepted,
     connection: Connection,
     quic: &quinn::Connection,
-    limits: &Limits,
-    handler: &H,
+    Serve { handler, limits, drain, .. }: &Serve<H>,
 ) -> Outcome {
     let whole_within = limits.header_read.min(limits.handshake);
     // Both steps before the response are in boxes, whose room is not held while it is sent.
@@ -67,7 +66,7 @@ pub(super) async fn serve<H: Handler>(
     };
     accepted.progress.answer();
     let (send, recv) = stream.split();
-    let mut exchange = Exchange { send, accepted, quic, limits };
+    let mut exchange = Exchange { send, accepted, quic, limits, drain };
     exchange.run(request, recv, connection, handler).await
 }
 
@@ -76,6 +75,7 @@ struct Exchange<'a> {
     accepted: Accepted,
     quic: &'a quinn::Connection,
     limits: &'a Limits,
+    drain: &'a Watch,
 }
 
 impl Exchange<'_> {
@@ -123,8 +123,21 @@ impl Exchange<'_> {
         Outcome::Broken
     }
 
-    /// Sends the response. Its body is dropped before anything is waited for that comes after it.
     async fn answer(&mut self, method: &Method, response: Response<ResponseBody>) -> Outcome {
+        if response.extensions().get::<EndsAtDrain>().is_none() {
+            self.sent(method, response).await;
+            return Outcome::Answered;
+        }
+        let cut = self.drain.clone().begun_for(self.limits.h3_linger);
+        tokio::select! {
+            () = self.sent(method, response) => {}
+            () = cut => self.send.stop_stream(Code::H3_REQUEST_CANCELLED),
+        }
+        Outcome::Answered
+    }
+
+    /// Sends the response. Its body is dropped before anything is waited for that comes after it.
+    async fn sent(&mut self, method: &Method, response: Response<ResponseBody>) {
         match self.stream(method, response).await {
             Ok(()) => self.acknowledged().await,
             Err(Cut::Left | Cut::Stalled) => self.send.stop_stream(Code::H3_REQUEST_CANCELLED),
@@ -137,7 +150,6 @@ impl Exchange<'_> {
                 self.send.stop_stream(Code::H3_INTERNAL_ERROR);
             }
         }
-        Outcome::Answered
     }
 
     async fn stream(&mut self, method: &Method, response: Response<ResponseBody>) -> Result<(), Cut> {

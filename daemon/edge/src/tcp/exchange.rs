@@ -29,9 +29,9 @@ use super::{
     rest::{self, Refused},
 };
 use crate::{
-    Connection, Handler, Limits, ResponseBody, StreamFailed, body,
+    Connection, EndsAtDrain, Handler, Limits, ResponseBody, StreamFailed, body,
     broken::Broken,
-    deadline::{Activity, Pace, Serving, Timed},
+    deadline::{Activity, Forgoing, Pace, Serving, Timed},
 };
 use left::{Left, marker};
 
@@ -113,9 +113,10 @@ impl<H: Handler> Exchange<H> {
     }
 
     pub(super) async fn http1(self, request: Request<Incoming>) -> Result<Response<Http1Body>, Infallible> {
-        let serving = self.activity.begin();
+        let (serving, activity) = (self.activity.begin(), Arc::clone(&self.activity));
         let response = self.answer(request).await;
-        Ok(response.map(|body| Http1Body { body, _serving: serving }))
+        let forgoing = forgoing(&activity, &response);
+        Ok(response.map(|body| Http1Body { body, _serving: serving, _forgoing: forgoing }))
     }
 
     pub(super) async fn http2(
@@ -125,10 +126,11 @@ impl<H: Handler> Exchange<H> {
         let serving = self.activity.begin();
         let mut asked = Asked { broken: self.broken(), answered: false };
         join_cookies(&mut request);
-        let (stalls, sending) = (self.stalls.clone(), self.sending);
+        let (stalls, sending, activity) = (self.stalls.clone(), self.sending, Arc::clone(&self.activity));
         let response = self.answer(request).await;
         asked.answered = true;
-        Ok(response.map(|body| Http2Body::new(body, sending, serving, &stalls)))
+        let forgoing = forgoing(&activity, &response);
+        Ok(response.map(|body| Http2Body::new(body, sending, (serving, forgoing), &stalls)))
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -167,6 +169,10 @@ impl<H> Exchange<H> {
     }
 }
 
+fn forgoing<B>(activity: &Arc<Activity>, response: &Response<B>) -> Option<Forgoing> {
+    response.extensions().get::<EndsAtDrain>().map(|_| activity.forgo())
+}
+
 /// HTTP/2 may carry cookies in several fields; everything else wants one (RFC 9113 section 8.2.3).
 fn join_cookies(request: &mut Request<Incoming>) {
     let headers = request.headers_mut();
@@ -183,6 +189,7 @@ fn join_cookies(request: &mut Request<Incoming>) {
 pub(super) struct Http1Body {
     body: ResponseBody,
     _serving: Serving,
+    _forgoing: Option<Forgoing>,
 }
 
 impl Body for Http1Body {
@@ -253,6 +260,7 @@ struct Work {
     rest: Bytes,
     most: usize,
     serving: Serving,
+    _forgoing: Option<Forgoing>,
 }
 
 impl Work {
@@ -306,9 +314,14 @@ impl Stalls {
 }
 
 impl Http2Body {
-    fn new(body: ResponseBody, sending: Sending, serving: Serving, stalls: &Stalls) -> Self {
+    fn new(
+        body: ResponseBody,
+        sending: Sending,
+        (serving, forgoing): (Serving, Option<Forgoing>),
+        stalls: &Stalls,
+    ) -> Self {
         let Sending { linger, most } = sending;
-        let work = Work { body, rest: Bytes::new(), most, serving };
+        let work = Work { body, rest: Bytes::new(), most, serving, _forgoing: forgoing };
         let reading = Arc::new(Reading { work: Mutex::new(Some(work)), given: Mutex::new(None) });
         stalls.add(&reading);
         Self { reading, linger, failing: None, serving: None }

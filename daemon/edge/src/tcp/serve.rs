@@ -34,7 +34,8 @@ where
 {
     let activity = Arc::<Activity>::default();
     let stream = Deadlined::http1(stream, Arc::clone(&activity), &serve.limits);
-    let exchange = Exchange::new(serve.handler.clone(), connection, alt_svc, &serve.limits, activity);
+    let exchange =
+        Exchange::new(serve.handler.clone(), connection, alt_svc, &serve.limits, Arc::clone(&activity));
     // hyper keeps room for the future of a request as long as the connection is open.
     let service = service_fn(move |request| Box::pin(exchange.clone().http1(request)));
     let mut served = pin!(http1_builder(&serve.limits).serve_connection(TokioIo::new(stream), service));
@@ -43,7 +44,10 @@ where
         ended = served.as_mut() => ended,
         () = drain.begun() => {
             served.as_mut().graceful_shutdown();
-            served.as_mut().await
+            tokio::select! {
+                ended = served.as_mut() => ended,
+                () = activity.forgone(serve.limits.h2_linger) => Ok(()),
+            }
         }
     };
     if let Err(error) = ended {
@@ -86,6 +90,7 @@ where
                 tokio::select! {
                     ended = served.as_mut() => ended,
                     () = idle(&activity, &stalls, &serve.limits) => Ok(()),
+                    () = activity.forgone(serve.limits.h2_linger) => Ok(()),
                 }
             }
             () = idle(&activity, &stalls, &serve.limits) => {

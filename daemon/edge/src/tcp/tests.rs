@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{AltSvc, Serve, serve};
 use crate::{
-    Connection, Handler, Limits, RequestBody, ResponseBody, StreamFailed, Transport, body,
+    Connection, EndsAtDrain, Handler, Limits, RequestBody, ResponseBody, StreamFailed, Transport, body,
     drain::Drain,
     sources::Sources,
     workers::{Workers, spawn},
@@ -51,13 +51,17 @@ impl Handler for Doubled {
                 .boxed_unsync(),
             ),
             "/refuses" => Response::new(body::full("no")),
-            "/endless" => {
+            path @ ("/endless" | "/events") => {
                 let held = Dropped(tell, "body");
                 let chunks = stream::repeat_with(move || {
                     let _held = &held;
                     Ok(Frame::data(Bytes::from(vec![b'x'; 4096])))
                 });
-                Response::new(StreamBody::new(chunks).boxed_unsync())
+                let mut response = Response::new(StreamBody::new(chunks).boxed_unsync());
+                if path == "/events" {
+                    response.extensions_mut().insert(EndsAtDrain);
+                }
+                response
             }
             "/counted" => {
                 let chunks = stream::repeat_with(move || {

@@ -64,15 +64,35 @@ pub(super) fn denied(path: &Path, message: String) -> Failure {
     Failure::new(Exit::Denied, message).next(next)
 }
 
-/// What the API says no to, in its own words.
+/// The commands that ask these routes; a longer route stands before the one that it begins with.
+const COMMANDS: &[(&str, &str)] = &[
+    ("GET /admin/api/v1/certificates", "ghostctl cert show"),
+    ("GET /admin/api/v1/listeners", "ghostctl status"),
+    ("GET /admin/api/v1/backends", "ghostctl backends ls"),
+    ("GET /admin/api/v1/backup", "ghostctl backup"),
+    ("GET /admin/api/v1/requests", "ghostctl requests ls"),
+    ("GET /admin/api/v1/config", "ghostctl config show"),
+    ("GET /admin/api/v1/models", "ghostctl models ls"),
+    ("GET /admin/api/v1/status", "ghostctl status"),
+    ("GET /admin/api/v1/audit", "ghostctl audit"),
+    ("GET /admin/api/v1/keys", "ghostctl keys ls"),
+    ("GET /v1/models", "ghostctl models ls"),
+];
+
+/// The API's words with the command in the place of a route, which nobody types at a terminal.
+fn at_a_terminal(message: &str) -> String {
+    COMMANDS.iter().fold(message.to_owned(), |message, (route, command)| message.replace(route, command))
+}
+
+/// What the API says no to, in its own words, but for the routes that these name.
 pub(super) fn by_the_api(status: StatusCode, body: &str, path: &Path) -> Failure {
     let error = serde_json::from_str::<Map<String, Value>>(body).ok();
     let error = error.and_then(|mut whole| whole.remove("error"));
     let Some(Value::Object(error)) = error else {
         return Failure::new(Exit::Failed, format!("the daemon answered {status}, and not why")).next(LOG);
     };
-    let message =
-        error.get("message").and_then(Value::as_str).unwrap_or("the daemon says no, and not why").to_owned();
+    let message = error.get("message").and_then(Value::as_str).unwrap_or("the daemon says no, and not why");
+    let message = at_a_terminal(message);
     // Words that already end with a command need no other.
     let told = message.contains('`') || message.contains("ghostctl ") || message.contains("systemctl ");
     let mut failure = match status {
@@ -98,7 +118,22 @@ pub(super) fn by_the_api(status: StatusCode, body: &str, path: &Path) -> Failure
 
 #[cfg(test)]
 mod tests {
+    use ghostllm_core::routes::{Admin, Endpoint, TABLE, Verb};
+
     use super::*;
+
+    #[test]
+    fn a_route_is_the_command_that_asks_it_and_each_has_one() {
+        let said = "No key has this id. GET /admin/api/v1/keys lists them.";
+        assert_eq!(at_a_terminal(said), "No key has this id. ghostctl keys ls lists them.");
+        for row in
+            TABLE.iter().filter(|row| row.verb == Verb::Get && matches!(row.endpoint, Endpoint::Admin(_)))
+        {
+            let route = format!("GET {}", row.path);
+            let without = matches!(row.endpoint, Endpoint::Admin(Admin::Events | Admin::Routes));
+            assert!(without || at_a_terminal(&route).starts_with("ghostctl "), "{route}");
+        }
+    }
 
     #[test]
     fn every_refusal_has_its_exit_code_and_ends_with_a_next_step() {

@@ -10,7 +10,7 @@ use ghostllm_core::{
     admin::{Certificates, Checked, ConfigChange, PendingSetting, Reloaded},
     config::{Config, Loaded, Pending},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::events::Journal;
 use crate::{
@@ -83,6 +83,8 @@ pub(crate) struct Desk {
     pub(crate) certificates: watch::Receiver<Arc<Certificates>>,
     pub(crate) standing: Arc<Standing>,
     pub(crate) audit: Audit,
+    /// Whose turn it is to look whether the audit log can be written: a disk that hangs takes up one thread, and no more.
+    pub(crate) look: Arc<Semaphore>,
     pub(crate) journal: Journal,
 }
 

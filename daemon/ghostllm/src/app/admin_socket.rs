@@ -16,6 +16,7 @@ use ghostllm_edge::bind::{self, SocketFile, UnixError};
 use listenfd::ListenFd;
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 
+use super::standing::Missing;
 use crate::{access, store::StateDir};
 
 /// Its name in the state directory.
@@ -41,6 +42,12 @@ pub(super) struct AdminSocket {
     pub(super) path: PathBuf,
     /// Where we have made it.
     pub(super) file: Option<SocketFile>,
+}
+
+/// A socket that cannot be had.
+pub(super) struct Lacking {
+    pub(super) path: PathBuf,
+    pub(super) missing: Missing,
 }
 
 impl Handed {
@@ -86,7 +93,7 @@ impl AdminSocket {
     ///
     /// # Errors
     /// What is missing, in words; why has been said.
-    pub(super) fn open(handed: Handed, listen: &Listen, state: &StateDir) -> Result<Self, String> {
+    pub(super) fn open(handed: Handed, listen: &Listen, state: &StateDir) -> Result<Self, Lacking> {
         for unused in &handed.unused {
             tracing::warn!("a socket that was handed down is not used: {unused}");
         }
@@ -100,11 +107,14 @@ impl AdminSocket {
         match bind::unix(&path) {
             Ok((listener, file)) => Ok(Self { listener, path, file: Some(file) }),
             Err(error) => {
+                let next = next_step(&error);
                 tracing::warn!(
-                    "{error}: the admin's socket is not served, and only admin keys manage this box. {}",
-                    next_step(&error)
+                    "{error}: the admin's socket is not served, and only admin keys manage this box. {next}"
                 );
-                Err(format!("the admin's socket at {}", path.display()))
+                let what = format!("the admin's socket at {}", path.display());
+                // A socket is bound at the start alone.
+                let why = (error.to_string(), format!("{next}; then: systemctl restart ghostllm"));
+                Err(Lacking { path, missing: Missing { what, why: Some(why) } })
             }
         }
     }

@@ -28,7 +28,11 @@ use ghostllm_edge::{
 use http::HeaderValue;
 use tokio::sync::watch;
 
-use super::{Addresses, AdminSocket};
+use super::{
+    Addresses,
+    admin_socket::{AdminSocket, Lacking},
+    standing::Missing,
+};
 use crate::pipeline::Pipeline;
 
 /// How often a free port of TCP is tried for UDP as well, when any port will do.
@@ -48,8 +52,8 @@ pub(super) struct Listeners {
     tls: Bound<TcpListener>,
     quic: Option<Bound<UdpSocket>>,
     plain: Vec<Bound<TcpListener>>,
-    admin: Option<AdminSocket>,
-    missing: Vec<String>,
+    admin: Result<AdminSocket, Lacking>,
+    missing: Vec<Missing>,
 }
 
 /// Listeners at work.
@@ -63,15 +67,15 @@ pub(super) struct Serving {
 }
 
 impl Listeners {
-    /// An `admin` that cannot be had is what is missing, in words.
-    pub(super) fn bind(listen: &Listen, admin: Result<AdminSocket, String>) -> Result<Self, BindError> {
+    /// An `admin` that cannot be had is what is missing.
+    pub(super) fn bind(listen: &Listen, admin: Result<AdminSocket, Lacking>) -> Result<Self, BindError> {
         let (tls, quic) = bind_tls(listen)?;
-        let mut missing = Vec::new();
+        let mut missing: Vec<Missing> = Vec::new();
         if listen.http3 && quic.is_none() {
-            missing.push(HTTP3.to_owned());
+            missing.push(HTTP3.into());
         }
         if tls.only_ipv4 {
-            missing.push("IPv6".to_owned());
+            missing.push("IPv6".into());
             tracing::warn!(
                 address = %tls.address,
                 "this box has no IPv6 (its kernel lacks it, or net.ipv6.conf.all.disable_ipv6 is 1): IPv4 alone is \
@@ -85,17 +89,17 @@ impl Listeners {
                 Ok(bound) => plain.push(bound),
                 Err(error) => {
                     tracing::warn!("{error}: plain HTTP is not served there");
-                    missing.push(format!("{PLAIN_AT}{address}"));
+                    missing.push(Missing { what: format!("{PLAIN_AT}{address}"), why: None });
                 }
             }
         }
-        let admin = admin.map_err(|lacking| missing.push(lacking)).ok();
+        missing.extend(admin.as_ref().err().map(|lacking| lacking.missing.clone()));
         Ok(Self { tls, quic, plain, admin, missing })
     }
 
     /// What is wanted and not served; the log has the reasons.
-    pub(super) fn missing(&self) -> &[String] {
-        &self.missing
+    pub(super) fn missing(&self) -> Vec<Missing> {
+        self.missing.clone()
     }
 
     pub(super) fn addresses(&self) -> Addresses {
@@ -103,7 +107,7 @@ impl Listeners {
             tls: self.tls.address,
             quic: self.quic.as_ref().map(|bound| bound.address),
             plain: self.plain.iter().map(|bound| bound.address).collect(),
-            admin: self.admin.as_ref().map(|admin| admin.path.clone()),
+            admin: self.admin.as_ref().ok().map(|admin| admin.path.clone()),
         }
     }
 
@@ -125,12 +129,14 @@ impl Listeners {
         for bound in &self.plain {
             list.push(listener("plain", bound.address.to_string(), "HTTP/1.1", true, key));
         }
-        for missing in self.missing.iter().filter_map(|missing| missing.strip_prefix(PLAIN_AT)) {
+        for missing in self.missing.iter().filter_map(|missing| missing.what.strip_prefix(PLAIN_AT)) {
             list.push(listener("plain", missing.to_owned(), "HTTP/1.1", false, key));
         }
-        if let Some(admin) = &self.admin {
-            list.push(listener("admin", admin.path.display().to_string(), "HTTP/1.1", true, false));
-        }
+        let (path, serves) = match &self.admin {
+            Ok(admin) => (&admin.path, true),
+            Err(lacking) => (&lacking.path, false),
+        };
+        list.push(listener("admin", path.display().to_string(), "HTTP/1.1", serves, false));
         list
     }
 
@@ -169,7 +175,7 @@ impl Listeners {
             streams.push(tcp::serve(bound.socket, None, serve.clone())?);
         }
         let mut admin = None;
-        if let Some(AdminSocket { listener, file, .. }) = self.admin {
+        if let Ok(AdminSocket { listener, file, .. }) = self.admin {
             streams.push(unix::serve(listener, serve)?);
             admin = file;
         }

@@ -12,8 +12,8 @@ use crate::{
     store::{audit::Audit, keys::Keys},
 };
 
-/// Tells the keys of them, and says so where the clock was lost; gives the log back. Blocks.
-pub(super) fn tell(keys: &Keys, audit: Audit, certificates: &Certificates, now: OffsetDateTime) -> Audit {
+/// Tells the keys of them, and says so where the clock was lost. Blocks.
+pub(super) fn tell(keys: &Keys, audit: &Audit, certificates: &Certificates, now: OffsetDateTime) {
     let read = |text: &String| OffsetDateTime::parse(text, &Rfc3339).ok();
     // An audit log that cannot be read is told by whoever asks for it.
     let last = audit.read(1).ok().and_then(|log| log.entries.last().and_then(|entry| read(&entry.at)));
@@ -28,5 +28,4 @@ pub(super) fn tell(keys: &Keys, audit: Audit, certificates: &Certificates, now: 
             "the clock shows less than the state knows it to be: keys end by what is known, until the clock is right"
         );
     }
-    audit
 }

@@ -23,7 +23,7 @@ use super::{
     named::placed,
     standing::Standing,
     systemd,
-    upkeep::{CaFiles, Upkeep},
+    upkeep::{CaFiles, Renewed, Upkeep},
 };
 use crate::{
     admin::{Configured, Order, events::Journal},
@@ -101,7 +101,14 @@ pub(super) async fn kept_up(
                 ordered(order, changes, running, upkeep, (serving, standing)).await;
                 continue;
             }
-            () = upkeep.run(|| (drain.open(), drain.most()), standing) => return,
+            Renewed { outcome, done } = upkeep.run(|| (drain.open(), drain.most()), standing) => {
+                if outcome.is_ok() {
+                    running.settings.send_replace(Arc::new(settings(&running.config, upkeep)));
+                }
+                // Whoever has gone meanwhile finds it among the events.
+                let _heard = done.send(outcome);
+                continue;
+            }
         };
         reloaded(read, changes, running, upkeep, (serving, standing)).await;
     }
@@ -155,7 +162,8 @@ fn settled(
         }
     };
     standing.plain_wants_key(running.config.listen.plain_auth == PlainAuth::Key);
-    standing.reloaded(outcome.map(|taken| taken.restart), upkeep.left_out());
+    standing.certified(upkeep.left_out(), upkeep.complaint());
+    standing.reloaded(outcome.map(|taken| taken.restart));
     running.journal.say("configuration", serde_json::to_value(&answer).unwrap_or_default());
     answer
 }
@@ -173,7 +181,12 @@ async fn ordered(
             let answer = match timeout(READING, changes.now()).await {
                 Ok(read) => reloaded(read, changes, running, upkeep, (serving, standing)).await,
                 Err(_elapsed) => {
-                    let fault = Some("the disk that its files are on does not answer".to_owned());
+                    let fault = format!(
+                        "the disk that its files are on has not answered for {} s; once it does, they are read and taken if they \
+                         are sound, which ghostctl status and ghostctl events tell",
+                        READING.as_secs()
+                    );
+                    let fault = Some(fault);
                     Reloaded { version: FORM, taken: false, fault, changed: Vec::new(), restart: Vec::new() }
                 }
             };
@@ -187,14 +200,7 @@ async fn ordered(
             let (files, faults) = changes.check().await;
             let _heard = done.send(Checked { version: FORM, sound: faults.is_empty(), faults, files });
         }
-        Order::Renew { authority, done } => {
-            let renewed = upkeep.renew(authority).await;
-            if renewed.is_ok() {
-                running.settings.send_replace(Arc::new(settings(&running.config, upkeep)));
-                standing.lacks(upkeep.left_out());
-            }
-            let _heard = done.send(renewed);
-        }
+        Order::Renew { authority, done } => upkeep.renew(authority, done),
         Order::CaFiles { authority, done } => {
             let _heard = done.send(upkeep.ca_files(authority, &running.apart).await);
         }

@@ -13,6 +13,7 @@ use ghostllm_core::admin::{Cause, Listener, Severity};
 use time::OffsetDateTime;
 
 use super::{Addresses, systemd};
+use crate::certificates::Complaint;
 
 /// All of it.
 #[derive(Debug)]
@@ -23,28 +24,52 @@ pub(crate) struct Standing {
     amiss: Mutex<Amiss>,
 }
 
+/// What is wanted and not served.
+#[derive(Debug, Clone)]
+pub(super) struct Missing {
+    /// What, such as `HTTP/3`.
+    pub(super) what: String,
+    /// Why, and what to do, where that is known.
+    pub(super) why: Option<(String, String)>,
+}
+
+impl From<&str> for Missing {
+    fn from(what: &str) -> Self {
+        Self { what: what.to_owned(), why: None }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 struct Amiss {
     /// The box's name.
     host: String,
     listeners: Vec<Listener>,
     /// What is wanted and not served.
-    missing: Vec<String>,
+    missing: Vec<Missing>,
     /// What the certificate lacks, each with what to do.
     left_out: Vec<String>,
+    /// What is wrong with the certificate or its CA.
+    certificate: Option<Complaint>,
     /// Why the configuration on disk is not the one in use.
     refused: Option<String>,
     /// The settings that have changed and need a restart.
     restart: Vec<String>,
     /// State cannot be written.
     unwritable: bool,
+    /// Acts cannot be written to the audit log.
+    unaudited: bool,
     /// The service manager is told from the time on when the program serves.
     serves: bool,
 }
 
+/// What state that cannot be written means.
+const UNWRITABLE: &str = "state cannot be written, so keys and certificates cannot be changed";
+/// What an audit log that cannot be written means.
+const UNAUDITED: &str = "the audit log cannot be written, so no act of an admin is done";
+
 impl Standing {
-    pub(super) fn new(addresses: &Addresses, listeners: Vec<Listener>, missing: &[String]) -> Self {
-        let amiss = Amiss { listeners, missing: missing.to_vec(), ..Amiss::default() };
+    pub(super) fn new(addresses: &Addresses, listeners: Vec<Listener>, missing: Vec<Missing>) -> Self {
+        let amiss = Amiss { listeners, missing, ..Amiss::default() };
         Self {
             at: addresses.tls,
             since: OffsetDateTime::now_utc(),
@@ -54,23 +79,30 @@ impl Standing {
     }
 
     /// It serves.
-    pub(super) fn serves(&self, left_out: Vec<String>) {
-        self.change(|amiss| (amiss.serves, amiss.left_out) = (true, left_out));
+    pub(super) fn serves(&self) {
+        self.change(|amiss| amiss.serves = true);
     }
 
     /// Something that was served is no more.
     pub(super) fn lost(&self, what: &str, kind: &str) {
         self.change(|amiss| {
-            amiss.missing.push(what.to_owned());
+            amiss.missing.push(what.into());
             for listener in amiss.listeners.iter_mut().filter(|listener| listener.kind == kind) {
                 listener.serves = false;
             }
         });
     }
 
-    /// The certificate lacks this now.
-    pub(super) fn lacks(&self, left_out: Vec<String>) {
-        self.change(|amiss| amiss.left_out = left_out);
+    /// The certificate lacks this now, and this is wrong with it or its CA.
+    pub(super) fn certified(&self, left_out: Vec<String>, complaint: Option<&Complaint>) {
+        let news = {
+            let amiss = self.amiss();
+            amiss.left_out != left_out || amiss.certificate.as_ref() != complaint
+        };
+        if news {
+            let certificate = complaint.cloned();
+            self.change(|amiss| (amiss.left_out, amiss.certificate) = (left_out, certificate));
+        }
     }
 
     /// The box is called so.
@@ -80,7 +112,16 @@ impl Standing {
 
     /// Whether state can be written.
     pub(super) fn writes(&self, writes: bool) {
-        self.amiss().unwritable = !writes;
+        if self.amiss().unwritable == writes {
+            self.change(|amiss| amiss.unwritable = !writes);
+        }
+    }
+
+    /// Whether acts can be written to the audit log.
+    pub(crate) fn audits(&self, audits: bool) {
+        if self.amiss().unaudited == audits {
+            self.change(|amiss| amiss.unaudited = !audits);
+        }
     }
 
     /// Programs on the box need a key on the plain port, or none.
@@ -90,15 +131,11 @@ impl Standing {
         }
     }
 
-    /// The configuration on disk was not taken, or it was, but for the settings that need a restart; what the certificate lacks
-    /// now.
-    pub(super) fn reloaded(&self, outcome: Result<Vec<String>, String>, left_out: Vec<String>) {
-        self.change(|amiss| {
-            amiss.left_out = left_out;
-            match outcome {
-                Ok(restart) => (amiss.refused, amiss.restart) = (None, restart),
-                Err(why) => amiss.refused = Some(why),
-            }
+    /// The configuration on disk was not taken, or it was, but for the settings that need a restart.
+    pub(super) fn reloaded(&self, outcome: Result<Vec<String>, String>) {
+        self.change(|amiss| match outcome {
+            Ok(restart) => (amiss.refused, amiss.restart) = (None, restart),
+            Err(why) => amiss.refused = Some(why),
         });
     }
 
@@ -140,16 +177,17 @@ impl Standing {
 
     /// What is amiss.
     pub(crate) fn causes(&self) -> Vec<Cause> {
-        let Amiss { missing, left_out, refused, restart, unwritable, .. } = self.amiss().clone();
-        let cause = |code: &str, severity, what: String, next: &str| Cause {
-            code: code.to_owned(),
-            severity,
-            what,
-            next: next.to_owned(),
-        };
-        let missing = missing.into_iter().map(|what| {
+        let Amiss { missing, left_out, certificate, refused, restart, unwritable, unaudited, .. } =
+            self.amiss().clone();
+        let missing = missing.into_iter().map(|Missing { what, why }| {
             let next = "the log says why: journalctl -u ghostllm; then: systemctl restart ghostllm";
-            cause("listener_missing", Severity::Warning, format!("{what} is not served"), next)
+            let (why, next) =
+                why.map_or((String::new(), next.to_owned()), |(why, next)| (format!(": {why}"), next));
+            cause("listener_missing", Severity::Warning, format!("{what} is not served{why}"), &next)
+        });
+        let certificate = certificate.map(|Complaint { ended, what, next }| {
+            let severity = if ended { Severity::Error } else { Severity::Warning };
+            cause("certificate", severity, what, &next)
         });
         let refused = refused.map(|why| {
             let what = format!("the changed configuration is not in use: {why}");
@@ -159,20 +197,16 @@ impl Standing {
             let what = format!("changed settings wait for a restart: {}", restart.join(", "));
             cause("restart_needed", Severity::Note, what, "systemctl restart ghostllm")
         });
-        let unwritable = unwritable.then(|| {
-            let what = "state cannot be written, so keys and certificates cannot be changed".to_owned();
-            cause(
-                "state_unwritable",
-                Severity::Warning,
-                what,
-                "make room on its disk; the log names the file",
-            )
-        });
+        let room = "make room on its disk (df -h); the log names the file: journalctl -u ghostllm";
+        let warning = |code, what: &str| cause(code, Severity::Warning, what.to_owned(), room);
+        let unwritable = unwritable.then(|| warning("state_unwritable", UNWRITABLE));
+        let unaudited = unaudited.then(|| warning("audit_unwritable", UNAUDITED));
         let left_out = left_out.into_iter().map(|line| {
             let (what, next) = line.split_once(". ").unwrap_or((&line, "see listen.names"));
             cause("certificate_lacks", Severity::Note, what.to_owned(), next)
         });
-        missing.chain(refused).chain(restart).chain(unwritable).chain(left_out).collect()
+        let whole = missing.chain(certificate).chain(refused).chain(restart);
+        whole.chain(unwritable).chain(unaudited).chain(left_out).collect()
     }
 
     fn amiss(&self) -> MutexGuard<'_, Amiss> {
@@ -185,13 +219,23 @@ impl Standing {
         if !amiss.serves {
             return;
         }
-        let Amiss { missing, left_out, refused, restart, .. } = amiss.clone();
+        let Amiss { missing, left_out, certificate, refused, restart, unwritable, unaudited, .. } =
+            amiss.clone();
+        let missing: Vec<_> = missing.into_iter().map(|missing| missing.what).collect();
         let degraded = (!missing.is_empty()).then(|| format!("degraded, without {}", missing.join(", ")));
+        let certificate = certificate.map(|complaint| complaint.what);
+        let unwritable = unwritable.then(|| UNWRITABLE.to_owned());
+        let unaudited = unaudited.then(|| UNAUDITED.to_owned());
         let refused = refused.map(|why| format!("the changed configuration is not in use: {why}"));
         let restart =
             (!restart.is_empty()).then(|| format!("a restart is needed for {}", restart.join(", ")));
         let first = [format!("Serving at {}", self.at)].into_iter();
-        let status = first.chain(degraded).chain(refused).chain(restart).chain(left_out);
+        let status = first.chain(degraded).chain(certificate).chain(unwritable).chain(unaudited);
+        let status = status.chain(refused).chain(restart).chain(left_out);
         systemd::status(&status.collect::<Vec<_>>().join("; "));
     }
+}
+
+fn cause(code: &str, severity: Severity, what: String, next: &str) -> Cause {
+    Cause { code: code.to_owned(), severity, what, next: next.to_owned() }
 }

@@ -1,6 +1,6 @@
 //! The edge's table of limits and the configuration's say the same.
 
-use ghostllm_core::config::Source;
+use ghostllm_core::config::{Config, Source};
 use ghostllm_edge::Limits;
 
 use super::*;

@@ -9,7 +9,7 @@ use ghostllm_edge::{ca::Facts, tls};
 use rustls::sign::CertifiedKey;
 use time::{Duration, OffsetDateTime};
 
-use super::Said;
+use super::{Complaint, Said};
 use crate::stamp::Stamp;
 
 /// How long before its end a person is told; certificates of public CAs are renewed about a month before.
@@ -29,7 +29,7 @@ pub(super) struct Loaded {
     given: Given,
     stamp: [Option<Stamp>; 2],
     /// What is wrong with the files as they are now, if anything.
-    failed: Option<String>,
+    failed: Option<Complaint>,
     facts: Option<Facts>,
 }
 
@@ -46,7 +46,7 @@ impl Loaded {
     ///
     /// # Errors
     /// What is wrong with them, in words; the same at every look until they change once more.
-    pub(super) fn reload(&mut self, said: &mut Vec<Said>) -> Result<Option<CertifiedKey>, String> {
+    pub(super) fn reload(&mut self, said: &mut Vec<Said>) -> Result<Option<CertifiedKey>, Complaint> {
         let stamp = self.given.stamp();
         if stamp == self.stamp {
             return self.failed.clone().map_or(Ok(None), Err);
@@ -60,9 +60,14 @@ impl Loaded {
                 Ok(Some(certified))
             }
             Err(error) => {
-                let words = format!("the changed certificate is not taken, the one before it stays: {error}");
-                self.failed = Some(words.clone());
-                Err(words)
+                let failed = Complaint {
+                    ended: false,
+                    what: format!("the changed certificate is not taken, the one before it stays: {error}"),
+                    next: "put a certificate and its key in the place of both files; they are loaded by themselves"
+                        .to_owned(),
+                };
+                self.failed = Some(failed.clone());
+                Err(failed)
             }
         }
     }
@@ -87,15 +92,33 @@ impl Loaded {
         }
     }
 
-    pub(super) fn complaint(&self, now: OffsetDateTime) -> Option<String> {
+    pub(super) fn complaint(&self, now: OffsetDateTime) -> Option<Complaint> {
         let facts = self.facts.as_ref()?;
-        let (path, end) = (self.given.certificate.display(), facts.not_after.date());
-        if now > facts.not_after {
-            return Some(format!("the certificate {path} ended on {end}, so clients refuse it. Renew it"));
+        let path = self.given.certificate.display();
+        let renew = "renew it; the new file is loaded by itself";
+        let complaint =
+            |ended, what: String, next: &str| Some(Complaint { ended, what, next: next.to_owned() });
+        if now < facts.not_before {
+            let what = format!(
+                "the certificate {path} is not valid before {}, and the clock is behind that",
+                facts.not_before.date()
+            );
+            return complaint(
+                true,
+                what,
+                "set the clock (timedatectl), or bring a certificate that is valid",
+            );
         }
-        (now > facts.not_after - NOTICE).then(|| {
-            format!("the certificate {path} ends on {end}. Renew it; the new file is loaded by itself")
-        })
+        let end = facts.not_after.date();
+        if now > facts.not_after {
+            return complaint(
+                true,
+                format!("the certificate {path} ended on {end}, so clients refuse it"),
+                renew,
+            );
+        }
+        let soon = now > facts.not_after - NOTICE;
+        soon.then(|| complaint(false, format!("the certificate {path} ends on {end}"), renew)).flatten()
     }
 
     /// The names and addresses that the certificate bears, but for wildcards, which nobody can ask for.

@@ -9,7 +9,10 @@ use ghostllm_edge::ca::{Authority, CaError, Due, LEAF_LIFE, Leaf, LeftOut, Reaso
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use super::{AUTHORITY, AUTHORITY_BEFORE, AUTHORITY_COPY, Error, Files, LEAF, Said, Trust, check_mode, fix};
+use super::{
+    ANEW, AUTHORITY, AUTHORITY_BEFORE, AUTHORITY_COPY, Complaint, Error, Files, LEAF, Said, Trust,
+    check_mode, fix,
+};
 use crate::host::Host;
 
 pub(super) struct Own<F> {
@@ -48,7 +51,8 @@ impl<F: Files> Own<F> {
         Ok(own)
     }
 
-    /// Makes the leaf anew, and the CA as well if that is asked for; the CA of before is kept beside the new one.
+    /// Makes the leaf anew, and the CA as well if that is asked for; the CA of before is kept beside the new one. Nothing is
+    /// written before both can be used.
     pub(super) fn anew(
         files: F,
         host: &Host,
@@ -57,18 +61,26 @@ impl<F: Files> Own<F> {
         new_authority: bool,
         said: &mut Vec<Said>,
     ) -> Result<Self, Error> {
-        if new_authority {
-            keep_before(&files, now)?;
-            make_authority(&files, host, listen_names, now, said)?;
-        }
-        // Whoever may have a certificate made may not thereby have a CA made.
-        let Some(authority) = load_authority(&files)? else {
-            let (path, folder) = (files.path(AUTHORITY), folder(&files));
-            return Err(Error::Authority { path, why: "it is gone".to_owned(), folder });
+        let wanted = subjects(host, listen_names);
+        let why = "an admin asked for it";
+        let (authority, leaf, left_out) = if new_authority {
+            let authority = Authority::make(&host.short, &wanted.names, now)?;
+            let (leaf, left_out) = authority.issue(&wanted, now)?;
+            leaf.certified_key().map_err(CaError::from)?;
+            put(&files, &authority, &leaf, now)?;
+            said.push(Said::Info(format!("a local CA was made in {}", folder(&files).display())));
+            said.push(Said::Info(issued(&leaf, why)));
+            (authority, leaf, left_out)
+        } else {
+            // Whoever may have a certificate made may not thereby have a CA made.
+            let Some(authority) = load_authority(&files)? else {
+                let (path, folder) = (files.path(AUTHORITY), folder(&files));
+                return Err(Error::Authority { path, why: "it is gone".to_owned(), folder });
+            };
+            let (leaf, left_out) = issue(&files, &authority, &wanted, now, why, said)?;
+            (authority, leaf, left_out)
         };
         write_copy(&files, &authority, said);
-        let wanted = subjects(host, listen_names);
-        let (leaf, left_out) = issue(&files, &authority, &wanted, now, "an admin asked for it", said)?;
         Ok(Self { fingerprint: authority.fingerprint(), files, authority, leaf, left_out })
     }
 
@@ -92,7 +104,7 @@ impl<F: Files> Own<F> {
         listen_names: &[String],
         now: OffsetDateTime,
         said: &mut Vec<Said>,
-    ) -> Result<Option<CertifiedKey>, String> {
+    ) -> Result<Option<CertifiedKey>, Complaint> {
         let wanted = subjects(host, listen_names);
         let (_, left_out) = self.authority.scope().sort(&wanted);
         let news = left_out != self.left_out;
@@ -101,11 +113,25 @@ impl<F: Files> Own<F> {
             self.say_left_out(said);
         }
         let Some(due) = self.authority.due(&self.leaf, &wanted, now) else { return Ok(None) };
-        let failed = |error: CaError| format!("the certificate is due but could not be renewed: {error}");
+        let failed = |error: CaError| self.overdue(&error, now);
         let (leaf, _) =
             issue(&self.files, &self.authority, &wanted, now, words(due), said).map_err(failed)?;
+        let certified = leaf.certified_key().map_err(|error| self.overdue(&error.into(), now))?;
         self.leaf = leaf;
-        self.certified_key().map(Some).map_err(failed)
+        Ok(Some(certified))
+    }
+
+    /// A renewal that was due and failed.
+    fn overdue(&self, error: &CaError, now: OffsetDateTime) -> Complaint {
+        let next = match error {
+            CaError::Expired(_) => format!("set the clock, if it is wrong (timedatectl); else run {ANEW}"),
+            CaError::NothingPermitted => format!("run {ANEW}"),
+            _ => {
+                "it is tried again every few seconds; ghostctl cert renew says what is in its way".to_owned()
+            }
+        };
+        let what = format!("the certificate is due but could not be renewed: {error}");
+        Complaint { ended: now > self.not_after(), what, next }
     }
 
     pub(super) fn trust(&self) -> Trust<'_> {
@@ -120,10 +146,6 @@ impl<F: Files> Own<F> {
         &self.left_out
     }
 
-    pub(super) fn folder(&self) -> PathBuf {
-        folder(&self.files)
-    }
-
     pub(super) fn not_after(&self) -> OffsetDateTime {
         self.leaf.facts().not_after
     }
@@ -132,22 +154,24 @@ impl<F: Files> Own<F> {
         self.authority.renew_at(&self.leaf)
     }
 
-    pub(super) fn complaint(&self, now: OffsetDateTime) -> Option<String> {
+    pub(super) fn complaint(&self, now: OffsetDateTime) -> Option<Complaint> {
         if !self.authority.clock_is_plausible(now) {
-            return Some(format!(
-                "the clock shows {}, which cannot be right. The certificate is issued for a long time and is \
-                 replaced once the clock is set",
+            let what = format!(
+                "the clock shows {}, which cannot be right: the certificate is not valid yet by it, and is issued for a long time",
                 now.date()
-            ));
+            );
+            let next = "set the clock (timedatectl); the certificate is then replaced by itself".to_owned();
+            return Some(Complaint { ended: false, what, next });
         }
         let end = self.authority.facts().not_after;
-        (end - now < LEAF_LIFE).then(|| {
-            let folder = self.folder();
-            format!(
-                "the local CA ends on {}. Delete {}, restart, and have every client trust the new CA",
-                end.date(),
-                folder.display()
-            )
+        let (ended, day) = (now >= end, end.date());
+        (end - now < LEAF_LIFE).then(|| Complaint {
+            ended,
+            what: match ended {
+                true => format!("the local CA ended on {day}, so clients refuse the certificate"),
+                false => format!("the local CA ends on {day}"),
+            },
+            next: format!("run {ANEW}"),
         })
     }
 
@@ -162,7 +186,7 @@ impl<F: Files> Own<F> {
         reasons.into_iter().map(|reason| {
             let of_it = self.left_out.iter().filter(|left| left.reason == reason);
             let list = of_it.map(|left| left.subject.as_str()).collect::<Vec<_>>().join(", ");
-            let fix = fix(reason, &self.folder());
+            let fix = fix(reason);
             (reason, format!("not in the certificate: {list} ({reason}). {fix}"))
         })
     }
@@ -217,6 +241,22 @@ fn keep_before(files: &impl Files, now: OffsetDateTime) -> Result<(), Error> {
     let name = format!("{AUTHORITY_BEFORE}-{}", now.unix_timestamp());
     let failed = |source| Error::State { path: files.path(&name), source };
     files.write_private(&name, &text).map_err(failed)
+}
+
+/// Puts a new CA and its leaf in the place of those before. The CA's file decides: until it is there the old one is whole, and a
+/// start that finds the new leaf beside it issues another.
+fn put(files: &impl Files, authority: &Authority, leaf: &Leaf, now: OffsetDateTime) -> Result<(), Error> {
+    let failed = |name| move |source| Error::State { path: files.path(name), source };
+    keep_before(files, now)?;
+    let old = files.read(LEAF).ok().flatten();
+    files.write_private(LEAF, leaf.to_pem().as_bytes()).map_err(failed(LEAF))?;
+    files.write_private(AUTHORITY, authority.to_pem().as_bytes()).map_err(|source| {
+        if let Some(old) = old {
+            // The next start would mend it as well.
+            let _back = files.write_private(LEAF, &old);
+        }
+        failed(AUTHORITY)(source)
+    })
 }
 
 fn make_authority(
@@ -289,12 +329,7 @@ fn issue(
     said: &mut Vec<Said>,
 ) -> Result<(Leaf, Vec<LeftOut>), CaError> {
     let (leaf, left_out) = authority.issue(wanted, now)?;
-    let facts = leaf.facts();
-    let (names, end) = (facts.names.join(", "), facts.not_after.date());
-    let count = facts.addresses.len();
-    said.push(Said::Info(format!(
-        "a certificate was issued, since {why}: for {names} and {count} addresses, valid until {end}"
-    )));
+    said.push(Said::Info(issued(&leaf, why)));
     if let Err(error) = files.write_private(LEAF, leaf.to_pem().as_bytes()) {
         let path = files.path(LEAF);
         said.push(Said::Warning(format!(
@@ -303,4 +338,11 @@ fn issue(
         )));
     }
     Ok((leaf, left_out))
+}
+
+fn issued(leaf: &Leaf, why: &str) -> String {
+    let facts = leaf.facts();
+    let (names, end) = (facts.names.join(", "), facts.not_after.date());
+    let count = facts.addresses.len();
+    format!("a certificate was issued, since {why}: for {names} and {count} addresses, valid until {end}")
 }

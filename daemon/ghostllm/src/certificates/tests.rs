@@ -13,11 +13,17 @@ use super::*;
 struct Directory {
     root: Rc<TempDir>,
     full: Rc<Cell<bool>>,
+    /// The file of this name alone cannot be written.
+    refused: Rc<Cell<Option<&'static str>>>,
 }
 
 impl Directory {
     fn new() -> Self {
-        Self { root: Rc::new(TempDir::new().expect("a directory")), full: Rc::default() }
+        Self {
+            root: Rc::new(TempDir::new().expect("a directory")),
+            full: Rc::default(),
+            refused: Rc::default(),
+        }
     }
 
     fn text(&self, name: &str) -> String {
@@ -55,7 +61,7 @@ impl Files for Directory {
     }
 
     fn write_private(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        if self.full.get() {
+        if self.full.get() || self.refused.get() == Some(name) {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         fs::create_dir_all(self.path("ca"))?;
@@ -68,6 +74,11 @@ impl Files for Directory {
     fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
+}
+
+/// What `ghostctl cert renew --new-ca` has done.
+fn anew(files: &Directory, names: &[String], host: &Host) -> Result<Prepared<Directory>, Error> {
+    Certificates::prepare_anew(files.clone(), host, names, now(), true)
 }
 
 fn now() -> OffsetDateTime {
@@ -157,7 +168,7 @@ fn what_is_left_out_is_said_once_with_the_fix() {
     let said = joined(&certificates.tick(now(), &global, &["gpu.example.com".to_owned()]));
     assert!(said.contains("info: not in the certificate: 203.0.113.7, 2001:db8::7"), "{said}");
     assert!(said.contains("warning: not in the certificate: gpu.example.com"), "{said}");
-    assert!(said.contains(&format!("delete {}, restart", files.path("ca").display())), "{said}");
+    assert!(said.contains("run ghostctl cert renew --new-ca"), "{said}");
     assert_eq!(shown(&certificates), before, "nothing to renew for that");
     assert_eq!(certificates.left_out().len(), 3);
     assert!(certificates.fix(&certificates.left_out()[1]).contains("listen.names"));
@@ -172,7 +183,7 @@ fn the_fix_works() {
     let open = || Certificates::open(files.clone(), None, &global, &names, now()).expect("certificates").0;
     files.open(now());
     assert_eq!(open().left_out().len(), 2);
-    fs::remove_dir_all(files.path("ca")).expect("deleted");
+    anew(&files, &names, &global).expect("a new CA");
     let certificates = open();
     assert_eq!(certificates.left_out(), []);
     assert!(shown(&certificates).names.contains(&names[0]));
@@ -264,6 +275,54 @@ fn a_full_disk_stops_the_first_start_but_no_renewal() {
     assert!(said.contains("warning: the new certificate is in use but could not be written"), "{said}");
     assert_eq!(shown(&certificates).not_after, late + Duration::days(90));
     assert_eq!(certificates.tick(late, &host(&[]), &[]), []);
+}
+
+#[test]
+fn a_new_ca_comes_whole_or_not_at_all() {
+    let files = Directory::new();
+    let (mut certificates, _) = files.open(now());
+    let before = (files.text(AUTHORITY), files.text(LEAF), files.text(AUTHORITY_COPY));
+    for name in [LEAF, AUTHORITY] {
+        files.refused.set(Some(name));
+        assert!(matches!(anew(&files, &[], &host(&[])), Err(Error::State { .. })), "{name}");
+        assert_eq!((files.text(AUTHORITY), files.text(LEAF), files.text(AUTHORITY_COPY)), before, "{name}");
+    }
+    // Its certificate for people is made good at the next start.
+    files.refused.set(Some(AUTHORITY_COPY));
+    let prepared = anew(&files, &[], &host(&[])).expect("a new CA");
+    certificates.take(prepared, now());
+    files.refused.set(None);
+    let (again, said) = files.open(now());
+    assert_eq!(shown(&again), shown(&certificates), "{said:?}");
+    assert!(again.trust() == certificates.trust() && files.text(AUTHORITY) != before.0);
+    assert_eq!(files.text(AUTHORITY_COPY), again.trust().expect("a CA").pem);
+    // A crash behind the leaf leaves the CA of before, which a start gives another leaf.
+    files.put(AUTHORITY, &before.0, 0o600);
+    let (back, said) = files.open(now());
+    assert!(joined(&said).contains("not of this CA") && back.trust() != again.trust(), "{said:?}");
+}
+
+#[test]
+fn what_is_wrong_stands_until_it_is_mended() {
+    let files = Directory::new();
+    let lost = OffsetDateTime::UNIX_EPOCH + Duration::days(1);
+    let (mut certificates, _) = files.open(lost);
+    let said = certificates.complaint().expect("a complaint").clone();
+    assert!(said.what.contains("not valid yet") && said.next.contains("set the clock"), "{said:?}");
+    certificates.tick(now(), &host(&[]), &[]);
+    assert_eq!(certificates.complaint(), None);
+    let end = Facts::read(certificates.trust().expect("a CA").der).expect("a certificate").not_after;
+    for (at, ended, words) in
+        [(end - Duration::days(80), false, "ends on"), (end + Duration::days(1), true, "ended on")]
+    {
+        certificates.tick(at, &host(&[]), &[]);
+        let said = certificates.complaint().expect("a complaint");
+        assert!(said.ended == ended && said.what.contains(words), "{said:?}");
+        assert!(said.next.contains("ghostctl cert renew --new-ca"), "{said:?}");
+    }
+    certificates.tick(end + Duration::days(1), &host(&["10.0.0.1"]), &[]);
+    let said = certificates.complaint().expect("a complaint");
+    assert!(said.ended && said.what.contains("could not be renewed"), "{said:?}");
 }
 
 #[test]
@@ -359,6 +418,9 @@ fn the_end_of_a_persons_certificate_is_announced() {
     assert_eq!(certificates.tick(end - Duration::days(1), &host(&[]), &[]), []);
     let said = joined(&certificates.tick(end + Duration::days(1), &host(&[]), &[]));
     assert!(said.contains("ended on"), "{said}");
+    let early = certificates.tick(now() - Duration::days(400), &host(&[]), &[]);
+    assert!(joined(&early).contains("is not valid before"), "{early:?}");
+    assert!(certificates.complaint().is_some_and(|complaint| complaint.ended));
 }
 
 #[test]

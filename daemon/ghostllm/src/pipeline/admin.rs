@@ -18,7 +18,7 @@ use ghostllm_core::{
     key::PREFIX,
     routes::Admin,
 };
-use ghostllm_edge::{RequestBody, ResponseBody};
+use ghostllm_edge::{EndsAtDrain, RequestBody, ResponseBody};
 use http::{HeaderMap, HeaderValue, Response, request::Parts};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -151,7 +151,11 @@ fn events(shared: &Arc<Shared>, caller: Caller, headers: &HeaderMap) -> Response
     let permissions = caller.permissions;
     let keys = shared.keys.clone();
     let over = Box::new(move || keys.lost(&caller, OffsetDateTime::now_utc()).is_some());
-    respond::events(shared.desk.journal.follow(last, permissions, over, shared.drain.clone()).boxed_unsync())
+    let events = shared.desk.journal.follow(last, permissions, over, shared.drain.clone());
+    let mut response = respond::events(events.boxed_unsync());
+    // Also one whose reader takes nothing.
+    response.extensions_mut().insert(EndsAtDrain);
+    response
 }
 
 /// Runs what waits for a disk where it holds up nobody.

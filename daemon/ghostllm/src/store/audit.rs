@@ -1,25 +1,51 @@
 //! The audit log: who has done what, a line of JSON each.
 //!
-//! Knows two files, the one that grows and the one before it. Refuses to know what an act means. Invariants: a line that was
-//! written is never changed; when [`Audit::write`] returns, it is on the disk; the two files are bounded.
+//! Knows two pairs of files, each of one that grows and the one before it: what was done or failed, and what was denied.
+//! Refuses to know what an act means. Invariants: a line that was written is never changed; when [`Audit::write`] returns, it is
+//! on the disk; every file is bounded; whoever is denied something, however often, pushes out no line of what was done.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use ghostllm_core::admin::{ActResult, AuditEntry, AuditLog, FORM};
+use ghostllm_core::{
+    ApiError,
+    admin::{ActResult, AuditEntry, AuditLog, FORM},
+    backup::{AUDIT, AUDIT_BEFORE, DENIED, DENIED_BEFORE},
+    error::Code,
+};
+use nix::{
+    errno::Errno,
+    fcntl::{FallocateFlags, fallocate},
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{StateDir, StateError, StateFile, UNBLOCKED, check_owner, sync};
 
-/// The file that grows.
-const FILE: &str = "audit.log";
-/// The one before it.
-const BEFORE: &str = "audit.log.1";
-/// How large each of them becomes: some thousands of acts, which is years of most boxes.
+/// How large each file becomes: some thousands of acts, which is years of most boxes.
 const LARGEST: u64 = 1 << 20;
+/// No line is longer: what callers write is cut to 500 characters a field, and a character takes 6 bytes at the most.
+const LINE: u32 = 8 << 10;
+
+/// A file that grows, and the one before it.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    grows: &'static str,
+    before: &'static str,
+}
+
+const DONE: Pair = Pair { grows: AUDIT, before: AUDIT_BEFORE };
+const REFUSED: Pair = Pair { grows: DENIED, before: DENIED_BEFORE };
+
+impl Pair {
+    fn of(entry: &AuditEntry) -> Self {
+        if entry.result == ActResult::Denied { REFUSED } else { DONE }
+    }
+}
 
 /// The log. Clones share it.
 #[derive(Debug, Clone)]
@@ -29,11 +55,50 @@ pub struct Audit {
     writing: Arc<Mutex<()>>,
 }
 
+/// A file that a line can be appended to.
+struct Open {
+    file: File,
+    /// Its name is new, and must outlive a crash as well.
+    named: bool,
+    /// It ends in the middle of a line.
+    torn: bool,
+}
+
 impl Audit {
     /// The log in this directory.
     #[must_use]
     pub fn new(state: &StateDir) -> Self {
-        Self { state: state.clone(), writing: Arc::default() }
+        Self { state: state.for_audit(), writing: Arc::default() }
+    }
+
+    /// Looks whether the line of an act can be written, and takes the room for it: an act without one is not to be done.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn ready(&self) -> Result<(), StateError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.judged(DONE, 0, self.make_room())
+    }
+
+    /// Whether the last line could not be written, or had no room.
+    #[must_use]
+    pub fn is_alarmed(&self) -> bool {
+        self.state.is_alarmed()
+    }
+
+    /// Nothing can be written, since the disk does not answer: raises the alert, and gives what is to be said.
+    #[must_use]
+    pub fn hangs(&self) -> StateError {
+        self.state.failed(AUDIT, 0, io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer"))
+    }
+
+    /// Ends the alert once lines can be written again. Blocks.
+    pub fn look_again(&self) {
+        if self.is_alarmed() {
+            // A failure is what stands already.
+            let _still = self.ready();
+        }
     }
 
     /// Writes a line. Blocks.
@@ -42,41 +107,65 @@ impl Audit {
     /// If it cannot be written.
     pub fn write(&self, entry: &AuditEntry) -> Result<(), StateError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let pair = Pair::of(entry);
         let line = serde_json::to_vec(entry).map_err(io::Error::from);
         let length = line.as_ref().map_or(0, Vec::len);
-        let written = line.and_then(|line| self.append(line));
-        self.state.judged(FILE, length, written)
+        let written = line.and_then(|line| self.append(pair, line));
+        self.judged(pair, length, written)
     }
 
-    fn append(&self, mut line: Vec<u8>) -> io::Result<()> {
-        let path = self.state.path().join(FILE);
-        line.push(b'\n');
-        let mut file = open(&path)?;
+    fn judged(&self, pair: Pair, bytes: usize, outcome: io::Result<()>) -> Result<(), StateError> {
+        self.state.judged(pair.grows, bytes, outcome)
+    }
+
+    fn make_room(&self) -> io::Result<()> {
+        let Open { file, named, .. } = self.open(DONE, LINE.into())?;
+        let end = i64::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let room = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, LINE.into());
+        match room {
+            // Not every file system can (fallocate(2)); a file of that size shows it as well.
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => self.state.probe_room(LINE as usize)?,
+            outcome => outcome?,
+        }
+        file.sync_data()?;
+        if named { sync(self.state.path()) } else { Ok(()) }
+    }
+
+    /// Opens the file that grows, once there is place in it for so many bytes more.
+    fn open(&self, pair: Pair, bytes: u64) -> io::Result<Open> {
+        let path = self.state.path().join(pair.grows);
+        let file = open(&path)?;
         let facts = file.metadata()?;
         check_owner(&path, &facts, 0o600).map_err(io::Error::other)?;
-        let mut named = facts.len() == 0;
-        if facts.len() + line.len() as u64 > LARGEST {
-            fs::rename(&path, self.state.path().join(BEFORE))?;
-            file = open(&path)?;
-            named = true;
-        } else if !named && !ends_a_line(&path, facts.len())? {
+        if facts.len() > 0 && facts.len() + bytes > LARGEST {
+            fs::rename(&path, self.state.path().join(pair.before))?;
+            return Ok(Open { file: open(&path)?, named: true, torn: false });
+        }
+        let named = facts.len() == 0;
+        Ok(Open { file, named, torn: !named && !ends_a_line(&path, facts.len())? })
+    }
+
+    fn append(&self, pair: Pair, mut line: Vec<u8>) -> io::Result<()> {
+        line.push(b'\n');
+        let Open { mut file, named, torn } = self.open(pair, line.len() as u64)?;
+        if torn {
             // What was cut off by a crash stays a line of its own.
             line.insert(0, b'\n');
         }
         file.write_all(&line)?;
         file.sync_data()?;
-        // Its name must outlive a crash as well.
         if named { sync(self.state.path()) } else { Ok(()) }
     }
 
-    /// Both files of one moment, for a backup. Blocks.
+    /// All files of one moment, for a backup. Blocks.
     ///
     /// # Errors
     /// If one cannot be read.
     pub fn files(&self) -> Result<Vec<StateFile>, StateError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let read = |name| Ok(self.state.read(name)?.map(|text| (name, text)));
-        [BEFORE, FILE].into_iter().filter_map(|name| read(name).transpose()).collect()
+        let names = [DONE, REFUSED].into_iter().flat_map(|pair| [pair.before, pair.grows]);
+        names.filter_map(|name| read(name).transpose()).collect()
     }
 
     /// The last `most` entries, the newest last. Blocks.
@@ -85,22 +174,61 @@ impl Audit {
     /// If a file cannot be read.
     pub fn read(&self, most: usize) -> Result<AuditLog, StateError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = merged(self.entries(DONE)?, self.entries(REFUSED)?);
+        let left = entries.len().saturating_sub(most);
+        Ok(AuditLog { version: FORM, more: left > 0, entries: entries.split_off(left) })
+    }
+
+    fn entries(&self, pair: Pair) -> Result<Vec<AuditEntry>, StateError> {
         let mut entries = Vec::new();
-        for name in [BEFORE, FILE] {
+        for name in [pair.before, pair.grows] {
             let bytes = self.state.read(name)?.unwrap_or_default();
             let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
             entries.extend(lines.map(|line| serde_json::from_slice(line).unwrap_or_else(|_| damaged())));
         }
-        let left = entries.len().saturating_sub(most);
-        Ok(AuditLog { version: FORM, more: left > 0, entries: entries.split_off(left) })
+        Ok(entries)
     }
 }
 
-fn open(path: &std::path::Path) -> io::Result<File> {
+/// What an admin hears whose act has no line, and so was not done.
+#[must_use]
+pub fn not_done() -> ApiError {
+    ApiError::new(
+        Code::StateUnwritable,
+        "Nothing was done, since it could not be written to the audit log: the disk of the box's state is full, read-only or \
+         failing, or audit.log in it is not the daemon's alone. Make room (df -h) or mend the file that the log names \
+         (journalctl -u ghostllm), then try again; no restart is needed.",
+    )
+}
+
+/// Both in one, by their times. Each keeps its own order, also where the clock was set back.
+fn merged(done: Vec<AuditEntry>, denied: Vec<AuditEntry>) -> Vec<AuditEntry> {
+    let timed = |entries: Vec<AuditEntry>| {
+        let mut last = None;
+        let timed = entries.into_iter().map(move |entry| {
+            // A line without a time stands where the one before it does.
+            last = OffsetDateTime::parse(&entry.at, &Rfc3339).ok().or(last);
+            (last, entry)
+        });
+        timed.peekable()
+    };
+    let (mut done, mut denied, mut all) = (timed(done), timed(denied), Vec::new());
+    loop {
+        let first = match (done.peek(), denied.peek()) {
+            (Some((one, _)), Some((other, _))) if other < one => denied.next(),
+            (Some(_), _) => done.next(),
+            (None, _) => denied.next(),
+        };
+        let Some((_, entry)) = first else { return all };
+        all.push(entry);
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(UNBLOCKED).open(path)
 }
 
-fn ends_a_line(path: &std::path::Path, length: u64) -> io::Result<bool> {
+fn ends_a_line(path: &Path, length: u64) -> io::Result<bool> {
     use std::os::unix::fs::FileExt;
     let mut last = [0];
     File::open(path)?.read_exact_at(&mut last, length - 1)?;
@@ -145,7 +273,7 @@ mod tests {
         let audit = Audit::new(&state);
         assert!(audit.read(10).unwrap().entries.is_empty());
         audit.write(&entry(1)).unwrap();
-        let path = state.file(FILE).unwrap();
+        let path = state.file(AUDIT).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         bytes.truncate(bytes.len() - 5);
         fs::write(&path, &bytes).unwrap();
@@ -167,12 +295,73 @@ mod tests {
         for number in 0..20 {
             audit.write(&long(number)).unwrap();
         }
-        for name in [FILE, BEFORE] {
+        for name in [AUDIT, AUDIT_BEFORE] {
             let facts = fs::metadata(state.file(name).unwrap()).unwrap();
             assert!(facts.len() <= LARGEST && facts.permissions().mode() & 0o777 == 0o600);
         }
         let log = audit.read(usize::MAX).unwrap();
         assert_eq!(log.entries.last(), Some(&long(19)), "the newest is there");
         assert!(log.entries.len() > 5 && log.entries.len() < 12);
+    }
+
+    #[test]
+    fn what_was_denied_pushes_out_nothing_that_was_done_and_is_read_in_its_place() {
+        let scratch = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&scratch.path().join("state")).unwrap();
+        let audit = Audit::new(&state);
+        let at = |time: &str, number, result| AuditEntry {
+            at: format!("2026-11-28T00:00:{time}Z"),
+            result,
+            ..entry(number)
+        };
+        let wanted = [
+            at("01", 1, ActResult::Done),
+            at("01.5", 2, ActResult::Denied),
+            at("02", 3, ActResult::Failed),
+            at("02", 4, ActResult::Denied),
+            at("02.25", 5, ActResult::Done),
+        ];
+        for entry in &wanted {
+            audit.write(entry).unwrap();
+        }
+        assert_eq!(audit.read(10).unwrap().entries, wanted);
+        let long = AuditEntry { detail: Some("x".repeat(200_000)), ..at("03", 6, ActResult::Denied) };
+        for _ in 0..20 {
+            audit.write(&long).unwrap();
+        }
+        for name in [DENIED, DENIED_BEFORE] {
+            assert!(fs::metadata(state.file(name).unwrap()).unwrap().len() <= LARGEST, "{name}");
+        }
+        let acts: Vec<_> =
+            audit.read(usize::MAX).unwrap().entries.into_iter().map(|entry| entry.act).collect();
+        assert_eq!(acts[..3], ["act.1", "act.3", "act.5"], "the old denials are gone, and they alone");
+        assert!(acts[3..].iter().all(|act| act == "act.6") && acts.len() > 8);
+        assert_eq!(audit.files().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_line_has_its_place_before_the_act() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&scratch.path().join("state")).unwrap();
+        let audit = Audit::new(&state);
+        let path = state.file(AUDIT).unwrap();
+        audit.ready().unwrap();
+        audit.write(&entry(1)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(audit.ready().is_err() && audit.is_alarmed());
+        assert!(!state.is_alarmed(), "keys can be written all the while");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        audit.look_again();
+        assert!(!audit.is_alarmed());
+        // A full file makes place before, and takes no more room than it says.
+        let length = LARGEST - u64::from(LINE);
+        File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+        audit.ready().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), length);
+        File::options().write(true).open(&path).unwrap().set_len(length + 1).unwrap();
+        audit.ready().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+        assert_eq!(fs::metadata(state.file(AUDIT_BEFORE).unwrap()).unwrap().len(), length + 1);
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Semaphore,
     task::{JoinError, JoinHandle, spawn_blocking},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{secrets, stamp::Stamp};
@@ -72,6 +72,8 @@ pub struct Changes {
     apart: Apart,
     /// The files whose contents the configuration names.
     named: Vec<PathBuf>,
+    /// When the files are looked at next. Kept here, since the wait for it is given up at each order of an admin.
+    look_at: Option<Instant>,
     /// Somebody has asked, and has not been heard yet.
     asked: bool,
     /// A look that has not come back.
@@ -113,6 +115,7 @@ impl Changes {
             again: None,
             apart: Apart::default(),
             named: Vec::new(),
+            look_at: None,
             asked: false,
             looking: None,
         }
@@ -239,12 +242,18 @@ impl Changes {
     pub(crate) async fn due(&mut self, interval: Duration) -> (bool, Seen) {
         loop {
             if !self.asked {
+                // A shorter interval counts at once.
+                let latest = Instant::now() + interval;
+                let look_at = self.look_at.map_or(latest, |look_at| look_at.min(latest));
+                self.look_at = Some(look_at);
                 self.asked = tokio::select! {
                     () = hung_up(self.hangup.as_mut()) => true,
-                    () = sleep(interval), if !interval.is_zero() => false,
+                    () = sleep_until(look_at), if !interval.is_zero() => false,
                 };
             }
-            let Some(now) = self.look(self.asked).await else { continue };
+            let looked = self.look(self.asked).await;
+            self.look_at = None;
+            let Some(now) = looked else { continue };
             let again = self.again.is_some_and(|again| again <= Instant::now());
             if self.is_settled(&now) || self.asked || again {
                 self.looked = None;

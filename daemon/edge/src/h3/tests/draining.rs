@@ -4,7 +4,7 @@ use std::{sync::Mutex, time::Duration};
 
 use h3::error::Code;
 use http::Response;
-use quinn::{ReadError, ReadToEndError};
+use quinn::{ReadError, ReadToEndError, TransportConfig};
 use tokio::{
     runtime::Runtime,
     sync::{mpsc, oneshot},
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::support::{RAW_GET, closed_with, code, fed, get, raw_control, raw_goaway, server, soon};
-use crate::{Limits, body};
+use crate::{EndsAtDrain, Limits, body};
 
 #[tokio::test]
 async fn a_request_in_flight_ends_and_goaway_names_the_one_after_it() {
@@ -76,6 +76,32 @@ async fn the_last_event_before_a_drain_is_read_every_time() {
         let text = soon(super::support::rest(&mut stream)).await.unwrap();
         assert_eq!(text, "data: 1\n\ndata: [DONE]\n\n");
     }
+}
+
+#[tokio::test]
+async fn a_reader_of_events_that_takes_nothing_holds_no_drain_up() {
+    let hour = Duration::from_secs(3600);
+    let limits = Limits { quic_idle: hour, write_idle: hour, ..Limits::default() };
+    let (feed, body) = fed();
+    let body = Mutex::new(Some(body));
+    let server = server(&limits, move |_| {
+        let mut response = Response::new(body.lock().unwrap().take().unwrap());
+        response.extensions_mut().insert(EndsAtDrain);
+        async move { response }
+    });
+    let mut window = TransportConfig::default();
+    window.stream_receive_window(1000u32.into());
+    let mut client = server.client_with(window).await;
+    let mut stream = client.ask(get("/")).await;
+    soon(stream.recv_response()).await.unwrap();
+    static LONG: &str = match std::str::from_utf8(&[b'a'; 8000]) {
+        Ok(text) => text,
+        Err(_) => "",
+    };
+    feed.send(Ok(LONG)).unwrap();
+    server.drain.begin();
+    soon(feed.closed()).await;
+    assert!(soon(server.drain.finished(hour)).await);
 }
 
 #[tokio::test]

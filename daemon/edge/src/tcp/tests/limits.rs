@@ -314,3 +314,38 @@ async fn a_reader_that_takes_nothing_is_found_in_time_behind_a_window_and_behind
         assert!((2..=3).contains(&begun.elapsed().as_secs()), "a window of {window}: {:?}", begun.elapsed());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_of_events_that_takes_nothing_holds_no_drain_up_and_another_does() {
+    let hour = Duration::from_secs(3600);
+    let limits = Limits {
+        write_idle: hour,
+        header_read: hour,
+        keep_alive_idle: hour,
+        h2_ping: hour,
+        ..Limits::default()
+    };
+    for (http2, path, cut) in
+        [(false, "events", true), (false, "endless", false), (true, "events", true), (true, "endless", false)]
+    {
+        let mut served = served(http2, limits.clone());
+        let _held;
+        if http2 {
+            let mut raw = Raw::begin(served.near).await;
+            raw.send(SETTINGS, 0, 0, b"\x00\x04\x00\x00\x00\x00").await;
+            let length = u8::try_from(path.len() + 1).unwrap();
+            let head =
+                [&b"\x82\x86\x44"[..], &[length], b"/", path.as_bytes(), b"\x41\x09localhost"].concat();
+            raw.send(HEADERS, END_HEADERS | 1, 1, &head).await;
+            _held = raw.0;
+        } else {
+            let head = format!("GET /{path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            served.near.write_all(head.as_bytes()).await.unwrap();
+            _held = served.near;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        served.drain.begin();
+        let dropped = tokio::time::timeout(Duration::from_secs(60), served.dropped.recv()).await;
+        assert_eq!(dropped.is_ok(), cut, "HTTP/2: {http2}, {path}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Acts and their lines in the audit log.
 //!
-//! Invariant: nobody hears that something was done before its line is on the disk.
+//! Invariants: nothing is done whose line cannot be written, but for a key's revocation, which is never put off; and nobody hears
+//! that something was done before its line is on the disk.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -12,18 +13,20 @@ use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
     admin::{ActResult, AuditEntry},
+    error::Code,
     key::{PREFIX, is_id},
     routes::{Admin, Endpoint, Row},
 };
 use ghostllm_edge::{ResponseBody, workers::spawn};
 use http::Response;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{acts, blocking, still};
 use crate::{
     date,
     pipeline::{Shared, requests::Asked},
+    store::audit,
 };
 
 /// What an act was done on and more, for the log.
@@ -59,6 +62,9 @@ async fn noted(
     order: &[u8],
 ) -> Result<Response<ResponseBody>, ApiError> {
     let mut noted = Noted { on: named(endpoint, taken), detail: None };
+    if endpoint != Admin::RevokeKey {
+        ready(shared, endpoint, asked).await?;
+    }
     let outcome = acts::act(shared, endpoint, taken, (asked, order), &mut noted).await;
     let result = match &outcome {
         Ok(_) => ActResult::Done,
@@ -70,9 +76,39 @@ async fn noted(
     // What was asked in vain is noted as what was denied is.
     let in_vain = outcome.as_ref().is_err_and(|error| error.status().is_client_error());
     if !in_vain || shared.denials.is_first(&who(asked), name(endpoint), Instant::now()) {
-        note(shared, entry(name(endpoint), asked, noted, result)).await;
+        let written = note(shared, entry(name(endpoint), asked, noted, result)).await;
+        if !written && endpoint == Admin::RevokeKey && outcome.is_ok() {
+            return Err(ApiError::new(
+                Code::StateUnwritable,
+                "The key is taken no more; but the audit log has no line of it, since that cannot be written: ghostctl status \
+                 says what to do.",
+            ));
+        }
     }
     outcome
+}
+
+/// Refuses an act that could not be written down. A disk may have become full since the last one, or answer no more.
+async fn ready(shared: &Shared, endpoint: Admin, asked: &Asked) -> Result<(), ApiError> {
+    /// Far longer than a disk that is well takes for a block.
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let (audit, look) = (shared.desk.audit.clone(), Arc::clone(&shared.desk.look));
+    let log = audit.clone();
+    let looked = timeout(PATIENCE, async {
+        let turn = look.acquire_owned().await;
+        blocking(move || (audit.ready(), drop(turn)).0).await
+    });
+    let why = match looked.await {
+        Ok(Ok(Ok(()))) => None,
+        Ok(Ok(Err(error))) => Some(error.to_string()),
+        Ok(Err(panicked)) => return Err(panicked),
+        Err(_elapsed) => Some(log.hangs().to_string()),
+    };
+    shared.desk.standing.audits(why.is_none());
+    let Some(why) = why else { return Ok(()) };
+    let (who, act) = (who(asked), name(endpoint));
+    tracing::warn!(who, act, "an act was not done, since the audit log cannot be written: {why}");
+    Err(audit::not_done())
 }
 
 /// What the path names, where it can be what belongs there: a caller may have put a whole key in its place.
@@ -101,17 +137,22 @@ pub(in crate::pipeline) fn denied(shared: &Arc<Shared>, row: &Row, asked: &Asked
     drop(tokio::task::spawn_blocking(move || audit.write(&entry)));
 }
 
-async fn note(shared: &Shared, entry: AuditEntry) {
+/// Says whether it is on the disk.
+async fn note(shared: &Shared, entry: AuditEntry) -> bool {
     shared
         .desk
         .journal
         .say("audit", json!({"act": entry.act, "on": entry.on, "who": entry.who, "result": entry.result}));
     tracing::info!(who = %entry.who, act = %entry.act, on = entry.on, result = ?entry.result, "an admin's act");
     let audit = shared.desk.audit.clone();
-    // A failure raises the state's alert, and what was done is done.
-    if let Ok(Err(error)) = blocking(move || audit.write(&entry)).await {
+    let written = blocking(move || audit.write(&entry)).await;
+    if let Ok(Err(error)) = &written {
+        // What was done is done, and stands in the line above.
         tracing::error!(%error, "an act could not be written to the audit log");
     }
+    let written = matches!(written, Ok(Ok(())));
+    shared.desk.standing.audits(written);
+    written
 }
 
 fn who(asked: &Asked) -> String {
