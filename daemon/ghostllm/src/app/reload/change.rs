@@ -11,7 +11,7 @@ use ghostllm_core::{
 };
 
 use super::{
-    Arc, Changes, READING, Read, Reloaded, Running, Serving, Standing, Upkeep, brief, settled, timeout, told,
+    Changes, READING, Read, Reloaded, Running, Serving, Standing, Upkeep, brief, settled, timeout, told,
 };
 use crate::store::settings;
 
