@@ -72,6 +72,7 @@ pub(super) fn run(command: &Command) -> Result<String, Failure> {
         Command::Show { named, settings } => Ok(sources::load(named.path(), settings)?.show()),
         Command::Check { named, settings } => {
             let files = sources::files(named.path())?;
+            sources::check_readable(&files)?;
             let loaded = sources::read(&files, settings)?;
             sources::check_named(&loaded)?;
             Ok(sound(&files) + &unseen(&loaded.config))
