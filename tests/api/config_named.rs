@@ -107,6 +107,22 @@ fn check_without_a_daemon_tells_all_that_a_start_would_fail_for() -> Result<()> 
 }
 
 #[test]
+fn every_file_that_cannot_be_read_is_named() -> Result<()> {
+    let home = tempfile::tempdir()?;
+    let parts = home.path().join(".config/ghostllm/conf.d");
+    fs::create_dir_all(&parts)?;
+    for name in ["a.toml", "b.toml"] {
+        std::os::unix::fs::symlink("/nowhere", parts.join(name))?;
+    }
+    let mut check = Command::new(binary("ghostllm"));
+    let ran =
+        check.args(["config", "check"]).env_clear().env("HOME", home.path()).stdin(Stdio::null()).output()?;
+    let err = String::from_utf8(ran.stderr)?;
+    ensure!(ran.status.code() == Some(2) && err.contains("/a.toml") && err.contains("/b.toml"), "{err}");
+    Ok(())
+}
+
+#[test]
 fn a_credential_is_not_looked_for_outside_the_service_and_that_is_said() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("a.toml");

@@ -227,7 +227,9 @@ pub(crate) fn usual(line: &str) -> Option<Value> {
             json!({ "version": 1, "certificates": certificates() })
         }
         "GET /config" => {
-            json!({ "version": 1, "toml": "[listen]\ntls = \"[::]:11443\" # /etc/ghostllm/ghostllm.toml:3\n", "files": ["/etc/ghostllm/ghostllm.toml"], "kept": { "log.level": "debug" }, "refused": "line 3: \u{1b}[2Jodd", "restart": ["listen.tls"] })
+            json!({ "version": 1, "toml": "[listen]\ntls = \"[::]:11443\" # /etc/ghostllm/ghostllm.toml:3\n", "files": ["/etc/ghostllm/ghostllm.toml"],
+                "kept": { "log.level": "debug" }, "refused": "line 3: \u{1b}[2Jodd", "restart": ["listen.tls"],
+                "pending": [{ "setting": "listen.tls", "in_use": "\"[::]:11443\"", "on_disk": null, "place": "/etc/\u{1b}[2Ja.toml:3:1" }] })
         }
         "PATCH /config" => {
             json!({ "version": 1, "taken": true, "fault": null, "changed": ["log.level"], "restart": ["listen.tls"] })

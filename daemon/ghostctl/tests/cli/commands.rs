@@ -207,6 +207,8 @@ fn a_configuration_is_shown_as_it_can_be_read_back() {
         "{}",
         ran.err
     );
+    let pending = "listen.tls: \"[::]:11443\" now, not set then (/etc/\\u{1b}[2Ja.toml:3:1)";
+    assert!(ran.err.contains(pending), "{}", ran.err);
     assert_eq!(ghostctl(&daemon.socket, &["config", "check"]).code, Some(0));
 
     let faulty = json!({ "version": 1, "sound": false, "faults": ["a.toml:3:1: unknown key", "b.toml:1:1: odd"], "files": [] });

@@ -85,6 +85,7 @@ pub(super) fn run(command: &Command) -> Result<String, Failure> {
         }
         Command::Check { named, settings } => {
             let files = sources::files(named.path())?;
+            sources::check_readable(&files)?;
             let loaded = sources::read(&files, settings, &named.kept()?)?;
             sources::check_named(&loaded)?;
             Ok(sound(&files) + &unseen(&loaded.config))

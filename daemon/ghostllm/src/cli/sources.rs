@@ -75,25 +75,31 @@ impl Origin for Again {
     }
 
     fn read(&self, files: &[PathBuf]) -> Result<Loaded, String> {
-        // The options are those of the start.
-        let unreadable = |failure: Failure| {
-            let advice = [format!("; or {ANOTHER}"), format!("; {ANOTHER}")];
-            advice.iter().fold(failure.message, |text, advice| text.replace(advice, ""))
-        };
-        let sources = gathered(files, &self.settings, &self.kept).map_err(unreadable)?;
+        let sources = gathered(files, &self.settings, &self.kept).map_err(while_running)?;
         Loaded::read(&sources).map_err(|errors| first(&errors, self.file.as_deref()))
     }
 
     fn faults(&self, files: &[PathBuf]) -> Vec<String> {
-        let sources = match gathered(files, &self.settings, &self.kept) {
-            Ok(sources) => sources,
-            Err(failure) => return vec![failure.message],
+        let Ok(sources) = gathered(files, &self.settings, &self.kept) else {
+            return unread(files).into_iter().map(while_running).collect();
         };
         match Loaded::read(&sources) {
             Ok(loaded) => named::faults(&loaded, false).into_iter().map(|fault| fault.text).collect(),
             Err(errors) => errors.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+/// A failure in words that leave out the advice to start otherwise: the options are those of the start.
+fn while_running(failure: Failure) -> String {
+    let advice = [format!("; or {ANOTHER}"), format!("; {ANOTHER}")];
+    advice.iter().fold(failure.message, |text, advice| text.replace(advice, ""))
+}
+
+/// The files that cannot be read.
+fn unread(files: &[PathBuf]) -> Vec<Failure> {
+    let failed = |path: &PathBuf| contents(path).err().map(|error| unreadable(path, &error));
+    files.iter().filter_map(failed).collect()
 }
 
 /// The first of the faults, and what prints all of them.
@@ -129,6 +135,18 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
 /// All of them, and what to do.
 fn faults(errors: &[ConfigError]) -> Failure {
     listed(&errors.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+/// Fails where files cannot be read, and names all of them.
+pub(super) fn check_readable(files: &[PathBuf]) -> Result<(), Failure> {
+    let unread = unread(files);
+    let code = if unread.iter().all(|failure| failure.code == exit::PERMISSION) {
+        exit::PERMISSION
+    } else {
+        exit::USAGE
+    };
+    let lines: Vec<String> = unread.into_iter().map(|failure| failure.message).collect();
+    if lines.is_empty() { Ok(()) } else { Err(Failure { code, message: lines.join("\n") }) }
 }
 
 /// What is wrong with the files that a sound configuration names, as a start would find it.
