@@ -86,8 +86,8 @@ async fn a_new_address_is_in_the_certificate_and_the_host_list() -> Result<()> {
     own.address("fd00:44::1/64", "eth0")?;
     daemon.wait_said(RENEWED).await?;
     // Whoever follows the events hears of it, though nobody has ordered it.
-    events.until("event: certificate").await?;
-    events.until("\"renewed\"").await?;
+    let told = String::from_utf8(events.until("\"renewed\"").await?)?;
+    ensure!(told.contains("event: certificate"), "{told}");
     // A look between the two additions would make it two certificates; the later one is what counts.
     while curl(&peer, &daemon, "[fd00:44::1]", &[]).await?.status.code() != Some(0) {
         ensure!(begun.elapsed() < HEARD, "not within {HEARD:?}:\n{}", daemon.stderr());
