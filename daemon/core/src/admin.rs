@@ -7,11 +7,13 @@
 mod doctor;
 mod events;
 mod keys;
+mod logs;
 mod state;
 
 pub use doctor::{DoctorCheck, DoctorReport, DoctorResult};
 pub use events::{ActResult, AuditEntry, AuditLog, Event};
 pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
+pub use logs::{LogEntry, LoggedLevel};
 pub use state::{
     Authority, BackendInfo, BackendList, Cancelled, Cause, CertificateInfo, Certificates, Checked, Condition,
     ConfigShown, Listener, ListenerList, ModelInfo, ModelList, Reloaded, Renewed, RequestInfo, RequestList,
@@ -33,7 +35,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 22] = [
+    let _referred: [Schema; 23] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -56,6 +58,7 @@ pub fn schema() -> String {
         generator.subschema_for::<Manifest>(),
         generator.subschema_for::<Restored>(),
         generator.subschema_for::<DoctorReport>(),
+        generator.subschema_for::<LogEntry>(),
     ];
     let definitions: Map<String, Value> = generator.take_definitions(true);
     let whole = json!({

@@ -9,7 +9,10 @@ mod documents;
 mod failures;
 mod following;
 mod help;
+#[cfg(feature = "journal")]
+mod logs;
 mod schema;
+mod since;
 mod tables;
 mod terminal;
 

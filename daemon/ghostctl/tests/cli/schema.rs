@@ -57,7 +57,7 @@ fn is(kind: &str, value: &Value) -> bool {
     }
 }
 
-fn fits(form: &str, value: &Value) -> bool {
+pub(crate) fn fits(form: &str, value: &Value) -> bool {
     let root: Value = serde_json::from_str(&admin::schema()).unwrap();
     valid(&root["$defs"][form], &root, value)
 }
