@@ -15,6 +15,7 @@ mod schema;
 mod since;
 mod tables;
 mod terminal;
+mod typed;
 
 use std::{
     path::Path,

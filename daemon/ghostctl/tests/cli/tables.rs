@@ -3,8 +3,11 @@
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
+    Ran,
     canned::{Daemon, status},
+    doctor::{self, House},
     ghostctl, program,
+    typed::Home,
 };
 
 const TABLES: &[&[&str]] = &[
@@ -42,6 +45,39 @@ fn no_line_is_wider_than_the_screen_and_nothing_in_it_is_obeyed() {
                     let obeyed = |letter: char| letter.is_control() || letter == '\u{202e}';
                     assert!(!line.contains(obeyed), "{arguments:?}: {line:?}");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_made_beside_the_daemon_fits_as_well() {
+    let (house, daemon) = (House::well(), doctor::daemon());
+    let amiss = Daemon::with("GET /status", 200, status("degraded").to_string());
+    let home = Home::new();
+    assert_eq!(home.backup("a.backup", &[]).code, Some(0));
+    for columns in [None, Some(20), Some(40), Some(80), Some(132)] {
+        let text = columns.map(|columns: usize| columns.to_string());
+        let drawn = |mut command: std::process::Command| {
+            if let Some(columns) = &text {
+                command.env("COLUMNS", columns);
+            }
+            Ran::from(command.output().unwrap())
+        };
+        for ran in [
+            drawn(house.command(&daemon.socket, &[])),
+            drawn(house.command(&amiss.socket, &[])),
+            drawn(house.command(std::path::Path::new("/nowhere/admin.sock"), &[])),
+            drawn(home.to_backup("a.backup", &["--yes"])),
+            drawn(home.to_restore("a.backup", &["--list"])),
+            drawn(home.to_restore("a.backup", &["--yes"])),
+        ] {
+            assert!(!ran.out.is_empty(), "{ran:?}");
+            for line in ran.out.lines() {
+                let width = line.width();
+                assert!(width <= columns.unwrap_or(80), "{columns:?} {width}: {line}");
+                let obeyed = |letter: char| letter.is_control() || letter == '\u{202e}';
+                assert!(!line.contains(obeyed), "{line:?}");
             }
         }
     }
