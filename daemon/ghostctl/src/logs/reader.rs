@@ -3,7 +3,7 @@
 //! Knows libsystemd's reader. Refuses to know how an entry is told. Invariant: which unit an entry is of is what journald or systemd
 //! has said, and never the word of whoever wrote it.
 
-use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path};
+use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
 use ghostllm_core::admin::{LogEntry, LoggedLevel};
 use systemd::{
@@ -132,9 +132,10 @@ impl Reader {
         }
     }
 
-    /// Takes note of changes: entries, and files that have come and gone.
+    /// Takes note of changes: entries, and files that have come and gone. The first time, libsystemd begins to look for these, which
+    /// its `process` alone never does.
     pub(super) fn changed(&mut self) -> Result<(), Failure> {
-        self.journal.process().map(drop).map_err(|error| unreadable(&error))
+        self.journal.wait(Some(Duration::ZERO)).map(drop).map_err(|error| unreadable(&error))
     }
 }
 
