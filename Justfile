@@ -12,16 +12,17 @@ setup:
 setup-build:
     tests/support/setup.sh build
 
-# Builds the daemon and its engine, and runs them with a state of their own under .run/.
+# Builds the daemon, its engine and ghostctl, and runs the daemon with a state of its own under .run/.
 run: setup-build
-    cargo build --release -p ghostllm -p ghostllm-engine
+    cargo build --release -p ghostllm -p ghostllm-engine -p ghostctl --features ghostctl/journal
     tests/support/run.sh
 
-# Every test of the project, as CI runs them.
+# Every test of the project, as CI runs them. ghostctl's `journal` is a feature of the package's; a build without it is tested by journal.sh.
 test: setup lint python templates
-    cargo build --release --workspace --bins
+    tests/support/journal.sh
+    cargo build --release --workspace --bins --features ghostctl/journal
     tests/support/canary.sh begin
-    tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace
+    tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace --features ghostctl/journal
     cargo bench -p ghostllm-tests --bench answer --bench cancel
     tests/support/canary.sh
     tests/support/fuzz.sh 30
@@ -32,7 +33,7 @@ alias check := test
 # Form and lints of the Rust code.
 lint:
     cargo fmt --all --check
-    cargo clippy --release --workspace --all-targets -- -D warnings
+    cargo clippy --release --workspace --all-targets --features ghostctl/journal -- -D warnings
 
 # The Python clients compile, and the pinned libraries that they need are the installed ones.
 python:
@@ -56,8 +57,8 @@ docs: setup-build
     target/release/ghostllm config schema > packaging/docs/ghostllm.schema.json
     cargo run --release -p ghostllm-core --example documents -- packaging/docs
     rm -rf packaging/docs/man/ghostctl* packaging/docs/completions/*ghostctl* daemon/ghostctl/tests/help/*.txt
-    cargo run --release -p ghostctl --example documents -- packaging/docs
-    GHOSTCTL_RENEW=1 cargo test --release -p ghostctl --test cli help::
+    cargo run --release -p ghostctl --features journal --example documents -- packaging/docs
+    GHOSTCTL_RENEW=1 cargo test --release -p ghostctl --features journal --test cli help::
 
 # Arbitrary bytes for everything that reads a peer's, guided by coverage: so many hours, shared by the targets.
 fuzz HOURS: setup-build

@@ -69,6 +69,23 @@ async fn what_the_daemon_knows_to_be_amiss_is_named() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_audit_log_that_cannot_be_read_is_named() -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    // Root reads whatever it may not; nobody reads a directory as a file.
+    let log = daemon.state("audit.log");
+    if log.exists() {
+        fs::remove_file(&log)?;
+    }
+    fs::create_dir(&log)?;
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o700))?;
+    named(&checks(&daemon).await?, "audit", "warning", "the audit log cannot be read")?;
+    fs::remove_dir(&log)?;
+    let found = checks(&daemon).await?;
+    ensure!(found.iter().any(|check| check["id"] == "audit" && check["result"] == "ok"), "{found:#?}");
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn a_bundle_has_none_of_the_daemons_secrets() -> Result<()> {
     const CANARY: &str = "canaryV5kq";
     let (_double, daemon) = ollama().await?;

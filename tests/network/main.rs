@@ -7,9 +7,12 @@
 mod absent;
 mod admin;
 mod changes;
+mod doctor;
 mod exposure;
 mod families;
+mod journal;
 mod pasted;
+mod restore;
 mod sources;
 mod system;
 mod users;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the daemon from the build tree with its state under .run/, and prints a curl line that works while it runs. Ends as the
-# daemon ends, with its exit code.
+# Runs the daemon from the build tree with its state under .run/, and prints a curl line and the way to ghostctl, which work while it
+# runs. Ends as the daemon ends, with its exit code.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 mkdir -p .run
@@ -42,13 +42,23 @@ Paste this into another terminal:
 
 curl $plain/v1/chat/completions -H 'Content-Type: application/json' -d '{"model":"$model","max_tokens":32,"messages":[{"role":"user","content":"What is the capital of France?"}]}'
 
-Ctrl-C stops it.
-
 TEXT
 elif running; then
   echo "No model can answer at $plain yet; the log above says why." >&2
 fi
 
+if running; then
+  # With these README's commands work as written, and ask this daemon and not one that is installed.
+  cat <<TEXT
+For ghostctl's commands in that terminal:
+
+export PATH="$(realpath "$target"):\$PATH" GHOSTLLM_SOCKET="$PWD/.run/state/admin.sock"
+ghostctl status
+
+Ctrl-C stops it.
+
+TEXT
+fi
 # A signal ends the wait, not the daemon.
 while :; do
   wait "$daemon" && code=0 || code=$?

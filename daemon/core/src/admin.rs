@@ -7,11 +7,13 @@
 mod doctor;
 mod events;
 mod keys;
+mod logs;
 mod state;
 
 pub use doctor::{DoctorCheck, DoctorReport, DoctorResult};
 pub use events::{ActResult, AuditEntry, AuditLog, Event};
 pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
+pub use logs::{LogEntry, LoggedLevel};
 pub use state::{
     Authority, BackendInfo, BackendList, Cancelled, Cause, CertificateInfo, Certificates, Checked, Condition,
     ConfigChange, ConfigShown, Listener, ListenerList, ModelInfo, ModelList, PendingSetting, Reloaded,
@@ -57,6 +59,7 @@ pub fn schema() -> String {
         generator.subschema_for::<Manifest>(),
         generator.subschema_for::<Restored>(),
         generator.subschema_for::<DoctorReport>(),
+        generator.subschema_for::<LogEntry>(),
     ];
     let definitions: Map<String, Value> = generator.take_definitions(true);
     let whole = json!({

@@ -167,6 +167,15 @@ pub struct Row {
     pub access: Access,
 }
 
+impl Row {
+    /// Whether it is answered on the admin's socket alone, whatever a key may do. A backup is as good as the box itself, for whoever
+    /// has got hold of a key.
+    #[must_use]
+    pub fn on_the_socket_alone(&self) -> bool {
+        self.endpoint == Endpoint::Admin(Admin::Backup)
+    }
+}
+
 const fn public(path: &'static str, endpoint: Endpoint) -> Row {
     Row { verb: Verb::Get, path, endpoint, access: Access::Public }
 }

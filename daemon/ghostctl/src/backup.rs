@@ -6,6 +6,7 @@
 pub(crate) mod archive;
 pub(crate) mod passphrase;
 pub(crate) mod sealed;
+mod typed;
 
 use std::{
     fs::{self, OpenOptions},

@@ -17,6 +17,7 @@ mod doctor;
 mod events;
 mod exit;
 mod keys;
+mod logs;
 mod models;
 mod output;
 mod reload;

@@ -46,6 +46,9 @@ _ghostctl() {
             ghostctl,keys)
                 cmd="ghostctl__subcmd__keys"
                 ;;
+            ghostctl,logs)
+                cmd="ghostctl__subcmd__logs"
+                ;;
             ghostctl,models)
                 cmd="ghostctl__subcmd__models"
                 ;;
@@ -165,6 +168,9 @@ _ghostctl() {
                 ;;
             ghostctl__subcmd__help,keys)
                 cmd="ghostctl__subcmd__help__subcmd__keys"
+                ;;
+            ghostctl__subcmd__help,logs)
+                cmd="ghostctl__subcmd__help__subcmd__logs"
                 ;;
             ghostctl__subcmd__help,models)
                 cmd="ghostctl__subcmd__help__subcmd__models"
@@ -317,7 +323,7 @@ _ghostctl() {
 
     case "${cmd}" in
         ghostctl)
-            opts="-h -V --socket --timeout --json --help --version status keys models backends requests cert config reload audit events backup restore doctor completion version help"
+            opts="-h -V --socket --timeout --json --help --version status keys models backends requests cert config reload audit events logs backup restore doctor completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -943,7 +949,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__help)
-            opts="status keys models backends requests cert config reload audit events backup restore doctor completion version help"
+            opts="status keys models backends requests cert config reload audit events logs backup restore doctor completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1281,6 +1287,20 @@ _ghostctl() {
         ghostctl__subcmd__help__subcmd__keys__subcmd__rotate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__help__subcmd__logs)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1668,6 +1688,48 @@ _ghostctl() {
             fi
             case "${prev}" in
                 --overlap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__logs)
+            opts="-f -n -h --follow --lines --since --level --directory --socket --timeout --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lines)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --level)
+                    COMPREPLY=($(compgen -W "error warn info debug trace" -- "${cur}"))
+                    return 0
+                    ;;
+                --directory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

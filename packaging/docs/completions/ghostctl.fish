@@ -39,6 +39,7 @@ complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "config" -d 'The c
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "reload" -d 'Take the configuration on disk, and wait until it is in use'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "audit" -d 'Who has done what, the newest last'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "events" -d 'What happens, a line each, until Ctrl-C'
+complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "logs" -d 'What the daemon and its engine have written into the journal'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "backup" -d 'Keys, audit log and configuration in one encrypted file'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "restore" -d 'A backup in the place of the state; the daemon must not run'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "doctor" -d 'What is amiss with this box, and what to do about it'
@@ -228,6 +229,19 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -l socket -d '
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -l timeout -d 'How long to wait for an answer' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -s h -l help -d 'Print help'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -s n -l lines -d 'How many of the last entries; 50, or with --since all of them' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l since -d 'Nothing older than this' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l level -d 'This level and what matters more' -r -f -a "error\t''
+warn\t''
+info\t''
+debug\t''
+trace\t''"
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l directory -d 'A copied journal, instead of this system\'s' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l socket -d 'The daemon\'s admin socket' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -s f -l follow -d 'Go on with what is written from now on, until Ctrl-C'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l json -d 'For programs: the API\'s answer, in one line'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -l passphrase-file -d 'A file with the passphrase; - is stdin' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -l socket -d 'The daemon\'s admin socket' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -l timeout -d 'How long to wait for an answer' -r
@@ -260,22 +274,23 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -l socket -d 
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -l timeout -d 'How long to wait for an answer' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -s h -l help -d 'Print help'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "status" -d 'How the box is, in one screen'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "keys" -d 'Keys: who may use the box'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "models" -d 'Models: which there are, and which are at work'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "backends" -d 'Backends: where models are, and whether they answer'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "requests" -d 'Requests: what is being answered'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "cert" -d 'The certificate, and the CA that clients trust'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "config" -d 'The configuration: what it is, and whether it is sound'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "reload" -d 'Take the configuration on disk, and wait until it is in use'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "audit" -d 'Who has done what, the newest last'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "events" -d 'What happens, a line each, until Ctrl-C'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "backup" -d 'Keys, audit log and configuration in one encrypted file'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "restore" -d 'A backup in the place of the state; the daemon must not run'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "doctor" -d 'What is amiss with this box, and what to do about it'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "completion" -d 'Print the completions of a shell'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "version" -d 'The version of this program, and of the daemon where it answers'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events backup restore doctor completion version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "status" -d 'How the box is, in one screen'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "keys" -d 'Keys: who may use the box'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "models" -d 'Models: which there are, and which are at work'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "backends" -d 'Backends: where models are, and whether they answer'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "requests" -d 'Requests: what is being answered'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "cert" -d 'The certificate, and the CA that clients trust'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "config" -d 'The configuration: what it is, and whether it is sound'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "reload" -d 'Take the configuration on disk, and wait until it is in use'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "audit" -d 'Who has done what, the newest last'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "events" -d 'What happens, a line each, until Ctrl-C'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "logs" -d 'What the daemon and its engine have written into the journal'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "backup" -d 'Keys, audit log and configuration in one encrypted file'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "restore" -d 'A backup in the place of the state; the daemon must not run'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "doctor" -d 'What is amiss with this box, and what to do about it'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "completion" -d 'Print the completions of a shell'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "version" -d 'The version of this program, and of the daemon where it answers'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "ls" -d 'Every key, without its secret'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "create" -d 'Make a key; it is shown once'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from keys" -f -a "revoke" -d 'No longer take a key, at once; answers that it waits for end'

@@ -14,12 +14,14 @@ pub fn page() -> String {
          served on the admin's\nsocket, where the file's mode decides who asks, and on the TLS port for keys; never on the plain port.\n\n\
          | Method | Path | Needs |\n|---|---|---|\n",
     );
-    for Row { verb, path, access, .. } in TABLE {
+    for row @ Row { verb, path, access, .. } in TABLE {
         let needs = match access {
             Access::Public => "nothing",
             Access::Needs(permission) => permission.name(),
         };
-        let _writing_to_a_string_never_fails = writeln!(text, "| {} | `{path}` | {needs} |", verb.allowed());
+        let place = if row.on_the_socket_alone() { ", on the admin's socket alone" } else { "" };
+        let _writing_to_a_string_never_fails =
+            writeln!(text, "| {} | `{path}` | {needs}{place} |", verb.allowed());
     }
     let roles = Role::ALL.map(|role| (role.name().to_owned(), role.permissions()));
     let scopes = Scope::ALL.map(|scope| (scope.name().to_owned(), scope.permissions()));

@@ -10,6 +10,7 @@ use std::{
 
 use age::secrecy::{ExposeSecret, SecretString};
 
+use super::typed;
 use crate::exit::{Exit, Failure};
 
 /// The fewest characters; scrypt makes each guess dear, and a short one is guessed all the same.
@@ -26,7 +27,7 @@ pub(crate) struct Passphrase {
 impl Passphrase {
     /// From the file, standard input (`-`), or else the terminal.
     pub(crate) fn of(file: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) = file else { return Ok(Self { secret: typed("Passphrase: ")?, typed: true }) };
+        let Some(path) = file else { return Ok(Self { secret: typed::line("Passphrase: ")?, typed: true }) };
         let failed = |why: String| {
             Failure::new(
                 Exit::Failed,
@@ -57,7 +58,7 @@ impl Passphrase {
             )
             .next("the same command with a longer one; a few words are easy to keep"));
         }
-        if self.typed && typed("The same again: ")?.expose_secret() != self.secret.expose_secret() {
+        if self.typed && typed::line("The same again: ")?.expose_secret() != self.secret.expose_secret() {
             return Err(Failure::new(Exit::Failed, "the two are not the same").next("the same command again"));
         }
         Ok(self)
@@ -67,14 +68,4 @@ impl Passphrase {
     pub(super) fn secret(&self) -> SecretString {
         self.secret.clone()
     }
-}
-
-fn typed(question: &str) -> Result<SecretString, Failure> {
-    rpassword::prompt_password(question).map(SecretString::from).map_err(|error| {
-        Failure::new(
-            Exit::Usage,
-            format!("the passphrase cannot be asked for, since there is no terminal: {error}"),
-        )
-        .next("the same command with --passphrase-file PATH")
-    })
 }

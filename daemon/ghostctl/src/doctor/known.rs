@@ -213,7 +213,12 @@ fn keys(seen: &Seen) -> Vec<Finding> {
 
 fn audit(seen: &Seen) -> Vec<Finding> {
     let failed = seen.known().and_then(|daemon| daemon.audit.as_ref().err());
-    failed.map(unanswered).into_iter().collect()
+    let found = failed.map(|failure| {
+        let mut found = unanswered(failure);
+        found.what = format!("the audit log cannot be read: {}", found.what);
+        found
+    });
+    found.into_iter().collect()
 }
 
 fn unanswered(failure: &Failure) -> Finding {

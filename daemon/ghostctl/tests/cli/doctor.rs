@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A box on which all is well, before a fault is made.
-struct House {
+pub(crate) struct House {
     dir: TempDir,
 }
 
@@ -31,7 +31,7 @@ const TCP: &str =
     "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
 impl House {
-    fn well() -> Self {
+    pub(crate) fn well() -> Self {
         let house = Self { dir: tempfile::tempdir().unwrap() };
         let state = house.state("");
         fs::create_dir(&state).unwrap();
@@ -94,7 +94,7 @@ impl House {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn command(&self, socket: &Path, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, socket: &Path, arguments: &[&str]) -> Command {
         // Beside a copy of ghostctl lies no other ghostllm than the one in PATH.
         let own = self.dir.path().join("own");
         fs::create_dir_all(&own).unwrap();
@@ -111,7 +111,7 @@ impl House {
         command
     }
 
-    fn doctor(&self, socket: &Path, arguments: &[&str]) -> Ran {
+    pub(crate) fn doctor(&self, socket: &Path, arguments: &[&str]) -> Ran {
         self.command(socket, arguments).output().unwrap().into()
     }
 
@@ -123,7 +123,7 @@ impl House {
 }
 
 /// A daemon on which all is well.
-fn daemon() -> Daemon {
+pub(crate) fn daemon() -> Daemon {
     changed("", |_| ())
 }
 

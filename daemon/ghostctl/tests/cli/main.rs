@@ -9,9 +9,13 @@ mod documents;
 mod failures;
 mod following;
 mod help;
+#[cfg(feature = "journal")]
+mod logs;
 mod schema;
+mod since;
 mod tables;
 mod terminal;
+mod typed;
 
 use std::{
     path::Path,

@@ -4,8 +4,11 @@ use ghostllm_core::admin;
 use serde_json::Value;
 
 use crate::{
+    Ran,
     canned::{Daemon, KEY, REQUEST, usual},
+    doctor::{self, House},
     ghostctl,
+    typed::Home,
 };
 
 /// Whether `value` is valid, for the words of JSON Schema that are in use here; another word is a failure of the test.
@@ -57,7 +60,7 @@ fn is(kind: &str, value: &Value) -> bool {
     }
 }
 
-fn fits(form: &str, value: &Value) -> bool {
+pub(crate) fn fits(form: &str, value: &Value) -> bool {
     let root: Value = serde_json::from_str(&admin::schema()).unwrap();
     valid(&root["$defs"][form], &root, value)
 }
@@ -99,6 +102,45 @@ fn every_answer_in_json_is_one_line_of_its_form() {
         let value: Value = serde_json::from_str(&ran.out).unwrap();
         assert!(fits(form, &value), "{arguments:?} is no {form}: {value:#}");
         assert_eq!(value["version"], 1, "{arguments:?}");
+    }
+}
+
+/// One line, of this form.
+fn check(ran: &Ran, form: &str) -> Value {
+    assert_eq!(ran.out.matches('\n').count(), 1, "{ran:?}");
+    assert!(!ran.out.trim_end().chars().any(char::is_control), "{ran:?}");
+    let value: Value = serde_json::from_str(&ran.out).unwrap();
+    assert!(fits(form, &value) && value["version"] == 1, "no {form}: {value:#}");
+    value
+}
+
+#[test]
+fn what_is_made_beside_the_daemon_is_one_line_of_its_form_as_well() {
+    let (house, daemon) = (House::well(), doctor::daemon());
+    let report = check(&house.doctor(&daemon.socket, &["--json"]), "DoctorReport");
+    assert!(report["checks"].as_array().unwrap().len() >= 25, "{report}");
+    // Where hardly anything can be looked at.
+    let nobody = house.doctor(std::path::Path::new("/nowhere/admin.sock"), &["--json"]);
+    let mut report = check(&nobody, "DoctorReport");
+    report["checks"][0]["result"] = "well".into();
+    assert!(!fits("DoctorReport", &report));
+
+    let home = Home::new();
+    let ran = home.backup("a.backup", &["--json"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
+    let mut manifest = check(&ran, "Manifest");
+    let ran = home.restore("a.backup", &["--list", "--json"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
+    assert_eq!(check(&ran, "Manifest"), manifest);
+    manifest["files"][0]["size"] = "1".into();
+    assert!(!fits("Manifest", &manifest));
+    for number in [0, 1] {
+        let ran = home.restore("a.backup", &["--json", "--yes"]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
+        let mut restored = check(&ran, "Restored");
+        assert_eq!(restored["before"].as_array().unwrap().is_empty(), number == 0, "{restored}");
+        restored["before"] = Value::Null;
+        assert!(!fits("Restored", &restored));
     }
 }
 

@@ -3,8 +3,11 @@
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
+    Ran,
     canned::{Daemon, status},
+    doctor::{self, House},
     ghostctl, program,
+    typed::Home,
 };
 
 const TABLES: &[&[&str]] = &[
@@ -45,6 +48,50 @@ fn no_line_is_wider_than_the_screen_and_nothing_in_it_is_obeyed() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn what_is_made_beside_the_daemon_fits_as_well() {
+    let (house, daemon) = (House::well(), doctor::daemon());
+    let amiss = Daemon::with("GET /status", 200, status("degraded").to_string());
+    for columns in [None, Some(20), Some(40), Some(80), Some(132)] {
+        let text = columns.map(|columns: usize| columns.to_string());
+        let drawn = |mut command: std::process::Command| {
+            if let Some(columns) = &text {
+                command.env("COLUMNS", columns);
+            }
+            Ran::from(command.output().unwrap())
+        };
+        for ran in [
+            drawn(house.command(&daemon.socket, &[])),
+            drawn(house.command(&amiss.socket, &[])),
+            drawn(house.command(std::path::Path::new("/nowhere/admin.sock"), &[])),
+        ] {
+            check(&ran, columns.unwrap_or(80));
+        }
+    }
+}
+
+/// Each costs a second, for its passphrase's sake, so that not every width has one.
+#[test]
+fn a_backup_and_what_is_restored_of_it_fit_as_well() {
+    let home = Home::new();
+    for (columns, mut command) in [
+        (80, home.to_backup("a.backup", &[])),
+        (20, home.to_restore("a.backup", &["--list"])),
+        (40, home.to_restore("a.backup", &[])),
+    ] {
+        check(&command.env("COLUMNS", columns.to_string()).output().unwrap().into(), columns);
+    }
+}
+
+fn check(ran: &Ran, columns: usize) {
+    assert!(!ran.out.is_empty(), "{ran:?}");
+    for line in ran.out.lines() {
+        assert!(line.width() <= columns, "{columns}: {line}");
+        let obeyed = |letter: char| letter.is_control() || letter == '\u{202e}';
+        assert!(!line.contains(obeyed), "{line:?}");
     }
 }
 

@@ -12,6 +12,17 @@ use crate::canned::{Daemon, status};
 
 /// What a terminal of 80 columns and 24 lines shows of a run in which this is typed, and the exit code.
 fn on_terminal(daemon: &Daemon, variables: &str, arguments: &str, typed: &str) -> (i32, String) {
+    let variables = format!("GHOSTLLM_SOCKET={} {variables}", daemon.socket.display());
+    run(&variables, arguments, typed)
+}
+
+/// The same of a run that asks no daemon and nobody.
+#[cfg(feature = "journal")]
+pub(crate) fn shown(variables: &str, arguments: &str) -> (i32, String) {
+    run(variables, arguments, "")
+}
+
+fn run(variables: &str, arguments: &str, typed: &str) -> (i32, String) {
     let program = env!("CARGO_BIN_EXE_ghostctl");
     let line = format!("stty cols 80 rows 24 -echo; {variables} {program} {arguments}");
     let mut script = Command::new("script")
@@ -20,7 +31,6 @@ fn on_terminal(daemon: &Daemon, variables: &str, arguments: &str, typed: &str) -
         .env("PATH", "/usr/bin:/bin")
         .env("TERM", "xterm")
         .env("SHELL", "/bin/sh")
-        .env("GHOSTLLM_SOCKET", &daemon.socket)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -31,7 +41,7 @@ fn on_terminal(daemon: &Daemon, variables: &str, arguments: &str, typed: &str) -
 }
 
 /// The text without what gives it its colours.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |all, part| all + part.split_once('m').unwrap().1)

@@ -10,7 +10,7 @@ use ghostllm_core::{
     access::Permission,
     config::PlainAuth,
     error::Code,
-    routes::{Access, Admin, Endpoint, Row},
+    routes::{Access, Endpoint, Row},
 };
 use ghostllm_edge::{Connection, Transport, sources};
 use http::{HeaderMap, header::AUTHORIZATION};
@@ -63,9 +63,8 @@ pub(super) fn authorize(caller: &Caller, row: &Row, connection: &Connection) -> 
             "The admin API is not served on the plain port: use ghostctl on the box, or the TLS port with an admin's key.",
         ));
     }
-    // Its answer would be as good as the box itself, for whoever has got hold of a key.
     let on_the_box = connection.transport == Transport::Unix && caller.id.is_none();
-    if row.endpoint == Endpoint::Admin(Admin::Backup) && !on_the_box {
+    if row.on_the_socket_alone() && !on_the_box {
         return Err(ApiError::forbidden(
             "A backup is given out over the admin's socket alone: run ghostctl backup on the box.",
         ));
