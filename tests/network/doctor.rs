@@ -24,7 +24,6 @@ fn check(ran: &Output, id: &str) -> Result<Value> {
     let checks = report["checks"].as_array().context("checks")?;
     let found =
         checks.iter().find(|check| check["id"] == id).with_context(|| format!("no {id}: {report:#}"))?;
-    println!("{id}: {} {} Next: {}", found["result"], found["what"], found["fix"]);
     Ok(found.clone())
 }
 

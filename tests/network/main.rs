@@ -2,7 +2,7 @@
 //!
 //! Knows namespaces, cables and users, and so needs root; `tests/support/namespaces.sh` leaves this program out, by name,
 //! where there is none. Refuses to know the daemon's code. Invariant: nothing of the machine's own network is touched.
-#![expect(clippy::unwrap_used, reason = "a test crate: a panic is a failed test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test crate: a panic is a failed test")]
 
 mod absent;
 mod admin;

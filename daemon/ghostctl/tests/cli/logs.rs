@@ -74,7 +74,7 @@ impl Journal {
             .map(PathBuf::from)
             .into_iter()
             .find(|path| path.exists())
-            .expect("there is no systemd-journal-remote: `just setup` installs it");
+            .unwrap_or_else(|| panic!("there is no systemd-journal-remote: `just setup` installs it"));
         let mut child = Command::new(remote)
             .arg("--output")
             .arg(self.path().join(name))

@@ -122,9 +122,9 @@ fn a_passphrase_is_typed_twice_for_a_backup_and_once_to_restore_it_and_never_sho
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("state/keys.json") && file.exists(), "{shown}");
     // With what is typed wrongly taken back: a key, a word, the whole line.
-    let edited = format!("something\u{15}correct horsx\u{7f}e größer batterx something\u{17}\u{17}battery\n");
+    let edited = "something\u{15}correct horsx\u{7f}e größer batterx something\u{17}\u{17}battery\n";
     let list: [&Path; 3] = ["restore".as_ref(), "--list".as_ref(), &file];
-    let (code, shown) = home.typed(&[(ASKED, &edited)], &list);
+    let (code, shown) = home.typed(&[(ASKED, edited)], &list);
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("state/audit.log") && !shown.contains(AGAIN), "{shown}");
     let restore: [&Path; 4] = ["restore".as_ref(), &file, "--state-dir".as_ref(), &state];
