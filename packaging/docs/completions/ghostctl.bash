@@ -127,8 +127,14 @@ _ghostctl() {
             ghostctl__subcmd__config,help)
                 cmd="ghostctl__subcmd__config__subcmd__help"
                 ;;
+            ghostctl__subcmd__config,set)
+                cmd="ghostctl__subcmd__config__subcmd__set"
+                ;;
             ghostctl__subcmd__config,show)
                 cmd="ghostctl__subcmd__config__subcmd__show"
+                ;;
+            ghostctl__subcmd__config,unset)
+                cmd="ghostctl__subcmd__config__subcmd__unset"
                 ;;
             ghostctl__subcmd__config__subcmd__help,check)
                 cmd="ghostctl__subcmd__config__subcmd__help__subcmd__check"
@@ -136,8 +142,14 @@ _ghostctl() {
             ghostctl__subcmd__config__subcmd__help,help)
                 cmd="ghostctl__subcmd__config__subcmd__help__subcmd__help"
                 ;;
+            ghostctl__subcmd__config__subcmd__help,set)
+                cmd="ghostctl__subcmd__config__subcmd__help__subcmd__set"
+                ;;
             ghostctl__subcmd__config__subcmd__help,show)
                 cmd="ghostctl__subcmd__config__subcmd__help__subcmd__show"
+                ;;
+            ghostctl__subcmd__config__subcmd__help,unset)
+                cmd="ghostctl__subcmd__config__subcmd__help__subcmd__unset"
                 ;;
             ghostctl__subcmd__help,audit)
                 cmd="ghostctl__subcmd__help__subcmd__audit"
@@ -214,8 +226,14 @@ _ghostctl() {
             ghostctl__subcmd__help__subcmd__config,check)
                 cmd="ghostctl__subcmd__help__subcmd__config__subcmd__check"
                 ;;
+            ghostctl__subcmd__help__subcmd__config,set)
+                cmd="ghostctl__subcmd__help__subcmd__config__subcmd__set"
+                ;;
             ghostctl__subcmd__help__subcmd__config,show)
                 cmd="ghostctl__subcmd__help__subcmd__config__subcmd__show"
+                ;;
+            ghostctl__subcmd__help__subcmd__config,unset)
+                cmd="ghostctl__subcmd__help__subcmd__config__subcmd__unset"
                 ;;
             ghostctl__subcmd__help__subcmd__keys,create)
                 cmd="ghostctl__subcmd__help__subcmd__keys__subcmd__create"
@@ -771,7 +789,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__config)
-            opts="-h --socket --timeout --json --help check show help"
+            opts="-h --socket --timeout --json --help check show set unset help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -815,7 +833,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__config__subcmd__help)
-            opts="check show help"
+            opts="check show set unset help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -856,6 +874,20 @@ _ghostctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ghostctl__subcmd__config__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ghostctl__subcmd__config__subcmd__help__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -870,6 +902,42 @@ _ghostctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ghostctl__subcmd__config__subcmd__help__subcmd__unset)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__config__subcmd__set)
+            opts="-h --socket --timeout --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ghostctl__subcmd__config__subcmd__show)
             opts="-h --socket --timeout --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -877,6 +945,32 @@ _ghostctl() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__config__subcmd__unset)
+            opts="-h --state-dir --socket --timeout --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1131,7 +1225,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__help__subcmd__config)
-            opts="check show"
+            opts="check show set unset"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1158,7 +1252,35 @@ _ghostctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ghostctl__subcmd__help__subcmd__config__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ghostctl__subcmd__help__subcmd__config__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__help__subcmd__config__subcmd__unset)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -198,13 +198,15 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "renew" -d 'Make the certificate anew, and with --new-ca the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "trust" -d 'Have this system trust the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -l timeout -d 'How long to wait for an answer' -r
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -l json -d 'For programs: the API\'s answer, in one line'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -s h -l help -d 'Print help'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -f -a "check" -d 'Whether what is on disk can be used; exit code 1 where it cannot'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -f -a "show" -d 'Every setting in use, with the place where it was set'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -l socket -d 'The daemon\'s admin socket' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -l json -d 'For programs: the API\'s answer, in one line'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -s h -l help -d 'Print help'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "check" -d 'Whether what is on disk can be used; exit code 1 where it cannot'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "show" -d 'Every setting in use, with the place where it was set'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "set" -d 'Change settings at once, and keep that over the files'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "unset" -d 'Keep settings no more: what the files say counts again'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -l socket -d 'The daemon\'s admin socket' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'How long to wait for an answer' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'For programs: the API\'s answer, in one line'
@@ -213,8 +215,19 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_see
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for an answer' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -l socket -d 'The daemon\'s admin socket' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -l json -d 'For programs: the API\'s answer, in one line'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l state-dir -d 'In this state directory, while no daemon runs' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l socket -d 'The daemon\'s admin socket' -r -F
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l json -d 'For programs: the API\'s answer, in one line'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Whether what is on disk can be used; exit code 1 where it cannot'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Every setting in use, with the place where it was set'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change settings at once, and keep that over the files'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "unset" -d 'Keep settings no more: what the files say counts again'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand reload" -l socket -d 'The daemon\'s admin socket' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand reload" -l timeout -d 'How long to wait for an answer' -r
@@ -309,3 +322,5 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "trust" -d 'Have this system trust the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Whether what is on disk can be used; exit code 1 where it cannot'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Every setting in use, with the place where it was set'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "set" -d 'Change settings at once, and keep that over the files'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "unset" -d 'Keep settings no more: what the files say counts again'
