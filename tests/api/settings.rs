@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -244,6 +245,18 @@ async fn over_the_network_an_admin_changes_settings_but_none_that_names_a_file()
             answer.status
         );
     }
+    // A backend's own key would go wherever its address leads.
+    let file = home.dir.path().join("box.key");
+    fs::write(&file, "box-secret\n")?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+    daemon.secret("box-secret");
+    let ran = set(&daemon, &["backends.ollama.key_file", &file.display().to_string()]).await?;
+    ensure!(ran.code == Some(0), "{ran:?}");
+    let stolen = json!({"backends.ollama.url": "http://127.0.0.1:10"});
+    let answer = caller.send(&change(stolen.clone())).await?;
+    ensure!(answer.status == 403 && answer.text().contains("ollama.url"), "{}", answer.text());
+    ensure!(ctl(Some(&daemon), &["config", "unset", "backends.ollama.key_file"]).await?.code == Some(0));
+    ensure!(caller.send(&change(stolen)).await?.status == 200, "it has no key any more");
     for role in ["operator", "user", "viewer"] {
         let key = admin::of_role(&daemon, role).await?.key;
         let caller = Caller::keyless(&daemon, Version::H1, Family::V6).await?.with_key(Some(&key));

@@ -27,6 +27,8 @@ pub(crate) enum Order {
     Change {
         /// Which.
         change: ConfigChange,
+        /// Whether the mode of the admin socket's file has let in whoever wants it.
+        on_the_box: bool,
         /// Hears what became of it.
         done: oneshot::Sender<Result<Reloaded, ApiError>>,
     },

@@ -192,8 +192,9 @@ async fn ordered(
             };
             let _heard = done.send(answer);
         }
-        Order::Change { change, done } => {
-            let made = change::made(&change, changes, running, upkeep, (serving, standing)).await;
+        Order::Change { change, on_the_box, done } => {
+            let made =
+                change::made((&change, on_the_box), changes, running, upkeep, (serving, standing)).await;
             let _heard = done.send(made);
         }
         Order::Check(done) => {

@@ -5,7 +5,7 @@
 use ghostllm_core::{
     ApiError,
     admin::ConfigChange,
-    config::{Loaded, Place},
+    config::{Config, Loaded, Place},
     error::Code,
     state::settings::{SettingsFile, Unchangeable},
 };
@@ -17,7 +17,7 @@ use crate::store::settings;
 
 /// Takes a change and keeps it.
 pub(super) async fn made(
-    change: &ConfigChange,
+    (change, on_the_box): (&ConfigChange, bool),
     changes: &mut Changes,
     running: &mut Running,
     upkeep: &mut Upkeep,
@@ -26,7 +26,7 @@ pub(super) async fn made(
     let before = running.kept.settings();
     let wanted = before.changed(change).map_err(|why| unchangeable(&why))?;
     running.kept.lay(wanted.clone());
-    let outcome = match read(change, changes).await {
+    let outcome = match read((change, on_the_box), changes).await {
         Ok(loaded) => {
             taken(change, (&loaded, wanted), running, upkeep, serving).await.map(|taken| (loaded, taken))
         }
@@ -59,7 +59,10 @@ fn unchangeable(why: &Unchangeable) -> ApiError {
 }
 
 /// What the sources say with the change.
-async fn read(change: &ConfigChange, changes: &mut Changes) -> Result<Loaded, ApiError> {
+async fn read(
+    (change, on_the_box): (&ConfigChange, bool),
+    changes: &mut Changes,
+) -> Result<Loaded, ApiError> {
     let before = changes.files();
     let Ok(Read { outcome, .. }) = timeout(READING, changes.now()).await else {
         let why =
@@ -84,7 +87,26 @@ async fn read(change: &ConfigChange, changes: &mut Changes) -> Result<Loaded, Ap
         );
         return Err(ApiError::new(Code::Conflict, why));
     }
+    let sent = |name: &&String| !on_the_box && leads_a_key(&loaded.config, name);
+    if let Some(name) = change.set.keys().chain(&change.unset).find(sent) {
+        let why = format!(
+            "This backend has a key, which would go wherever {name} leads: that is changed over the admin's socket alone. Run \
+             ghostctl config set {name} on the box."
+        );
+        return Err(ApiError::forbidden(why));
+    }
     Ok(loaded)
+}
+
+/// Whether the setting says where a backend's key goes: whoever has got hold of an admin's key must not have that one as well.
+fn leads_a_key(config: &Config, name: &str) -> bool {
+    let mut parts = name.split('.');
+    let (Some("backends"), Some(name), Some("url" | "kind"), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    config.backends.iter().any(|backend| backend.name.to_string() == name && backend.key_file.is_some())
 }
 
 /// Why it cannot be used: the change itself, or what it would be laid over.

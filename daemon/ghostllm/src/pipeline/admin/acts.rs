@@ -177,11 +177,12 @@ async fn change(shared: &Shared, asked: &Asked, order: &[u8], noted: &mut Noted)
             "A setting that names a file is changed over the admin's socket alone: run ghostctl config set {name} on the box."
         )));
     }
+    let on_the_box = asked.is_on_the_box();
     noted.on = Some(names().map(String::as_str).collect::<Vec<_>>().join(", "));
     let set: Vec<String> = change.set.iter().map(|(name, value)| format!("{name} = {value}")).collect();
     let unset = change.unset.iter().map(|name| format!("{name} unset"));
     let detail = set.into_iter().chain(unset).collect::<Vec<_>>().join("; ");
-    let reloaded = shared.desk.order(|done| Order::Change { change, done }).await??;
+    let reloaded = shared.desk.order(|done| Order::Change { change, on_the_box, done }).await??;
     noted.detail = Some(detail);
     json(&reloaded)
 }
