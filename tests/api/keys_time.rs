@@ -73,7 +73,7 @@ async fn a_clock_that_shows_less_than_the_state_knows_opens_no_key_that_has_ende
 async fn that_a_key_has_ended_is_on_the_disk_soon_and_its_name_is_free() -> Result<()> {
     let (_scratch, setup, file) = kept()?;
     let daemon = Daemon::start(&setup).await?;
-    let order = json!({"name": "guest", "expires_in_s": 2});
+    let order = json!({"name": "guest", "expires_in_s": 4});
     let made = admin::make(&daemon, &order).await?;
     let again = admin::ask(&daemon, "POST", "keys", Some(&order)).await?;
     check_error(&again, 400, Some("invalid_value"))?;

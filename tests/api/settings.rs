@@ -175,6 +175,10 @@ async fn what_cannot_be_used_is_not_kept_and_says_why() -> Result<()> {
         ran.code == Some(1) && ran.err.contains("ghostllm.toml") && ran.err.contains("limits_"),
         "{ran:?}"
     );
+    // Nor does it do without a file that has vanished, which may have closed something.
+    fs::write(daemon.config(), "")?;
+    let ran = set(&daemon, &["log.level", "debug"]).await?;
+    ensure!(ran.code == Some(1) && ran.err.contains("is empty, renamed or gone"), "{ran:?}");
     fs::write(daemon.config(), good)?;
     ensure!(set(&daemon, &["log.level", "debug"]).await?.code == Some(0));
     daemon.stop().await
@@ -284,12 +288,14 @@ async fn kept_settings_that_prevent_a_start_are_taken_away_without_the_daemon() 
     setup.listen = setup.listen.replace("tls = \"[::]:0\"\n", "");
     let ended = Daemon::fail(&setup).await?;
     ensure!(ended.stderr.contains("192.0.2.1"), "{}", ended.stderr);
+    ensure!(ended.stderr.contains("ghostctl config unset listen.tls"), "{}", ended.stderr);
     let gone = ctl(None, &["--socket", "/nowhere.sock", "config", "unset", "listen.tls"]).await?;
     ensure!(gone.code == Some(3) && gone.err.contains("--state-dir"), "{gone:?}");
     let other = ctl(None, &["config", "unset", "listen.plain", "--state-dir", &state]).await?;
     ensure!(other.code == Some(5) && other.err.contains("listen.tls, log.level"), "{other:?}");
     let ran = ctl(None, &["config", "unset", "listen.tls", "--state-dir", &state]).await?;
     ensure!(ran.code == Some(0) && ran.out.contains("listen.tls"), "{ran:?}");
+    ensure!(fs::read_to_string(home.state().join("audit.log"))?.contains("unset without the daemon"));
     let daemon = home.daemon().await?;
     ensure!(
         shown(&daemon, "level = \"debug\" # ghostctl config set log.level").await?,

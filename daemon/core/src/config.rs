@@ -318,7 +318,7 @@ impl Config {
         documents::page::text()
     }
 
-    /// Whether a setting, by its whole name, names a file or a program of the box.
+    /// Whether a setting, by its whole name, names a file or a program of the box, or a profile, which may.
     #[must_use]
     pub fn names_file(setting: &str) -> bool {
         let path: Vec<&str> = setting.split('.').collect();
@@ -326,7 +326,8 @@ impl Config {
             ["backends", _, "timeouts", key] => ("backends.timeouts", *key),
             ["backends", _, key] => ("backends", *key),
             [section, key] => (*section, *key),
-            _ => return false,
+            // Its tables may name what they like.
+            path => return path == ["profile"],
         };
         let mut sections = documents::sections().into_iter().filter(|described| described.name() == section);
         sections.any(|described| described.settings.iter().any(|setting| setting.key == key && setting.file))

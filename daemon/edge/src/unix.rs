@@ -26,7 +26,10 @@ pub fn serve<H: Handler>(listener: Bound, serve: Serve<H>) -> io::Result<Accepti
 fn admit<H: Handler>(stream: UnixStream, serve: &Serve<H>) {
     let uid = stream.peer_cred().ok().map(|peer| peer.uid());
     let Some(share) = serve.sources.admin() else {
-        tracing::debug!(uid, "too many connections over the Unix socket; this one is closed");
+        tracing::warn!(
+            uid,
+            "there are as many connections over the admin's socket as may be (limits.admin_connections); this one is closed"
+        );
         return;
     };
     // Its readiness is watched by the thread that serves it.

@@ -10,6 +10,7 @@ use crate::{
     arguments::Context,
     client::{Client, Question},
     exit::{Exit, Failure},
+    keys,
     output::{
         self, Screen, Tone,
         table::{Cell, Fit, Table},
@@ -57,6 +58,7 @@ async fn test(name: Option<String>, context: &Context) -> Result<Exit, Failure> 
     let mut tested = Vec::new();
     let mut texts = Vec::new();
     for name in names {
+        keys::no_secret(&name)?;
         let question = Question::new(Admin::TestBackend).named(&name);
         let answer = context.client.ask::<BackendInfo>(&question).await;
         let answer = answer.map_err(|failure| failure.if_missing("ghostctl backends ls"))?;

@@ -133,7 +133,7 @@ async fn create(new: Create, context: &Context) -> Result<Exit, Failure> {
     let answer = context.client.ask::<MadeKey>(&Question::new(Admin::MakeKey).body(&form)).await?;
     let words =
         format!("The key {} ({}) is shown here once and never again:", answer.what.id, answer.what.info.name);
-    give(context, &answer.json, &words, &answer.what.key)
+    give(context, &answer.json, &words, (&answer.what.id, &answer.what.key))
 }
 
 async fn rotate(id: &str, overlap: Option<u64>, context: &Context) -> Result<Exit, Failure> {
@@ -146,7 +146,7 @@ async fn rotate(id: &str, overlap: Option<u64>, context: &Context) -> Result<Exi
         "{id} is taken for {until} yet. The key in its place, {}, is shown here once and never again:",
         answer.what.id
     );
-    give(context, &answer.json, &words, &answer.what.key)
+    give(context, &answer.json, &words, (&answer.what.id, &answer.what.key))
 }
 
 async fn first(context: &Context) -> Result<Exit, Failure> {
@@ -154,7 +154,7 @@ async fn first(context: &Context) -> Result<Exit, Failure> {
     let answer = answer
         .map_err(|failure| failure.if_missing("ghostctl keys create NAME --role admin makes another"))?;
     let words = format!("The first key, {}, is shown here once and never again:", answer.what.id);
-    give(context, &answer.json, &words, &answer.what.key)
+    give(context, &answer.json, &words, (&answer.what.id, &answer.what.key))
 }
 
 async fn revoke(id: &str, yes: bool, context: &Context) -> Result<Exit, Failure> {
@@ -170,16 +170,20 @@ async fn revoke(id: &str, yes: bool, context: &Context) -> Result<Exit, Failure>
 }
 
 /// The key alone on the last line, what it is above it for a person.
-fn give(context: &Context, json: &str, words: &str, key: &str) -> Result<Exit, Failure> {
+fn give(context: &Context, json: &str, words: &str, (id, key): (&str, &str)) -> Result<Exit, Failure> {
     if !context.json {
         output::say(words);
     }
-    context.show(json, |_| format!("{}\n", output::text::clean(key)))?;
+    let text = if context.json { format!("{json}\n") } else { format!("{}\n", output::text::clean(key)) };
+    output::once(&text).map_err(|error| {
+        let message = format!("the key {id} was made, and could not be shown ({error}); nobody has it");
+        Failure::new(Exit::Failed, message).next(format!("ghostctl keys revoke {id}, then make another one"))
+    })?;
     Ok(Exit::Well)
 }
 
 /// Other users see the arguments of every process, and shells keep them. It is not repeated here.
-fn no_secret(id: &str) -> Result<(), Failure> {
+pub(crate) fn no_secret(id: &str) -> Result<(), Failure> {
     if id.starts_with(key::PREFIX) {
         let message = format!(
             "give the id alone, the {} letters and digits behind {}: others can read a command's arguments, so that a \

@@ -172,6 +172,12 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     })
 }
 
+/// The same of what will never be shown again: that nobody has read it is a failure.
+pub(crate) fn once(text: &str) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| error.to_string())
+}
+
 /// Tells a person something beside what was asked for, in lines that fit where there is a width to fit.
 pub(crate) fn say(words: &str) {
     let screen = Screen::of_stderr();

@@ -11,6 +11,7 @@ use crate::{
     client::Question,
     confirm,
     exit::{Exit, Failure},
+    keys,
     output::{
         self, Screen, Tone,
         table::{Cell, Fit, Table},
@@ -62,6 +63,7 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
 }
 
 async fn cancel(id: &str, yes: bool, context: &Context) -> Result<Exit, Failure> {
+    keys::no_secret(id)?;
     if id.chars().count() < LEAST {
         let message = format!("\"{id}\" is too short: give at least {LEAST} letters of the id");
         return Err(Failure::new(Exit::Usage, message).next(LIST));

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ghostllm_core::{
-    admin::{ActResult, AuditEntry, FORM},
+    admin::FORM,
     backup::{
         AUDIT, AUDIT_BEFORE, AUTHORITY, AUTHORITY_COPY, DENIED, DENIED_BEFORE, KEYS, LEAF, Restored,
         SETTINGS, STATE,
     },
-    state::{Unread, decode, keys::KeysFile},
+    state::{Unread, decode, keys::KeysFile, settings::SettingsFile},
 };
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     backup::{archive::Content, passphrase::Passphrase, sealed},
     confirm,
     exit::{Exit, Failure},
-    output::{self, Tone, when},
+    output::{self, Tone},
 };
 use place::Place;
 use replace::Wanted;
@@ -117,6 +117,13 @@ fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
     let mut wanted = vec![Wanted { name: KEYS, text: Some(keys) }, copy];
     // None where the backup has none: what is kept here was never that box's.
     let settings = take(SETTINGS);
+    if let Some(Err(unread)) = settings.as_deref().map(decode::<SettingsFile>) {
+        let why = match unread {
+            Unread::Newer(version) => format!("are of version {version}, of a newer ghostllm"),
+            Unread::Damaged(damage) => format!("are damaged: {damage}"),
+        };
+        return Err(unsound(file, &format!("its settings {why}")));
+    }
     wanted.push(Wanted { name: "settings.json.last", text: settings.clone() });
     wanted.push(Wanted { name: SETTINGS, text: settings });
     // The CA whole or not at all: its certificate without its key looks to the daemon like a CA that was lost.
@@ -132,27 +139,10 @@ fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
     if audit.last().is_some_and(|byte| *byte != b'\n') {
         audit.push(b'\n');
     }
-    audit.extend(noted(&content.manifest.created, &content.manifest.host));
+    let detail = format!("a backup of {}, made {}", content.manifest.host, content.manifest.created);
+    audit.extend(place::noted("state.restore", None, &detail));
     wanted.push(Wanted { name: AUDIT, text: Some(audit) });
     Ok(wanted)
-}
-
-/// The line of the audit log that says what was done.
-fn noted(created: &str, host: &str) -> Vec<u8> {
-    let uid = place::user();
-    let entry = AuditEntry {
-        at: when::now(),
-        who: format!("uid {uid}"),
-        name: format!("uid {uid}"),
-        from: "ghostctl".to_owned(),
-        act: "state.restore".to_owned(),
-        on: None,
-        result: ActResult::Done,
-        detail: Some(format!("a backup of {host}, made {created}").chars().take(200).collect()),
-    };
-    let mut line = serde_json::to_vec(&entry).unwrap_or_default();
-    line.push(b'\n');
-    line
 }
 
 /// What will be gone from its place, and whether there is any such thing.

@@ -9,7 +9,7 @@ mod sources;
 use std::{
     env,
     io::{ErrorKind, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -19,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::{
+    access,
     app::{App, Given, Handed, StartError, descriptors},
     dumps, exit, log,
     store::{StateDir, keys::Show, settings::Kept},
@@ -110,22 +111,40 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn serve(arguments: &Serve) -> Result<(), Failure> {
+    let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name))
+        .map_err(StartError::from)?;
+    // What cannot be read is told when the directory is claimed, before anything is served.
+    let kept = Kept::glance(&state).unwrap_or_default();
+    served(arguments, &state, &kept).map_err(|failure| with_kept(failure, &state, &kept))
+}
+
+/// What `ghostctl config set` has kept may be why nothing starts, and there is no daemon then to take it back.
+fn with_kept(mut failure: Failure, state: &Path, kept: &Kept) -> Failure {
+    let names: Vec<String> = kept.settings().settings.into_keys().collect();
+    if !names.is_empty() && matches!(failure.code, exit::USAGE | exit::UNAVAILABLE | exit::PERMISSION) {
+        failure.message.push_str(&format!(
+            "\nSettings that `ghostctl config set` has kept count as well. Without them it goes on so: ghostctl config unset {} \
+             --state-dir {}",
+            names.join(" "),
+            access::quoted(state)
+        ));
+    }
+    failure
+}
+
+fn served(arguments: &Serve, state: &Path, kept: &Kept) -> Result<(), Failure> {
     dumps::forbid().map_err(|error| Failure {
         code: exit::INTERNAL,
         message: format!("this process cannot keep its memory to itself (prctl, setrlimit): {error}"),
     })?;
     reload::hold_hangup();
-    let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name))
-        .map_err(StartError::from)?;
-    // What cannot be read is told when the directory is claimed, before anything is served.
-    let kept = Kept::glance(&state).unwrap_or_default();
     // Before there is a second thread: it changes the environment.
     let handed = Handed::take();
     let again =
         Again { file: arguments.config.clone(), settings: arguments.settings.clone(), kept: kept.clone() };
     // Looked at before they are read: what changes in between is seen.
     let changes = Changes::new(Arc::new(again));
-    let loaded = sources::load(arguments.config.as_deref(), &arguments.settings, &kept)?;
+    let loaded = sources::load(arguments.config.as_deref(), &arguments.settings, kept)?;
     let config = &loaded.config;
     let log = log::start(&config.log).map_err(|error| Failure {
         code: exit::INTERNAL,
@@ -139,8 +158,11 @@ fn serve(arguments: &Serve) -> Result<(), Failure> {
         message: format!("no runtime can be started: {error}"),
     })?;
     let ended = runtime.block_on(async {
-        let app =
-            App::build(loaded, changes, Given { state: &state, kept, show, level: log.level(), handed })?;
+        let app = App::build(
+            loaded,
+            changes,
+            Given { state, kept: kept.clone(), show, level: log.level(), handed },
+        )?;
         app.run().await
     });
     // A thread that waits for a sick disk would hold up the end.

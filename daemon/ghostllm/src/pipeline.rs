@@ -31,6 +31,7 @@ use ghostllm_core::{
     config::{Limits, PlainAuth},
     dialect::openai::{model_body, models_body},
     error::Code,
+    key::PREFIX,
     routes::{self, Access, Endpoint, Found, Row},
 };
 use ghostllm_edge::{
@@ -39,7 +40,7 @@ use ghostllm_edge::{
 };
 use http::{Request, Response, StatusCode, request};
 use time::OffsetDateTime;
-use tokio::{sync::watch, time::sleep};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use crate::{
     admin::{Desk, Page},
@@ -123,14 +124,14 @@ impl Handler for Pipeline {
         let target = (head.method.clone(), head.uri.path().to_owned());
         let answered = AssertUnwindSafe(self.answer(id, head, body)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_panic| {
-            tracing::error!(request = %id, method = %target.0, path = %OneLine(&target.1), "a request's handling has panicked");
+            tracing::error!(request = %id, method = %target.0, path = %OneLine(keyless(&target.1)), "a request's handling has panicked");
             respond::error(&ApiError::internal())
         });
         respond::finish(&mut response, id);
         tracing::debug!(
             request = %id,
             method = %target.0,
-            path = %OneLine(&target.1),
+            path = %OneLine(keyless(&target.1)),
             status = response.status().as_u16(),
             headers_ms = millis(begun),
             "answered"
@@ -143,6 +144,11 @@ impl Handler for Pipeline {
         respond::finish(&mut response, self.ids.next());
         response
     }
+}
+
+/// As much of a path as comes before a key: somebody may have put one where an id or a name belongs.
+fn keyless(path: &str) -> &str {
+    path.find(PREFIX).and_then(|at| path.get(..at)).unwrap_or(path)
 }
 
 impl Pipeline {
@@ -158,15 +164,19 @@ impl Pipeline {
 
     /// Ends the requests of keys that are taken no more, for ever.
     pub(crate) async fn expire(&self) {
+        // Streams of keys that end wait for no disk.
+        let mut tending: Option<JoinHandle<()>> = None;
         loop {
             sleep(EXPIRY).await;
             let now = OffsetDateTime::now_utc();
             self.shared.requests.sweep(&self.shared.keys, now);
-            if self.shared.keys.wants_tending(now) {
+            if tending.as_ref().is_none_or(JoinHandle::is_finished) && self.shared.keys.wants_tending(now) {
                 let keys = self.shared.keys.clone();
-                if let Ok(Err(error)) = tokio::task::spawn_blocking(move || keys.tend(now)).await {
-                    tracing::warn!(%error, "what has become of ended keys cannot be written");
-                }
+                tending = Some(tokio::task::spawn_blocking(move || {
+                    if let Err(error) = keys.tend(now) {
+                        tracing::warn!(%error, "what has become of ended keys cannot be written");
+                    }
+                }));
             }
         }
     }

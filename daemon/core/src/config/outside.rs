@@ -22,7 +22,8 @@ pub(super) const OLLAMA_HOST: &str = "OLLAMA_HOST";
 const NOT_OURS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
 /// Where the page and the README have people keep their API key: it is for their clients, and a daemon that is started from
 /// the same shell has nothing to do with it.
-const CLIENTS_KEY: &str = "GHOSTLLM_KEY";
+/// So with the admin's socket, which `just run` has them put there for `ghostctl`.
+const CLIENTS: [&str; 2] = ["GHOSTLLM_KEY", "GHOSTLLM_SOCKET"];
 
 /// The settings among the variables, and the value of `OLLAMA_HOST`.
 pub(super) fn environment(
@@ -60,7 +61,8 @@ fn is_ours(name: &OsStr) -> bool {
     let rest = String::from_utf8_lossy(rest);
     let others =
         |name: &str| rest == name || rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));
-    bytes != CLIENTS_KEY.as_bytes() && (rest.contains("__") || !NOT_OURS.into_iter().any(others))
+    !CLIENTS.iter().any(|name| bytes == name.as_bytes())
+        && (rest.contains("__") || !NOT_OURS.into_iter().any(others))
 }
 
 fn path(name: &str) -> Vec<String> {

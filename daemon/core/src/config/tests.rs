@@ -436,7 +436,7 @@ fn what_kubernetes_sets_is_no_setting() {
 #[test]
 fn the_key_of_the_clients_is_no_setting() {
     // The page and the README have people export it.
-    let config = Config::load(&[environment(&[("GHOSTLLM_KEY", "gllm_x")])]);
+    let config = Config::load(&[environment(&[("GHOSTLLM_KEY", "gllm_x"), ("GHOSTLLM_SOCKET", "/x")])]);
     assert_eq!(config.unwrap(), Config::default());
     assert!(Config::load(&[environment(&[("GHOSTLLM_KEY_FILE", "/k")])]).is_err());
 }

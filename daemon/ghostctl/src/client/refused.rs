@@ -46,7 +46,8 @@ pub(super) fn broken(path: &Path, error: &(impl Display + ?Sized), reads: bool) 
         return not_ours(path);
     }
     let message = format!("the daemon at {} did not answer: {said}{}", path.display(), unknown(reads));
-    Failure::new(Exit::Unreachable, message).next(LOG)
+    Failure::new(Exit::Unreachable, message)
+        .next(format!("the same command again, for it takes limits.admin_connections at once; {LOG}"))
 }
 
 /// Whoever only reads has missed nothing.
@@ -112,8 +113,22 @@ pub(super) fn by_the_api(status: StatusCode, body: &str, path: &Path) -> Failure
         }
         status if status.is_server_error() => failure.next(LOG),
         StatusCode::CONFLICT => failure.next("ghostctl status"),
-        _ => failure.or_next("the command's --help"),
+        _ => failure.or_next(help()),
     }
+}
+
+/// How the command that was given is explained.
+fn help() -> String {
+    let named = |word: &String| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let words: Vec<String> = std::env::args().skip(1).take(2).take_while(named).collect();
+    let command = crate::command();
+    let known = words.iter().try_fold((&command, String::new()), |(at, text), word| {
+        at.find_subcommand(word).map(|found| (found, format!("{text} {word}")))
+    });
+    let first = || words.first().filter(|word| command.find_subcommand(word.as_str()).is_some());
+    let text =
+        known.map(|(_, text)| text).or_else(|| first().map(|word| format!(" {word}"))).unwrap_or_default();
+    format!("ghostctl{text} --help")
 }
 
 #[cfg(test)]

@@ -22,7 +22,10 @@ use crate::{
     client::Question,
     exit::{Exit, Failure},
     output::{self, Screen, Tone},
-    restore::{place::Place, replace::Wanted},
+    restore::{
+        place::{self, Place},
+        replace::Wanted,
+    },
 };
 
 /// The last good copy, which is always the same.
@@ -76,9 +79,10 @@ async fn ask(change: ConfigChange, context: &Context) -> Result<Exit, Failure> {
         .next("ghostctl keys rotate ID, since arguments are seen by others on this box"));
     }
     let names: Vec<String> = change.set.keys().chain(&change.unset).cloned().collect();
+    let sets = !change.set.is_empty();
     let answer = context.client.ask::<Reloaded>(&Question::new(Admin::ChangeConfig).body(&change)).await;
-    let answer = answer.map_err(|failure| next(failure, &names, change.unset.is_empty()))?;
-    context.show(&answer.json, |screen| words(&answer.what, &names, screen))?;
+    let answer = answer.map_err(|failure| next(failure, &names, sets))?;
+    context.show(&answer.json, |screen| words(&answer.what, (&names, sets), screen))?;
     Ok(Exit::Well)
 }
 
@@ -94,8 +98,10 @@ fn next(failure: Failure, names: &[String], sets: bool) -> Failure {
     failure
 }
 
-fn words(taken: &Reloaded, names: &[String], screen: &Screen) -> String {
-    let now = if taken.changed.is_empty() && taken.restart.is_empty() {
+fn words(taken: &Reloaded, (names, sets): (&[String], bool), screen: &Screen) -> String {
+    let now = if !sets {
+        "No longer kept; what the files say counts again.".to_owned()
+    } else if taken.changed.is_empty() && taken.restart.is_empty() {
         "Kept; nothing that is in use has changed.".to_owned()
     } else {
         let changed = if taken.changed.is_empty() { names } else { taken.changed.as_slice() };
@@ -129,6 +135,7 @@ fn offline(change: &ConfigChange, state: &Path, context: &Context) -> Result<Exi
     let text = encode(&wanted).map_err(|error| failed(error.to_string()))?;
     let files =
         [Wanted { name: SETTINGS, text: Some(text.clone()) }, Wanted { name: COPY, text: Some(text) }];
+    place.note(&place::noted("config.set", Some(change.unset.join(", ")), "unset without the daemon"))?;
     place.replace(&files, "unset")?;
     let done = Reloaded {
         version: FORM,

@@ -1,7 +1,7 @@
 //! The state directory: whose it is, who else may look into it, whether there is room, and what lies in it.
 
 use std::{
-    fs::{self, Metadata},
+    fs::{self, File, Metadata, TryLockError},
     io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -226,9 +226,14 @@ fn lock(seen: &Seen) -> Vec<Finding> {
         return Vec::new();
     }
     let Some(path) = seen.state.as_ref().map(|state| state.join("lock")) else { return Vec::new() };
+    // A process that has ended leaves its number there, which may be another's by now; the lock itself goes with it.
+    let held =
+        File::open(&path).is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)));
+    if !held {
+        return Vec::new();
+    }
     let text = fs::read_to_string(path).unwrap_or_default();
     let Ok(process) = text.trim().parse::<u32>() else { return Vec::new() };
-    // The number of one that has ended may be another's by now.
     let name = seen.read(&format!("/proc/{process}/comm")).unwrap_or_default();
     if name.trim() != "ghostllm" {
         return Vec::new();

@@ -11,10 +11,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ghostllm_core::{
+    admin::{ActResult, AuditEntry},
+    backup::AUDIT,
+};
 use rustix::fs::OFlags;
 
 use super::replace::{self, Wanted};
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    output::when,
+};
 
 /// The file whose lock says that a process has the state.
 const LOCK: &str = "lock";
@@ -68,6 +75,26 @@ impl Place {
         })?;
         self.made = false;
         Ok(before)
+    }
+
+    /// Adds a line to the audit log, before what it tells of is done.
+    pub(crate) fn note(&self, line: &[u8]) -> Result<(), Failure> {
+        let path = self.path.join(AUDIT);
+        let written = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(&path)
+            .and_then(|mut file| {
+                self.give(&file)?;
+                file.write_all(line)?;
+                file.sync_all()
+            });
+        written.map_err(|error| {
+            let message = format!("nothing was changed, since {} cannot be written: {error}", path.display());
+            Failure::new(Exit::Failed, message).next("df -h; then the same command again")
+        })
     }
 
     /// Gives a file of root's to whoever the directory belongs to.
@@ -191,6 +218,24 @@ fn choose(named: Option<&Path>) -> Result<PathBuf, Failure> {
         Failure::new(Exit::Usage, "there is no state directory in any of its places")
             .next("the same command with --state-dir DIR, the directory that the daemon is to use")
     })
+}
+
+/// The line of the audit log that says what was done, where no daemon could write it.
+pub(crate) fn noted(act: &str, on: Option<String>, detail: &str) -> Vec<u8> {
+    let uid = user();
+    let entry = AuditEntry {
+        at: when::now(),
+        who: format!("uid {uid}"),
+        name: format!("uid {uid}"),
+        from: "ghostctl".to_owned(),
+        act: act.to_owned(),
+        on,
+        result: ActResult::Done,
+        detail: Some(detail.chars().take(200).collect()),
+    };
+    let mut line = serde_json::to_vec(&entry).unwrap_or_default();
+    line.push(b'\n');
+    line
 }
 
 /// Makes a directory in the state, of its owner's.

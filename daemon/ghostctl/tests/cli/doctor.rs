@@ -251,7 +251,10 @@ fn of_the_box() -> Vec<Fault> {
             Some(daemon())
         }),
         fault("state_lock", Error, "kill 4711", |house| {
-            house.keep("lock", "4711\n");
+            // Held for as long as this process lives. A number alone is what one that has ended leaves behind.
+            let lock = fs::File::open(house.keep("lock", "4711\n")).unwrap();
+            lock.lock().unwrap();
+            Box::leak(Box::new(lock));
             house.put("proc/4711/comm", "ghostllm\n");
             None
         }),

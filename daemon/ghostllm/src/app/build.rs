@@ -73,7 +73,7 @@ impl App {
         let workers = workers(&config)?;
         // Behind all that may fail: the first key is shown once, and a start that ends would take it along.
         let keys = opened_keys(&state, now, given.show)?;
-        moments::tell(&keys, upkeep.audit(), &upkeep.shown().borrow(), now);
+        moments::tell(&keys, upkeep.audit(), now);
         let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
         let (orders, taken) = mpsc::channel(ORDERS);
         let (configured, shown) = watch::channel(Arc::new(configured));

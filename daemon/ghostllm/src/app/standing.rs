@@ -111,7 +111,7 @@ impl Standing {
     }
 
     /// Whether state can be written.
-    pub(super) fn writes(&self, writes: bool) {
+    pub(crate) fn writes(&self, writes: bool) {
         if self.amiss().unwritable == writes {
             self.change(|amiss| amiss.unwritable = !writes);
         }

@@ -12,6 +12,7 @@ mod known;
 mod table;
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -146,6 +147,8 @@ struct Inner {
     known: Known,
     /// The latest moment that is known from what is on the disk, in Unix seconds.
     witnessed: AtomicI64,
+    /// The names of keys that were revoked and are on the disk still, by id.
+    closed: Mutex<HashMap<String, String>>,
     /// When what has ended could not be written.
     tended: Mutex<Option<Instant>>,
 }
@@ -233,6 +236,7 @@ impl Keys {
             first: Mutex::default(),
             known: Known::new(CLOCK_FLOOR),
             witnessed: AtomicI64::new(CLOCK_FLOOR.unix_timestamp()),
+            closed: Mutex::default(),
             tended: Mutex::default(),
         }));
         keys.witness_all(made);

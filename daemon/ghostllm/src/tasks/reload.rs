@@ -4,6 +4,7 @@
 //! being written is not read before it rests; nothing that was written is done without unless somebody asks; no file is
 //! touched by a thread that serves.
 
+mod aside;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,8 @@ use tokio::{
     task::{JoinError, JoinHandle, spawn_blocking},
     time::{Instant, sleep_until, timeout},
 };
+
+pub(crate) use aside::Aside;
 
 use crate::{secrets, stamp::Stamp};
 

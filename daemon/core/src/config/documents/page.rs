@@ -24,6 +24,7 @@ Of several sources the later one wins. Single values and lists are replaced; `[[
    chosen by `profile = \"dev\"` at the top of a file, by `GHOSTLLM_PROFILE` or by `--profile dev`; the last of these wins. A
    profile's tables may hold everything but `profile` and `profiles`: `[profiles.dev.listen]`, `[[profiles.dev.backends]]`.
 5. What `ghostctl config set log.level debug` has kept in the state directory; `ghostctl config unset log.level` takes it away.
+   Settings that name a file, `profile`, and where a backend is that has a key, are set on the box alone, not with an admin's key.
 6. The environment: `GHOSTLLM_LISTEN__TLS` is `tls` in `[listen]`, `GHOSTLLM_BACKENDS__MY_BOX__URL` the `url` of the backend
    `my-box`. Lists are written with commas.
 7. `--set listen.tls=[::]:443`, `--set backends.my-box.url=http://…`.
@@ -40,7 +41,7 @@ SIGHUP, which `systemctl reload` sends where the unit says `ExecReload=kill -HUP
 anew; by itself it does so about four seconds after a file has changed (`limits.config_interval`) or one has appeared in
 `conf.d`. What the files of `key_file`, `certificate` and `key` hold is read with it. The environment, the options and the
 system's trusted certificates are those of its start. A file that vanishes, is renamed or emptied would have its settings fall
-back to the defaults, which may open what it has closed: that is taken on SIGHUP alone.
+back to the defaults, which may open what it has closed: that is taken on SIGHUP or `ghostctl reload` alone.
 
 It is taken whole or not at all. Where anything is wrong, all stays as it was, and the log and `systemctl status` name the
 line, until it is mended. Open connections and streams live on: limits hold for connections and requests that begin

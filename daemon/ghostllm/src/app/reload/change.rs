@@ -10,10 +10,8 @@ use ghostllm_core::{
     state::settings::{SettingsFile, Unchangeable},
 };
 
-use super::{
-    Changes, READING, Read, Reloaded, Running, Serving, Standing, Upkeep, brief, settled, timeout, told,
-};
-use crate::store::settings;
+use super::{Changes, READING, Reloaded, Running, Serving, Standing, Upkeep, brief, settled, timeout, told};
+use crate::{store::settings, tasks::reload::Aside};
 
 /// Takes a change and keeps it.
 pub(super) async fn made(
@@ -27,14 +25,15 @@ pub(super) async fn made(
     let wanted = before.changed(change).map_err(|why| unchangeable(&why))?;
     running.kept.lay(wanted.clone());
     let outcome = match read((change, on_the_box), changes).await {
-        Ok(loaded) => {
-            taken(change, (&loaded, wanted), running, upkeep, serving).await.map(|taken| (loaded, taken))
+        Ok(aside) => {
+            taken(change, (&aside.loaded, wanted), running, upkeep, serving).await.map(|taken| (aside, taken))
         }
         Err(error) => Err(error),
     };
     match outcome {
-        Ok((loaded, taken)) => {
-            changes.settle(true);
+        Ok((aside, taken)) => {
+            let (loaded, seen, named) = aside.split();
+            changes.accept(seen, named);
             running.show(&loaded, changes.files());
             let outcome = Ok(taken);
             told(&outcome, true, standing);
@@ -42,8 +41,6 @@ pub(super) async fn made(
         }
         Err(error) => {
             running.kept.lay(before);
-            // What is on disk may have changed meanwhile, and was read only for this: it is looked at again.
-            changes.settle(false);
             Err(error)
         }
     }
@@ -59,25 +56,15 @@ fn unchangeable(why: &Unchangeable) -> ApiError {
 }
 
 /// What the sources say with the change.
-async fn read(
-    (change, on_the_box): (&ConfigChange, bool),
-    changes: &mut Changes,
-) -> Result<Loaded, ApiError> {
-    let before = changes.files();
-    let Ok(Read { outcome, .. }) = timeout(READING, changes.now()).await else {
+async fn read((change, on_the_box): (&ConfigChange, bool), changes: &mut Changes) -> Result<Aside, ApiError> {
+    let late = || {
         let why =
             "The settings are as they were: the disk that the configuration's files are on does not answer.";
-        return Err(ApiError::new(Code::Conflict, why));
+        ApiError::new(Code::Conflict, why)
     };
-    let loaded = outcome.map_err(|why| refused(change, &why))?;
-    let now = changes.files();
-    if let Some(gone) = before.iter().find(|file| !now.contains(file)) {
-        let why = format!(
-            "The settings are as they were: {gone} is gone, and what it said would be with it. Put it back, or have it done \
-             without: ghostctl reload."
-        );
-        return Err(ApiError::new(Code::Conflict, why));
-    }
+    let aside = timeout(READING, changes.aside()).await.map_err(|_elapsed| late())?;
+    let aside = aside.map_err(|why| refused(change, &why))?;
+    let loaded = &aside.loaded;
     let over = |key: &&String| !matches!(loaded.place_of(key), None | Some(Place::Kept(_)));
     if let Some(key) = change.set.keys().find(over) {
         let place = loaded.place_of(key).map(ToString::to_string).unwrap_or_default();
@@ -95,7 +82,7 @@ async fn read(
         );
         return Err(ApiError::forbidden(why));
     }
-    Ok(loaded)
+    Ok(aside)
 }
 
 /// Whether the setting says where a backend's key goes: whoever has got hold of an admin's key must not have that one as well.
@@ -111,9 +98,12 @@ fn leads_a_key(config: &Config, name: &str) -> bool {
 
 /// Why it cannot be used: the change itself, or what it would be laid over.
 fn refused(change: &ConfigChange, why: &str) -> ApiError {
-    let own = change.set.keys().any(|key| why.starts_with(&format!("{}: ", Place::Kept(key.clone()))));
+    let names = || change.set.keys().chain(&change.unset);
+    // Without one of them another may lack what it needs.
+    let kept = why.starts_with("ghostctl config set ");
+    let own = kept || names().any(|key| why.starts_with(&format!("{}: ", Place::Kept(key.clone()))));
     let (code, next) = if own {
-        (Code::InvalidRequest, "Another value: `ghostllm config reference` explains every setting.")
+        (Code::InvalidRequest, "`ghostllm config reference` explains every setting.")
     } else {
         (Code::Conflict, "Mend that first: `ghostctl config check` shows what is wrong on disk.")
     };

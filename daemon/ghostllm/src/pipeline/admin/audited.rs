@@ -20,7 +20,10 @@ use ghostllm_core::{
 use ghostllm_edge::{ResponseBody, workers::spawn};
 use http::Response;
 use serde_json::json;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
 use super::{acts, blocking, still};
 use crate::{
@@ -133,8 +136,13 @@ pub(in crate::pipeline) fn denied(shared: &Arc<Shared>, row: &Row, asked: &Asked
     let noted = Noted { on: named(endpoint, taken), detail: None };
     let entry = entry(name(endpoint), asked, noted, ActResult::Denied);
     let audit = shared.desk.audit.clone();
-    // Whoever is refused does not wait for the disk.
-    drop(tokio::task::spawn_blocking(move || audit.write(&entry)));
+    // Whoever is refused does not wait for the disk, and on one that hangs takes up no thread after the other.
+    let Ok(turn) = Arc::clone(&shared.denials.turns).try_acquire_owned() else { return };
+    drop(tokio::task::spawn_blocking(move || {
+        let written = audit.write(&entry);
+        drop(turn);
+        written
+    }));
 }
 
 /// Says whether it is on the disk.
@@ -172,6 +180,9 @@ fn entry(act: &str, asked: &Asked, noted: Noted, result: ActResult) -> AuditEntr
     }
 }
 
+/// So many denials wait for the disk at the most.
+const DENIALS: usize = 4;
+
 /// What a caller has written is cut to this many characters.
 const MOST: usize = 500;
 
@@ -205,14 +216,24 @@ fn name(endpoint: Admin) -> &'static str {
 }
 
 /// Who was denied what, or has asked for it in vain, and when that was noted.
-#[derive(Debug, Default)]
-pub(in crate::pipeline) struct Denials(Mutex<HashMap<(String, &'static str), Instant>>);
+#[derive(Debug)]
+pub(in crate::pipeline) struct Denials {
+    noted: Mutex<HashMap<(String, &'static str), Instant>>,
+    /// So many are being written at once.
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Denials {
+    fn default() -> Self {
+        Self { noted: Mutex::default(), turns: Arc::new(Semaphore::new(DENIALS)) }
+    }
+}
 
 impl Denials {
     /// Whether nothing was noted of them and this act for a minute. There are as many as there are keys and acts.
     fn is_first(&self, who: &str, act: &'static str, now: Instant) -> bool {
         const REST: Duration = Duration::from_secs(60);
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         noted.retain(|_, at| now.duration_since(*at) < REST);
         match noted.entry((who.to_owned(), act)) {
             Entry::Occupied(_) => false,

@@ -23,6 +23,9 @@ use crate::{
 pub(super) async fn status(shared: &Arc<Shared>) -> Status {
     let snapshot = shared.registry.snapshot();
     let standing = &shared.desk.standing;
+    // Whoever was told a moment ago that nothing can be written looks here next.
+    standing.writes(!shared.desk.state.is_alarmed());
+    standing.audits(!shared.desk.audit.is_alarmed());
     let causes = causes(shared, &snapshot);
     let condition = if shared.drain.has_begun() {
         Condition::Stopping

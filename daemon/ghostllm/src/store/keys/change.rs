@@ -3,6 +3,11 @@
 //! Knows what a new key may be. Refuses to know who asks for it. Invariant: a change is on the disk before it is in use, and
 //! one that cannot be written has changed nothing; but a revoked key is closed in any case.
 
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, PoisonError},
+};
+
 use aws_lc_rs::error::Unspecified;
 use ghostllm_core::{
     ApiError,
@@ -106,7 +111,7 @@ impl From<ChangeError> for ApiError {
             ChangeError::Closed(_) => Self::new(
                 Code::StateUnwritable,
                 "The key is taken no more from now on; but the box's disk is full, read-only or failing, so that a restart \
-                 would let it in again: revoke it once more when it can be written.",
+                 would let it in again. It is tried again by itself; the same command once more tells when it is done.",
             ),
             ChangeError::State(error) => error.answer(),
         }
@@ -134,9 +139,10 @@ impl Wanted {
 
 fn after(now: OffsetDateTime, seconds: u64) -> OffsetDateTime {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    // In whole seconds, as people write it.
-    let now = now.replace_nanosecond(0).unwrap_or(now);
-    now.saturating_add(Duration::seconds(seconds))
+    // In whole seconds, as people write it, and never less than was asked for.
+    let whole = now.replace_nanosecond(0).unwrap_or(now);
+    let begun = if whole < now { whole.saturating_add(Duration::SECOND) } else { whole };
+    begun.saturating_add(Duration::seconds(seconds))
 }
 
 impl Keys {
@@ -206,20 +212,21 @@ impl Keys {
     pub fn revoke(&self, id: &str) -> Result<String, ChangeError> {
         let _writing = self.writing();
         let mut stored = self.stored();
-        let place = stored.iter().position(|key| key.id == id).ok_or(ChangeError::NotFound)?;
-        let gone = stored.remove(place);
-        let saved = self.save(stored.clone());
-        if saved.is_err() {
-            // What is leaked must be closed also while the disk is full; in memory it opens nothing.
-            self.replace(stored);
-        }
+        let name = match stored.iter().position(|key| key.id == id) {
+            Some(place) => stored.remove(place).name,
+            None => self.closed().get(id).cloned().ok_or(ChangeError::NotFound)?,
+        };
+        // What is leaked must be closed also while the disk is full or hangs; in memory it opens nothing.
+        self.replace(stored.clone());
+        self.closed().insert(id.to_owned(), name.clone());
+        let saved = self.save(stored);
         let first = self.first().take_if(|first| first.is_of(id));
         if let Some(Err(error)) = first.map(|first| first.remove()) {
             tracing::warn!(%error, "the file with the first key, which is revoked, could not be removed");
         }
         match saved {
             Err(ChangeError::State(error)) => Err(ChangeError::Closed(error)),
-            saved => saved.map(|()| gone.name),
+            saved => saved.map(|()| name),
         }
     }
 
@@ -255,8 +262,13 @@ impl Keys {
         {
             tracing::warn!(%error, "the keys file does not show what time it is at least");
         }
+        self.closed().clear();
         self.replace(file.keys);
         Ok(())
+    }
+
+    pub(super) fn closed(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.0.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn replace(&self, stored: Vec<StoredKey>) {

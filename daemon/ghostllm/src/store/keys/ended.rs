@@ -13,17 +13,16 @@ use super::{ChangeError, Keys};
 /// For so long an ended key stays in the list: whoever wonders why it is taken no more should find it there.
 pub(super) const REMEMBERED: Duration = Duration::days(30);
 /// How soon what could not be written is tried again.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Whether the key's time is over.
 pub(super) fn has_ended(key: &StoredKey, now: OffsetDateTime) -> bool {
     key.expires.is_some_and(|expires| expires <= now)
 }
 
-/// Leaves out those that have ended long ago; and of the others that have ended, the first ones, as far as more than `most` are
-/// left.
+/// Leaves out the first of those that have ended, as far as more than `most` are left. For want of room alone: a clock that runs ahead
+/// for a moment must not take a key away for ever.
 pub(super) fn forget(stored: &mut Vec<StoredKey>, most: usize, now: OffsetDateTime) {
-    stored.retain(|key| !has_ended(key, now - REMEMBERED));
     let surplus = stored.len().saturating_sub(most);
     if surplus == 0 {
         return;
@@ -40,14 +39,11 @@ impl Keys {
     #[must_use]
     pub fn wants_tending(&self, now: OffsetDateTime) -> bool {
         let rests = self.0.tended.lock().is_ok_and(|failed| failed.is_some_and(|at| at.elapsed() < AGAIN));
-        let now = self.known(now);
-        !rests
-            && (self.has_unwitnessed(now)
-                || self.0.table.borrow().records().any(|key| has_ended(&key.stored, now - REMEMBERED)))
+        !rests && (self.has_unwitnessed(self.known(now)) || !self.closed().is_empty())
     }
 
-    /// Sees to it that keys which have ended are known to have, also by a start whose clock is lost; and forgets those that
-    /// have ended long ago. Blocks.
+    /// Sees to it that keys which have ended are known to have, also by a start whose clock is lost; and that those which were revoked
+    /// while the disk could not be written are. Blocks.
     ///
     /// # Errors
     /// It cannot be written; it is tried again after a while.
@@ -62,12 +58,11 @@ impl Keys {
     }
 
     fn tended(&self, now: OffsetDateTime) -> Result<(), ChangeError> {
-        let mut stored = self.stored();
-        let before = stored.len();
-        forget(&mut stored, usize::MAX, now);
-        if stored.len() < before {
-            self.save(stored)?;
-            tracing::info!(keys = before - self.count(), "keys whose time was over long ago are forgotten");
+        if !self.closed().is_empty() {
+            self.save(self.stored())?;
+            tracing::info!(
+                "the keys that were revoked while nothing could be written are gone from the disk as well"
+            );
         }
         if self.has_unwitnessed(now) {
             self.0.file.stamp(now.into())?;

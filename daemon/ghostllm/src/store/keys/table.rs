@@ -17,7 +17,10 @@ use ghostllm_core::{
 };
 use time::OffsetDateTime;
 
-use super::{Caller, date};
+use super::{
+    Caller, date,
+    ended::{REMEMBERED, has_ended},
+};
 
 /// A key that was never taken.
 const NEVER: i64 = i64::MIN;
@@ -68,9 +71,10 @@ impl Table {
         self.records().map(|record| record.stored.clone()).collect()
     }
 
-    /// What an admin sees.
+    /// What an admin sees: not those that have ended long ago.
     pub(super) fn list(&self, now: OffsetDateTime) -> Vec<KeyInfo> {
-        self.records().map(|record| record.info(now)).collect()
+        let shown = self.records().filter(|record| !has_ended(&record.stored, now - REMEMBERED));
+        shown.map(|record| record.info(now)).collect()
     }
 }
 
