@@ -139,9 +139,9 @@ impl Wanted {
 
 fn after(now: OffsetDateTime, seconds: u64) -> OffsetDateTime {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    // In whole seconds, as people write it, and never less than was asked for.
+    // In whole seconds, as people write it, and never less than was asked for. What has no time left ends now.
     let whole = now.replace_nanosecond(0).unwrap_or(now);
-    let begun = if whole < now { whole.saturating_add(Duration::SECOND) } else { whole };
+    let begun = if whole < now && seconds > 0 { whole.saturating_add(Duration::SECOND) } else { whole };
     begun.saturating_add(Duration::seconds(seconds))
 }
 
