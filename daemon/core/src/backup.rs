@@ -16,8 +16,12 @@ pub const STATE: &str = "state/";
 pub const CONFIG: &str = "config/";
 /// The keys.
 pub const KEYS: &str = "keys.json";
+/// Their last good copy.
+pub const KEYS_COPY: &str = "keys.json.last";
 /// What `ghostctl config set` has kept.
 pub const SETTINGS: &str = "settings.json";
+/// The last good copy of that.
+pub const SETTINGS_COPY: &str = "settings.json.last";
 /// The CA and its key.
 pub const AUTHORITY: &str = "ca/authority.pem";
 /// The CA's certificate alone.
@@ -32,6 +36,8 @@ pub const AUDIT_BEFORE: &str = "audit.log.1";
 pub const DENIED: &str = "denied.log";
 /// The file of before of that.
 pub const DENIED_BEFORE: &str = "denied.log.1";
+/// The largest file of ours, as the daemon reads it.
+pub const LARGEST_STATE: u64 = 16 << 20;
 /// The largest configuration file.
 pub const LARGEST_CONFIG: u64 = 1 << 20;
 /// The most members: the state's, the list, and more configuration files than anybody has.
@@ -50,7 +56,7 @@ pub fn most(name: &str) -> Option<u64> {
     }
     match name.strip_prefix(STATE)? {
         // As much as the daemon reads.
-        KEYS | SETTINGS => Some(16 << 20),
+        KEYS | SETTINGS => Some(LARGEST_STATE),
         // Each has a mebibyte, and a line more where a backup was restored.
         AUDIT | AUDIT_BEFORE | DENIED | DENIED_BEFORE => Some(2 << 20),
         AUTHORITY | AUTHORITY_COPY | LEAF => Some(1 << 20),

@@ -123,6 +123,8 @@ fn file(state: &StateDir) -> Versioned<SettingsFile> {
 mod tests {
     use std::fs;
 
+    use ghostllm_core::backup::SETTINGS_COPY;
+
     use super::*;
 
     fn settings(value: &str) -> SettingsFile {
@@ -156,7 +158,7 @@ mod tests {
         write(&state, &settings("info")).unwrap();
         let open = |kept: &Kept| kept.open(&state, OffsetDateTime::UNIX_EPOCH);
         assert!(matches!(open(&kept), Err(KeptError::Changed)));
-        for name in [SETTINGS, "settings.json.last"] {
+        for name in [SETTINGS, SETTINGS_COPY] {
             fs::write(path.join(name), "{").unwrap();
         }
         let kept = Kept::glance(&path).unwrap();

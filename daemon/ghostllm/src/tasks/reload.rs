@@ -50,6 +50,8 @@ pub trait Origin: Send + Sync + 'static {
 }
 
 type Stamped = Vec<(PathBuf, Option<Stamp>)>;
+/// What was read, the files that it names, and their stamps.
+type Found = (Loaded, Vec<PathBuf>, Stamped);
 
 /// The files and their stamps at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,16 +206,35 @@ impl Changes {
     async fn read(&mut self, asked: bool, seen: Seen) -> Option<Result<Loaded, String>> {
         self.again = None;
         let now = seen.written();
-        let gone = self.written.iter().find(|path| !asked && seen.files.is_ok() && !now.contains(path));
-        if let Some(gone) = gone {
-            let why = format!(
-                "{} is empty, renamed or gone, and what it said would be as it was before; put it back, or send SIGHUP to \
-                 have it done without",
-                gone.display()
-            );
+        if let Some(why) = self.gone(&seen, "send SIGHUP to have it done without").filter(|_| !asked) {
             self.read = Some(seen);
             return Some(Err(why));
         }
+        let (read, outcome) = match self.loaded(&seen, asked).await {
+            Ok(Ok(Some((loaded, named, stamps)))) => {
+                (self.named, self.pending) = (named, now);
+                (Some(Seen { named: stamps, ..seen }), Ok(loaded))
+            }
+            Ok(Ok(None)) => return None,
+            Ok(Err(why)) => (Some(seen), Err(why)),
+            Err(why) => (None, Err(why)),
+        };
+        self.read = read;
+        Some(outcome)
+    }
+
+    /// Why these files would do without one that has said something, if they would; `how` has that done all the same.
+    fn gone(&self, seen: &Seen, how: &str) -> Option<String> {
+        let now = seen.written();
+        let gone = self.written.iter().find(|path| seen.files.is_ok() && !now.contains(path))?;
+        Some(format!(
+            "{} is empty, renamed or gone, and what it said would be as it was before; put it back, or {how}",
+            gone.display()
+        ))
+    }
+
+    /// Reads these files; none where they have changed meanwhile, unless somebody has asked for them as they are.
+    async fn loaded(&self, seen: &Seen, asked: bool) -> Result<Result<Option<Found>, String>, String> {
         let (origin, files) = (Arc::clone(&self.origin), seen.files.clone());
         let read = self.apart.run(move || {
             let listed: Vec<_> = files.clone()?.into_iter().map(|(path, _)| path).collect();
@@ -227,17 +248,7 @@ impl Changes {
             let stamps = stamps(&named);
             Ok(Some((loaded, named, stamps)))
         });
-        let (read, outcome) = match read.await {
-            Ok(Ok(Some((loaded, named, stamps)))) => {
-                (self.named, self.pending) = (named, now);
-                (Some(Seen { named: stamps, ..seen }), Ok(loaded))
-            }
-            Ok(Ok(None)) => return None,
-            Ok(Err(why)) => (Some(seen), Err(why)),
-            Err(why) => (None, Err(why)),
-        };
-        self.read = read;
-        Some(outcome)
+        read.await
     }
 
     /// Waits until it is time to read; gives whether somebody asks for it, and what there is. The wait may be given up: nothing that

@@ -32,8 +32,7 @@ pub(super) async fn made(
     };
     match outcome {
         Ok((aside, taken)) => {
-            let (loaded, seen, named) = aside.split();
-            changes.accept(seen, named);
+            let loaded = changes.accept(aside);
             running.show(&loaded, changes.files());
             let outcome = Ok(taken);
             told(&outcome, true, standing);

@@ -3,17 +3,20 @@
 //! Invariants: what has vanished is not done without for that, and what is being written is not read; nothing counts as read before
 //! it is [`Changes::accept`]ed.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use ghostllm_core::config::Loaded;
 use tokio::time::sleep;
 
-use super::{Changes, Seen, named, stamps};
+use super::{Changes, Seen};
 
 /// For so long files that have changed must rest.
 const REST: Duration = Duration::from_millis(200);
 /// So often that is waited for.
 const RESTS: usize = 10;
+
+/// What is told where they do not rest.
+const WRITTEN: &str = "the configuration's files are being written; the same once more when that is done";
 
 /// What was read so.
 pub(crate) struct Aside {
@@ -29,38 +32,19 @@ impl Changes {
     /// In words, and with what to do where that is not plain.
     pub(crate) async fn aside(&mut self) -> Result<Aside, String> {
         let seen = self.resting().await?;
-        let now = seen.written();
-        if let Some(gone) = self.written.iter().find(|path| seen.files.is_ok() && !now.contains(path)) {
-            return Err(format!(
-                "{} is empty, renamed or gone, and what it said would be as it was before; put it back, or have it done \
-                 without: ghostctl reload",
-                gone.display()
-            ));
+        if let Some(why) = self.gone(&seen, "have it done without: ghostctl reload") {
+            return Err(why);
         }
-        let (origin, files) = (Arc::clone(&self.origin), seen.files.clone());
-        let read = self.apart.run(move || {
-            let files = files?;
-            let listed: Vec<_> = files.iter().map(|(path, _)| path.clone()).collect();
-            let loaded = origin.read(&listed)?;
-            if origin.files().map(|now| stamps(&now)) != Ok(files) {
-                return Err(WRITTEN.to_owned());
-            }
-            // Stamped before anybody reads them.
-            let named = named(&loaded.config);
-            let stamps = stamps(&named);
-            Ok((loaded, named, stamps))
-        });
-        let (loaded, named, stamps) = read.await??;
+        let (loaded, named, stamps) = self.loaded(&seen, false).await??.ok_or(WRITTEN)?;
         Ok(Aside { loaded, seen: Seen { named: stamps, ..seen }, named })
     }
 
-    /// What was read so is in use.
-    pub(crate) fn accept(&mut self, seen: Seen, named: Vec<PathBuf>) {
-        self.written = seen.written();
-        self.pending.clone_from(&self.written);
-        self.named = named;
+    /// What was read so is in use; gives it back.
+    pub(crate) fn accept(&mut self, Aside { loaded, seen, named }: Aside) -> Loaded {
+        (self.pending, self.named) = (seen.written(), named);
         self.read = Some(seen);
-        self.again = None;
+        self.settle(true);
+        loaded
     }
 
     /// The files as they are once nobody writes them.
@@ -81,12 +65,3 @@ impl Changes {
         Err(WRITTEN.to_owned())
     }
 }
-
-impl Aside {
-    /// What is needed to accept it, once what it says is in use.
-    pub(crate) fn split(self) -> (Loaded, Seen, Vec<PathBuf>) {
-        (self.loaded, self.seen, self.named)
-    }
-}
-
-const WRITTEN: &str = "the configuration's files are being written; the same once more when that is done";
