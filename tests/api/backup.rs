@@ -22,18 +22,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::ctl::{Ran, ran};
+
 const PASSPHRASE: &str = "CANARY correct horse battery";
 
 /// A directory of the test's own, with a state that outlives its daemon and a file with the passphrase.
 struct Room {
     dir: TempDir,
-}
-
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
 }
 
 impl Room {
@@ -63,10 +58,10 @@ impl Room {
         if let Some(socket) = socket {
             command.arg("--socket").arg(socket);
         }
-        let output = command.args(arguments).args(["--passphrase-file", "passphrase"]).output().await?;
-        let (out, err) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+        let ran = ran(command.args(arguments).args(["--passphrase-file", "passphrase"])).await?;
+        let Ran { out, err, .. } = &ran;
         ensure!(!out.contains("CANARY") && !err.contains("CANARY"), "the passphrase came out: {out}{err}");
-        Ok(Ran { code: output.status.code(), out, err })
+        Ok(ran)
     }
 
     async fn backup(&self, daemon: &Daemon, arguments: &[&str]) -> Result<Ran> {

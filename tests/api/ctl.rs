@@ -27,7 +27,7 @@ use crate::{FRANCE, ollama, sinner};
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
-    out: String,
+    pub(crate) out: String,
     pub(crate) err: String,
 }
 
@@ -37,7 +37,7 @@ fn command(daemon: &Daemon, arguments: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-async fn ran(command: &mut Command) -> Result<Ran> {
+pub(crate) async fn ran(command: &mut Command) -> Result<Ran> {
     let Output { status, stdout, stderr } = command.output().await?;
     Ok(Ran { code: status.code(), out: String::from_utf8(stdout)?, err: String::from_utf8(stderr)? })
 }

@@ -19,18 +19,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::FRANCE;
+use crate::{
+    FRANCE,
+    ctl::{Ran, ctl, ran},
+};
 
 /// A state that outlives its daemons.
 struct Home {
     dir: TempDir,
-}
-
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
 }
 
 impl Home {
@@ -54,19 +50,13 @@ impl Home {
     }
 }
 
-async fn ctl(daemon: Option<&Daemon>, arguments: &[&str]) -> Result<Ran> {
-    let mut command = Command::new(binary("ghostctl"));
-    command.env_clear().stdin(Stdio::null());
-    if let Some(daemon) = daemon {
-        command.arg("--socket").arg(daemon.admin()?);
-    }
-    let output = command.args(arguments).output().await?;
-    let (out, err) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
-    Ok(Ran { code: output.status.code(), out, err })
+/// Where no daemon runs.
+async fn alone(arguments: &[&str]) -> Result<Ran> {
+    ran(Command::new(binary("ghostctl")).env_clear().stdin(Stdio::null()).args(arguments)).await
 }
 
 async fn set(daemon: &Daemon, words: &[&str]) -> Result<Ran> {
-    ctl(Some(daemon), &[&["config", "set"], words].concat()).await
+    ctl(daemon, &[&["config", "set"], words].concat()).await
 }
 
 /// The value and the place of a setting, as `config show` has it.
@@ -104,10 +94,10 @@ async fn a_setting_is_in_use_at_once_and_kept_until_it_is_unset() -> Result<()> 
     // A reload of the files takes nothing of it away.
     daemon.reload().await?;
     ensure!(shown(&daemon, line).await?, "gone with a reload");
-    let ran = ctl(Some(&daemon), &["config", "unset", "limits.drain_grace"]).await?;
+    let ran = ctl(&daemon, &["config", "unset", "limits.drain_grace"]).await?;
     ensure!(ran.code == Some(0), "{ran:?}");
     ensure!(shown(&daemon, "drain_grace = \"30s\" # default").await?, "still in use");
-    let ran = ctl(Some(&daemon), &["config", "unset", "limits.drain_grace"]).await?;
+    let ran = ctl(&daemon, &["config", "unset", "limits.drain_grace"]).await?;
     ensure!(ran.code == Some(5) && ran.err.contains("those that are: log.level"), "{ran:?}");
     daemon.stop().await?;
     ensure!(kept(&home.state()).is_some_and(|text| !text.contains("drain_grace")));
@@ -135,7 +125,7 @@ async fn a_backend_is_added_by_several_settings_at_once() -> Result<()> {
     admin::done(&daemon, "POST", "backends/my-box/test", None).await?;
     let chat = Request::chat("other", FRANCE, false);
     ensure!(plain(daemon.plain(true)?, &chat).await?.status == 200, "not in use");
-    let ran = ctl(Some(&daemon), &["config", "unset", "backends.my-box.kind", "backends.my-box.url"]).await?;
+    let ran = ctl(&daemon, &["config", "unset", "backends.my-box.kind", "backends.my-box.url"]).await?;
     ensure!(ran.code == Some(0), "{ran:?}");
     ensure!(plain(daemon.plain(true)?, &chat).await?.status != 200, "still in use");
     daemon.stop().await
@@ -259,7 +249,7 @@ async fn over_the_network_an_admin_changes_settings_but_none_that_names_a_file()
     let stolen = json!({"backends.ollama.url": "http://127.0.0.1:10"});
     let answer = caller.send(&change(stolen.clone())).await?;
     ensure!(answer.status == 403 && answer.text().contains("ollama.url"), "{}", answer.text());
-    ensure!(ctl(Some(&daemon), &["config", "unset", "backends.ollama.key_file"]).await?.code == Some(0));
+    ensure!(ctl(&daemon, &["config", "unset", "backends.ollama.key_file"]).await?.code == Some(0));
     ensure!(caller.send(&change(stolen)).await?.status == 200, "it has no key any more");
     for role in ["operator", "user", "viewer"] {
         let key = admin::of_role(&daemon, role).await?.key;
@@ -280,7 +270,7 @@ async fn kept_settings_that_prevent_a_start_are_taken_away_without_the_daemon() 
     let daemon = home.daemon().await?;
     let ran = set(&daemon, &["listen.tls", "192.0.2.1:443", "log.level", "debug"]).await?;
     ensure!(ran.code == Some(0), "{ran:?}");
-    let running = ctl(None, &["config", "unset", "listen.tls", "--state-dir", &state]).await?;
+    let running = alone(&["config", "unset", "listen.tls", "--state-dir", &state]).await?;
     ensure!(running.code == Some(1) && running.err.contains("the daemon runs"), "{running:?}");
     daemon.stop().await?;
     let mut setup = home.setup();
@@ -289,11 +279,11 @@ async fn kept_settings_that_prevent_a_start_are_taken_away_without_the_daemon() 
     let ended = Daemon::fail(&setup).await?;
     ensure!(ended.stderr.contains("192.0.2.1"), "{}", ended.stderr);
     ensure!(ended.stderr.contains("ghostctl config unset listen.tls"), "{}", ended.stderr);
-    let gone = ctl(None, &["--socket", "/nowhere.sock", "config", "unset", "listen.tls"]).await?;
+    let gone = alone(&["--socket", "/nowhere.sock", "config", "unset", "listen.tls"]).await?;
     ensure!(gone.code == Some(3) && gone.err.contains("--state-dir"), "{gone:?}");
-    let other = ctl(None, &["config", "unset", "listen.plain", "--state-dir", &state]).await?;
+    let other = alone(&["config", "unset", "listen.plain", "--state-dir", &state]).await?;
     ensure!(other.code == Some(5) && other.err.contains("listen.tls, log.level"), "{other:?}");
-    let ran = ctl(None, &["config", "unset", "listen.tls", "--state-dir", &state]).await?;
+    let ran = alone(&["config", "unset", "listen.tls", "--state-dir", &state]).await?;
     ensure!(ran.code == Some(0) && ran.out.contains("listen.tls"), "{ran:?}");
     ensure!(fs::read_to_string(home.state().join("audit.log"))?.contains("unset without the daemon"));
     let daemon = home.daemon().await?;

@@ -39,10 +39,14 @@ fn words(reloaded: &Reloaded, screen: &Screen) -> String {
         [] => "The configuration is in use; nothing has changed.".to_owned(),
         changed => format!("The configuration is in use. Changed: {}", changed.join(", ")),
     };
-    let mut out = screen.hanging("", Tone::Plain, &changed);
-    if !reloaded.restart.is_empty() {
-        let words = format!("{} (systemctl restart ghostllm)", reloaded.restart.join(", "));
-        out.push_str(&screen.hanging("These need a restart: ", Tone::Amiss, &words));
+    screen.hanging("", Tone::Plain, &changed) + &waiting(&reloaded.restart, screen)
+}
+
+/// The settings that wait for a restart; nothing where none does.
+pub(crate) fn waiting(settings: &[String], screen: &Screen) -> String {
+    if settings.is_empty() {
+        return String::new();
     }
-    out
+    let words = format!("{} (systemctl restart ghostllm)", settings.join(", "));
+    screen.hanging("These need a restart: ", Tone::Amiss, &words)
 }

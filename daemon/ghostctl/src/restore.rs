@@ -13,8 +13,8 @@ use clap::Args;
 use ghostllm_core::{
     admin::FORM,
     backup::{
-        AUDIT, AUDIT_BEFORE, AUTHORITY, AUTHORITY_COPY, DENIED, DENIED_BEFORE, KEYS, LEAF, Restored,
-        SETTINGS, STATE,
+        AUDIT, AUDIT_BEFORE, AUTHORITY, AUTHORITY_COPY, DENIED, DENIED_BEFORE, KEYS, KEYS_COPY, LEAF,
+        Restored, SETTINGS, SETTINGS_COPY, STATE,
     },
     state::{Unread, decode, keys::KeysFile, settings::SettingsFile},
 };
@@ -113,7 +113,7 @@ fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
         }
     }
     // The copy as well: what it held before must take nobody's place.
-    let copy = Wanted { name: "keys.json.last", text: Some(keys.clone()) };
+    let copy = Wanted { name: KEYS_COPY, text: Some(keys.clone()) };
     let mut wanted = vec![Wanted { name: KEYS, text: Some(keys) }, copy];
     // None where the backup has none: what is kept here was never that box's.
     let settings = take(SETTINGS);
@@ -124,7 +124,7 @@ fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
         };
         return Err(unsound(file, &format!("its settings {why}")));
     }
-    wanted.push(Wanted { name: "settings.json.last", text: settings.clone() });
+    wanted.push(Wanted { name: SETTINGS_COPY, text: settings.clone() });
     wanted.push(Wanted { name: SETTINGS, text: settings });
     // The CA whole or not at all: its certificate without its key looks to the daemon like a CA that was lost.
     if let Some(authority) = take(AUTHORITY) {

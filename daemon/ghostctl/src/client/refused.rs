@@ -119,16 +119,12 @@ pub(super) fn by_the_api(status: StatusCode, body: &str, path: &Path) -> Failure
 
 /// How the command that was given is explained.
 fn help() -> String {
-    let named = |word: &String| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    let words: Vec<String> = std::env::args().skip(1).take(2).take_while(named).collect();
-    let command = crate::command();
-    let known = words.iter().try_fold((&command, String::new()), |(at, text), word| {
-        at.find_subcommand(word).map(|found| (found, format!("{text} {word}")))
-    });
-    let first = || words.first().filter(|word| command.find_subcommand(word.as_str()).is_some());
-    let text =
-        known.map(|(_, text)| text).or_else(|| first().map(|word| format!(" {word}"))).unwrap_or_default();
-    format!("ghostctl{text} --help")
+    let (mut command, mut text) = (crate::command(), "ghostctl".to_owned());
+    for word in std::env::args().skip(1).take(2) {
+        let Some(found) = command.find_subcommand(&word).cloned() else { break };
+        (command, text) = (found, format!("{text} {word}"));
+    }
+    format!("{text} --help")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
 
 use ghostllm_core::{
     admin::{ConfigChange, FORM, Reloaded},
-    backup::SETTINGS,
+    backup::{LARGEST_STATE, SETTINGS, SETTINGS_COPY},
     key,
     routes::Admin,
     state::{Unread, decode, encode, settings::SettingsFile},
@@ -22,16 +22,12 @@ use crate::{
     client::Question,
     exit::{Exit, Failure},
     output::{self, Screen, Tone},
+    reload,
     restore::{
         place::{self, Place},
         replace::Wanted,
     },
 };
-
-/// The last good copy, which is always the same.
-const COPY: &str = "settings.json.last";
-/// As much as the daemon reads.
-const LARGEST: u64 = 16 << 20;
 
 /// Sets each name of these to the value behind it.
 pub(super) async fn set(words: Vec<String>, context: &Context) -> Result<Exit, Failure> {
@@ -116,12 +112,7 @@ fn words(taken: &Reloaded, (names, sets): (&[String], bool), screen: &Screen) ->
             format!("Kept, and in use: {}", changed.join(", "))
         }
     };
-    let mut out = screen.hanging("", Tone::Good, &now);
-    if !taken.restart.is_empty() {
-        let words = format!("{} (systemctl restart ghostllm)", taken.restart.join(", "));
-        out.push_str(&screen.hanging("These need a restart: ", Tone::Amiss, &words));
-    }
-    out
+    screen.hanging("", Tone::Good, &now) + &reload::waiting(&taken.restart, screen)
 }
 
 /// Takes them out of the state, while no daemon has it.
@@ -133,8 +124,10 @@ fn offline(change: &ConfigChange, state: &Path, context: &Context) -> Result<Exi
         .changed(change)
         .map_err(|why| Failure::new(Exit::NotFound, why.to_string()).next("one of those"))?;
     let text = encode(&wanted).map_err(|error| failed(error.to_string()))?;
-    let files =
-        [Wanted { name: SETTINGS, text: Some(text.clone()) }, Wanted { name: COPY, text: Some(text) }];
+    let files = [
+        Wanted { name: SETTINGS, text: Some(text.clone()) },
+        Wanted { name: SETTINGS_COPY, text: Some(text) },
+    ];
     place.note(&place::noted("config.set", Some(change.unset.join(", ")), "unset without the daemon"))?;
     place.replace(&files, "unset")?;
     let done = Reloaded {
@@ -157,10 +150,10 @@ fn offline(change: &ConfigChange, state: &Path, context: &Context) -> Result<Exi
 /// What is kept there, of the file or its copy.
 fn read(state: &Path) -> Result<SettingsFile, Failure> {
     let mut why = "nothing is kept there".to_owned();
-    for name in [SETTINGS, COPY] {
+    for name in [SETTINGS, SETTINGS_COPY] {
         let path = state.join(name);
         let mut text = Vec::new();
-        match File::open(&path).and_then(|file| file.take(LARGEST).read_to_end(&mut text)) {
+        match File::open(&path).and_then(|file| file.take(LARGEST_STATE).read_to_end(&mut text)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => {
                 let message = format!("{} cannot be read: {error}", path.display());
