@@ -114,13 +114,9 @@ pub const NAME_CHARACTERS: usize = 64;
 /// Whether `text` can be a key's name: something a person can read, on one line.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
-    let printable = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.trim() == text
         && (1..=NAME_CHARACTERS).contains(&text.chars().count())
-        && text.chars().all(printable)
+        && !text.chars().any(is_obeyed)
 }
 
 /// CRC-32 (IEEE 802.3) of `text` in base62.

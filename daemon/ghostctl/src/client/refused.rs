@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     exit::{Exit, Failure},
-    socket,
+    help, socket,
 };
 
 /// Where the daemon says more.
@@ -113,22 +113,8 @@ pub(super) fn by_the_api(status: StatusCode, body: &str, path: &Path) -> Failure
         }
         status if status.is_server_error() => failure.next(LOG),
         StatusCode::CONFLICT => failure.next("ghostctl status"),
-        _ => failure.or_next(help()),
+        _ => failure.or_next(help::of_this_command()),
     }
-}
-
-/// How the command that was given is explained.
-fn help() -> String {
-    let named = |word: &String| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    let words: Vec<String> = std::env::args().skip(1).take(2).take_while(named).collect();
-    let command = crate::command();
-    let known = words.iter().try_fold((&command, String::new()), |(at, text), word| {
-        at.find_subcommand(word).map(|found| (found, format!("{text} {word}")))
-    });
-    let first = || words.first().filter(|word| command.find_subcommand(word.as_str()).is_some());
-    let text =
-        known.map(|(_, text)| text).or_else(|| first().map(|word| format!(" {word}"))).unwrap_or_default();
-    format!("ghostctl{text} --help")
 }
 
 #[cfg(test)]
