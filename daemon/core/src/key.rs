@@ -8,6 +8,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::text::is_obeyed;
+
 /// What every key begins with, so that people and secret scanners know it.
 pub const PREFIX: &str = "gllm_";
 /// Digits of the id: the part that may be shown, logged and looked up.
@@ -216,6 +218,10 @@ mod tests {
     fn a_name_is_one_line_that_a_person_can_read() {
         for name in ["a", "Küche \"2\"", "laptop (Jo)", &"x".repeat(NAME_CHARACTERS)] {
             assert!(is_name(name), "{name:?}");
+        }
+        // What nobody sees makes two names look alike.
+        for name in ["a\u{200b}", "a\u{ad}b", "\u{115f}", "a\u{e0041}", "\u{3164}", "a\u{fe0f}"] {
+            assert!(!is_name(name), "{name:?}");
         }
         for name in ["", " a", "a\n", "a\u{1b}[0m", "\u{202e}evil", &"x".repeat(NAME_CHARACTERS + 1)] {
             assert!(!is_name(name), "{name:?}");

@@ -99,6 +99,8 @@ pub(super) fn by_the_api(status: StatusCode, body: &str, path: &Path) -> Failure
     let mut failure = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => denied(path, message),
         StatusCode::NOT_FOUND => Failure::new(Exit::NotFound, message),
+        // What was given cannot be: as if this program had seen that itself.
+        StatusCode::BAD_REQUEST => Failure::new(Exit::Usage, message),
         _ => Failure::new(Exit::Failed, message),
     };
     failure.error = Some(Box::new(error));
@@ -143,7 +145,7 @@ mod tests {
             format!(r#"{{"error":{{"message":"{message}","type":"x","param":null,"code":"y"}}}}"#)
         };
         for (status, exit) in [
-            (400, Exit::Failed),
+            (400, Exit::Usage),
             (401, Exit::Denied),
             (403, Exit::Denied),
             (404, Exit::NotFound),
