@@ -16,9 +16,9 @@ pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
 pub use logs::{LogEntry, LoggedLevel};
 pub use state::{
     Authority, BackendInfo, BackendList, Cancelled, Cause, CertificateInfo, Certificates, Checked, Condition,
-    ConfigChange, ConfigShown, Listener, ListenerList, ModelInfo, ModelList, PendingSetting, Reloaded,
-    Renewed, RequestInfo, RequestList, RequestState, RouteInfo, RouteList, Severity, Status,
-    Refused, RefusedError, Versions,
+    ConfigChange, ConfigShown, Listener, ListenerList, ModelInfo, ModelList, PendingSetting, Refused,
+    RefusedError, Reloaded, Renewed, RequestInfo, RequestList, RequestState, RouteInfo, RouteList, Severity,
+    Status, Versions,
 };
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};

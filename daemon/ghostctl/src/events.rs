@@ -74,7 +74,11 @@ fn told(event: &Event, screen: &Screen) -> String {
     let first = format!("{}  {:<13}  ", when::clock(&event.at), text::clean(&event.kind));
     let what = what.join(" ");
     // Whoever keeps the lines wants them whole.
-    if screen.bounded { screen.hanging(&first, Tone::Plain, &what) } else { format!("{first}{}\n", text::clean(&what)) }
+    if screen.bounded {
+        screen.hanging(&first, Tone::Plain, &what)
+    } else {
+        format!("{first}{}\n", text::clean(&what))
+    }
 }
 
 fn plain(value: &Value) -> String {

@@ -189,7 +189,9 @@ async fn missing(failure: Failure, (verb, id): (&str, &str), context: &Context) 
     });
     let named = meant.and_then(|meant| keys().find(|key| key.id == meant));
     match named {
-        Some(key) => failure.next(format!("ghostctl keys {verb} {}, if {} is meant", key.id, text::clean(&key.name))),
+        Some(key) => {
+            failure.next(format!("ghostctl keys {verb} {}, if {} is meant", key.id, text::clean(&key.name)))
+        }
         None => failure,
     }
 }

@@ -49,7 +49,9 @@ pub(super) fn run(authority: &Authority, print: bool, context: &Context) -> Resu
         return Err(not_taken(&format!("{UPDATE} failed ({}): {}", ended.status, said.trim())));
     }
     said(&format!("ran {}", update.display()))?;
-    said("Programs that use this system's list trust the box now; Firefox, Python and Node have their own: ghostctl cert trust --print")
+    said(
+        "Programs that use this system's list trust the box now; Firefox, Python and Node have their own: ghostctl cert trust --print",
+    )
 }
 
 /// In `PATH`, or where Debian has it: a person's `PATH` may lack it.

@@ -28,7 +28,9 @@ pub(crate) fn one_line(json: &str) -> String {
     for letter in json.trim().chars() {
         match letter {
             '\n' | '\r' | '\t' => {}
-            letter if is_obeyed(letter) => out.extend(letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+            letter if is_obeyed(letter) => {
+                out.extend(letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")))
+            }
             letter => out.push(letter),
         }
     }
