@@ -17,6 +17,6 @@ pub const fn is_invisible(letter: char) -> bool {
 
 /// Whether a terminal or a log would obey it, or show the text around it otherwise than it is.
 #[must_use]
-pub const fn is_obeyed(letter: char) -> bool {
+pub fn is_obeyed(letter: char) -> bool {
     letter.is_control() || is_invisible(letter) || matches!(letter, '\u{2028}' | '\u{2029}')
 }

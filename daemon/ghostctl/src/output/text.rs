@@ -29,7 +29,7 @@ pub(crate) fn one_line(json: &str) -> String {
         match letter {
             '\n' | '\r' | '\t' => {}
             letter if is_obeyed(letter) => {
-                out.extend(letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")))
+                out.extend(letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
             }
             letter => out.push(letter),
         }
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(clean_lines("a\nb\tc"), "a\nb\\tc");
         let json = "{\n  \"a\": \"x\u{9b}\u{202e}\\u001b\"\n}\n";
         let line = one_line(json);
-        assert!(!line.chars().any(obeyed), "{line}");
+        assert!(!line.chars().any(is_obeyed), "{line}");
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&line), read(json));
     }

@@ -68,7 +68,7 @@ impl Loaded {
 
     /// A look at the files, to be done apart.
     pub(super) fn look(&self) -> Look {
-        Look { given: self.given.clone(), stamp: self.stamp.clone() }
+        Look { given: self.given.clone(), stamp: self.stamp }
     }
 
     /// Takes what the look has found: another certificate, where there is a good one.

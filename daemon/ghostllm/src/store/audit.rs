@@ -365,7 +365,7 @@ mod tests {
         let state = StateDir::open(&scratch.path().join("state")).unwrap();
         let audit = Audit::new(&state);
         let path = state.file(AUDIT).unwrap();
-        audit.ready().unwrap();
+        drop(audit.ready().unwrap());
         audit.write(&entry(1)).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(audit.ready().is_err() && audit.is_alarmed());
@@ -376,10 +376,10 @@ mod tests {
         // A full file makes place before, and takes no more room than it says.
         let length = LARGEST - u64::from(LINE);
         File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
-        audit.ready().unwrap();
+        drop(audit.ready().unwrap());
         assert_eq!(fs::metadata(&path).unwrap().len(), length);
         File::options().write(true).open(&path).unwrap().set_len(length + 1).unwrap();
-        audit.ready().unwrap();
+        drop(audit.ready().unwrap());
         assert_eq!(fs::metadata(&path).unwrap().len(), 0);
         assert_eq!(fs::metadata(state.file(AUDIT_BEFORE).unwrap()).unwrap().len(), length + 1);
     }
