@@ -118,7 +118,7 @@ async fn a_backend_is_added_by_several_settings_at_once() -> Result<()> {
     let daemon = home.daemon().await?;
     let other = Double::start(OpenAi::new(Style::Vllm, "other")).await;
     let half = set(&daemon, &["backends.my-box.kind", "openai"]).await?;
-    ensure!(half.code == Some(1) && half.err.contains("my-box") && half.err.contains("url"), "{half:?}");
+    ensure!(half.code == Some(2) && half.err.contains("my-box") && half.err.contains("url"), "{half:?}");
     ensure!(kept(&home.state()).is_none(), "half of a backend is kept");
     let ran = set(&daemon, &["backends.my-box.kind", "openai", "backends.my-box.url", &other.url()]).await?;
     ensure!(ran.code == Some(0), "{ran:?}");
@@ -136,13 +136,13 @@ async fn what_cannot_be_used_is_not_kept_and_says_why() -> Result<()> {
     let home = Home::new()?;
     let daemon = home.daemon().await?;
     for (words, code, told) in [
-        (&["log.level", "loud"][..], 1, "ghostctl config set log.level: log.level: \"loud\""),
-        (&["log.levle", "debug"], 1, "did you mean"),
-        (&["log", "debug"], 1, "expected a table"),
-        (&["backends.ollama.name", "x"], 1, "cannot be changed"),
-        (&["limits.drain_grace", "7s", "log.level", "loud"], 1, "\"loud\""),
-        (&["listen.certificate", "/nowhere.pem"], 1, "listen.key"),
-        (&["backends.ollama.key_file", "/nowhere.key"], 1, "/nowhere.key"),
+        (&["log.level", "loud"][..], 2, "ghostctl config set log.level: log.level: \"loud\""),
+        (&["log.levle", "debug"], 2, "did you mean"),
+        (&["log", "debug"], 2, "expected a table"),
+        (&["backends.ollama.name", "x"], 2, "cannot be changed"),
+        (&["limits.drain_grace", "7s", "log.level", "loud"], 2, "\"loud\""),
+        (&["listen.certificate", "/nowhere.pem"], 2, "listen.key"),
+        (&["backends.ollama.key_file", "/nowhere.key"], 2, "/nowhere.key"),
         (&["log.level"], 2, "the setting log.level has no value"),
         (&["log.level=debug"], 2, "write log.level debug"),
         (&["log.level", "debug", "log.level", "info"], 2, "twice"),

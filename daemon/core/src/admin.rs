@@ -16,8 +16,9 @@ pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
 pub use logs::{LogEntry, LoggedLevel};
 pub use state::{
     Authority, BackendInfo, BackendList, Cancelled, Cause, CertificateInfo, Certificates, Checked, Condition,
-    ConfigChange, ConfigShown, Listener, ListenerList, ModelInfo, ModelList, PendingSetting, Reloaded,
-    Renewed, RequestInfo, RequestList, RequestState, RouteInfo, RouteList, Severity, Status,
+    ConfigChange, ConfigShown, Listener, ListenerList, ModelInfo, ModelList, PendingSetting, Refused,
+    RefusedError, Reloaded, Renewed, RequestInfo, RequestList, RequestState, RouteInfo, RouteList, Severity,
+    Status, Versions,
 };
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
@@ -35,7 +36,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 24] = [
+    let _referred: [Schema; 26] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -59,6 +60,8 @@ pub fn schema() -> String {
         generator.subschema_for::<Manifest>(),
         generator.subschema_for::<Restored>(),
         generator.subschema_for::<DoctorReport>(),
+        generator.subschema_for::<Versions>(),
+        generator.subschema_for::<Refused>(),
         generator.subschema_for::<LogEntry>(),
     ];
     let definitions: Map<String, Value> = generator.take_definitions(true);

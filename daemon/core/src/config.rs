@@ -34,7 +34,7 @@ use std::ffi::OsString;
 
 pub use backends::{Backend, Target, Timeouts};
 pub use engine::Engine;
-pub use fault::{ConfigError, Place};
+pub use fault::{ConfigError, Place, nearest};
 pub use limits::Limits;
 pub use listen::Listen;
 pub use secret_file::SecretFile;

@@ -16,5 +16,6 @@ pub mod key;
 pub mod routes;
 pub mod routing;
 pub mod state;
+pub mod text;
 
 pub use error::ApiError;

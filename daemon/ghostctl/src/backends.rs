@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use ghostllm_core::{
     admin::{BackendInfo, BackendList, FORM},
+    config::nearest,
     routes::Admin,
 };
 
@@ -14,6 +15,7 @@ use crate::{
     output::{
         self, Screen, Tone,
         table::{Cell, Fit, Table},
+        text,
     },
 };
 
@@ -61,7 +63,10 @@ async fn test(name: Option<String>, context: &Context) -> Result<Exit, Failure> 
         keys::no_secret(&name)?;
         let question = Question::new(Admin::TestBackend).named(&name);
         let answer = context.client.ask::<BackendInfo>(&question).await;
-        let answer = answer.map_err(|failure| failure.if_missing("ghostctl backends ls"))?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) => return Err(missing(failure, &name, &context.client).await),
+        };
         tested.push(answer.what);
         texts.push(answer.json);
     }
@@ -70,6 +75,19 @@ async fn test(name: Option<String>, context: &Context) -> Result<Exit, Failure> 
     context.show(&json, |screen| table(&tested, screen))?;
     let all = !tested.is_empty() && tested.iter().all(|backend| backend.up == Some(true));
     Ok(if all { Exit::Well } else { Exit::Failed })
+}
+
+/// What to do where no backend has this name.
+async fn missing(failure: Failure, name: &str, client: &Client) -> Failure {
+    let failure = failure.if_missing("ghostctl backends ls");
+    if failure.exit != Exit::NotFound {
+        return failure;
+    }
+    let names = every(client).await.unwrap_or_default();
+    match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => failure.next(format!("ghostctl backends test {}, if that is meant", text::clean(near))),
+        None => failure,
+    }
 }
 
 async fn every(client: &Client) -> Result<Vec<String>, Failure> {

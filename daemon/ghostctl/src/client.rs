@@ -34,6 +34,8 @@ use crate::{
 
 /// No answer of the admin API is longer; a backup, the longest, has the keys (16 MiB at the most) and the audit log (4 MiB).
 const LARGEST: usize = 24 << 20;
+/// The daemon gives up by itself before this.
+const SLOW: Duration = Duration::from_secs(90);
 /// What a path's segment need not escape (RFC 3986 section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -51,6 +53,8 @@ pub(crate) struct Question {
     name: String,
     query: String,
     body: Option<String>,
+    /// It may take the daemon longer than most.
+    slow: bool,
 }
 
 /// An answer: what it says, and its text in one line.
@@ -65,7 +69,13 @@ pub(crate) struct Answer<T> {
 impl Question {
     /// To this endpoint.
     pub(crate) fn new(endpoint: Admin) -> Self {
-        Self { endpoint, name: String::new(), query: String::new(), body: None }
+        Self { endpoint, name: String::new(), query: String::new(), body: None, slow: false }
+    }
+
+    /// One that waits for files to be read, checked and taken, perhaps from a disk that is slow.
+    pub(crate) fn slow(mut self) -> Self {
+        self.slow = true;
+        self
     }
 
     /// About this key, backend or request.
@@ -129,8 +139,9 @@ impl Client {
         let path = self.socket()?;
         let request = question.request(None)?;
         let reads = request.method() == Method::GET;
-        let asked = timeout(self.within, exchange(&path, request)).await;
-        let (status, body) = asked.unwrap_or_else(|_late| Err(refused::late(&path, self.within, reads)))?;
+        let within = if question.slow { self.within.max(SLOW) } else { self.within };
+        let asked = timeout(within, exchange(&path, request)).await;
+        let (status, body) = asked.unwrap_or_else(|_late| Err(refused::late(&path, within, reads)))?;
         if !status.is_success() {
             let body = std::str::from_utf8(&body).map_err(|_not_text| refused::not_ours(&path))?;
             return Err(refused::by_the_api(status, body, &path));
@@ -143,6 +154,12 @@ impl Client {
         let path = self.socket()?;
         let body = self.bytes(question).await?;
         let body = String::from_utf8(body.into()).map_err(|_not_text| refused::not_ours(&path))?;
+        // A later form may lack what this one shows, and still be read as if there were none.
+        if let Ok(Form { version: Some(version) }) = serde_json::from_str(&body)
+            && version != FORM
+        {
+            return Err(another_form(version));
+        }
         let what = serde_json::from_str(&body).map_err(|error| not_understood(&body, &error, &path))?;
         Ok(Answer { what, json: text::one_line(&body) })
     }
@@ -198,24 +215,25 @@ async fn whole(
     }
 }
 
-/// An answer of another form, or of something that is not the daemon.
+/// Of which form an answer is.
+#[derive(Deserialize)]
+struct Form {
+    version: Option<u32>,
+}
+
+fn another_form(version: u32) -> Failure {
+    let message = format!("the daemon answers in form {version}, and this ghostctl knows {FORM}");
+    Failure::new(Exit::Failed, message).next("install the ghostctl that came with this daemon")
+}
+
+/// An answer that is not as it should be, or of something that is not the daemon.
 fn not_understood(body: &str, error: &serde_json::Error, path: &Path) -> Failure {
-    #[derive(Deserialize)]
-    struct Form {
-        version: u32,
+    if serde_json::from_str::<Form>(body).is_err() {
+        return refused::not_ours(path);
     }
-    match serde_json::from_str::<Form>(body) {
-        Ok(Form { version }) if version != FORM => {
-            let message = format!("the daemon answers in form {version}, and this ghostctl knows {FORM}");
-            Failure::new(Exit::Failed, message).next("install the ghostctl that came with this daemon")
-        }
-        Ok(_) => {
-            let message = format!("the daemon's answer is not as it should be: {error}");
-            Failure::new(Exit::Failed, message)
-                .next("ghostctl version, which shows whether the two are of one version")
-        }
-        Err(_) => refused::not_ours(path),
-    }
+    let message = format!("the daemon's answer is not as it should be: {error}");
+    Failure::new(Exit::Failed, message)
+        .next("ghostctl version, which shows whether the two are of one version")
 }
 
 #[cfg(test)]

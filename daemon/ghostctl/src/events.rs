@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     arguments::Context,
     exit::{Exit, Failure},
-    output::{self, Screen, text, when},
+    output::{self, Screen, Tone, text, when},
 };
 
 /// How long a daemon that has gone is left alone before it is asked again.
@@ -63,7 +63,7 @@ fn show(context: &Context, data: &[u8]) -> Result<Option<String>, Failure> {
     let event: Option<Event> = serde_json::from_str(&data).ok();
     match &event {
         _ if context.json => output::line(&text::one_line(&data))?,
-        Some(event) => output::line(&told(event, &context.screen))?,
+        Some(event) => output::print(&told(event, &context.screen))?,
         None => output::line(&text::clean(&data))?,
     }
     Ok(event.map(|event| event.id))
@@ -71,9 +71,14 @@ fn show(context: &Context, data: &[u8]) -> Result<Option<String>, Failure> {
 
 fn told(event: &Event, screen: &Screen) -> String {
     let what: Vec<String> = event.what.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect();
-    let line = text::clean(&format!("{}  {:<13}  {}", when::clock(&event.at), event.kind, what.join(" ")));
-    // Whoever keeps the lines wants them whole; on a terminal each is one line.
-    if screen.bounded { text::cut(&line, screen.width) } else { line }
+    let first = format!("{}  {:<13}  ", when::clock(&event.at), text::clean(&event.kind));
+    let what = what.join(" ");
+    // Whoever keeps the lines wants them whole.
+    if screen.bounded {
+        screen.hanging(&first, Tone::Plain, &what)
+    } else {
+        format!("{first}{}\n", text::clean(&what))
+    }
 }
 
 fn plain(value: &Value) -> String {

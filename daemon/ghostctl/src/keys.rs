@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueP
 use ghostllm_core::{
     access::{Class, Role, Scope},
     admin::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation},
+    config::nearest,
     key,
     routes::Admin,
 };
@@ -16,7 +17,7 @@ use crate::{
     output::{
         self, Screen, Tone,
         table::{Cell, Fit, Table},
-        when,
+        text, when,
     },
     span,
 };
@@ -139,8 +140,10 @@ async fn create(new: Create, context: &Context) -> Result<Exit, Failure> {
 async fn rotate(id: &str, overlap: Option<u64>, context: &Context) -> Result<Exit, Failure> {
     no_secret(id)?;
     let question = Question::new(Admin::RotateKey).named(id).body(&Rotation { overlap_s: overlap });
-    let answer =
-        context.client.ask::<MadeKey>(&question).await.map_err(|failure| failure.if_missing(LIST))?;
+    let answer = match context.client.ask::<MadeKey>(&question).await {
+        Ok(answer) => answer,
+        Err(failure) => return Err(missing(failure, ("rotate", id), context).await),
+    };
     let until = when::long(overlap.unwrap_or(86_400));
     let words = format!(
         "{id} is taken for {until} yet. The key in its place, {}, is shown here once and never again:",
@@ -161,12 +164,36 @@ async fn revoke(id: &str, yes: bool, context: &Context) -> Result<Exit, Failure>
     no_secret(id)?;
     confirm::ask(yes, &format!("The key {id} will not be taken any more, and its open answers end."))?;
     let question = Question::new(Admin::RevokeKey).named(id);
-    let answer = context.client.ask::<serde_json::Value>(&question).await;
-    let answer = answer.map_err(|failure| failure.if_missing(LIST))?;
+    let answer = match context.client.ask::<serde_json::Value>(&question).await {
+        Ok(answer) => answer,
+        Err(failure) => return Err(missing(failure, ("revoke", id), context).await),
+    };
     context.show(&answer.json, |screen| {
         screen.hanging("", Tone::Plain, &format!("The key {id} is not taken any more."))
     })?;
     Ok(Exit::Well)
+}
+
+/// What to do where no key has this id: people write a key's name instead, or miss a letter.
+async fn missing(failure: Failure, (verb, id): (&str, &str), context: &Context) -> Failure {
+    let failure = failure.if_missing(LIST);
+    if failure.exit != Exit::NotFound {
+        return failure;
+    }
+    let Ok(list) = context.client.ask::<KeyList>(&Question::new(Admin::Keys)).await else { return failure };
+    let keys = || list.what.keys.iter();
+    let meant = keys().find(|key| key.name == id).map(|key| key.id.as_str());
+    let meant = meant.or_else(|| {
+        let ids: Vec<&str> = keys().map(|key| key.id.as_str()).collect();
+        nearest(id, ids)
+    });
+    let named = meant.and_then(|meant| keys().find(|key| key.id == meant));
+    match named {
+        Some(key) => {
+            failure.next(format!("ghostctl keys {verb} {}, if {} is meant", key.id, text::clean(&key.name)))
+        }
+        None => failure,
+    }
 }
 
 /// The key alone on the last line, what it is above it for a person.

@@ -16,6 +16,7 @@ mod confirm;
 mod doctor;
 mod events;
 mod exit;
+mod help;
 mod keys;
 mod logs;
 mod models;
@@ -70,7 +71,12 @@ fn wrongly_called(error: &clap::Error) -> ExitCode {
         let failure = Failure::new(Exit::Usage, line.strip_prefix("error: ").unwrap_or(line));
         failure.next("ghostctl --help").tell_json();
     }
-    // Nobody is left to tell where this cannot be written; the exit code says it as well.
-    let _told = error.print();
-    if asked_for { ExitCode::SUCCESS } else { Exit::Usage.into() }
+    if asked_for {
+        // Nobody is left to tell where this cannot be written.
+        let _told = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    output::say(&text.trim_end().replace("try '--help'", &format!("try '{}'", help::of_this_command())));
+    Exit::Usage.into()
 }

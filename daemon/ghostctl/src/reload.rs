@@ -17,7 +17,7 @@ pub(crate) struct Arguments {}
 
 impl Arguments {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let answer = context.client.ask::<Reloaded>(&Question::new(Admin::Reload)).await;
+        let answer = context.client.ask::<Reloaded>(&Question::new(Admin::Reload).slow()).await;
         let answer = answer.map_err(|failure| match failure.exit {
             // The fault itself, as the daemon tells it.
             Exit::Failed if failure.code() == Some("conflict") => {

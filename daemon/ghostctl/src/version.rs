@@ -2,10 +2,9 @@
 
 use clap::Args;
 use ghostllm_core::{
-    admin::{FORM, Status},
+    admin::{FORM, Status, Versions},
     routes::Admin,
 };
-use serde_json::json;
 
 use crate::{
     arguments::Context,
@@ -25,7 +24,8 @@ impl Arguments {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let daemon = context.client.ask::<Status>(&Question::new(Admin::Status)).await;
         let daemon = daemon.ok().map(|status| status.what.program);
-        let json = json!({ "version": FORM, "ghostctl": OWN, "daemon": daemon }).to_string();
+        let versions = Versions { version: FORM, ghostctl: OWN.to_owned(), daemon: daemon.clone() };
+        let json = serde_json::to_string(&versions).unwrap_or_default();
         context.show(&text::one_line(&json), |_| {
             let own = format!("ghostctl {OWN}\n");
             daemon.iter().fold(own, |own, daemon| own + &format!("ghostllm {}\n", text::clean(daemon)))

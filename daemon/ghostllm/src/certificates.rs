@@ -1,7 +1,8 @@
 //! The certificate that the listeners show: the box's own from its local CA, or the one that a person brings.
 //!
 //! Knows where certificates are kept and when they are renewed; time, names and addresses come in as arguments.
-//! Refuses to log and to wait: it returns what it did in words, and somebody else calls [`Certificates::tick`].
+//! Refuses to log and to wait: it returns what it did in words; what waits for a disk is a [`Work`], which somebody else does
+//! where that holds up nobody.
 //! Invariant: a CA that exists is never replaced by itself, because clients trust it; and whatever fails after
 //! the start, the listeners keep a certificate.
 
@@ -15,7 +16,7 @@ pub use given::Given;
 use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
 use ghostllm_edge::{
-    ca::{CaError, LeftOut, Reason},
+    ca::{CaError, Leaf, LeftOut, Reason},
     tls::{PairError, Resolver},
 };
 use rustls::sign::CertifiedKey;
@@ -146,6 +147,48 @@ pub struct Certificates<F> {
     source: Source<F>,
     /// The last standing complaint, so that each is said once.
     complaint: Option<Complaint>,
+    /// How often another source was taken: what was begun for one before it is nobody's.
+    taken: u64,
+}
+
+/// What is to be done on the disk.
+pub struct Work<F> {
+    kind: Kind<F>,
+    taken: u64,
+}
+
+/// What came of it.
+pub struct Worked {
+    outcome: Outcome,
+    said: Vec<Said>,
+    taken: u64,
+}
+
+enum Kind<F> {
+    Issue(own::Issue<F>),
+    Look(given::Look),
+}
+
+enum Outcome {
+    Issued(Box<Result<(Leaf, CertifiedKey), CaError>>),
+    Looked(Box<Option<given::Found>>),
+}
+
+impl<F: Files> Work<F> {
+    /// Whether files of the box's own are written.
+    pub fn writes(&self) -> bool {
+        matches!(self.kind, Kind::Issue(_))
+    }
+
+    /// Does it. Blocks.
+    pub fn run(self, now: OffsetDateTime) -> Worked {
+        let mut said = Vec::new();
+        let outcome = match self.kind {
+            Kind::Issue(issue) => Outcome::Issued(Box::new(issue.run(now, &mut said))),
+            Kind::Look(look) => Outcome::Looked(Box::new(look.run())),
+        };
+        Worked { outcome, said, taken: self.taken }
+    }
 }
 
 enum Source<F> {
@@ -171,7 +214,7 @@ impl<F: Files> Certificates<F> {
             None => Self::prepare_own(files, host, listen_names, now)?,
         };
         let Prepared { source, certified, mut said } = prepared;
-        let mut opened = Self { resolver: Resolver::new(certified), source, complaint: None };
+        let mut opened = Self { resolver: Resolver::new(certified), source, complaint: None, taken: 0 };
         opened.complain(now, None, &mut said);
         Ok((opened, said))
     }
@@ -231,6 +274,7 @@ impl<F: Files> Certificates<F> {
         let Prepared { source, certified, mut said } = prepared;
         self.resolver.replace(certified);
         self.source = source;
+        self.taken += 1;
         self.complain(now, None, &mut said);
         said
     }
@@ -240,23 +284,55 @@ impl<F: Files> Certificates<F> {
         Arc::clone(&self.resolver)
     }
 
-    /// Renews what is due and swaps it in; says what it did. Cheap enough for every few seconds: new addresses
-    /// belong into the certificate within ten (F-78).
-    pub fn tick(&mut self, now: OffsetDateTime, host: &Host, listen_names: &[String]) -> Vec<Said> {
+    /// What there is to do on the disk: to issue what is due, or to look at a person's files. Cheap enough for every few seconds: new
+    /// addresses belong into the certificate within ten (F-78).
+    pub fn due(
+        &mut self,
+        now: OffsetDateTime,
+        host: &Host,
+        listen_names: &[String],
+    ) -> (Option<Work<F>>, Vec<Said>) {
         let mut said = Vec::new();
-        let outcome = match &mut self.source {
-            Source::Own(own) => own.renew(host, listen_names, now, &mut said),
-            Source::Given(loaded) => loaded.reload(&mut said),
+        let kind = match &mut self.source {
+            Source::Own(own) => own.due(host, listen_names, now, &mut said).map(Kind::Issue),
+            Source::Given(loaded) => Some(Kind::Look(loaded.look())),
+        };
+        if kind.is_none() {
+            self.complain(now, None, &mut said);
+        }
+        (kind.map(|kind| Work { kind, taken: self.taken }), said)
+    }
+
+    /// Takes what came of it, unless something else is shown since; says what it did.
+    pub fn worked(&mut self, worked: Worked, now: OffsetDateTime) -> Vec<Said> {
+        let Worked { outcome, mut said, taken } = worked;
+        if taken != self.taken {
+            return Vec::new();
+        }
+        let outcome = match (&mut self.source, outcome) {
+            (Source::Own(own), Outcome::Issued(issued)) => own.issued(*issued, now).map(Some),
+            (Source::Given(loaded), Outcome::Looked(found)) => loaded.looked(*found, &mut said),
+            // Of another source, which `taken` tells already.
+            _ => return Vec::new(),
         };
         let failed = match outcome {
-            Ok(Some(certified)) => {
-                self.resolver.replace(certified);
+            Ok(certified) => {
+                certified.into_iter().for_each(|certified| self.resolver.replace(certified));
                 None
             }
-            Ok(None) => None,
             Err(failed) => Some(failed),
         };
         self.complain(now, failed, &mut said);
+        said
+    }
+
+    /// All of it at once.
+    #[cfg(test)]
+    fn tick(&mut self, now: OffsetDateTime, host: &Host, listen_names: &[String]) -> Vec<Said> {
+        let (work, mut said) = self.due(now, host, listen_names);
+        if let Some(work) = work {
+            said.extend(self.worked(work.run(now), now));
+        }
         said
     }
 

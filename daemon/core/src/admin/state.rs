@@ -364,3 +364,38 @@ pub struct RouteInfo {
     /// The scopes that may.
     pub scopes: Vec<crate::access::Scope>,
 }
+
+/// What `ghostctl version --json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Versions {
+    /// The version of this form.
+    pub version: u32,
+    /// Its own.
+    pub ghostctl: String,
+    /// The daemon's; null where it does not answer.
+    pub daemon: Option<String>,
+}
+
+/// What `ghostctl` prints with `--json` where it fails, whatever was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refused {
+    /// The version of this form.
+    pub version: u32,
+    /// Why.
+    pub error: RefusedError,
+}
+
+/// The API's own error, or one of `ghostctl`'s.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedError {
+    /// In words.
+    pub message: String,
+    /// Its kind: `ghostctl_error`, or the API's.
+    pub r#type: String,
+    /// The field that is wrong, where it is one.
+    pub param: Option<String>,
+    /// Its name, for programs.
+    pub code: String,
+    /// What to do next; null where the message says it.
+    pub next: Option<String>,
+}

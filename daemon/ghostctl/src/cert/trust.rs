@@ -17,7 +17,7 @@ use super::export;
 use crate::{
     arguments::Context,
     exit::{Exit, Failure},
-    output::{self, text},
+    output::{self, Tone, text},
     socket,
 };
 
@@ -39,16 +39,19 @@ pub(super) fn run(authority: &Authority, print: bool, context: &Context) -> Resu
     };
     let text = pem::encode(&certificate).replace("\r\n", "\n");
     replace(place, text.as_bytes()).map_err(|error| not_written(&error, context))?;
-    output::line(&format!("wrote {PLACE} (SHA-256 {})", text::clean(&authority.sha256)))?;
+    let said = |words: &str| output::print(&context.screen.hanging("", Tone::Plain, words));
+    said(&format!("wrote {PLACE}, whose SHA-256 is"))?;
+    said(&format!("  {}", text::clean(&authority.sha256).replacen(':', ": ", 16).replacen(": ", ":", 15)))?;
     let ended = Command::new(&update).output();
     let ended = ended.map_err(|error| not_taken(&format!("{} cannot be run: {error}", update.display())))?;
     if !ended.status.success() {
         let said = String::from_utf8_lossy(&ended.stderr);
         return Err(not_taken(&format!("{UPDATE} failed ({}): {}", ended.status, said.trim())));
     }
-    output::line(&format!("ran {}", update.display()))?;
-    output::line("Programs that use this system's list trust the box now; Firefox, Python and Node have")?;
-    output::line("their own: ghostctl cert trust --print")
+    said(&format!("ran {}", update.display()))?;
+    said(
+        "Programs that use this system's list trust the box now; Firefox, Python and Node have their own: ghostctl cert trust --print",
+    )
 }
 
 /// In `PATH`, or where Debian has it: a person's `PATH` may lack it.

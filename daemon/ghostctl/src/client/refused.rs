@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     exit::{Exit, Failure},
-    socket,
+    help, socket,
 };
 
 /// Where the daemon says more.
@@ -99,6 +99,8 @@ pub(super) fn by_the_api(status: StatusCode, body: &str, path: &Path) -> Failure
     let mut failure = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => denied(path, message),
         StatusCode::NOT_FOUND => Failure::new(Exit::NotFound, message),
+        // What was given cannot be: as if this program had seen that itself.
+        StatusCode::BAD_REQUEST => Failure::new(Exit::Usage, message),
         _ => Failure::new(Exit::Failed, message),
     };
     failure.error = Some(Box::new(error));
@@ -113,18 +115,8 @@ pub(super) fn by_the_api(status: StatusCode, body: &str, path: &Path) -> Failure
         }
         status if status.is_server_error() => failure.next(LOG),
         StatusCode::CONFLICT => failure.next("ghostctl status"),
-        _ => failure.or_next(help()),
+        _ => failure.or_next(help::of_this_command()),
     }
-}
-
-/// How the command that was given is explained.
-fn help() -> String {
-    let (mut command, mut text) = (crate::command(), "ghostctl".to_owned());
-    for word in std::env::args().skip(1).take(2) {
-        let Some(found) = command.find_subcommand(&word).cloned() else { break };
-        (command, text) = (found, format!("{text} {word}"));
-    }
-    format!("{text} --help")
 }
 
 #[cfg(test)]
@@ -153,7 +145,7 @@ mod tests {
             format!(r#"{{"error":{{"message":"{message}","type":"x","param":null,"code":"y"}}}}"#)
         };
         for (status, exit) in [
-            (400, Exit::Failed),
+            (400, Exit::Usage),
             (401, Exit::Denied),
             (403, Exit::Denied),
             (404, Exit::NotFound),

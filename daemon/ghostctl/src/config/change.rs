@@ -76,7 +76,8 @@ async fn ask(change: ConfigChange, context: &Context) -> Result<Exit, Failure> {
     }
     let names: Vec<String> = change.set.keys().chain(&change.unset).cloned().collect();
     let sets = !change.set.is_empty();
-    let answer = context.client.ask::<Reloaded>(&Question::new(Admin::ChangeConfig).body(&change)).await;
+    let answer =
+        context.client.ask::<Reloaded>(&Question::new(Admin::ChangeConfig).body(&change).slow()).await;
     let answer = answer.map_err(|failure| next(failure, &names, sets))?;
     context.show(&answer.json, |screen| words(&answer.what, (&names, sets), screen))?;
     Ok(Exit::Well)

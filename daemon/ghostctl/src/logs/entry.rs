@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ghostllm_core::admin::{FORM, LogEntry, LoggedLevel};
+use serde_json::{Map, Value};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 use crate::output::{Screen, Tone, text};
@@ -18,6 +19,8 @@ const INDENT: usize = 4;
 pub(super) struct Fields {
     named: BTreeMap<&'static str, String>,
     own: BTreeMap<String, String>,
+    /// What a line of JSON says of itself.
+    level: Option<LoggedLevel>,
     /// Whether some could not be read.
     pub(super) broken: bool,
 }
@@ -59,6 +62,9 @@ impl Fields {
 
     /// How much it matters. tracing-journald counts one step lower than everybody else: its debug is what others call info.
     pub(super) fn level(&self) -> LoggedLevel {
+        if let Some(level) = self.level {
+            return level;
+        }
         match (
             self.get("PRIORITY").and_then(|number| number.parse::<u8>().ok()),
             self.get("TARGET").is_some(),
@@ -69,6 +75,33 @@ impl Fields {
             (Some(6), true) | (Some(7..), false) => LoggedLevel::Debug,
             (Some(5 | 6) | None, _) => LoggedLevel::Info,
         }
+    }
+
+    /// With a line of JSON taken apart, which the daemon writes where log.format says so, and the journal has as a message.
+    pub(super) fn unpacked(mut self) -> Self {
+        let line = self.get("MESSAGE").filter(|_| self.get("TARGET").is_none());
+        let line = line.and_then(|line| serde_json::from_str::<Map<String, Value>>(line).ok());
+        let Some(mut line) = line else { return self };
+        let mut word = |name: &str| line.remove(name).and_then(|value| value.as_str().map(str::to_owned));
+        let level = match word("level").as_deref() {
+            Some("ERROR") => LoggedLevel::Error,
+            Some("WARN") => LoggedLevel::Warn,
+            Some("INFO") => LoggedLevel::Info,
+            Some("DEBUG") => LoggedLevel::Debug,
+            Some("TRACE") => LoggedLevel::Trace,
+            // Another program's.
+            _ => return self,
+        };
+        let (Some(message), target) = (word("message"), word("target")) else { return self };
+        let _the_journals_own = word("timestamp");
+        self.level = Some(level);
+        self.named.insert("MESSAGE", message);
+        self.named.extend(target.map(|target| ("TARGET", target)));
+        self.own.extend(line.into_iter().map(|(name, value)| match value {
+            Value::String(text) => (name, text),
+            other => (name, other.to_string()),
+        }));
+        self
     }
 
     /// The whole entry.

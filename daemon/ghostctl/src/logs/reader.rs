@@ -65,7 +65,8 @@ impl Reader {
             _ => return Ok(()),
         };
         self.journal.match_and()?;
-        for priority in 0..=most {
+        // A line of JSON is of level 6 for the journal, whatever it says of itself.
+        for priority in (0..=most).chain([6]) {
             self.journal.match_add("PRIORITY", priority.to_string())?;
         }
         Ok(())
@@ -121,7 +122,7 @@ impl Reader {
         loop {
             match self.journal.enumerate_data() {
                 Ok(Some(field)) => fields.take(field.name(), field.value().unwrap_or_default()),
-                Ok(None) => return Ok(fields),
+                Ok(None) => return Ok(fields.unpacked()),
                 // A field that is damaged, or compressed in a way that this libsystemd does not know, leaves the others readable up
                 // to here; the entry says so.
                 Err(_damaged) => {

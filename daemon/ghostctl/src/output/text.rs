@@ -1,18 +1,13 @@
 //! Text on a screen: its width, its line breaks, and nothing in it that a terminal would obey.
 
+use ghostllm_core::text::is_obeyed;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// Whether a terminal would obey it, or show the text around it in another order.
-fn obeyed(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// With what a terminal would obey written out, as `\u{1b}` or `\n`.
 pub(crate) fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
-        if obeyed(letter) {
+        if is_obeyed(letter) {
             out.extend(letter.escape_default());
         } else {
             out.push(letter);
@@ -33,7 +28,9 @@ pub(crate) fn one_line(json: &str) -> String {
     for letter in json.trim().chars() {
         match letter {
             '\n' | '\r' | '\t' => {}
-            letter if obeyed(letter) => out.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter if is_obeyed(letter) => {
+                out.extend(letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+            }
             letter => out.push(letter),
         }
     }
@@ -102,7 +99,7 @@ mod tests {
         assert_eq!(clean_lines("a\nb\tc"), "a\nb\\tc");
         let json = "{\n  \"a\": \"x\u{9b}\u{202e}\\u001b\"\n}\n";
         let line = one_line(json);
-        assert!(!line.chars().any(obeyed), "{line}");
+        assert!(!line.chars().any(is_obeyed), "{line}");
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&line), read(json));
     }

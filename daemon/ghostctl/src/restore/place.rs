@@ -13,7 +13,7 @@ use std::{
 
 use ghostllm_core::{
     admin::{ActResult, AuditEntry},
-    backup::AUDIT,
+    backup::{AUDIT, KEYS},
 };
 use rustix::fs::OFlags;
 
@@ -116,6 +116,11 @@ impl Place {
             );
         }
         let mode = facts.mode() & 0o7777;
+        // Only of a directory that is the daemon's is it sure that nobody else needs it.
+        if mode & 0o077 != 0 && self.path.join(KEYS).symlink_metadata().is_err() {
+            return Err(Failure::new(Exit::Failed, format!("{shown} is no state directory of the daemon's"))
+                .next("give the daemon's with --state-dir; a new one is made where there is none"));
+        }
         if mode & 0o077 != 0 {
             return Err(Failure::new(
                 Exit::Failed,

@@ -157,6 +157,34 @@ fn the_entries_are_the_units_own_and_what_the_system_says_of_them() {
 }
 
 #[test]
+fn lines_of_json_are_what_they_say_of_themselves() {
+    let said = |second, message| {
+        Entry::at(second)
+            .with("PRIORITY", "6")
+            .with("_SYSTEMD_UNIT", "ghostllm.service")
+            .with("MESSAGE", message)
+    };
+    let journal = Journal::of([
+        said(
+            1,
+            r#"{"timestamp":"2026-11-28T09:00:01Z","level":"WARN","message":"a disk is full","bytes":3,"target":"x"}"#,
+        ),
+        said(2, r#"{"timestamp":"2026-11-28T09:00:02Z","level":"INFO","message":"well again","target":"x"}"#),
+        said(3, r#"{"level":"loud","message":"another's"}"#),
+        said(4, "{ no JSON"),
+    ]);
+    let all = ["a disk is full", "well again", r#"{"level":"loud","message":"another's"}"#, "{ no JSON"];
+    assert_eq!(journal.messages(&[]), all);
+    assert_eq!(journal.messages(&["--level", "warn"]), all[..1]);
+    let ran = journal.logs(&["--json", "-n", "4"]);
+    let first: Value = serde_json::from_str(ran.out.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["level"], &first["target"], &first["fields"]["bytes"]),
+        (&"warn".into(), &"x".into(), &"3".into())
+    );
+}
+
+#[test]
 fn lines_levels_and_moments_choose_among_them() {
     let journal = levels();
     let all = ["error", "warn", "info", "debug", "trace"];

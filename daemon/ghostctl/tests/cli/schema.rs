@@ -92,6 +92,7 @@ fn every_answer_in_json_is_one_line_of_its_form() {
         (&["config", "unset", "log.level"], "Reloaded"),
         (&["reload"], "Reloaded"),
         (&["audit"], "AuditLog"),
+        (&["version"], "Versions"),
     ] {
         let mut with = arguments.to_vec();
         with.push("--json");
@@ -172,4 +173,28 @@ fn answers_are_passed_on_with_every_field_that_the_daemon_wrote() {
     let ran = ghostctl(&daemon.socket, &["keys", "create", "x", "--json"]);
     let value: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((&value["id"], &value["key"]), (&"Ab3dE6gH".into(), &KEY.into()));
+}
+
+#[test]
+fn every_failure_in_json_is_of_its_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("none.sock");
+    let daemon = Daemon::well();
+    for (socket, arguments) in [
+        (&missing, &["status", "--json"][..]),
+        (&daemon.socket, &["keys", "revoke", "gllm_x", "--yes", "--json"]),
+        (&daemon.socket, &["backends", "test", "nobody", "--json"]),
+        (&daemon.socket, &["stauts", "--json"]),
+    ] {
+        let ran = ghostctl(socket, arguments);
+        let value: Value = serde_json::from_str(ran.out.trim()).unwrap();
+        assert!(ran.code != Some(0) && fits("Refused", &value), "{arguments:?}: {value:#}");
+    }
+}
+
+#[test]
+fn an_answer_of_a_later_form_is_not_read_as_if_it_were_of_this_one() {
+    let daemon = Daemon::with("GET /keys", 200, r#"{"version":2,"keys":[]}"#.to_owned());
+    let ran = ghostctl(&daemon.socket, &["keys", "ls"]);
+    assert!(ran.code == Some(1) && ran.err.contains("form 2"), "{}", ran.err);
 }

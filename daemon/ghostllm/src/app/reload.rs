@@ -81,6 +81,17 @@ struct Ready {
     restart: Vec<String>,
     certificates: Option<Prepared<CaFiles>>,
     backends: Backends,
+    /// Our own engine, where it has something to do only now.
+    engine: Option<EngineAt>,
+}
+
+impl Ready {
+    /// It is not taken.
+    async fn give_up(self) {
+        if let Some(engine) = self.engine {
+            engine.stop().await;
+        }
+    }
 }
 
 /// Looks after what changes while it runs, for ever: the host and the certificates, and the configuration.
@@ -275,23 +286,27 @@ impl Running {
     ///
     /// # Errors
     /// As [`Running::take`].
-    async fn prepare(&mut self, read: &Loaded, upkeep: &Upkeep) -> Result<Ready, String> {
+    async fn prepare(&self, read: &Loaded, upkeep: &Upkeep) -> Result<Ready, String> {
         let (config, restart) = read.config.clone().settle(&self.config, self.engine_runs());
         let certificates = (certified(&config.listen) != certified(&self.config.listen)
             || !upkeep.is_certificate_current())
         .then(|| upkeep.preparation(&config));
         let prepared = prepared(&self.apart, &config, self.socket(), certificates).await;
         let (certificates, backends) = prepared.map_err(|error| placed(read, &error))?;
-        let backends = match self.started(&config).await {
-            None => backends,
-            Some(backends) => backends.map_err(|error| placed(read, &error))?,
+        let (engine, backends) = match self.started(&config).await {
+            None => (None, backends),
+            Some(started) => {
+                let (engine, backends) = started.map_err(|error| placed(read, &error))?;
+                (Some(engine), backends)
+            }
         };
-        Ok(Ready { config, restart, certificates, backends })
+        Ok(Ready { config, restart, certificates, backends, engine })
     }
 
     /// Takes what was made ready.
     async fn swap(&mut self, ready: Ready, upkeep: &mut Upkeep, serving: &Serving) -> Taken {
-        let Ready { config, restart, certificates, backends } = ready;
+        let Ready { config, restart, certificates, backends, engine } = ready;
+        self.engine = self.engine.take().or(engine);
         let renewed = certificates.is_some();
         let changed = self.registry.replace(backends, &config.limits).await;
         let what = config.differing(&self.config);
@@ -300,7 +315,7 @@ impl Running {
     }
 
     /// Starts our own engine, if that has something to do only now; gives the backends with it.
-    async fn started(&mut self, config: &Config) -> Option<Result<Backends, StartError>> {
+    async fn started(&self, config: &Config) -> Option<Result<(EngineAt, Backends), StartError>> {
         if !engine_wanted(config) || self.engine_runs() {
             return None;
         }
@@ -308,12 +323,13 @@ impl Running {
         engine.wait_ready(config.limits.first_lists.min(PATIENCE)).await;
         let none = None::<fn() -> Result<(), StartError>>;
         let again = prepared(&self.apart, config, engine.socket.clone(), none).await;
-        if again.is_ok() {
-            self.engine = Some(engine);
-        } else {
-            engine.stop().await;
+        match again {
+            Ok((_, backends)) => Some(Ok((engine, backends))),
+            Err(error) => {
+                engine.stop().await;
+                Some(Err(error))
+            }
         }
-        Some(again.map(|(_, backends)| backends))
     }
 
     /// Swaps everything but the backends.

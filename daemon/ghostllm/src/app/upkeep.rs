@@ -22,7 +22,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
-    task::{JoinHandle, spawn_blocking},
+    task::{JoinError, JoinHandle, spawn_blocking},
     time::{Instant, sleep_until},
 };
 
@@ -30,7 +30,7 @@ use super::{Addresses, StartError, standing::Standing};
 use crate::{
     admin::{Answering, Page, PageFacts, events::Journal},
     backend::registry::{Registry, Snapshot},
-    certificates::{Certificates, Complaint, Prepared, Said},
+    certificates::{Certificates, Complaint, Prepared, Said, Worked},
     date::rfc3339,
     host::Host,
     store::{StateDir, StateFile, audit::Audit},
@@ -77,6 +77,14 @@ pub(super) struct Upkeep {
     looking: Option<JoinHandle<()>>,
     /// A certificate that is being made.
     renewing: Option<Renewal>,
+    /// What is due of itself, and is being done on the disk.
+    working: Option<Working>,
+}
+
+/// Work on the disk, and whether it writes the box's own files.
+struct Working {
+    writes: bool,
+    doing: JoinHandle<Worked>,
 }
 
 impl Upkeep {
@@ -116,6 +124,7 @@ impl Upkeep {
             look_at: Instant::now(),
             looking: None,
             renewing: None,
+            working: None,
         };
         upkeep.render();
         upkeep
@@ -257,7 +266,7 @@ impl Upkeep {
     /// # Errors
     /// For whoever asked; the log has the cause.
     pub(super) async fn ca_files(&self, authority: bool, apart: &Apart) -> Result<Vec<StateFile>, ApiError> {
-        if self.renewing.is_some() {
+        if self.is_writing() {
             // They may be half of the CA of before.
             return Err(renewal::goes_on());
         }
@@ -289,6 +298,7 @@ impl Upkeep {
                 // The registry outlives this loop, so the wait cannot fail.
                 _ = self.models.changed() => self.render(),
                 () = looked(&mut self.looking) => self.tell_writes(standing),
+                worked = worked(&mut self.working) => self.worked(worked, standing),
                 (renewal, outcome) = renewal::ended(&mut self.renewing) => {
                     return self.renewed(renewal, outcome, standing);
                 }
@@ -305,25 +315,46 @@ impl Upkeep {
             self.replace_rules();
         }
         // What is being made will be shown, and its files are being written.
-        if self.renewing.is_none() {
-            self.tick();
+        if self.renewing.is_none() && self.working.is_none() {
+            self.begin_work();
         }
         standing.certified(self.left_out(), self.complaint());
         standing.is_called(&self.host.short);
         self.render();
     }
 
-    fn tick(&mut self) {
+    fn begin_work(&mut self) {
+        let names = super::listen_names(&self.config);
+        let (work, said) = self.certificates.due(OffsetDateTime::now_utc(), &self.host, &names);
+        say(&said);
+        self.working = work.map(|work| Working {
+            writes: work.writes(),
+            doing: spawn_blocking(move || work.run(OffsetDateTime::now_utc())),
+        });
+    }
+
+    /// Takes what was done on the disk.
+    fn worked(&mut self, worked: Result<Worked, JoinError>, standing: &Standing) {
+        let worked = match worked {
+            Ok(worked) => worked,
+            Err(error) => return tracing::error!(%error, "the look at the certificates has panicked"),
+        };
         let (given, resolver) = (self.certificates.given_names(), self.certificates.resolver());
         let before = resolver.current();
-        let names = super::listen_names(&self.config);
-        say(&self.certificates.tick(OffsetDateTime::now_utc(), &self.host, &names));
+        say(&self.certificates.worked(worked, OffsetDateTime::now_utc()));
         if self.certificates.given_names() != given {
             self.replace_rules();
         }
         if !Arc::ptr_eq(&before, &resolver.current()) {
             self.tell_certificate(if given.is_some() { "replaced" } else { "renewed" });
         }
+        standing.certified(self.left_out(), self.complaint());
+        self.render();
+    }
+
+    /// Whether the box's own certificate is being written.
+    fn is_writing(&self) -> bool {
+        self.renewing.is_some() || self.working.as_ref().is_some_and(|working| working.writes)
     }
 
     fn tell_writes(&self, standing: &Standing) {
@@ -352,6 +383,16 @@ async fn looked(looking: &mut Option<JoinHandle<()>>) {
         None => pending().await,
     }
     *looking = None;
+}
+
+/// Waits for the end of work on the disk; for ever, where there is none.
+async fn worked(working: &mut Option<Working>) -> Result<Worked, JoinError> {
+    let worked = match working {
+        Some(working) => (&mut working.doing).await,
+        None => pending().await,
+    };
+    *working = None;
+    worked
 }
 
 /// The certificates, as the admin API tells them.

@@ -33,6 +33,30 @@ pub(super) struct Loaded {
     facts: Option<Facts>,
 }
 
+/// A look at the files.
+pub(super) struct Look {
+    given: Given,
+    stamp: [Option<Stamp>; 2],
+}
+
+/// What has changed.
+pub(super) struct Found {
+    stamp: [Option<Stamp>; 2],
+    pair: Result<CertifiedKey, tls::PairError>,
+}
+
+impl Look {
+    /// Reads the files, if they have changed. Blocks.
+    pub(super) fn run(self) -> Option<Found> {
+        let stamp = self.given.stamp();
+        if stamp == self.stamp {
+            return None;
+        }
+        let pair = tls::load_pair(&self.given.certificate, &self.given.key);
+        Some(Found { stamp, pair })
+    }
+}
+
 impl Loaded {
     pub(super) fn open(given: Given) -> Result<(CertifiedKey, Self), tls::PairError> {
         // Stamped before it is read: a change in between is then seen at the next look.
@@ -42,17 +66,23 @@ impl Loaded {
         Ok((certified, Self { given, stamp, failed: None, facts }))
     }
 
-    /// Reads the files again if they have changed.
+    /// A look at the files, to be done apart.
+    pub(super) fn look(&self) -> Look {
+        Look { given: self.given.clone(), stamp: self.stamp }
+    }
+
+    /// Takes what the look has found: another certificate, where there is a good one.
     ///
     /// # Errors
-    /// What is wrong with them, in words; the same at every look until they change once more.
-    pub(super) fn reload(&mut self, said: &mut Vec<Said>) -> Result<Option<CertifiedKey>, Complaint> {
-        let stamp = self.given.stamp();
-        if stamp == self.stamp {
-            return self.failed.clone().map_or(Ok(None), Err);
-        }
+    /// What is wrong with the files, in words; the same at every look until they change once more.
+    pub(super) fn looked(
+        &mut self,
+        found: Option<Found>,
+        said: &mut Vec<Said>,
+    ) -> Result<Option<CertifiedKey>, Complaint> {
+        let Some(Found { stamp, pair }) = found else { return self.failed.clone().map_or(Ok(None), Err) };
         self.stamp = stamp;
-        match tls::load_pair(&self.given.certificate, &self.given.key) {
+        match pair {
             Ok(certified) => {
                 self.failed = None;
                 self.facts = facts(&certified);

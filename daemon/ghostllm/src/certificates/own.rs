@@ -3,7 +3,7 @@
 //! Knows the names of three files. Refuses to make a CA where traces of an older one are. Invariant: the leaf
 //! in memory is at least as new as the one on disk, and it is shown even when it cannot be written.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use ghostllm_edge::ca::{Authority, CaError, Due, LEAF_LIFE, Leaf, LeftOut, Reason, Subjects};
 use rustls::sign::CertifiedKey;
@@ -16,11 +16,32 @@ use super::{
 use crate::host::Host;
 
 pub(super) struct Own<F> {
-    files: F,
-    authority: Authority,
+    files: Arc<F>,
+    authority: Arc<Authority>,
     fingerprint: String,
     leaf: Leaf,
     left_out: Vec<LeftOut>,
+}
+
+/// A leaf that is to be issued.
+pub(super) struct Issue<F> {
+    files: Arc<F>,
+    authority: Arc<Authority>,
+    wanted: Subjects,
+    why: &'static str,
+}
+
+impl<F: Files> Issue<F> {
+    /// Issues it, and writes it. Blocks.
+    pub(super) fn run(
+        self,
+        now: OffsetDateTime,
+        said: &mut Vec<Said>,
+    ) -> Result<(Leaf, CertifiedKey), CaError> {
+        let (leaf, _) = issue(&*self.files, &self.authority, &self.wanted, now, self.why, said)?;
+        let certified = leaf.certified_key()?;
+        Ok((leaf, certified))
+    }
 }
 
 impl<F: Files> Own<F> {
@@ -46,6 +67,7 @@ impl<F: Files> Own<F> {
             Some(leaf) => keep_or_issue(&files, &authority, leaf, &wanted, now, said)?,
             None => issue(&files, &authority, &wanted, now, "there was none", said)?,
         };
+        let (files, authority) = (Arc::new(files), Arc::new(authority));
         let own = Self { files, authority, fingerprint, leaf, left_out };
         own.say_left_out(said);
         Ok(own)
@@ -81,7 +103,8 @@ impl<F: Files> Own<F> {
             (authority, leaf, left_out)
         };
         write_copy(&files, &authority, said);
-        Ok(Self { fingerprint: authority.fingerprint(), files, authority, leaf, left_out })
+        let fingerprint = authority.fingerprint();
+        Ok(Self { fingerprint, files: Arc::new(files), authority: Arc::new(authority), leaf, left_out })
     }
 
     /// Names and addresses of the leaf.
@@ -94,17 +117,14 @@ impl<F: Files> Own<F> {
         Ok(self.leaf.certified_key()?)
     }
 
-    /// Issues a new leaf if it is time; the listeners' new certificate.
-    ///
-    /// # Errors
-    /// In words, when none could be issued; the old leaf stays.
-    pub(super) fn renew(
+    /// A new leaf, if it is time for one, to be issued apart.
+    pub(super) fn due(
         &mut self,
         host: &Host,
         listen_names: &[String],
         now: OffsetDateTime,
         said: &mut Vec<Said>,
-    ) -> Result<Option<CertifiedKey>, Complaint> {
+    ) -> Option<Issue<F>> {
         let wanted = subjects(host, listen_names);
         let (_, left_out) = self.authority.scope().sort(&wanted);
         let news = left_out != self.left_out;
@@ -112,13 +132,23 @@ impl<F: Files> Own<F> {
         if news {
             self.say_left_out(said);
         }
-        let Some(due) = self.authority.due(&self.leaf, &wanted, now) else { return Ok(None) };
-        let failed = |error: CaError| self.overdue(&error, now);
-        let (leaf, _) =
-            issue(&self.files, &self.authority, &wanted, now, words(due), said).map_err(failed)?;
-        let certified = leaf.certified_key().map_err(|error| self.overdue(&error.into(), now))?;
+        let due = self.authority.due(&self.leaf, &wanted, now)?;
+        let (files, authority) = (Arc::clone(&self.files), Arc::clone(&self.authority));
+        Some(Issue { files, authority, wanted, why: words(due) })
+    }
+
+    /// Takes what was issued; the listeners' new certificate.
+    ///
+    /// # Errors
+    /// In words, when none could be issued; the old leaf stays.
+    pub(super) fn issued(
+        &mut self,
+        issued: Result<(Leaf, CertifiedKey), CaError>,
+        now: OffsetDateTime,
+    ) -> Result<CertifiedKey, Complaint> {
+        let (leaf, certified) = issued.map_err(|error| self.overdue(&error, now))?;
         self.leaf = leaf;
-        Ok(Some(certified))
+        Ok(certified)
     }
 
     /// A renewal that was due and failed.

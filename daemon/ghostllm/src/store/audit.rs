@@ -9,7 +9,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ghostllm_core::{
@@ -51,8 +51,20 @@ impl Pair {
 #[derive(Debug, Clone)]
 pub struct Audit {
     state: StateDir,
-    /// Whoever holds it writes.
-    writing: Arc<Mutex<()>>,
+    /// Whoever holds it writes. How many acts have room for their line, and have not written it yet.
+    writing: Arc<Mutex<u32>>,
+}
+
+/// The room for an act's line, until it is written or given up.
+#[derive(Debug)]
+#[must_use = "dropped, it gives the room to others"]
+pub struct Room(Arc<Mutex<u32>>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *lines = lines.saturating_sub(1);
+    }
 }
 
 /// A file that a line can be appended to.
@@ -71,14 +83,20 @@ impl Audit {
         Self { state: state.for_audit(), writing: Arc::default() }
     }
 
-    /// Looks whether the line of an act can be written, and takes the room for it: an act without one is not to be done.
-    /// Blocks.
+    /// Looks whether the line of an act can be written, and takes the room for it, beside that of all others that are being done: an
+    /// act without one is not to be done. Blocks.
     ///
     /// # Errors
     /// If it cannot.
-    pub fn ready(&self) -> Result<(), StateError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.judged(DONE, 0, self.make_room())
+    pub fn ready(&self) -> Result<Room, StateError> {
+        let mut lines = self.writing();
+        self.judged(DONE, 0, self.make_room(lines.saturating_add(1)))?;
+        *lines += 1;
+        Ok(Room(Arc::clone(&self.writing)))
+    }
+
+    fn writing(&self) -> MutexGuard<'_, u32> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the last line could not be written, or had no room.
@@ -106,7 +124,7 @@ impl Audit {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, entry: &AuditEntry) -> Result<(), StateError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = self.writing();
         let pair = Pair::of(entry);
         let line = serde_json::to_vec(entry).map_err(io::Error::from);
         let length = line.as_ref().map_or(0, Vec::len);
@@ -118,13 +136,14 @@ impl Audit {
         self.state.judged(pair.grows, bytes, outcome)
     }
 
-    fn make_room(&self) -> io::Result<()> {
-        let Open { file, named, .. } = self.open(DONE, LINE.into())?;
+    fn make_room(&self, lines: u32) -> io::Result<()> {
+        let bytes = LINE.saturating_mul(lines);
+        let Open { file, named, .. } = self.open(DONE, bytes.into())?;
         let end = i64::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-        let room = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, LINE.into());
+        let room = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, bytes.into());
         match room {
             // Not every file system can (fallocate(2)); a file of that size shows it as well.
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => self.state.probe_room(LINE as usize)?,
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => self.state.probe_room(bytes as usize)?,
             outcome => outcome?,
         }
         file.sync_data()?;
@@ -162,7 +181,7 @@ impl Audit {
     /// # Errors
     /// If one cannot be read.
     pub fn files(&self) -> Result<Vec<StateFile>, StateError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = self.writing();
         let read = |name| Ok(self.state.read(name)?.map(|text| (name, text)));
         let names = [DONE, REFUSED].into_iter().flat_map(|pair| [pair.before, pair.grows]);
         names.filter_map(|name| read(name).transpose()).collect()
@@ -173,7 +192,7 @@ impl Audit {
     /// # Errors
     /// If a file cannot be read.
     pub fn read(&self, most: usize) -> Result<AuditLog, StateError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = self.writing();
         let mut entries = merged(self.entries(DONE)?, self.entries(REFUSED)?);
         let left = entries.len().saturating_sub(most);
         Ok(AuditLog { version: FORM, more: left > 0, entries: entries.split_off(left) })
@@ -346,7 +365,7 @@ mod tests {
         let state = StateDir::open(&scratch.path().join("state")).unwrap();
         let audit = Audit::new(&state);
         let path = state.file(AUDIT).unwrap();
-        audit.ready().unwrap();
+        drop(audit.ready().unwrap());
         audit.write(&entry(1)).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(audit.ready().is_err() && audit.is_alarmed());
@@ -357,10 +376,10 @@ mod tests {
         // A full file makes place before, and takes no more room than it says.
         let length = LARGEST - u64::from(LINE);
         File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
-        audit.ready().unwrap();
+        drop(audit.ready().unwrap());
         assert_eq!(fs::metadata(&path).unwrap().len(), length);
         File::options().write(true).open(&path).unwrap().set_len(length + 1).unwrap();
-        audit.ready().unwrap();
+        drop(audit.ready().unwrap());
         assert_eq!(fs::metadata(&path).unwrap().len(), 0);
         assert_eq!(fs::metadata(state.file(AUDIT_BEFORE).unwrap()).unwrap().len(), length + 1);
     }

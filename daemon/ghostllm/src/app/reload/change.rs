@@ -120,17 +120,21 @@ async fn taken(
     let ready = running.prepare(loaded, upkeep).await.map_err(|why| refused(change, &why))?;
     let state = running.state.clone();
     let written = running.apart.run(move || settings::write(&state, &wanted)).await;
-    written
-        .map_err(|why| {
-            let why = brief(&why);
-            ApiError::new(
-                Code::StateUnwritable,
-                format!("The settings are as they were, but may be kept from the next start on: {why}."),
-            )
-        })?
-        .map_err(|error| {
+    let failed = match written {
+        Ok(Ok(())) => return Ok(running.swap(ready, upkeep, serving).await),
+        Ok(Err(error)) => {
             tracing::error!(%error, "settings cannot be kept");
             error.answer()
-        })?;
-    Ok(running.swap(ready, upkeep, serving).await)
+        }
+        Err(why) => {
+            let why = format!(
+                "The settings are as they were, but may be kept from the next start on: {}. Once the disk answers, say the same \
+                 again, or ghostctl config unset.",
+                brief(&why)
+            );
+            ApiError::new(Code::StateUnwritable, why)
+        }
+    };
+    ready.give_up().await;
+    Err(failed)
 }

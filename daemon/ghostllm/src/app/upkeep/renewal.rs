@@ -49,10 +49,10 @@ pub(in crate::app) fn goes_on() -> ApiError {
 impl Upkeep {
     /// Begins to make the box's own certificate anew, and its CA where that is asked for; [`Upkeep::run`] gives what it came to.
     pub(in crate::app) fn renew(&mut self, authority: bool, done: Done) {
-        let refused = match (&self.renewing, self.certificates.trust()) {
-            (Some(_), _) => Some(goes_on()),
-            (None, None) => Some(owners()),
-            (None, Some(_)) => None,
+        let refused = match (self.is_writing(), self.certificates.trust()) {
+            (true, _) => Some(goes_on()),
+            (false, None) => Some(owners()),
+            (false, Some(_)) => None,
         };
         if let Some(refused) = refused {
             let _heard = done.send(Err(refused));

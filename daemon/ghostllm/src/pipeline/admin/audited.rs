@@ -29,7 +29,7 @@ use super::{acts, blocking, still};
 use crate::{
     date,
     pipeline::{Shared, requests::Asked},
-    store::audit,
+    store::audit::{self, Room},
 };
 
 /// What an act was done on and more, for the log.
@@ -65,9 +65,10 @@ async fn noted(
     order: &[u8],
 ) -> Result<Response<ResponseBody>, ApiError> {
     let mut noted = Noted { on: named(endpoint, taken), detail: None };
-    if endpoint != Admin::RevokeKey {
-        ready(shared, endpoint, asked).await?;
-    }
+    let _room = match endpoint {
+        Admin::RevokeKey => None,
+        _ => Some(ready(shared, endpoint, asked).await?),
+    };
     let outcome = acts::act(shared, endpoint, taken, (asked, order), &mut noted).await;
     let result = match &outcome {
         Ok(_) => ActResult::Done,
@@ -92,7 +93,7 @@ async fn noted(
 }
 
 /// Refuses an act that could not be written down. A disk may have become full since the last one, or answer no more.
-async fn ready(shared: &Shared, endpoint: Admin, asked: &Asked) -> Result<(), ApiError> {
+async fn ready(shared: &Shared, endpoint: Admin, asked: &Asked) -> Result<Room, ApiError> {
     /// Far longer than a disk that is well takes for a block.
     const PATIENCE: Duration = Duration::from_secs(3);
     let (audit, look) = (shared.desk.audit.clone(), Arc::clone(&shared.desk.look));
@@ -102,13 +103,15 @@ async fn ready(shared: &Shared, endpoint: Admin, asked: &Asked) -> Result<(), Ap
         blocking(move || (audit.ready(), drop(turn)).0).await
     });
     let why = match looked.await {
-        Ok(Ok(Ok(()))) => None,
-        Ok(Ok(Err(error))) => Some(error.to_string()),
+        Ok(Ok(Ok(room))) => {
+            shared.desk.standing.audits(true);
+            return Ok(room);
+        }
+        Ok(Ok(Err(error))) => error.to_string(),
         Ok(Err(panicked)) => return Err(panicked),
-        Err(_elapsed) => Some(log.hangs().to_string()),
+        Err(_elapsed) => log.hangs().to_string(),
     };
-    shared.desk.standing.audits(why.is_none());
-    let Some(why) = why else { return Ok(()) };
+    shared.desk.standing.audits(false);
     let (who, act) = (who(asked), name(endpoint));
     tracing::warn!(who, act, "an act was not done, since the audit log cannot be written: {why}");
     Err(audit::not_done())
