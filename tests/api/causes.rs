@@ -68,6 +68,13 @@ async fn a_certificate_s_complaint_is_a_cause_until_it_is_mended_and_its_change_
 }
 
 #[tokio::test]
+async fn an_engine_that_ends_at_once_is_a_cause() -> Result<()> {
+    let daemon = Daemon::start(&Setup::default().with_engine("binary = \"/bin/false\"")).await?;
+    until(&daemon, |status| cause(status, "engine_down", "warning", "embedded engine").is_ok()).await?;
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn a_certificate_that_ends_soon_is_a_cause_with_its_day() -> Result<()> {
     let place = tempfile::tempdir()?;
     let pair = Pair::make_for(place.path(), "own", "box.example.org", 7)?;

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
@@ -14,6 +15,7 @@ use ghostllm_tests::{
     daemon::{Daemon, Setup},
     double::Double,
     openai::{OpenAi, Style},
+    strace::{Injected, traceable},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -72,6 +74,13 @@ fn kept(state: &Path) -> Option<String> {
     Some(text)
 }
 
+/// The same while they may be written.
+fn kept_quietly(state: &Path) -> Option<String> {
+    let both = ["settings.json", "settings.json.last"].map(|name| fs::read_to_string(state.join(name)).ok());
+    let [one, other] = both;
+    one.filter(|text| other.as_ref() == Some(text))
+}
+
 #[tokio::test]
 async fn a_setting_is_in_use_at_once_and_kept_until_it_is_unset() -> Result<()> {
     let home = Home::new()?;
@@ -101,6 +110,14 @@ async fn a_setting_is_in_use_at_once_and_kept_until_it_is_unset() -> Result<()> 
     ensure!(ran.code == Some(5) && ran.err.contains("those that are: log.level"), "{ran:?}");
     daemon.stop().await?;
     ensure!(kept(&home.state()).is_some_and(|text| !text.contains("drain_grace")));
+    // Root looks at it whosever it is.
+    if nix::unistd::geteuid().is_root() {
+        for path in
+            [home.state(), home.state().join("settings.json"), home.state().join("settings.json.last")]
+        {
+            std::os::unix::fs::chown(path, Some(65534), Some(65534))?;
+        }
+    }
     let shown = Command::new(binary("ghostllm"))
         .env_clear()
         .args(["config", "show", "/dev/null", "--state-dir"])
@@ -172,6 +189,70 @@ async fn what_cannot_be_used_is_not_kept_and_says_why() -> Result<()> {
     fs::write(daemon.config(), good)?;
     ensure!(set(&daemon, &["log.level", "debug"]).await?.code == Some(0));
     daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_was_given_up_on_a_slow_disk_is_not_kept_later() -> Result<()> {
+    let home = Home::new()?;
+    let daemon = Daemon::start(&traceable(home.setup())).await?;
+    ensure!(set(&daemon, &["limits.drain_grace", "7s"]).await?.code == Some(0));
+    let before = kept(&home.state());
+    // Keeping it takes four of them, which is longer than whoever sets it waits.
+    let slow = Injected::slow(daemon.id()?, "fsync", Duration::from_secs(4)).await?;
+    let ran = set(&daemon, &["limits.drain_grace", "9s"]).await?;
+    ensure!(ran.code == Some(1) && ran.err.contains("The settings are as they were"), "{ran:?}");
+    ensure!(ran.err.contains("does not answer") && ran.err.contains("Next: "), "{ran:?}");
+    slow.end()?;
+    let begun = Instant::now();
+    while kept_quietly(&home.state()) != before {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "{:?}", kept_quietly(&home.state()));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    daemon.stop().await?;
+    let daemon = home.daemon().await?;
+    ensure!(
+        shown(&daemon, "drain_grace = \"7s\" # ghostctl config set limits.drain_grace").await?,
+        "it came"
+    );
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_failing_disk_leaves_both_files_and_what_is_in_use_as_they_were() -> Result<()> {
+    let home = Home::new()?;
+    let daemon = Daemon::start(&traceable(home.setup())).await?;
+    ensure!(set(&daemon, &["limits.drain_grace", "7s"]).await?.code == Some(0));
+    let before = kept(&home.state());
+    let failing = Injected::into(daemon.id()?, "fsync").await?;
+    let ran = set(&daemon, &["limits.drain_grace", "9s"]).await?;
+    ensure!(ran.code == Some(1) && ran.err.contains("Next: "), "{ran:?}");
+    failing.end()?;
+    ensure!(kept(&home.state()) == before, "{:?}", kept(&home.state()));
+    let line = "drain_grace = \"7s\" # ghostctl config set limits.drain_grace";
+    ensure!(shown(&daemon, line).await?, "it is in use");
+    ensure!(set(&daemon, &["limits.drain_grace", "9s"]).await?.code == Some(0));
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn those_that_are_set_at_once_are_all_kept() -> Result<()> {
+    let home = Home::new()?;
+    let daemon = home.daemon().await?;
+    let names = ["limits.drain_grace", "limits.h2_linger", "limits.backend_idle", "limits.config_interval"];
+    let at = &daemon;
+    let each = names.map(|name| async move { (name, set(at, &[name, "6s"]).await) });
+    for (name, ran) in futures_util::future::join_all(each).await {
+        let ran = ran?;
+        ensure!(ran.code == Some(0), "{name}: {ran:?}");
+    }
+    let config = admin::read(&daemon, "config").await?;
+    for name in names {
+        ensure!(config["kept"][name] == "6s", "{config}");
+    }
+    daemon.stop().await?;
+    let text = kept(&home.state()).unwrap_or_default();
+    ensure!(names.iter().all(|name| text.contains(name)), "{text}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -29,9 +29,10 @@ use crate::{BodyError, Limits};
 #[derive(Debug)]
 pub struct Activity {
     serving: AtomicUsize,
-    /// Of those that are served, the streams that a drain ends, and how many of these there ever were.
+    /// Of those that are served, the streams that a drain ends.
     forgoing: AtomicUsize,
-    forgone: AtomicUsize,
+    /// When the last of these ended.
+    forgone: Mutex<Option<Instant>>,
     served: AtomicUsize,
     since: Mutex<Instant>,
 }
@@ -41,7 +42,7 @@ impl Default for Activity {
         Self {
             serving: AtomicUsize::new(0),
             forgoing: AtomicUsize::new(0),
-            forgone: AtomicUsize::new(0),
+            forgone: Mutex::new(None),
             served: AtomicUsize::new(0),
             since: Mutex::new(Instant::now()),
         }
@@ -59,15 +60,14 @@ pub struct Forgoing(Arc<Activity>);
 impl Activity {
     /// The response to one of the requests ends at a drain.
     pub fn forgo(self: &Arc<Self>) -> Forgoing {
-        self.forgone.fetch_add(1, Relaxed);
         self.forgoing.fetch_add(1, Relaxed);
         Forgoing(Arc::clone(self))
     }
 
     /// Completes, once a drain has begun, when nothing is served any more but responses that it has ended, and these have had
-    /// `linger` to be read; never where there was none.
+    /// `linger` to be read; never where there was none when it began.
     pub async fn forgone(&self, linger: Duration) {
-        if self.forgone.load(Relaxed) == 0 {
+        if !self.forgoes() {
             std::future::pending::<()>().await;
         }
         loop {
@@ -76,6 +76,14 @@ impl Activity {
                 return;
             }
         }
+    }
+
+    /// Whether there is one, or was until now: the drain itself may have ended it already.
+    fn forgoes(&self) -> bool {
+        /// Whoever asks does so at once.
+        const NOW: Duration = Duration::from_secs(1);
+        let ended = *self.forgone.lock().unwrap_or_else(PoisonError::into_inner);
+        self.forgoing.load(Relaxed) > 0 || ended.is_some_and(|ended| ended.elapsed() < NOW)
     }
 
     /// A request begins.
@@ -114,6 +122,8 @@ impl Activity {
 
 impl Drop for Forgoing {
     fn drop(&mut self) {
+        // In this order: at no moment is there neither.
+        *self.0.forgone.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.0.forgoing.fetch_sub(1, Relaxed);
     }
 }

@@ -155,11 +155,18 @@ fn stream<S: Send + 'static>(response: Response<Incoming>, connection: JoinHandl
                 None => break Some(End::Clean),
             }
         };
+        let whole = matches!(end, Some(End::Clean));
         if let Some(end) = end {
             let _ = events.send(Event::End(end));
         }
         // Only the body goes: on HTTP/1.1 that closes the connection, on HTTP/2 it resets the stream.
         drop(body);
+        if whole {
+            // Nothing is left to be reset, and the connection with it.
+            drop(send);
+            let _ = connection.await;
+            return;
+        }
         let _ = connection.await;
         drop(send);
     });

@@ -1,5 +1,8 @@
 use http_body_util::BodyExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, duplex},
+    time::timeout,
+};
 
 use super::*;
 
@@ -25,6 +28,21 @@ async fn a_silent_peer_is_closed_after_the_handshake_limit() {
     let (near, _far) = duplex(64);
     let mut stream = Deadlined::http1(near, Arc::default(), &limits());
     assert_eq!(closed_after(&mut stream).await.as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_a_drain_ends_is_given_up_for_it() {
+    let activity = Arc::<Activity>::default();
+    let linger = Duration::from_millis(200);
+    let gives_up = || timeout(Duration::from_secs(5), activity.forgone(linger));
+    assert!(gives_up().await.is_err(), "there was none");
+    let serving = activity.begin();
+    let forgoing = activity.forgo();
+    assert!(gives_up().await.is_ok());
+    drop((forgoing, serving));
+    assert!(gives_up().await.is_ok(), "the drain has just ended it");
+    sleep(Duration::from_secs(2)).await;
+    assert!(gives_up().await.is_err(), "one that ended long before does not count");
 }
 
 #[tokio::test(start_paused = true)]
