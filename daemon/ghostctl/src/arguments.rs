@@ -47,17 +47,16 @@ pub(crate) struct Global {
     /// The daemon's admin socket
     #[arg(long, global = true, value_name = "PATH", help_heading = EVERY, display_order = 100)]
     socket: Option<PathBuf>,
-    /// How long to wait for an answer
+    /// Wait so long for an answer [default: 10; reload: 90]
     #[arg(
         long,
         global = true,
         value_name = "SECONDS",
-        default_value_t = 10,
         value_parser = clap::value_parser!(u64).range(1..=3600),
         help_heading = EVERY,
         display_order = 100
     )]
-    timeout: u64,
+    timeout: Option<u64>,
     /// For programs: the API's answer, in one line
     #[arg(long, global = true, help_heading = EVERY, display_order = 100)]
     pub(crate) json: bool,
@@ -119,7 +118,7 @@ impl Context {
 impl Arguments {
     /// Does it.
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let client = Client::new(self.global.socket, Duration::from_secs(self.global.timeout));
+        let client = Client::new(self.global.socket, self.global.timeout.map(Duration::from_secs));
         let context = &Context { client, screen: Screen::of_stdout(), json: self.global.json };
         match self.command {
             Command::Status(command) => command.run(context).await,

@@ -34,7 +34,9 @@ use crate::{
 
 /// No answer of the admin API is longer; a backup, the longest, has the keys (16 MiB at the most) and the audit log (4 MiB).
 const LARGEST: usize = 24 << 20;
-/// The daemon gives up by itself before this.
+/// How long an answer may take, if nobody has said it.
+const USUAL: Duration = Duration::from_secs(10);
+/// The same, for one that is slow: the daemon gives up by itself before this.
 const SLOW: Duration = Duration::from_secs(90);
 /// What a path's segment need not escape (RFC 3986 section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -43,7 +45,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 #[derive(Debug)]
 pub(crate) struct Client {
     named: Option<PathBuf>,
-    within: Duration,
+    within: Option<Duration>,
 }
 
 /// A question.
@@ -124,8 +126,8 @@ impl Question {
 }
 
 impl Client {
-    /// The daemon behind the named socket, or behind the first that exists.
-    pub(crate) fn new(named: Option<PathBuf>, within: Duration) -> Self {
+    /// The daemon behind the named socket, or behind the first that exists; an answer may take this long, or as long as is usual.
+    pub(crate) fn new(named: Option<PathBuf>, within: Option<Duration>) -> Self {
         Self { named, within }
     }
 
@@ -139,7 +141,7 @@ impl Client {
         let path = self.socket()?;
         let request = question.request(None)?;
         let reads = request.method() == Method::GET;
-        let within = if question.slow { self.within.max(SLOW) } else { self.within };
+        let within = self.within.unwrap_or(if question.slow { SLOW } else { USUAL });
         let asked = timeout(within, exchange(&path, request)).await;
         let (status, body) = asked.unwrap_or_else(|_late| Err(refused::late(&path, within, reads)))?;
         if !status.is_success() {

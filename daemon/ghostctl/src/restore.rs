@@ -7,7 +7,10 @@
 pub(crate) mod place;
 pub(crate) mod replace;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use clap::Args;
 use ghostllm_core::{
@@ -16,7 +19,7 @@ use ghostllm_core::{
         AUDIT, AUDIT_BEFORE, AUTHORITY, AUTHORITY_COPY, DENIED, DENIED_BEFORE, KEYS, KEYS_COPY, LEAF,
         Restored, SETTINGS, SETTINGS_COPY, STATE,
     },
-    state::{Unread, decode, keys::KeysFile, settings::SettingsFile},
+    state::{Kind, Unread, decode, keys::KeysFile, settings::SettingsFile},
 };
 
 use crate::{
@@ -28,6 +31,7 @@ use crate::{
 };
 use place::Place;
 use replace::Wanted;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A backup in the place of the state; the daemon must not run
 #[derive(Debug, Args)]
@@ -94,6 +98,18 @@ fn unsound(file: &Path, why: &str) -> Failure {
         .next("another backup; ghostctl restore --list FILE shows what is in one")
 }
 
+/// Refuses a file of the state that the daemon could not use.
+fn sound<K: Kind>(file: &Path, what: &str, text: &[u8]) -> Result<(), Failure> {
+    match decode::<K>(text) {
+        Ok(_) => Ok(()),
+        Err(Unread::Newer(version)) => {
+            Err(unsound(file, &format!("its {what} are of version {version}, of a newer ghostllm"))
+                .next("install that ghostllm, then the same command again"))
+        }
+        Err(Unread::Damaged(damage)) => Err(unsound(file, &format!("its {what} are damaged: {damage}"))),
+    }
+}
+
 /// What the state is to have, each file as it will be.
 fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
     let mut files = content.files;
@@ -102,38 +118,26 @@ fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
         Some(files.swap_remove(place).1)
     };
     let keys = take(KEYS).ok_or_else(|| unsound(file, "it has no keys"))?;
-    match decode::<KeysFile>(&keys) {
-        Ok(_) => {}
-        Err(Unread::Newer(version)) => {
-            return Err(unsound(file, &format!("its keys are of version {version}, of a newer ghostllm"))
-                .next("install that ghostllm, then the same command again"));
-        }
-        Err(Unread::Damaged(damage)) => {
-            return Err(unsound(file, &format!("its keys are damaged: {damage}")));
-        }
-    }
+    sound::<KeysFile>(file, "keys", &keys)?;
     // The copy as well: what it held before must take nobody's place.
-    let copy = Wanted { name: KEYS_COPY, text: Some(keys.clone()) };
-    let mut wanted = vec![Wanted { name: KEYS, text: Some(keys) }, copy];
+    let copy = Wanted::new(KEYS_COPY, Some(keys.clone()));
+    let least = OffsetDateTime::parse(&content.manifest.created, &Rfc3339).ok().map(SystemTime::from);
+    let mut wanted = vec![Wanted { least, ..Wanted::new(KEYS, Some(keys)) }, copy];
     // None where the backup has none: what is kept here was never that box's.
     let settings = take(SETTINGS);
-    if let Some(Err(unread)) = settings.as_deref().map(decode::<SettingsFile>) {
-        let why = match unread {
-            Unread::Newer(version) => format!("are of version {version}, of a newer ghostllm"),
-            Unread::Damaged(damage) => format!("are damaged: {damage}"),
-        };
-        return Err(unsound(file, &format!("its settings {why}")));
+    if let Some(settings) = &settings {
+        sound::<SettingsFile>(file, "settings", settings)?;
     }
-    wanted.push(Wanted { name: SETTINGS_COPY, text: settings.clone() });
-    wanted.push(Wanted { name: SETTINGS, text: settings });
+    wanted.push(Wanted::new(SETTINGS_COPY, settings.clone()));
+    wanted.push(Wanted::new(SETTINGS, settings));
     // The CA whole or not at all: its certificate without its key looks to the daemon like a CA that was lost.
     if let Some(authority) = take(AUTHORITY) {
-        wanted.push(Wanted { name: AUTHORITY, text: Some(authority) });
-        wanted.push(Wanted { name: AUTHORITY_COPY, text: take(AUTHORITY_COPY) });
-        wanted.push(Wanted { name: LEAF, text: take(LEAF) });
+        wanted.push(Wanted::new(AUTHORITY, Some(authority)));
+        wanted.push(Wanted::new(AUTHORITY_COPY, take(AUTHORITY_COPY)));
+        wanted.push(Wanted::new(LEAF, take(LEAF)));
     }
     for name in [AUDIT_BEFORE, DENIED_BEFORE, DENIED] {
-        wanted.push(Wanted { name, text: take(name) });
+        wanted.push(Wanted::new(name, take(name)));
     }
     let mut audit = take(AUDIT).unwrap_or_default();
     if audit.last().is_some_and(|byte| *byte != b'\n') {
@@ -141,7 +145,7 @@ fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
     }
     let detail = format!("a backup of {}, made {}", content.manifest.host, content.manifest.created);
     audit.extend(place::noted("state.restore", None, &detail));
-    wanted.push(Wanted { name: AUDIT, text: Some(audit) });
+    wanted.push(Wanted::new(AUDIT, Some(audit)));
     Ok(wanted)
 }
 

@@ -18,7 +18,7 @@ pub mod versioned;
 use std::{
     ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -50,6 +50,8 @@ pub type StateFile = (&'static str, Vec<u8>);
 pub struct StateDir {
     path: PathBuf,
     alert: Alert,
+    /// It is only read.
+    glances: bool,
 }
 
 /// The state directory is this process's alone for as long as this is held; the kernel lets go of it however the
@@ -108,9 +110,13 @@ impl StateDir {
         Ok((state, claim))
     }
 
-    /// The directory as it lies there, whoever has it: for reading alone.
+    /// The directory as it lies there, whoever has it: for reading alone, which root may do whosever it is.
     fn glance(path: &Path) -> Self {
-        Self { path: path.to_owned(), alert: Alert::default() }
+        Self { glances: true, ..Self::at(path.to_owned(), Alert::default()) }
+    }
+
+    fn at(path: PathBuf, alert: Alert) -> Self {
+        Self { path, alert, glances: false }
     }
 
     fn made(path: &Path) -> Result<Self, StateError> {
@@ -125,7 +131,7 @@ impl StateDir {
         })?;
         let metadata = fs::metadata(path).map_err(unwritable)?;
         check_owner(path, &metadata, 0o700)?;
-        Ok(Self { path: path.to_owned(), alert: Alert::default() })
+        Ok(Self::at(path.to_owned(), Alert::default()))
     }
 
     fn lock(&self) -> Result<Claim, StateError> {
@@ -200,7 +206,7 @@ impl StateDir {
 
     /// The same directory, for the audit log, whose failures are an alert of their own.
     fn for_audit(&self) -> Self {
-        Self { path: self.path.clone(), alert: Alert::audit() }
+        Self::at(self.path.clone(), Alert::audit())
     }
 
     /// A directory in this one, under the same rules.
@@ -235,6 +241,14 @@ impl StateDir {
     /// # Errors
     /// If it cannot be read, or others may read or change it.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        self.end_of(name, u64::MAX)
+    }
+
+    /// So many of the file's last bytes, or all there are; nothing if there is no such file.
+    ///
+    /// # Errors
+    /// As [`StateDir::read`].
+    pub(crate) fn end_of(&self, name: &str, bytes: u64) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.file(name)?;
         let unreadable = |source| StateError::Unreadable { path: path.clone(), source };
         let mut file = match OpenOptions::new().read(true).custom_flags(UNBLOCKED).open(&path) {
@@ -243,16 +257,20 @@ impl StateDir {
             Err(error) => return Err(unreadable(error)),
         };
         let metadata = file.metadata().map_err(unreadable)?;
-        check_owner(&path, &metadata, 0o600)?;
+        match check_owner(&path, &metadata, 0o600) {
+            Err(StateError::Foreign { user: 0, .. }) if self.glances => {}
+            checked => checked?,
+        }
         if !metadata.is_file() {
             return Err(unreadable(io::Error::new(ErrorKind::InvalidInput, "it is no file")));
         }
         if metadata.len() > LARGEST_FILE as u64 {
             return Err(unreadable(io::Error::from(ErrorKind::FileTooLarge)));
         }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(unreadable)?;
-        Ok(Some(bytes))
+        file.seek(SeekFrom::Start(metadata.len().saturating_sub(bytes))).map_err(unreadable)?;
+        let mut read = Vec::new();
+        file.read_to_end(&mut read).map_err(unreadable)?;
+        Ok(Some(read))
     }
 
     /// Replaces the file by `bytes`, with mode 0600: after a crash the old file is there, or the new one, whole. When it

@@ -25,7 +25,7 @@ function __fish_ghostctl_using_subcommand
 end
 
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_needs_command" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_needs_command" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -s V -l version -d 'Print version'
@@ -47,12 +47,12 @@ complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "completion" -d 'P
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "version" -d 'The version of this program, and of the daemon where it answers'
 complete -c ghostctl -n "__fish_ghostctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand status" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand status" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand status" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand status" -l watch -d 'Again every two seconds, until Ctrl-C'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand status" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand status" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and not __fish_seen_subcommand_from ls create revoke rotate first help" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and not __fish_seen_subcommand_from ls create revoke rotate first help" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and not __fish_seen_subcommand_from ls create revoke rotate first help" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and not __fish_seen_subcommand_from ls create revoke rotate first help" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and not __fish_seen_subcommand_from ls create revoke rotate first help" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and not __fish_seen_subcommand_from ls create revoke rotate first help" -f -a "ls" -d 'Every key, without its secret'
@@ -62,7 +62,7 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and not __fish_s
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and not __fish_seen_subcommand_from ls create revoke rotate first help" -f -a "first" -d 'Show the key of the first start, once'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and not __fish_seen_subcommand_from ls create revoke rotate first help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from ls" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from ls" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from ls" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l role -d 'admin, operator, user or viewer [default: user]' -r -f -a "admin\t''
@@ -79,21 +79,21 @@ background\t''"
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l model -d 'Models that it may use, * for any letters; may repeat' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l expires -d 'It ends after this time, as 12h or 30d [default: never]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l yes -d 'Without asking'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l overlap -d 'The old key is taken for this time, as 12h [default: 1d]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from first" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from first" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from first" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from first" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from first" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "ls" -d 'Every key, without its secret'
@@ -103,54 +103,54 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "first" -d 'Show the key of the first start, once'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand keys; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and not __fish_seen_subcommand_from ls ps help" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and not __fish_seen_subcommand_from ls ps help" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and not __fish_seen_subcommand_from ls ps help" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and not __fish_seen_subcommand_from ls ps help" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and not __fish_seen_subcommand_from ls ps help" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and not __fish_seen_subcommand_from ls ps help" -f -a "ls" -d 'Every model, with its backend'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and not __fish_seen_subcommand_from ls ps help" -f -a "ps" -d 'The models that are answering, with their requests'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and not __fish_seen_subcommand_from ls ps help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from ls" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from ls" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from ls" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from ps" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from ps" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from ps" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from ps" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from ps" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "ls" -d 'Every model, with its backend'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "ps" -d 'The models that are answering, with their requests'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and not __fish_seen_subcommand_from ls test help" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and not __fish_seen_subcommand_from ls test help" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and not __fish_seen_subcommand_from ls test help" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and not __fish_seen_subcommand_from ls test help" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and not __fish_seen_subcommand_from ls test help" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and not __fish_seen_subcommand_from ls test help" -f -a "ls" -d 'Every backend, as it was when it was last asked'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and not __fish_seen_subcommand_from ls test help" -f -a "test" -d 'Ask backends now; exit code 1 where one does not answer'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and not __fish_seen_subcommand_from ls test help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from ls" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from ls" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from ls" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from test" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from test" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from test" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from test" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from help" -f -a "ls" -d 'Every backend, as it was when it was last asked'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from help" -f -a "test" -d 'Ask backends now; exit code 1 where one does not answer'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backends; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and not __fish_seen_subcommand_from ls cancel help" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and not __fish_seen_subcommand_from ls cancel help" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and not __fish_seen_subcommand_from ls cancel help" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and not __fish_seen_subcommand_from ls cancel help" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and not __fish_seen_subcommand_from ls cancel help" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and not __fish_seen_subcommand_from ls cancel help" -f -a "ls" -d 'Every request that is being answered, the oldest first'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and not __fish_seen_subcommand_from ls cancel help" -f -a "cancel" -d 'End a request; its client is told'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and not __fish_seen_subcommand_from ls cancel help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from ls" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from ls" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from ls" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from ls" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from cancel" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from cancel" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from cancel" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from cancel" -l yes -d 'Without asking'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from cancel" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help'
@@ -158,7 +158,7 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_s
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from help" -f -a "cancel" -d 'End a request; its client is told'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "show" -d 'Names, times and the CA'
@@ -168,27 +168,27 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_s
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "trust" -d 'Have this system trust the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and not __fish_seen_subcommand_from show export fingerprint renew trust help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from show" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from show" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from show" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from export" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from export" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from export" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from export" -l der -d 'Binary (DER), as Windows and Android like it'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from export" -l yes -d 'Write over a file that exists'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from export" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from fingerprint" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from fingerprint" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from fingerprint" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from fingerprint" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from fingerprint" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from renew" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from renew" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from renew" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from renew" -l new-ca -d 'A new CA as well, which every client must then trust'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from renew" -l yes -d 'Without asking'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from renew" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from renew" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from trust" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from trust" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from trust" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from trust" -l print -d 'Only print what to do on each system'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from trust" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from trust" -s h -l help -d 'Print help'
@@ -199,7 +199,7 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "trust" -d 'Have this system trust the CA'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "check" -d 'Whether what is on disk can be used; exit code 1 where it cannot'
@@ -208,20 +208,20 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "unset" -d 'Keep settings no more: what the files say counts again'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and not __fish_seen_subcommand_from check show set unset help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l state-dir -d 'In this state directory, while no daemon runs' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from unset" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Whether what is on disk can be used; exit code 1 where it cannot'
@@ -230,16 +230,16 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_see
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "unset" -d 'Keep settings no more: what the files say counts again'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand reload" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand reload" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand reload" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand reload" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand reload" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand audit" -s n -d 'How many of the last acts' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand audit" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand audit" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand audit" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand audit" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand events" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -s n -l lines -d 'How many of the last entries; 50, or with --since all of them' -r
@@ -251,13 +251,13 @@ debug\t''
 trace\t''"
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l directory -d 'A copied journal, instead of this system\'s' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -s f -l follow -d 'Go on with what is written from now on, until Ctrl-C'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -l passphrase-file -d 'A file with the passphrase; - is stdin' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -l with-ca-key -d 'The CA\'s key as well: who has it can be this box'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -l yes -d 'Write over a file that exists'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -l json -d 'For programs: the API\'s answer, in one line'
@@ -265,7 +265,7 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand backup" -s h -l help -
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand restore" -l state-dir -d 'The state directory [default: the daemon\'s]' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand restore" -l passphrase-file -d 'A file with the passphrase; - is stdin' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand restore" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand restore" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand restore" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand restore" -l list -d 'Only show what is in it'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand restore" -l yes -d 'Without asking'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand restore" -l json -d 'For programs: the API\'s answer, in one line'
@@ -274,17 +274,17 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l bundle -d '
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l state-dir -d 'The state directory, instead of the one that is found' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l root -d 'Where the system\'s own files lie, such as a mounted disk; for tests' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l fix -d 'Mend modes of state files and a dead socket, after asking'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l yes -d 'Do not ask, and write over the bundle\'s file'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand completion" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand completion" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand completion" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand completion" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand completion" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -l socket -d 'The daemon\'s admin socket' -r -F
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -l timeout -d 'How long to wait for an answer' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand version" -s h -l help -d 'Print help'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand help; and not __fish_seen_subcommand_from status keys models backends requests cert config reload audit events logs backup restore doctor completion version help" -f -a "status" -d 'How the box is, in one screen'

@@ -1,8 +1,8 @@
 //! The CA's certificate as a file.
 
 use std::{
-    fs::OpenOptions,
-    io::{ErrorKind, Write},
+    fs::{self, OpenOptions},
+    io::{self, ErrorKind, Write},
     path::Path,
 };
 
@@ -55,14 +55,8 @@ pub(super) fn certificate(text: &str) -> Result<pem::Pem, Failure> {
 }
 
 fn write(file: &Path, bytes: &[u8], yes: bool) -> Result<(), Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    if yes {
-        options.create(true).truncate(true)
-    } else {
-        options.create_new(true)
-    };
-    options.open(file).and_then(|mut opened| opened.write_all(bytes)).map_err(|error| match error.kind() {
+    let written = if yes { replace(file, bytes) } else { create(file, bytes) };
+    written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => {
             let message = format!("{} exists and is left as it is", file.display());
             Failure::new(Exit::Failed, message).next("the same command with --yes, or another file")
@@ -74,4 +68,33 @@ fn write(file: &Path, bytes: &[u8], yes: bool) -> Result<(), Failure> {
         _ => Failure::new(Exit::Failed, format!("{} cannot be written: {error}", file.display()))
             .next("the same command with another file"),
     })
+}
+
+/// A file that is new, and whole or not there.
+fn create(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut opened = OpenOptions::new().write(true).create_new(true).open(file)?;
+    opened.write_all(bytes).and_then(|()| opened.sync_all()).inspect_err(|_| {
+        // Half of one, or none, would be taken for it.
+        let _as_well_as_can_be = fs::remove_file(file);
+    })
+}
+
+/// The same in the place of what is there, which stays where that fails. What is no file, such as a terminal, is written to.
+fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let at = match fs::canonicalize(file) {
+        Ok(at) if at.is_file() => at,
+        Ok(at) => return OpenOptions::new().write(true).open(at)?.write_all(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => return create(file, bytes),
+        Err(error) => return Err(error),
+    };
+    let mut name = at.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    let beside = at.with_file_name(name);
+    create(&beside, bytes)?;
+    let facts = fs::metadata(&at)?;
+    fs::set_permissions(&beside, facts.permissions()).and_then(|()| fs::rename(&beside, &at)).inspect_err(
+        |_| {
+            let _as_well_as_can_be = fs::remove_file(&beside);
+        },
+    )
 }

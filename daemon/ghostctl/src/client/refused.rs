@@ -36,7 +36,7 @@ pub(super) fn late(path: &Path, within: Duration, reads: bool) -> Failure {
     let message =
         format!("the daemon at {} did not answer within {seconds} s{}", path.display(), unknown(reads));
     Failure::new(Exit::Unreachable, message)
-        .next(format!("wait longer (--timeout {}); {LOG}", seconds.saturating_mul(6)))
+        .next(format!("wait longer (--timeout {}); {LOG}", seconds.saturating_mul(6).min(3600)))
 }
 
 /// A connection that ended before the answer did.

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{Client, LARGEST, Question, connect, refused, whole};
+use super::{Client, LARGEST, Question, USUAL, connect, refused, whole};
 use crate::exit::Failure;
 
 /// The longest event: one line of JSON about one thing.
@@ -34,10 +34,11 @@ impl Client {
             };
             Ok((answered.map_err(|error| refused::broken(&path, &error, true))?, connection, sender))
         };
-        let begun = timeout(self.within, begin).await;
+        let within = self.within.unwrap_or(USUAL);
+        let begun = timeout(within, begin).await;
         // The sender is kept: without it the connection would end.
         let (response, connection, _sender) =
-            begun.unwrap_or_else(|_late| Err(refused::late(&path, self.within, true)))?;
+            begun.unwrap_or_else(|_late| Err(refused::late(&path, within, true)))?;
         if !response.status().is_success() {
             let refusal = async {
                 tokio::select! {
@@ -46,8 +47,8 @@ impl Client {
                     _ended = connection => Err(refused::not_ours(&path)),
                 }
             };
-            let told = timeout(self.within, refusal).await;
-            let (status, body) = told.unwrap_or_else(|_late| Err(refused::late(&path, self.within, true)))?;
+            let told = timeout(within, refusal).await;
+            let (status, body) = told.unwrap_or_else(|_late| Err(refused::late(&path, within, true)))?;
             return Err(refused::by_the_api(status, &String::from_utf8_lossy(&body), &path));
         }
         let mut reading = pin!(read(response.into_body(), &mut take));

@@ -125,12 +125,12 @@ fn offline(change: &ConfigChange, state: &Path, context: &Context) -> Result<Exi
         .changed(change)
         .map_err(|why| Failure::new(Exit::NotFound, why.to_string()).next("one of those"))?;
     let text = encode(&wanted).map_err(|error| failed(error.to_string()))?;
-    let files = [
-        Wanted { name: SETTINGS, text: Some(text.clone()) },
-        Wanted { name: SETTINGS_COPY, text: Some(text) },
-    ];
+    let files = [Wanted::new(SETTINGS, Some(text.clone())), Wanted::new(SETTINGS_COPY, Some(text))];
     place.note(&place::noted("config.set", Some(change.unset.join(", ")), "unset without the daemon"))?;
     place.replace(&files, "unset")?;
+    for name in [SETTINGS, SETTINGS_COPY] {
+        place.forget(name, "unset");
+    }
     let done = Reloaded {
         version: FORM,
         taken: false,

@@ -77,6 +77,14 @@ impl Place {
         Ok(before)
     }
 
+    /// Removes what such a change has set aside of this file, but for the newest few.
+    pub(crate) fn forget(&self, name: &str, before: &str) {
+        /// Enough to find the way back.
+        const KEPT: usize = 8;
+        // What cannot be removed is in nobody's way.
+        let _as_well_as_can_be = replace::forget(&self.path, name, before, KEPT);
+    }
+
     /// Adds a line to the audit log, before what it tells of is done.
     pub(crate) fn note(&self, line: &[u8]) -> Result<(), Failure> {
         let path = self.path.join(AUDIT);

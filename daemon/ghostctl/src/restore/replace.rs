@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use time::OffsetDateTime;
@@ -21,6 +22,15 @@ pub(crate) struct Wanted {
     pub(crate) name: &'static str,
     /// What is to be in it; none where it is only to be set aside.
     pub(crate) text: Option<Vec<u8>>,
+    /// When what is in it was written at the earliest, which its stamp bears witness to; so does that of the file before it.
+    pub(crate) least: Option<SystemTime>,
+}
+
+impl Wanted {
+    /// A file with this in it, or none of the name.
+    pub(crate) fn new(name: &'static str, text: Option<Vec<u8>>) -> Self {
+        Self { name, text, least: None }
+    }
 }
 
 /// One file on its way.
@@ -67,6 +77,21 @@ pub(crate) fn all(
     Ok(aside.map(below).collect())
 }
 
+/// Removes what was set aside by the same command, but for the newest few.
+pub(crate) fn forget(state: &Path, name: &str, before: &str, keep: usize) -> io::Result<()> {
+    let prefix = format!("{name}.before-{before}-");
+    let mut aside = Vec::new();
+    for entry in fs::read_dir(state)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            aside.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    aside.sort();
+    let old = aside.len().saturating_sub(keep);
+    aside.iter().take(old).try_for_each(|(_, path)| fs::remove_file(path))
+}
+
 impl Steps {
     fn stage(
         &mut self,
@@ -91,6 +116,11 @@ impl Steps {
         self.steps.push(Step { target, staged: Some(staged), aside: None, done: false });
         give(&opened)?;
         opened.write_all(text)?;
+        // A clock that was lost must not make the state forget what time it is at least.
+        let before = self.steps.last().and_then(|step| step.target.metadata().ok()?.modified().ok());
+        if let Some(least) = file.least.max(before).filter(|least| *least > SystemTime::now()) {
+            opened.set_modified(least)?;
+        }
         opened.sync_all()
     }
 }
@@ -185,7 +215,7 @@ mod tests {
     }
 
     fn wanted(name: &'static str, text: &str) -> Wanted {
-        Wanted { name, text: Some(text.into()) }
+        Wanted::new(name, Some(text.into()))
     }
 
     #[test]
@@ -194,7 +224,7 @@ mod tests {
         let at = state.path();
         fs::write(at.join("keys.json"), "old").unwrap();
         fs::write(at.join("audit.log.1"), "older").unwrap();
-        let gone = Wanted { name: "audit.log.1", text: None };
+        let gone = Wanted::new("audit.log.1", None);
         let new = [wanted("keys.json", "new"), wanted("ca/ca.pem", "ca"), gone];
         let before = all(at, &new, "restore", &|_| Ok(())).unwrap();
         assert_eq!(before.len(), 2, "{before:?}");
@@ -210,6 +240,38 @@ mod tests {
         all(at, &[wanted("keys.json", "newer")], "restore", &|_| Ok(())).unwrap();
         all(at, &[wanted("keys.json", "newest")], "restore", &|_| Ok(())).unwrap();
         assert_eq!(files(at).len(), 6, "{:?}", files(at));
+    }
+
+    #[test]
+    fn a_file_is_never_older_than_what_it_holds_or_takes_the_place_of() {
+        let state = tempfile::tempdir().unwrap();
+        let later = SystemTime::now() + std::time::Duration::from_secs(86_400);
+        let stamp = || fs::metadata(state.path().join("keys.json")).unwrap().modified().unwrap();
+        let lay = |least| {
+            let new = Wanted { least, ..wanted("keys.json", "new") };
+            all(state.path(), &[new], "restore", &|_| Ok(())).unwrap();
+        };
+        lay(None);
+        assert!(stamp() < later);
+        lay(Some(later));
+        assert_eq!(stamp(), later, "of the backup");
+        lay(None);
+        assert_eq!(stamp(), later, "of the file before");
+    }
+
+    #[test]
+    fn what_was_set_aside_again_and_again_is_bounded() {
+        let state = tempfile::tempdir().unwrap();
+        for number in 0..6 {
+            all(state.path(), &[wanted("a.json", &number.to_string())], "unset", &|_| Ok(())).unwrap();
+            all(state.path(), &[wanted("b.json", "other")], "unset", &|_| Ok(())).unwrap();
+            forget(state.path(), "a.json", "unset", 3).unwrap();
+        }
+        let there = files(state.path());
+        let aside: Vec<_> = there.iter().filter(|(name, _)| name.starts_with("a.json.before")).collect();
+        assert_eq!(aside.len(), 3, "{there:?}");
+        assert!(aside.iter().any(|(_, text)| *text == "4") && there["a.json"] == "5", "{there:?}");
+        assert_eq!(there.len(), 3 + 1 + 6, "{there:?}");
     }
 
     #[test]

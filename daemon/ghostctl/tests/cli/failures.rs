@@ -134,7 +134,7 @@ fn a_socket_that_may_not_be_opened_is_4() {
 #[test]
 fn what_the_api_refuses_has_its_words_and_a_next_step() {
     for (status, code) in
-        [(400, 1), (401, 4), (403, 4), (404, 5), (409, 1), (429, 1), (500, 1), (503, 1), (507, 1)]
+        [(400, 2), (401, 4), (403, 4), (404, 5), (409, 1), (429, 1), (500, 1), (503, 1), (507, 1)]
     {
         let daemon =
             Daemon::answering(move |_| response(status, &error("It says no\u{1b}[2J.", "some_code")));

@@ -12,7 +12,7 @@ use ghostllm_core::{
 };
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::events::Journal;
+use super::events::{Followers, Journal};
 use crate::{
     app::Standing,
     store::{StateDir, StateFile, audit::Audit, settings::Kept},
@@ -88,6 +88,10 @@ pub(crate) struct Desk {
     /// Whose turn it is to look whether the audit log can be written: a disk that hangs takes up one thread, and no more.
     pub(crate) look: Arc<Semaphore>,
     pub(crate) journal: Journal,
+    /// Who follows it over the admin's socket.
+    pub(crate) at_the_socket: Followers,
+    /// Who follows it over the network.
+    pub(crate) far: Followers,
 }
 
 impl Desk {

@@ -6,7 +6,10 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -39,6 +42,28 @@ const KEEP_ALIVE: u32 = 30;
 
 /// So many events go out in one piece.
 const AT_ONCE: usize = 64;
+
+/// Who follows, so that they leave places to others. Clones share the count.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Followers(Arc<AtomicUsize>);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Follower(Followers);
+
+impl Followers {
+    /// One more, where there are not so many already.
+    pub(crate) fn enter(&self, most: usize) -> Option<Follower> {
+        let more = |count: usize| (count < most).then_some(count + 1);
+        self.0.fetch_update(Relaxed, Relaxed, more).ok().map(|_before| Follower(self.clone()))
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
 
 /// What has happened.
 #[derive(Debug, Clone)]
@@ -122,6 +147,7 @@ impl Journal {
         permissions: Permissions,
         over: Box<dyn Fn() -> bool + Send>,
         drain: drain::Watch,
+        follower: Follower,
     ) -> Following {
         let now = *self.0.next.borrow();
         let (at, missed) = match last.map(|last| self.behind(last)) {
@@ -145,6 +171,7 @@ impl Journal {
             begun: false,
             ending: Box::pin(drained(drain)),
             next,
+            _follower: follower,
         }
     }
 
@@ -228,6 +255,7 @@ pub(crate) struct Following {
     silent: u32,
     ending: Pin<Box<dyn Future<Output = ()> + Send>>,
     next: watch::Receiver<u64>,
+    _follower: Follower,
 }
 
 impl Following {

@@ -22,7 +22,10 @@ use super::{
     upkeep::{CaFiles, Records, Upkeep, say},
 };
 use crate::{
-    admin::{Configured, Desk, events::Journal},
+    admin::{
+        Configured, Desk,
+        events::{Followers, Journal},
+    },
     backend::registry::Registry,
     certificates::{self, Certificates},
     host::Host,
@@ -86,6 +89,8 @@ impl App {
             standing: Arc::clone(&standing),
             audit: upkeep.audit().clone(),
             look: Arc::new(Semaphore::new(1)),
+            at_the_socket: Followers::default(),
+            far: Followers::default(),
             journal: journal.clone(),
         };
         let pipeline = pipeline(&upkeep, keys, &registry, seen, &drain, desk)?;

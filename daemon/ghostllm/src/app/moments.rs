@@ -3,7 +3,7 @@
 //! Knows the audit log; the keys know their own. Not the box's certificate: one that was made while the clock was lost lasts for years,
 //! and says nothing of when that was. Refuses to judge the clock. Invariant: what is given was the box's time at some moment.
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
 use crate::{
     date,
@@ -12,10 +12,8 @@ use crate::{
 
 /// Tells the keys of them, and says so where the clock was lost. Blocks.
 pub(super) fn tell(keys: &Keys, audit: &Audit, now: OffsetDateTime) {
-    let read = |text: &String| OffsetDateTime::parse(text, &Rfc3339).ok();
     // An audit log that cannot be read is told by whoever asks for it.
-    let last = audit.read(1).ok().and_then(|log| log.entries.last().and_then(|entry| read(&entry.at)));
-    keys.witness_all(last);
+    keys.witness_all(audit.last().ok().flatten());
     if let Some(known) = keys.clock_lost(now) {
         tracing::warn!(
             clock = date::rfc3339(now),

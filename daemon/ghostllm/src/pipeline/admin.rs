@@ -15,6 +15,7 @@ use ghostllm_core::{
     ApiError,
     admin::{AuditLog, Checked},
     dialect::json::Object,
+    error::Code,
     key::PREFIX,
     routes::Admin,
 };
@@ -27,16 +28,18 @@ use time::OffsetDateTime;
 
 use super::{
     Settings, Shared, content,
-    requests::{Asked, Ending},
+    requests::{Asked, Ending, Source},
     respond,
 };
-use crate::{admin::Order, store::keys::Caller};
+use crate::admin::{Order, events::Follower};
 pub(super) use audited::{Denials, denied};
 
 /// So many audit entries are given where nobody asks for another number.
 const ENTRIES: usize = 100;
 /// And so many at the most.
 const MOST_ENTRIES: usize = 10_000;
+/// So many follow the events over the network at the most: each of them is told of every request.
+const FAR_FOLLOWERS: usize = 256;
 
 /// Answers a request that may be answered.
 pub(super) async fn answer(
@@ -59,7 +62,7 @@ pub(super) async fn answer(
         Admin::Keys => json(&facts::keys(shared).await),
         Admin::Audit => json(&audit(shared, head).await?),
         Admin::Routes => json(&facts::routes()),
-        Admin::Events => Ok(events(shared, asked.caller, &head.headers)),
+        Admin::Events => events(shared, settings, asked, &head.headers),
         Admin::CheckConfig => {
             nothing(&content(&head.headers, body, settings).await?)?;
             still(shared, &asked)?;
@@ -146,16 +149,38 @@ async fn audit(shared: &Arc<Shared>, head: &Parts) -> Result<AuditLog, ApiError>
     })
 }
 
-fn events(shared: &Arc<Shared>, caller: Caller, headers: &HeaderMap) -> Response<ResponseBody> {
+fn events(
+    shared: &Arc<Shared>,
+    settings: &Settings,
+    asked: Asked,
+    headers: &HeaderMap,
+) -> Result<Response<ResponseBody>, ApiError> {
+    let follower = follower(shared, settings, &asked)?;
+    let caller = asked.caller;
     let last = headers.get("last-event-id").and_then(|value: &HeaderValue| value.to_str().ok());
     let permissions = caller.permissions;
     let keys = shared.keys.clone();
     let over = Box::new(move || keys.lost(&caller, OffsetDateTime::now_utc()).is_some());
-    let events = shared.desk.journal.follow(last, permissions, over, shared.drain.clone());
+    let events = shared.desk.journal.follow(last, permissions, over, shared.drain.clone(), follower);
     let mut response = respond::events(events.boxed_unsync());
     // Also one whose reader takes nothing.
     response.extensions_mut().insert(EndsAtDrain);
-    response
+    Ok(response)
+}
+
+/// A place among those who follow the events. They leave half of the admin's connections to whoever asks and repairs.
+fn follower(shared: &Shared, settings: &Settings, asked: &Asked) -> Result<Follower, ApiError> {
+    let (followers, most) = match asked.from {
+        Source::Socket => (&shared.desk.at_the_socket, (settings.limits.admin_connections / 2).max(1)),
+        _ => (&shared.desk.far, FAR_FOLLOWERS),
+    };
+    followers.enter(most).ok_or_else(|| {
+        let why = format!(
+            "{most} others follow the events already, which is as many as may. End one of them (ghostctl events, or a page that \
+             shows them), or raise limits.admin_connections, of which half are for events."
+        );
+        ApiError::new(Code::QueueFull, why).with_retry_after(5)
+    })
 }
 
 /// Runs what waits for a disk where it holds up nobody.

@@ -1,6 +1,6 @@
 //! The audit log: who has done what, a line of JSON each.
 //!
-//! Knows two pairs of files, each of one that grows and the one before it: what was done or failed, and what was denied.
+//! Knows two pairs of files, each of one that grows and the one before it: what was done or failed, and what was denied or asked for in vain.
 //! Refuses to know what an act means. Invariants: a line that was written is never changed; when [`Audit::write`] returns, it is
 //! on the disk; every file is bounded; whoever is denied something, however often, pushes out no line of what was done.
 
@@ -41,9 +41,21 @@ struct Pair {
 const DONE: Pair = Pair { grows: AUDIT, before: AUDIT_BEFORE };
 const REFUSED: Pair = Pair { grows: DENIED, before: DENIED_BEFORE };
 
-impl Pair {
-    fn of(entry: &AuditEntry) -> Self {
-        if entry.result == ActResult::Denied { REFUSED } else { DONE }
+/// Which pair a line belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// An act that was done, or that the box could not do.
+    Done,
+    /// One that was denied, or asked for in vain.
+    Refused,
+}
+
+impl Of {
+    fn pair(self) -> Pair {
+        match self {
+            Self::Done => DONE,
+            Self::Refused => REFUSED,
+        }
     }
 }
 
@@ -123,9 +135,9 @@ impl Audit {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write(&self, entry: &AuditEntry) -> Result<(), StateError> {
+    pub fn write(&self, of: Of, entry: &AuditEntry) -> Result<(), StateError> {
         let _writing = self.writing();
-        let pair = Pair::of(entry);
+        let pair = of.pair();
         let line = serde_json::to_vec(entry).map_err(io::Error::from);
         let length = line.as_ref().map_or(0, Vec::len);
         let written = line.and_then(|line| self.append(pair, line));
@@ -196,6 +208,18 @@ impl Audit {
         let mut entries = merged(self.entries(DONE)?, self.entries(REFUSED)?);
         let left = entries.len().saturating_sub(most);
         Ok(AuditLog { version: FORM, more: left > 0, entries: entries.split_off(left) })
+    }
+
+    /// When the last line of what was done was written, where it says so. Blocks.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn last(&self) -> Result<Option<OffsetDateTime>, StateError> {
+        let _writing = self.writing();
+        let end = self.state.end_of(DONE.grows, LINE.into())?.unwrap_or_default();
+        let lines = end.split(|byte| *byte == b'\n').rev().filter(|line| !line.is_empty());
+        let mut entries = lines.filter_map(|line| serde_json::from_slice::<AuditEntry>(line).ok());
+        Ok(entries.next().and_then(|entry| OffsetDateTime::parse(&entry.at, &Rfc3339).ok()))
     }
 
     fn entries(&self, pair: Pair) -> Result<Vec<AuditEntry>, StateError> {
@@ -290,18 +314,24 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let state = StateDir::open(&scratch.path().join("state")).unwrap();
         let audit = Audit::new(&state);
-        assert!(audit.read(10).unwrap().entries.is_empty());
-        audit.write(&entry(1)).unwrap();
+        assert!(audit.read(10).unwrap().entries.is_empty() && audit.last().unwrap().is_none());
+        audit.write(Of::Done, &entry(1)).unwrap();
         let path = state.file(AUDIT).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         bytes.truncate(bytes.len() - 5);
         fs::write(&path, &bytes).unwrap();
-        audit.write(&entry(2)).unwrap();
-        audit.write(&entry(3)).unwrap();
+        audit.write(Of::Done, &entry(2)).unwrap();
+        audit.write(Of::Done, &entry(3)).unwrap();
         let log = audit.read(10).unwrap();
         assert_eq!(log.entries, [damaged(), entry(2), entry(3)]);
         let log = audit.read(1).unwrap();
         assert!(log.more && log.entries == [entry(3)]);
+        let at =
+            |hour: u8| OffsetDateTime::from_unix_timestamp(1_795_824_000 + i64::from(hour) * 3600).unwrap();
+        assert_eq!(audit.last().unwrap(), Some(at(0)));
+        audit.write(Of::Done, &AuditEntry { at: "2026-11-28T07:00:00Z".to_owned(), ..entry(4) }).unwrap();
+        File::options().append(true).open(&path).unwrap().write_all(b"{\"at\":\"2026-11-28T09:00").unwrap();
+        assert_eq!(audit.last().unwrap(), Some(at(7)), "a torn line bears no witness");
     }
 
     #[test]
@@ -312,7 +342,7 @@ mod tests {
         let audit = Audit::new(&state);
         let long = |number| AuditEntry { detail: Some("x".repeat(200_000)), ..entry(number) };
         for number in 0..20 {
-            audit.write(&long(number)).unwrap();
+            audit.write(Of::Done, &long(number)).unwrap();
         }
         for name in [AUDIT, AUDIT_BEFORE] {
             let facts = fs::metadata(state.file(name).unwrap()).unwrap();
@@ -341,12 +371,13 @@ mod tests {
             at("02.25", 5, ActResult::Done),
         ];
         for entry in &wanted {
-            audit.write(entry).unwrap();
+            let of = if entry.result == ActResult::Denied { Of::Refused } else { Of::Done };
+            audit.write(of, entry).unwrap();
         }
         assert_eq!(audit.read(10).unwrap().entries, wanted);
         let long = AuditEntry { detail: Some("x".repeat(200_000)), ..at("03", 6, ActResult::Denied) };
         for _ in 0..20 {
-            audit.write(&long).unwrap();
+            audit.write(Of::Refused, &long).unwrap();
         }
         for name in [DENIED, DENIED_BEFORE] {
             assert!(fs::metadata(state.file(name).unwrap()).unwrap().len() <= LARGEST, "{name}");
@@ -366,7 +397,7 @@ mod tests {
         let audit = Audit::new(&state);
         let path = state.file(AUDIT).unwrap();
         drop(audit.ready().unwrap());
-        audit.write(&entry(1)).unwrap();
+        audit.write(Of::Done, &entry(1)).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(audit.ready().is_err() && audit.is_alarmed());
         assert!(!state.is_alarmed(), "keys can be written all the while");

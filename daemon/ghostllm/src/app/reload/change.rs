@@ -1,6 +1,9 @@
 //! Settings that an admin changes: kept and in use, or neither.
 //!
-//! Invariant: what is kept could be used when it was kept; where anything fails, what was kept before lies in its place.
+//! Invariant: what is kept could be used when it was kept; where anything fails, what was kept before lies in its place, also where
+//! the disk does what was asked of it only after it was given up.
+
+use std::sync::{Arc, OnceLock};
 
 use ghostllm_core::{
     ApiError,
@@ -11,7 +14,10 @@ use ghostllm_core::{
 };
 
 use super::{Changes, READING, Reloaded, Running, Serving, Standing, Upkeep, brief, settled, timeout, told};
-use crate::{store::settings, tasks::reload::Aside};
+use crate::{
+    store::{StateDir, StateError, settings},
+    tasks::reload::Aside,
+};
 
 /// Takes a change and keeps it.
 pub(super) async fn made(
@@ -26,7 +32,10 @@ pub(super) async fn made(
     running.kept.lay(wanted.clone());
     let outcome = match read((change, on_the_box), changes).await {
         Ok(aside) => {
-            taken(change, (&aside.loaded, wanted), running, upkeep, serving).await.map(|taken| (aside, taken))
+            let settings = (before.clone(), wanted);
+            taken(change, (&aside.loaded, settings), running, upkeep, serving)
+                .await
+                .map(|taken| (aside, taken))
         }
         Err(error) => Err(error),
     };
@@ -112,29 +121,56 @@ fn refused(change: &ConfigChange, why: &str) -> ApiError {
 /// Makes ready what can fail, keeps the settings, and takes what was made ready.
 async fn taken(
     change: &ConfigChange,
-    (loaded, wanted): (&Loaded, SettingsFile),
+    (loaded, (before, wanted)): (&Loaded, (SettingsFile, SettingsFile)),
     running: &mut Running,
     upkeep: &mut Upkeep,
     serving: &Serving,
 ) -> Result<super::Taken, ApiError> {
     let ready = running.prepare(loaded, upkeep).await.map_err(|why| refused(change, &why))?;
-    let state = running.state.clone();
-    let written = running.apart.run(move || settings::write(&state, &wanted)).await;
+    let (state, stands) = (running.state.clone(), Stands::default());
+    let writing = stands.clone();
+    let written = running.apart.run(move || writing.write(&state, &before, &wanted)).await;
     let failed = match written {
         Ok(Ok(())) => return Ok(running.swap(ready, upkeep, serving).await),
+        // It was done at the last moment.
+        Err(_late) if !stands.give_up() => return Ok(running.swap(ready, upkeep, serving).await),
         Ok(Err(error)) => {
             tracing::error!(%error, "settings cannot be kept");
             error.answer()
         }
-        Err(why) => {
-            let why = format!(
-                "The settings are as they were, but may be kept from the next start on: {}. Once the disk answers, say the same \
-                 again, or ghostctl config unset.",
-                brief(&why)
-            );
+        Err(_late) => {
+            let why = "The settings are as they were: the disk of the box's state does not answer (dmesg, df -h), or is still at \
+                       what was asked of it before. Say the same again once it does.";
             ApiError::new(Code::StateUnwritable, why)
         }
     };
     ready.give_up().await;
     Err(failed)
+}
+
+/// Whether what is written is to stay, which is decided once: by the disk that has done it, or by whoever waits no longer.
+#[derive(Debug, Clone, Default)]
+struct Stands(Arc<OnceLock<bool>>);
+
+impl Stands {
+    /// Writes the settings; where they were given up meanwhile, those before them once more. Blocks.
+    fn write(
+        &self,
+        state: &StateDir,
+        before: &SettingsFile,
+        wanted: &SettingsFile,
+    ) -> Result<(), StateError> {
+        settings::write(state, wanted)?;
+        if self.0.set(true).is_ok() {
+            return Ok(());
+        }
+        settings::write(state, before).inspect_err(|error| {
+            tracing::error!(%error, "settings that came late to the disk cannot be taken back: ghostctl config show tells of them");
+        })
+    }
+
+    /// Waits no longer; whether that came before the disk was done.
+    fn give_up(&self) -> bool {
+        self.0.set(false).is_ok()
+    }
 }

@@ -1,6 +1,6 @@
 //! What an admin has done.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use ghostllm_core::{
     ApiError,
@@ -15,7 +15,6 @@ use ghostllm_edge::ResponseBody;
 use http::Response;
 use serde_json::json;
 use time::OffsetDateTime;
-use tokio::time::timeout;
 
 use super::{audited::Noted, backup, blocking, facts, json, nothing, read};
 use crate::{
@@ -26,9 +25,6 @@ use crate::{
 
 /// For how long a rotated key is taken where nobody asks for another time: whoever has it in a file has a working day.
 const OVERLAP_S: u64 = 24 * 3600;
-
-/// How long whoever orders a certificate waits for it: on a disk that is well it takes milliseconds.
-const RENEWING: Duration = Duration::from_secs(5);
 
 pub(super) type Answer = Result<Response<ResponseBody>, ApiError>;
 
@@ -188,19 +184,6 @@ async fn change(shared: &Shared, asked: &Asked, order: &[u8], noted: &mut Noted)
 }
 
 async fn renew(shared: &Shared, authority: bool) -> Answer {
-    let ordered = shared.desk.order(|done| Order::Renew { authority, done });
-    let certificates = timeout(RENEWING, ordered).await.map_err(|_elapsed| still_going())???;
+    let certificates = shared.desk.order(|done| Order::Renew { authority, done }).await??;
     json(&Renewed { version: FORM, certificates })
-}
-
-fn still_going() -> ApiError {
-    ApiError::new(
-        Code::StillGoing,
-        format!(
-            "The certificate is not made after {} s: the disk of the box's state is slow or does not answer (dmesg, df -h). The order \
-             is still going, and the certificate is in use once it is done, which ghostctl cert show and ghostctl events tell; the \
-             one before it is shown until then.",
-            RENEWING.as_secs()
-        ),
-    )
 }

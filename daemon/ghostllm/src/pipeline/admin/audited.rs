@@ -18,7 +18,7 @@ use ghostllm_core::{
     routes::{Admin, Endpoint, Row},
 };
 use ghostllm_edge::{ResponseBody, workers::spawn};
-use http::Response;
+use http::{Response, StatusCode};
 use serde_json::json;
 use tokio::{
     sync::{Semaphore, oneshot},
@@ -29,8 +29,11 @@ use super::{acts, blocking, still};
 use crate::{
     date,
     pipeline::{Shared, requests::Asked},
-    store::audit::{self, Room},
+    store::audit::{self, Of, Room},
 };
+
+/// How long whoever orders a certificate waits for it: on a disk that is well it takes milliseconds.
+const RENEWING: Duration = Duration::from_secs(5);
 
 /// What an act was done on and more, for the log.
 #[derive(Debug, Default)]
@@ -53,8 +56,27 @@ pub(super) async fn act(
     drop(spawn(async move {
         let _left = done.send(noted(&shared, endpoint, &taken, &asked, &order).await);
     }));
+    let heard = match endpoint {
+        Admin::RenewCertificate | Admin::RenewAuthority => {
+            // Its line says how it ends, however late.
+            timeout(RENEWING, hear).await.map_err(|_elapsed| still_going())?
+        }
+        _ => hear.await,
+    };
     // Only a panic sends nothing.
-    hear.await.unwrap_or_else(|_| Err(ApiError::internal()))
+    heard.unwrap_or_else(|_| Err(ApiError::internal()))
+}
+
+fn still_going() -> ApiError {
+    ApiError::new(
+        Code::StillGoing,
+        format!(
+            "The certificate is not made after {} s: the disk of the box's state is slow or does not answer (dmesg, df -h). The order \
+             is still going, and the certificate is in use once it is done, which ghostctl cert show and ghostctl audit tell; the \
+             one before it is shown until then.",
+            RENEWING.as_secs()
+        ),
+    )
 }
 
 async fn noted(
@@ -70,24 +92,25 @@ async fn noted(
         _ => Some(ready(shared, endpoint, asked).await?),
     };
     let outcome = acts::act(shared, endpoint, taken, (asked, order), &mut noted).await;
-    let result = match &outcome {
-        Ok(_) => ActResult::Done,
+    let (of, result) = match &outcome {
+        Ok(_) => (Of::Done, ActResult::Done),
         Err(error) => {
             noted.detail.get_or_insert_with(|| error.message().to_owned());
-            ActResult::Failed
+            match error.status() {
+                StatusCode::FORBIDDEN => (Of::Refused, ActResult::Denied),
+                // In vain, which must not push out what was done.
+                status if status.is_client_error() => (Of::Refused, ActResult::Failed),
+                _ => (Of::Done, ActResult::Failed),
+            }
         }
     };
-    // What was asked in vain is noted as what was denied is.
-    let in_vain = outcome.as_ref().is_err_and(|error| error.status().is_client_error());
-    if !in_vain || shared.denials.is_first(&who(asked), name(endpoint), Instant::now()) {
-        let written = note(shared, entry(name(endpoint), asked, noted, result)).await;
-        if !written && endpoint == Admin::RevokeKey && outcome.is_ok() {
-            return Err(ApiError::new(
-                Code::StateUnwritable,
-                "The key is taken no more; but the audit log has no line of it, since that cannot be written: ghostctl status \
-                 says what to do.",
-            ));
-        }
+    let written = note(shared, of, entry(name(endpoint), asked, noted, result)).await;
+    if !written && endpoint == Admin::RevokeKey && outcome.is_ok() {
+        return Err(ApiError::new(
+            Code::StateUnwritable,
+            "The key is taken no more; but the audit log has no line of it, since that cannot be written: ghostctl status \
+             says what to do.",
+        ));
     }
     outcome
 }
@@ -142,21 +165,21 @@ pub(in crate::pipeline) fn denied(shared: &Arc<Shared>, row: &Row, asked: &Asked
     // Whoever is refused does not wait for the disk, and on one that hangs takes up no thread after the other.
     let Ok(turn) = Arc::clone(&shared.denials.turns).try_acquire_owned() else { return };
     drop(tokio::task::spawn_blocking(move || {
-        let written = audit.write(&entry);
+        let written = audit.write(Of::Refused, &entry);
         drop(turn);
         written
     }));
 }
 
 /// Says whether it is on the disk.
-async fn note(shared: &Shared, entry: AuditEntry) -> bool {
+async fn note(shared: &Shared, of: Of, entry: AuditEntry) -> bool {
     shared
         .desk
         .journal
         .say("audit", json!({"act": entry.act, "on": entry.on, "who": entry.who, "result": entry.result}));
     tracing::info!(who = %entry.who, act = %entry.act, on = entry.on, result = ?entry.result, "an admin's act");
     let audit = shared.desk.audit.clone();
-    let written = blocking(move || audit.write(&entry)).await;
+    let written = blocking(move || audit.write(of, &entry)).await;
     if let Ok(Err(error)) = &written {
         // What was done is done, and stands in the line above.
         tracing::error!(%error, "an act could not be written to the audit log");
@@ -218,7 +241,7 @@ fn name(endpoint: Admin) -> &'static str {
     }
 }
 
-/// Who was denied what, or has asked for it in vain, and when that was noted.
+/// Who was denied what, and when that was noted.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Denials {
     noted: Mutex<HashMap<(String, &'static str), Instant>>,

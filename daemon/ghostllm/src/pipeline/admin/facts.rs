@@ -15,7 +15,10 @@ use time::OffsetDateTime;
 use super::blocking;
 use crate::{
     admin::Configured,
-    backend::registry::{Known, Snapshot},
+    backend::{
+        Kind,
+        registry::{Known, Snapshot},
+    },
     date,
     pipeline::Shared,
 };
@@ -60,6 +63,7 @@ pub(super) async fn status(shared: &Arc<Shared>) -> Status {
 /// What is amiss, the worst first.
 fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<Cause> {
     let mut causes = models_missing(snapshot);
+    causes.extend(snapshot.backends().iter().filter_map(engine_down));
     causes.extend(snapshot.backends().iter().filter_map(|known| backend_down(known, snapshot.found())));
     causes.extend(shared.desk.standing.causes());
     let now = OffsetDateTime::now_utc();
@@ -103,9 +107,23 @@ fn models_missing(snapshot: &Snapshot) -> Vec<Cause> {
     Vec::new()
 }
 
+/// Our engine, which is looked for only where its program is.
+fn engine_down(known: &Known) -> Option<Cause> {
+    let fault = known.fault().filter(|_| *known.backend().kind() == Kind::Engine)?;
+    Some(Cause {
+        code: "engine_down".to_owned(),
+        severity: Severity::Warning,
+        what: format!(
+            "the embedded engine does not answer, so that no GGUF file and no demo is served: {fault}"
+        ),
+        next: "see why it ended: journalctl -u ghostllm -g engine; where it crashes at one model, take that file out of its directory"
+            .to_owned(),
+    })
+}
+
 /// One that is configured and does not answer; of those that are looked for, none has to be there.
 fn backend_down(known: &Known, found: bool) -> Option<Cause> {
-    let fault = known.fault().filter(|_| !found)?;
+    let fault = known.fault().filter(|_| !found && *known.backend().kind() != Kind::Engine)?;
     let (name, place) = (known.backend().name(), known.backend().place());
     Some(Cause {
         code: "backend_down".to_owned(),
