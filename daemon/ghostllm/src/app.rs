@@ -8,6 +8,7 @@ mod admin_socket;
 mod build;
 pub(crate) mod descriptors;
 mod error;
+mod handed;
 mod limits;
 mod listeners;
 mod moments;
@@ -37,9 +38,9 @@ use crate::{
     tasks::{reload::Changes, supervisor::Policy},
 };
 use admin_socket::AdminSocket;
-pub use admin_socket::Handed;
 use build::{engine_wanted, given_pair, listen_names, rules};
 pub use error::StartError;
+pub use handed::Handed;
 use limits::edge_limits;
 use listeners::{HTTP3, Listeners, Serving};
 use reload::Running;
