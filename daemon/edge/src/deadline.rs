@@ -25,6 +25,9 @@ use tokio::{
 
 use crate::{BodyError, Limits};
 
+/// How often it is looked whether a request has begun, in the moment in which one is about to.
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// What a connection is doing: how many requests it serves, and since when that number stands.
 #[derive(Debug)]
 pub struct Activity {
@@ -75,6 +78,14 @@ impl Activity {
             if self.serving() == self.forgoing.load(Relaxed) {
                 return;
             }
+        }
+    }
+
+    /// Completes when a first request has begun, or when the connection, on which none has, is older than `within`.
+    pub async fn asked(&self, within: Duration) {
+        let until = self.since() + within;
+        while self.served() == 0 && Instant::now() < until {
+            sleep(MOMENT).await;
         }
     }
 

@@ -196,6 +196,9 @@ impl Drop for Up {
 
 impl<H: Handler> Listener<H> {
     async fn accept(mut self) {
+        let pulse = &self.serve.pulse;
+        // Its end is no end of the program's: `Up` tells it.
+        let mut beat = pulse.beat_until_dropped(&format!("quic {}", self.local), pulse.patience());
         loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
@@ -203,6 +206,7 @@ impl<H: Handler> Listener<H> {
                     self.renew();
                     continue;
                 }
+                () = beat.due() => continue,
                 () = self.serve.drain.begun() => break,
             };
             let Some(incoming) = incoming else { return };

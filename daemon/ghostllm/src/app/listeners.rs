@@ -18,6 +18,8 @@ use ghostllm_edge::{
     bind::{self, BindError, Bound, SocketFile},
     drain::Drain,
     guard::Guard,
+    probe::Probe,
+    pulse::Pulse,
     quic::{self, QuicListener},
     sources::Sources,
     tcp::{self, AltSvc, Secure},
@@ -33,11 +35,15 @@ use super::{
     admin_socket::{AdminSocket, Lacking},
     handed::Handed,
     standing::Missing,
+    systemd,
 };
 use crate::pipeline::Pipeline;
 
 /// How often a free port of TCP is tried for UDP as well, when any port will do.
 const TRIES: usize = 16;
+
+/// So many signs of life are due in the time after which the service manager ends us; the half of them may be missing.
+const SIGNS: u32 = 8;
 
 /// How long a client may remember that there is HTTP/3 (RFC 7838 `ma`, in seconds): a day.
 const REMEMBERED: u32 = 86_400;
@@ -66,6 +72,8 @@ pub(super) struct Serving {
     _admin: Option<SocketFile>,
     limits: watch::Sender<Arc<Limits>>,
     sources: Sources,
+    pulse: Pulse,
+    probe: Probe<Pipeline>,
 }
 
 impl Listeners {
@@ -161,6 +169,7 @@ impl Listeners {
         let (guard, sources) = (Arc::clone(guard), Sources::new(&limits));
         let limits = Arc::new(limits);
         let (newest, seen) = watch::channel(Arc::clone(&limits));
+        let pulse = systemd::watchdog().map_or_else(Pulse::default, |limit| Pulse::new(limit / SIGNS));
         let serve = Serve {
             handler: pipeline.clone(),
             sources: sources.clone(),
@@ -168,6 +177,7 @@ impl Listeners {
             newest: seen,
             answers: Arc::new(move |peer: SocketAddr| guard.answers(peer.ip())),
             seats,
+            pulse: pulse.clone(),
             drain: drain.watch(),
         };
         let quic = self
@@ -183,12 +193,12 @@ impl Listeners {
         for bound in self.plain {
             streams.push(tcp::serve(bound.socket, None, serve.clone())?);
         }
-        let mut admin = None;
+        let (mut admin, probe) = (None, Probe::new(serve.clone()));
         if let Ok(AdminSocket { listener, file, .. }) = self.admin {
             streams.push(unix::serve(listener, serve)?);
             admin = file;
         }
-        Ok(Serving { streams, quic, _admin: admin, limits: newest, sources })
+        Ok(Serving { streams, quic, _admin: admin, limits: newest, sources, pulse, probe })
     }
 }
 
@@ -197,6 +207,16 @@ impl Serving {
     pub(super) fn limit(&self, limits: Limits) {
         self.sources.limit(&limits);
         self.limits.send_replace(Arc::new(limits));
+    }
+
+    /// Where whatever must go on gives its signs of life.
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// What the program asks itself with.
+    pub(super) fn probe(&self) -> &Probe<Pipeline> {
+        &self.probe
     }
 
     /// Cuts what is still open over HTTP/3; other connections end with the process.

@@ -104,6 +104,7 @@ where
         answers: Arc::new(answers),
         sources: Sources::new(limits),
         seats,
+        pulse: crate::pulse::Pulse::default(),
         drain: drain.watch(),
     };
     let listener = quic::serve_on(socket, Arc::new(tls), &quic::Keys::new(&[7; 32]).unwrap(), serve).unwrap();
