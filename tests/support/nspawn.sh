@@ -14,16 +14,20 @@ programs=${GHOSTLLM_PROGRAMS:-${CARGO_TARGET_DIR:-target}/release}
 # Made aside and moved, so that an interrupted run leaves nothing that looks whole. It is this machine's own Debian, whose libc the
 # programs were built for.
 make() {
-  [ -x "$base/usr/lib/systemd/systemd" ] && return
+  mkdir -p .tools
+  # Tests run beside one another, and each of them may be the first.
+  exec 9>.tools/systemd.lock
+  flock 9
+  [ -x "$base/usr/lib/systemd/systemd" ] && { exec 9>&-; return; }
   local site suite
   read -r site suite < <(apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' | grep -v -e security -e updates) || true
   [ -n "${suite:-}" ] || { echo "apt names no mirror; run apt-get update"; return 1; }
-  mkdir -p .tools
   rm -rf "$base.new"
   mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
     --include=systemd,systemd-sysv,dbus "$suite" "$base.new" "$site" >"$log" 2>&1 ||
     { echo "mmdebstrap could not make its files: $(tail -1 "$log"); all of it is in $log"; return 1; }
   mv "$base.new" "$base"
+  exec 9>&-
 }
 
 # What is missing, in words.
