@@ -17,12 +17,13 @@ run: setup-build
     cargo build --release -p ghostllm -p ghostllm-engine -p ghostctl --features ghostctl/journal
     tests/support/run.sh
 
-# Every test of the project, as CI runs them. ghostctl's `journal` is a feature of the package's; a build without it is tested by journal.sh.
+# Every test of the project, as CI runs them. ghostctl's `journal` is a feature of the package's; a build without it is tested by
+# journal.sh. The daemon's `freeze`, by which tests make its tasks hang, is no package's: `just run` and `dist` are built without it.
 test: setup lint python templates
     tests/support/journal.sh
-    cargo build --release --workspace --bins --features ghostctl/journal
+    cargo build --release --workspace --bins --features ghostctl/journal,ghostllm/freeze
     tests/support/canary.sh begin
-    tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace --features ghostctl/journal
+    tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace --features ghostctl/journal,ghostllm/freeze
     cargo bench -p ghostllm-tests --bench answer --bench cancel
     tests/support/canary.sh
     tests/support/fuzz.sh 30
@@ -33,7 +34,7 @@ alias check := test
 # Form and lints of the Rust code.
 lint:
     cargo fmt --all --check
-    cargo clippy --release --workspace --all-targets --features ghostctl/journal -- -D warnings
+    cargo clippy --release --workspace --all-targets --features ghostctl/journal,ghostllm/freeze -- -D warnings
 
 # The Python clients compile, and the pinned libraries that they need are the installed ones.
 python:

@@ -17,7 +17,6 @@ use ghostllm_tests::{
     daemon::{Daemon, Setup, Signal},
     double::Double,
     ollama::Ollama,
-    root,
     script::Sin,
     sse::Chat,
 };
@@ -41,14 +40,6 @@ fn listening_at(state: &Path, admin: &Path) -> Setup {
     let setup = at(state);
     let listen = format!("{}admin = \"{}\"\n", setup.listen, admin.display());
     Setup { listen, ..setup }
-}
-
-/// The same daemon, to which these are handed down (see `hand-down.py`).
-fn handed(setup: Setup, sockets: &[String]) -> Setup {
-    let script = root().join("tests/support/hand-down.py").display().to_string();
-    let prefix = ["python3".to_owned(), script].into_iter();
-    let prefix = prefix.chain(sockets.iter().cloned()).chain(["--".to_owned()]).collect();
-    Setup { prefix, ..setup }
 }
 
 /// The bits of a file's mode; an error where it is no socket.
@@ -333,7 +324,7 @@ async fn another_path_waits_for_a_restart() -> Result<()> {
 /// Hands these down to a daemon; gives it, with where its own socket would be.
 async fn started_with(place: &Path, sockets: &[String]) -> Result<(Daemon, PathBuf)> {
     let state = place.join("state");
-    Ok((Daemon::start(&handed(at(&state), sockets)).await?, state.join("admin.sock")))
+    Ok((Daemon::start(&at(&state).handed(sockets)).await?, state.join("admin.sock")))
 }
 
 #[tokio::test]
@@ -341,7 +332,7 @@ async fn one_that_is_handed_down_by_name_takes_its_place_and_stays() -> Result<(
     let place = tempfile::tempdir()?;
     let [first, named, deaf] = ["first", "named", "deaf"].map(|name| place.path().join(name));
     let sockets = [
-        "web=tcp:0".to_owned(),
+        "web=tcp:127.0.0.1:0".to_owned(),
         format!("other=0600:{}", first.display()),
         format!("admin=0660:{}", named.display()),
         format!("quiet=deaf:{}", deaf.display()),
@@ -369,7 +360,7 @@ async fn any_unix_socket_that_is_handed_down_will_do() -> Result<()> {
     let path = place.path().join("some.sock");
     // Without a name, and a setting that says otherwise.
     let setup = listening_at(&place.path().join("state"), &place.path().join("set.sock"));
-    let daemon = Daemon::start(&handed(setup, &[format!("=0660:{}", path.display())])).await?;
+    let daemon = Daemon::start(&setup.handed(&[format!("=0660:{}", path.display())])).await?;
     ensure!(daemon.admin()? == path, "{}", daemon.admin()?.display());
     healthy(&path).await?;
     let said = daemon.stderr();

@@ -95,7 +95,10 @@ impl Watch {
         let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone();
         secrets.extend(self.key_files());
         secrets.retain(|(_, text)| text.len() >= SHORTEST);
-        let private = private_lines(files.iter().chain(&self.owners()));
+        let mut private = private_lines(files.iter().chain(&self.owners()));
+        let quic = files.get_key_value("quic-key");
+        private
+            .extend(quic.map(|(name, key)| (String::from_utf8_lossy(key).trim().to_owned(), name.clone())));
         let mut found = Vec::new();
         let mut look = |place: &str, content: &[u8]| {
             for (what, text) in &secrets {

@@ -24,7 +24,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{binary, canary::Watch, process};
+use crate::{binary, canary::Watch, process, root};
 
 /// How long a daemon may take to be ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -103,6 +103,16 @@ impl Setup {
     pub fn with_limits(mut self, lines: &str) -> Self {
         let rest = self.config.strip_prefix("[limits]\n").unwrap_or(&self.config);
         self.config = format!("[limits]\n{lines}\n{rest}");
+        self
+    }
+
+    /// Hands these down to it (see `hand-down.py`).
+    #[must_use]
+    pub fn handed(mut self, sockets: &[String]) -> Self {
+        let script = root().join("tests/support/hand-down.py").display().to_string();
+        let sockets = sockets.iter().cloned();
+        self.prefix =
+            ["python3".to_owned(), script].into_iter().chain(sockets).chain(["--".to_owned()]).collect();
         self
     }
 

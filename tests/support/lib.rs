@@ -20,6 +20,7 @@ pub mod engine;
 pub mod expect;
 pub mod kept;
 pub mod netns;
+pub mod nspawn;
 pub mod ollama;
 pub mod openai;
 pub mod process;

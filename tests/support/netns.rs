@@ -67,6 +67,14 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// The namespace of a process.
+    ///
+    /// # Errors
+    /// There is no such process, or this user may not look.
+    pub fn of(process: u32) -> Result<Self> {
+        Ok(Self(File::open(format!("/proc/{process}/ns/net"))?))
+    }
+
     /// Runs `ip` with these arguments within.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{drain::Watch, workers::spawn};
+use crate::{drain::Watch, pulse::Beat, workers::spawn};
 
 /// How long a listener rests after a failed accept: out of descriptors, the next try would fail as well. No peer is
 /// limited by it, and so it is no setting.
@@ -33,10 +33,11 @@ impl Accepting {
     /// Gives `admit` whatever `accept` does. Must be called within a tokio runtime.
     pub(crate) fn start<T: Send + 'static>(
         drain: Watch,
+        beat: Beat,
         accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<T>> + Send + Sync + 'static,
         admit: impl Fn(T) + Send + Sync + 'static,
     ) -> Self {
-        Self(spawn(run(drain, accept, admit)))
+        Self(spawn(run(drain, beat, accept, admit)))
     }
 
     /// Waits until the listener has stopped accepting.
@@ -49,6 +50,7 @@ impl Accepting {
 
 async fn run<T>(
     mut drain: Watch,
+    mut beat: Beat,
     accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<T>>,
     admit: impl Fn(T),
 ) {
@@ -56,6 +58,7 @@ async fn run<T>(
     loop {
         let accepted = tokio::select! {
             accepted = poll_fn(&accept) => accepted,
+            () = beat.due() => continue,
             () = drain.begun() => return,
         };
         match accepted {

@@ -3,6 +3,7 @@
 //! Knows socket2 and who holds a port. Refuses to know what is spoken over a socket. Invariant: never
 //! SO_REUSEPORT, with which a second daemon would take half of the connections in silence.
 
+mod handed;
 mod holder;
 mod unix;
 
@@ -17,6 +18,7 @@ use nix::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
+pub use handed::{handed_tcp, handed_udp};
 pub use unix::{SocketFile, UnixError, unix};
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -32,8 +34,13 @@ pub struct Bound<S> {
     pub socket: S,
     /// Its address; with the port that the kernel chose where 0 was asked for.
     pub address: SocketAddr,
-    /// All addresses were asked for, but there is no IPv6: the kernel lacks it, or it is disabled.
+    /// All addresses were asked for, but there is no IPv6: the kernel lacks it, it is disabled, or who has handed the socket
+    /// down has bound it to IPv4 alone.
     pub only_ipv4: bool,
+    /// It was handed down for all IPv6 addresses, and takes no IPv4.
+    pub only_ipv6: bool,
+    /// It was bound by somebody else.
+    pub handed: bool,
 }
 
 /// Why an address could not be bound.
@@ -83,7 +90,7 @@ pub fn tcp(address: SocketAddr) -> Result<Bound<TcpListener>, BindError> {
         .map_err(|error| refused("TCP", address, error))?;
     let socket = TcpListener::from(socket);
     let address = socket.local_addr().map_err(|error| refused("TCP", address, error))?;
-    Ok(Bound { socket, address, only_ipv4 })
+    Ok(Bound { socket, address, only_ipv4, only_ipv6: false, handed: false })
 }
 
 /// Binds UDP.
@@ -97,7 +104,7 @@ pub fn udp(address: SocketAddr) -> Result<Bound<UdpSocket>, BindError> {
     let _smaller = socket.set_recv_buffer_size(UDP_BUFFER).and(socket.set_send_buffer_size(UDP_BUFFER));
     let socket = UdpSocket::from(socket);
     let address = socket.local_addr().map_err(|error| refused("UDP", address, error))?;
-    Ok(Bound { socket, address, only_ipv4 })
+    Ok(Bound { socket, address, only_ipv4, only_ipv6: false, handed: false })
 }
 
 /// Binds `address`, or 0.0.0.0 where `[::]` is asked of a kernel without IPv6.

@@ -25,6 +25,9 @@ use tokio::{
 
 use crate::{BodyError, Limits};
 
+/// How often it is looked whether a request has begun, in the moment in which one is about to.
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// What a connection is doing: how many requests it serves, and since when that number stands.
 #[derive(Debug)]
 pub struct Activity {
@@ -84,6 +87,14 @@ impl Activity {
         const NOW: Duration = Duration::from_secs(1);
         let ended = *self.forgone.lock().unwrap_or_else(PoisonError::into_inner);
         self.forgoing.load(Relaxed) > 0 || ended.is_some_and(|ended| ended.elapsed() < NOW)
+    }
+
+    /// Completes when a first request has begun, or when the connection, on which none has, is older than `within`.
+    pub async fn asked(&self, within: Duration) {
+        let until = self.since() + within;
+        while self.served() == 0 && Instant::now() < until {
+            sleep(MOMENT).await;
+        }
     }
 
     /// A request begins.

@@ -19,6 +19,8 @@ pub mod guard;
 mod h3;
 pub mod limits;
 pub mod listener;
+pub mod probe;
+pub mod pulse;
 pub mod quic;
 pub mod sources;
 pub mod tcp;

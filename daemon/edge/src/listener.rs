@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use crate::{Limits, drain, sources::Sources, workers::Seats};
+use crate::{Limits, drain, pulse::Pulse, sources::Sources, workers::Seats};
 
 /// Who answers, whom, within which limits, on which threads, and until when.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub struct Serve<H> {
     pub sources: Sources,
     /// The threads that serve the connections.
     pub seats: Seats,
+    /// Who is told that a listener goes on.
+    pub pulse: Pulse,
     /// When to stop.
     pub drain: drain::Watch,
 }

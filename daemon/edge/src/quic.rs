@@ -5,6 +5,7 @@
 //! sends before its handshake ends can hold more than its share of memory or time; early data is never taken.
 
 mod heard;
+mod keys;
 mod socket;
 mod unproved;
 
@@ -17,8 +18,8 @@ use std::{
 
 use h3::error::Code;
 use quinn::{
-    AsyncUdpSocket, Connecting, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt, crypto::rustls::QuicServerConfig,
+    AsyncUdpSocket, Connecting, Endpoint, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    crypto::rustls::QuicServerConfig,
 };
 use tokio::{
     sync::watch,
@@ -34,6 +35,7 @@ use crate::{
     workers::spawn,
 };
 use heard::Heard;
+pub use keys::Keys;
 use socket::Socket;
 use unproved::{Peer, Unproved};
 
@@ -71,7 +73,8 @@ impl QuicListener {
     }
 }
 
-/// Serves HTTP/3 on `socket`, with a `tls` configuration whose ALPN is `h3`.
+/// Serves HTTP/3 on `socket`, with a `tls` configuration whose ALPN is `h3`, and ends the connections of an endpoint that had the
+/// same `keys` before.
 ///
 /// Must be called within a tokio runtime.
 ///
@@ -81,9 +84,10 @@ impl QuicListener {
 pub fn serve<H: Handler>(
     socket: UdpSocket,
     tls: Arc<rustls::ServerConfig>,
+    keys: &Keys,
     serve: Serve<H>,
 ) -> io::Result<QuicListener> {
-    serve_on(taken(socket)?, tls, serve)
+    serve_on(taken(socket)?, tls, keys, serve)
 }
 
 /// A bound socket in the form that quinn takes.
@@ -95,13 +99,15 @@ pub(crate) fn taken(bound: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
 pub(crate) fn serve_on<H: Handler>(
     socket: Arc<dyn AsyncUdpSocket>,
     tls: Arc<rustls::ServerConfig>,
+    keys: &Keys,
     serve: Serve<H>,
 ) -> io::Result<QuicListener> {
-    let config = server_config(tls, &serve.limits)?;
+    let mut config = server_config(tls, &serve.limits)?;
+    keys.server(&mut config);
     let (answers, unproved) = (Arc::clone(&serve.answers), Unproved::default());
     let socket = Heard::new(socket, move |peer| answers(peer), unproved.clone());
     let (given, runtime) = (Some(config.clone()), Arc::new(TokioRuntime));
-    let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), given, socket, runtime)?;
+    let endpoint = Endpoint::new_with_abstract_socket(keys.endpoint(), given, socket, runtime)?;
     let local = endpoint.local_addr()?;
     let (up, serving) = watch::channel(true);
     let (handshakes, up) = (Count::default(), Up { up, drain: serve.drain.clone() });
@@ -190,6 +196,9 @@ impl Drop for Up {
 
 impl<H: Handler> Listener<H> {
     async fn accept(mut self) {
+        let pulse = &self.serve.pulse;
+        // Its end is no end of the program's: `Up` tells it.
+        let mut beat = pulse.beat_until_dropped(&format!("quic {}", self.local), pulse.patience());
         loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
@@ -197,6 +206,7 @@ impl<H: Handler> Listener<H> {
                     self.renew();
                     continue;
                 }
+                () = beat.due() => continue,
                 () = self.serve.drain.begun() => break,
             };
             let Some(incoming) = incoming else { return };

@@ -64,9 +64,11 @@ impl std::fmt::Debug for Secure {
 /// When the runtime cannot take the socket.
 pub fn serve<H: Handler>(listener: Bound, secure: Option<Secure>, serve: Serve<H>) -> io::Result<Accepting> {
     let listener = TcpListener::from_std(listener)?;
+    let kind = if secure.is_some() { "tls" } else { "plain" };
+    let beat = serve.pulse.beat(&format!("{kind} {}", listener.local_addr()?), serve.pulse.patience());
     let drain = serve.drain.clone();
     let admit = move |(stream, peer)| admit(stream, peer, secure.as_ref(), &serve);
-    Ok(Accepting::start(drain, move |context| listener.poll_accept(context), admit))
+    Ok(Accepting::start(drain, beat, move |context| listener.poll_accept(context), admit))
 }
 
 fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure>, serve: &Serve<H>) {

@@ -18,9 +18,9 @@ use crate::{Connection, Handler, Serve, accept::Accepting, tcp::serve::http1};
 /// When the runtime cannot take the socket.
 pub fn serve<H: Handler>(listener: Bound, serve: Serve<H>) -> io::Result<Accepting> {
     let listener = UnixListener::from_std(listener)?;
-    let drain = serve.drain.clone();
+    let (drain, beat) = (serve.drain.clone(), serve.pulse.beat("admin", serve.pulse.patience()));
     let admit = move |(stream, _unnamed)| admit(stream, &serve);
-    Ok(Accepting::start(drain, move |context| listener.poll_accept(context), admit))
+    Ok(Accepting::start(drain, beat, move |context| listener.poll_accept(context), admit))
 }
 
 fn admit<H: Handler>(stream: UnixStream, serve: &Serve<H>) {

@@ -108,6 +108,18 @@ impl Drop for Workers {
 }
 
 impl Seats {
+    /// How many threads there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Starts a task on that very thread, the calling one being the first. It does not count: it is nobody's connection.
+    pub(crate) fn spawn_on(&self, thread: usize, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(seat) = self.0.get(thread) {
+            seat.runtime.spawn(task);
+        }
+    }
+
     /// Starts a task on the thread that has the fewest.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let Some(seat) = self.0.iter().min_by_key(|seat| seat.tasks.now()) else { return };

@@ -8,6 +8,7 @@ mod admin_socket;
 mod build;
 pub(crate) mod descriptors;
 mod error;
+mod handed;
 mod limits;
 mod listeners;
 mod moments;
@@ -34,12 +35,12 @@ use crate::{
     log::Level,
     pipeline::Pipeline,
     store::{Claim, keys::Show, settings::Kept},
-    tasks::{reload::Changes, supervisor::Policy},
+    tasks::{reload::Changes, supervisor::Policy, watchdog},
 };
 use admin_socket::AdminSocket;
-pub use admin_socket::Handed;
 use build::{engine_wanted, given_pair, listen_names, rules};
 pub use error::StartError;
+pub use handed::Handed;
 use limits::edge_limits;
 use listeners::{HTTP3, Listeners, Serving};
 use reload::Running;
@@ -146,6 +147,9 @@ impl App {
                 &drain,
             )
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
+        watchdog::answers(serving.probe())
+            .await
+            .map_err(|error| StartError::internal("nothing is answered", error))?;
         announce(&addresses, &upkeep);
         announce_models(&running);
         systemd::ready(&addresses);
@@ -156,6 +160,7 @@ impl App {
             () = stop.asked() => {}
             () = reload::kept_up(&mut changes, &mut running, &mut upkeep, (&serving, &standing), &drain) => {}
             () = without_http3(&serving, &standing) => {}
+            () = watched(&serving, &standing) => {}
         }
         systemd::stopping();
         running.refuse_orders();
@@ -220,6 +225,18 @@ async fn without_http3(serving: &Serving, standing: &Standing) {
     serving.http3_lost().await;
     standing.lost(HTTP3, "quic");
     std::future::pending::<()>().await;
+}
+
+/// Tells the service manager that all goes on, as long as it does, where it wants to hear that; never completes.
+async fn watched(serving: &Serving, standing: &Standing) {
+    let Some(limit) = systemd::watchdog() else { return std::future::pending().await };
+    watchdog::feed(limit, serving.pulse(), serving.probe(), |late| {
+        standing.late(late);
+        if late.is_empty() {
+            systemd::alive();
+        }
+    })
+    .await;
 }
 
 /// Lets open requests end within the grace time, or until it is asked `again`.

@@ -11,6 +11,7 @@ mod alert;
 pub mod audit;
 mod error;
 pub mod keys;
+pub(crate) mod quic_key;
 mod replace;
 pub mod settings;
 pub mod versioned;

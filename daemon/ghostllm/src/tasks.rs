@@ -6,3 +6,4 @@
 pub mod engine;
 pub mod reload;
 pub mod supervisor;
+pub(crate) mod watchdog;

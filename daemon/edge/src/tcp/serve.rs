@@ -43,10 +43,20 @@ where
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
         () = drain.begun() => {
-            served.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = served.as_mut() => ended,
-                () = activity.forgone(serve.limits.h2_linger) => Ok(()),
+            let ended = tokio::select! {
+                ended = served.as_mut() => Some(ended),
+                // Accepted a moment ago, it has its request under way: hyper would close it unread.
+                () = activity.asked(serve.limits.h2_linger) => None,
+            };
+            match ended {
+                Some(ended) => ended,
+                None => {
+                    served.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        ended = served.as_mut() => ended,
+                        () = activity.forgone(serve.limits.h2_linger) => Ok(()),
+                    }
+                }
             }
         }
     };

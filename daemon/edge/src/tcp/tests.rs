@@ -103,6 +103,7 @@ fn served_with(http2: bool, limits: Limits, alt_svc: Option<AltSvc>) -> Served {
         limits,
         answers: Arc::new(|_| true),
         seats: Workers::start(0).unwrap().seats(),
+        pulse: crate::pulse::Pulse::default(),
         drain: drain.watch(),
     };
     let address = "127.0.0.1:1".parse().unwrap();

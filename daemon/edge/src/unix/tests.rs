@@ -54,6 +54,7 @@ fn served(limits: Limits) -> Served {
         // Nobody by address: the file alone decides.
         answers: Arc::new(|_| false),
         seats: workers.seats(),
+        pulse: crate::pulse::Pulse::default(),
         drain: drain.watch(),
     };
     let accepting = serve(listener, given).unwrap();

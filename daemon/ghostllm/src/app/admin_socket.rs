@@ -5,36 +5,20 @@
 //! mode changed.
 
 use std::{
-    env,
-    io::{Error, ErrorKind},
     os::unix::{fs::PermissionsExt, net::UnixListener},
     path::{Path, PathBuf},
 };
 
 use ghostllm_core::config::Listen;
 use ghostllm_edge::bind::{self, SocketFile, UnixError};
-use listenfd::ListenFd;
-use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 
-use super::standing::Missing;
+use super::{handed::Handed, standing::Missing};
 use crate::{access, store::StateDir};
 
 /// Its name in the state directory.
 const NAME: &str = "admin.sock";
-/// The name by which a unit hands it down (`FileDescriptorName=`).
-const HANDED: &str = "admin";
-/// The first descriptor that is handed down (sd_listen_fds(3)).
-const FIRST: usize = 3;
 /// Everybody's right to connect.
 const EVERYBODY: u32 = 0o002;
-
-/// What the service manager has handed down.
-#[derive(Debug, Default)]
-pub struct Handed {
-    admin: Option<(UnixListener, PathBuf)>,
-    /// What is not used and why, in words.
-    unused: Vec<String>,
-}
 
 /// A socket that nobody serves yet.
 pub(super) struct AdminSocket {
@@ -50,54 +34,13 @@ pub(super) struct Lacking {
     pub(super) missing: Missing,
 }
 
-impl Handed {
-    /// Takes what there is. Of several sockets that would do, the one named `admin`, else the first.
-    #[must_use]
-    pub fn take() -> Self {
-        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
-        let mut names = names.split(':');
-        let (mut given, mut handed, mut named) = (ListenFd::from_env(), Self::default(), false);
-        for at in 0..given.len() {
-            let name = names.next().unwrap_or_default();
-            let words = |why: &dyn std::fmt::Display| format!("descriptor {} ({name}): {why}", FIRST + at);
-            match given.take_unix_listener(at).and_then(usable) {
-                Ok(socket) if handed.admin.is_none() || (name == HANDED && !named) => {
-                    named = name == HANDED;
-                    let before = handed.admin.replace(socket);
-                    let path = before.map(|(_, path)| path.display().to_string());
-                    handed.unused.extend(path.map(|path| format!("{path}: another one is named {HANDED}")));
-                }
-                Ok(_) => handed.unused.push(words(&"there is one for the admin already")),
-                Err(error) => handed.unused.push(words(&error)),
-            }
-        }
-        handed
-    }
-}
-
-/// A listener with the file that guards it.
-fn usable(taken: Option<UnixListener>) -> std::io::Result<(UnixListener, PathBuf)> {
-    let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, why);
-    let listener = taken.ok_or_else(|| refuse("it is not there"))?;
-    if !getsockopt(&listener, AcceptConn)? {
-        return Err(refuse("it does not listen"));
-    }
-    let path = listener.local_addr()?.as_pathname().map(Path::to_owned);
-    let path = path.ok_or_else(|| refuse("it has no file, whose mode would say who may connect"))?;
-    listener.set_nonblocking(true)?;
-    Ok((listener, path))
-}
-
 impl AdminSocket {
     /// The one that was handed down, else our own.
     ///
     /// # Errors
     /// What is missing, in words; why has been said.
-    pub(super) fn open(handed: Handed, listen: &Listen, state: &StateDir) -> Result<Self, Lacking> {
-        for unused in &handed.unused {
-            tracing::warn!("a socket that was handed down is not used: {unused}");
-        }
-        if let Some((listener, path)) = handed.admin {
+    pub(super) fn open(handed: &mut Handed, listen: &Listen, state: &StateDir) -> Result<Self, Lacking> {
+        if let Some((listener, path)) = handed.admin() {
             tell_handed(&path, listen.admin.as_deref());
             return Ok(Self { listener, path, file: None });
         }

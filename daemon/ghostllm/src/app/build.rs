@@ -8,7 +8,7 @@ use ghostllm_core::{
     config::{Config, Exposure, Loaded, Target},
     routes,
 };
-use ghostllm_edge::{drain::Drain, guard::Rules, tls, workers::Workers};
+use ghostllm_edge::{drain::Drain, guard::Rules, quic, tls, workers::Workers};
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -35,6 +35,7 @@ use crate::{
         StateDir,
         audit::Audit,
         keys::{self, FirstKey, Keys, Show},
+        quic_key,
     },
     tasks::{engine::EngineTask, reload::Changes, supervisor::Supervisor},
 };
@@ -63,8 +64,12 @@ impl App {
         kept.open(&state, now)?;
         let host = Host::read();
         let certificates = opened_certificates(&config, &state, &host)?;
-        let admin = AdminSocket::open(given.handed, &config.listen, &state);
-        let listeners = Listeners::bind(&config.listen, admin)?;
+        let mut handed = given.handed;
+        let admin = AdminSocket::open(&mut handed, &config.listen, &state);
+        let listeners = Listeners::bind(&config.listen, admin, &mut handed, quic_keys(&state)?);
+        // Also where a port is taken: by whom, is most often among these.
+        handed.tell_unused();
+        let listeners = listeners?;
         let supervisor = Supervisor::new();
         let engine = engine_wanted(&config).then(|| EngineTask::start(&config.engine, &state, &supervisor));
         let socket = engine.as_ref().and_then(|engine| engine.socket.as_deref());
@@ -110,6 +115,13 @@ impl App {
         };
         Ok(Self { stop, claim, changes, listeners, pipeline, running, upkeep, workers, drain, standing })
     }
+}
+
+/// What outlives the daemon of its HTTP/3 connections.
+fn quic_keys(state: &StateDir) -> Result<quic::Keys, StartError> {
+    let random = |error| StartError::internal("HTTP/3 has no keys", error);
+    let secret = quic_key::open(state).map_err(random)?;
+    quic::Keys::new(&secret).map_err(random)
 }
 
 /// How many threads serve, at least one. More cost CPU for each request, since each sleeps more and must be woken, and gain

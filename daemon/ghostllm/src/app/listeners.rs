@@ -18,6 +18,8 @@ use ghostllm_edge::{
     bind::{self, BindError, Bound, SocketFile},
     drain::Drain,
     guard::Guard,
+    probe::Probe,
+    pulse::Pulse,
     quic::{self, QuicListener},
     sources::Sources,
     tcp::{self, AltSvc, Secure},
@@ -31,12 +33,17 @@ use tokio::sync::watch;
 use super::{
     Addresses,
     admin_socket::{AdminSocket, Lacking},
+    handed::Handed,
     standing::Missing,
+    systemd,
 };
 use crate::pipeline::Pipeline;
 
 /// How often a free port of TCP is tried for UDP as well, when any port will do.
 const TRIES: usize = 16;
+
+/// So many signs of life are due in the time after which the service manager ends us; the half of them may be missing.
+const SIGNS: u32 = 8;
 
 /// How long a client may remember that there is HTTP/3 (RFC 7838 `ma`, in seconds): a day.
 const REMEMBERED: u32 = 86_400;
@@ -54,6 +61,7 @@ pub(super) struct Listeners {
     plain: Vec<Bound<TcpListener>>,
     admin: Result<AdminSocket, Lacking>,
     missing: Vec<Missing>,
+    keys: quic::Keys,
 }
 
 /// Listeners at work.
@@ -64,28 +72,37 @@ pub(super) struct Serving {
     _admin: Option<SocketFile>,
     limits: watch::Sender<Arc<Limits>>,
     sources: Sources,
+    pulse: Pulse,
+    probe: Probe<Pipeline>,
 }
 
 impl Listeners {
-    /// An `admin` that cannot be had is what is missing.
-    pub(super) fn bind(listen: &Listen, admin: Result<AdminSocket, Lacking>) -> Result<Self, BindError> {
-        let (tls, quic) = bind_tls(listen)?;
+    /// Takes what was handed down and fits, and binds the rest. An `admin` that cannot be had is what is missing.
+    pub(super) fn bind(
+        listen: &Listen,
+        admin: Result<AdminSocket, Lacking>,
+        handed: &mut Handed,
+        keys: quic::Keys,
+    ) -> Result<Self, BindError> {
+        let (tls, quic) = bind_tls(listen, handed)?;
         let mut missing: Vec<Missing> = Vec::new();
-        if listen.http3 && quic.is_none() {
-            missing.push(HTTP3.into());
+        match &quic {
+            None if listen.http3 => missing.push(HTTP3.into()),
+            Some(quic) if quic.only_ipv6 => missing.push(narrow("HTTP/3 over IPv4", "ListenDatagram", quic)),
+            Some(quic) if quic.only_ipv4 && !tls.only_ipv4 => {
+                missing.push(narrow("HTTP/3 over IPv6", "ListenDatagram", quic));
+            }
+            _ => {}
         }
-        if tls.only_ipv4 {
-            missing.push("IPv6".into());
-            tracing::warn!(
-                address = %tls.address,
-                "this box has no IPv6 (its kernel lacks it, or net.ipv6.conf.all.disable_ipv6 is 1): IPv4 alone is \
-                 served"
-            );
+        if tls.only_ipv6 {
+            missing.push(narrow("IPv4", "ListenStream", &tls));
+        } else if tls.only_ipv4 {
+            missing.push(narrow("IPv6", "ListenStream", &tls));
         }
         tell_exposure(listen.exposure);
         let mut plain = Vec::new();
         for address in &listen.plain {
-            match bind::tcp(*address) {
+            match handed.tcp(*address).map_or_else(|| bind::tcp(*address), Ok) {
                 Ok(bound) => plain.push(bound),
                 Err(error) => {
                     tracing::warn!("{error}: plain HTTP is not served there");
@@ -94,7 +111,7 @@ impl Listeners {
             }
         }
         missing.extend(admin.as_ref().err().map(|lacking| lacking.missing.clone()));
-        Ok(Self { tls, quic, plain, admin, missing })
+        Ok(Self { tls, quic, plain, admin, missing, keys })
     }
 
     /// What is wanted and not served; the log has the reasons.
@@ -152,6 +169,7 @@ impl Listeners {
         let (guard, sources) = (Arc::clone(guard), Sources::new(&limits));
         let limits = Arc::new(limits);
         let (newest, seen) = watch::channel(Arc::clone(&limits));
+        let pulse = systemd::watchdog().map_or_else(Pulse::default, |limit| Pulse::new(limit / SIGNS));
         let serve = Serve {
             handler: pipeline.clone(),
             sources: sources.clone(),
@@ -159,13 +177,14 @@ impl Listeners {
             newest: seen,
             answers: Arc::new(move |peer: SocketAddr| guard.answers(peer.ip())),
             seats,
+            pulse: pulse.clone(),
             drain: drain.watch(),
         };
         let quic = self
             .quic
             .map(|bound| {
                 let config = tls::quic_config(Arc::clone(&resolver)).map_err(io::Error::other)?;
-                quic::serve(bound.socket, config, serve.clone())
+                quic::serve(bound.socket, config, &self.keys, serve.clone())
             })
             .transpose()?;
         let alt_svc = quic.as_ref().map(alt_svc).transpose()?;
@@ -174,12 +193,12 @@ impl Listeners {
         for bound in self.plain {
             streams.push(tcp::serve(bound.socket, None, serve.clone())?);
         }
-        let mut admin = None;
+        let (mut admin, probe) = (None, Probe::new(serve.clone()));
         if let Ok(AdminSocket { listener, file, .. }) = self.admin {
             streams.push(unix::serve(listener, serve)?);
             admin = file;
         }
-        Ok(Serving { streams, quic, _admin: admin, limits: newest, sources })
+        Ok(Serving { streams, quic, _admin: admin, limits: newest, sources, pulse, probe })
     }
 }
 
@@ -188,6 +207,16 @@ impl Serving {
     pub(super) fn limit(&self, limits: Limits) {
         self.sources.limit(&limits);
         self.limits.send_replace(Arc::new(limits));
+    }
+
+    /// Where whatever must go on gives its signs of life.
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// What the program asks itself with.
+    pub(super) fn probe(&self) -> &Probe<Pipeline> {
+        &self.probe
     }
 
     /// Cuts what is still open over HTTP/3; other connections end with the process.
@@ -237,8 +266,51 @@ fn alt_svc(quic: &QuicListener) -> io::Result<AltSvc> {
     Ok(AltSvc { value: value.map_err(io::Error::other)?, serving: quic.serving() })
 }
 
-/// One port for both; where any will do, one that is free for both.
-fn bind_tls(listen: &Listen) -> Result<(Bound<TcpListener>, Option<Bound<UdpSocket>>), BindError> {
+/// What is missing where a socket takes one of the two families alone; says why.
+fn narrow<S>(what: &str, directive: &str, bound: &Bound<S>) -> Missing {
+    let address = bound.address;
+    if bound.handed && (bound.only_ipv6 || address.is_ipv4()) {
+        let port = address.port();
+        tracing::warn!(
+            %address,
+            "{what} is not served: the socket was handed down for one of IPv4 and IPv6 alone. Where this box has both, its unit \
+             should say {directive}={port} and BindIPv6Only=both"
+        );
+    } else {
+        tracing::warn!(
+            %address,
+            "this box has no IPv6 (its kernel lacks it, or net.ipv6.conf.all.disable_ipv6 is 1): IPv4 alone is served"
+        );
+    }
+    what.into()
+}
+
+/// One port for both; where any will do, one that is free for both. What was handed down goes first.
+fn bind_tls(
+    listen: &Listen,
+    handed: &mut Handed,
+) -> Result<(Bound<TcpListener>, Option<Bound<UdpSocket>>), BindError> {
+    let given = (handed.tcp(listen.tls), listen.http3.then(|| handed.udp(listen.tls)).flatten());
+    if let (None, None) = given {
+        return bind_both(listen);
+    }
+    let tls = given.0.map_or_else(|| bind::tcp(listen.tls), Ok)?;
+    let quic = match given.1 {
+        None if listen.http3 => own_udp(listen.tls),
+        quic => quic,
+    };
+    Ok((tls, quic))
+}
+
+fn own_udp(address: SocketAddr) -> Option<Bound<UdpSocket>> {
+    bind::udp(address).inspect_err(tell_without_http3).ok()
+}
+
+fn tell_without_http3(error: &BindError) {
+    tracing::warn!("{error}: HTTP/3 is not served, HTTP/1.1 and HTTP/2 are");
+}
+
+fn bind_both(listen: &Listen) -> Result<(Bound<TcpListener>, Option<Bound<UdpSocket>>), BindError> {
     let any = listen.tls.port() == 0;
     for _ in 1..TRIES {
         let tls = bind::tcp(listen.tls)?;
@@ -249,7 +321,7 @@ fn bind_tls(listen: &Listen) -> Result<(Bound<TcpListener>, Option<Bound<UdpSock
             Ok(quic) => return Ok((tls, Some(quic))),
             Err(BindError::Taken { .. }) if any => {}
             Err(error) => {
-                tracing::warn!("{error}: HTTP/3 is not served, HTTP/1.1 and HTTP/2 are");
+                tell_without_http3(&error);
                 return Ok((tls, None));
             }
         }

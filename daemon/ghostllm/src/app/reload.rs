@@ -36,6 +36,7 @@ use crate::{
         engine::{EngineAt, EngineTask},
         reload::{Apart, Changes, Read},
         supervisor::Supervisor,
+        watchdog,
     },
 };
 
@@ -102,12 +103,15 @@ pub(super) async fn kept_up(
     (serving, standing): (&Serving, &Standing),
     drain: &Drain,
 ) {
+    let pulse = serving.pulse();
+    let mut beat = pulse.beat("main", pulse.patience() * watchdog::MAIN);
     loop {
         let read = tokio::select! {
             due = changes.due(running.config.limits.config_interval) => match changes.read_due(due).await {
                 Some(read) => read,
                 None => continue,
             },
+            () = beat.due() => continue,
             Some(order) = running.orders.recv() => {
                 ordered(order, changes, running, upkeep, (serving, standing)).await;
                 continue;

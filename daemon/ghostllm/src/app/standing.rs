@@ -58,6 +58,8 @@ struct Amiss {
     unwritable: bool,
     /// Acts cannot be written to the audit log.
     unaudited: bool,
+    /// What gives no sign of life.
+    late: Vec<String>,
     /// The service manager is told from the time on when the program serves.
     serves: bool,
 }
@@ -124,6 +126,13 @@ impl Standing {
         }
     }
 
+    /// These give no sign of life, or none any more.
+    pub(super) fn late(&self, late: &[String]) {
+        if self.amiss().late != late {
+            self.change(|amiss| late.clone_into(&mut amiss.late));
+        }
+    }
+
     /// Programs on the box need a key on the plain port, or none.
     pub(super) fn plain_wants_key(&self, wants: bool) {
         for listener in self.amiss().listeners.iter_mut().filter(|listener| listener.kind == "plain") {
@@ -177,8 +186,12 @@ impl Standing {
 
     /// What is amiss.
     pub(crate) fn causes(&self) -> Vec<Cause> {
-        let Amiss { missing, left_out, certificate, refused, restart, unwritable, unaudited, .. } =
+        let Amiss { missing, left_out, certificate, refused, restart, unwritable, unaudited, late, .. } =
             self.amiss().clone();
+        let late = (!late.is_empty()).then(|| {
+            let next = "systemctl restart ghostllm, which its watchdog does by itself";
+            cause("hangs", Severity::Error, hangs(&late), next)
+        });
         let missing = missing.into_iter().map(|Missing { what, why }| {
             let next = "the log says why: journalctl -u ghostllm; then: systemctl restart ghostllm";
             let (why, next) =
@@ -205,7 +218,7 @@ impl Standing {
             let (what, next) = line.split_once(". ").unwrap_or((&line, "see listen.names"));
             cause("certificate_lacks", Severity::Note, what.to_owned(), next)
         });
-        let whole = missing.chain(certificate).chain(refused).chain(restart);
+        let whole = late.into_iter().chain(missing).chain(certificate).chain(refused).chain(restart);
         whole.chain(unwritable).chain(unaudited).chain(left_out).collect()
     }
 
@@ -219,8 +232,9 @@ impl Standing {
         if !amiss.serves {
             return;
         }
-        let Amiss { missing, left_out, certificate, refused, restart, unwritable, unaudited, .. } =
+        let Amiss { missing, left_out, certificate, refused, restart, unwritable, unaudited, late, .. } =
             amiss.clone();
+        let late = (!late.is_empty()).then(|| hangs(&late));
         let missing: Vec<_> = missing.into_iter().map(|missing| missing.what).collect();
         let degraded = (!missing.is_empty()).then(|| format!("degraded, without {}", missing.join(", ")));
         let certificate = certificate.map(|complaint| complaint.what);
@@ -230,10 +244,14 @@ impl Standing {
         let restart =
             (!restart.is_empty()).then(|| format!("a restart is needed for {}", restart.join(", ")));
         let first = [format!("Serving at {}", self.at)].into_iter();
-        let status = first.chain(degraded).chain(certificate).chain(unwritable).chain(unaudited);
+        let status = first.chain(late).chain(degraded).chain(certificate).chain(unwritable).chain(unaudited);
         let status = status.chain(refused).chain(restart).chain(left_out);
         systemd::status(&status.collect::<Vec<_>>().join("; "));
     }
+}
+
+fn hangs(late: &[String]) -> String {
+    format!("no sign of life of {}", late.join(", "))
 }
 
 fn cause(code: &str, severity: Severity, what: String, next: &str) -> Cause {

@@ -2,6 +2,8 @@
 //!
 //! The addresses are of use to whoever starts us with port 0 and must know what became of it.
 
+use std::time::Duration;
+
 use sd_notify::{NotifyState, notify};
 
 use super::{Addresses, join};
@@ -35,6 +37,16 @@ pub(super) fn reloading() {
 /// Says that a reload is over, however it went.
 pub(super) fn ready_again() {
     tell(&[NotifyState::Ready]);
+}
+
+/// How soon it ends us where it hears nothing (`WatchdogSec=`), if it does.
+pub(super) fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
+}
+
+/// Says that all goes on.
+pub(super) fn alive() {
+    tell(&[NotifyState::Watchdog]);
 }
 
 /// Says that the end has begun.

@@ -104,9 +104,10 @@ where
         answers: Arc::new(answers),
         sources: Sources::new(limits),
         seats,
+        pulse: crate::pulse::Pulse::default(),
         drain: drain.watch(),
     };
-    let listener = quic::serve_on(socket, Arc::new(tls), serve).unwrap();
+    let listener = quic::serve_on(socket, Arc::new(tls), &quic::Keys::new(&[7; 32]).unwrap(), serve).unwrap();
     let address = listener.local_addr().unwrap();
     Server { address, drain, listener, newest, certificate: cert.der().clone() }
 }

@@ -1,0 +1,46 @@
+//! The daemon as a service, under a real systemd that each test boots for itself.
+//!
+//! Knows the units and systemctl, and so needs root and systemd-nspawn; `tests/support/namespaces.sh` leaves this program out, by name,
+//! where it cannot be had. Refuses to know the daemon's code.
+
+mod crashes;
+mod life;
+mod ports;
+mod restarts;
+mod units;
+mod watchdog;
+
+use anyhow::{Result, ensure};
+use ghostllm_tests::{
+    kept::{Dialer, Version},
+    netns::Namespace,
+    nspawn::Container,
+};
+use http::HeaderValue;
+
+/// The versions that the units have a port for.
+pub(crate) const VERSIONS: [Version; 4] = [Version::Plain, Version::H1, Version::H2, Version::H3];
+
+/// Everything is answered.
+pub(crate) async fn check_serves(container: &Container, versions: &[Version]) -> Result<()> {
+    let network = container.network()?;
+    for version in versions {
+        asked(container, &network, *version).await?;
+    }
+    Ok(())
+}
+
+/// GETs /healthz on a new connection.
+pub(crate) async fn asked(container: &Container, network: &Namespace, version: Version) -> Result<()> {
+    let dialer = dialer(container, network, version).await?;
+    let sender = network.run(dialer.dial()).await?;
+    let request = dialer.get("/healthz", ("accept", HeaderValue::from_static("*/*")))?;
+    let mut body = sender.ask(request).await?;
+    ensure!(body.finish().await? > 0, "{version}: an empty answer");
+    Ok(())
+}
+
+/// Makes connections there.
+pub(crate) async fn dialer(container: &Container, network: &Namespace, version: Version) -> Result<Dialer> {
+    network.run(async { Dialer::new(&container.place(version)) }).await
+}
