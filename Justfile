@@ -24,6 +24,8 @@ test: setup lint python templates
     cargo build --release --workspace --bins --features ghostctl/journal,ghostllm/freeze
     tests/support/canary.sh begin
     tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace --features ghostctl/journal,ghostllm/freeze
+    # What must not compile is a document's test, which nextest does not run.
+    cargo test --release --doc -p ghostllm-core
     cargo bench -p ghostllm-tests --bench answer --bench cancel
     tests/support/canary.sh
     tests/support/fuzz.sh 30

@@ -222,7 +222,8 @@ async fn whoever_follows_the_events_leaves_connections_to_those_who_ask() -> Res
         let answer = admin::ask(&daemon, "GET", "events", None).await?;
         let said = check_error(&answer, 503, Some("queue_full"))?;
         ensure!(
-            said.starts_with("30 others follow the events") && said.contains("limits.admin_connections"),
+            said.starts_with("30 others like this follow the events")
+                && said.contains("limits.admin_connections"),
             "{said}"
         );
     }
@@ -230,12 +231,31 @@ async fn whoever_follows_the_events_leaves_connections_to_those_who_ask() -> Res
     drop(open.pop());
     let begun = std::time::Instant::now();
     loop {
-        // Over the network they are others' places.
         let mut again = open_unix(daemon.admin()?, &Request::get(&path)).await?;
         if again.until(": GhostLLM's events").await.is_ok() {
             break;
         }
         ensure!(begun.elapsed() < std::time::Duration::from_secs(10), "the place is not free again");
+    }
+    // Over the network each key has places of its own.
+    let viewers = [
+        admin::make(&daemon, &json!({"name": "one", "role": "viewer"})).await?,
+        admin::make(&daemon, &json!({"name": "two", "role": "viewer"})).await?,
+    ];
+    let mut far = Vec::new();
+    for (viewer, wanted) in viewers.iter().zip([17, 1]) {
+        let caller = Caller::keyless(&daemon, Version::H2, Family::V4).await?.with_key(Some(&viewer.key));
+        for number in 1..=wanted {
+            let mut stream = caller.open(&Request::get(&path)).await?;
+            if number == 17 {
+                ensure!(stream.status == 503, "{}", stream.status);
+                let said = stream.finish().await?.text();
+                ensure!(said.contains("16 others like this") && said.contains("another key"), "{said}");
+                continue;
+            }
+            stream.until(": GhostLLM's events").await?;
+            far.push(stream);
+        }
     }
     daemon.stop().await
 }

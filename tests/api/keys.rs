@@ -166,9 +166,13 @@ async fn a_key_in_the_wrong_place_is_repeated_nowhere() -> Result<()> {
     check_error(&answer, 404, Some("not_found"))?;
     let answer = admin::ask(&daemon, "POST", "keys", Some(&json!({"name": "x", "role": made.key}))).await?;
     ensure!(answer.status == 400 && !answer.text().contains(&made.key[13..30]), "{}", answer.text());
+    for order in [json!({"name": made.key}), json!({"name": "y", "models": [format!("*{}", made.key)]})] {
+        let answer = admin::ask(&daemon, "POST", "keys", Some(&order)).await?;
+        ensure!(answer.status == 400 && !answer.text().contains(&made.key[13..30]), "{}", answer.text());
+    }
     let audit = admin::read(&daemon, "audit").await?;
     ensure!(
-        audit["entries"].as_array().map(Vec::len) == Some(3)
+        audit["entries"].as_array().map(Vec::len) == Some(5)
             && !audit.to_string().contains(&made.key[13..30]),
         "{audit}"
     );

@@ -85,7 +85,7 @@ async fn missing(failure: Failure, name: &str, client: &Client) -> Failure {
     }
     let names = every(client).await.unwrap_or_default();
     match nearest(name, names.iter().map(String::as_str)) {
-        Some(near) => failure.next(format!("ghostctl backends test {}, if that is meant", text::clean(near))),
+        Some(near) => failure.next(format!("ghostctl backends test {}", text::clean(near))),
         None => failure,
     }
 }

@@ -6,10 +6,16 @@ use std::env;
 pub(crate) fn of_this_command() -> String {
     let mut command = crate::command();
     let mut text = "ghostctl".to_owned();
-    for word in env::args().skip(1).take(2) {
-        let Some(found) = command.find_subcommand(&word).cloned() else { break };
-        text = format!("{text} {word}");
-        command = found;
+    for word in env::args().skip(1).filter(|word| !word.starts_with('-')) {
+        match command.find_subcommand(&word).cloned() {
+            Some(found) => {
+                text = format!("{text} {word}");
+                command = found;
+            }
+            // What stands before it is an option's value, and what stands behind it is its own.
+            None if text != "ghostctl" => break,
+            None => {}
+        }
     }
     format!("{text} --help")
 }

@@ -123,6 +123,9 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
 }
 
 async fn create(new: Create, context: &Context) -> Result<Exit, Failure> {
+    for word in new.model.iter().chain([&new.name]) {
+        no_secret(word)?;
+    }
     let form = NewKey {
         name: new.name,
         role: new.role,
@@ -182,18 +185,20 @@ async fn missing(failure: Failure, (verb, id): (&str, &str), context: &Context) 
     }
     let Ok(list) = context.client.ask::<KeyList>(&Question::new(Admin::Keys)).await else { return failure };
     let keys = || list.what.keys.iter();
-    let meant = keys().find(|key| key.name == id).map(|key| key.id.as_str());
+    let meant = named(id, &list.what).map(|key| key.id.as_str());
     let meant = meant.or_else(|| {
         let ids: Vec<&str> = keys().map(|key| key.id.as_str()).collect();
         nearest(id, ids)
     });
-    let named = meant.and_then(|meant| keys().find(|key| key.id == meant));
-    match named {
-        Some(key) => {
-            failure.next(format!("ghostctl keys {verb} {}, if {} is meant", key.id, text::clean(&key.name)))
-        }
-        None => failure,
-    }
+    let Some(key) = meant.and_then(|meant| keys().find(|key| key.id == meant)) else { return failure };
+    let message = format!("{} {} is the id of {}.", failure.message, key.id, text::clean(&key.name));
+    Failure { message, ..failure }.next(format!("ghostctl keys {verb} {}", key.id))
+}
+
+/// The key of this name: the one that is taken, and no other takes the place of, before those that are only left.
+fn named<'a>(name: &str, list: &'a KeyList) -> Option<&'a KeyInfo> {
+    let all = || list.keys.iter().filter(|key| key.name == name);
+    all().find(|key| key.state == KeyState::Active && key.replaced_by.is_none()).or_else(|| all().next())
 }
 
 /// The key alone on the last line, what it is above it for a person.
@@ -211,10 +216,10 @@ fn give(context: &Context, json: &str, words: &str, (id, key): (&str, &str)) -> 
 
 /// Other users see the arguments of every process, and shells keep them. It is not repeated here.
 pub(crate) fn no_secret(id: &str) -> Result<(), Failure> {
-    if id.starts_with(key::PREFIX) {
+    if id.contains(key::PREFIX) {
         let message = format!(
-            "give the id alone, the {} letters and digits behind {}: others can read a command's arguments, so that a \
-             whole key that was written here should be rotated",
+            "a key belongs here as its id alone, the {} letters and digits behind {}, or not at all: others can read a \
+             command's arguments, so that a whole key that was written here should be rotated",
             key::ID_DIGITS,
             key::PREFIX
         );

@@ -69,7 +69,9 @@ fn wrongly_called(error: &clap::Error) -> ExitCode {
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default();
         let failure = Failure::new(Exit::Usage, line.strip_prefix("error: ").unwrap_or(line));
-        failure.next("ghostctl --help").tell_json();
+        let tip =
+            text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).map(|tip| format!("{tip}; "));
+        failure.next(format!("{}{}", tip.unwrap_or_default(), help::of_this_command())).tell_json();
     }
     if asked_for {
         // Nobody is left to tell where this cannot be written.

@@ -180,6 +180,30 @@ fn what_does_not_exist_names_the_command_that_lists_what_does() {
 }
 
 #[test]
+fn whoever_names_a_key_or_backend_wrongly_is_told_the_command_with_the_one_that_is_taken() {
+    let key = |id: &str, state: &str, next: Option<&str>| {
+        serde_json::json!({"id": id, "name": "laptop", "role": "user", "scopes": [], "class": "interactive", "models": [],
+            "created": "2026-11-28T00:00:00Z", "expires": null, "state": state, "replaced_by": next, "last_used": null})
+    };
+    let keys = serde_json::json!({"version": 1, "first_waits_since": null,
+        "keys": [key("Ab3dE6gH", "rotated", Some("Xy3dE6gZ")), key("Xy3dE6gZ", "active", None)]});
+    let daemon = Daemon::answering(move |asked| match asked.line.as_str() {
+        "GET /keys" => response(200, &keys.to_string()),
+        _ => response(404, &error("No key has this id.", "not_found")),
+    });
+    for (verb, typed, meant) in [
+        ("revoke", "laptop", "Xy3dE6gZ"),
+        ("rotate", "laptop", "Xy3dE6gZ"),
+        ("rotate", "Ab3dE6gX", "Ab3dE6gH"),
+    ] {
+        let more: &[&str] = if verb == "revoke" { &["--yes"] } else { &[] };
+        let ran = fails(&daemon.socket, &[&["keys", verb, typed], more].concat(), 5);
+        assert!(ran.err.ends_with(&format!("Next: ghostctl keys {verb} {meant}\n")), "{}", ran.err);
+        assert!(ran.err.contains(&format!("{meant} is the id of laptop")), "{}", ran.err);
+    }
+}
+
+#[test]
 fn an_id_that_begins_two_requests_ends_neither() {
     let daemon = Daemon::well();
     let ran = fails(&daemon.socket, &["requests", "cancel", "1f3c9a02", "--yes"], 1);
@@ -221,7 +245,12 @@ fn an_answer_that_is_late_broken_endless_or_not_ours_is_told() {
 #[test]
 fn a_whole_key_is_no_argument_and_is_not_repeated() {
     let daemon = Daemon::well();
-    for arguments in [&["keys", "revoke", KEY, "--yes"][..], &["keys", "rotate", KEY]] {
+    for arguments in [
+        &["keys", "revoke", KEY, "--yes"][..],
+        &["keys", "rotate", KEY],
+        &["keys", "create", KEY],
+        &["keys", "create", "laptop", "--model", KEY],
+    ] {
         let ran = fails(&daemon.socket, arguments, 2);
         assert!(!ran.err.contains(KEY) && ran.err.contains("id alone"), "{}", ran.err);
     }

@@ -88,10 +88,8 @@ pub(crate) struct Desk {
     /// Whose turn it is to look whether the audit log can be written: a disk that hangs takes up one thread, and no more.
     pub(crate) look: Arc<Semaphore>,
     pub(crate) journal: Journal,
-    /// Who follows it over the admin's socket.
-    pub(crate) at_the_socket: Followers,
-    /// Who follows it over the network.
-    pub(crate) far: Followers,
+    /// Who follows it.
+    pub(crate) followers: Followers,
 }
 
 impl Desk {

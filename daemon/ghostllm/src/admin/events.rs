@@ -4,12 +4,9 @@
 //! something waits for those who listen; whoever has missed something is told so.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque, hash_map::Entry},
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -43,25 +40,38 @@ const KEEP_ALIVE: u32 = 30;
 /// So many events go out in one piece.
 const AT_ONCE: usize = 64;
 
-/// Who follows, so that they leave places to others. Clones share the count.
+/// Who follows, by key, so that they leave places to others. Clones share the count.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Followers(Arc<AtomicUsize>);
+pub(crate) struct Followers(Arc<Mutex<HashMap<String, usize>>>);
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Follower(Followers);
+pub(crate) struct Follower {
+    all: Followers,
+    who: String,
+}
 
 impl Followers {
-    /// One more, where there are not so many already.
-    pub(crate) fn enter(&self, most: usize) -> Option<Follower> {
-        let more = |count: usize| (count < most).then_some(count + 1);
-        self.0.fetch_update(Relaxed, Relaxed, more).ok().map(|_before| Follower(self.clone()))
+    /// One more of these, where there are not so many already.
+    pub(crate) fn enter(&self, who: &str, most: usize) -> Option<Follower> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.get(who).copied().unwrap_or_default();
+        (count < most).then(|| {
+            all.insert(who.to_owned(), count + 1);
+            Follower { all: self.clone(), who: who.to_owned() }
+        })
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Relaxed);
+        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = all.entry(std::mem::take(&mut self.who)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 

@@ -94,8 +94,7 @@ impl App {
             standing: Arc::clone(&standing),
             audit: upkeep.audit().clone(),
             look: Arc::new(Semaphore::new(1)),
-            at_the_socket: Followers::default(),
-            far: Followers::default(),
+            followers: Followers::default(),
             journal: journal.clone(),
         };
         let pipeline = pipeline(&upkeep, keys, &registry, seen, &drain, desk)?;

@@ -38,8 +38,8 @@ pub(super) use audited::{Denials, denied};
 const ENTRIES: usize = 100;
 /// And so many at the most.
 const MOST_ENTRIES: usize = 10_000;
-/// So many follow the events over the network at the most: each of them is told of every request.
-const FAR_FOLLOWERS: usize = 256;
+/// So many with the same key follow the events over the network: each of them is told of every request.
+const FAR_FOLLOWERS: usize = 16;
 
 /// Answers a request that may be answered.
 pub(super) async fn answer(
@@ -168,17 +168,23 @@ fn events(
     Ok(response)
 }
 
-/// A place among those who follow the events. They leave half of the admin's connections to whoever asks and repairs.
+/// A place among those who follow the events. At the admin's socket they leave half of the connections to whoever asks and repairs.
 fn follower(shared: &Shared, settings: &Settings, asked: &Asked) -> Result<Follower, ApiError> {
-    let (followers, most) = match asked.from {
-        Source::Socket => (&shared.desk.at_the_socket, (settings.limits.admin_connections / 2).max(1)),
-        _ => (&shared.desk.far, FAR_FOLLOWERS),
+    let (who, most, then) = match &asked.caller.id {
+        Some(id) if asked.from != Source::Socket => (
+            &**id,
+            FAR_FOLLOWERS,
+            "End one of them (ghostctl events, or a page that shows them), or follow with another key.",
+        ),
+        _ => (
+            "",
+            (settings.limits.admin_connections / 2).max(1),
+            "End one of them (ghostctl events), or raise limits.admin_connections, of which half are for events.",
+        ),
     };
-    followers.enter(most).ok_or_else(|| {
-        let why = format!(
-            "{most} others follow the events already, which is as many as may. End one of them (ghostctl events, or a page that \
-             shows them), or raise limits.admin_connections, of which half are for events."
-        );
+    shared.desk.followers.enter(who, most).ok_or_else(|| {
+        let why =
+            format!("{most} others like this follow the events already, which is as many as may. {then}");
         ApiError::new(Code::QueueFull, why).with_retry_after(5)
     })
 }

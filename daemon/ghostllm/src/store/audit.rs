@@ -149,8 +149,10 @@ impl Audit {
     }
 
     fn make_room(&self, lines: u32) -> io::Result<()> {
-        let bytes = LINE.saturating_mul(lines);
-        let Open { file, named, .. } = self.open(DONE, bytes.into())?;
+        /// So many have room beside one another, however many there are: the file must not end for acts that are only begun.
+        const AT_ONCE: u32 = 64;
+        let bytes = LINE.saturating_mul(lines.min(AT_ONCE));
+        let Open { file, named, .. } = self.open(DONE, LINE.into())?;
         let end = i64::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         let room = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, bytes.into());
         match room {
@@ -387,6 +389,22 @@ mod tests {
         assert_eq!(acts[..3], ["act.1", "act.3", "act.5"], "the old denials are gone, and they alone");
         assert!(acts[3..].iter().all(|act| act == "act.6") && acts.len() > 8);
         assert_eq!(audit.files().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn acts_that_are_only_begun_push_out_nothing() {
+        let scratch = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&scratch.path().join("state")).unwrap();
+        let audit = Audit::new(&state);
+        audit.write(Of::Done, &entry(1)).unwrap();
+        for _ in 0..2 {
+            let begun: Vec<_> = (0..300).map(|_| audit.ready().unwrap()).collect();
+            for number in 0..begun.len() {
+                audit.write(Of::Done, &entry(2 + number)).unwrap();
+            }
+        }
+        assert!(!state.file(AUDIT_BEFORE).unwrap().exists());
+        assert_eq!(audit.read(usize::MAX).unwrap().entries.first(), Some(&entry(1)));
     }
 
     #[test]

@@ -178,6 +178,8 @@ async fn change(shared: &Shared, asked: &Asked, order: &[u8], noted: &mut Noted)
     let set: Vec<String> = change.set.iter().map(|(name, value)| format!("{name} = {value}")).collect();
     let unset = change.unset.iter().map(|name| format!("{name} unset"));
     let detail = set.into_iter().chain(unset).collect::<Vec<_>>().join("; ");
+    // A refused value may be anything, and stands in the refusal.
+    noted.detail = Some("not taken".to_owned());
     let reloaded = shared.desk.order(|done| Order::Change { change, on_the_box, done }).await??;
     noted.detail = Some(detail);
     json(&reloaded)

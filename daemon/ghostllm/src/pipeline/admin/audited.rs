@@ -4,7 +4,7 @@
 //! that something was done before its line is on the disk.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -40,6 +40,16 @@ const RENEWING: Duration = Duration::from_secs(5);
 pub(super) struct Noted {
     pub(super) on: Option<String>,
     pub(super) detail: Option<String>,
+}
+
+impl Noted {
+    /// So many like it before it have no line of their own.
+    fn omits(&mut self, others: u32) {
+        if others > 0 {
+            let detail = self.detail.take().map(|detail| format!("; {detail}")).unwrap_or_default();
+            self.detail = Some(format!("and {others} more before it{detail}"));
+        }
+    }
 }
 
 /// Does what the endpoint stands for, and notes it. Whoever leaves meanwhile takes back neither the act nor its line.
@@ -104,6 +114,12 @@ async fn noted(
             }
         }
     };
+    if of == Of::Refused {
+        let Some(omitted) = shared.denials.noted(&who(asked), name(endpoint), IN_VAIN, Instant::now()) else {
+            return outcome;
+        };
+        noted.omits(omitted);
+    }
     let written = note(shared, of, entry(name(endpoint), asked, noted, result)).await;
     if !written && endpoint == Admin::RevokeKey && outcome.is_ok() {
         return Err(ApiError::new(
@@ -156,10 +172,9 @@ fn named(endpoint: Admin, taken: &str) -> Option<String> {
 /// is bounded, and must not be made to forget.
 pub(in crate::pipeline) fn denied(shared: &Arc<Shared>, row: &Row, asked: &Asked, taken: &str) {
     let Endpoint::Admin(endpoint) = row.endpoint else { return };
-    if !shared.denials.is_first(&who(asked), name(endpoint), Instant::now()) {
-        return;
-    }
-    let noted = Noted { on: named(endpoint, taken), detail: None };
+    let Some(omitted) = shared.denials.noted(&who(asked), name(endpoint), 1, Instant::now()) else { return };
+    let mut noted = Noted { on: named(endpoint, taken), detail: None };
+    noted.omits(omitted);
     let entry = entry(name(endpoint), asked, noted, ActResult::Denied);
     let audit = shared.desk.audit.clone();
     // Whoever is refused does not wait for the disk, and on one that hangs takes up no thread after the other.
@@ -209,6 +224,10 @@ fn entry(act: &str, asked: &Asked, noted: Noted, result: ActResult) -> AuditEntr
 /// So many denials wait for the disk at the most.
 const DENIALS: usize = 4;
 
+/// So many acts of a caller and a kind that were asked for in vain are noted in a minute: whoever goes on and on must not push out
+/// what was denied before.
+const IN_VAIN: u32 = 10;
+
 /// What a caller has written is cut to this many characters.
 const MOST: usize = 500;
 
@@ -241,32 +260,64 @@ fn name(endpoint: Admin) -> &'static str {
     }
 }
 
-/// Who was denied what, and when that was noted.
+/// Who was denied what, or has asked for it in vain, and how often that was noted.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Denials {
-    noted: Mutex<HashMap<(String, &'static str), Instant>>,
+    minutes: Mutex<HashMap<(String, &'static str), Minute>>,
     /// So many are being written at once.
     turns: Arc<Semaphore>,
 }
 
+/// A minute of a caller and an act.
+#[derive(Debug)]
+struct Minute {
+    begun: Instant,
+    noted: u32,
+    omitted: u32,
+}
+
 impl Default for Denials {
     fn default() -> Self {
-        Self { noted: Mutex::default(), turns: Arc::new(Semaphore::new(DENIALS)) }
+        Self { minutes: Mutex::default(), turns: Arc::new(Semaphore::new(DENIALS)) }
     }
 }
 
 impl Denials {
-    /// Whether nothing was noted of them and this act for a minute. There are as many as there are keys and acts.
-    fn is_first(&self, who: &str, act: &'static str, now: Instant) -> bool {
-        const REST: Duration = Duration::from_secs(60);
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.retain(|_, at| now.duration_since(*at) < REST);
-        match noted.entry((who.to_owned(), act)) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(vacant) => {
-                vacant.insert(now);
-                true
-            }
+    /// Whether one more is to be noted, of which there are `most` in a minute; if so, how many before it were not. There are as many
+    /// as there are keys and acts.
+    fn noted(&self, who: &str, act: &'static str, most: u32, now: Instant) -> Option<u32> {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let mut minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
+        minutes.retain(|_, minute| minute.omitted > 0 || now.duration_since(minute.begun) < MINUTE);
+        let minute =
+            minutes.entry((who.to_owned(), act)).or_insert(Minute { begun: now, noted: 0, omitted: 0 });
+        if now.duration_since(minute.begun) >= MINUTE {
+            (minute.begun, minute.noted) = (now, 0);
         }
+        if minute.noted >= most {
+            minute.omitted += 1;
+            return None;
+        }
+        minute.noted += 1;
+        Some(std::mem::take(&mut minute.omitted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_refused_again_and_again_is_noted_a_few_times_a_minute_with_how_often() {
+        let (denials, begun) = (Denials::default(), Instant::now());
+        let noted = |who, most, seconds| {
+            denials.noted(who, "keys.create", most, begun + Duration::from_secs(seconds))
+        };
+        assert_eq!((noted("a", 1, 0), noted("a", 1, 1), noted("a", 1, 59)), (Some(0), None, None));
+        assert_eq!((noted("b", 2, 0), noted("b", 2, 1), noted("b", 2, 2)), (Some(0), Some(0), None));
+        assert_eq!((noted("a", 1, 61), noted("a", 1, 62)), (Some(2), None));
+        assert_eq!((noted("b", 2, 600), noted("a", 1, 600)), (Some(1), Some(1)));
+        assert_eq!(noted("a", 1, 1200), Some(0));
+        assert_eq!(denials.minutes.lock().unwrap().len(), 1, "who was not seen for a while is forgotten");
     }
 }

@@ -14,8 +14,9 @@ use ghostllm_core::{
     access::{Class, Grant},
     admin::KeyInfo,
     error::Code,
-    key::{Key, NAME_CHARACTERS, RANDOM_BYTES, is_name},
+    key::{Key, NAME_CHARACTERS, PREFIX, RANDOM_BYTES, is_name},
     state::keys::{KeysFile, StoredKey},
+    text::is_obeyed,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -121,12 +122,20 @@ impl From<ChangeError> for ApiError {
 impl Wanted {
     fn check(&self) -> Result<(), ChangeError> {
         let wrong = |field, what: String| Err(ChangeError::Wrong(field, what));
-        if !is_name(&self.name) {
-            return wrong("name", format!("1 to {NAME_CHARACTERS} characters on one line"));
+        // It would be kept and shown.
+        let whole = |text: &String| text.contains(PREFIX);
+        if whole(&self.name) || self.models.iter().any(whole) {
+            let field = if whole(&self.name) { "name" } else { "models" };
+            return wrong(field, "no key: whoever wrote one there should rotate it".to_owned());
         }
-        let good = |pattern: &String| {
-            (1..=PATTERN_BYTES).contains(&pattern.len()) && !pattern.contains(char::is_control)
-        };
+        if !is_name(&self.name) {
+            return wrong(
+                "name",
+                format!("1 to {NAME_CHARACTERS} characters on one line, none of them invisible"),
+            );
+        }
+        let good =
+            |pattern: &String| (1..=PATTERN_BYTES).contains(&pattern.len()) && !pattern.contains(is_obeyed);
         if self.models.len() > PATTERNS || !self.models.iter().all(good) {
             return wrong("models", format!("at most {PATTERNS} patterns of 1 to {PATTERN_BYTES} bytes"));
         }
