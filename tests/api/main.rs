@@ -36,6 +36,7 @@ mod models;
 mod orders;
 mod page;
 mod passthrough;
+mod records;
 mod reload;
 mod secrets;
 mod settings;
