@@ -37,11 +37,22 @@ struct Attempt {
 }
 
 /// What the daemon's log says of a request.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 struct Answered {
     method: String,
     path: String,
-    status: u16,
+    status: u64,
+}
+
+impl Answered {
+    /// None of a request whose client has left before it was answered.
+    fn read(line: &str) -> Result<Option<Self>> {
+        let line: serde_json::Value = serde_json::from_str(line)?;
+        let text = |name: &str| line[name].as_str().map(str::to_owned);
+        let path = text("path").or_else(|| text("route"));
+        let all = text("method").zip(path).zip(line["status"].as_u64());
+        Ok(all.map(|((method, path), status)| Self { method, path, status }))
+    }
 }
 
 #[tokio::test]
@@ -108,21 +119,22 @@ fn check_unread(role: &str, attempt: &Attempt) -> Result<()> {
 /// Waits until so many requests of these methods for chats have been answered, since nobody tells a page of a beacon's end;
 /// gives every request.
 async fn answered(daemon: &Daemon, sent: [(&str, usize); 2]) -> Result<Vec<Answered>> {
-    const LINE: &str = "\"message\":\"answered\"";
+    const LINE: &str = "\"target\":\"ghostllm::pipeline::record\"";
     let all = || {
         let log = daemon.stderr();
         let lines = log.lines().filter(|line| line.contains(LINE));
-        lines.map(serde_json::from_str).collect::<Result<Vec<Answered>, _>>()
+        lines.filter_map(|line| Answered::read(line).transpose()).collect::<Result<Vec<_>>>()
     };
     let enough = async {
         loop {
+            let seen = daemon.stderr().matches(LINE).count();
             let answered = all()?;
             let of =
                 |method: &str| answered.iter().filter(|one| one.method == method && one.path == CHAT).count();
             if sent.iter().all(|(method, count)| of(method) >= *count) {
                 return anyhow::Ok(answered);
             }
-            daemon.wait_said_times(LINE, answered.len() + 1).await?;
+            daemon.wait_said_times(LINE, seen + 1).await?;
         }
     };
     timeout(PATIENCE, enough).await.with_context(|| format!("of {sent:?} came only {:?}", all()))?
@@ -167,7 +179,7 @@ async fn honest_page(site: &Site, engine: &Echo) -> Result<usize> {
 
 /// How often each status.
 fn tally(answered: &[Answered]) -> String {
-    let mut counts = BTreeMap::<u16, usize>::new();
+    let mut counts = BTreeMap::<u64, usize>::new();
     for one in answered {
         *counts.entry(one.status).or_default() += 1;
     }

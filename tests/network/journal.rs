@@ -1,7 +1,9 @@
 //! `ghostctl logs` over what the real daemon has written into a real journald, which has a mount namespace of its own.
 
 use std::{
-    io::{BufRead, BufReader, Lines, Write},
+    io::{BufRead, BufReader, Lines, Read, Write},
+    net::{SocketAddr, TcpStream},
+    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -22,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 struct Journal {
     child: Child,
     input: ChildStdin,
+    output: BufReader<ChildStdout>,
 }
 
 impl Drop for Journal {
@@ -41,9 +44,10 @@ impl Journal {
             .spawn()?;
         let input = child.stdin.take().context("its input")?;
         let mut said = String::new();
-        BufReader::new(child.stdout.take().context("its output")?).read_line(&mut said)?;
+        let mut output = BufReader::new(child.stdout.take().context("its output")?);
+        output.read_line(&mut said)?;
         ensure!(said == "ready\n", "journald does not start: `just setup` installs it: {said}");
-        Ok(Self { child, input })
+        Ok(Self { child, input, output })
     }
 
     /// A command that sees this journal.
@@ -79,8 +83,23 @@ impl Journal {
         Ok(())
     }
 
-    fn rotate(&mut self) -> Result<()> {
-        Ok(self.input.write_all(b"\n")?)
+    /// What this process has written itself, as the journal keeps it.
+    fn of_process(&self, pid: u32) -> Result<Vec<Value>> {
+        let mut command = self.command("journalctl");
+        let ran =
+            command.args(["--output=json", "--no-pager", "--quiet"]).arg(format!("_PID={pid}")).output()?;
+        ensure!(ran.status.success(), "{ran:?}");
+        let out = String::from_utf8(ran.stdout)?;
+        Ok(out.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    }
+
+    /// Has it rotated, stopped, continued, killed or started.
+    fn order(&mut self, order: &str) -> Result<()> {
+        writeln!(self.input, "{order}")?;
+        let mut said = String::new();
+        self.output.read_line(&mut said)?;
+        ensure!(said == "done\n", "{order}: {said:?}");
+        Ok(())
     }
 
     /// The entries once there are some of this message.
@@ -101,25 +120,84 @@ impl Journal {
     }
 }
 
-/// A daemon whose standard error is the journal's, with a state and a configuration in this directory.
-fn daemon(journal: &Journal, at: &Path) -> Result<Child> {
-    let config = at.join("ghostllm.toml");
-    let listen = "[listen]\ntls = \"[::1]:0\"\nplain = []\n[log]\nlevel = \"debug\"\n";
-    let backend = "[[backends]]\nname = \"off\"\nkind = \"ollama\"\nurl = \"http://127.0.0.1:1\"\n";
-    std::fs::write(&config, format!("{listen}{backend}"))?;
-    let mut command = journal.of_a_unit("ghostllm.service", binary("ghostllm"));
-    command.arg("serve").arg("--config").arg(&config).arg("--state-dir").arg(at.join("state"));
-    Ok(command.spawn()?)
+/// A daemon whose log is the journal's.
+struct Serving {
+    child: Child,
+    /// Its plain port.
+    plain: SocketAddr,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+impl Serving {
+    /// With a state and a configuration in this directory.
+    fn new(journal: &Journal, at: &Path) -> Result<Self> {
+        let config = at.join("ghostllm.toml");
+        let listen = "[listen]\ntls = \"[::1]:0\"\nplain = [\"127.0.0.1:0\"]\n[log]\nlevel = \"debug\"\n";
+        let backend = "[[backends]]\nname = \"off\"\nkind = \"ollama\"\nurl = \"http://127.0.0.1:1\"\n";
+        std::fs::write(&config, format!("{listen}{backend}"))?;
+        let notify = UnixDatagram::bind(at.join("notify"))?;
+        notify.set_read_timeout(Some(PATIENCE))?;
+        let mut command = journal.of_a_unit("ghostllm.service", binary("ghostllm"));
+        command.arg("serve").arg("--config").arg(&config).arg("--state-dir").arg(at.join("state"));
+        let child = command.env("NOTIFY_SOCKET", at.join("notify")).spawn()?;
+        let mut serving = Self { child, plain: SocketAddr::from(([0; 4], 0)) };
+        let mut notice = [0; 4096];
+        loop {
+            let count = notify.recv(&mut notice).context("READY=1")?;
+            let text = String::from_utf8_lossy(&notice[..count]);
+            let plain = text.lines().find_map(|line| line.strip_prefix("X_GHOSTLLM_PLAIN="));
+            if let Some(plain) = plain {
+                serving.plain = plain.parse()?;
+                return Ok(serving);
+            }
+        }
+    }
+
+    /// Asks whether it serves, so many times on one connection; the longest time that an answer took.
+    fn ask(&self, times: usize) -> Result<Duration> {
+        let mut stream = TcpStream::connect(self.plain)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let (mut longest, mut buffer) = (Duration::ZERO, [0; 4096]);
+        for time in 0..times {
+            let begun = Instant::now();
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
+            let mut answer = 0;
+            while !buffer[..answer].ends_with(b"the edge serves\n") {
+                let read = stream.read(&mut buffer[answer..]);
+                answer += read.with_context(|| format!("no answer to request {time}"))?;
+            }
+            longest = longest.max(begun.elapsed());
+        }
+        Ok(longest)
+    }
+}
+
+/// How many of these records were lost, as they say.
+fn lost(entries: &[Value]) -> Result<u64> {
+    let told = entries.iter().filter_map(|entry| entry["fields"]["lost"].as_str());
+    Ok(told.map(str::parse::<u64>).sum::<Result<u64, _>>()?)
+}
+
+fn of_requests(entries: &[Value]) -> u64 {
+    entries.iter().filter(|entry| entry["fields"]["route"] == "/healthz").count() as u64
 }
 
 #[test]
 fn what_the_daemon_writes_is_read_with_its_level_and_its_fields() -> Result<()> {
     let journal = Journal::new()?;
     let at = tempfile::tempdir()?;
-    let mut daemon = daemon(&journal, at.path())?;
+    let mut daemon = Serving::new(&journal, at.path())?;
     let entries = journal.entries(&[], "GhostLLM serves")?;
-    kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGTERM)?;
-    daemon.wait()?;
+    let pid = daemon.child.id();
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM)?;
+    daemon.child.wait()?;
     journal.engine_says("a model is loaded")?;
     let last = journal.entries(&["-n", "1"], "a model is loaded")?;
     ensure!(last.len() == 1 && last[0]["unit"] == "ghostllm-engine.service", "{last:#?}");
@@ -127,7 +205,7 @@ fn what_the_daemon_writes_is_read_with_its_level_and_its_fields() -> Result<()> 
     let found = entries.iter().find(|entry| entry["fields"].as_object().is_some_and(|all| !all.is_empty()));
     let found = found.with_context(|| format!("no entry has fields: {entries:#?}"))?;
     ensure!(found["unit"] == "ghostllm.service" && found["program"] == "ghostllm", "{found:#}");
-    ensure!(found["pid"] == daemon.id() && found["target"].is_string(), "{found:#}");
+    ensure!(found["pid"] == pid && found["target"].is_string(), "{found:#}");
     // The same for people, in this box's time.
     let shown = String::from_utf8(journal.logs(&["-n", "100"])?.stdout)?;
     let message = found["message"].as_str().context("a message")?;
@@ -162,7 +240,7 @@ fn who_follows_goes_on_over_a_rotation_and_ends_well_at_ctrl_c() -> Result<()> {
         let line = next()?;
         ensure!(line.ends_with(&format!(" INFO sh: {words}")), "{line}");
         // Behind what has been read, so that the next entry is in a file that was not there when this began.
-        journal.rotate()?;
+        journal.order("rotate")?;
     }
     kill(Pid::from_raw(all.id().cast_signed()), Signal::SIGINT)?;
     let ended = all.wait()?;
@@ -171,6 +249,62 @@ fn who_follows_goes_on_over_a_rotation_and_ends_well_at_ctrl_c() -> Result<()> {
     let entries = journal.entries(&[], "entry 3")?;
     let messages: Vec<&str> = entries.iter().filter_map(|entry| entry["message"].as_str()).collect();
     ensure!(messages == ["before", "entry 0", "entry 1", "entry 2", "entry 3"], "{messages:?}");
+    Ok(())
+}
+
+/// More records than the journal's socket takes, the log's queue, and what its thread has in hand.
+const MANY: usize = 12_000;
+
+#[test]
+fn a_journal_that_hangs_holds_no_request_up_and_hears_how_much_it_has_missed() -> Result<()> {
+    let mut journal = Journal::new()?;
+    let at = tempfile::tempdir()?;
+    let daemon = Serving::new(&journal, at.path())?;
+    journal.entries(&[], "GhostLLM serves")?;
+    let at_rest = daemon.ask(500)?;
+    journal.order("stop")?;
+    let meanwhile = daemon.ask(MANY)?;
+    journal.order("continue")?;
+    println!(
+        "the longest answer of 500 at rest: {at_rest:?}, of {MANY} with a stopped journald: {meanwhile:?}"
+    );
+    let all = (MANY + 500) as u64;
+    let entries = journal.entries(&["-n", "20000"], "records of the log were lost")?;
+    let (told, lost) = (of_requests(&entries), lost(&entries)?);
+    println!("{told} records of requests are in the journal and {lost} were lost");
+    ensure!(told < all && (all..all + 50).contains(&(told + lost)), "{told} and {lost} of {all}");
+    Ok(())
+}
+
+#[test]
+fn a_journal_that_dies_holds_no_request_up_and_has_the_log_again_when_it_is_back() -> Result<()> {
+    let mut journal = Journal::new()?;
+    let at = tempfile::tempdir()?;
+    let daemon = Serving::new(&journal, at.path())?;
+    journal.entries(&[], "GhostLLM serves")?;
+    journal.order("kill")?;
+    let meanwhile = daemon.ask(500)?;
+    journal.order("start")?;
+    println!("the longest answer of 500 without a journald: {meanwhile:?}");
+    daemon.ask(1)?;
+    // Standard error was the dead one's as well. The new one does not know whose unit the process is, which takes systemd.
+    let begun = Instant::now();
+    let (told, lost) = loop {
+        let all = journal.of_process(daemon.child.id())?;
+        let said = |words: &str| {
+            all.iter().any(|entry| entry["MESSAGE"].as_str().is_some_and(|text| text.contains(words)))
+        };
+        let lost = all.iter().filter_map(|entry| entry["F_LOST"].as_str()).map(str::parse::<u64>);
+        let lost = lost.sum::<Result<u64, _>>()?;
+        let told = all.iter().filter(|entry| entry["F_ROUTE"] == "/healthz").count() as u64;
+        if said("the journal is back") && lost > 0 && told + lost >= 501 {
+            break (told, lost);
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{told} are told and {lost} lost of 501: {all:#?}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    println!("{told} records of requests are in the journal and {lost} were lost");
+    ensure!(told + lost < 551, "more than there were");
     Ok(())
 }
 

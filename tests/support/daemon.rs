@@ -163,6 +163,8 @@ pub struct Daemon {
 struct Said {
     text: Arc<Mutex<String>>,
     grown: watch::Receiver<usize>,
+    /// Nobody reads meanwhile.
+    unread: watch::Sender<bool>,
 }
 
 /// A daemon that has ended.
@@ -283,6 +285,11 @@ impl Daemon {
             anyhow::Ok(())
         });
         found.await.flatten_said(|| format!("the daemon never said {text:?}; it wrote:\n{}", self.stderr()))
+    }
+
+    /// Whether its standard error is left unread, as by a program that hangs; what it writes stays in the pipe, as far as that goes.
+    pub fn leave_unread(&self, unread: bool) {
+        self.said.unread.send_replace(unread);
     }
 
     /// The most memory that it has held so far, in bytes (`VmHWM` of proc(5)).
@@ -581,16 +588,19 @@ fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, UnixDatagram)> {
 /// Gathers standard error in the background; the sender's end is the stream's end.
 fn listen(stderr: tokio::process::ChildStderr) -> Said {
     let (grow, grown) = watch::channel(0);
+    let (unread, mut reading) = watch::channel(false);
     let text = Arc::new(Mutex::new(String::new()));
     let into = Arc::clone(&text);
     tokio::spawn(async move {
         let mut lines = BufReader::new(stderr).lines();
         while let Ok(Some(line)) = lines.next_line().await {
+            // A daemon whose handle is gone is read to its end.
+            let _read_on = reading.wait_for(|unread| !unread).await;
             let mut text = into.lock().unwrap_or_else(PoisonError::into_inner);
             text.push_str(&line);
             text.push('\n');
             grow.send_replace(text.len());
         }
     });
-    Said { text, grown }
+    Said { text, grown, unread }
 }

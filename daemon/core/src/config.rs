@@ -12,6 +12,7 @@
 mod backends;
 mod checks;
 mod describe;
+mod directive;
 mod documents;
 mod engine;
 mod fault;
@@ -33,6 +34,7 @@ mod yaml;
 use std::ffi::OsString;
 
 pub use backends::{Backend, Target, Timeouts};
+pub use directive::{LOG_TARGETS, LogDirective};
 pub use engine::Engine;
 pub use fault::{ConfigError, Place, nearest};
 pub use limits::Limits;
@@ -118,6 +120,9 @@ section! {
     pub struct Log ("[log]") {
         /// "error", "warn", "info", "debug" or "trace".
         level: LogLevel = LogLevel::Info;
+        /// Parts of the program that log more or less than that: `["ghostllm::backend=debug", "ghostllm_edge=warn"]`. Libraries are
+        /// none of them: at their lower levels they repeat requests, keys and all.
+        filter: Vec<LogDirective> = Vec::new();
         /// "auto" (the journal under systemd, text on a terminal, else JSON), "json", "text" or "journal".
         @restart format: LogFormat = LogFormat::Auto;
     }

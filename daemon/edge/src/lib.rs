@@ -35,7 +35,7 @@ pub use listener::Serve;
 
 use std::future::Future;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 
 /// What serves every request of every HTTP version: a request in, a response out, never an error.
 ///
@@ -46,7 +46,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
     fn handle(&self, request: Request<RequestBody>) -> impl Future<Output = Response<ResponseBody>> + Send;
 
     /// What a client gets whose request passes a limit of the edge's own: 414 or 431.
-    fn refuse(&self, status: StatusCode) -> Response<ResponseBody> {
+    fn refuse(&self, status: StatusCode, _version: Version) -> Response<ResponseBody> {
         let mut response = Response::new(body::empty());
         *response.status_mut() = status;
         response

@@ -43,7 +43,7 @@ pub use answer::{Answer, ChatBytes};
 pub use lease::Lease;
 pub use wire::SetupError;
 
-use crate::{apart, secrets};
+use crate::{apart, secrets, trace::Trace};
 use answer::{Decoder, OllamaDecoder, gather};
 use lease::Leases;
 use wire::{Ask, Place, Wire};
@@ -61,6 +61,8 @@ pub struct ChatCall {
     pub id: String,
     /// When it was asked, in Unix seconds.
     pub created: u64,
+    /// What it is followed by.
+    pub(crate) trace: Trace,
 }
 
 impl ChatCall {
@@ -319,7 +321,8 @@ impl Parts {
             chat_body(&request, &model)
         });
         let body = translated.await.map_err(ChatError::Request)?;
-        let ask = Ask { method: Method::POST, route: "/api/chat", accept: "application/x-ndjson", body };
+        let (method, accept, trace) = (Method::POST, "application/x-ndjson", Some(call.trace.clone()));
+        let ask = Ask { method, route: "/api/chat", accept, body, trace };
         let reply = self.wire()?.ask(&ask).await?;
         let reply = reply.success(&["application/x-ndjson", "application/json"]).await?;
         let seed = call.id.strip_prefix("chatcmpl-").unwrap_or(&call.id);
@@ -344,7 +347,8 @@ impl Parts {
             Kind::Ollama | Kind::OpenAi | Kind::Engine => Cow::Borrowed(call.model.as_str()),
         };
         let body = call.passed.with_model(&call.body, &model);
-        let ask = Ask { method: Method::POST, route: "/v1/chat/completions", accept: media, body };
+        let (method, trace) = (Method::POST, Some(call.trace));
+        let ask = Ask { method, route: "/v1/chat/completions", accept: media, body, trace };
         let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
         let asked = Some(call.passed.model.as_str());
         if stream {
@@ -389,7 +393,7 @@ impl Parts {
     }
 
     async fn list(&self, method: Method, route: &'static str, body: Bytes) -> Result<Bytes, BackendFault> {
-        let ask = Ask { method, route, accept: "application/json", body };
+        let ask = Ask { method, route, accept: "application/json", body, trace: None };
         let mut reply = self.wire()?.ask(&ask).await?.success(&["application/json"]).await?;
         reply.whole(self.limits.backend_list_bytes.as_usize()).await
     }

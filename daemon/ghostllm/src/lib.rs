@@ -21,3 +21,4 @@ mod secrets;
 mod stamp;
 pub mod store;
 pub mod tasks;
+mod trace;

@@ -1,24 +1,27 @@
 //! Where log lines go: the journal, a terminal or JSON lines.
 //!
-//! Knows tracing's layers. Refuses to know what is logged. Invariant: other crates speak up only when something
-//! is wrong, so that nothing of a request reaches the log by way of a library.
+//! Knows tracing's layers. Refuses to know what is logged. Invariants: other crates speak up only when something
+//! is wrong, so that nothing of a request reaches the log by way of a library; whoever logs waits for nobody.
 
-mod held;
+mod journal;
+mod plain;
+mod queue;
 
-use std::{env, fmt, fmt::Write as _, io, io::IsTerminal, os::unix::fs::MetadataExt, time::Instant};
+use std::{
+    env, fmt, fmt::Write as _, io, io::IsTerminal, os::unix::fs::MetadataExt, panic, thread, time::Instant,
+};
 
-use ghostllm_core::config::{Log, LogFormat, LogLevel};
+use ghostllm_core::config::{LOG_TARGETS, Log, LogFormat, LogLevel};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
     Layer, Registry, filter::Targets, layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
 
-/// Crates of ours, whose level is the setting's.
-const OURS: [&str; 5] = ["ghostllm", "ghostllm_core", "ghostllm_edge", "ghostllm_gpu", "engine"];
+use journal::{Journal, Journald};
+use plain::Plain;
+use queue::{Queue, Writing};
 
-use held::{Held, Writing};
-
-/// The log of this process. Dropping it writes what it still holds; later lines go out as they come.
+/// The log of this process. Dropping it waits a moment for what has been logged to be written; later records go out as they come.
 #[derive(Debug)]
 pub struct Started {
     _writing: Writing,
@@ -39,9 +42,9 @@ impl Started {
 
 impl Level {
     /// Logs so much from now on.
-    pub fn set(&self, level: LogLevel) {
+    pub fn set(&self, settings: &Log) {
         // It fails only where the log has gone.
-        let _set = self.0.reload(targets(level));
+        let _set = self.0.reload(targets(settings));
     }
 }
 
@@ -50,16 +53,42 @@ impl Level {
 /// # Errors
 /// When one has been started before, or the system has no more threads.
 pub fn start(settings: &Log) -> Result<Started, Box<dyn std::error::Error>> {
-    let (held, writing) = Held::start(io::stderr())?;
-    let (filter, handle) = reload::Layer::new(targets(settings.level));
-    tracing_subscriber::registry().with(layer(settings.format, held).with_filter(filter)).try_init()?;
+    let plain = Plain::standard()?;
+    let form = Form::of(settings.format);
+    let (queue, writing) = match form {
+        Form::Journal => Queue::start(Journald::new(plain)?, tell_lost)?,
+        Form::Json | Form::Text => Queue::start(plain, tell_lost)?,
+    };
+    let (filter, handle) = reload::Layer::new(targets(settings));
+    tracing_subscriber::registry().with(form.layer(queue).with_filter(filter)).try_init()?;
+    tell_panics();
     Ok(Started { _writing: writing, level: Level(handle) })
 }
 
-fn targets(wanted: LogLevel) -> Targets {
-    let level = level(wanted);
-    // A library that warns of a peer's doing would let the peer write the log.
-    Targets::new().with_default(LevelFilter::ERROR).with_targets(OURS.iter().map(|name| (*name, level)))
+/// At a level that no setting leaves out.
+fn tell_lost(lost: u64) {
+    tracing::error!(lost, "records of the log were lost, since whoever takes them was too slow");
+}
+
+/// A panic is a record as well: the usual words go out over a write that may wait for ever. They are left out, since those of a text
+/// that was cut at a wrong place repeat the text.
+fn tell_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let thread = thread::current();
+        if thread.name() == Some(queue::THREAD) {
+            return usual(info);
+        }
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(thread = thread.name(), "panicked at {place}");
+    }));
+}
+
+fn targets(settings: &Log) -> Targets {
+    let ours = LOG_TARGETS.iter().map(|name| (*name, level(settings.level)));
+    let parts = settings.filter.iter().map(|part| (part.target(), level(part.level())));
+    // A library that warns of a peer's doing would let the peer write the log. Of two for one target the later counts.
+    Targets::new().with_default(LevelFilter::ERROR).with_targets(ours).with_targets(parts)
 }
 
 fn level(level: LogLevel) -> LevelFilter {
@@ -72,30 +101,38 @@ fn level(level: LogLevel) -> LevelFilter {
     }
 }
 
-type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
+/// What records look like, and so where they go.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Journal,
+    Json,
+    Text,
+}
 
-fn layer(format: LogFormat, held: Held) -> Boxed {
-    match format {
-        LogFormat::Journal => journal().unwrap_or_else(|| json(held)),
-        LogFormat::Json => json(held),
-        LogFormat::Text => text(held),
-        LogFormat::Auto if goes_to_journal() => journal().unwrap_or_else(|| json(held)),
-        LogFormat::Auto if io::stderr().is_terminal() => text(held),
-        LogFormat::Auto => json(held),
+impl Form {
+    fn of(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Journal => Self::Journal,
+            LogFormat::Json => Self::Json,
+            LogFormat::Text => Self::Text,
+            LogFormat::Auto if goes_to_journal() => Self::Journal,
+            LogFormat::Auto if io::stderr().is_terminal() => Self::Text,
+            LogFormat::Auto => Self::Json,
+        }
+    }
+
+    fn layer(self, queue: Queue) -> Box<dyn Layer<Registry> + Send + Sync> {
+        let lines = tracing_subscriber::fmt::layer();
+        match self {
+            Self::Journal => Journal(queue).boxed(),
+            Self::Json => lines.json().flatten_event(true).with_writer(queue).boxed(),
+            Self::Text => lines.with_ansi(colours()).with_target(false).with_writer(queue).boxed(),
+        }
     }
 }
 
-fn journal() -> Option<Boxed> {
-    Some(tracing_journald::layer().ok()?.boxed())
-}
-
-fn json(held: Held) -> Boxed {
-    tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(held).boxed()
-}
-
-fn text(held: Held) -> Boxed {
-    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(held).boxed()
+fn colours() -> bool {
+    io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A text that may be anybody's, on one line: what would end a line, colour a terminal or turn its direction is escaped. The

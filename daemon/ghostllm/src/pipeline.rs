@@ -13,16 +13,12 @@ mod content;
 mod guesses;
 mod ids;
 mod models;
+mod record;
 mod requests;
 mod respond;
 mod stream;
 
-use std::{
-    ops::Deref,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{ops::Deref, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -31,27 +27,26 @@ use ghostllm_core::{
     config::{Limits, PlainAuth},
     dialect::openai::{model_body, models_body},
     error::Code,
-    key::PREFIX,
     routes::{self, Access, Endpoint, Found, Row},
 };
 use ghostllm_edge::{
     Connection, Handler, RequestBody, ResponseBody, drain,
     guard::{self, Guard, Passed, Reason},
 };
-use http::{Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode, Version, request};
 use time::OffsetDateTime;
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use crate::{
     admin::{Desk, Page},
     backend::registry::{Registry, Routed},
-    log::{OneLine, millis},
     store::keys::{Caller, Keys},
 };
 use admin::Denials;
 use authenticate::{Shown, authenticate, authorize};
 use guesses::Guesses;
 use ids::Ids;
+use record::Record;
 pub(crate) use requests::Request as Open;
 use requests::{Asked, Requests, Source};
 
@@ -118,37 +113,26 @@ impl std::fmt::Debug for Pipeline {
 
 impl Handler for Pipeline {
     async fn handle(&self, request: Request<RequestBody>) -> Response<ResponseBody> {
-        let id = self.ids.next();
-        let begun = Instant::now();
         let (head, body) = request.into_parts();
-        let target = (head.method.clone(), head.uri.path().to_owned());
-        let answered = AssertUnwindSafe(self.answer(id, head, body)).catch_unwind().await;
+        // Dropped before it is answered, its client has left.
+        let open = record::Open::new(self.ids.next(), &head);
+        let record = Arc::clone(open.record());
+        let answered = AssertUnwindSafe(self.answer(&record, head, body)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_panic| {
-            tracing::error!(request = %id, method = %target.0, path = %OneLine(keyless(&target.1)), "a request's handling has panicked");
-            respond::error(&ApiError::internal())
+            let shown = ApiError::internal();
+            record.failed(&"its handling has panicked", &shown, None);
+            respond::error(&shown)
         });
-        respond::finish(&mut response, id);
-        tracing::debug!(
-            request = %id,
-            method = %target.0,
-            path = %OneLine(keyless(&target.1)),
-            status = response.status().as_u16(),
-            headers_ms = millis(begun),
-            "answered"
-        );
-        response
+        respond::finish(&mut response, &record.trace);
+        open.answered(response)
     }
 
-    fn refuse(&self, status: StatusCode) -> Response<ResponseBody> {
+    fn refuse(&self, status: StatusCode, version: Version) -> Response<ResponseBody> {
+        let open = record::Open::refused(self.ids.next(), version);
         let mut response = respond::error(&beyond(status, &self.shared.settings.borrow().limits));
-        respond::finish(&mut response, self.ids.next());
-        response
+        respond::finish(&mut response, &open.record().trace);
+        open.answered(response)
     }
-}
-
-/// As much of a path as comes before a key: somebody may have put one where an id or a name belongs.
-fn keyless(path: &str) -> &str {
-    path.find(PREFIX).and_then(|at| path.get(..at)).unwrap_or(path)
 }
 
 impl Pipeline {
@@ -183,7 +167,7 @@ impl Pipeline {
 
     async fn answer(
         &self,
-        id: ids::Id,
+        record: &Arc<Record>,
         mut head: request::Parts,
         body: RequestBody,
     ) -> Response<ResponseBody> {
@@ -197,7 +181,7 @@ impl Pipeline {
             Err(refusal) => return respond::refusal(&refused(&refusal), head.version),
         };
         guard::strip(&mut head.headers);
-        let outcome = self.serve(id, &head, body, &connection, forwarded).await;
+        let outcome = self.serve(record, &head, body, &connection, forwarded).await;
         let mut response = outcome.unwrap_or_else(|error| respond::error(&error));
         if let Some(origin) = cors {
             guard::allow(response.headers_mut(), origin);
@@ -207,7 +191,7 @@ impl Pipeline {
 
     async fn serve(
         &self,
-        id: ids::Id,
+        record: &Arc<Record>,
         head: &request::Parts,
         body: RequestBody,
         connection: &Connection,
@@ -216,7 +200,10 @@ impl Pipeline {
         let found = routes::find(&head.method, head.uri.path());
         let settings = Arc::clone(&self.shared.settings.borrow());
         let public = match &found {
-            Found::Row(row, _) => row.access == Access::Public,
+            Found::Row(row, _) => {
+                record.row(row);
+                row.access == Access::Public
+            }
             Found::WrongMethod { public, .. } => *public,
             // A stranger learns nothing of the table.
             Found::Nothing => false,
@@ -225,7 +212,9 @@ impl Pipeline {
             Caller::local()
         } else {
             let shown = Shown { headers: &head.headers, connection, forwarded };
-            authenticate(&self.shared, &settings, &shown).await?
+            let caller = authenticate(&self.shared, &settings, &shown).await?;
+            record.caller(&caller);
+            caller
         };
         let (method, path) = (head.method.as_str(), head.uri.path());
         let (row, taken) = match found {
@@ -233,7 +222,8 @@ impl Pipeline {
             Found::WrongMethod { allow, .. } => return Err(ApiError::method_not_allowed(method, &allow)),
             Found::Nothing => return Err(ApiError::route_not_found(method, path)),
         };
-        let asked = Asked { id, caller, from: Source::of(connection), http: head.version };
+        let (record, from) = (Arc::clone(record), Source::of(connection));
+        let asked = Asked { record, caller, from, http: head.version };
         if let Err(denied) = authorize(&asked.caller, row, connection) {
             admin::denied(&self.shared, row, &asked, &taken);
             return Err(denied);
@@ -271,6 +261,7 @@ impl Pipeline {
             Endpoint::Model => self.model(&asked.caller, &taken),
             Endpoint::Chat => {
                 let body = content::read(&head.headers, body, &settings.limits).await?;
+                asked.record.read(body.len());
                 chat::answer(&self.shared, settings, asked, body).await
             }
             Endpoint::Admin(endpoint) => {

@@ -224,7 +224,7 @@ pub struct RequestList {
 /// A request that is being answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestInfo {
-    /// What its answer bears as `x-request-id`.
+    /// Ours; its answer bears it as `x-request-id`, unless its client has chosen another.
     pub id: String,
     /// The caller's key; null for a program on the box.
     pub key: Option<String>,

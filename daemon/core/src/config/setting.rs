@@ -12,6 +12,7 @@ use std::{
 use serde_json::{Value as Json, json};
 
 use super::{
+    directive::LogDirective,
     fault::nearest,
     secret_file::SecretFile,
     tree::Value,
@@ -332,6 +333,7 @@ text! {
     BackendName: "a name of the letters a to z, digits and hyphens", "ollama";
     BackendUrl: "the address of a backend", "http://127.0.0.1:11434";
     HostName: "a host name or an IP address", "llm.example.org";
+    LogDirective: "a part of the program and its level", "ghostllm::backend=debug";
     Origin: "an origin: scheme, host and perhaps a port", "https://chat.example.org";
 }
 

@@ -107,7 +107,7 @@ fn the_sample_is_read_into_final_types() {
     assert_eq!(config.limits.header_bytes.as_usize(), 16 * 1024);
     assert_eq!(config.limits.handshake, Duration::from_secs(1));
     assert_eq!(config.limits.keep_alive_style, KeepAliveStyle::EmptyDelta);
-    assert_eq!(config.log, Log { level: LogLevel::Debug, format: LogFormat::Json });
+    assert_eq!(config.log, Log { level: LogLevel::Debug, filter: Vec::new(), format: LogFormat::Json });
     let [ollama, vllm, gguf] = config.backends.as_slice() else { panic!("three backends") };
     assert_eq!(ollama.timeouts.idle, Duration::from_secs(600));
     assert_eq!(ollama.timeouts.connect, Duration::from_secs(2));

@@ -29,12 +29,14 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
 const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, x-request-id");
 
 /// Fields that the usual client libraries send from browsers, whole names and beginnings.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 11] = [
     "accept",
     "api-key",
     "authorization",
     "content-type",
     "idempotency-key",
+    "traceparent",
+    "tracestate",
     "user-agent",
     "x-api-key",
     "x-request-id",

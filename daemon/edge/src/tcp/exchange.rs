@@ -134,7 +134,7 @@ impl<H: Handler> Exchange<H> {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<ResponseBody> {
-        let method = request.method().clone();
+        let (method, version) = (request.method().clone(), request.version());
         let beyond = self.beyond(&request);
         // Such a client waits for a word before it sends anything.
         let waits = request.headers().contains_key(EXPECT);
@@ -143,7 +143,7 @@ impl<H: Handler> Exchange<H> {
         let response = match beyond {
             Some(status) => {
                 drop(request);
-                self.handler.refuse(status)
+                self.handler.refuse(status, version)
             }
             None => {
                 request.extensions_mut().insert(self.connection);

@@ -357,7 +357,7 @@ impl Running {
         if config.listen.exposure != before.listen.exposure {
             tell_exposure(config.listen.exposure);
         }
-        self.level.set(config.log.level);
+        self.level.set(&config.log);
     }
 
     /// Whether there is an engine, ours or another's; once ours runs, it does so until the end.

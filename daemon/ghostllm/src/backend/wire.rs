@@ -1,7 +1,8 @@
 //! HTTP/1.1 to one backend, over TCP, TLS or a Unix socket.
 //!
 //! Knows connections, their reuse, and time. Refuses to know models and dialects. Invariants: a request is
-//! composed here, so that nothing of a client's own headers (its key, its `Origin`, who forwarded it) can pass;
+//! composed here, so that nothing of a client's own headers (its key, its `Origin`, who forwarded it) can pass but
+//! what [`Trace`] has checked;
 //! it is sent a second time only if its connection had rested before and died without a byte; and dropping the
 //! future or the reply closes the connection at once, whatever it waits for. No task of its own drives a
 //! connection, which is why that holds.
@@ -34,7 +35,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 pub(crate) use dial::Place;
 pub(crate) use reply::Reply;
 
-use crate::{access, secrets::NoCredential};
+use crate::{access, secrets::NoCredential, trace::Trace};
 use circuit::Circuit;
 use dial::{Dialer, Fruitless, Unreached, causes, find};
 use pool::{Conn, Pool};
@@ -90,6 +91,8 @@ pub(crate) struct Ask {
     pub(crate) accept: &'static str,
     /// A JSON text; empty for GET.
     pub(crate) body: Bytes,
+    /// What a client's request is followed by.
+    pub(crate) trace: Option<Trace>,
 }
 
 /// One backend's wire.
@@ -226,6 +229,9 @@ impl Wire {
         }
         if ask.method == Method::POST {
             builder = builder.header(header::CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in ask.trace.iter().flat_map(Trace::fields) {
+            builder = builder.header(name, value);
         }
         builder.body(Full::new(ask.body.clone()))
     }

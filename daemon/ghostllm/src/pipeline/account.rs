@@ -1,14 +1,16 @@
-//! The end of a request, told exactly once: completed, failed, or its client gone.
+//! The end of a chat, told exactly once: completed, failed, or its client gone.
 //!
-//! Knows who asked for what and what the engine counted. Refuses to know what was said: no prompt and no answer
-//! ever reaches the log.
+//! Knows what the engine counted. Refuses to know what was said. Invariant: whatever becomes of the chat, its place in the list is
+//! given back, and its record has its end.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc, time::Instant};
 
 use ghostllm_core::{ApiError, chat::Usage};
 
-use super::requests::{Place, Request};
-use crate::log::{OneLine, millis};
+use super::{
+    record::{By, Record},
+    requests::{Place, Request},
+};
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +35,17 @@ impl Outcome {
 #[derive(Debug)]
 pub(super) struct Account {
     place: Place,
+    record: Arc<Record>,
     outcome: Outcome,
     usage: Option<Usage>,
+    /// When the engine said its first word.
+    first: Option<Instant>,
 }
 
 impl Account {
-    pub(super) fn open(place: Place) -> Self {
-        Self { place, outcome: Outcome::Left, usage: None }
+    pub(super) fn open(place: Place, record: Arc<Record>) -> Self {
+        record.chat(&place.request);
+        Self { place, record, outcome: Outcome::Left, usage: None, first: None }
     }
 
     /// The request itself.
@@ -49,45 +55,26 @@ impl Account {
 
     /// The answer is whole.
     pub(super) fn completed(&mut self, usage: Option<Usage>) {
-        (self.outcome, self.usage) = (Outcome::Completed, usage);
+        self.counted(usage);
+        self.outcome = Outcome::Completed;
     }
 
-    /// What the engine has counted so far.
+    /// The engine has said something; what it has counted so far.
     pub(super) fn counted(&mut self, usage: Option<Usage>) {
+        self.first.get_or_insert_with(Instant::now);
         self.usage = usage.or(self.usage);
     }
 
-    /// It failed; `cause` is for the log, `shown` is what the client hears.
-    pub(super) fn failed(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) {
+    /// It failed, by somebody's doing or by itself; `cause` is for the log, `shown` is what the client hears.
+    pub(super) fn failed(&mut self, cause: &dyn Display, shown: &ApiError, by: Option<By>) {
         self.outcome = Outcome::Failed;
-        let (status, cause) = (shown.status(), cause.to_string());
-        let request = self.request();
-        let (model, backend, cause) = (OneLine(&request.model), request.backend.as_str(), OneLine(&cause));
-        // A client's own mistake is nobody's alarm.
-        if status.is_client_error() {
-            tracing::info!(request = %request.id, backend, %model, status = status.as_u16(), %cause, "a chat was refused");
-        } else {
-            tracing::warn!(request = %request.id, backend, %model, status = status.as_u16(), %cause, "a chat failed");
-        }
+        self.record.failed(cause, shown, by);
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let usage = self.usage.unwrap_or_default();
-        let request = self.request();
         self.place.over(self.outcome.name());
-        tracing::info!(
-            request = %request.id,
-            caller = %OneLine(&request.caller.name),
-            key = request.caller.id.as_deref(),
-            backend = request.backend.as_str(),
-            model = %OneLine(&request.model),
-            outcome = ?self.outcome,
-            prompt_tokens = usage.prompt_tokens,
-            completion_tokens = usage.completion_tokens,
-            ms = millis(request.begun),
-            "chat"
-        );
+        self.record.settled(self.usage, self.first);
     }
 }

@@ -83,6 +83,7 @@ pub(super) async fn answer(
         | Admin::RotateKey
         | Admin::RevokeKey => {
             let order = content(&head.headers, body, settings).await?;
+            asked.record.read(order.len());
             audited::act(shared, endpoint, taken, asked, order).await
         }
     }

@@ -22,7 +22,7 @@ use super::{
     content, models,
     requests::{Asked, Ending},
     respond,
-    stream::{self, Events},
+    stream::{self, Events, Stopped},
 };
 use crate::{
     apart,
@@ -45,17 +45,19 @@ pub(super) async fn answer(
         passthrough::inspect(body, &reading.limits)
     })
     .await?;
+    let record = Arc::clone(&asked.record);
+    record.model(&passed.model);
     let routed = route(shared, &asked.caller, &passed.model)?;
-    let id = asked.id;
+    let (id, trace) = (record.id, record.trace.clone());
     let lease = routed.backend.lease();
-    let account = Account::open(shared.requests.begin(asked, &passed.model, &routed.model, lease));
+    let account = Account::open(shared.requests.begin(asked, &passed.model, &routed.model, lease), record);
     // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
     if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
-        let ending = Ending::from(lost);
-        return Err(failed(&ending.cause(), ending.into(), account));
+        return Err(stopped(Ending::from(lost).into(), account));
     }
     let streamed = passed.stream;
-    let call = ChatCall { body, passed, model: routed.model, id: format!("chatcmpl-{id}"), created: now() };
+    let (model, id) = (routed.model, format!("chatcmpl-{id}"));
+    let call = ChatCall { body, passed, model, id, created: now(), trace };
     let keep_alive = call.keep_alive(settings.limits.keep_alive_style);
     let answering = Box::pin(routed.backend.chat(call));
     if streamed {
@@ -64,7 +66,7 @@ pub(super) async fn answer(
         let request = Arc::clone(account.request());
         let answered = tokio::select! {
             answered = answering => answered,
-            (cause, shown) = stream::ending(shared.drain.clone(), request) => return Err(failed(&cause, shown, account)),
+            why = stream::ending(shared.drain.clone(), request) => return Err(stopped(why, account)),
         };
         whole(shared, answered, account)
     }
@@ -131,7 +133,7 @@ where
     let request = Arc::clone(account.request());
     let answered = tokio::select! {
         answered = timeout(settings.limits.header_wait, answering.as_mut()) => answered,
-        (cause, shown) = stream::ending(shared.drain.clone(), request) => return Err(failed(&cause, shown, account)),
+        why = stream::ending(shared.drain.clone(), request) => return Err(stopped(why, account)),
     };
     let every = settings.limits.sse_keep_alive;
     let events = match answered {
@@ -153,8 +155,14 @@ fn fault(shared: &Shared, error: ChatError, account: Account) -> ApiError {
 }
 
 fn failed(cause: &dyn Display, shown: ApiError, mut account: Account) -> ApiError {
-    account.failed(cause, &shown);
+    account.failed(cause, &shown, None);
     shown
+}
+
+/// Somebody has ended it.
+fn stopped(why: Stopped, mut account: Account) -> ApiError {
+    account.failed(&why.cause, &why.shown, Some(why.by));
+    why.shown
 }
 
 /// Unix seconds; a clock before 1970 counts as 1970.

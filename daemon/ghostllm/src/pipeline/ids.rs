@@ -41,6 +41,13 @@ fn mixed(mut bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
+impl Id {
+    /// As a number.
+    pub(super) fn number(self) -> u128 {
+        (u128::from(self.0) << 64) | u128::from(self.1)
+    }
+}
+
 impl FromStr for Id {
     type Err = ParseIntError;
 

@@ -24,7 +24,10 @@ use http::Version;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-use super::ids::Id;
+use super::{
+    ids::Id,
+    record::{By, Record},
+};
 use crate::{
     admin::events::{Happened, Journal},
     backend::Lease,
@@ -82,6 +85,15 @@ impl Ending {
     }
 }
 
+impl From<Ending> for By {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Cancelled => Self::Admin,
+            Ending::Revoked | Ending::Expired => Self::Key,
+        }
+    }
+}
+
 impl From<NotTaken> for Ending {
     fn from(lost: NotTaken) -> Self {
         match lost {
@@ -112,10 +124,12 @@ impl From<Ending> for ApiError {
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(super) id: Id,
+    /// The id that its client has chosen, which others may have chosen as well.
+    client_id: Option<String>,
     pub(super) caller: Caller,
     from: Source,
     http: Version,
-    pub(super) model: String,
+    model: String,
     /// The model that answers, as its backend spells it.
     routed: String,
     /// By its name: an event that is told of the request must not keep the backend.
@@ -130,7 +144,7 @@ pub(crate) struct Request {
 /// What is known of a request when it begins.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) id: Id,
+    pub(super) record: Arc<Record>,
     pub(super) caller: Caller,
     pub(super) from: Source,
     pub(super) http: Version,
@@ -168,9 +182,11 @@ impl Requests {
 
     /// `model` is what was asked for, and `routed` what the backend calls it.
     pub(super) fn begin(&self, asked: Asked, model: &str, routed: &str, backend: Lease) -> Place {
-        let Asked { id, caller, from, http } = asked;
+        let Asked { record, caller, from, http } = asked;
+        let id = record.id;
         let request = Arc::new(Request {
             id,
+            client_id: record.trace.given().map(str::to_owned),
             caller,
             from,
             http,
@@ -209,13 +225,13 @@ impl Requests {
         counts
     }
 
-    /// Ends the request of this id, as `x-request-id` has it; whether there is one.
+    /// Ends the request of this id, as `x-request-id` has it; whether there is one, and no other whose client has chosen the same.
     pub(crate) fn cancel(&self, id: &str) -> bool {
-        let Some(request) = id.parse().ok().and_then(|id: Id| self.open().get(&id).cloned()) else {
-            return false;
-        };
-        request.end(Ending::Cancelled);
-        true
+        let open = self.open();
+        let own = id.parse().ok().and_then(|id: Id| open.get(&id));
+        let mut chosen = open.values().filter(|request| request.client_id.as_deref() == Some(id));
+        let request = own.or_else(|| chosen.next().filter(|_| chosen.next().is_none()));
+        request.inspect(|request| request.end(Ending::Cancelled)).is_some()
     }
 
     /// Ends the requests of keys that are taken no more.
@@ -277,7 +293,7 @@ impl Request {
     }
 }
 
-fn spoken(version: Version) -> &'static str {
+pub(super) fn spoken(version: Version) -> &'static str {
     match version {
         Version::HTTP_3 => "HTTP/3",
         Version::HTTP_2 => "HTTP/2",

@@ -4,16 +4,15 @@ use bytes::Bytes;
 use ghostllm_core::ApiError;
 use ghostllm_edge::{ResponseBody, body as edge};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
+    HeaderMap, HeaderValue, Response, StatusCode, Version,
     header::{
         ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
         X_CONTENT_TYPE_OPTIONS,
     },
 };
 
-use super::ids::Id;
+use crate::trace::{REQUEST_ID, Trace};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -93,6 +92,8 @@ pub(super) fn refusal(error: &ApiError, version: Version) -> Response<ResponseBo
 /// An error, before any header has been sent.
 pub(super) fn error(error: &ApiError) -> Response<ResponseBody> {
     let mut response = with_type(error.status(), JSON, error.body());
+    // For the request's record.
+    response.extensions_mut().insert(error.code());
     let headers = response.headers_mut();
     if let Some(seconds) = error.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -107,11 +108,9 @@ pub(super) fn error(error: &ApiError) -> Response<ResponseBody> {
 }
 
 /// What every response has.
-pub(super) fn finish(response: &mut Response<ResponseBody>, id: Id) {
+pub(super) fn finish(response: &mut Response<ResponseBody>, trace: &Trace) {
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        headers.insert(REQUEST_ID, value);
-    }
+    headers.insert(REQUEST_ID, trace.shown().clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
 }

@@ -17,7 +17,12 @@ use ghostllm_edge::{StreamFailed, drain};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Shared, account::Account, requests::Request};
+use super::{
+    Shared,
+    account::Account,
+    record::By,
+    requests::{Ending, Request},
+};
 use crate::backend::{Answer, ChatBytes, ChatError, registry::Registry};
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ChatError>> + Send>>;
@@ -34,6 +39,13 @@ enum Source {
     Ended,
 }
 
+/// Why a request goes on no longer, by whom, and what its client hears.
+pub(super) struct Stopped {
+    pub(super) cause: &'static str,
+    pub(super) by: By,
+    pub(super) shown: ApiError,
+}
+
 /// A stream of events for the client.
 pub(super) struct Events {
     source: Source,
@@ -45,9 +57,8 @@ pub(super) struct Events {
     /// When the client was last sent something; none before the first time.
     sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
-    /// Completes when the program's end will not wait any longer, or the request is ended by somebody; why, and what the client
-    /// hears.
-    ending: Pin<Box<dyn Future<Output = (&'static str, ApiError)> + Send>>,
+    /// Completes when the program's end will not wait any longer, or the request is ended by somebody.
+    ending: Pin<Box<dyn Future<Output = Stopped> + Send>>,
 }
 
 impl Events {
@@ -98,11 +109,11 @@ impl Events {
                         Ok(Answer::Stream(chunks)) => self.source = Source::Streaming(chunks),
                         Ok(Answer::Whole(..)) => {
                             let cause = "a backend answered in one piece what was asked for as a stream";
-                            return Poll::Ready(Some(Ok(self.fail(&cause, &ApiError::internal()))));
+                            return Poll::Ready(Some(Ok(self.fail(&cause, &ApiError::internal(), None))));
                         }
                         Err(error) => {
                             let cause = error.to_string();
-                            return Poll::Ready(Some(Ok(self.fail(&cause, &error.into()))));
+                            return Poll::Ready(Some(Ok(self.fail(&cause, &error.into(), None))));
                         }
                     }
                 }
@@ -118,7 +129,7 @@ impl Events {
                         }
                         Some(Err(fault)) => {
                             let cause = fault.to_string();
-                            Some(Ok(self.fail(&cause, &fault.into())))
+                            Some(Ok(self.fail(&cause, &fault.into(), None)))
                         }
                         None => {
                             self.account.completed(usage);
@@ -141,8 +152,8 @@ impl Events {
         if matches!(self.source, Source::Failed | Source::Ended) {
             return Poll::Pending;
         }
-        let Poll::Ready((cause, shown)) = self.ending.as_mut().poll(cx) else { return Poll::Pending };
-        Poll::Ready(self.fail(&cause, &shown))
+        let Poll::Ready(stopped) = self.ending.as_mut().poll(cx) else { return Poll::Pending };
+        Poll::Ready(self.fail(&stopped.cause, &stopped.shown, Some(stopped.by)))
     }
 
     /// An engine that always has the next event ready must not keep a request going that is to end.
@@ -150,9 +161,9 @@ impl Events {
         self.account.request().ending().is_some() && !matches!(self.source, Source::Failed | Source::Ended)
     }
 
-    fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError) -> Bytes {
+    fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError, by: Option<By>) -> Bytes {
         self.registry.nudge();
-        self.account.failed(cause, shown);
+        self.account.failed(cause, shown, by);
         self.source = Source::Failed;
         shown.stream_event()
     }
@@ -174,11 +185,17 @@ impl Events {
     }
 }
 
-/// Why a request goes on no longer, and what its client hears.
-pub(super) async fn ending(drain: drain::Watch, request: Arc<Request>) -> (&'static str, ApiError) {
+/// Waits until a request is to go on no longer.
+pub(super) async fn ending(drain: drain::Watch, request: Arc<Request>) -> Stopped {
     tokio::select! {
-        () = drain.ending() => ("the program ends", stopping()),
-        ending = request.ended() => (ending.cause(), ending.into()),
+        () = drain.ending() => Stopped { cause: "the program ends", by: By::Shutdown, shown: stopping() },
+        ending = request.ended() => ending.into(),
+    }
+}
+
+impl From<Ending> for Stopped {
+    fn from(ending: Ending) -> Self {
+        Self { cause: ending.cause(), by: ending.into(), shown: ending.into() }
     }
 }
 

@@ -27,7 +27,8 @@ fn timed(peer: &Peer, change: impl FnOnce(&mut Timeouts)) -> Wire {
 }
 
 fn post() -> Ask {
-    Ask { method: Method::POST, route: "/api/chat", accept: JSON, body: Bytes::from_static(b"{\"a\":1}") }
+    let body = Bytes::from_static(b"{\"a\":1}");
+    Ask { method: Method::POST, route: "/api/chat", accept: JSON, body, trace: None }
 }
 
 async fn fetch(wire: &Wire) -> Result<Bytes, BackendFault> {

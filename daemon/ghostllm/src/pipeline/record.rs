@@ -1,0 +1,383 @@
+//! The one record of a request: who asked for what, by which way, and how that ended.
+//!
+//! Knows what the steps of the pipeline tell. Refuses to know what was said: no prompt, no answer and no key ever reaches the log.
+//! Invariants: each request has exactly one record, written once nobody can add to it: when its response's body is gone, or it is
+//! dropped before it was answered; whatever a client has chosen is escaped and cut.
+
+use std::{
+    fmt::Display,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use ghostllm_core::{
+    ApiError,
+    chat::Usage,
+    error::Code,
+    key::PREFIX,
+    routes::{Endpoint, Row},
+};
+use ghostllm_edge::{Connection, ResponseBody, StreamFailed};
+use http::{Method, Response, StatusCode, Version, request};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tracing::Level;
+
+use super::{
+    ids::Id,
+    requests::{Request, Source, spoken},
+};
+use crate::{
+    log::{OneLine, millis},
+    store::keys::Caller,
+    trace::Trace,
+};
+
+/// Bytes of a path, a model's name or a cause, at the most: a client chooses the first two.
+const LONGEST: usize = 512;
+
+/// The record at one level, which tracing wants to know when it is compiled.
+macro_rules! event {
+    ($level:expr, $record:expr, $told:expr, $ended:expr) => {{
+        let (record, told, ended): (&Record, &Told, Ended) = ($record, &$told, $ended);
+        let usage = told.usage;
+        tracing::event!(
+            $level,
+            request = %record.id,
+            client_request = record.trace.given(),
+            trace = record.trace.trace(),
+            caller = told.caller.as_ref().map(|caller| display(OneLine(&caller.name))),
+            key = told.caller.as_ref().and_then(|caller| caller.id.as_deref()),
+            from = record.from.map(display),
+            http = spoken(record.http),
+            method = record.asked.as_ref().map(|(method, _)| cut(method.as_str())),
+            route = told.row.map(|row| row.path),
+            path = told.path(record).map(|path| display(OneLine(path))),
+            status = told.answer.map(|answer| answer.status.as_u16()),
+            code = told.code(),
+            model = told.model.as_deref().map(|model| display(OneLine(model))),
+            backend = told.chat.as_ref().map(|chat| chat.backend.as_str()),
+            ended = ended.name(),
+            by = told.by(ended),
+            cause = told.failure.as_ref().map(|failure| display(OneLine(cut(&failure.cause)))),
+            queue_ms = told.chat.as_ref().map(|_| 0_u64),
+            ttft_ms = told.first.map(|first| whole_millis(first - record.begun)),
+            ms = millis(record.begun),
+            prompt_tokens = usage.map(|usage| usage.prompt_tokens),
+            completion_tokens = usage.map(|usage| usage.completion_tokens),
+            bytes_in = told.bytes_in,
+            bytes_out = told.answer.map_or(0, |answer| answer.bytes),
+            "{} {}",
+            told.subject(),
+            ended.words(),
+        );
+    }};
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Completed,
+    /// By the client's own mistake, or for want of a permission.
+    Refused,
+    Failed,
+    /// Its client went before the answer's end.
+    Left,
+    /// Somebody else has ended it.
+    Cancelled,
+}
+
+/// Who has ended a request before its answer's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// Whoever asked.
+    Client,
+    /// An admin.
+    Admin,
+    /// Its key, which is taken no more.
+    Key,
+    /// The end of the program.
+    Shutdown,
+}
+
+/// Why an answer is none.
+#[derive(Debug)]
+struct Failure {
+    cause: String,
+    code: Code,
+    by: Option<By>,
+}
+
+/// What is known of a request when it comes in, and what its steps tell.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) id: Id,
+    pub(super) trace: Trace,
+    begun: Instant,
+    http: Version,
+    /// None where not even the head was read.
+    asked: Option<(Method, String)>,
+    from: Option<Source>,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    row: Option<&'static Row>,
+    caller: Option<Caller>,
+    model: Option<String>,
+    chat: Option<Arc<Request>>,
+    bytes_in: u64,
+    usage: Option<Usage>,
+    /// When the engine said its first word.
+    first: Option<Instant>,
+    failure: Option<Failure>,
+    /// Since there is an answer.
+    answer: Option<Answer>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Answer {
+    status: StatusCode,
+    code: Option<Code>,
+    bytes: u64,
+    /// All of it was taken.
+    whole: bool,
+    broken: bool,
+}
+
+/// A request that is being answered; its record is written when this is dropped.
+#[derive(Debug)]
+pub(super) struct Open(Arc<Record>);
+
+impl Open {
+    pub(super) fn new(id: Id, head: &request::Parts) -> Self {
+        let path = cut(keyless(head.uri.path())).to_owned();
+        let record = Record {
+            id,
+            trace: Trace::new(id.number(), &head.headers),
+            begun: Instant::now(),
+            http: head.version,
+            asked: Some((head.method.clone(), path)),
+            from: head.extensions.get::<Connection>().map(Source::of),
+            told: Mutex::default(),
+        };
+        Self(Arc::new(record))
+    }
+
+    /// One that the edge has refused for its head.
+    pub(super) fn refused(id: Id, http: Version) -> Self {
+        let trace = Trace::new(id.number(), &http::HeaderMap::new());
+        let (begun, told) = (Instant::now(), Mutex::default());
+        Self(Arc::new(Record { id, trace, begun, http, asked: None, from: None, told }))
+    }
+
+    /// What the steps of the pipeline tell of it.
+    pub(super) fn record(&self) -> &Arc<Record> {
+        &self.0
+    }
+
+    /// The response, whose body's end is the request's.
+    pub(super) fn answered(self, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+        let status = response.status();
+        let code = response.extensions_mut().remove::<Code>();
+        let head = self.0.asked.as_ref().is_some_and(|(method, _)| method == Method::HEAD);
+        let bodiless = head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let answer = Answer { status, code, whole: bodiless, ..Answer::default() };
+        self.0.told().answer = Some(answer);
+        response.map(|body| Recorded { body, answer, open: self }.boxed_unsync())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.write();
+    }
+}
+
+impl Record {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn row(&self, row: &'static Row) {
+        self.told().row = Some(row);
+    }
+
+    pub(super) fn caller(&self, caller: &Caller) {
+        self.told().caller = Some(caller.clone());
+    }
+
+    /// So many bytes of its body were read.
+    pub(super) fn read(&self, bytes: usize) {
+        self.told().bytes_in = bytes as u64;
+    }
+
+    /// What was asked for, whether there is such a model or not.
+    pub(super) fn model(&self, name: &str) {
+        self.told().model = Some(cut(keyless(name)).to_owned());
+    }
+
+    /// An engine is asked.
+    pub(super) fn chat(&self, request: &Arc<Request>) {
+        self.told().chat = Some(Arc::clone(request));
+    }
+
+    /// What the engine has counted, and when it began to speak.
+    pub(super) fn settled(&self, usage: Option<Usage>, first: Option<Instant>) {
+        let mut told = self.told();
+        (told.usage, told.first) = (usage, first);
+    }
+
+    /// It failed; `cause` is for the log, `shown` is what the client hears.
+    pub(super) fn failed(&self, cause: &dyn Display, shown: &ApiError, by: Option<By>) {
+        let cause = cause.to_string();
+        self.told().failure = Some(Failure { cause, code: shown.code(), by });
+    }
+
+    fn write(&self) {
+        let told = self.told();
+        let ended = told.ended();
+        match (ended, told.row.map(|row| row.endpoint)) {
+            // Asked every few seconds, and by whoever looks at the page; a state that goes on is told elsewhere.
+            (_, Some(Endpoint::Ready)) => event!(Level::DEBUG, self, told, ended),
+            (Ended::Failed, _) => event!(Level::WARN, self, told, ended),
+            (_, Some(Endpoint::Health | Endpoint::Page)) => event!(Level::DEBUG, self, told, ended),
+            _ => event!(Level::INFO, self, told, ended),
+        }
+    }
+}
+
+impl Told {
+    fn ended(&self) -> Ended {
+        let Some(answer) = self.answer else { return Ended::Left };
+        match &self.failure {
+            Some(Failure { by: Some(_), .. }) => Ended::Cancelled,
+            // A client's own mistake is nobody's alarm.
+            Some(Failure { code, .. }) if code.status().is_client_error() => Ended::Refused,
+            Some(_) => Ended::Failed,
+            None if answer.status.is_client_error() => Ended::Refused,
+            None if answer.status.is_server_error() || answer.broken => Ended::Failed,
+            None if answer.whole => Ended::Completed,
+            None => Ended::Left,
+        }
+    }
+
+    fn by(&self, ended: Ended) -> Option<&'static str> {
+        let by = self.failure.as_ref().and_then(|failure| failure.by);
+        by.or((ended == Ended::Left).then_some(By::Client)).map(By::name)
+    }
+
+    fn code(&self) -> Option<&'static str> {
+        let failed = self.failure.as_ref().map(|failure| failure.code);
+        let code = failed.or_else(|| self.answer.and_then(|answer| answer.code))?;
+        // OpenAI has no code for it.
+        Some(code.text().unwrap_or("invalid_request"))
+    }
+
+    /// The path, where its route does not say it.
+    fn path<'a>(&self, record: &'a Record) -> Option<&'a str> {
+        let (_, path) = record.asked.as_ref()?;
+        self.row.is_none_or(|row| row.path.contains('{')).then_some(path)
+    }
+
+    fn subject(&self) -> &'static str {
+        match self.row.map(|row| row.endpoint) {
+            Some(Endpoint::Chat) => "a chat",
+            _ => "a request",
+        }
+    }
+}
+
+impl Ended {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Left => "left",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Completed => "was answered",
+            Self::Refused => "was refused",
+            Self::Failed => "failed",
+            Self::Left => "was left",
+            Self::Cancelled => "was ended",
+        }
+    }
+}
+
+impl By {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Admin => "admin",
+            Self::Key => "key",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// A response's body that counts what is taken of it.
+struct Recorded {
+    // Its end is told before the record is written.
+    body: ResponseBody,
+    answer: Answer,
+    open: Open,
+}
+
+impl Body for Recorded {
+    type Data = Bytes;
+    type Error = StreamFailed;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamFailed>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.answer.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            Poll::Ready(Some(Err(StreamFailed))) => self.answer.broken = true,
+            Poll::Ready(None) => self.answer.whole = true,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        self.answer.whole |= self.body.is_end_stream();
+        self.open.0.told().answer = Some(self.answer);
+    }
+}
+
+/// As much of a text as comes before a key: somebody may have put one where an id or a name belongs.
+fn keyless(text: &str) -> &str {
+    text.find(PREFIX).and_then(|at| text.get(..at)).unwrap_or(text)
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LONGEST)).unwrap_or(text)
+}
+
+fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
