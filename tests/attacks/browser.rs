@@ -120,9 +120,11 @@ fn check_unread(role: &str, attempt: &Attempt) -> Result<()> {
 /// gives every request.
 async fn answered(daemon: &Daemon, sent: [(&str, usize); 2]) -> Result<Vec<Answered>> {
     const LINE: &str = "\"target\":\"ghostllm::pipeline::record\"";
+    /// The daemon asks itself whether its threads answer.
+    const OWN: &str = "\"from\":\"socket\"";
     let all = || {
         let log = daemon.stderr();
-        let lines = log.lines().filter(|line| line.contains(LINE));
+        let lines = log.lines().filter(|line| line.contains(LINE) && !line.contains(OWN));
         lines.filter_map(|line| Answered::read(line).transpose()).collect::<Result<Vec<_>>>()
     };
     let enough = async {

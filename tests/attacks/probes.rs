@@ -79,8 +79,25 @@ pub(crate) fn check_composed(request: &Incoming, engine: &Echo) -> Result<()> {
     ensure!(request.body == echo::body(&tag).into_bytes(), "another body");
     let mut names: Vec<String> = request.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     names.sort();
-    let ours = ["accept", "accept-encoding", "content-length", "content-type", "host", "user-agent"];
+    let ours = [
+        "accept",
+        "accept-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "traceparent",
+        "user-agent",
+        "x-request-id",
+    ];
     ensure!(names == ours, "other fields");
+    // What a client may choose of it is short and plain.
+    for name in ["traceparent", "x-request-id"] {
+        let plain = |value: &str| {
+            value.len() <= 128
+                && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:+/=".contains(&byte))
+        };
+        ensure!(request.header(name).is_some_and(plain), "{name}: {:?}", request.header(name));
+    }
     ensure!(request.header("host") == Some(&engine.address.to_string()), "another Host");
     Ok(())
 }

@@ -120,8 +120,9 @@ section! {
     pub struct Log ("[log]") {
         /// "error", "warn", "info", "debug" or "trace".
         level: LogLevel = LogLevel::Info;
-        /// Parts of the program that log more or less than that: `["ghostllm::backend=debug", "ghostllm_edge=warn"]`. Libraries are
-        /// none of them: at their lower levels they repeat requests, keys and all.
+        /// Parts of the program that log more or less than that:
+        /// `["ghostllm::backend=debug", "ghostllm_edge=warn"]`. Libraries are none of them: at their lower levels they
+        /// repeat requests, keys and all.
         filter: Vec<LogDirective> = Vec::new();
         /// "auto" (the journal under systemd, text on a terminal, else JSON), "json", "text" or "journal".
         @restart format: LogFormat = LogFormat::Auto;
