@@ -41,6 +41,15 @@ async fn connected(daemon: &Daemon, state: &Path) -> Result<(Endpoint, quinn::Co
     Ok((endpoint, connection))
 }
 
+/// The same to a daemon that has been killed since.
+async fn orphaned(ports: &Ports, state: &Path) -> Result<(Endpoint, quinn::Connection)> {
+    let daemon = start(ports, state).await?;
+    let connected = connected(&daemon, state).await?;
+    daemon.signal(Signal::SIGKILL)?;
+    daemon.wait().await?;
+    Ok(connected)
+}
+
 /// Says something on the connection of before, and waits for so long for its end.
 async fn end(
     connection: &quinn::Connection,
@@ -56,10 +65,7 @@ async fn end(
 async fn the_next_daemon_ends_the_connections_of_one_that_was_killed() -> Result<()> {
     let (place, ports) = (tempfile::tempdir()?, Ports::free()?);
     let state = place.path().join("state");
-    let daemon = start(&ports, &state).await?;
-    let (_endpoint, connection) = connected(&daemon, &state).await?;
-    daemon.signal(Signal::SIGKILL)?;
-    daemon.wait().await?;
+    let (_endpoint, connection) = orphaned(&ports, &state).await?;
     let daemon = start(&ports, &state).await?;
     let Some((error, after)) = end(&connection, PATIENCE).await? else { bail!("the client hears nothing") };
     ensure!(error == ConnectionError::Reset, "{error}");
@@ -73,10 +79,7 @@ async fn the_next_daemon_ends_the_connections_of_one_that_was_killed() -> Result
 async fn without_the_key_that_was_kept_a_client_hears_nothing() -> Result<()> {
     let (place, ports) = (tempfile::tempdir()?, Ports::free()?);
     let state = place.path().join("state");
-    let daemon = start(&ports, &state).await?;
-    let (_endpoint, connection) = connected(&daemon, &state).await?;
-    daemon.signal(Signal::SIGKILL)?;
-    daemon.wait().await?;
+    let (_endpoint, connection) = orphaned(&ports, &state).await?;
     std::fs::write(state.join("quic-key"), "damaged")?;
     let daemon = start(&ports, &state).await?;
     ensure!(daemon.stderr().contains("quic-key is made anew (it is damaged)"), "{}", daemon.stderr());

@@ -184,20 +184,19 @@ async fn missing(failure: Failure, (verb, id): (&str, &str), context: &Context) 
         return failure;
     }
     let Ok(list) = context.client.ask::<KeyList>(&Question::new(Admin::Keys)).await else { return failure };
-    let keys = || list.what.keys.iter();
-    let meant = named(id, &list.what).map(|key| key.id.as_str());
-    let meant = meant.or_else(|| {
-        let ids: Vec<&str> = keys().map(|key| key.id.as_str()).collect();
-        nearest(id, ids)
-    });
-    let Some(key) = meant.and_then(|meant| keys().find(|key| key.id == meant)) else { return failure };
+    let keys = &list.what.keys;
+    let like = || {
+        let near = nearest(id, keys.iter().map(|key| key.id.as_str()))?;
+        keys.iter().find(|key| key.id == near)
+    };
+    let Some(key) = named(id, keys).or_else(like) else { return failure };
     let message = format!("{} {} is the id of {}.", failure.message, key.id, text::clean(&key.name));
     Failure { message, ..failure }.next(format!("ghostctl keys {verb} {}", key.id))
 }
 
 /// The key of this name: the one that is taken, and no other takes the place of, before those that are only left.
-fn named<'a>(name: &str, list: &'a KeyList) -> Option<&'a KeyInfo> {
-    let all = || list.keys.iter().filter(|key| key.name == name);
+fn named<'a>(name: &str, keys: &'a [KeyInfo]) -> Option<&'a KeyInfo> {
+    let all = || keys.iter().filter(|key| key.name == name);
     all().find(|key| key.state == KeyState::Active && key.replaced_by.is_none()).or_else(|| all().next())
 }
 
