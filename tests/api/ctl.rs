@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     binary,
+    canary::no_key,
     client::{Answer, Caller, Family, Request, Version, unix},
     daemon::{Daemon, Setup, Signal},
     process,
@@ -39,7 +40,9 @@ fn command(daemon: &Daemon, arguments: &[&str]) -> Result<Command> {
 
 pub(crate) async fn ran(command: &mut Command) -> Result<Ran> {
     let Output { status, stdout, stderr } = command.output().await?;
-    Ok(Ran { code: status.code(), out: String::from_utf8(stdout)?, err: String::from_utf8(stderr)? })
+    let ran = Ran { code: status.code(), out: String::from_utf8(stdout)?, err: String::from_utf8(stderr)? };
+    no_key("what ghostctl said", &ran.err)?;
+    Ok(ran)
 }
 
 pub(crate) async fn ctl(daemon: &Daemon, arguments: &[&str]) -> Result<Ran> {

@@ -170,6 +170,13 @@ async fn a_key_in_the_wrong_place_is_repeated_nowhere() -> Result<()> {
         let answer = admin::ask(&daemon, "POST", "keys", Some(&order)).await?;
         ensure!(answer.status == 400 && !answer.text().contains(&made.key[13..30]), "{}", answer.text());
     }
+    let socket = daemon.plain(true)?;
+    for path in [format!("/{}", made.key), format!("/v1/chat/completions/{}", made.key)] {
+        check_error(&plain(socket, &Request::get(&path)).await?, 404, Some("route_not_found"))?;
+    }
+    let mut misled = Request::get("/v1/models");
+    misled.authority.clone_from(&made.key);
+    check_error(&plain(socket, &misled).await?, 421, Some("misdirected_request"))?;
     let audit = admin::read(&daemon, "audit").await?;
     ensure!(
         audit["entries"].as_array().map(Vec::len) == Some(5)

@@ -32,6 +32,18 @@ const SHORTEST: usize = 8;
 /// Most lines of a private key have 64 characters; the last may be too short to be anybody's.
 const PEM_LINE: usize = 40;
 
+/// Refuses a text in which a key stands with more than its id, whosever it is.
+///
+/// # Errors
+/// One does.
+pub fn no_key(place: &str, text: &str) -> Result<()> {
+    let whole = text.split("gllm_").skip(1).any(|behind| {
+        behind.bytes().take_while(u8::is_ascii_alphanumeric).count() > PUBLIC - "gllm_".len()
+    });
+    ensure!(!whole, "a key is repeated in {place}");
+    Ok(())
+}
+
 /// What is known of one daemon's secrets, and what has been seen of it.
 #[derive(Debug)]
 pub(crate) struct Watch {

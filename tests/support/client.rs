@@ -454,6 +454,9 @@ impl Stream {
                 Event::End(end) => break end,
             }
         };
+        if self.status >= 400 {
+            crate::canary::no_key("a refusal", &String::from_utf8_lossy(&body))?;
+        }
         Ok(Answer { status: self.status, headers: self.headers.clone(), body, end })
     }
 

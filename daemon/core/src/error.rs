@@ -12,6 +12,8 @@ mod code;
 mod fault;
 mod upstream;
 
+use crate::key::{PREFIX, hidden};
+
 pub use code::Code;
 pub use fault::{BackendFault, Stage};
 pub use upstream::{classify, classify_within};
@@ -58,7 +60,12 @@ impl ApiError {
     /// An error of this code with this text, which a stranger may read: no addresses, paths or causes in it.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self(Box::new(Parts { code, message: message.into(), param: None, retry_after: None, allow: None }))
+        let message = match message.into() {
+            // It may repeat what was asked for.
+            message if message.contains(PREFIX) => hidden(&message).into_owned(),
+            message => message,
+        };
+        Self(Box::new(Parts { code, message, param: None, retry_after: None, allow: None }))
     }
 
     /// The same error, naming the field of the request that is at fault (`messages[2].content`).

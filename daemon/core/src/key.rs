@@ -4,7 +4,7 @@
 //! Refuses to know where keys are kept and where randomness comes from. Invariant: a [`Key`] always bears the
 //! right checksum, and nothing but [`Key::reveal`] gives its secret away.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use thiserror::Error;
 
@@ -119,6 +119,18 @@ pub fn is_name(text: &str) -> bool {
     text.trim() == text
         && (1..=NAME_CHARACTERS).contains(&text.chars().count())
         && !text.chars().any(is_obeyed)
+}
+
+/// `text` without what a key in it has behind its id: whoever has written one in a wrong place is not to find it repeated.
+#[must_use]
+pub fn hidden(text: &str) -> Cow<'_, str> {
+    let Some(at) = text.find(PREFIX) else { return Cow::Borrowed(text) };
+    let (before, rest) = text.split_at(at + PREFIX.len());
+    let digits = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+    let (word, behind) = rest.split_at(digits);
+    let id = word.get(..ID_DIGITS).unwrap_or(word);
+    let more = if digits > ID_DIGITS { "…" } else { "" };
+    Cow::Owned(format!("{before}{id}{more}{}", hidden(behind)))
 }
 
 /// CRC-32 (IEEE 802.3) of `text` in base62.
@@ -251,5 +263,18 @@ mod tests {
             let _ = Key::parse(&text);
             let _ = Key::parse(&format!("gllm_{tail}"));
         }
+    }
+
+    #[test]
+    fn a_key_is_repeated_by_its_id_alone() {
+        let key = Key::generate([7; RANDOM_BYTES]);
+        let (whole, id) = (key.reveal(), key.id());
+        assert_eq!(hidden(&format!("no {whole}: {whole}.")), format!("no gllm_{id}…: gllm_{id}…."));
+        for text in ["", "no key", "gllm_", "gllm_Ab3dE6gH", "begins with \"gllm_\""] {
+            assert!(matches!(hidden(text), ref same if same == text), "{text}");
+        }
+        // Cut, or with something added, it is hidden as well.
+        assert_eq!(hidden(&whole[..30]), format!("gllm_{id}…"));
+        assert_eq!(hidden(&format!("{whole}x")), format!("gllm_{id}…"));
     }
 }

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use ghostllm_core::admin::FORM;
+use ghostllm_core::{admin::FORM, key};
 use serde_json::{Map, Value, json};
 
 use crate::output::{self, text};
@@ -137,7 +137,7 @@ impl Failure {
             Box::new(own.as_object().cloned().unwrap_or_default())
         });
         error.insert("next".to_owned(), json!(self.next));
-        text::one_line(&json!({ "version": FORM, "error": error }).to_string())
+        text::one_line(&key::hidden(&json!({ "version": FORM, "error": error }).to_string()))
     }
 }
 

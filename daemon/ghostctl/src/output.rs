@@ -13,6 +13,7 @@ use std::{
     os::fd::AsFd,
 };
 
+use ghostllm_core::key;
 use rustix::termios::tcgetwinsize;
 use time::OffsetDateTime;
 
@@ -180,6 +181,8 @@ pub(crate) fn once(text: &str) -> Result<(), String> {
 
 /// Tells a person something beside what was asked for, in lines that fit where there is a width to fit.
 pub(crate) fn say(words: &str) {
+    // Of a key that stands where none belongs, its id at the most.
+    let words = &key::hidden(words);
     let screen = Screen::of_stderr();
     let fitted = |line: &str| {
         let rest = line.trim_start_matches(' ');

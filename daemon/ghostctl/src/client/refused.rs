@@ -41,7 +41,11 @@ pub(super) fn late(path: &Path, within: Duration, reads: bool) -> Failure {
 
 /// A connection that ended before the answer did.
 pub(super) fn broken(path: &Path, error: &(impl Display + ?Sized), reads: bool) -> Failure {
-    let said = error.to_string();
+    // The library's words for a connection that was closed unread.
+    let said = match error.to_string() {
+        said if said.contains("canceled") => "it closed the connection".to_owned(),
+        said => said,
+    };
     if said.starts_with("invalid HTTP") {
         return not_ours(path);
     }
@@ -65,7 +69,7 @@ pub(super) fn denied(path: &Path, message: String) -> Failure {
     Failure::new(Exit::Denied, message).next(next)
 }
 
-/// The commands that ask these routes; a longer route stands before the one that it begins with.
+/// The commands that ask these routes, and the arguments that give these fields; a longer route stands before the one that it begins with.
 const COMMANDS: &[(&str, &str)] = &[
     ("GET /admin/api/v1/certificates", "ghostctl cert show"),
     ("GET /admin/api/v1/listeners", "ghostctl status"),
@@ -78,6 +82,9 @@ const COMMANDS: &[(&str, &str)] = &[
     ("GET /admin/api/v1/audit", "ghostctl audit"),
     ("GET /admin/api/v1/keys", "ghostctl keys ls"),
     ("GET /v1/models", "ghostctl models ls"),
+    ("The field 'expires_in_s'", "--expires, in seconds,"),
+    ("The field 'overlap_s'", "--overlap, in seconds,"),
+    ("The field 'models'", "--model"),
 ];
 
 /// The API's words with the command in the place of a route, which nobody types at a terminal.

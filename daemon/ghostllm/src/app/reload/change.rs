@@ -115,7 +115,9 @@ fn refused(change: &ConfigChange, why: &str) -> ApiError {
     } else {
         (Code::Conflict, "Mend that first: `ghostctl config check` shows what is wrong on disk.")
     };
-    ApiError::new(code, format!("The settings are as they were: {}. {next}", brief(why)))
+    let why = brief(why);
+    let end = if why.ends_with(['.', '?', '!']) { "" } else { "." };
+    ApiError::new(code, format!("The settings are as they were: {why}{end} {next}"))
 }
 
 /// Makes ready what can fail, keeps the settings, and takes what was made ready.
