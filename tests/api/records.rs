@@ -75,7 +75,7 @@ async fn each_request_has_one_record_with_its_figures(version: Version) -> Resul
             &json!({
                 "level": "INFO", "message": "a chat was answered", "caller": "laptop", "key": made.id, "from": "127.0.0.1",
                 "http": http(version), "method": "POST", "route": "/v1/chat/completions", "status": 200, "code": null,
-                "model": "tiny", "backend": "box", "ended": "completed", "by": null, "cause": null, "queue_ms": 0,
+                "model": "tiny", "backend": "box", "ended": "completed", "by": null, "cause": null,
                 "bytes_in": request.body.len(), "bytes_out": answer.body.len(), "path": null,
             }),
         )?;

@@ -46,7 +46,8 @@ impl Trace {
         let parent = u64::try_from(own >> 64).unwrap_or_default().max(1);
         let parent = match came {
             Some(came) => Parent { parent, ..came },
-            None => Parent { trace: own.max(1), parent, sampled: false },
+            // A backend that traces by its parent's word goes on tracing what it traced without one.
+            None => Parent { trace: own.max(1), parent, sampled: true },
         };
         // It means nothing without the other (section 3.3).
         let state = came.and_then(|_| states(headers));
@@ -211,7 +212,7 @@ mod tests {
         ];
         for text in refused {
             let trace = of(&[("traceparent", text.as_bytes()), ("tracestate", b"a=1")]);
-            let ours = format!("00-{OWN:032x}-0123456789abcdef-00");
+            let ours = format!("00-{OWN:032x}-0123456789abcdef-01");
             assert_eq!(sent(&trace, "traceparent"), Some(ours), "{text}");
             assert_eq!(sent(&trace, "tracestate"), None, "{text}");
         }

@@ -98,8 +98,10 @@ impl Batch {
         self.ends.push(self.bytes.len());
     }
 
-    fn has_room(&self, record: &[u8]) -> bool {
-        self.ends.len() < RECORDS && self.bytes.len() + record.len() <= BYTES
+    /// Whether one more may wait. Those of requests leave a quarter to others: a stranger can have any number of them written.
+    fn has_room(&self, record: &[u8], held: bool) -> bool {
+        let (records, bytes) = if held { (RECORDS / 4 * 3, BYTES / 4 * 3) } else { (RECORDS, BYTES) };
+        self.ends.len() < records && self.bytes.len() + record.len() <= bytes
     }
 
     /// Empties it; the room of a flood is not kept.
@@ -165,7 +167,7 @@ impl Shared {
 
     fn push(&self, record: &[u8], held: bool) {
         let mut state = self.lock();
-        if !state.waiting.has_room(record) {
+        if !state.waiting.has_room(record, held) {
             state.lost += 1;
             return;
         }

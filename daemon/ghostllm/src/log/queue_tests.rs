@@ -101,8 +101,29 @@ fn bytes_are_limited_as_records_are() {
     assert_eq!(waiting(&queue.0.lock()), (1, BYTES));
     given.recv_timeout(PATIENCE).unwrap();
     assert_eq!(given.recv_timeout(PATIENCE).unwrap().len(), 2);
+    // The room of a flood is given back, by the one batch and by the other.
+    for text in ["one", "another"] {
+        queue.0.push(text.as_bytes(), false);
+        assert_eq!(given.recv_timeout(PATIENCE).unwrap(), [text]);
+    }
     drop(writing);
-    assert!(queue.0.lock().waiting.bytes.capacity() <= BYTES);
+    assert!(queue.0.lock().waiting.bytes.capacity() <= AT_ONCE);
+}
+
+#[test]
+fn a_flood_of_requests_leaves_room_for_what_is_wrong() {
+    let (queue, _writing, given) = asking();
+    queue.0.push(b"in hand", false);
+    while !queue.0.lock().busy {
+        thread::yield_now();
+    }
+    for _ in 0..RECORDS {
+        queue.0.push(b"a request", true);
+    }
+    queue.0.push(b"a warning", false);
+    let lost = queue.0.lock().lost;
+    assert_eq!(lost, (RECORDS / 4) as u64);
+    assert_eq!(until(&given, "a warning").len(), RECORDS / 4 * 3 + 2);
 }
 
 #[test]

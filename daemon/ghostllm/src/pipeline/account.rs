@@ -55,7 +55,8 @@ impl Account {
 
     /// The answer is whole.
     pub(super) fn completed(&mut self, usage: Option<Usage>) {
-        self.counted(usage);
+        // No first word of its own: an answer in one piece says all at once.
+        self.usage = usage.or(self.usage);
         self.outcome = Outcome::Completed;
     }
 

@@ -63,7 +63,6 @@ macro_rules! event {
             ended = ended.name(),
             by = told.by(ended),
             cause = told.failure.as_ref().map(|failure| display(OneLine(cut(&failure.cause)))),
-            queue_ms = told.chat.as_ref().map(|_| 0_u64),
             ttft_ms = told.first.map(|first| whole_millis(first - record.begun)),
             ms = millis(record.begun),
             prompt_tokens = usage.map(|usage| usage.prompt_tokens),
@@ -130,7 +129,8 @@ struct Told {
     caller: Option<Caller>,
     model: Option<String>,
     chat: Option<Arc<Request>>,
-    bytes_in: u64,
+    /// None where not all of it was read.
+    bytes_in: Option<u64>,
     usage: Option<Usage>,
     /// When the engine said its first word.
     first: Option<Instant>,
@@ -213,7 +213,7 @@ impl Record {
 
     /// So many bytes of its body were read.
     pub(super) fn read(&self, bytes: usize) {
-        self.told().bytes_in = bytes as u64;
+        self.told().bytes_in = Some(bytes as u64);
     }
 
     /// What was asked for, whether there is such a model or not.
@@ -365,6 +365,8 @@ impl Body for Recorded {
 impl Drop for Recorded {
     fn drop(&mut self) {
         self.answer.whole |= self.body.is_end_stream();
+        // Its own polling has failed, and no client has left.
+        self.answer.broken |= std::thread::panicking();
         self.open.0.told().answer = Some(self.answer);
     }
 }

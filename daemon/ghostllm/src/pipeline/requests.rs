@@ -225,13 +225,14 @@ impl Requests {
         counts
     }
 
-    /// Ends the request of this id, as `x-request-id` has it; whether there is one, and no other whose client has chosen the same.
-    pub(crate) fn cancel(&self, id: &str) -> bool {
+    /// Ends the request of this id, as `x-request-id` has it, if there is one, and no other whose client has chosen the same; gives
+    /// our own id of it.
+    pub(crate) fn cancel(&self, id: &str) -> Option<String> {
         let open = self.open();
         let own = id.parse().ok().and_then(|id: Id| open.get(&id));
         let mut chosen = open.values().filter(|request| request.client_id.as_deref() == Some(id));
         let request = own.or_else(|| chosen.next().filter(|_| chosen.next().is_none()));
-        request.inspect(|request| request.end(Ending::Cancelled)).is_some()
+        request.inspect(|request| request.end(Ending::Cancelled)).map(|request| request.id.to_string())
     }
 
     /// Ends the requests of keys that are taken no more.

@@ -43,7 +43,7 @@ pub(super) async fn act(
         Admin::RotateKey => rotate(shared, taken, order, noted).await,
         Admin::RevokeKey => revoke(shared, taken, noted).await,
         Admin::FirstKey => first(shared, noted).await,
-        Admin::CancelRequest => cancel(shared, taken),
+        Admin::CancelRequest => cancel(shared, taken, noted),
         Admin::TestBackend => test(shared, taken).await,
         Admin::Reload => reloaded(&shared.desk.order(Order::Reload).await?),
         Admin::ChangeConfig => change(shared, asked, order, noted).await,
@@ -126,8 +126,9 @@ fn told(error: ChangeError) -> ApiError {
     error.into()
 }
 
-fn cancel(shared: &Shared, id: &str) -> Answer {
-    if shared.requests.cancel(id) {
+fn cancel(shared: &Shared, id: &str, noted: &mut Noted) -> Answer {
+    if let Some(own) = shared.requests.cancel(id) {
+        noted.on = Some(own);
         return json(&Cancelled { version: FORM, id: id.to_owned() });
     }
     Err(ApiError::new(
