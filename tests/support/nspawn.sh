@@ -77,7 +77,9 @@ start() {
   for _ in $(seq 300); do
     leader=$(pgrep -P "$nspawn" -x systemd | head -1) || true
     # "degraded" too: what a bare Debian starts and cannot have here is of no interest.
-    if [ -n "$leader" ] && inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; then return; fi
+    if [ -n "$leader" ]; then
+      case $(inside systemctl is-system-running 2>/dev/null || true) in running | degraded) return ;; esac
+    fi
     kill -0 "$nspawn" 2>/dev/null || break
     sleep 0.1
   done

@@ -107,11 +107,13 @@ pub(super) async fn kept_up(
     let mut beat = pulse.beat("main", pulse.patience() * watchdog::MAIN);
     loop {
         let read = tokio::select! {
+            biased;
+            // First, so that no number of orders keeps it from its sign of life.
+            () = beat.due() => continue,
             due = changes.due(running.config.limits.config_interval) => match changes.read_due(due).await {
                 Some(read) => read,
                 None => continue,
             },
-            () = beat.due() => continue,
             Some(order) = running.orders.recv() => {
                 ordered(order, changes, running, upkeep, (serving, standing)).await;
                 continue;

@@ -30,14 +30,18 @@ pub(crate) async fn feed<H: Handler>(
     loop {
         #[cfg(feature = "freeze")]
         ghostllm_edge::pulse::freeze::perhaps("watchdog").await;
+        // Behind it, so that what has stood still with the whole machine has had a turn.
+        let silent = silent(probe, limit / 4).await;
         let mut late = pulse.late();
-        late.extend(silent(probe, limit / 4).await);
+        late.extend(silent);
         if late != before {
             said(&late);
         }
         tell(&late);
+        // Whoever goes on again is seen before the manager loses its patience.
+        let rest = if late.is_empty() { limit / 4 } else { limit / 16 };
         before = late;
-        sleep(limit / 4).await;
+        sleep(rest).await;
     }
 }
 
@@ -45,9 +49,20 @@ pub(crate) async fn feed<H: Handler>(
 async fn silent<H: Handler>(probe: &Probe<H>, within: Duration) -> Vec<String> {
     let asked = (0..probe.threads()).map(|thread| async move {
         let answered = timeout(within, probe.ask(thread, PATH)).await;
-        (!matches!(answered, Ok(Ok(true)))).then(|| format!("thread {thread}"))
+        let answered = match answered {
+            Ok(Err(error)) if is_poor(&error) => true,
+            Ok(Ok(answered)) => answered,
+            _ => false,
+        };
+        (!answered).then(|| format!("thread {thread}"))
     });
     join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// It could not even be asked, for want of descriptors or memory, which says nothing of the thread: a restart would cost every stream.
+fn is_poor(error: &io::Error) -> bool {
+    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
 }
 
 fn said(late: &[String]) {
