@@ -10,6 +10,7 @@ mod changes;
 mod doctor;
 mod exposure;
 mod families;
+mod guesses;
 mod journal;
 mod pasted;
 mod restore;
