@@ -37,9 +37,10 @@ const PEM_LINE: usize = 40;
 /// # Errors
 /// One does.
 pub fn no_key(place: &str, text: &str) -> Result<()> {
-    let whole = text.split("gllm_").skip(1).any(|behind| {
-        behind.bytes().take_while(u8::is_ascii_alphanumeric).count() > PUBLIC - "gllm_".len()
-    });
+    let whole = text
+        .split("gllm_")
+        .skip(1)
+        .any(|behind| behind.bytes().take_while(u8::is_ascii_alphanumeric).count() > PUBLIC - "gllm_".len());
     ensure!(!whole, "a key is repeated in {place}");
     Ok(())
 }
