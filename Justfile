@@ -21,7 +21,7 @@ run: setup-build
 # journal.sh. The daemon's `freeze`, by which tests make its tasks hang, is no package's: `just run` and `dist` are built without it.
 test: setup lint python templates
     tests/support/journal.sh
-    cargo build --release --workspace --bins --features ghostctl/journal,ghostllm/freeze
+    cargo build --release --workspace --bins --example render-template --features ghostctl/journal,ghostllm/freeze
     tests/support/canary.sh begin
     tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace --features ghostctl/journal,ghostllm/freeze
     # What must not compile is a document's test, which nextest does not run.
@@ -45,7 +45,7 @@ python:
 
 # Chat templates: the engine's answers against Python's jinja2, byte for byte, over llama.cpp's own collection.
 templates: setup
-    cargo build --release -p ghostllm-engine --example render-template
+    cargo build --release --workspace --bins --example render-template --features ghostctl/journal,ghostllm/freeze
     .tools/venv/bin/python daemon/engine/tests/templates.py
 
 fmt:

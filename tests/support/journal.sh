@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 target="${CARGO_TARGET_DIR:-target}/release"
 
 # The feature is the tests', as in `just test`: without it the daemon would be compiled once more.
-cargo build --release --workspace --bins --features ghostllm/freeze
+cargo build --release --workspace --bins --example render-template --features ghostllm/freeze
 for program in ghostctl ghostllm ghostllm-engine; do
   if linked=$(ldd "$target/$program" | grep libsystemd); then
     echo "$program links libsystemd without the feature journal: $linked" >&2
