@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use ghostllm_tests::{
     admin, binary,
     client::{Caller, Family, Request, Version, plain},
-    daemon::{Daemon, Setup},
+    daemon::{Daemon, Setup, Signal},
     double::Double,
     openai::{OpenAi, Style},
     strace::{Injected, traceable},
@@ -191,17 +191,61 @@ async fn what_cannot_be_used_is_not_kept_and_says_why() -> Result<()> {
     daemon.stop().await
 }
 
-#[tokio::test]
-async fn what_was_given_up_on_a_slow_disk_is_not_kept_later() -> Result<()> {
-    let home = Home::new()?;
+/// A daemon at whose disk this call takes so long, with one setting that is kept already.
+async fn slowed(home: &Home, call: &str, seconds: u64) -> Result<(Daemon, Injected)> {
     let daemon = Daemon::start(&traceable(home.setup())).await?;
     ensure!(set(&daemon, &["limits.drain_grace", "7s"]).await?.code == Some(0));
-    let before = kept(&home.state());
-    // Keeping it takes four of them, which is longer than whoever sets it waits.
-    let slow = Injected::slow(daemon.id()?, "fsync", Duration::from_secs(4)).await?;
+    let slow = Injected::slow(daemon.id()?, call, Duration::from_secs(seconds)).await?;
+    Ok((daemon, slow))
+}
+
+/// That the next start finds this.
+async fn finds(home: &Home, grace: &str) -> Result<()> {
+    let daemon = home.daemon().await?;
+    let line = format!("drain_grace = \"{grace}\" # ghostctl config set limits.drain_grace");
+    ensure!(shown(&daemon, &line).await?, "{}", set(&daemon, &["show"]).await?.err);
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_was_given_up_on_a_slow_disk_is_not_kept_later_not_even_by_a_crash() -> Result<()> {
+    let home = Home::new()?;
+    // Before either file has its new name, two of them are done, which is longer than whoever sets it waits.
+    let (daemon, slow) = slowed(&home, "fsync", 6).await?;
     let ran = set(&daemon, &["limits.drain_grace", "9s"]).await?;
-    ensure!(ran.code == Some(1) && ran.err.contains("The settings are as they were"), "{ran:?}");
+    ensure!(ran.code == Some(1) && ran.err.contains("The settings are as they were: "), "{ran:?}");
     ensure!(ran.err.contains("does not answer") && ran.err.contains("Next: "), "{ran:?}");
+    daemon.signal(Signal::SIGKILL)?;
+    daemon.wait().await?;
+    slow.end()?;
+    finds(&home, "7s").await
+}
+
+#[tokio::test]
+async fn what_is_about_to_be_done_by_a_slow_disk_is_waited_for() -> Result<()> {
+    let home = Home::new()?;
+    // Four of them, the last two behind the point from which on it can be seen.
+    let (daemon, slow) = slowed(&home, "fsync", 4).await?;
+    let ran = set(&daemon, &["limits.drain_grace", "9s"]).await?;
+    ensure!(ran.code == Some(0), "{ran:?}");
+    slow.end()?;
+    ensure!(
+        shown(&daemon, "drain_grace = \"9s\" # ghostctl config set limits.drain_grace").await?,
+        "it is not in use"
+    );
+    daemon.stop().await?;
+    finds(&home, "9s").await
+}
+
+#[tokio::test]
+async fn what_came_too_late_is_taken_back_and_said_to_be_uncertain_until_then() -> Result<()> {
+    let home = Home::new()?;
+    // Two of them give the new content its names.
+    let (daemon, slow) = slowed(&home, "/^rename", 12).await?;
+    let before = kept(&home.state());
+    let ran = set(&daemon, &["limits.drain_grace", "9s"]).await?;
+    let words = "The settings are as they were, unless ghostllm ends before they are taken back: ";
+    ensure!(ran.code == Some(1) && ran.err.contains(words) && ran.err.contains("Next: "), "{ran:?}");
     slow.end()?;
     let begun = Instant::now();
     while kept_quietly(&home.state()) != before {
@@ -209,12 +253,7 @@ async fn what_was_given_up_on_a_slow_disk_is_not_kept_later() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     daemon.stop().await?;
-    let daemon = home.daemon().await?;
-    ensure!(
-        shown(&daemon, "drain_grace = \"7s\" # ghostctl config set limits.drain_grace").await?,
-        "it came"
-    );
-    daemon.stop().await
+    finds(&home, "7s").await
 }
 
 #[tokio::test]

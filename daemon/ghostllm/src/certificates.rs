@@ -303,6 +303,19 @@ impl<F: Files> Certificates<F> {
         (kind.map(|kind| Work { kind, taken: self.taken }), said)
     }
 
+    /// The same while the disk is still at what was due before: nothing is begun, and what stands amiss is told all the same.
+    pub fn meanwhile(&mut self, now: OffsetDateTime) -> Vec<Said> {
+        let mut said = Vec::new();
+        let of_now = self.of_now(now);
+        // What has failed before says more, and is not mended yet; that the certificate has ended says most.
+        let worse =
+            |of_now: &Complaint| self.complaint.as_ref().is_none_or(|said| of_now.ended && !said.ended);
+        if of_now.as_ref().is_some_and(worse) {
+            self.complain(now, None, &mut said);
+        }
+        said
+    }
+
     /// Takes what came of it, unless something else is shown since; says what it did.
     pub fn worked(&mut self, worked: Worked, now: OffsetDateTime) -> Vec<Said> {
         let Worked { outcome, mut said, taken } = worked;
@@ -406,11 +419,15 @@ impl<F: Files> Certificates<F> {
         self.complaint.as_ref()
     }
 
-    fn complain(&mut self, now: OffsetDateTime, failed: Option<Complaint>, said: &mut Vec<Said>) {
-        let complaint = failed.or_else(|| match &self.source {
+    fn of_now(&self, now: OffsetDateTime) -> Option<Complaint> {
+        match &self.source {
             Source::Own(own) => own.complaint(now),
             Source::Given(loaded) => loaded.complaint(now),
-        });
+        }
+    }
+
+    fn complain(&mut self, now: OffsetDateTime, failed: Option<Complaint>, said: &mut Vec<Said>) {
+        let complaint = failed.or_else(|| self.of_now(now));
         if complaint != self.complaint {
             let line =
                 |complaint: &Complaint| Said::Warning(format!("{}: {}", complaint.what, complaint.next));

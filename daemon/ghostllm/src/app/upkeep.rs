@@ -317,6 +317,9 @@ impl Upkeep {
         // What is being made will be shown, and its files are being written.
         if self.renewing.is_none() && self.working.is_none() {
             self.begin_work();
+        } else {
+            // A disk that hangs for weeks must not hide that the certificate ends.
+            say(&self.certificates.meanwhile(OffsetDateTime::now_utc()));
         }
         standing.certified(self.left_out(), self.complaint());
         standing.is_called(&self.host.short);

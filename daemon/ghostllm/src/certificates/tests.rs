@@ -326,6 +326,21 @@ fn what_is_wrong_stands_until_it_is_mended() {
 }
 
 #[test]
+fn what_comes_while_the_disk_hangs_is_told_all_the_same() {
+    let files = Directory::new();
+    let (mut certificates, _) = files.open(now());
+    let end = Facts::read(certificates.trust().expect("a CA").der).expect("a certificate").not_after;
+    assert_eq!(certificates.meanwhile(now()), []);
+    for (at, words) in [(end - Duration::days(80), "ends on"), (end + Duration::days(1), "ended on")] {
+        let said = joined(&certificates.meanwhile(at));
+        assert!(said.contains(words), "{said}");
+        assert_eq!(certificates.meanwhile(at), [], "it is said twice");
+    }
+    assert_eq!(certificates.meanwhile(now()), []);
+    assert!(certificates.complaint().is_some_and(|complaint| complaint.ended), "nothing has mended it");
+}
+
+#[test]
 fn a_start_in_1970_serves_and_renews_once_the_clock_is_right() {
     let lost = OffsetDateTime::UNIX_EPOCH + Duration::days(1);
     let (mut certificates, said) = Directory::new().open(lost);

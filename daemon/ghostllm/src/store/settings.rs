@@ -104,7 +104,19 @@ impl Kept {
 /// # Errors
 /// If that fails; the file is as it was.
 pub fn write(state: &StateDir, settings: &SettingsFile) -> Result<(), StateError> {
-    file(state).save(settings)
+    write_if(state, settings, || true)
+}
+
+/// The same, unless it is no longer wanted once all that is left to do is to give it its name. Blocks.
+///
+/// # Errors
+/// As above.
+pub fn write_if(
+    state: &StateDir,
+    settings: &SettingsFile,
+    wanted: impl FnOnce() -> bool,
+) -> Result<(), StateError> {
+    file(state).save_if(settings, wanted)
 }
 
 /// The file as it is, for a backup. Blocks.

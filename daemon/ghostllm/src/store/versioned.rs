@@ -200,6 +200,15 @@ impl<K: Kind> Versioned<K> {
     /// # Errors
     /// [`StateError::Unwritable`] if one of the two cannot be written; both are then as they were.
     pub fn save(&self, value: &K) -> Result<(), StateError> {
+        self.save_if(value, || true)
+    }
+
+    /// The same, unless it is no longer wanted once all of it is on the disk and only the names are missing, which is asked once:
+    /// both files are then as they were.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn save_if(&self, value: &K, wanted: impl FnOnce() -> bool) -> Result<(), StateError> {
         let path = self.state.file(&self.name)?;
         let text = encode(value)
             .map_err(std::io::Error::from)
@@ -208,7 +217,7 @@ impl<K: Kind> Versioned<K> {
                 |text| if text.len() > LARGEST_FILE { Err(ErrorKind::FileTooLarge.into()) } else { Ok(text) },
             )
             .map_err(|source| StateError::Unwritable { path, source })?;
-        self.write(&text)
+        self.write(&text, wanted)
     }
 
     /// The file as it is, for a backup; whoever asks holds up its writers. Blocks.
@@ -235,13 +244,16 @@ impl<K: Kind> Versioned<K> {
         self.state.judged(&self.name, 0, stamped)
     }
 
-    fn write(&self, text: &[u8]) -> Result<(), StateError> {
+    fn write(&self, text: &[u8], wanted: impl FnOnce() -> bool) -> Result<(), StateError> {
         let copy = self.copy();
         let directory = self.state.path();
         // Both before either has its name, so that a disk that fills up between them changes neither.
         let staged = Staged::write(directory, &self.name, text)
             .and_then(|file| Ok((file, Staged::write(directory, &copy, text)?)));
         let written = staged.and_then(|(file, copy)| {
+            if !wanted() {
+                return Ok(());
+            }
             let installed = file.install()?;
             if let Err(error) = copy.install() {
                 // A copy of before would one day bring back what was changed: the change is taken back with it.
@@ -296,7 +308,7 @@ impl<K: Kind> Versioned<K> {
     fn take(&self, decoded: Decoded<K>, text: &[u8]) -> K {
         let Decoded { value, version } = decoded;
         if version == K::VERSION {
-            let _alert_is_raised = self.write(text);
+            let _alert_is_raised = self.write(text, || true);
             return value;
         }
         // A step that was wrong must not have thrown away what it was given.

@@ -1,9 +1,9 @@
 //! Settings that an admin changes: kept and in use, or neither.
 //!
 //! Invariant: what is kept could be used when it was kept; where anything fails, what was kept before lies in its place, also where
-//! the disk does what was asked of it only after it was given up.
+//! the disk does what was asked of it only after it was given up. Who is told otherwise is told so.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use ghostllm_core::{
     ApiError,
@@ -12,8 +12,11 @@ use ghostllm_core::{
     error::Code,
     state::settings::{SettingsFile, Unchangeable},
 };
+use tokio::sync::watch;
 
-use super::{Changes, READING, Reloaded, Running, Serving, Standing, Upkeep, brief, settled, timeout, told};
+use super::{
+    Changes, PATIENCE, READING, Reloaded, Running, Serving, Standing, Upkeep, brief, settled, timeout, told,
+};
 use crate::{
     store::{StateDir, StateError, settings},
     tasks::reload::Aside,
@@ -129,41 +132,74 @@ async fn taken(
     serving: &Serving,
 ) -> Result<super::Taken, ApiError> {
     let ready = running.prepare(loaded, upkeep).await.map_err(|why| refused(change, &why))?;
-    let (state, stands) = (running.state.clone(), Stands::default());
-    let writing = stands.clone();
+    let (state, stands) = (running.state.clone(), Arc::new(Stands::default()));
+    let writing = Arc::clone(&stands);
     let written = running.apart.run(move || writing.write(&state, &before, &wanted)).await;
     let failed = match written {
         Ok(Ok(())) => return Ok(running.swap(ready, upkeep, serving).await),
-        // It was done at the last moment.
-        Err(_late) if !stands.give_up() => return Ok(running.swap(ready, upkeep, serving).await),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "settings cannot be kept");
-            error.answer()
-        }
-        Err(_late) => {
-            let why = "The settings are as they were: the disk of the box's state does not answer (dmesg, df -h), or is still at \
-                       what was asked of it before. Say the same again once it does.";
-            ApiError::new(Code::StateUnwritable, why)
-        }
+        Ok(Err(error)) => unkept(&error),
+        Err(_late) => match stands.outcome().await {
+            // It was done at the last moment.
+            Stand::Done => return Ok(running.swap(ready, upkeep, serving).await),
+            stand => late(stand),
+        },
     };
     ready.give_up().await;
     Err(failed)
 }
 
-/// Whether what is written is to stay, which is decided once: by the disk that has done it, or by whoever waits no longer.
-#[derive(Debug, Clone, Default)]
-struct Stands(Arc<OnceLock<bool>>);
+fn unkept(error: &StateError) -> ApiError {
+    tracing::error!(%error, "settings cannot be kept");
+    error.answer()
+}
+
+/// Why they are not waited for.
+fn late(stand: Stand) -> ApiError {
+    let why = "the disk of the box's state does not answer (dmesg, df -h), or is still at what was asked of it before. Say the same \
+               again once it does.";
+    let how = match stand {
+        // Whoever ends the program now may find them at its next start.
+        Stand::Abandoned => "The settings are as they were, unless ghostllm ends before they are taken back",
+        _ => "The settings are as they were",
+    };
+    ApiError::new(Code::StateUnwritable, format!("{how}: {why}"))
+}
+
+/// How far the disk is with settings, and whether somebody waits for them: each is decided once, by whichever comes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Stand {
+    /// Neither file has its new content.
+    #[default]
+    Begun,
+    /// Nobody waits any longer; neither file will have it.
+    GivenUp,
+    /// The files get it.
+    Renaming,
+    /// Nobody waited any longer while they got it: it is taken back.
+    Abandoned,
+    /// They have it.
+    Done,
+    /// The disk has failed, and both are as they were.
+    Failed,
+}
+
+#[derive(Debug, Default)]
+struct Stands(watch::Sender<Stand>);
 
 impl Stands {
-    /// Writes the settings; where they were given up meanwhile, those before them once more. Blocks.
+    /// Writes the settings, unless they are given up before that shows; those before them once more, if they are later. Blocks.
     fn write(
         &self,
         state: &StateDir,
         before: &SettingsFile,
         wanted: &SettingsFile,
     ) -> Result<(), StateError> {
-        settings::write(state, wanted)?;
-        if self.0.set(true).is_ok() {
+        let written = settings::write_if(state, wanted, || self.goes_on(&[Stand::Begun], Stand::Renaming));
+        if let Err(error) = written {
+            self.goes_on(&[Stand::Begun, Stand::Renaming], Stand::Failed);
+            return Err(error);
+        }
+        if self.goes_on(&[Stand::Renaming], Stand::Done) || *self.0.borrow() == Stand::GivenUp {
             return Ok(());
         }
         settings::write(state, before).inspect_err(|error| {
@@ -171,8 +207,29 @@ impl Stands {
         })
     }
 
-    /// Waits no longer; whether that came before the disk was done.
-    fn give_up(&self) -> bool {
-        self.0.set(false).is_ok()
+    /// From one of these on to the next; whether that was so.
+    fn goes_on(&self, from: &[Stand], to: Stand) -> bool {
+        self.0.send_if_modified(|stand| {
+            let one = from.contains(stand);
+            if one {
+                *stand = to;
+            }
+            one
+        })
+    }
+
+    /// Waits no longer where neither file has changed; else a while more, since the disk is about to be done.
+    async fn outcome(&self) -> Stand {
+        if self.goes_on(&[Stand::Begun], Stand::GivenUp) {
+            return Stand::GivenUp;
+        }
+        let mut stand = self.0.subscribe();
+        let ended = async {
+            // What it gives holds the lock.
+            let _disk_is_done = stand.wait_for(|stand| matches!(stand, Stand::Done | Stand::Failed)).await;
+        };
+        let _given_up_else = timeout(PATIENCE, ended).await;
+        self.goes_on(&[Stand::Renaming], Stand::Abandoned);
+        *self.0.borrow()
     }
 }
