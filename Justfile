@@ -60,7 +60,7 @@ docs: setup-build
     target/release/ghostllm config schema > packaging/docs/ghostllm.schema.json
     cargo run --release -p ghostllm-core --example documents -- packaging/docs
     rm -rf packaging/docs/man/ghostctl* packaging/docs/completions/*ghostctl* daemon/ghostctl/tests/help/*.txt
-    cargo run --release -p ghostctl --features journal --example documents -- packaging/docs
+    cargo run --release -p ghostctl --features journal --example ghostctl-documents -- packaging/docs
     GHOSTCTL_RENEW=1 cargo test --release -p ghostctl --features journal --test cli help::
 
 # Arbitrary bytes for everything that reads a peer's, guided by coverage: so many hours, shared by the targets.

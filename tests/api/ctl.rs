@@ -283,36 +283,3 @@ async fn events_are_followed_and_a_daemon_that_ends_ends_the_status() -> Result<
     ensure!(gone.code == Some(3) && gone.err.contains("ghostllm serve"), "{gone:?}");
     Ok(())
 }
-
-/// Those of the README, but for `cert trust`, which has its own test above, with the exit code that each ends with here.
-#[tokio::test]
-async fn every_command_of_the_readme_does_what_it_says() -> Result<()> {
-    let (_double, daemon) = ollama().await?;
-    let readme = fs::read_to_string(ghostllm_tests::root().join("README.md"))?;
-    let lines: Vec<&str> = readme.lines().filter(|line| line.starts_with("ghostctl ")).collect();
-    ensure!(lines.len() >= 8, "{lines:?}");
-    for line in lines {
-        let words: Vec<&str> =
-            line.split('#').next().context("a command")?.split_whitespace().skip(1).collect();
-        let (endless, codes) = match words[..] {
-            ["events"] | ["status", "--watch"] => (true, &[130][..]),
-            ["status"] => (false, &[0, 1][..]),
-            // This daemon writes to its standard error, and the machine may keep no journal.
-            ["logs", ..] => (false, &[0, 5][..]),
-            // Nobody is there to be asked.
-            ["requests", "cancel", _] => (false, &[2][..]),
-            _ => (false, &[0][..]),
-        };
-        let mut command = if endless {
-            let mut command = Command::new("timeout");
-            command.args(["--preserve-status", "--signal=INT", "1"]).arg(binary("ghostctl"));
-            command.arg("--socket").arg(daemon.admin()?).args(&words).stdin(Stdio::null());
-            command
-        } else {
-            command(&daemon, &words)?
-        };
-        let ran = ran(&mut command).await?;
-        ensure!(ran.code.is_some_and(|code| codes.contains(&code)), "{line}: {ran:?}");
-    }
-    daemon.stop().await
-}

@@ -172,7 +172,7 @@ async fn a_key_in_the_wrong_place_is_repeated_nowhere() -> Result<()> {
     }
     let socket = daemon.plain(true)?;
     for path in [format!("/{}", made.key), format!("/v1/chat/completions/{}", made.key)] {
-        check_error(&plain(socket, &Request::get(&path)).await?, 404, Some("route_not_found"))?;
+        check_error(&plain(socket, &Request::get(&path)).await?, 404, Some("unknown_url"))?;
     }
     let mut misled = Request::get("/v1/models");
     misled.authority.clone_from(&made.key);

@@ -38,6 +38,7 @@ mod orders;
 mod page;
 mod passthrough;
 mod quic_restart;
+mod readme;
 mod records;
 mod reload;
 mod secrets;

@@ -19,8 +19,8 @@ const SINCE: &str = "
 [Service] KillMode=0 StateDirectory=235 StateDirectoryMode=235 LimitNOFILE=0 OOMPolicy=243 User=0 UMask=0 NoNewPrivileges=187
 [Service] CapabilityBoundingSet=0 RestrictSUIDSGID=242 RestrictRealtime=231 RestrictNamespaces=233 LockPersonality=235
 [Service] MemoryDenyWriteExecute=231 RemoveIPC=232 SystemCallArchitectures=209 SystemCallFilter=187 SystemCallErrorNumber=209
-[Service] RestrictAddressFamilies=211 ProtectSystem=214 ProtectHome=214 PrivateTmp=0 PrivateUsers=232 ProtectProc=247 ProtectClock=245
-[Service] ProtectHostname=242 ProtectKernelTunables=232 ProtectKernelModules=232 ProtectKernelLogs=244 ProtectControlGroups=232
+[Service] RestrictAddressFamilies=211 ProtectSystem=214 ProtectHome=214 PrivateTmp=0 ProtectProc=247 ProtectClock=245
+[Service] LogRateLimitIntervalSec=240 ProtectKernelTunables=232 ProtectKernelModules=232 ProtectKernelLogs=244 ProtectControlGroups=232
 [Service] DevicePolicy=208 DeviceAllow=208
 [Socket] ListenStream=0 ListenDatagram=0 BindIPv6Only=0 Backlog=0 FreeBind=0 ReceiveBuffer=0 SendBuffer=0 Service=0 SocketUser=214
 [Socket] SocketGroup=214 SocketMode=0 DirectoryMode=0 FileDescriptorName=227 RemoveOnStop=214 TriggerLimitIntervalSec=230

@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use memchr::memmem;
+use serde_json::Value;
 
 use crate::binary;
 
@@ -43,6 +44,18 @@ pub fn no_key(place: &str, text: &str) -> Result<()> {
         .any(|behind| behind.bytes().take_while(u8::is_ascii_alphanumeric).count() > PUBLIC - "gllm_".len());
     ensure!(!whole, "a key is repeated in {place}");
     Ok(())
+}
+
+/// The same of an answer, in which a key may stand as `key` of the outermost object: that is how one that was just made is given.
+///
+/// # Errors
+/// When there is a whole key elsewhere in it.
+pub fn no_key_but_a_new_one(place: &str, answer: &[u8]) -> Result<()> {
+    let Ok(Value::Object(mut answer)) = serde_json::from_slice(answer) else {
+        return no_key(place, &String::from_utf8_lossy(answer));
+    };
+    answer.remove("key");
+    no_key(place, &Value::Object(answer).to_string())
 }
 
 /// What is known of one daemon's secrets, and what has been seen of it.

@@ -454,9 +454,7 @@ impl Stream {
                 Event::End(end) => break end,
             }
         };
-        if self.status >= 400 {
-            crate::canary::no_key("a refusal", &String::from_utf8_lossy(&body))?;
-        }
+        crate::canary::no_key_but_a_new_one("an answer", &body)?;
         Ok(Answer { status: self.status, headers: self.headers.clone(), body, end })
     }
 

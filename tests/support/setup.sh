@@ -10,8 +10,9 @@ if [ "${1:-}" != build ]; then
   # nginx and haproxy stand beside the daemon under the attacks and in the bench; chromium is a browser that is attacked from.
   # strace says in which order state reaches the disk, and is a disk that fails. journald and systemd-journal-remote, which come with
   # two more, make the journals that `ghostctl logs` reads; neither need run here as a service. systemd-nspawn boots one that does.
+  # age opens what `ghostctl backup` has written.
   packages+=(python3-venv openssl libnss3-tools ngtcp2-client mmdebstrap iproute2 nginx haproxy chromium strace systemd systemd-journal-remote
-    systemd-container procps)
+    systemd-container procps age)
 fi
 missing=()
 for package in "${packages[@]}"; do

@@ -36,7 +36,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 26] = [
+    let _referred: [Schema; 27] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -53,6 +53,7 @@ pub fn schema() -> String {
         generator.subschema_for::<KeyList>(),
         generator.subschema_for::<NewKey>(),
         generator.subschema_for::<MadeKey>(),
+        generator.subschema_for::<FirstKey>(),
         generator.subschema_for::<Rotation>(),
         generator.subschema_for::<AuditLog>(),
         generator.subschema_for::<Event>(),

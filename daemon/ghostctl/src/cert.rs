@@ -74,7 +74,7 @@ impl Command {
             Self::Fingerprint => {
                 let answer = ask(context).await?;
                 let authority = authority(&answer.what)?;
-                context.show(&answer.json, |_| format!("{}\n", text::clean(&authority.sha256)))?;
+                context.show(&answer.json, |screen| folded(&text::clean(&authority.sha256), screen))?;
             }
             Self::Renew { new_ca, yes } => renew(new_ca, yes, context).await?,
             Self::Trust { print } => {
@@ -85,6 +85,18 @@ impl Command {
         }
         Ok(Exit::Well)
     }
+}
+
+/// Where it does not fit a person's terminal: in lines of as many bytes each, which are compared more easily than what the
+/// terminal would break anywhere. Programs get one line.
+fn folded(sha256: &str, screen: &Screen) -> String {
+    const BYTE: usize = "AB:".len();
+    const LINES: [usize; 3] = [32, 16, 8];
+    let fits = |bytes: &&usize| !screen.terminal || **bytes * BYTE <= screen.width;
+    let bytes = LINES.iter().find(fits).copied().unwrap_or(4);
+    let pairs: Vec<&str> = sha256.split(':').collect();
+    let lines: Vec<String> = pairs.chunks(bytes).map(|line| line.join(":")).collect();
+    lines.join(":\n") + "\n"
 }
 
 async fn ask(context: &Context) -> Result<Answer<Certificates>, Failure> {
@@ -132,4 +144,26 @@ fn shown(certificates: &Certificates, screen: &Screen) -> String {
         out.push_str(&screen.hanging("lacks    ", Tone::Amiss, left_out));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_fits_the_terminal_and_is_one_line_for_programs() {
+        let whole = vec!["AB"; 32].join(":");
+        let at = |width, terminal| {
+            let mut screen = Screen::of_test(width, "2026-11-28T00:00:00Z");
+            screen.terminal = terminal;
+            folded(&whole, &screen)
+        };
+        assert_eq!(at(20, false), format!("{whole}\n"));
+        for (width, lines) in [(96, 1), (80, 2), (47, 4), (20, 8)] {
+            let text = at(width, true);
+            assert_eq!(text.lines().count(), lines, "{text}");
+            assert!(text.lines().all(|line| line.len() <= width), "{text}");
+            assert_eq!(text.replace('\n', ""), whole);
+        }
+    }
 }

@@ -6,6 +6,9 @@ use clap::Command;
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
+#[path = "forms.rs"]
+pub(crate) mod forms;
+
 /// Every file below `packaging/docs`, with its text.
 pub(crate) fn all(command: &Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut built = command.clone().disable_help_subcommand(true);
@@ -32,9 +35,26 @@ fn pages(command: &Command, files: &mut Vec<(PathBuf, Vec<u8>)>) -> io::Result<(
     let mut text = text.replace("\nExample:\n  ", "\n.SH EXAMPLE\n.nf\n");
     text = text.replace(".SH EXTRA\n.SH", ".SH").replace(".SH EXTRA\n", ".SH NOTES\n");
     text.push_str(".fi\n");
+    text.push_str(&json(&name));
     files.push((PathBuf::from("man").join(format!("{name}.1")), text.into_bytes()));
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         pages(inner, files)?;
     }
     Ok(())
+}
+
+/// What programs get of it.
+fn json(name: &str) -> String {
+    let words = name.replacen("ghostctl-", "", 1).replace('-', " ");
+    let of = |list: &[(&str, &'static str)]| {
+        list.iter().find(|(command, _)| *command == words).map(|(_, form)| *form)
+    };
+    let printed = match (of(forms::FORMS), of(forms::EACH)) {
+        (Some(form), _) => format!("one line of the form\n{form}"),
+        (None, Some(form)) => format!("lines of the form\n{form}"),
+        (None, None) => return String::new(),
+    };
+    format!(
+        ".SH JSON\nWith \\-\\-json it prints {printed}\nof admin\\-api.schema.json; where it fails, one of the form Refused.\n"
+    )
 }

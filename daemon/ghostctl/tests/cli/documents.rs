@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
 use tempfile::tempdir;
 
-#[path = "../../examples/documents/render.rs"]
-mod render;
+#[path = "../../examples/ghostctl-documents/render.rs"]
+pub(crate) mod render;
 
 fn kept() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../packaging/docs")

@@ -7,6 +7,7 @@ use crate::{
     Ran,
     canned::{Daemon, KEY, REQUEST, usual},
     doctor::{self, House},
+    documents::render::forms::FORMS,
     ghostctl,
     typed::Home,
 };
@@ -65,35 +66,45 @@ pub(crate) fn fits(form: &str, value: &Value) -> bool {
     valid(&root["$defs"][form], &root, value)
 }
 
+/// The form that the man page of this command names.
+fn form_of(arguments: &[&str]) -> &'static str {
+    let words = arguments.join(" ");
+    let named =
+        FORMS.iter().find(|(command, _)| words == *command || words.starts_with(&format!("{command} ")));
+    named.unwrap_or_else(|| panic!("no man page names a form for {words}")).1
+}
+
 #[test]
 fn every_answer_in_json_is_one_line_of_its_form() {
     let daemon = Daemon::well();
-    for (arguments, form) in [
-        (&["status"][..], "Status"),
-        (&["keys", "ls"], "KeyList"),
-        (&["keys", "create", "x"], "MadeKey"),
-        (&["keys", "rotate", "Ab3dE6gH"], "MadeKey"),
-        (&["keys", "revoke", "Ab3dE6gH", "--yes"], "KeyList"),
-        (&["models", "ls"], "ModelList"),
-        (&["models", "ps"], "ModelList"),
-        (&["backends", "ls"], "BackendList"),
-        (&["backends", "test"], "BackendList"),
-        (&["backends", "test", "vllm"], "BackendList"),
-        (&["requests", "ls"], "RequestList"),
-        (&["requests", "cancel", REQUEST, "--yes"], "Cancelled"),
-        (&["cert", "show"], "Certificates"),
-        (&["cert", "export"], "Certificates"),
-        (&["cert", "fingerprint"], "Certificates"),
-        (&["cert", "renew"], "Renewed"),
-        (&["cert", "renew", "--new-ca", "--yes"], "Renewed"),
-        (&["config", "show"], "ConfigShown"),
-        (&["config", "check"], "Checked"),
-        (&["config", "set", "log.level", "debug"], "Reloaded"),
-        (&["config", "unset", "log.level"], "Reloaded"),
-        (&["reload"], "Reloaded"),
-        (&["audit"], "AuditLog"),
-        (&["version"], "Versions"),
+    for arguments in [
+        &["status"][..],
+        &["keys", "ls"],
+        &["keys", "create", "x"],
+        &["keys", "first"],
+        &["keys", "rotate", "Ab3dE6gH"],
+        &["keys", "revoke", "Ab3dE6gH", "--yes"],
+        &["models", "ls"],
+        &["models", "ps"],
+        &["backends", "ls"],
+        &["backends", "test"],
+        &["backends", "test", "vllm"],
+        &["requests", "ls"],
+        &["requests", "cancel", REQUEST, "--yes"],
+        &["cert", "show"],
+        &["cert", "export"],
+        &["cert", "fingerprint"],
+        &["cert", "renew"],
+        &["cert", "renew", "--new-ca", "--yes"],
+        &["config", "show"],
+        &["config", "check"],
+        &["config", "set", "log.level", "debug"],
+        &["config", "unset", "log.level"],
+        &["reload"],
+        &["audit"],
+        &["version"],
     ] {
+        let form = form_of(arguments);
         let mut with = arguments.to_vec();
         with.push("--json");
         let ran = ghostctl(&daemon.socket, &with);
