@@ -12,7 +12,7 @@ mod requests;
 
 use std::{
     fmt,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use http::Version;
@@ -55,6 +55,7 @@ pub(crate) struct Metrics {
     families: Families,
     /// Those that are being answered, by their version.
     streams: [AtomicUsize; HTTP.len()],
+    panics: AtomicU64,
 }
 
 /// The versions, as requests' records have them.
@@ -87,7 +88,12 @@ impl Metrics {
 
     /// Its handling has panicked.
     pub(crate) fn panicked(&self) {
-        self.families.panicked();
+        self.panics.fetch_add(1, Relaxed);
+    }
+
+    /// How many have.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Relaxed)
     }
 
     /// All of it in this form. Reads of `/proc`.

@@ -39,6 +39,8 @@ pub(crate) struct Moment {
     pub(crate) reloaded: bool,
     /// Changed settings wait for a restart.
     pub(crate) restart: bool,
+    /// Requests whose handling has panicked.
+    pub(crate) panics: u64,
     pub(crate) log_lost: u64,
     pub(crate) events_lost: u64,
     /// When the program began, in seconds since 1970.
@@ -72,6 +74,7 @@ impl Whole {
     fn requests(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
         let streams = HTTP.into_iter().zip(self.streams).map(|(http, count)| ([http], number(count)));
         sheet.gauges(&metrics::STREAMS, streams)?;
+        sheet.counters(&metrics::REQUEST_PANICS, [([], self.now.panics)])?;
         let connections = self.now.connections.iter().map(|(labels, count)| (*labels, number(*count)));
         sheet.gauges(&metrics::CONNECTIONS, connections)?;
         sheet.gauge(&metrics::READY, yes(self.now.ready))?;

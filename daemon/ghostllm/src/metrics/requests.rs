@@ -106,7 +106,6 @@ pub(super) struct Families {
     requests: Family<Answered, Counter>,
     ended: Family<End, Counter>,
     duration: Histograms<Timed>,
-    panics: Counter,
     generation: Histograms<Generated>,
     first: Histograms<Generated>,
     each: Histograms<Generated>,
@@ -127,7 +126,6 @@ impl Default for Families {
             requests: Family::default(),
             ended: Family::default(),
             duration: Family::new_with_constructor(|| bounds(&metrics::REQUEST_DURATION)),
-            panics: Counter::default(),
             generation: Family::new_with_constructor(|| bounds(&metrics::GENERATION_DURATION)),
             first: Family::new_with_constructor(|| bounds(&metrics::FIRST_TOKEN)),
             each: Family::new_with_constructor(|| bounds(&metrics::EACH_TOKEN)),
@@ -146,10 +144,6 @@ impl Default for Families {
 }
 
 impl Families {
-    pub(super) fn panicked(&self) {
-        self.panics.inc();
-    }
-
     /// How many chats have failed on this backend.
     pub(super) fn failures(&self, backend: &str) -> u64 {
         self.failures.get_or_create(&self.backends.of(backend)).get()
@@ -207,7 +201,6 @@ impl Families {
         take(registry, &metrics::REQUESTS, &self.requests);
         take(registry, &metrics::REQUESTS_ENDED, &self.ended);
         take(registry, &metrics::REQUEST_DURATION, &self.duration);
-        take(registry, &metrics::REQUEST_PANICS, &self.panics);
         take(registry, &metrics::GENERATION_DURATION, &self.generation);
         take(registry, &metrics::FIRST_TOKEN, &self.first);
         take(registry, &metrics::EACH_TOKEN, &self.each);

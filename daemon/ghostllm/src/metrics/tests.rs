@@ -20,6 +20,7 @@ fn moment() -> Moment {
         certificate: Some(1_800_000_000),
         reloaded: true,
         restart: false,
+        panics: 0,
         log_lost: 5,
         events_lost: 6,
         since: 1_700_000_000.5,

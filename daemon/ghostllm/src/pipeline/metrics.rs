@@ -80,6 +80,7 @@ fn moment(shared: &Shared) -> Moment {
         certificate: ends.map(OffsetDateTime::unix_timestamp),
         reloaded: refused.is_none(),
         restart: !restart.is_empty(),
+        panics: shared.metrics.panics(),
         log_lost: desk.lost.records(),
         events_lost: desk.journal.lost(),
         since: since.unix_timestamp() as f64 + f64::from(since.millisecond()) / 1e3,
