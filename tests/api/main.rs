@@ -33,6 +33,7 @@ mod life;
 mod limits;
 mod log;
 mod matrix;
+mod metrics;
 mod models;
 mod orders;
 mod page;

@@ -29,6 +29,7 @@ pub mod python;
 pub mod queue;
 pub mod recording;
 pub mod script;
+pub mod sheet;
 pub mod sse;
 pub mod strace;
 pub mod wire;

@@ -64,3 +64,17 @@ if ! cmp -s "$wanted" "$node/installed.json"; then
   (cd "$node" && PATH="$PWD/bin:$PATH" node "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --silent --no-audit --no-fund)
   cp "$wanted" "$node/installed.json"
 fi
+
+# Prometheus' own promtool reads the metrics, the alerts and their tests. Debian's package is unpacked and not installed: it would
+# bring a service, and much that a server needs. The stamp is the version that was unpacked.
+prometheus=.tools/prometheus
+wanted=$(apt-cache policy prometheus | sed -n 's/^ *Candidate: //p')
+if [ ! -x "$prometheus/promtool" ] || [ "$wanted" != "$(cat "$prometheus/version" 2>/dev/null)" ]; then
+  [ -n "$wanted" ] && [ "$wanted" != "(none)" ] || { echo "apt knows no package prometheus: run apt-get update" >&2; exit 1; }
+  unpacked=$(mktemp -d)
+  (cd "$unpacked" && apt-get download -q "prometheus=$wanted" && dpkg-deb -x prometheus_*.deb .)
+  mkdir -p "$prometheus"
+  mv "$unpacked/usr/bin/promtool" "$prometheus/promtool"
+  echo "$wanted" >"$prometheus/version"
+  rm -rf "$unpacked"
+fi

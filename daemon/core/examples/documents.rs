@@ -1,4 +1,4 @@
-//! Writes what is generated of the admin API into a folder: its schema, and the page of routes and permissions.
+//! Writes what is generated into a folder: the admin API's schema, the page of routes and permissions, and that of the metrics.
 #![expect(clippy::expect_used, reason = "whoever runs it sees why it fails")]
 
 use std::{env, fs, path::PathBuf};
@@ -7,5 +7,6 @@ fn main() {
     let folder = PathBuf::from(env::args_os().nth(1).expect("a folder"));
     fs::write(folder.join("admin-api.schema.json"), ghostllm_core::admin::schema())
         .expect("the schema is written");
+    fs::write(folder.join("metrics.md"), ghostllm_core::metrics::page()).expect("the page is written");
     fs::write(folder.join("routes.md"), ghostllm_core::routes::page()).expect("the page is written");
 }

@@ -13,6 +13,7 @@ pub mod dialect;
 pub mod error;
 pub mod framing;
 pub mod key;
+pub mod metrics;
 pub mod routes;
 pub mod routing;
 pub mod state;

@@ -89,6 +89,8 @@ pub enum Endpoint {
     Health,
     /// Whether a model can answer.
     Ready,
+    /// The figures that monitoring collects.
+    Metrics,
     /// The box's CA in DER.
     AuthorityDer,
     /// The box's CA in PEM.
@@ -196,6 +198,7 @@ pub const TABLE: &[Row] = &[
     public("/", Endpoint::Page),
     public("/healthz", Endpoint::Health),
     public("/readyz", Endpoint::Ready),
+    open(Verb::Get, "/metrics", Endpoint::Metrics, Permission::Metrics),
     public("/ca.crt", Endpoint::AuthorityDer),
     public("/ca.pem", Endpoint::AuthorityPem),
     admin(Verb::Get, "/admin/api/v1/status", Admin::Status, Permission::Status),

@@ -10,7 +10,13 @@ use std::{
     time::Duration,
 };
 
+use http::Version;
 use tokio::{sync::watch, time::sleep};
+
+use crate::{
+    Transport,
+    ways::{Speaking, WAYS, Ways},
+};
 
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +35,7 @@ pub struct Drain {
     begin: watch::Sender<Phase>,
     open: Arc<watch::Sender<usize>>,
     most: Arc<AtomicUsize>,
+    ways: Ways,
 }
 
 /// Cloned into every listener and every connection.
@@ -37,6 +44,7 @@ pub struct Watch {
     begin: watch::Receiver<Phase>,
     open: Arc<watch::Sender<usize>>,
     most: Arc<AtomicUsize>,
+    ways: Ways,
 }
 
 /// Counts one connection as open until it is dropped.
@@ -49,6 +57,7 @@ impl Default for Drain {
             begin: watch::Sender::new(Phase::Serving),
             open: Arc::new(watch::Sender::new(0)),
             most: Arc::default(),
+            ways: Ways::default(),
         }
     }
 }
@@ -56,7 +65,8 @@ impl Default for Drain {
 impl Drain {
     /// A watch for a listener.
     pub fn watch(&self) -> Watch {
-        Watch { begin: self.begin.subscribe(), open: Arc::clone(&self.open), most: Arc::clone(&self.most) }
+        let (begin, open) = (self.begin.subscribe(), Arc::clone(&self.open));
+        Watch { begin, open, most: Arc::clone(&self.most), ways: self.ways.clone() }
     }
 
     /// Tells every listener to stop accepting and every connection to finish its requests.
@@ -116,6 +126,16 @@ impl Watch {
     /// Connections open now.
     pub fn connections(&self) -> usize {
         *self.open.borrow()
+    }
+
+    /// How many connections speak HTTP in each of the [`WAYS`].
+    pub fn speaking(&self) -> [usize; WAYS.len()] {
+        self.ways.now()
+    }
+
+    /// Counts a connection as speaking so until what is given back is dropped.
+    pub(crate) fn speaks(&self, transport: Transport, version: Version) -> Option<Speaking> {
+        self.ways.one_more(transport, version)
     }
 
     /// Counts a connection as open until the guard is dropped.

@@ -30,6 +30,7 @@ pub(crate) use self::flight::Watched;
 
 use bytes::Bytes;
 use h3::{error::Code, server::RequestResolver};
+use http::Version;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
@@ -47,6 +48,7 @@ type Driver = h3::server::Connection<Transport, Bytes>;
 /// Serves a connection until its client leaves, it breaks the rules, it has been idle for too long, or
 /// draining begins.
 pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr, serve: Serve<H>) {
+    let _speaks = serve.drain.speaks(Over::Quic, Version::HTTP_3);
     let (limits, mut drain, begun) = (Arc::clone(&serve.limits), serve.drain.clone(), Instant::now());
     let frames = FrameLimits {
         headers: limits.h3_headers_frame,

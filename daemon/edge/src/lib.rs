@@ -26,6 +26,7 @@ pub mod sources;
 pub mod tcp;
 pub mod tls;
 pub mod unix;
+pub mod ways;
 pub mod workers;
 
 pub use body::{BodyError, EndsAtDrain, RequestBody, ResponseBody, StreamFailed};

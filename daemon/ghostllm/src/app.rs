@@ -32,7 +32,7 @@ use ghostllm_edge::{drain::Drain, workers::Workers};
 use tokio::time::timeout;
 
 use crate::{
-    log::Level,
+    log::{Level, Lost},
     pipeline::Pipeline,
     store::{Claim, keys::Show, settings::Kept},
     tasks::{reload::Changes, supervisor::Policy, watchdog},
@@ -98,6 +98,8 @@ pub struct Given<'a> {
     pub show: Show,
     /// What changes how much is logged.
     pub level: Level,
+    /// What counts the records of the log that were lost.
+    pub lost: Lost,
     /// What the service manager has handed down.
     pub handed: Handed,
 }

@@ -264,6 +264,11 @@ impl Backend {
         &self.0.shown
     }
 
+    /// How many connections to it rest until they are used again.
+    pub(crate) fn resting(&self) -> usize {
+        self.0.wire.as_ref().map_or(0, Wire::resting)
+    }
+
     /// The name of the model in its file, as the engine will list it; none for what is no file.
     #[must_use]
     pub fn file_model(&self) -> Option<String> {

@@ -161,7 +161,7 @@ fn served(arguments: &Serve, state: &Path, kept: &Kept) -> Result<(), Failure> {
         let app = App::build(
             loaded,
             changes,
-            Given { state, kept: kept.clone(), show, level: log.level(), handed },
+            Given { state, kept: kept.clone(), show, level: log.level(), lost: log.lost(), handed },
         )?;
         app.run().await
     });

@@ -16,6 +16,7 @@ mod dumps;
 mod exit;
 pub mod host;
 pub mod log;
+mod metrics;
 pub mod pipeline;
 mod secrets;
 mod stamp;

@@ -26,6 +26,19 @@ use queue::{Queue, Writing};
 pub struct Started {
     _writing: Writing,
     level: Level,
+    lost: Lost,
+}
+
+/// How many records were lost, since whoever takes them was too slow.
+#[derive(Debug, Clone)]
+pub struct Lost(Queue);
+
+impl Lost {
+    /// Since the log began.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.0.lost()
+    }
 }
 
 /// How much is logged, which can change at any moment.
@@ -37,6 +50,12 @@ impl Started {
     #[must_use]
     pub fn level(&self) -> Level {
         self.level.clone()
+    }
+
+    /// What counts the records that were lost.
+    #[must_use]
+    pub fn lost(&self) -> Lost {
+        self.lost.clone()
     }
 }
 
@@ -59,10 +78,11 @@ pub fn start(settings: &Log) -> Result<Started, Box<dyn std::error::Error>> {
         Form::Journal => Queue::start(Journald::new(plain)?, tell_lost)?,
         Form::Json | Form::Text => Queue::start(plain, tell_lost)?,
     };
+    let lost = Lost(queue.clone());
     let (filter, handle) = reload::Layer::new(targets(settings));
     tracing_subscriber::registry().with(form.layer(queue).with_filter(filter)).try_init()?;
     tell_panics();
-    Ok(Started { _writing: writing, level: Level(handle) })
+    Ok(Started { _writing: writing, level: Level(handle), lost })
 }
 
 /// At a level that no setting leaves out.

@@ -12,6 +12,7 @@ mod chat;
 mod content;
 mod guesses;
 mod ids;
+mod metrics;
 mod models;
 mod record;
 mod requests;
@@ -40,12 +41,14 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use crate::{
     admin::{Desk, Page},
     backend::registry::{Registry, Routed},
+    metrics::Metrics,
     store::keys::{Caller, Keys},
 };
 use admin::Denials;
 use authenticate::{Shown, authenticate, authorize};
 use guesses::Guesses;
 use ids::Ids;
+use metrics::Shown as Scraped;
 use record::Record;
 pub(crate) use requests::Request as Open;
 use requests::{Asked, Requests, Source};
@@ -88,6 +91,8 @@ struct Shared {
     requests: Requests,
     guesses: Guesses,
     denials: Denials,
+    metrics: Arc<Metrics>,
+    scraped: Scraped,
 }
 
 impl Deref for Shared {
@@ -115,11 +120,12 @@ impl Handler for Pipeline {
     async fn handle(&self, request: Request<RequestBody>) -> Response<ResponseBody> {
         let (head, body) = request.into_parts();
         // Dropped before it is answered, its client has left.
-        let open = record::Open::new(self.ids.next(), &head);
+        let open = record::Open::new(self.ids.next(), &head, &self.shared.metrics);
         let record = Arc::clone(open.record());
         let answered = AssertUnwindSafe(self.answer(&record, head, body)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_panic| {
             let shown = ApiError::internal();
+            self.shared.metrics.panicked();
             record.failed(&"its handling has panicked", &shown, None);
             respond::error(&shown)
         });
@@ -128,7 +134,7 @@ impl Handler for Pipeline {
     }
 
     fn refuse(&self, status: StatusCode, version: Version) -> Response<ResponseBody> {
-        let open = record::Open::refused(self.ids.next(), version);
+        let open = record::Open::refused(self.ids.next(), version, &self.shared.metrics);
         let mut response = respond::error(&beyond(status, &self.shared.settings.borrow().limits));
         respond::finish(&mut response, &open.record().trace);
         open.answered(response)
@@ -142,7 +148,14 @@ impl Pipeline {
     /// When the operating system has no random bytes for the request ids.
     pub fn new(parts: Parts) -> Result<Self, aws_lc_rs::error::Unspecified> {
         let requests = Requests::new(parts.desk.journal.clone());
-        let shared = Shared { parts, requests, guesses: Guesses::default(), denials: Denials::default() };
+        let shared = Shared {
+            parts,
+            requests,
+            guesses: Guesses::default(),
+            denials: Denials::default(),
+            metrics: Arc::default(),
+            scraped: Scraped::default(),
+        };
         Ok(Self { shared: Arc::new(shared), ids: Arc::new(Ids::new()?) })
     }
 
@@ -248,6 +261,7 @@ impl Pipeline {
             }
             Endpoint::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
             Endpoint::Ready => Ok(self.ready()),
+            Endpoint::Metrics => metrics::answer(&self.shared, &head.headers).await,
             Endpoint::AuthorityDer => authority(settings, |(_, der)| respond::authority_der(der)),
             Endpoint::AuthorityPem => authority(settings, |(pem, _)| respond::authority_pem(pem)),
             Endpoint::Models => {

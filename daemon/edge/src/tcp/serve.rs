@@ -4,6 +4,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use http::Version;
 use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
@@ -32,6 +33,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
+    let _speaks = serve.drain.speaks(connection.transport, Version::HTTP_11);
     let activity = Arc::<Activity>::default();
     let stream = Deadlined::http1(stream, Arc::clone(&activity), &serve.limits);
     let exchange =
@@ -83,6 +85,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
+    let _speaks = serve.drain.speaks(connection.transport, Version::HTTP_2);
     let activity = Arc::<Activity>::default();
     let stream = Deadlined::http2(stream, Arc::clone(&activity), &serve.limits);
     let exchange =

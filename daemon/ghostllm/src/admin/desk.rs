@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use super::events::{Followers, Journal};
 use crate::{
     app::Standing,
+    log::Lost,
     store::{StateDir, StateFile, audit::Audit, settings::Kept},
 };
 
@@ -90,6 +91,8 @@ pub(crate) struct Desk {
     pub(crate) journal: Journal,
     /// Who follows it.
     pub(crate) followers: Followers,
+    /// What counts the records of the log that were lost.
+    pub(crate) lost: Lost,
 }
 
 impl Desk {

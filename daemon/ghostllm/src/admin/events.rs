@@ -6,7 +6,10 @@
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -97,6 +100,8 @@ struct Inner {
     kept: Mutex<Kept>,
     /// The place of the next one.
     next: watch::Sender<u64>,
+    /// How many were gone before somebody who followed them was told.
+    lost: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -110,7 +115,8 @@ impl Journal {
     pub(crate) fn new() -> Self {
         let now = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
         let epoch = u64::try_from(now).unwrap_or_default();
-        Self(Arc::new(Inner { epoch, kept: Mutex::default(), next: watch::Sender::new(0) }))
+        let (next, lost) = (watch::Sender::new(0), AtomicU64::new(0));
+        Self(Arc::new(Inner { epoch, kept: Mutex::default(), next, lost }))
     }
 
     /// Something has happened.
@@ -131,6 +137,11 @@ impl Journal {
         if let Value::Object(what) = what {
             self.tell(Happened::Told(kind, Arc::new(what)));
         }
+    }
+
+    /// How many events those who follow them have missed, one by one.
+    pub(crate) fn lost(&self) -> u64 {
+        self.0.lost.load(Relaxed)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -189,6 +200,7 @@ impl Journal {
     fn from(&self, at: u64, missed: bool, permissions: Permissions) -> (String, u64) {
         let kept = self.kept();
         let (first, gone) = (at.max(kept.first), missed || at < kept.first);
+        self.0.lost.fetch_add(first - at, Relaxed);
         let skip = usize::try_from(first - kept.first).unwrap_or(usize::MAX);
         let events: Vec<_> = kept.all.iter().skip(skip).take(AT_ONCE).cloned().collect();
         drop(kept);

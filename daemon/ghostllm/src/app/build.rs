@@ -96,6 +96,7 @@ impl App {
             look: Arc::new(Semaphore::new(1)),
             followers: Followers::default(),
             journal: journal.clone(),
+            lost: given.lost,
         };
         let pipeline = pipeline(&upkeep, keys, &registry, seen, &drain, desk)?;
         let running = Running {

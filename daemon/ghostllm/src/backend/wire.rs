@@ -157,6 +157,11 @@ impl Wire {
         })
     }
 
+    /// How many connections rest until they are used again.
+    pub(crate) fn resting(&self) -> usize {
+        self.pool.resting()
+    }
+
     /// Asks, and gives the reply once its head is there.
     ///
     /// # Errors

@@ -68,6 +68,8 @@ struct State {
     at_once: bool,
     /// Records that found no room and have not been told of.
     lost: u64,
+    /// Those that have been told of.
+    told: u64,
     /// The thread has something in hand.
     busy: bool,
 }
@@ -124,6 +126,12 @@ impl Queue {
         let of_thread = Arc::clone(&shared);
         thread::Builder::new().name(THREAD.into()).spawn(move || of_thread.write_on(output, tell))?;
         Ok((Self(Arc::clone(&shared)), Writing(shared)))
+    }
+
+    /// How many records were lost so far.
+    pub(super) fn lost(&self) -> u64 {
+        let state = self.0.lock();
+        state.told + state.lost
     }
 
     /// One record; whether of those that may be held.
@@ -204,6 +212,7 @@ impl Shared {
             return;
         }
         let lost = mem::take(&mut state.lost);
+        state.told += lost;
         drop(state);
         tell(lost);
     }

@@ -40,12 +40,14 @@ pub(super) struct Account {
     usage: Option<Usage>,
     /// When the engine said its first word.
     first: Option<Instant>,
+    /// When it had said all.
+    last: Option<Instant>,
 }
 
 impl Account {
     pub(super) fn open(place: Place, record: Arc<Record>) -> Self {
         record.chat(&place.request);
-        Self { place, record, outcome: Outcome::Left, usage: None, first: None }
+        Self { place, record, outcome: Outcome::Left, usage: None, first: None, last: None }
     }
 
     /// The request itself.
@@ -57,6 +59,7 @@ impl Account {
     pub(super) fn completed(&mut self, usage: Option<Usage>) {
         // No first word of its own: an answer in one piece says all at once.
         self.usage = usage.or(self.usage);
+        self.last = Some(Instant::now());
         self.outcome = Outcome::Completed;
     }
 
@@ -76,6 +79,6 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.place.over(self.outcome.name());
-        self.record.settled(self.usage, self.first);
+        self.record.settled(self.usage, self.first, self.last);
     }
 }

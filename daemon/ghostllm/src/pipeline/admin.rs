@@ -33,6 +33,7 @@ use super::{
 };
 use crate::admin::{Order, events::Follower};
 pub(super) use audited::{Denials, denied};
+pub(super) use facts::causes;
 
 /// So many audit entries are given where nobody asks for another number.
 const ENTRIES: usize = 100;

@@ -47,7 +47,8 @@ pub(super) async fn answer(
     .await?;
     let record = Arc::clone(&asked.record);
     record.model(&passed.model);
-    let routed = route(shared, &asked.caller, &passed.model)?;
+    let (routed, listed) = route(shared, &asked.caller, &passed.model)?;
+    record.listed(listed);
     let (id, trace) = (record.id, record.trace.clone());
     let lease = routed.backend.lease();
     let account = Account::open(shared.requests.begin(asked, &passed.model, &routed.model, lease), record);
@@ -72,10 +73,13 @@ pub(super) async fn answer(
     }
 }
 
-fn route(shared: &Shared, caller: &Caller, model: &str) -> Result<Routed, ApiError> {
+/// Where it goes, and whether there is known to be such a model.
+fn route(shared: &Shared, caller: &Caller, model: &str) -> Result<(Routed, bool), ApiError> {
     let snapshot = shared.registry.snapshot();
     let mine = |routed: &Routed| models::may(caller, &snapshot, routed.backend.name(), &routed.model);
-    snapshot.route(model).filter(mine).ok_or_else(|| models::refused(caller, &snapshot, model))
+    let routed =
+        snapshot.route(model).filter(mine).ok_or_else(|| models::refused(caller, &snapshot, model))?;
+    Ok((routed, snapshot.lists(model)))
 }
 
 /// What a client hears of a name that no backend is known to have.

@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     log::{OneLine, millis},
+    metrics::{self, Metrics},
     store::keys::Caller,
     trace::Trace,
 };
@@ -121,6 +122,8 @@ pub(super) struct Record {
     asked: Option<(Method, String)>,
     from: Option<Source>,
     told: Mutex<Told>,
+    /// Count it as well when it ends.
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
@@ -134,6 +137,10 @@ struct Told {
     usage: Option<Usage>,
     /// When the engine said its first word.
     first: Option<Instant>,
+    /// When it had said all.
+    last: Option<Instant>,
+    /// Its backend has listed the model that answers.
+    listed: bool,
     failure: Option<Failure>,
     /// Since there is an answer.
     answer: Option<Answer>,
@@ -154,7 +161,8 @@ struct Answer {
 pub(super) struct Open(Arc<Record>);
 
 impl Open {
-    pub(super) fn new(id: Id, head: &request::Parts) -> Self {
+    pub(super) fn new(id: Id, head: &request::Parts, metrics: &Arc<Metrics>) -> Self {
+        metrics.begun(head.version);
         let path = cut(keyless(head.uri.path())).to_owned();
         let record = Record {
             id,
@@ -164,15 +172,18 @@ impl Open {
             asked: Some((head.method.clone(), path)),
             from: head.extensions.get::<Connection>().map(Source::of),
             told: Mutex::default(),
+            metrics: Arc::clone(metrics),
         };
         Self(Arc::new(record))
     }
 
     /// One that the edge has refused for its head.
-    pub(super) fn refused(id: Id, http: Version) -> Self {
+    pub(super) fn refused(id: Id, http: Version, metrics: &Arc<Metrics>) -> Self {
+        metrics.begun(http);
+        let metrics = Arc::clone(metrics);
         let trace = Trace::new(id.number(), &http::HeaderMap::new());
         let (begun, told) = (Instant::now(), Mutex::default());
-        Self(Arc::new(Record { id, trace, begun, http, asked: None, from: None, told }))
+        Self(Arc::new(Record { id, trace, begun, http, asked: None, from: None, told, metrics }))
     }
 
     /// What the steps of the pipeline tell of it.
@@ -221,15 +232,20 @@ impl Record {
         self.told().model = Some(cut(keyless(name)).to_owned());
     }
 
+    /// The model that answers is one that its backend has listed, or was once.
+    pub(super) fn listed(&self, listed: bool) {
+        self.told().listed = listed;
+    }
+
     /// An engine is asked.
     pub(super) fn chat(&self, request: &Arc<Request>) {
         self.told().chat = Some(Arc::clone(request));
     }
 
-    /// What the engine has counted, and when it began to speak.
-    pub(super) fn settled(&self, usage: Option<Usage>, first: Option<Instant>) {
+    /// What the engine has counted, and when it began to speak and had said all.
+    pub(super) fn settled(&self, usage: Option<Usage>, first: Option<Instant>, last: Option<Instant>) {
         let mut told = self.told();
-        (told.usage, told.first) = (usage, first);
+        (told.usage, told.first, told.last) = (usage, first, last);
     }
 
     /// It failed; `cause` is for the log, `shown` is what the client hears.
@@ -245,9 +261,22 @@ impl Record {
             // Asked every few seconds, and by whoever looks at the page; a state that goes on is told elsewhere.
             (_, Some(Endpoint::Ready)) => event!(Level::DEBUG, self, told, ended),
             (Ended::Failed, _) => event!(Level::WARN, self, told, ended),
-            (_, Some(Endpoint::Health | Endpoint::Page)) => event!(Level::DEBUG, self, told, ended),
+            (_, Some(Endpoint::Health | Endpoint::Page | Endpoint::Metrics)) => {
+                event!(Level::DEBUG, self, told, ended);
+            }
             _ => event!(Level::INFO, self, told, ended),
         }
+        self.metrics.ended(
+            self.http,
+            &metrics::Ended {
+                route: told.row.map(|row| row.path),
+                http: spoken(self.http),
+                status: told.answer.map(|answer| answer.status.as_u16()),
+                ended: ended.name(),
+                took: self.begun.elapsed(),
+                chat: told.chat.as_ref().map(|chat| told.generated(self, chat)),
+            },
+        );
     }
 }
 
@@ -282,6 +311,17 @@ impl Told {
     fn path<'a>(&self, record: &'a Record) -> Option<&'a str> {
         let (_, path) = record.asked.as_ref()?;
         self.row.is_none_or(|row| row.path.contains('{')).then_some(path)
+    }
+
+    fn generated<'a>(&self, record: &Record, chat: &'a Request) -> metrics::Chat<'a> {
+        metrics::Chat {
+            model: self.listed.then_some(chat.routed.as_str()),
+            backend: &chat.backend,
+            provider: chat.provider,
+            first: self.first.map(|first| first - record.begun),
+            rest: self.first.zip(self.last).map(|(first, last)| last - first),
+            usage: self.usage,
+        }
     }
 
     fn subject(&self) -> &'static str {

@@ -131,9 +131,11 @@ pub(crate) struct Request {
     http: Version,
     model: String,
     /// The model that answers, as its backend spells it.
-    routed: String,
+    pub(super) routed: String,
     /// By its name: an event that is told of the request must not keep the backend.
     pub(super) backend: String,
+    /// The backend's kind.
+    pub(super) provider: &'static str,
     since: OffsetDateTime,
     pub(super) begun: Instant,
     events: AtomicU64,
@@ -193,6 +195,7 @@ impl Requests {
             model: model.to_owned(),
             routed: routed.to_owned(),
             backend: backend.backend().name().to_owned(),
+            provider: backend.backend().kind().name(),
             since: OffsetDateTime::now_utc(),
             begun: Instant::now(),
             events: AtomicU64::new(0),

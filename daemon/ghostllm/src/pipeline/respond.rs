@@ -6,8 +6,8 @@ use ghostllm_edge::{ResponseBody, body as edge};
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode, Version,
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-        X_CONTENT_TYPE_OPTIONS,
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER, VARY,
+        WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
 };
 
@@ -38,6 +38,13 @@ pub(super) fn json(bytes: Bytes) -> Response<ResponseBody> {
 /// Files in one.
 pub(super) fn tar(bytes: Bytes) -> Response<ResponseBody> {
     with_type(StatusCode::OK, HeaderValue::from_static("application/x-tar"), bytes)
+}
+
+/// Metrics, in a form of theirs.
+pub(super) fn metrics(kind: &'static str, bytes: Bytes) -> Response<ResponseBody> {
+    let mut response = with_type(StatusCode::OK, HeaderValue::from_static(kind), bytes);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 /// A line of text.

@@ -23,7 +23,7 @@ use std::{
 
 use aws_lc_rs::{constant_time, digest, error::Unspecified, rand};
 use ghostllm_core::{
-    access::{Class, Grant, Permissions, Role},
+    access::{Class, Grant, Permissions, Role, Scope},
     key::{Key, RANDOM_BYTES},
     state::keys::{KeysFile, Sha256, StoredKey},
 };
@@ -69,25 +69,19 @@ impl Caller {
     /// A program on this box, on a port where no key is needed: never an admin.
     #[must_use]
     pub fn local() -> Self {
-        Self::without_key(Arc::from("local"), Role::User)
+        // Monitoring of the box asks without a key as well.
+        Self::without_key(Arc::from("local"), Role::User.permissions().and(Scope::Metrics.permissions()))
     }
 
     /// Whoever the mode of the admin socket's file lets in; the number only says who it is.
     #[must_use]
     pub fn on_admin_socket(uid: Option<u32>) -> Self {
         let name = uid.map_or_else(|| "uid unknown".to_owned(), |uid| format!("uid {uid}"));
-        Self::without_key(Arc::from(name), Role::Admin)
+        Self::without_key(Arc::from(name), Role::Admin.permissions())
     }
 
-    fn without_key(name: Arc<str>, role: Role) -> Self {
-        Self {
-            id: None,
-            name,
-            permissions: role.permissions(),
-            class: Class::Interactive,
-            models: Arc::from([]),
-            expires: None,
-        }
+    fn without_key(name: Arc<str>, permissions: Permissions) -> Self {
+        Self { id: None, name, permissions, class: Class::Interactive, models: Arc::from([]), expires: None }
     }
 
     /// Whether the key's time is over.

@@ -190,6 +190,12 @@ impl Snapshot {
         Some(Routed { backend: known.backend.clone(), model: route.model.to_owned() })
     }
 
+    /// Whether a backend has listed the model that a name means; before a backend's first list, any name may be one of its models.
+    #[must_use]
+    pub fn lists(&self, asked: &str) -> bool {
+        self.catalog.model(asked).is_some() || asked == DEMO_MODEL
+    }
+
     /// Our engine answers for the demo even where it lists real models alone.
     fn unlisted_demo(&self, asked: &str) -> Option<Routed> {
         let known = self.backends.iter().find(|known| *known.backend.kind() == Kind::Engine)?;

@@ -190,6 +190,11 @@ impl Pool {
         }
     }
 
+    /// How many rest.
+    pub(super) fn resting(&self) -> usize {
+        self.lock().resting.len()
+    }
+
     /// Closes all that rest: one of them was found dead.
     pub(super) fn clear(&self) {
         let resting = std::mem::take(&mut self.lock().resting);

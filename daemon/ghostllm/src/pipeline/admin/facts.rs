@@ -61,7 +61,7 @@ pub(super) async fn status(shared: &Arc<Shared>) -> Status {
 }
 
 /// What is amiss, the worst first.
-fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<Cause> {
+pub(in crate::pipeline) fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<Cause> {
     let mut causes = models_missing(snapshot);
     causes.extend(snapshot.backends().iter().filter_map(engine_down));
     causes.extend(snapshot.backends().iter().filter_map(|known| backend_down(known, snapshot.found())));
