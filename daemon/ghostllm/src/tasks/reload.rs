@@ -16,7 +16,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Semaphore,
     task::{JoinError, JoinHandle, spawn_blocking},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 
 pub(crate) use aside::Aside;
@@ -83,6 +83,8 @@ pub struct Changes {
     asked: bool,
     /// A look that has not come back.
     looking: Option<JoinHandle<Seen>>,
+    /// Until when that is waited for. Kept here, since the wait is given up at each sign of life.
+    look_until: Option<Instant>,
 }
 
 /// One reading.
@@ -123,6 +125,7 @@ impl Changes {
             look_at: None,
             asked: false,
             looking: None,
+            look_until: None,
         }
     }
 
@@ -281,7 +284,10 @@ impl Changes {
     async fn look(&mut self, asked: bool) -> Option<Seen> {
         let (origin, named) = (Arc::clone(&self.origin), self.named.clone());
         let looking = self.looking.get_or_insert_with(|| spawn_blocking(move || look(&*origin, &named)));
-        let seen = match timeout(PATIENCE, looking).await {
+        let until = *self.look_until.get_or_insert_with(|| Instant::now() + PATIENCE);
+        let looked = timeout_at(until, looking).await;
+        self.look_until = None;
+        let seen = match looked {
             Err(_elapsed) => {
                 if asked {
                     tracing::warn!(

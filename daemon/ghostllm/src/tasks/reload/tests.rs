@@ -172,6 +172,43 @@ async fn a_reading_that_hangs_is_not_followed_by_another() {
     assert_eq!(apart.run(|| 5).await, Ok(5));
 }
 
+/// Its disk answers as often as it is let.
+struct Hangs(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Origin for Hangs {
+    fn files(&self) -> Result<Vec<PathBuf>, String> {
+        self.0.lock().unwrap().recv().map(|()| Vec::new()).map_err(|error| error.to_string())
+    }
+
+    fn read(&self, _: &[PathBuf]) -> Result<Loaded, String> {
+        Err("nothing is read".to_owned())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_hangs_is_given_up_in_time_though_its_wait_is_begun_anew_each_second() {
+    let (answer, answers) = std::sync::mpsc::channel();
+    answer.send(()).unwrap();
+    let mut changes = Changes::new(Arc::new(Hangs(std::sync::Mutex::new(answers))));
+    let second = Duration::from_secs(1);
+    for row in 0..2 {
+        let mut waited = 0;
+        loop {
+            // As when the loop gives its sign of life.
+            let (looked, ()) = tokio::join!(timeout(second, changes.look(true)), advance(second));
+            waited += 1;
+            match looked {
+                Ok(None) => break,
+                Ok(Some(_)) => panic!("it came back"),
+                Err(_elapsed) => assert!(waited <= PATIENCE.as_secs(), "row {row}: {waited} s"),
+            }
+        }
+        assert!(waited >= PATIENCE.as_secs(), "row {row}: {waited} s");
+    }
+    answer.send(()).unwrap();
+    assert!(changes.look(true).await.is_some_and(|seen| seen.files == Ok(Vec::new())));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_file_that_vanishes_or_is_emptied_is_not_done_without_unasked() {
     let (directory, mut changes) = changes();
