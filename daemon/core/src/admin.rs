@@ -9,6 +9,7 @@ mod events;
 mod keys;
 mod logs;
 mod state;
+mod tasks;
 
 pub use doctor::{DoctorCheck, DoctorReport, DoctorResult};
 pub use events::{ActResult, AuditEntry, AuditLog, Event};
@@ -20,6 +21,7 @@ pub use state::{
     RefusedError, Reloaded, Renewed, RequestInfo, RequestList, RequestState, RouteInfo, RouteList, Severity,
     Status, Versions,
 };
+pub use tasks::{TaskInfo, TaskList, TaskPhase, TaskPolicy};
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -36,7 +38,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 27] = [
+    let _referred: [Schema; 28] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -46,6 +48,7 @@ pub fn schema() -> String {
         generator.subschema_for::<ModelList>(),
         generator.subschema_for::<RequestList>(),
         generator.subschema_for::<Cancelled>(),
+        generator.subschema_for::<TaskList>(),
         generator.subschema_for::<ConfigShown>(),
         generator.subschema_for::<ConfigChange>(),
         generator.subschema_for::<Checked>(),

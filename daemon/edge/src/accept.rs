@@ -11,12 +11,15 @@ use std::{
 };
 
 use nix::errno::Errno;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
-use crate::{drain::Watch, pulse::Beat, workers::spawn};
+use crate::{
+    drain::Watch,
+    ended::{self, Ended},
+    freeze,
+    pulse::Beat,
+    workers::spawn,
+};
 
 /// How long a listener rests after a failed accept: out of descriptors, the next try would fail as well. No peer is
 /// limited by it, and so it is no setting.
@@ -27,24 +30,32 @@ const WELL: Duration = Duration::from_secs(1);
 
 /// A listener that accepts connections until it is drained.
 #[derive(Debug)]
-pub struct Accepting(JoinHandle<()>);
+pub struct Accepting {
+    name: String,
+    ended: Ended,
+}
 
 impl Accepting {
     /// Gives `admit` whatever `accept` does. Must be called within a tokio runtime.
     pub(crate) fn start<T: Send + 'static>(
+        name: String,
         drain: Watch,
         beat: Beat,
         accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<T>> + Send + Sync + 'static,
         admit: impl Fn(T) + Send + Sync + 'static,
     ) -> Self {
-        Self(spawn(run(drain, beat, accept, admit)))
+        let work = freeze::task(&name, run(drain, beat, accept, admit));
+        Self { name, ended: ended::of(spawn(work)) }
     }
 
-    /// Waits until the listener has stopped accepting.
-    pub async fn wait(self) {
-        if let Err(error) = self.0.await {
-            tracing::error!(%error, "a listener's task has failed");
-        }
+    /// Its kind and address.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Completes when it has stopped accepting.
+    pub fn ended(&self) -> Ended {
+        self.ended.clone()
     }
 }
 

@@ -15,6 +15,8 @@ pub mod connection;
 mod counted;
 pub mod deadline;
 pub mod drain;
+pub mod ended;
+pub mod freeze;
 pub mod guard;
 mod h3;
 pub mod limits;

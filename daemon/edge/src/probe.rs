@@ -40,10 +40,6 @@ impl<H: Handler> Probe<H> {
         let (mut own, theirs) = UnixStream::pair()?;
         let (theirs, serve) = (theirs.into_std()?, self.0.begin());
         self.0.seats.spawn_on(thread, async move {
-            #[cfg(feature = "freeze")]
-            while crate::pulse::freeze::is_meant(&format!("thread {thread}")) {
-                std::thread::park();
-            }
             let Ok(stream) = UnixStream::from_std(theirs) else { return };
             Box::pin(http1(stream, Connection::unix(None), None, &serve)).await;
         });

@@ -31,8 +31,6 @@ pub struct Beat {
     every: Option<Duration>,
     next: Timer,
     last: Arc<Mutex<Instant>>,
-    #[cfg(feature = "freeze")]
-    name: String,
     /// The others, where this one may end without harm.
     dispensable: Option<Arc<Mutex<Vec<Heart>>>>,
 }
@@ -51,14 +49,7 @@ impl Pulse {
             let heart = Heart { name: name.to_owned(), limit, last: Arc::clone(&last) };
             locked(&self.hearts).push(heart);
         }
-        Beat {
-            every: self.every,
-            next: Timer::now(),
-            last,
-            #[cfg(feature = "freeze")]
-            name: name.to_owned(),
-            dispensable: None,
-        }
+        Beat { every: self.every, next: Timer::now(), last, dispensable: None }
     }
 
     /// A task whose end, of any kind, is told by others: it may hang no longer than the others, and is forgotten once dropped.
@@ -88,8 +79,6 @@ impl Beat {
     pub async fn due(&mut self) {
         let Some(every) = self.every else { return std::future::pending().await };
         sleep_until(self.next).await;
-        #[cfg(feature = "freeze")]
-        freeze::perhaps(&self.name).await;
         *locked(&self.last) = Instant::now();
         self.next = Timer::now() + every;
     }
@@ -105,27 +94,6 @@ impl Drop for Beat {
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// For tests alone, by a feature that no package has: a task hangs whose name stands in the file that `FREEZE_GHOSTLLM` names.
-#[cfg(feature = "freeze")]
-pub mod freeze {
-    /// Names the file. Not the task itself, since the program that is started anew must not hang again.
-    const VARIABLE: &str = "FREEZE_GHOSTLLM";
-
-    /// Whether that one is to hang.
-    #[must_use]
-    pub fn is_meant(name: &str) -> bool {
-        let file = std::env::var_os(VARIABLE).and_then(|path| std::fs::read_to_string(path).ok());
-        file.is_some_and(|text| text.trim() == name)
-    }
-
-    /// Hangs there for ever, if that one is to.
-    pub async fn perhaps(name: &str) {
-        if is_meant(name) {
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,29 +10,28 @@ mod socket;
 mod unproved;
 
 use std::{
-    io,
+    fmt, io,
     net::{SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use h3::error::Code;
 use quinn::{
     AsyncUdpSocket, Connecting, Endpoint, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
     crypto::rustls::QuicServerConfig,
 };
 use tokio::{
-    sync::watch,
-    task::JoinHandle,
+    sync::{Mutex, watch},
     time::{sleep, timeout},
 };
 
 use crate::{
     Handler, Limits, Serve,
     counted::{Count, Counted},
-    drain::Watch,
+    freeze,
     h3::{self as http3},
-    workers::spawn,
 };
 use heard::Heard;
 pub use keys::Keys;
@@ -40,12 +39,16 @@ use socket::Socket;
 use unproved::{Peer, Unproved};
 
 /// A listener that serves HTTP/3 until it is drained or closed.
-#[derive(Debug)]
 pub struct QuicListener {
     endpoint: Endpoint,
-    accepting: JoinHandle<()>,
+    name: String,
+    accept: Accept,
     serving: watch::Receiver<bool>,
+    over: watch::Receiver<bool>,
 }
+
+/// Begins to take connections.
+type Accept = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl QuicListener {
     /// The address that the socket is bound to.
@@ -53,23 +56,40 @@ impl QuicListener {
         self.endpoint.local_addr()
     }
 
-    /// Turns `false` when the socket or the listener's task fails; HTTP/3 is then served no more.
+    /// Its kind and address.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes connections until it drains and none is left, or until the socket fails. Whoever calls it has it run; if it panics, it can be
+    /// begun again, and the connections that are open live on.
+    pub fn accept(&self) -> impl Fn() -> BoxFuture<'static, ()> + Send + Sync + use<> {
+        let accept = Arc::clone(&self.accept);
+        move || accept()
+    }
+
+    /// Turns `false` when the socket fails; HTTP/3 is then served no more.
     pub fn serving(&self) -> watch::Receiver<bool> {
         self.serving.clone()
     }
 
     /// Waits until draining has ended: no connection is left, and the last packet of each has gone out.
     /// Before draining begins it returns only if the socket fails.
-    pub async fn wait(self) {
-        if let Err(error) = self.accepting.await {
-            tracing::error!(%error, "the QUIC listener's task has failed");
-        }
+    pub async fn wait(mut self) {
+        // An error means that nobody takes connections, nor will.
+        let _over = self.over.wait_for(|over| *over).await;
         self.endpoint.wait_idle().await;
     }
 
     /// Closes every connection at once, with H3_NO_ERROR, and takes no more.
     pub fn close(&self) {
         self.endpoint.close(code(Code::H3_NO_ERROR), b"the server has stopped");
+    }
+}
+
+impl fmt::Debug for QuicListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuicListener").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -109,11 +129,20 @@ pub(crate) fn serve_on<H: Handler>(
     let (given, runtime) = (Some(config.clone()), Arc::new(TokioRuntime));
     let endpoint = Endpoint::new_with_abstract_socket(keys.endpoint(), given, socket, runtime)?;
     let local = endpoint.local_addr()?;
-    let (up, serving) = watch::channel(true);
-    let (handshakes, up) = (Count::default(), Up { up, drain: serve.drain.clone() });
-    let listener =
-        Listener { endpoint: endpoint.clone(), local, config, serve, handshakes, unproved, _up: up };
-    Ok(QuicListener { endpoint, accepting: spawn(listener.accept()), serving })
+    let ((up, serving), (over, seen)) = (watch::channel(true), watch::channel(false));
+    let (name, handshakes, of) = (format!("quic {local}"), Count::default(), endpoint.clone());
+    let listener = Listener { endpoint: of, local, config, serve, handshakes, unproved, up, over };
+    let accept = accept(name.clone(), listener);
+    Ok(QuicListener { endpoint, name, accept, serving, over: seen })
+}
+
+/// One at a time takes connections, and what is known of them stays where it panics.
+fn accept<H: Handler>(name: String, listener: Listener<H>) -> Accept {
+    let listener = Arc::new(Mutex::new(listener));
+    Arc::new(move || {
+        let (own, listener) = (name.clone(), Arc::clone(&listener));
+        freeze::task(&name, async move { listener.lock().await.accept(&own).await }).boxed()
+    })
 }
 
 fn server_config(tls: Arc<rustls::ServerConfig>, limits: &Limits) -> io::Result<ServerConfig> {
@@ -170,35 +199,17 @@ struct Listener<H> {
     /// Those that wait.
     handshakes: Count,
     unproved: Unproved,
-    _up: Up,
-}
-
-/// Whether HTTP/3 is served, told by its drop however the listener's task ends: its socket may fail, or the task itself.
-struct Up {
+    /// Whether HTTP/3 is served.
     up: watch::Sender<bool>,
-    drain: Watch,
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        // The end of the program is no failure: clients may remember that there is HTTP/3.
-        if self.drain.has_begun() {
-            return;
-        }
-        self.up.send_replace(false);
-        let what =
-            if std::thread::panicking() { "QUIC listener has panicked" } else { "UDP socket has failed" };
-        tracing::error!(
-            "the {what}: HTTP/3 is no longer served, HTTP/1.1 and HTTP/2 are; restart to try again"
-        );
-    }
+    /// Whether no connection will be taken any more, and none is left.
+    over: watch::Sender<bool>,
 }
 
 impl<H: Handler> Listener<H> {
-    async fn accept(mut self) {
+    async fn accept(&mut self, name: &str) {
         let pulse = &self.serve.pulse;
-        // Its end is no end of the program's: `Up` tells it.
-        let mut beat = pulse.beat_until_dropped(&format!("quic {}", self.local), pulse.patience());
+        // Its end is no end of the program's, and is told otherwise.
+        let mut beat = pulse.beat_until_dropped(name, pulse.patience());
         loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
@@ -209,12 +220,25 @@ impl<H: Handler> Listener<H> {
                 () = beat.due() => continue,
                 () = self.serve.drain.begun() => break,
             };
-            let Some(incoming) = incoming else { return };
+            let Some(incoming) = incoming else { return self.failed() };
             self.consider(incoming);
         }
         // From here on a first packet gets no answer, and its client falls back to TCP.
         self.endpoint.set_server_config(None);
         self.endpoint.wait_idle().await;
+        self.over.send_replace(true);
+    }
+
+    fn failed(&self) {
+        self.over.send_replace(true);
+        // The end of the program is no failure: clients may remember that there is HTTP/3.
+        if self.serve.drain.has_begun() {
+            return;
+        }
+        self.up.send_replace(false);
+        tracing::error!(
+            "the UDP socket has failed: HTTP/3 is no longer served, HTTP/1.1 and HTTP/2 are; restart to try again"
+        );
     }
 
     /// Goes by the newest limits, for connections that begin. Clients that were asked to prove their address can: its key stays.
@@ -286,30 +310,4 @@ async fn connected<H>(connecting: Connecting, serve: &Serve<H>) -> Option<quinn:
 
 fn code(code: Code) -> VarInt {
     VarInt::from_u64(code.value()).unwrap_or(VarInt::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::drain::Drain;
-
-    #[tokio::test]
-    async fn a_listener_that_panics_serves_no_more_and_one_that_has_drained_has_not_failed() {
-        let drain = Drain::default();
-        let up = |drain: &Drain| {
-            let (up, serving) = watch::channel(true);
-            (Up { up, drain: drain.watch() }, serving)
-        };
-        let (held, mut serving) = up(&drain);
-        let failed = spawn(async move {
-            let _held = held;
-            panic!("as meant");
-        });
-        assert!(failed.await.unwrap_err().is_panic());
-        assert!(serving.wait_for(|serving| !serving).await.is_ok());
-        drain.begin();
-        let (held, serving) = up(&drain);
-        drop(held);
-        assert!(*serving.borrow());
-    }
 }

@@ -65,10 +65,10 @@ impl std::fmt::Debug for Secure {
 pub fn serve<H: Handler>(listener: Bound, secure: Option<Secure>, serve: Serve<H>) -> io::Result<Accepting> {
     let listener = TcpListener::from_std(listener)?;
     let kind = if secure.is_some() { "tls" } else { "plain" };
-    let beat = serve.pulse.beat(&format!("{kind} {}", listener.local_addr()?), serve.pulse.patience());
-    let drain = serve.drain.clone();
+    let name = format!("{kind} {}", listener.local_addr()?);
+    let (drain, beat) = (serve.drain.clone(), serve.pulse.beat(&name, serve.pulse.patience()));
     let admit = move |(stream, peer)| admit(stream, peer, secure.as_ref(), &serve);
-    Ok(Accepting::start(drain, beat, move |context| listener.poll_accept(context), admit))
+    Ok(Accepting::start(name, drain, beat, move |context| listener.poll_accept(context), admit))
 }
 
 fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure>, serve: &Serve<H>) {

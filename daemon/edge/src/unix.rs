@@ -10,6 +10,9 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::{Connection, Handler, Serve, accept::Accepting, tcp::serve::http1};
 
+/// There is one.
+const NAME: &str = "admin";
+
 /// Serves `listener`, which must not block.
 ///
 /// Must be called within a tokio runtime.
@@ -18,9 +21,9 @@ use crate::{Connection, Handler, Serve, accept::Accepting, tcp::serve::http1};
 /// When the runtime cannot take the socket.
 pub fn serve<H: Handler>(listener: Bound, serve: Serve<H>) -> io::Result<Accepting> {
     let listener = UnixListener::from_std(listener)?;
-    let (drain, beat) = (serve.drain.clone(), serve.pulse.beat("admin", serve.pulse.patience()));
+    let (drain, beat) = (serve.drain.clone(), serve.pulse.beat(NAME, serve.pulse.patience()));
     let admit = move |(stream, _unnamed)| admit(stream, &serve);
-    Ok(Accepting::start(drain, beat, move |context| listener.poll_accept(context), admit))
+    Ok(Accepting::start(NAME.to_owned(), drain, beat, move |context| listener.poll_accept(context), admit))
 }
 
 fn admit<H: Handler>(stream: UnixStream, serve: &Serve<H>) {

@@ -21,7 +21,11 @@ use tokio::{
     task,
 };
 
-use crate::counted::Count;
+use crate::{
+    counted::Count,
+    ended::{self, Ended},
+    freeze,
+};
 
 /// The threads; they end with this, and so do the tasks on them.
 #[derive(Debug)]
@@ -34,6 +38,7 @@ pub struct Workers {
 struct Thread {
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
+    ended: Ended,
 }
 
 /// Where a task can be started. Clones are the same threads, and keep none alive.
@@ -63,12 +68,18 @@ impl Workers {
         for number in 1..=more {
             let (stop, stopped) = oneshot::channel::<()>();
             let (begun, begin) = mpsc::sync_channel(1);
-            let work = move || serve(&begun, stopped);
+            let (end, told) = oneshot::channel();
+            let work = move || serve(&name(number), &begun, stopped, end);
             let running = thread::Builder::new().name(format!("serve-{number}")).spawn(work)?;
-            threads.push(Thread { stop, running });
+            threads.push(Thread { stop, running, ended: ended::told(told) });
             seats.push(Seat::new(begin.recv().map_err(io::Error::other)??));
         }
         Ok(Self { seats: Seats(seats.into()), threads })
+    }
+
+    /// What each thread is called, and when it has ended; the calling one goes on as long as its caller does.
+    pub fn ended(&self) -> impl Iterator<Item = (String, Ended)> + '_ {
+        self.threads.iter().zip(1..).map(|(thread, number)| (name(number), thread.ended.clone()))
     }
 
     /// Where a task can be started.
@@ -78,24 +89,38 @@ impl Workers {
     }
 }
 
+/// What a thread is called where its state is told.
+#[must_use]
+pub fn name(number: usize) -> String {
+    format!("thread {number}")
+}
+
 /// One thread's life. The runtime is made here: where the thread itself cannot be had, one would have to be dropped within
 /// another's, which tokio does not allow.
-fn serve(begun: &SyncSender<io::Result<Handle>>, stopped: oneshot::Receiver<()>) {
+fn serve(
+    name: &str,
+    begun: &SyncSender<io::Result<Handle>>,
+    stopped: oneshot::Receiver<()>,
+    end: oneshot::Sender<()>,
+) {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return drop(begun.send(Err(error))),
     };
+    // Here, so that in a panic it is dropped before the runtime, whose end waits for what blocks in a file.
+    let end = end;
     if begun.send(Ok(runtime.handle().clone())).is_ok() {
         // An error means that the sender is gone, which is how it is told to stop.
-        let _stopped = runtime.block_on(stopped);
+        let _stopped = runtime.block_on(freeze::thread(name, stopped));
     }
+    let _told = end.send(());
     // What blocks in a file or a name server must not hold up the end of the program.
     runtime.shutdown_background();
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        let told = self.threads.drain(..).map(|Thread { stop, running }| {
+        let told = self.threads.drain(..).map(|Thread { stop, running, .. }| {
             drop(stop);
             running
         });

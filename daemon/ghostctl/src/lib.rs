@@ -27,6 +27,7 @@ mod restore;
 mod socket;
 mod span;
 mod status;
+mod tasks;
 mod version;
 
 use std::{env, process::ExitCode};

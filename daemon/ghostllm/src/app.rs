@@ -28,14 +28,22 @@ use std::{
     time::Duration,
 };
 
-use ghostllm_edge::{drain::Drain, workers::Workers};
+use ghostllm_edge::{
+    drain::Drain,
+    freeze,
+    workers::{self, Workers},
+};
 use tokio::time::timeout;
 
 use crate::{
-    log::{Level, Lost},
+    log,
     pipeline::Pipeline,
     store::{Claim, keys::Show, settings::Kept},
-    tasks::{reload::Changes, supervisor::Policy, watchdog},
+    tasks::{
+        reload::Changes,
+        supervisor::{Failure, Policy, Supervisor},
+        watchdog,
+    },
 };
 use admin_socket::AdminSocket;
 use build::{engine_wanted, given_pair, listen_names, rules};
@@ -50,6 +58,9 @@ use upkeep::Upkeep;
 
 /// How long clients may take to read that their requests are ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long open requests may go on once the program has failed: whoever starts it anew should not wait for them.
+const FAILED_GRACE: Duration = Duration::from_secs(1);
 
 /// How long closed HTTP/3 connections may take to say goodbye.
 const LAST_PACKETS: Duration = Duration::from_secs(2);
@@ -96,10 +107,8 @@ pub struct Given<'a> {
     pub kept: Kept,
     /// How a first key is shown.
     pub show: Show,
-    /// What changes how much is logged.
-    pub level: Level,
-    /// What counts the records of the log that were lost.
-    pub lost: Lost,
+    /// What changes how much is logged, and the thread that writes it.
+    pub log: &'a log::Started,
     /// What the service manager has handed down.
     pub handed: Handed,
 }
@@ -114,7 +123,7 @@ impl App {
     /// Serves until SIGTERM or SIGINT, then drains; a second signal ends what is open.
     ///
     /// # Errors
-    /// When a listener cannot be started.
+    /// When a listener cannot be started, or a task has ended without which the program cannot go on.
     pub async fn run(self) -> Result<(), StartError> {
         let addresses = self.addresses();
         let Self {
@@ -149,29 +158,81 @@ impl App {
                 &drain,
             )
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
-        watchdog::answers(serving.probe())
-            .await
-            .map_err(|error| StartError::internal("nothing is answered", error))?;
-        announce(&addresses, &upkeep);
-        announce_models(&running);
-        systemd::ready(&addresses);
-        standing.certified(upkeep.left_out(), upkeep.complaint());
-        standing.serves();
-        spawn_watchers(&running, &pipeline);
-        tokio::select! {
-            () = stop.asked() => {}
-            () = reload::kept_up(&mut changes, &mut running, &mut upkeep, (&serving, &standing), &drain) => {}
-            () = without_http3(&serving, &standing) => {}
-            () = watched(&serving, &standing) => {}
-        }
-        systemd::stopping();
+        let supervisor = running.supervisor.clone();
+        supervise(&serving, &supervisor, &standing, &workers);
+        let stopped = tokio::select! {
+            biased;
+            () = stop.asked() => true,
+            answered = watchdog::answers(serving.probe()) => {
+                answered.map_err(|error| StartError::internal("nothing is answered", error))?;
+                false
+            }
+        };
+        let parts = (&serving, &*standing);
+        let failure = if stopped {
+            tracing::info!("asked to stop before it served");
+            None
+        } else {
+            announce(&addresses, &upkeep);
+            announce_models(&running);
+            systemd::ready(&addresses);
+            standing.certified(upkeep.left_out(), upkeep.complaint());
+            standing.serves();
+            spawn_watchers(&running, &pipeline);
+            let kept_up = reload::kept_up(&mut changes, &mut running, &mut upkeep, parts, &drain);
+            going_on(&mut stop, &supervisor, kept_up, parts).await
+        };
+        systemd::stopping(failure.as_ref());
         running.refuse_orders();
-        drained(serving, &drain, running.config.limits.drain_grace, stop.asked_again()).await;
+        let grace = if failure.is_some() { FAILED_GRACE } else { running.config.limits.drain_grace };
+        drained(serving, &drain, grace, stop.asked_again()).await;
         ended(&running).await;
         drop(workers);
         drop(claim);
-        Ok(())
+        failure.map_or(Ok(()), |failure| Err(StartError::Task(failure)))
     }
+}
+
+/// Goes on until it is asked to stop, or a task has ended without which it cannot.
+async fn going_on(
+    stop: &mut Stop,
+    supervisor: &Supervisor,
+    kept_up: impl Future<Output = ()>,
+    (serving, standing): (&Serving, &Standing),
+) -> Option<Failure> {
+    let ended = async {
+        tokio::select! {
+            // So that the tasks are always listed in the same order.
+            biased;
+            () = stop.asked() => None,
+            failure = supervisor.failed() => Some(failure),
+            () = supervisor.here("main", kept_up) => None,
+            () = watched(serving, standing, supervisor) => None,
+        }
+    };
+    freeze::thread(&workers::name(0), ended).await
+}
+
+/// Looks after the threads and the listeners, which the edge has started, and starts HTTP/3's.
+fn supervise(serving: &Serving, supervisor: &Supervisor, standing: &Arc<Standing>, workers: &Workers) {
+    // The thread that all of this runs on, whose end is the program's.
+    supervisor.watch(&workers::name(0), std::future::pending::<Result<(), Failure>>());
+    for (name, ended) in workers.ended().chain(serving.ends()) {
+        supervisor.watch(&name, ended);
+    }
+    let Some((name, accept, lost)) = serving.http3() else { return };
+    let standing = Arc::clone(standing);
+    supervisor.spawn(&name, Policy::Restartable, move || {
+        let (accepting, lost, standing) = (accept(), lost.clone(), Arc::clone(&standing));
+        async move {
+            accepting.await;
+            // In vain, to begin again on the same socket: the rest goes on, and whoever asks hears of it.
+            if lost() {
+                standing.lost(HTTP3, "quic");
+            }
+            Ok(())
+        }
+    });
 }
 
 /// Starts what runs beside the requests.
@@ -222,23 +283,16 @@ async fn first_round(running: &Running) {
     .await;
 }
 
-/// Says so if HTTP/3 is lost; never completes, since the rest goes on.
-async fn without_http3(serving: &Serving, standing: &Standing) {
-    serving.http3_lost().await;
-    standing.lost(HTTP3, "quic");
-    std::future::pending::<()>().await;
-}
-
 /// Tells the service manager that all goes on, as long as it does, where it wants to hear that; never completes.
-async fn watched(serving: &Serving, standing: &Standing) {
+async fn watched(serving: &Serving, standing: &Standing, supervisor: &Supervisor) {
     let Some(limit) = systemd::watchdog() else { return std::future::pending().await };
-    watchdog::feed(limit, serving.pulse(), serving.probe(), |late| {
+    let feeding = watchdog::feed(limit, serving.pulse(), serving.probe(), |late| {
         standing.late(late);
         if late.is_empty() {
             systemd::alive();
         }
-    })
-    .await;
+    });
+    supervisor.here("watchdog", feeding).await;
 }
 
 /// Lets open requests end within the grace time, or until it is asked `again`.

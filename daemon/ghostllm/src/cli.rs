@@ -9,6 +9,7 @@ mod sources;
 use std::{
     env,
     io::{ErrorKind, IsTerminal, Write},
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -16,6 +17,8 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use futures_util::FutureExt;
+use ghostllm_edge::workers;
 use tokio::runtime::Builder;
 
 use crate::{
@@ -23,7 +26,11 @@ use crate::{
     app::{App, Given, Handed, StartError, descriptors},
     dumps, exit, log,
     store::{StateDir, keys::Show, settings::Kept},
-    tasks::reload::{self, Changes},
+    tasks::{
+        reload::{self, Changes},
+        state::PANICKED,
+        supervisor,
+    },
 };
 use sources::{Again, Settings};
 
@@ -157,13 +164,14 @@ fn served(arguments: &Serve, state: &Path, kept: &Kept) -> Result<(), Failure> {
         code: exit::INTERNAL,
         message: format!("no runtime can be started: {error}"),
     })?;
-    let ended = runtime.block_on(async {
-        let app = App::build(
-            loaded,
-            changes,
-            Given { state, kept: kept.clone(), show, level: log.level(), lost: log.lost(), handed },
-        )?;
+    let serving = AssertUnwindSafe(async {
+        let app = App::build(loaded, changes, Given { state, kept: kept.clone(), show, log: &log, handed })?;
         app.run().await
+    });
+    let ended = runtime.block_on(serving.catch_unwind()).unwrap_or_else(|_its_words| {
+        let failure = supervisor::Failure { task: workers::name(0), error: PANICKED.to_owned() };
+        tracing::error!(task = failure.task, "a critical task ended: {}", failure.error);
+        Err(StartError::Task(failure))
     });
     // A thread that waits for a sick disk would hold up the end.
     runtime.shutdown_timeout(LAST_READS);

@@ -8,7 +8,13 @@ mod plain;
 mod queue;
 
 use std::{
-    env, fmt, fmt::Write as _, io, io::IsTerminal, os::unix::fs::MetadataExt, panic, thread, time::Instant,
+    env, fmt,
+    fmt::Write as _,
+    io,
+    io::{IsTerminal, Write as _},
+    os::unix::fs::MetadataExt,
+    panic, thread,
+    time::Instant,
 };
 
 use ghostllm_core::config::{LOG_TARGETS, Log, LogFormat, LogLevel};
@@ -17,6 +23,7 @@ use tracing_subscriber::{
     Layer, Registry, filter::Targets, layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
 
+use crate::tasks::state::Seen;
 use journal::{Journal, Journald};
 use plain::Plain;
 use queue::{Queue, Writing};
@@ -24,7 +31,7 @@ use queue::{Queue, Writing};
 /// The log of this process. Dropping it waits a moment for what has been logged to be written; later records go out as they come.
 #[derive(Debug)]
 pub struct Started {
-    _writing: Writing,
+    writing: Writing,
     level: Level,
     lost: Lost,
 }
@@ -57,6 +64,11 @@ impl Started {
     pub fn lost(&self) -> Lost {
         self.lost.clone()
     }
+
+    /// How the thread is that writes it.
+    pub(crate) fn task(&self) -> Seen {
+        self.writing.task.clone()
+    }
 }
 
 impl Level {
@@ -82,7 +94,7 @@ pub fn start(settings: &Log) -> Result<Started, Box<dyn std::error::Error>> {
     let (filter, handle) = reload::Layer::new(targets(settings));
     tracing_subscriber::registry().with(form.layer(queue).with_filter(filter)).try_init()?;
     tell_panics();
-    Ok(Started { _writing: writing, level: Level(handle), lost })
+    Ok(Started { writing, level: Level(handle), lost })
 }
 
 /// At a level that no setting leaves out.
@@ -93,13 +105,14 @@ fn tell_lost(lost: u64) {
 /// A panic is a record as well: the usual words go out over a write that may wait for ever. They are left out, since those of a text
 /// that was cut at a wrong place repeat the text.
 fn tell_panics() {
-    let usual = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
+    panic::set_hook(Box::new(|info| {
         let thread = thread::current();
-        if thread.name() == Some(queue::THREAD) {
-            return usual(info);
-        }
         let place = info.location().map(ToString::to_string).unwrap_or_default();
+        if thread.name() == Some(queue::THREAD) {
+            // It may hold what it would have to wait for, and nobody waits for it.
+            let _told = writeln!(io::stderr(), "the thread that writes the log panicked at {place}");
+            return;
+        }
         tracing::error!(thread = thread.name(), "panicked at {place}");
     }));
 }

@@ -14,6 +14,7 @@ mod guesses;
 mod ids;
 mod metrics;
 mod models;
+mod panics;
 mod record;
 mod requests;
 mod respond;
@@ -123,14 +124,15 @@ impl Handler for Pipeline {
         let open = record::Open::new(self.ids.next(), &head, &self.shared.metrics);
         let record = Arc::clone(open.record());
         let answered = AssertUnwindSafe(self.answer(&record, head, body)).catch_unwind().await;
-        let mut response = answered.unwrap_or_else(|_panic| {
+        let metrics = &self.shared.metrics;
+        let mut response = answered.unwrap_or_else(|_its_words| {
+            metrics.panicked();
             let shown = ApiError::internal();
-            self.shared.metrics.panicked();
-            record.failed(&"its handling has panicked", &shown, None);
+            record.failed(&panics::CAUSE, &shown, None);
             respond::error(&shown)
         });
         respond::finish(&mut response, &record.trace);
-        open.answered(response)
+        open.answered(response.map(|body| panics::caught(body, &record, metrics)))
     }
 
     fn refuse(&self, status: StatusCode, version: Version) -> Response<ResponseBody> {
@@ -184,6 +186,8 @@ impl Pipeline {
         mut head: request::Parts,
         body: RequestBody,
     ) -> Response<ResponseBody> {
+        #[cfg(feature = "freeze")]
+        frozen("request", &record.trace);
         let Some(connection) = head.extensions.get::<Connection>().copied() else {
             // The edge always says it; a request without it could claim to come from anywhere.
             return respond::error(&ApiError::internal());
@@ -306,6 +310,16 @@ impl Pipeline {
         let mut model = model.clone();
         name.clone_into(&mut model.id);
         Ok(respond::json(model_body(&model)))
+    }
+}
+
+/// For tests: a request or a stream whose client has called it so may hang or panic.
+#[cfg(feature = "freeze")]
+fn frozen(what: &str, trace: &crate::trace::Trace) {
+    if ghostllm_edge::freeze::is_possible()
+        && let Some(id) = trace.given()
+    {
+        ghostllm_edge::freeze::here(&format!("{what} {id}"));
     }
 }
 

@@ -64,6 +64,9 @@ _ghostctl() {
             ghostctl,status)
                 cmd="ghostctl__subcmd__status"
                 ;;
+            ghostctl,tasks)
+                cmd="ghostctl__subcmd__tasks"
+                ;;
             ghostctl,version)
                 cmd="ghostctl__subcmd__version"
                 ;;
@@ -198,6 +201,9 @@ _ghostctl() {
                 ;;
             ghostctl__subcmd__help,status)
                 cmd="ghostctl__subcmd__help__subcmd__status"
+                ;;
+            ghostctl__subcmd__help,tasks)
+                cmd="ghostctl__subcmd__help__subcmd__tasks"
                 ;;
             ghostctl__subcmd__help,version)
                 cmd="ghostctl__subcmd__help__subcmd__version"
@@ -341,7 +347,7 @@ _ghostctl() {
 
     case "${cmd}" in
         ghostctl)
-            opts="-h -V --socket --timeout --json --help --version status keys models backends requests cert config reload audit events logs backup restore doctor completion version help"
+            opts="-h -V --socket --timeout --json --help --version status keys models backends requests tasks cert config reload audit events logs backup restore doctor completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1043,7 +1049,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__help)
-            opts="status keys models backends requests cert config reload audit events logs backup restore doctor completion version help"
+            opts="status keys models backends requests tasks cert config reload audit events logs backup restore doctor completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1547,6 +1553,20 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__help__subcmd__tasks)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2168,6 +2188,28 @@ _ghostctl() {
             ;;
         ghostctl__subcmd__status)
             opts="-h --watch --socket --timeout --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__tasks)
+            opts="-h --socket --timeout --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

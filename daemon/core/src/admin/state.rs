@@ -74,7 +74,7 @@ impl Condition {
 pub struct Cause {
     /// What, for programs: `no_model`, `only_demo`, `backend_down`, `listener_missing`, `certificate_lacks`,
     /// `certificate`, `configuration_refused`, `restart_needed`, `state_unwritable`, `audit_unwritable`, `clock_lost`,
-    /// `first_key_waits`, `engine_down`, `hangs`.
+    /// `first_key_waits`, `engine_down`, `hangs`, `task_rests`.
     pub code: String,
     /// How bad it is.
     pub severity: Severity,

@@ -116,7 +116,7 @@ async fn a_drain_closes_what_is_idle_and_lets_nobody_in() {
     let read = timeout(Duration::from_secs(20), stream.read(&mut [0; 16])).await.unwrap();
     assert_eq!(read.unwrap(), 0);
     assert!(served.drain.finished(Duration::from_secs(20)).await);
-    served.accepting.wait().await;
+    served.accepting.ended().await.unwrap();
     let refused = connect(served.directory.path()).await.unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 }

@@ -27,6 +27,7 @@ pub(crate) const FORMS: &[(&str, &str)] = &[
     ("requests ls", "RequestList"),
     ("restore", "Restored, with \\-\\-list Manifest"),
     ("status", "Status"),
+    ("tasks", "TaskList"),
     ("version", "Versions"),
 ];
 

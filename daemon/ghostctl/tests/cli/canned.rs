@@ -189,6 +189,10 @@ fn backend(name: &str, up: Option<bool>) -> Value {
     json!({ "name": name, "kind": "openai", "at": "http://[2001:db8:aaaa:bbbb::1]:8000/some/long/path/v1", "up": up, "fault": fault, "models": 2, "requests": 1 })
 }
 
+fn task(name: &str, policy: &str, state: &str, last_error: Option<&str>) -> Value {
+    json!({ "name": name, "policy": policy, "state": state, "restarts": u8::from(last_error.is_some()), "last_error": last_error })
+}
+
 fn model(id: &str, requests: usize) -> Value {
     json!({ "id": id, "backend": "vllm", "up": requests > 0, "requests": requests, "new_here": true })
 }
@@ -222,6 +226,10 @@ pub(crate) fn usual(line: &str) -> Option<Value> {
             json!({ "version": 1, "requests": [request(REQUEST), request("1f3c9a02ffffffffffffffffffffffff"), request("abcdef0123456789abcdef0123456789")] })
         }
         "DELETE /requests/1f3c9a02b4d5e6f70123456789abcdef" => json!({ "version": 1, "id": REQUEST }),
+        "GET /tasks" => json!({ "version": 1, "request_panics": 2, "tasks": [
+            task("plain [2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:11430", "critical", "running", None),
+            task("engine", "restartable", "waiting", Some("it ended by itself (signal 9) \u{1b}[2J and once more, in words that take more than a line does")),
+            task("quic [::]:11443", "restartable", "hanging", None), task("news", "restartable", "ended", None)] }),
         "GET /certificates" => certificates(),
         "POST /certificates/renew" | "POST /certificates/authority" => {
             json!({ "version": 1, "certificates": certificates() })

@@ -24,6 +24,7 @@ const READS: &[&[&str]] = &[
     &["models", "ps"],
     &["backends", "ls"],
     &["requests", "ls"],
+    &["tasks"],
     &["cert", "show"],
     &["cert", "export"],
     &["cert", "fingerprint"],

@@ -91,6 +91,7 @@ fn every_answer_in_json_is_one_line_of_its_form() {
         &["backends", "test", "vllm"],
         &["requests", "ls"],
         &["requests", "cancel", REQUEST, "--yes"],
+        &["tasks"],
         &["cert", "show"],
         &["cert", "export"],
         &["cert", "fingerprint"],

@@ -18,6 +18,7 @@ const TABLES: &[&[&str]] = &[
     &["backends", "ls"],
     &["backends", "test"],
     &["requests", "ls"],
+    &["tasks"],
     &["cert", "show"],
     &["cert", "renew"],
     &["config", "check"],
@@ -146,4 +147,21 @@ fn a_request_is_shown_with_as_much_of_its_id_as_tells_it_from_the_others() {
         "{}",
         ran.out
     );
+}
+
+#[test]
+fn tasks_say_what_each_does_and_why_it_failed_last() {
+    let daemon = Daemon::well();
+    let ran = ghostctl(&daemon.socket, &["tasks"]);
+    assert_eq!(ran.code, Some(0));
+    for words in [
+        "critical     running  0",
+        "engine",
+        "waiting  1",
+        "failed last: it ended by itself",
+        "hanging",
+        "2 requests have panicked",
+    ] {
+        assert!(ran.out.contains(words), "{words}: {}", ran.out);
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
     app::Standing,
     log::Lost,
     store::{StateDir, StateFile, audit::Audit, settings::Kept},
+    tasks::supervisor::TaskList,
 };
 
 /// What is to be done by the loop that looks after the program.
@@ -93,6 +94,7 @@ pub(crate) struct Desk {
     pub(crate) followers: Followers,
     /// What counts the records of the log that were lost.
     pub(crate) lost: Lost,
+    pub(crate) tasks: TaskList,
 }
 
 impl Desk {

@@ -71,6 +71,7 @@ impl App {
         handed.tell_unused();
         let listeners = listeners?;
         let supervisor = Supervisor::new();
+        supervisor.adopt(given.log.task());
         let engine = engine_wanted(&config).then(|| EngineTask::start(&config.engine, &state, &supervisor));
         let socket = engine.as_ref().and_then(|engine| engine.socket.as_deref());
         let registry = Arc::new(Registry::new(&config, socket)?);
@@ -96,7 +97,8 @@ impl App {
             look: Arc::new(Semaphore::new(1)),
             followers: Followers::default(),
             journal: journal.clone(),
-            lost: given.lost,
+            lost: given.log.lost(),
+            tasks: supervisor.list(),
         };
         let pipeline = pipeline(&upkeep, keys, &registry, seen, &drain, desk)?;
         let running = Running {
@@ -106,7 +108,7 @@ impl App {
             state,
             engine,
             supervisor,
-            level: given.level,
+            level: given.log.level(),
             apart: changes.apart(),
             orders: taken,
             kept,

@@ -8,6 +8,7 @@ use crate::{
     certificates, exit,
     secrets::NoCredential,
     store::{StateError, keys::KeysError, settings::KeptError},
+    tasks::supervisor::Failure,
 };
 
 /// Why the program does not start, or does not go on.
@@ -46,6 +47,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A task has ended.
+    #[error(transparent)]
+    Task(#[from] Failure),
     /// Anything that should not happen.
     #[error("{what}: {cause}")]
     Internal {
@@ -98,6 +102,7 @@ impl StartError {
             Self::Certificates(certificates::Error::TooWide { .. }) => exit::PERMISSION,
             Self::Certificates(certificates::Error::Authority { .. } | certificates::Error::Making(_))
             | Self::Threads { .. }
+            | Self::Task(_)
             | Self::Internal { .. } => exit::INTERNAL,
         }
     }

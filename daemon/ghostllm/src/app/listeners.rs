@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::future::BoxFuture;
 use ghostllm_core::{
     admin::Listener,
     config::{Exposure, Listen, PlainAuth},
@@ -17,6 +18,7 @@ use ghostllm_edge::{
     accept::Accepting,
     bind::{self, BindError, Bound, SocketFile},
     drain::Drain,
+    ended::Ended,
     guard::Guard,
     probe::Probe,
     pulse::Pulse,
@@ -226,22 +228,26 @@ impl Serving {
         }
     }
 
-    /// Completes when HTTP/3 has been served and is no more, which is said in the log.
-    pub(super) fn http3_lost(&self) -> impl Future<Output = ()> + use<> {
-        let serving = self.quic.as_ref().map(QuicListener::serving);
-        async move {
-            let Some(mut serving) = serving else { return std::future::pending().await };
-            // An error means that it has ended in good order.
-            if serving.wait_for(|serving| !serving).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+    /// The listeners of streams, each with its end.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (String, Ended)> {
+        self.streams.iter().map(|accepting| (accepting.name().to_owned(), accepting.ended()))
+    }
+
+    /// HTTP/3's listener: its name, what runs it, and whether it cannot be run any more.
+    pub(super) fn http3(
+        &self,
+    ) -> Option<(String, impl Fn() -> BoxFuture<'static, ()> + use<>, impl Fn() -> bool + Clone + use<>)>
+    {
+        let quic = self.quic.as_ref()?;
+        let serving = quic.serving();
+        Some((quic.name().to_owned(), quic.accept(), move || !*serving.borrow()))
     }
 
     /// Waits for the listeners' ends, once they drain.
     pub(super) async fn wait(self) {
         for accepting in self.streams {
-            accepting.wait().await;
+            // One that has panicked was told then.
+            let _ended = accepting.ended().await;
         }
         if let Some(quic) = self.quic {
             quic.wait().await;

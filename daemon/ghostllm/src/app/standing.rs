@@ -133,6 +133,11 @@ impl Standing {
         }
     }
 
+    /// Whether this one gives none.
+    pub(crate) fn is_late(&self, name: &str) -> bool {
+        self.amiss().late.iter().any(|late| late == name)
+    }
+
     /// Programs on the box need a key on the plain port, or none.
     pub(super) fn plain_wants_key(&self, wants: bool) {
         for listener in self.amiss().listeners.iter_mut().filter(|listener| listener.kind == "plain") {

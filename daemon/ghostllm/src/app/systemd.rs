@@ -7,6 +7,7 @@ use std::time::Duration;
 use sd_notify::{NotifyState, notify};
 
 use super::{Addresses, join};
+use crate::tasks::supervisor::Failure;
 
 /// Says that requests are answered, and where.
 pub(super) fn ready(addresses: &Addresses) {
@@ -49,9 +50,10 @@ pub(super) fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
-/// Says that the end has begun.
-pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("Finishing open requests")]);
+/// Says that the end has begun, and why, where nobody has asked for it.
+pub(super) fn stopping(failure: Option<&Failure>) {
+    let words = failure.map_or_else(|| "Finishing open requests".to_owned(), ToString::to_string);
+    tell(&[NotifyState::Stopping, NotifyState::Status(&words)]);
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -5,15 +5,21 @@
 //! share a write, and any other goes out at once behind them; what finds the queue full is counted, and that is told.
 
 use std::{
+    convert::Infallible,
     io::{self, Write},
     mem,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "freeze")]
+use ghostllm_edge::freeze;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::tasks::state::{Backoff, PANICKED, Policy, Report, Seen};
 
 /// How long a record may be held: short to a person, long enough for those of a busy moment to share one write.
 const FOR: Duration = Duration::from_millis(50);
@@ -50,7 +56,11 @@ pub(super) struct Queue(Arc<Shared>);
 
 /// When it is dropped it waits, though not for ever, until what has been logged before is written.
 #[derive(Debug)]
-pub(super) struct Writing(Arc<Shared>);
+pub(super) struct Writing {
+    shared: Arc<Shared>,
+    /// How its thread is.
+    pub(super) task: Seen,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -120,12 +130,15 @@ impl Queue {
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub(super) fn start(output: impl Output, tell: fn(u64)) -> io::Result<(Self, Writing)> {
+    pub(super) fn start(mut output: impl Output, tell: fn(u64)) -> io::Result<(Self, Writing)> {
         let (state, wanted, written) = Default::default();
         let shared = Arc::new(Shared { state, wanted, written });
         let of_thread = Arc::clone(&shared);
-        thread::Builder::new().name(THREAD.into()).spawn(move || of_thread.write_on(output, tell))?;
-        Ok((Self(Arc::clone(&shared)), Writing(shared)))
+        let report = Report::new(THREAD, Policy::Restartable);
+        let task = report.seen();
+        let work = move || of_thread.work(&mut output, tell, &report);
+        thread::Builder::new().name(THREAD.into()).spawn(work)?;
+        Ok((Self(Arc::clone(&shared)), Writing { shared, task }))
     }
 
     /// How many records were lost so far.
@@ -189,13 +202,35 @@ impl Shared {
         }
     }
 
-    fn write_on(&self, mut output: impl Output, tell: fn(u64)) {
-        let (mut batch, mut taken) = (Batch::default(), true);
+    /// The life of the thread: a panic costs what it had in hand, and a rest.
+    fn work(&self, output: &mut impl Output, tell: fn(u64), report: &Report) {
+        let (mut batch, mut backoff) = (Batch::default(), Backoff::default());
         loop {
-            self.take(&mut batch);
+            let begun = Instant::now();
+            let writing = AssertUnwindSafe(|| self.write_on(output, tell, &mut batch));
+            let Err(_its_words) = panic::catch_unwind(writing);
+            let mut state = self.lock();
+            state.lost += batch.count();
+            state.busy = false;
+            drop(state);
+            batch.clear();
+            report.waits(PANICKED.to_owned());
+            thread::sleep(backoff.next(begun.elapsed()).0);
+            report.again();
+        }
+    }
+
+    fn write_on(&self, output: &mut impl Output, tell: fn(u64), batch: &mut Batch) -> Infallible {
+        let mut taken = true;
+        loop {
+            self.take(batch);
+            #[cfg(feature = "freeze")]
+            if freeze::is_possible() {
+                freeze::here(THREAD);
+            }
             // What was lost came behind these.
             self.tell(taken, tell);
-            let untaken = output.hand_on(&batch);
+            let untaken = output.hand_on(batch);
             taken = untaken < batch.count();
             batch.clear();
             self.lock().lost += untaken;
@@ -231,15 +266,15 @@ impl Shared {
 impl Drop for Writing {
     fn drop(&mut self) {
         let end = Instant::now() + LAST;
-        let mut state = self.0.lock();
+        let mut state = self.shared.lock();
         while state.busy || !state.waiting.ends.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
             state.at_once = true;
-            self.0.wanted.notify_one();
-            state = self.0.written.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.shared.wanted.notify_one();
+            state = self.shared.written.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use super::*;
+use crate::tasks::state::{Phase, TaskList};
 
 /// How long a thread may take that is not waited for by its end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -142,6 +143,7 @@ fn what_nobody_takes_is_not_told_to_nobody() {
 #[test]
 fn the_end_waits_for_what_is_held_and_not_for_ever() {
     let (queue, writing, given) = asking();
+    let task = writing.task.clone();
     queue.0.push(b"a request", true);
     let reader = thread::spawn(move || (given.recv().unwrap(), given));
     drop(writing);
@@ -151,5 +153,34 @@ fn the_end_waits_for_what_is_held_and_not_for_ever() {
     queue.0.push(b"one more", true);
     assert_eq!(given.recv_timeout(PATIENCE).unwrap(), ["one more"]);
     queue.0.push(b"nobody takes it", false);
-    drop(Writing(Arc::clone(&queue.0)));
+    drop(Writing { shared: Arc::clone(&queue.0), task });
+}
+
+/// Panics at its first record.
+struct Panics(Asks, bool);
+
+impl Output for Panics {
+    fn hand_on(&mut self, records: &Batch) -> u64 {
+        assert!(std::mem::replace(&mut self.1, true), "as an output may");
+        self.0.hand_on(records)
+    }
+}
+
+#[test]
+fn a_panic_costs_what_was_in_hand_and_the_thread_goes_on() {
+    let (give, given) = sync_channel(0);
+    let (queue, writing) = Queue::start(Panics(Asks(give), false), untold).unwrap();
+    let state = || {
+        let list = TaskList::default();
+        list.add(writing.task.clone());
+        list.states().remove(0)
+    };
+    queue.0.push(b"in hand", false);
+    while state().phase != Phase::Waiting {
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(state().last_error.as_deref(), Some(PANICKED));
+    queue.0.push(b"behind it", false);
+    assert_eq!(given.recv_timeout(PATIENCE).unwrap(), ["behind it"]);
+    assert_eq!((state().phase, state().restarts), (Phase::Running, 1));
 }

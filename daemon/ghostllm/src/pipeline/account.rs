@@ -55,6 +55,12 @@ impl Account {
         &self.place.request
     }
 
+    /// By which its client knows it.
+    #[cfg(feature = "freeze")]
+    pub(super) fn trace(&self) -> &crate::trace::Trace {
+        &self.record.trace
+    }
+
     /// The answer is whole.
     pub(super) fn completed(&mut self, usage: Option<Usage>) {
         // No first word of its own: an answer in one piece says all at once.

@@ -59,6 +59,7 @@ pub(super) async fn answer(
         Admin::Backends => json(&facts::backends(shared)),
         Admin::Models => json(&facts::models(shared)),
         Admin::Requests => json(&facts::requests(shared)),
+        Admin::Tasks => json(&facts::tasks(shared)),
         Admin::Config => json(&facts::config(shared)),
         Admin::Keys => json(&facts::keys(shared).await),
         Admin::Audit => json(&audit(shared, head).await?),
@@ -145,7 +146,7 @@ async fn audit(shared: &Arc<Shared>, head: &Parts) -> Result<AuditLog, ApiError>
         }
     };
     let audit = shared.desk.audit.clone();
-    blocking(move || audit.read(most)).await?.map_err(|error| {
+    blocking(shared, move || audit.read(most)).await?.map_err(|error| {
         tracing::error!(%error, "the audit log cannot be read");
         error.answer()
     })
@@ -192,8 +193,12 @@ fn follower(shared: &Shared, settings: &Settings, asked: &Asked) -> Result<Follo
 }
 
 /// Runs what waits for a disk where it holds up nobody.
-async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+async fn blocking<T: Send + 'static>(
+    shared: &Shared,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(run).await.map_err(|_panicked| {
+        shared.metrics.panicked();
         // Its words are left out, as everywhere: they may repeat what was asked for.
         tracing::error!("an admin's request has panicked");
         ApiError::internal()

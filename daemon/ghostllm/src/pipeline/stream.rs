@@ -4,6 +4,7 @@
 //! drops the engine's connection.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -20,10 +21,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{
     Shared,
     account::Account,
+    panics,
     record::By,
     requests::{Ending, Request},
 };
-use crate::backend::{Answer, ChatBytes, ChatError, registry::Registry};
+use crate::{
+    backend::{Answer, ChatBytes, ChatError, registry::Registry},
+    metrics::Metrics,
+};
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ChatError>> + Send>>;
 
@@ -51,6 +56,7 @@ pub(super) struct Events {
     source: Source,
     /// Hears of the engine's failure.
     registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
     account: Account,
     keep_alive: Bytes,
     every: Duration,
@@ -96,7 +102,17 @@ impl Events {
         let timer = Box::pin(sleep_until(Instant::now() + every));
         let registry = Arc::clone(&shared.registry);
         let ending = Box::pin(ending(shared.drain.clone(), Arc::clone(account.request())));
-        Self { source, registry, account, keep_alive, every, sent, timer, ending }
+        let metrics = Arc::clone(&shared.metrics);
+        Self { source, registry, metrics, account, keep_alive, every, sent, timer, ending }
+    }
+
+    /// The same, and a panic of whatever reads the engine is a failure like any other.
+    fn poll_caught(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamFailed>>> {
+        // What has panicked is dropped, and not asked again.
+        catch_unwind(AssertUnwindSafe(|| self.poll_event(cx))).unwrap_or_else(|_its_words| {
+            self.metrics.panicked();
+            Poll::Ready(Some(Ok(self.fail(&panics::CAUSE, &ApiError::internal(), None))))
+        })
     }
 
     /// The next event of the engine, or the failure's; none at the end.
@@ -118,6 +134,8 @@ impl Events {
                     }
                 }
                 Source::Streaming(chunks) => {
+                    #[cfg(feature = "freeze")]
+                    super::frozen("stream", self.account.trace());
                     let Poll::Ready(chunk) = Pin::new(&mut *chunks).poll_next(cx) else {
                         return Poll::Pending;
                     };
@@ -216,7 +234,7 @@ impl Body for Events {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamFailed>>> {
         let this = self.get_mut();
-        let event = if this.is_to_end() { Poll::Pending } else { this.poll_event(cx) };
+        let event = if this.is_to_end() { Poll::Pending } else { this.poll_caught(cx) };
         let polled = match event {
             Poll::Ready(event) => Poll::Ready(event),
             Poll::Pending => match this.poll_ending(cx) {

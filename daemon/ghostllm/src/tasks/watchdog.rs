@@ -28,8 +28,6 @@ pub(crate) async fn feed<H: Handler>(
 ) {
     let mut before = Vec::new();
     loop {
-        #[cfg(feature = "freeze")]
-        ghostllm_edge::pulse::freeze::perhaps("watchdog").await;
         // Behind it, so that what has stood still with the whole machine has had a turn.
         let silent = silent(probe, limit / 4).await;
         let mut late = pulse.late();

@@ -108,6 +108,7 @@ where
         drain: drain.watch(),
     };
     let listener = quic::serve_on(socket, Arc::new(tls), &quic::Keys::new(&[7; 32]).unwrap(), serve).unwrap();
+    spawn(listener.accept()());
     let address = listener.local_addr().unwrap();
     Server { address, drain, listener, newest, certificate: cert.der().clone() }
 }

@@ -61,7 +61,7 @@ async fn make(shared: &Arc<Shared>, order: &[u8], noted: &mut Noted) -> Answer {
         .map_err(|_| ApiError::invalid_value("scopes", "left out where there is a role"))?;
     let wanted = Wanted { name, grant, class, models, expires_in_s };
     let keys = shared.keys.clone();
-    let made = blocking(move || keys.make(wanted, OffsetDateTime::now_utc())).await?;
+    let made = blocking(shared, move || keys.make(wanted, OffsetDateTime::now_utc())).await?;
     shown(shared, made, "created", noted)
 }
 
@@ -69,7 +69,7 @@ async fn rotate(shared: &Arc<Shared>, id: &str, order: &[u8], noted: &mut Noted)
     let rotation: Rotation = if order.is_empty() { Rotation::default() } else { read(order)? };
     let (keys, old) = (shared.keys.clone(), id.to_owned());
     let overlap = rotation.overlap_s.unwrap_or(OVERLAP_S);
-    let made = blocking(move || keys.rotate(&old, overlap, OffsetDateTime::now_utc())).await?;
+    let made = blocking(shared, move || keys.rotate(&old, overlap, OffsetDateTime::now_utc())).await?;
     if made.is_ok() {
         noted.detail = Some(format!("the old one is taken for {overlap} s more"));
     }
@@ -93,7 +93,7 @@ fn shown(shared: &Shared, made: Result<Made, ChangeError>, what: &str, noted: &m
 
 async fn revoke(shared: &Arc<Shared>, id: &str, noted: &mut Noted) -> Answer {
     let (keys, gone) = (shared.keys.clone(), id.to_owned());
-    let revoked = blocking(move || keys.revoke(&gone)).await?;
+    let revoked = blocking(shared, move || keys.revoke(&gone)).await?;
     // The key is gone already, also where that could not be written; so nothing begins with it behind this.
     shared.requests.sweep(&shared.keys, OffsetDateTime::now_utc());
     let name = revoked.map_err(told)?;
@@ -104,7 +104,7 @@ async fn revoke(shared: &Arc<Shared>, id: &str, noted: &mut Noted) -> Answer {
 
 async fn first(shared: &Arc<Shared>, noted: &mut Noted) -> Answer {
     let keys = shared.keys.clone();
-    let key = blocking(move || keys.show_first()).await?.map_err(|error| {
+    let key = blocking(shared, move || keys.show_first()).await?.map_err(|error| {
         tracing::error!(%error, "the first key cannot be shown");
         error.answer()
     })?;

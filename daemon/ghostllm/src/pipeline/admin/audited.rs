@@ -62,9 +62,9 @@ pub(super) async fn act(
 ) -> Result<Response<ResponseBody>, ApiError> {
     still(shared, &asked)?;
     let (done, hear) = oneshot::channel();
-    let shared = Arc::clone(shared);
+    let acting = Arc::clone(shared);
     drop(spawn(async move {
-        let _left = done.send(noted(&shared, endpoint, &taken, &asked, &order).await);
+        let _left = done.send(noted(&acting, endpoint, &taken, &asked, &order).await);
     }));
     let heard = match endpoint {
         Admin::RenewCertificate | Admin::RenewAuthority => {
@@ -74,7 +74,10 @@ pub(super) async fn act(
         _ => hear.await,
     };
     // Only a panic sends nothing.
-    heard.unwrap_or_else(|_| Err(ApiError::internal()))
+    heard.unwrap_or_else(|_| {
+        shared.metrics.panicked();
+        Err(ApiError::internal())
+    })
 }
 
 fn still_going() -> ApiError {
@@ -139,7 +142,7 @@ async fn ready(shared: &Shared, endpoint: Admin, asked: &Asked) -> Result<Room, 
     let log = audit.clone();
     let looked = timeout(PATIENCE, async {
         let turn = look.acquire_owned().await;
-        blocking(move || (audit.ready(), drop(turn)).0).await
+        blocking(shared, move || (audit.ready(), drop(turn)).0).await
     });
     let why = match looked.await {
         Ok(Ok(Ok(room))) => {
@@ -194,7 +197,7 @@ async fn note(shared: &Shared, of: Of, entry: AuditEntry) -> bool {
         .say("audit", json!({"act": entry.act, "on": entry.on, "who": entry.who, "result": entry.result}));
     tracing::info!(who = %entry.who, act = %entry.act, on = entry.on, result = ?entry.result, "an admin's act");
     let audit = shared.desk.audit.clone();
-    let written = blocking(move || audit.write(of, &entry)).await;
+    let written = blocking(shared, move || audit.write(of, &entry)).await;
     if let Ok(Err(error)) = &written {
         // What was done is done, and stands in the line above.
         tracing::error!(%error, "an act could not be written to the audit log");
@@ -243,6 +246,7 @@ fn name(endpoint: Admin) -> &'static str {
         Admin::TestBackend => "backends.test",
         Admin::Models => "models.read",
         Admin::Requests => "requests.read",
+        Admin::Tasks => "tasks.read",
         Admin::CancelRequest => "requests.cancel",
         Admin::Config => "config.read",
         Admin::ChangeConfig => "config.set",

@@ -26,7 +26,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, query: &[u8], noted: &mut Noted
     };
     let mut files = shared.desk.order(|done| Order::CaFiles { authority, done }).await??;
     let (keys, audit, state) = (shared.keys.clone(), shared.desk.audit.clone(), shared.desk.state.clone());
-    let rest = blocking(move || {
+    let rest = blocking(shared, move || {
         let mut rest: Vec<StateFile> = keys.text()?.into_iter().map(|text| (KEYS, text)).collect();
         rest.extend(settings::text(&state)?.map(|text| (SETTINGS, text)));
         rest.extend(audit.files()?);

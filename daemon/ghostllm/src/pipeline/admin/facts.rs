@@ -6,7 +6,8 @@ use ghostllm_core::{
     access::{Role, Scope},
     admin::{
         BackendInfo, BackendList, Cause, Condition, ConfigShown, FORM, KeyList, ListenerList, ModelInfo,
-        ModelList, RequestList, RouteInfo, RouteList, Severity, Status,
+        ModelList, RequestList, RouteInfo, RouteList, Severity, Status, TaskInfo, TaskList, TaskPhase,
+        TaskPolicy,
     },
     routes::{Access, TABLE},
 };
@@ -20,7 +21,9 @@ use crate::{
         registry::{Known, Snapshot},
     },
     date,
+    log::OneLine,
     pipeline::Shared,
+    tasks::state::{Phase, Policy, TaskState},
 };
 
 pub(super) async fn status(shared: &Arc<Shared>) -> Status {
@@ -66,6 +69,7 @@ pub(in crate::pipeline) fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<C
     causes.extend(snapshot.backends().iter().filter_map(engine_down));
     causes.extend(snapshot.backends().iter().filter_map(|known| backend_down(known, snapshot.found())));
     causes.extend(shared.desk.standing.causes());
+    causes.extend(shared.desk.tasks.states().into_iter().filter_map(task_rests));
     let now = OffsetDateTime::now_utc();
     if let Some(known) = shared.keys.clock_lost(now) {
         let (shows, known) = (date::rfc3339(now), date::rfc3339(known));
@@ -135,6 +139,18 @@ fn backend_down(known: &Known, found: bool) -> Option<Cause> {
     })
 }
 
+/// A task that has failed. The engine's is told by its backend.
+fn task_rests(TaskState { name, phase, last_error, .. }: TaskState) -> Option<Cause> {
+    let why = last_error.filter(|_| phase == Phase::Waiting && name != "engine")?;
+    Some(Cause {
+        code: "task_rests".to_owned(),
+        severity: Severity::Warning,
+        what: format!("the background task {name} has failed, and is tried again after a rest: {why}"),
+        next: "see what the log has of it: journalctl -u ghostllm; and whether it goes on: ghostctl tasks"
+            .to_owned(),
+    })
+}
+
 pub(super) fn listeners(shared: &Shared) -> ListenerList {
     ListenerList { version: FORM, listeners: shared.desk.standing.listeners() }
 }
@@ -172,6 +188,27 @@ pub(super) fn requests(shared: &Shared) -> RequestList {
     RequestList { version: FORM, requests: shared.requests.list() }
 }
 
+pub(super) fn tasks(shared: &Shared) -> TaskList {
+    let standing = &shared.desk.standing;
+    let info = |task: TaskState| TaskInfo {
+        policy: match task.policy {
+            Policy::Critical => TaskPolicy::Critical,
+            Policy::Restartable => TaskPolicy::Restartable,
+        },
+        state: match task.phase {
+            Phase::Running if standing.is_late(&task.name) => TaskPhase::Hanging,
+            Phase::Running => TaskPhase::Running,
+            Phase::Waiting => TaskPhase::Waiting,
+            Phase::Ended => TaskPhase::Ended,
+        },
+        restarts: task.restarts,
+        last_error: task.last_error.map(|error| OneLine(&error).to_string()),
+        name: task.name,
+    };
+    let tasks = shared.desk.tasks.states().into_iter().map(info).collect();
+    TaskList { version: FORM, tasks, request_panics: shared.metrics.panics() }
+}
+
 pub(super) fn config(shared: &Shared) -> ConfigShown {
     let shown = Arc::clone(&shared.desk.config.borrow());
     let (refused, restart) = shared.desk.standing.configuration();
@@ -181,7 +218,7 @@ pub(super) fn config(shared: &Shared) -> ConfigShown {
 
 pub(super) async fn keys(shared: &Arc<Shared>) -> KeyList {
     let keys = shared.keys.clone();
-    let waits = blocking(move || keys.first_waits_since()).await.ok().flatten();
+    let waits = blocking(shared, move || keys.first_waits_since()).await.ok().flatten();
     KeyList {
         version: FORM,
         keys: shared.keys.list(OffsetDateTime::now_utc()),

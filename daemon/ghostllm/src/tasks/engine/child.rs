@@ -9,6 +9,7 @@
 use std::{
     io::{self, BufRead, BufReader, Read},
     os::unix::process::CommandExt,
+    panic::{AssertUnwindSafe, catch_unwind},
     process::{ChildStderr, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -94,7 +95,7 @@ fn keep(mut command: Command, tell: oneshot::Sender<io::Result<Child>>) {
         let id = process.id();
         let group = Pid::from_raw(i32::try_from(id).map_err(io::Error::other)?);
         if let Some(log) = log {
-            thread::Builder::new().name("engine-log".into()).spawn(move || repeat(log))?;
+            thread::Builder::new().name("engine-log".into()).spawn(move || repeated(log))?;
         }
         Ok((id, Arc::new(Shared { group, process: Mutex::new(Some(process)) })))
     });
@@ -116,9 +117,14 @@ fn keep(mut command: Command, tell: oneshot::Sender<io::Result<Child>>) {
     ended.send_replace(process.and_then(|mut process| process.wait().ok()));
 }
 
-/// Puts the child's log into ours until its last holder has gone.
-fn repeat(log: ChildStderr) {
+/// Puts the child's log into ours until its last holder has gone. A panic costs a line: were the pipe closed, the engine would end by its
+/// next one.
+fn repeated(log: ChildStderr) {
     let mut log = BufReader::new(log);
+    while catch_unwind(AssertUnwindSafe(|| repeat(&mut log))).is_err() {}
+}
+
+fn repeat(log: &mut impl BufRead) {
     let mut line = Vec::new();
     while matches!(log.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line), Ok(1..)) {
         say(String::from_utf8_lossy(&line).trim_end());

@@ -53,14 +53,14 @@ impl Box {
     async fn error(&self, wanted: &str) {
         let failed = async {
             loop {
-                let error = self.supervisor.states()[0].last_error.clone().unwrap_or_default();
+                let error = self.supervisor.list().states()[0].last_error.clone().unwrap_or_default();
                 if error.contains(wanted) {
                     return;
                 }
                 time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let state = || self.supervisor.states();
+        let state = || self.supervisor.list().states();
         time::timeout(PATIENCE, failed).await.unwrap_or_else(|_| panic!("never \"{wanted}\": {:?}", state()));
     }
 }
@@ -102,7 +102,7 @@ async fn an_engine_of_somebody_else_is_used_and_none_is_spawned() {
     let config = config::Engine { socket: Some("/their/socket".into()), ..config::Engine::default() };
     let engine = here.start(&config, Some("/bin/true".into()), FAST);
     assert_eq!(engine.socket.as_deref(), Some(Path::new("/their/socket")));
-    assert!(here.supervisor.states().is_empty() && engine.process().is_none());
+    assert!(here.supervisor.list().states().is_empty() && engine.process().is_none());
     assert!(!engine.wait_ready(Duration::from_millis(30)).await);
     engine.stop().await;
 
@@ -115,7 +115,7 @@ async fn an_engine_of_somebody_else_is_used_and_none_is_spawned() {
     let _theirs = UnixListener::bind(&unit).unwrap();
     let engine = here.start(&config::Engine::default(), Some("/bin/true".into()), FAST);
     assert_eq!(engine.socket, Some(unit));
-    assert!(here.supervisor.states().is_empty());
+    assert!(here.supervisor.list().states().is_empty());
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn without_the_program_the_daemon_goes_on_and_says_what_to_do() {
     let config = config::Engine { binary: Some(file), ..config::Engine::default() };
     let engine = here.start(&config, beside, FAST);
     assert!(engine.note.contains("/no-program is not executable; correct engine.binary"), "{}", engine.note);
-    assert!(here.supervisor.states().is_empty());
+    assert!(here.supervisor.list().states().is_empty());
 }
 
 #[tokio::test]
@@ -210,12 +210,12 @@ async fn the_real_engine_answers_and_ends_when_told() {
     // It ended by itself: a killed one leaves its socket.
     assert!(!engine.socket.unwrap().exists());
     let ended = async {
-        while here.supervisor.states()[0].phase != Phase::Ended {
+        while here.supervisor.list().states()[0].phase != Phase::Ended {
             tokio::task::yield_now().await;
         }
     };
     time::timeout(PATIENCE, ended).await.unwrap();
-    assert_eq!(here.supervisor.states()[0].restarts, 0);
+    assert_eq!(here.supervisor.list().states()[0].restarts, 0);
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 //! The supervisor under a paused clock.
 
 use super::*;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::tasks::state::{LONGEST_WAIT, WELL};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 use tokio::sync::mpsc;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
@@ -18,7 +22,7 @@ impl<S: tracing::Subscriber> Layer<S> for Warnings {
 }
 
 fn one(supervisor: &Supervisor) -> TaskState {
-    let mut states = supervisor.states();
+    let mut states = supervisor.list().states();
     assert_eq!(states.len(), 1);
     states.remove(0)
 }
@@ -110,16 +114,13 @@ async fn a_panic_counts_as_an_error() {
     supervisor.spawn("panics", Policy::Restartable, || async { panic!("at number {}", 3) });
     tokio::time::sleep(Duration::from_millis(10)).await;
     let state = one(&supervisor);
-    assert_eq!(
-        (state.phase, state.last_error.as_deref()),
-        (Phase::Waiting, Some("it panicked: at number 3"))
-    );
+    assert_eq!((state.phase, state.last_error.as_deref()), (Phase::Waiting, Some(PANICKED)));
     // Before there is a future, too.
     let early = Supervisor::new();
     early.spawn("panics early", Policy::Critical, || -> std::future::Ready<anyhow::Result<()>> {
         panic!("early")
     });
-    assert_eq!(early.failed().await.error, "it panicked: early");
+    assert_eq!(early.failed().await.error, PANICKED);
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,9 +135,42 @@ async fn the_end_of_a_critical_task_is_told_to_all_who_ask() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     // The first one counts, and late askers are told.
     assert_eq!(supervisor.failed().await, failure);
-    let states = supervisor.states();
+    let states = supervisor.list().states();
     assert!(states.iter().all(|state| state.phase == Phase::Ended));
     assert_eq!(states[1].last_error.as_deref(), Some("the deed: the cause"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_critical_task_that_runs_elsewhere_may_end_well_and_one_that_runs_here_never() {
+    let supervisor = Supervisor::new();
+    supervisor.watch("drained", async { Ok::<(), anyhow::Error>(()) });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((one(&supervisor).phase, one(&supervisor).last_error), (Phase::Ended, None));
+    assert!(supervisor.failed().now_or_never().is_none());
+    supervisor.watch("broken", async { Err(anyhow::anyhow!("its thread is gone")) });
+    assert_eq!(supervisor.failed().await.task, "broken");
+    for panics in [false, true] {
+        let supervisor = Supervisor::new();
+        let failure = tokio::select! {
+            () = supervisor.here("loop", async { assert!(!panics) }) => panic!("it never completes"),
+            failure = supervisor.failed() => failure,
+        };
+        assert_eq!((failure.task.as_str(), failure.error == PANICKED), ("loop", panics));
+        assert_eq!(one(&supervisor).phase, Phase::Ended);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_takes_the_place_of_one_of_its_name_that_has_ended() {
+    let supervisor = Supervisor::new();
+    for _ in 0..2 {
+        supervisor.spawn("engine", Policy::Restartable, || async { Ok(()) });
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(one(&supervisor).phase, Phase::Ended);
+    }
+    let _running = endless(&supervisor, Policy::Critical);
+    let _also = endless(&supervisor, Policy::Critical);
+    assert_eq!(supervisor.list().states().len(), 3);
 }
 
 /// A task that never ends; the receiver's end of life tells that it was dropped.
@@ -162,7 +196,7 @@ async fn stopping_ends_all_tasks_and_starts_no_more() {
     assert!(second.try_recv() == Err(mpsc::error::TryRecvError::Disconnected));
     let mut late = endless(&supervisor, Policy::Restartable);
     assert!(late.recv().await.is_none());
-    assert!(supervisor.states().is_empty());
+    assert!(supervisor.list().states().is_empty());
     // Being stopped is no failure.
     assert!(supervisor.failed().now_or_never().is_none());
 }
