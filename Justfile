@@ -18,9 +18,11 @@ run: setup-build
     tests/support/run.sh
 
 # Every test of the project, as CI runs them. ghostctl's `journal` is a feature of the package's; a build without it is tested by
-# journal.sh. The daemon's `freeze`, by which tests make its tasks hang, is no package's: `just run` and `dist` are built without it.
+# journal.sh. The daemon's `freeze`, by which tests make its tasks hang and panic, is no package's: `just run` and `dist` are built without
+# it, which hookless.sh looks after.
 test: setup lint python templates
     tests/support/journal.sh
+    tests/support/hookless.sh
     cargo build --release --workspace --bins --example render-template --features ghostctl/journal,ghostllm/freeze
     tests/support/canary.sh begin
     tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace --features ghostctl/journal,ghostllm/freeze
@@ -90,6 +92,7 @@ bench-results *arguments: (bench-load ("--write " + arguments))
 bench-load arguments: setup
     cargo build --release -p ghostllm -p ghostllm-engine
     cargo build --profile dist -p ghostllm
+    tests/support/hookless.sh target/dist/ghostllm
     cargo bench -p ghostllm --bench verify
     cargo bench -p ghostllm-tests --bench answer --bench cancel --bench auth
     cargo bench -p ghostllm-tests --bench load -- --program="$PWD/target/dist/ghostllm" {{arguments}}

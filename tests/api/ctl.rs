@@ -74,6 +74,7 @@ async fn every_read_is_answered_for_people_and_for_programs() -> Result<()> {
         &["backends", "ls"],
         &["backends", "test"],
         &["requests", "ls"],
+        &["tasks"],
         &["cert", "show"],
         &["cert", "fingerprint"],
         &["config", "show"],

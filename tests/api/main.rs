@@ -45,6 +45,7 @@ mod reload;
 mod secrets;
 mod settings;
 mod start;
+mod tasks;
 
 use anyhow::Result;
 use ghostllm_tests::{

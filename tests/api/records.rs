@@ -30,7 +30,7 @@ fn lines(said: &str) -> Result<Vec<Value>> {
 }
 
 /// The one record of the request whose client has called it so.
-async fn record(daemon: &Daemon, id: &str) -> Result<Value> {
+pub(crate) async fn record(daemon: &Daemon, id: &str) -> Result<Value> {
     let named = format!("\"client_request\":\"{id}\"");
     daemon.wait_said(&named).await?;
     let all = lines(&daemon.stderr())?;

@@ -15,7 +15,7 @@ use ghostllm_tests::{
 use quinn::{ConnectionError, Endpoint, crypto::rustls::QuicClientConfig};
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{VERSIONS, asked, check_serves};
+use crate::{VERSIONS, asked, check_admin, check_serves};
 
 /// More than systemd allows a service to start in its time by default (5 in 10 s), and a socket to trigger one (20 in 2 s).
 const CRASHES: usize = 30;
@@ -46,6 +46,7 @@ async fn thirty_in_a_row_leave_the_ports_open() -> Result<()> {
     );
     ensure!(took < Duration::from_secs(30), "so slow that this shows little: {took:?}");
     check_serves(&container, &VERSIONS).await?;
+    check_admin(&container).await?;
     container.end().await
 }
 
@@ -71,6 +72,7 @@ async fn clients_that_knock_at_a_wrong_configuration_wait_and_are_served_once_it
     container.write(CONFIG, "")?;
     timeout(PATIENCE, asked(&container, &network, Version::Plain)).await.context("it is not served")??;
     check_serves(&container, &VERSIONS).await?;
+    check_admin(&container).await?;
     container.end().await
 }
 

@@ -30,6 +30,14 @@ pub(crate) async fn check_serves(container: &Container, versions: &[Version]) ->
     Ok(())
 }
 
+/// The admin's socket is there, and whoever asks at it is answered.
+pub(crate) async fn check_admin(container: &Container) -> Result<()> {
+    let asked = container.run(&["ghostctl", "--socket", "/run/ghostllm/admin.sock", "tasks"]).await?;
+    let said = String::from_utf8_lossy(&asked.stdout).into_owned() + &String::from_utf8_lossy(&asked.stderr);
+    ensure!(asked.status.success() && said.contains("watchdog"), "{}: {said}", asked.status);
+    Ok(())
+}
+
 /// GETs /healthz on a new connection.
 pub(crate) async fn asked(container: &Container, network: &Namespace, version: Version) -> Result<()> {
     let dialer = dialer(container, network, version).await?;

@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{asked, check_serves};
+use crate::{asked, check_admin, check_serves};
 
 /// The issue's.
 const RESTARTS: usize = 20;
@@ -86,5 +86,6 @@ async fn twenty_under_load_refuse_nobody_and_quic_goes_on_at_once() -> Result<()
     ensure!(met.unanswered.load(Relaxed) == 0, "{met:?}");
     ensure!(handshake <= SOON, "{handshake:?}");
     check_serves(&container, &[Version::H1, Version::H2]).await?;
+    check_admin(&container).await?;
     container.end().await
 }

@@ -18,7 +18,7 @@ use crate::{VERSIONS, check_serves};
 const VARIABLE: &str = "FREEZE_GHOSTLLM";
 const FILE: &str = "/run/freeze";
 /// So short that each is seen to be killed, and so long that nothing is without having hung.
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Everything critical, as the daemon names it. The loop has four times as long as the others.
 const CRITICAL: [&str; 8] = [
