@@ -19,6 +19,7 @@ use ghostllm_tests::{
     expect::{check_failed, check_whole},
     ollama::Ollama,
     script::Sin,
+    sheet::Sheet,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Bytes, client::conn::http2};
@@ -207,7 +208,14 @@ async fn each_restartable_task_that_panics_rests_and_comes_back() -> Result<()> 
         if name != "engine" && task["restarts"] == 0 {
             causes::cause(&status, "task_rests", "warning", name)?;
         }
+        let kind = [("task", name.split(' ').next().context("a kind")?)];
+        Sheet::until(&daemon, |sheet| sheet.sum("ghostllm_tasks_failing", &kind) == 1.0).await?;
         hook.over()?;
+        Sheet::until(&daemon, |sheet| {
+            sheet.sum("ghostllm_tasks_running", &kind) == 1.0
+                && sheet.sum("ghostllm_task_restarts_total", &kind) >= 1.0
+        })
+        .await?;
         let task = until(&daemon, name, |task| task["state"] == "running").await?;
         ensure!(task["restarts"].as_u64() >= Some(1) && task["last_error"] == CAUSE, "{task}");
         println!("{name} panics: it goes on after {:?}", begun.elapsed());
@@ -286,6 +294,7 @@ async fn a_request_that_panics_is_that_request_s_500(version: Version) -> Result
         check_whole(&caller.send(&Request::chat("tiny", FRANCE, stream)).await?, stream)?;
     }
     check_whole(&other.finish().await?, true)?;
+    Sheet::until(&daemon, |sheet| sheet.sum("ghostllm_request_panics_total", &[]) == 2.0).await?;
     daemon.terminate()?;
     let ended = daemon.wait().await?;
     let said = &ended.stderr;

@@ -181,6 +181,12 @@ metrics! {
     BACKEND_RESTING: Kind::Gauge, "ghostllm_backend_connections_resting", ["backend"];
     /// Chats that have failed on it
     BACKEND_FAILURES: Kind::Counter, "ghostllm_backend_failures", ["backend"];
+    /// Background tasks that run: by kind and not by name, in which there may be an address
+    TASKS_RUNNING: Kind::Gauge, "ghostllm_tasks_running", ["task"];
+    /// Background tasks that rest after a failure, hang or have failed for good
+    TASKS_FAILING: Kind::Gauge, "ghostllm_tasks_failing", ["task"];
+    /// How often background tasks were started again
+    TASK_RESTARTS: Kind::Counter, "ghostllm_task_restarts", ["task"];
     /// When the certificate that clients are shown ends, in seconds since 1970
     CERTIFICATE_EXPIRY: Kind::Gauge, "ghostllm_certificate_expiry_timestamp" in Seconds, [];
     /// Whether the configuration that was read last is in use: 1 or 0

@@ -24,7 +24,7 @@ use prometheus_client::{
 use ghostllm_core::metrics::{self, Definition};
 
 pub(crate) use accept::wanted;
-pub(crate) use moment::{BackendNow, Moment};
+pub(crate) use moment::{BackendNow, Moment, TasksNow};
 pub(crate) use requests::{Chat, Ended};
 
 use moment::Whole;

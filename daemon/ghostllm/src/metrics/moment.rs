@@ -2,7 +2,7 @@
 //!
 //! Knows what it was told of that moment. Refuses to find anything out. Invariant: names, kinds and labels are those of the table.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use ghostllm_core::metrics::{self, Definition};
 use prometheus_client::{
@@ -23,6 +23,14 @@ pub(crate) struct BackendNow {
     pub(crate) resting: usize,
 }
 
+/// What is known of the background tasks of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct TasksNow {
+    pub(crate) running: usize,
+    pub(crate) failing: usize,
+    pub(crate) restarts: u64,
+}
+
 /// What others are asked for.
 #[derive(Debug)]
 pub(crate) struct Moment {
@@ -33,6 +41,8 @@ pub(crate) struct Moment {
     /// Open connections, by listener and version.
     pub(crate) connections: Vec<([&'static str; 2], usize)>,
     pub(crate) backends: Vec<BackendNow>,
+    /// By kind.
+    pub(crate) tasks: BTreeMap<String, TasksNow>,
     /// When the certificate ends, in seconds since 1970.
     pub(crate) certificate: Option<i64>,
     /// The configuration that was read last is in use.
@@ -65,6 +75,7 @@ impl Collector for Whole {
         let mut sheet = Sheet(encoder);
         self.requests(&mut sheet)?;
         self.backends(&mut sheet)?;
+        self.tasks(&mut sheet)?;
         self.program(&mut sheet)?;
         self.process.as_ref().map_or(Ok(()), |process| of_process(process, &mut sheet))
     }
@@ -93,6 +104,13 @@ impl Whole {
         each(&metrics::BACKEND_RESTING, |backend| number(backend.resting))?;
         let names = self.now.backends.iter().map(|backend| [backend.name.as_str()]);
         sheet.counters(&metrics::BACKEND_FAILURES, names.zip(self.failures.iter().copied()))
+    }
+
+    fn tasks(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
+        let tasks = || self.now.tasks.iter().map(|(kind, now)| ([kind.as_str()], now));
+        sheet.gauges(&metrics::TASKS_RUNNING, tasks().map(|(kind, now)| (kind, number(now.running))))?;
+        sheet.gauges(&metrics::TASKS_FAILING, tasks().map(|(kind, now)| (kind, number(now.failing))))?;
+        sheet.counters(&metrics::TASK_RESTARTS, tasks().map(|(kind, now)| (kind, now.restarts)))
     }
 
     fn program(&self, sheet: &mut Sheet<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@
 //! that no number of scrapers costs more than one; it is put together on no thread that serves.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +19,8 @@ use tokio::sync::Mutex;
 use super::{Shared, admin::causes, requests::spoken, respond};
 use crate::{
     backend::registry::{Known, Snapshot},
-    metrics::{BackendNow, Format, Moment, wanted},
+    metrics::{BackendNow, Format, Moment, TasksNow, wanted},
+    tasks::state::Phase,
 };
 
 /// How long it is shown again.
@@ -77,6 +78,7 @@ fn moment(shared: &Shared) -> Moment {
         causes: graveness(shared, &snapshot),
         connections: connections(shared),
         backends: backends(shared, &snapshot),
+        tasks: tasks(shared),
         certificate: ends.map(OffsetDateTime::unix_timestamp),
         reloaded: refused.is_none(),
         restart: !restart.is_empty(),
@@ -124,4 +126,19 @@ fn backends(shared: &Shared, snapshot: &Snapshot) -> Vec<BackendNow> {
         }
     };
     snapshot.backends().iter().map(now).collect()
+}
+
+fn tasks(shared: &Shared) -> BTreeMap<String, TasksNow> {
+    let mut kinds: BTreeMap<String, TasksNow> = BTreeMap::new();
+    for task in shared.desk.tasks.states() {
+        let kind = task.name.split(' ').next().unwrap_or_default().to_owned();
+        let now = kinds.entry(kind).or_default();
+        match task.phase {
+            Phase::Running => now.running += 1,
+            Phase::Waiting => now.failing += 1,
+            Phase::Ended => now.failing += usize::from(task.last_error.is_some()),
+        }
+        now.restarts += task.restarts;
+    }
+    kinds
 }
