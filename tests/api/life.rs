@@ -4,13 +4,15 @@ use std::{io::Write as _, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
-    client::{Caller, End, Family, Request, Version, plain},
+    admin,
+    client::{Caller, End, Family, Request, VERSIONS, Version, plain, unix},
     daemon::{Daemon, Setup, Signal},
     expect::check_failed,
     process, root,
     script::Sin,
     sse::Chat,
 };
+use serde_json::json;
 
 use crate::{FRANCE, PARIS, check_error, ollama, on_every_version, sinner};
 
@@ -49,10 +51,49 @@ async fn is_not_ready_while_no_model_can_answer() -> Result<()> {
     let daemon = Daemon::start(&Setup::backend("ollama", &double.url())).await?;
     let address = daemon.plain(false)?;
     let ready = plain(address, &Request::get("/readyz")).await?;
-    ensure!(ready.status == 503, "{} {}", ready.status, ready.text());
+    ensure!(
+        ready.status == 503 && ready.text() == "no model can answer\n",
+        "{} {}",
+        ready.status,
+        ready.text()
+    );
     ensure!(plain(address, &Request::get("/healthz")).await?.status == 200, "the edge serves all the same");
     // It may have that model: nobody has said that there is none.
     check_error(&plain(address, &Request::get("/v1/models/tiny")).await?, 503, Some("backend_unavailable"))?;
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn who_may_see_how_the_box_stands_is_told_which_part_is_not_ready() -> Result<()> {
+    let daemon = Daemon::start(&Setup::backend("ollama", "http://127.0.0.1:1")).await?;
+    let ready = Request::get("/readyz");
+    let word = "no model can answer\n";
+    let named = |text: &str| {
+        text.starts_with(word) && text.contains("\nbackend_down: ") && text.contains("ghostctl ")
+    };
+    let ours = unix(daemon.admin()?, &ready).await?;
+    ensure!(ours.status == 503 && named(&ours.text()), "{}", ours.text());
+    for version in VERSIONS {
+        let mut caller = Caller::keyless(&daemon, version, Family::V4).await?;
+        for (role, knows) in [("viewer", true), ("operator", true), ("admin", true), ("user", false)] {
+            let name = format!("{role}-{version:?}");
+            let made = admin::make(&daemon, &json!({"name": name, "role": role})).await?;
+            caller = caller.with_key(Some(&made.key));
+            let told = caller.send(&ready).await?;
+            ensure!(told.status == 503 && told.text().starts_with(word), "{role}: {}", told.text());
+            ensure!(
+                named(&told.text()) == knows && (knows || told.text() == word),
+                "{role}: {}",
+                told.text()
+            );
+        }
+        // Whoever is unknown is answered all the same: most of those who ask are no people.
+        for key in [None, Some("gllm_nobodys")] {
+            caller = caller.with_key(key);
+            let told = caller.send(&ready).await?;
+            ensure!(told.status == 503 && told.text() == word, "{key:?}: {} {}", told.status, told.text());
+        }
+    }
     daemon.stop().await
 }
 

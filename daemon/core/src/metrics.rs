@@ -231,6 +231,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("ended", "`completed`, `refused`, `failed`, `left` (by the client) or `cancelled`"),
     ("severity", "`error`, `warning` or `note`"),
     ("listener", "`tls`, `quic`, `plain` or `admin`"),
+    ("task", "the kind of a background task: the first word of its name in `ghostctl tasks`"),
     ("version", "the program's"),
     ("architecture", "that of its machine"),
     ("gen_ai_operation_name", "`chat`"),

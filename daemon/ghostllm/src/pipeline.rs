@@ -26,6 +26,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use ghostllm_core::{
     ApiError,
+    access::Permission,
     config::{Limits, PlainAuth},
     dialect::openai::{model_body, models_body},
     error::Code,
@@ -42,6 +43,7 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use crate::{
     admin::{Desk, Page},
     backend::registry::{Registry, Routed},
+    log::OneLine,
     metrics::Metrics,
     store::keys::{Caller, Keys},
 };
@@ -225,10 +227,14 @@ impl Pipeline {
             // A stranger learns nothing of the table.
             Found::Nothing => false,
         };
+        let shown = Shown { headers: &head.headers, connection, forwarded };
         let caller = if public {
-            Caller::local()
+            // Anybody gets an answer, and a wrong key is counted all the same; whoever may know more is told more.
+            let known = matches!(found, Found::Row(row, _) if row.endpoint == Endpoint::Ready)
+                && shown.names_somebody();
+            let caller = if known { authenticate(&self.shared, &settings, &shown).await.ok() } else { None };
+            caller.inspect(|caller| record.caller(caller)).unwrap_or_else(Caller::local)
         } else {
-            let shown = Shown { headers: &head.headers, connection, forwarded };
             let caller = authenticate(&self.shared, &settings, &shown).await?;
             record.caller(&caller);
             caller
@@ -264,7 +270,7 @@ impl Pipeline {
                 Ok(own.unwrap_or(&page).answer(&head.method, &head.headers).map(respond::body))
             }
             Endpoint::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
-            Endpoint::Ready => Ok(self.ready()),
+            Endpoint::Ready => Ok(self.ready(&asked.caller)),
             Endpoint::Metrics => metrics::answer(&self.shared, &head.headers).await,
             Endpoint::AuthorityDer => authority(settings, |(_, der)| respond::authority_der(der)),
             Endpoint::AuthorityPem => authority(settings, |(pem, _)| respond::authority_pem(pem)),
@@ -288,14 +294,23 @@ impl Pipeline {
         }
     }
 
-    fn ready(&self) -> Response<ResponseBody> {
-        if self.shared.drain.has_begun() {
-            return respond::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    /// Whether it can serve, in a line; whoever may see how the box stands is told what is amiss as well, a line each.
+    fn ready(&self, caller: &Caller) -> Response<ResponseBody> {
+        let snapshot = self.shared.registry.snapshot();
+        let (status, word) = match (self.shared.drain.has_begun(), snapshot.ready()) {
+            (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            (false, true) => (StatusCode::OK, "a model can answer"),
+            (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "no model can answer"),
+        };
+        let mut text = format!("{word}\n");
+        if caller.permissions.has(Permission::Status) {
+            let amiss = self::admin::causes(&self.shared, &snapshot);
+            text.extend(amiss.iter().map(|cause| {
+                let line = format!("{}: {}: {}", cause.code, cause.what, cause.next);
+                format!("{}\n", OneLine(&line))
+            }));
         }
-        if self.shared.registry.ready() {
-            return respond::text(StatusCode::OK, "a model can answer\n");
-        }
-        respond::text(StatusCode::SERVICE_UNAVAILABLE, "no model can answer\n")
+        respond::text(status, text)
     }
 
     fn model(&self, caller: &Caller, name: &str) -> Result<Response<ResponseBody>, ApiError> {

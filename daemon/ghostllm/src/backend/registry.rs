@@ -149,12 +149,6 @@ impl Registry {
         self.snapshot.subscribe()
     }
 
-    /// Whether any model can answer now.
-    #[must_use]
-    pub fn ready(&self) -> bool {
-        self.snapshot.borrow().ready()
-    }
-
     /// Asks for a round soon: a request has failed on a backend.
     pub fn nudge(&self) {
         self.nudged.notify_one();

@@ -26,6 +26,14 @@ pub(super) struct Shown<'a> {
     pub(super) forwarded: bool,
 }
 
+impl Shown<'_> {
+    /// Whether it says who asks: by a key, or by the admin's socket.
+    pub(super) fn names_somebody(&self) -> bool {
+        let Shown { headers, connection, forwarded } = *self;
+        (connection.transport == Transport::Unix && !forwarded) || shown_key(headers).is_some()
+    }
+}
+
 /// Who asks: whoever the key belongs to, a program on this box where no key is needed, or whom the admin socket lets in.
 pub(super) async fn authenticate(
     shared: &Shared,

@@ -48,8 +48,8 @@ pub(super) fn metrics(kind: &'static str, bytes: Bytes) -> Response<ResponseBody
 }
 
 /// A line of text.
-pub(super) fn text(status: StatusCode, line: &'static str) -> Response<ResponseBody> {
-    with_type(status, TEXT, Bytes::from_static(line.as_bytes()))
+pub(super) fn text(status: StatusCode, lines: impl Into<Bytes>) -> Response<ResponseBody> {
+    with_type(status, TEXT, lines.into())
 }
 
 /// The CA for systems that install a file: DER, as Windows, Android and iOS expect of `.crt`.
