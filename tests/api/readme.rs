@@ -145,7 +145,7 @@ async fn done(shell: &Shell, line: &str, request: &str) -> Result<()> {
         "ghostctl requests cancel 1f3c9a02" => {
             let line = line.replace("1f3c9a02", request);
             let ran = shell.answers(&line, &[("Type yes to go on: ", "yes")]).await?;
-            ensure!(ran.code == Some(0) && ran.out.contains("cancelled"), "{line}: {ran:?}");
+            ensure!(ran.code == Some(0) && ran.out.contains("has ended"), "{line}: {ran:?}");
         }
         _ => {
             let out = shell.does(line).await?;

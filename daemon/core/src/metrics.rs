@@ -95,9 +95,11 @@ impl Definition {
 /// From a page out of memory to the longest answer that is waited for by default.
 const REQUEST_SECONDS: &[f64] =
     &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
-/// As OpenTelemetry's conventions for generative AI have them (0.01 · 2ⁿ).
-const GENERATION_SECONDS: &[f64] =
-    &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+/// As OpenTelemetry's conventions for generative AI have them (0.01 · 2ⁿ), and on: the longest chats take minutes.
+const GENERATION_SECONDS: &[f64] = &[
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68,
+    655.36,
+];
 /// As those conventions have them, and on to the 300 s that a first event is waited for by default.
 const FIRST_SECONDS: &[f64] = &[
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0,

@@ -41,7 +41,7 @@ use crate::{
     store::{Claim, keys::Show, settings::Kept},
     tasks::{
         reload::Changes,
-        supervisor::{Failure, Policy, Supervisor},
+        supervisor::{Failure, InVain, Policy, Supervisor},
         watchdog,
     },
 };
@@ -229,6 +229,9 @@ fn supervise(serving: &Serving, supervisor: &Supervisor, standing: &Arc<Standing
             // In vain, to begin again on the same socket: the rest goes on, and whoever asks hears of it.
             if lost() {
                 standing.lost(HTTP3, "quic");
+                return Err(
+                    InVain("its socket has failed: HTTP/3 is away until ghostllm is restarted").into()
+                );
             }
             Ok(())
         }

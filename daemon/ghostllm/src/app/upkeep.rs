@@ -34,7 +34,7 @@ use crate::{
     date::rfc3339,
     host::Host,
     store::{StateDir, StateFile, audit::Audit},
-    tasks::reload::Apart,
+    tasks::{reload::Apart, state::PANICKED},
 };
 pub(super) use files::CaFiles;
 use memory::{Memory, resident};
@@ -340,7 +340,7 @@ impl Upkeep {
     fn worked(&mut self, worked: Result<Worked, JoinError>, standing: &Standing) {
         let worked = match worked {
             Ok(worked) => worked,
-            Err(error) => return tracing::error!(%error, "the look at the certificates has panicked"),
+            Err(_its_words) => return tracing::error!("the look at the certificates failed: {PANICKED}"),
         };
         let (given, resolver) = (self.certificates.given_names(), self.certificates.resolver());
         let before = resolver.current();

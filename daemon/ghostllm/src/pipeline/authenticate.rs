@@ -16,7 +16,10 @@ use ghostllm_edge::{Connection, Transport, sources};
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::{Settings, Shared, guesses::Verdict};
-use crate::store::keys::{Caller, NotTaken};
+use crate::{
+    store::keys::{Caller, NotTaken},
+    tasks::state::PANICKED,
+};
 
 /// What of a request tells who asks.
 pub(super) struct Shown<'a> {
@@ -130,7 +133,7 @@ async fn used(shared: &Shared, caller: &Caller) {
     match tokio::task::spawn_blocking(move || removal.run(&keys)).await {
         Ok(Ok(())) => tracing::info!("the first key was used, and its file is removed"),
         Ok(Err(error)) => tracing::warn!(%error, "the file with the first key could not be removed"),
-        Err(error) => tracing::error!(%error, "removing the file with the first key has panicked"),
+        Err(_its_words) => tracing::error!("removing the file with the first key failed: {PANICKED}"),
     }
 }
 

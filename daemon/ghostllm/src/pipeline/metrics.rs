@@ -134,6 +134,7 @@ fn tasks(shared: &Shared) -> BTreeMap<String, TasksNow> {
         let kind = task.name.split(' ').next().unwrap_or_default().to_owned();
         let now = kinds.entry(kind).or_default();
         match task.phase {
+            Phase::Running if shared.desk.standing.is_late(&task.name) => now.failing += 1,
             Phase::Running => now.running += 1,
             Phase::Waiting => now.failing += 1,
             Phase::Ended => now.failing += usize::from(task.last_error.is_some()),

@@ -21,6 +21,7 @@ use tokio::{
 
 pub(crate) use aside::Aside;
 
+use super::state::PANICKED;
 use crate::{secrets, stamp::Stamp};
 
 /// How long files are waited for: of a disk that is slow, and not of one that is gone, such as a server's that cannot be reached.
@@ -299,9 +300,10 @@ impl Changes {
             Ok(seen) => seen,
         };
         self.looking = None;
-        Some(
-            seen.unwrap_or_else(|error: JoinError| Seen { files: Err(error.to_string()), named: Vec::new() }),
-        )
+        Some(seen.unwrap_or_else(|_its_words: JoinError| Seen {
+            files: Err(PANICKED.to_owned()),
+            named: Vec::new(),
+        }))
     }
 
     /// Whether files have changed, and were the same at the look before: one that is written in place may be seen half
@@ -366,7 +368,7 @@ impl Apart {
         });
         match timeout(PATIENCE, reading).await {
             Ok(Ok(read)) => Ok(read),
-            Ok(Err(error)) => Err(format!("reading it has panicked: {error}")),
+            Ok(Err(_its_words)) => Err(format!("nobody could read it: {PANICKED}")),
             Err(_elapsed) => Err(late()),
         }
     }

@@ -53,7 +53,7 @@ pub struct TaskState {
     pub phase: Phase,
     /// How often it was started again.
     pub restarts: u64,
-    /// Why it failed last, with all causes; kept after it has recovered.
+    /// Why it failed last, with all causes; kept after it has recovered, and gone once it has ended well.
     pub last_error: Option<String>,
 }
 
@@ -97,11 +97,11 @@ impl Report {
         });
     }
 
-    /// It has come to its end, for that reason if there is one.
+    /// It has come to its end: for that reason, or well, whatever it has recovered from before.
     pub(crate) fn ended(&self, error: Option<String>) {
         self.0.send_modify(|state| {
             state.phase = Phase::Ended;
-            state.last_error = error.or(state.last_error.take());
+            state.last_error = error;
         });
     }
 }

@@ -180,8 +180,11 @@ where
     F: FnMut() -> Run,
     Run: Future<Output = anyhow::Result<()>>,
 {
-    let error = run(&report.name(), &mut make).await.err();
-    fail(&report, &failed, error.unwrap_or_else(|| "it returned, which it never should".to_owned()));
+    let error = match run(&report.name(), &mut make).await {
+        Ok(()) => "it returned, which it never should".to_owned(),
+        Err(Failed::Once(error) | Failed::ForGood(error)) => error,
+    };
+    fail(&report, &failed, error);
 }
 
 /// A critical task is over.
@@ -207,8 +210,10 @@ where
     let mut said: Option<String> = None;
     loop {
         let started = Instant::now();
-        let Err(error) = run(&task, &mut make).await else {
-            return report.ended(None);
+        let error = match run(&task, &mut make).await {
+            Ok(()) => return report.ended(None),
+            Err(Failed::ForGood(error)) => return report.ended(Some(error)),
+            Err(Failed::Once(error)) => error,
         };
         let (wait, anew) = backoff.next(started.elapsed());
         // The same words every few seconds would bury what else the log has to say.
@@ -225,7 +230,7 @@ where
 }
 
 /// One run, with a panic as one more error, in words with all causes.
-async fn run<F, Run>(name: &str, make: &mut F) -> Result<(), String>
+async fn run<F, Run>(name: &str, make: &mut F) -> Result<(), Failed>
 where
     F: FnMut() -> Run,
     Run: Future<Output = anyhow::Result<()>>,
@@ -233,5 +238,21 @@ where
     let work = freeze::task(name, async { make().await });
     // What a task shares with others it shares through channels and locks, which bear a panic.
     let ended = AssertUnwindSafe(work).catch_unwind().await;
-    ended.map_err(|_its_words| PANICKED.to_owned())?.map_err(|error| format!("{error:#}"))
+    ended.map_err(|_its_words| Failed::Once(PANICKED.to_owned()))?.map_err(|error| {
+        let words = format!("{error:#}");
+        if error.is::<InVain>() { Failed::ForGood(words) } else { Failed::Once(words) }
+    })
 }
+
+/// Why a run has failed, in words.
+enum Failed {
+    /// Another one may go well.
+    Once(String),
+    /// None will.
+    ForGood(String),
+}
+
+/// What a restartable task fails with that it would be in vain to start again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InVain(pub &'static str);

@@ -133,7 +133,7 @@ async fn taken(
 ) -> Result<super::Taken, ApiError> {
     let ready = running.prepare(loaded, upkeep).await.map_err(|why| refused(change, &why))?;
     let (state, stands) = (running.state.clone(), Arc::new(Stands::default()));
-    let writing = Arc::clone(&stands);
+    let (writing, _given_up_if_dropped) = (Arc::clone(&stands), Waiting(Arc::clone(&stands)));
     let written = running.apart.run(move || writing.write(&state, &before, &wanted)).await;
     let failed = match written {
         Ok(Ok(())) => return Ok(running.swap(ready, upkeep, serving).await),
@@ -207,6 +207,12 @@ impl Stands {
         })
     }
 
+    /// Nobody waits: whoever did is told so, or gone with the rest of the program.
+    fn give_up(&self) {
+        self.goes_on(&[Stand::Begun], Stand::GivenUp);
+        self.goes_on(&[Stand::Renaming], Stand::Abandoned);
+    }
+
     /// From one of these on to the next; whether that was so.
     fn goes_on(&self, from: &[Stand], to: Stand) -> bool {
         self.0.send_if_modified(|stand| {
@@ -229,7 +235,16 @@ impl Stands {
             let _disk_is_done = stand.wait_for(|stand| matches!(stand, Stand::Done | Stand::Failed)).await;
         };
         let _given_up_else = timeout(PATIENCE, ended).await;
-        self.goes_on(&[Stand::Renaming], Stand::Abandoned);
+        self.give_up();
         *self.0.borrow()
+    }
+}
+
+/// Somebody who waits for them; a stop of the program cuts the wait off, and whoever has ordered it is told to try again.
+struct Waiting(Arc<Stands>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.give_up();
     }
 }

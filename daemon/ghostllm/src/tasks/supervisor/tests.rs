@@ -109,6 +109,22 @@ async fn a_restartable_task_that_returns_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_would_be_started_in_vain_ends_with_its_reason_and_what_ends_well_with_none() {
+    let supervisor = Supervisor::new();
+    let mut runs = 0;
+    supervisor.spawn("well at last", Policy::Restartable, move || {
+        runs += 1;
+        std::future::ready(if runs == 1 { Err(anyhow::anyhow!("not yet")) } else { Ok(()) })
+    });
+    supervisor.spawn("gone", Policy::Restartable, || async { Err(InVain("its socket is gone").into()) });
+    tokio::time::sleep(LONGEST_WAIT).await;
+    let states = supervisor.list().states();
+    let ends: Vec<_> =
+        states.iter().map(|state| (state.phase, state.restarts, state.last_error.as_deref())).collect();
+    assert_eq!(ends, [(Phase::Ended, 1, None), (Phase::Ended, 0, Some("its socket is gone"))]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_counts_as_an_error() {
     let supervisor = Supervisor::new();
     supervisor.spawn("panics", Policy::Restartable, || async { panic!("at number {}", 3) });
