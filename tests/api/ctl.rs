@@ -4,7 +4,7 @@ use std::{
     fs,
     path::Path,
     process::{Output, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -101,7 +101,7 @@ async fn every_read_is_answered_for_people_and_for_programs() -> Result<()> {
 }
 
 #[tokio::test]
-async fn how_long_a_status_takes_is_printed() -> Result<()> {
+async fn a_status_is_there_at_once() -> Result<()> {
     let (_double, daemon) = ollama().await?;
     let mut took = Vec::new();
     for _ in 0..21 {
@@ -115,6 +115,8 @@ async fn how_long_a_status_takes_is_printed() -> Result<()> {
         "ghostctl status: {:?} at the median of 21 runs, {:?} at the most (50 ms are promised)",
         took[10], took[20]
     );
+    // A machine that has much else to do needs longer; ten times as long is no machine's fault.
+    ensure!(took[10] < Duration::from_millis(500), "{:?}", took[10]);
     daemon.stop().await
 }
 
@@ -270,7 +272,7 @@ async fn events_are_followed_and_a_daemon_that_ends_ends_the_status() -> Result<
     // What happens before it listens is not told to it, so that things happen until it has told one.
     let line = loop {
         ensure!(ctl(&daemon, &["keys", "create", "heard"]).await?.code == Some(0));
-        let told = tokio::time::timeout(std::time::Duration::from_millis(500), lines.next_line()).await;
+        let told = tokio::time::timeout(Duration::from_millis(500), lines.next_line()).await;
         if let Ok(line) = told {
             break line?.context("it has ended")?;
         }

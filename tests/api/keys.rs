@@ -174,6 +174,14 @@ async fn a_key_in_the_wrong_place_is_repeated_nowhere() -> Result<()> {
     for path in [format!("/{}", made.key), format!("/v1/chat/completions/{}", made.key)] {
         check_error(&plain(socket, &Request::get(&path)).await?, 404, Some("unknown_url"))?;
     }
+    for path in [format!("/{}", made.key.replace('_', "%5F")), format!("/v1/models/%67{}", &made.key[1..])] {
+        let answer = plain(socket, &Request::get(&path)).await?;
+        ensure!(answer.status == 404 && !answer.text().contains(&made.key[13..30]), "{}", answer.text());
+    }
+    let mut told = Request::get("/v1/models");
+    told.method.clone_from(&made.key);
+    let answer = plain(socket, &told).await?;
+    ensure!(answer.status == 405 && !answer.text().contains(&made.key[13..30]), "{}", answer.text());
     let mut misled = Request::get("/v1/models");
     misled.authority.clone_from(&made.key);
     check_error(&plain(socket, &misled).await?, 421, Some("misdirected_request"))?;

@@ -195,7 +195,7 @@ async fn meant(shell: &mut Shell, named: &str, key: &str) -> Result<()> {
         "ghostctl config set KEY VALUE" => drop(types("ghostctl config set log.level debug").await?),
         "ghostctl keys first" => ensure!(types(named).await?.contains("gllm_"), "{named}"),
         "ghostctl keys rotate ID" => {
-            ensure!(types(&named.replace("ID", key)).await?.contains("gllm_"), "{named}")
+            ensure!(types(&named.replace("ID", key)).await?.contains("gllm_"), "{named}");
         }
         "ghostctl keys revoke ID" => {
             let ran = shell.answers(&named.replace("ID", key), &[("Type yes to go on: ", "yes")]).await?;

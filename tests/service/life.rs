@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ghostllm_tests::nspawn::Container;
 
 use crate::{VERSIONS, check_serves};
@@ -32,6 +32,10 @@ async fn it_starts_and_says_so_and_a_client_starts_it_again() -> Result<()> {
         "{:o}",
         admin.mode()
     );
+    let group = container.run(&["getent", "group", "ghostllm-admin"]).await?;
+    let group = String::from_utf8(group.stdout)?;
+    let number = group.split(':').nth(2).with_context(|| format!("there is no such group: {group}"))?;
+    ensure!(admin.gid() == number.parse::<u32>()?, "its group is {} and not {number}", admin.gid());
     let status = container.run(&["ghostctl", "status"]).await?;
     ensure!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
     // Its ports are still there, but for the admin's.

@@ -10,11 +10,12 @@ if [ "${1:-}" = begin ]; then
   exit 0
 fi
 [ -e "$log" ] || touch "$log"
-awk -F'\t' '
+# Who is not root may not look at the environment of what is not dumpable.
+awk -v root="$(id -u)" -F'\t' '
   $1 == "found" { print "canary: " $2 ": " $3 }
   $1 == "scanned" { daemons++; found += $3; secrets += $4; environments += $5 }
   END {
     printf "canary: %d daemons scanned for %d secrets and lines of private keys (standard error, state, arguments; the environment of %d), %d secrets found\n",
       daemons, secrets, environments, found
-    exit !(daemons > 0 && found == 0)
+    exit !(daemons > 0 && (environments > 0 || root != 0) && found == 0)
   }' "$log"

@@ -6,6 +6,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use crate::text::is_obeyed;
@@ -22,6 +23,9 @@ pub const CHECKSUM_DIGITS: usize = 6;
 pub const KEY_BYTES: usize = PREFIX.len() + ID_DIGITS + SECRET_DIGITS + CHECKSUM_DIGITS;
 /// Random bytes that one key is made of: 8 for the id, 32 for the secret.
 pub const RANDOM_BYTES: usize = 40;
+
+/// How often percent-encoding is undone in search of a key.
+const MOST_ENCODINGS: usize = 4;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -124,13 +128,49 @@ pub fn is_name(text: &str) -> bool {
 /// `text` without what a key in it has behind its id: whoever has written one in a wrong place is not to find it repeated.
 #[must_use]
 pub fn hidden(text: &str) -> Cow<'_, str> {
+    match decoded(text) {
+        Some(decoded) => Cow::Owned(cut_out(&decoded).into_owned()),
+        None => cut_out(text),
+    }
+}
+
+/// As much of `text` as comes before a key.
+#[must_use]
+pub fn before(text: &str) -> Cow<'_, str> {
+    let up_to = |text: &str| text.find(PREFIX).unwrap_or(text.len());
+    match decoded(text) {
+        Some(mut decoded) => {
+            decoded.truncate(up_to(&decoded));
+            Cow::Owned(decoded)
+        }
+        None => Cow::Borrowed(text.get(..up_to(text)).unwrap_or(text)),
+    }
+}
+
+/// The same without percent-encoding (RFC 3986 section 2.1), also where that was done again and again, if there is a key in it.
+fn decoded(text: &str) -> Option<String> {
+    let (mut plain, mut found) = (text.to_owned(), None);
+    for _ in 0..MOST_ENCODINGS {
+        let next = percent_decode_str(&plain).decode_utf8_lossy().into_owned();
+        if next == plain {
+            break;
+        }
+        if next.contains(PREFIX) {
+            found = Some(next.clone());
+        }
+        plain = next;
+    }
+    found
+}
+
+fn cut_out(text: &str) -> Cow<'_, str> {
     let Some(at) = text.find(PREFIX) else { return Cow::Borrowed(text) };
     let (before, rest) = text.split_at(at + PREFIX.len());
     let digits = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
     let (word, behind) = rest.split_at(digits);
     let id = word.get(..ID_DIGITS).unwrap_or(word);
     let more = if digits > ID_DIGITS { "…" } else { "" };
-    Cow::Owned(format!("{before}{id}{more}{}", hidden(behind)))
+    Cow::Owned(format!("{before}{id}{more}{}", cut_out(behind)))
 }
 
 /// CRC-32 (IEEE 802.3) of `text` in base62.
@@ -273,6 +313,20 @@ mod tests {
         for text in ["", "no key", "gllm_", "gllm_Ab3dE6gH", "begins with \"gllm_\""] {
             assert!(matches!(hidden(text), ref same if same == text), "{text}");
         }
+        // Encoded in whole or in part, once or twice, it is hidden as well; and before it is all that is before it.
+        let encoded = |part: &str| part.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let twice = encoded(&encoded(whole));
+        for text in [
+            encoded(whole),
+            whole.replace('_', "%5F"),
+            twice,
+            format!("{}{}", &whole[..20], encoded(&whole[20..])),
+        ] {
+            assert_eq!(hidden(&format!("/a/{text}?")), format!("/a/gllm_{id}…?"), "{text}");
+            assert_eq!(before(&format!("/a/{text}?")), "/a/");
+        }
+        assert_eq!((before("/a/b%20c"), before("/a/gllm_x")), ("/a/b%20c".into(), "/a/".into()));
+        assert_eq!(hidden("100 % of b%20c"), "100 % of b%20c");
         // Cut, or with something added, it is hidden as well.
         assert_eq!(hidden(&whole[..30]), format!("gllm_{id}…"));
         assert_eq!(hidden(&format!("{whole}x")), format!("gllm_{id}…"));

@@ -136,7 +136,15 @@ impl Failure {
             let own = json!({ "message": self.message, "type": "ghostctl_error", "param": null, "code": self.exit.name() });
             Box::new(own.as_object().cloned().unwrap_or_default())
         });
-        error.insert("next".to_owned(), json!(self.next));
+        // Where the words end with what to do, that is it.
+        let told = || {
+            let at = ["ghostctl ", "systemctl ", "journalctl "]
+                .iter()
+                .filter_map(|word| self.message.find(word))
+                .min()?;
+            self.message.get(at..).map(|words| words.trim_end_matches(['.', '`']).to_owned())
+        };
+        error.insert("next".to_owned(), json!(self.next.clone().or_else(told)));
         text::one_line(&key::hidden(&json!({ "version": FORM, "error": error }).to_string()))
     }
 }

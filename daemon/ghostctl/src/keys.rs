@@ -215,6 +215,11 @@ fn give(context: &Context, json: &str, words: &str, (id, key): (&str, &str)) -> 
 
 /// Other users see the arguments of every process, and shells keep them. It is not repeated here.
 pub(crate) fn no_secret(id: &str) -> Result<(), Failure> {
+    if id.is_empty() {
+        return Err(
+            Failure::new(Exit::Usage, "an id or a name belongs here, and nothing is there").next(LIST)
+        );
+    }
     if id.contains(key::PREFIX) {
         let message = format!(
             "a key belongs here as its id alone, the {} letters and digits behind {}, or not at all: others can read a \

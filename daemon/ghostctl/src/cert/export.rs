@@ -23,7 +23,7 @@ pub(super) fn run(
     yes: bool,
     context: &Context,
 ) -> Result<(), Failure> {
-    if context.json {
+    if context.json && file.is_none() {
         return output::line(&answer.json);
     }
     let text = certificate(&authority(&answer.what)?.pem)?;
@@ -33,6 +33,9 @@ pub(super) fn run(
         None => output::bytes(&bytes),
         Some(file) => {
             write(file, &bytes, yes)?;
+            if context.json {
+                return output::line(&answer.json);
+            }
             output::line(&format!(
                 "The CA's certificate is in {}.",
                 output::text::clean(&file.display().to_string())

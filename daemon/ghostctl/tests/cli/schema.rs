@@ -118,6 +118,15 @@ fn every_answer_in_json_is_one_line_of_its_form() {
     }
 }
 
+#[test]
+fn a_file_is_written_whether_programs_are_told_or_people() {
+    let (daemon, dir) = (Daemon::well(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("ca.pem");
+    let ran = ghostctl(&daemon.socket, &["cert", "export", &file.display().to_string(), "--json"]);
+    check(&ran, "Certificates");
+    assert!(std::fs::read_to_string(file).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+}
+
 /// One line, of this form.
 fn check(ran: &Ran, form: &str) -> Value {
     assert_eq!(ran.out.matches('\n').count(), 1, "{ran:?}");

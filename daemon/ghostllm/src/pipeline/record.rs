@@ -17,7 +17,7 @@ use ghostllm_core::{
     ApiError,
     chat::Usage,
     error::Code,
-    key::PREFIX,
+    key,
     routes::{Endpoint, Row},
 };
 use ghostllm_edge::{Connection, ResponseBody, StreamFailed};
@@ -54,7 +54,7 @@ macro_rules! event {
             key = told.caller.as_ref().and_then(|caller| caller.id.as_deref()),
             from = record.from.map(display),
             http = spoken(record.http),
-            method = record.asked.as_ref().map(|(method, _)| cut(method.as_str())),
+            method = record.asked.as_ref().map(|(method, _)| cut(&key::before(method.as_str())).to_owned()),
             route = told.row.map(|row| row.path),
             path = told.path(record).map(|path| display(OneLine(path))),
             status = told.answer.map(|answer| answer.status.as_u16()),
@@ -163,7 +163,8 @@ pub(super) struct Open(Arc<Record>);
 impl Open {
     pub(super) fn new(id: Id, head: &request::Parts, metrics: &Arc<Metrics>) -> Self {
         metrics.begun(head.version);
-        let path = cut(keyless(head.uri.path())).to_owned();
+        // Somebody may have put a key where an id or a name belongs.
+        let path = cut(&key::before(head.uri.path())).to_owned();
         let record = Record {
             id,
             trace: Trace::new(id.number(), &head.headers),
@@ -229,7 +230,7 @@ impl Record {
 
     /// What was asked for, whether there is such a model or not.
     pub(super) fn model(&self, name: &str) {
-        self.told().model = Some(cut(keyless(name)).to_owned());
+        self.told().model = Some(cut(&key::before(name)).to_owned());
     }
 
     /// The model that answers is one that its backend has listed, or was once.
@@ -409,11 +410,6 @@ impl Drop for Recorded {
         self.answer.broken |= std::thread::panicking();
         self.open.0.told().answer = Some(self.answer);
     }
-}
-
-/// As much of a text as comes before a key: somebody may have put one where an id or a name belongs.
-fn keyless(text: &str) -> &str {
-    text.find(PREFIX).and_then(|at| text.get(..at)).unwrap_or(text)
 }
 
 fn cut(text: &str) -> &str {
