@@ -79,7 +79,8 @@ async fn lets_no_page_of_another_site_do_anything() -> Result<()> {
         let sends = |attempt: &Attempt| attempt.sends.as_deref() == Some(method);
         (method, attempts.iter().filter(|(_, attempt)| sends(attempt)).count())
     });
-    let answered = answered(&daemon, sent).await?;
+    let windows = windows(&attempts);
+    let answered = answered(&daemon, sent, windows).await?;
     browser.end().await?;
     for (role, attempt) in &attempts {
         check_unread(role, attempt)?;
@@ -117,8 +118,8 @@ fn check_unread(role: &str, attempt: &Attempt) -> Result<()> {
 }
 
 /// Waits until so many requests of these methods for chats have been answered, since nobody tells a page of a beacon's end;
-/// gives every request.
-async fn answered(daemon: &Daemon, sent: [(&str, usize); 2]) -> Result<Vec<Answered>> {
+/// and until the page was given to so many windows; gives every request.
+async fn answered(daemon: &Daemon, sent: [(&str, usize); 2], windows: usize) -> Result<Vec<Answered>> {
     const LINE: &str = "\"target\":\"ghostllm::pipeline::record\"";
     /// The daemon asks itself whether its threads answer.
     const OWN: &str = "\"from\":\"socket\"";
@@ -133,13 +134,19 @@ async fn answered(daemon: &Daemon, sent: [(&str, usize); 2]) -> Result<Vec<Answe
             let answered = all()?;
             let of =
                 |method: &str| answered.iter().filter(|one| one.method == method && one.path == CHAT).count();
-            if sent.iter().all(|(method, count)| of(method) >= *count) {
+            let pages = answered.iter().filter(|one| one.status == 200).count();
+            if pages >= windows && sent.iter().all(|(method, count)| of(method) >= *count) {
                 return anyhow::Ok(answered);
             }
             daemon.wait_said_times(LINE, seen + 1).await?;
         }
     };
     timeout(PATIENCE, enough).await.with_context(|| format!("of {sent:?} came only {:?}", all()))?
+}
+
+/// The links that have led to the page.
+fn windows(attempts: &[(&str, Attempt)]) -> usize {
+    attempts.iter().filter(|(_, attempt)| attempt.name == "a window of the page").count()
 }
 
 /// Whatever the browser has sent was refused, but for the static page, which any link may lead to.
@@ -150,8 +157,7 @@ fn check_refused(answered: &[Answered], attempts: &[(&str, Attempt)]) -> Result<
         // The browser looks for the page's picture by itself.
         ensure!(refused || page || one.path == "/favicon.ico", "{one:?}");
     }
-    let windows = attempts.iter().filter(|(_, attempt)| attempt.name == "a window of the page");
-    let (windows, pages) = (windows.count(), answered.iter().filter(|one| one.status == 200).count());
+    let (windows, pages) = (windows(attempts), answered.iter().filter(|one| one.status == 200).count());
     ensure!(
         windows > 0 && pages == windows,
         "{windows} links led to the page, and it was given {pages} times"

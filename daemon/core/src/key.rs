@@ -149,6 +149,9 @@ pub fn before(text: &str) -> Cow<'_, str> {
 
 /// The same without percent-encoding (RFC 3986 section 2.1), also where that was done again and again, if there is a key in it.
 fn decoded(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return None;
+    }
     let (mut plain, mut found) = (text.to_owned(), None);
     for _ in 0..MOST_ENCODINGS {
         let next = percent_decode_str(&plain).decode_utf8_lossy().into_owned();
