@@ -1,6 +1,9 @@
 # Every command of the project; `just` alone lists them. One build profile, release, serves run, test and bench.
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+# What the tests run, in one selection of targets, so that no crate is compiled twice for it.
+programs := "cargo build --release --workspace --bins --example render-template --features ghostctl/journal,ghostllm/freeze"
+
 default:
     @just --list
 
@@ -23,7 +26,7 @@ run: setup-build
 test: setup lint python templates
     tests/support/journal.sh
     tests/support/hookless.sh
-    cargo build --release --workspace --bins --example render-template --features ghostctl/journal,ghostllm/freeze
+    {{programs}}
     tests/support/canary.sh begin
     tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace --features ghostctl/journal,ghostllm/freeze
     # What must not compile is a document's test, which nextest does not run.
@@ -47,7 +50,7 @@ python:
 
 # Chat templates: the engine's answers against Python's jinja2, byte for byte, over llama.cpp's own collection.
 templates: setup
-    cargo build --release --workspace --bins --example render-template --features ghostctl/journal,ghostllm/freeze
+    {{programs}}
     .tools/venv/bin/python daemon/engine/tests/templates.py
 
 fmt:

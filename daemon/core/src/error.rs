@@ -4,8 +4,6 @@
 //! went wrong inside: addresses, paths and causes belong in the log, beside the request id. Invariant: every
 //! failure that a client sees is an [`ApiError`], and every [`Code`] has exactly one status, type and code text.
 
-use std::borrow::Cow;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use http::StatusCode;
 use serde::Serialize;
@@ -62,13 +60,8 @@ impl ApiError {
     /// An error of this code with this text, which a stranger may read: no addresses, paths or causes in it.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        let message = message.into();
         // It may repeat what was asked for.
-        let without = match hidden(&message) {
-            Cow::Owned(without) => Some(without),
-            Cow::Borrowed(_) => None,
-        };
-        let message = without.unwrap_or(message);
+        let message = hidden(&message.into()).into_owned();
         Self(Box::new(Parts { code, message, param: None, retry_after: None, allow: None }))
     }
 

@@ -12,9 +12,12 @@ use tokio::{sync::oneshot, task::JoinHandle};
 /// Completes at the end.
 pub type Ended = Shared<BoxFuture<'static, Result<(), Panicked>>>;
 
-/// It was no end in good order. Its words are left out, since they may repeat what was being worked on.
+/// What is said of a panic. Its words are left out, since they may repeat what was being worked on.
+pub const PANICKED: &str = "it panicked, and the log has the place";
+
+/// It was no end in good order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it panicked, and the log has the place")]
+#[error("{PANICKED}")]
 pub struct Panicked;
 
 /// Of a task. One that ends with its runtime has not panicked.

@@ -18,6 +18,7 @@ pub mod host;
 pub mod log;
 mod metrics;
 pub mod pipeline;
+mod process;
 mod secrets;
 mod stamp;
 pub mod store;

@@ -7,7 +7,6 @@
 mod accept;
 mod moment;
 mod names;
-mod process;
 mod requests;
 
 use std::{
@@ -105,7 +104,12 @@ impl Metrics {
         let failures = now.backends.iter().map(|backend| self.families.failures(&backend.name)).collect();
         let mut registry = Registry::default();
         self.families.register(&mut registry);
-        registry.register_collector(Box::new(Whole { now, streams, failures, process: process::read() }));
+        registry.register_collector(Box::new(Whole {
+            now,
+            streams,
+            failures,
+            process: crate::process::read(),
+        }));
         let mut written = String::new();
         match format {
             Format::Prometheus => prometheus_text::encode(&mut written, &registry)?,

@@ -33,11 +33,12 @@ use crate::{
     certificates::{Certificates, Complaint, Prepared, Said, Worked},
     date::rfc3339,
     host::Host,
+    process,
     store::{StateDir, StateFile, audit::Audit},
     tasks::{reload::Apart, state::PANICKED},
 };
 pub(super) use files::CaFiles;
-use memory::{Memory, resident};
+use memory::Memory;
 use names::{borne, reachable, shown_name};
 use renewal::Renewal;
 pub(super) use renewal::Renewed;
@@ -291,7 +292,7 @@ impl Upkeep {
                 () = sleep_until(self.look_at) => {
                     self.look_at = Instant::now() + self.config.limits.host_interval;
                     let (open, most) = connections();
-                    self.memory.look(open, most, resident().unwrap_or_default());
+                    self.memory.look(open, most, process::resident().unwrap_or_default());
                     self.look(standing);
                     self.look_at_state(standing);
                 }

@@ -11,7 +11,8 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
-use super::{HTTP, process::Process, unit};
+use super::{HTTP, unit};
+use crate::process::Process;
 
 /// What is known of a backend.
 #[derive(Debug)]

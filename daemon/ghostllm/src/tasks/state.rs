@@ -19,8 +19,8 @@ const LONGEST_ROW: i32 = 9;
 /// A task that ran this long was well: its next failure is a new story. Twice the longest wait.
 pub(super) const WELL: Duration = Duration::from_secs(60);
 
-/// Why a task has failed that has panicked. The panic's words are left out, since they may repeat what was being worked on.
-pub(crate) const PANICKED: &str = "it panicked, and the log has the place";
+/// Why a task has failed that has panicked.
+pub(crate) use ghostllm_edge::ended::PANICKED;
 
 /// What a task's end means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

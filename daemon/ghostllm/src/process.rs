@@ -9,22 +9,22 @@ use nix::sys::{
 
 /// All of it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     /// CPU time in seconds.
-    pub(super) cpu: f64,
+    pub(crate) cpu: f64,
     /// Bytes.
-    pub(super) resident: u64,
+    pub(crate) resident: u64,
     /// Bytes.
-    pub(super) virtual_memory: u64,
+    pub(crate) virtual_memory: u64,
     /// Open files and sockets.
-    pub(super) open: usize,
+    pub(crate) open: usize,
     /// The most that may be open.
-    pub(super) most: u64,
-    pub(super) threads: u64,
+    pub(crate) most: u64,
+    pub(crate) threads: u64,
 }
 
 /// None where the system tells nothing.
-pub(super) fn read() -> Option<Process> {
+pub(crate) fn read() -> Option<Process> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
@@ -38,6 +38,11 @@ pub(super) fn read() -> Option<Process> {
         most,
         threads: number(&status, "Threads:")?,
     })
+}
+
+/// The memory that it holds, in bytes.
+pub(crate) fn resident() -> Option<u64> {
+    Some(number(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")? << 10)
 }
 
 /// The number behind this word of proc(5)'s `status`; sizes are in KiB.
