@@ -10,7 +10,9 @@
 
 mod amplification;
 mod browser;
+mod busy;
 mod early_data;
+mod exhaustion;
 mod floods;
 mod fragments;
 mod giant;

@@ -3,4 +3,5 @@
 
 mod crowd;
 mod heads_and_bodies;
+mod memory;
 mod readers;

@@ -37,7 +37,8 @@ impl Place {
         Self::with(limits, |setup| setup.with_backend("beside", "openai", &url, "")).await
     }
 
-    async fn with(limits: &str, more: impl FnOnce(Setup) -> Setup) -> Result<Self> {
+    /// The same with whatever else it is started with.
+    pub(crate) async fn with(limits: &str, more: impl FnOnce(Setup) -> Setup) -> Result<Self> {
         let double = Double::start(Ollama::default()).await;
         let setup = more(Setup::backend("ollama", &double.url()).with_limits(limits));
         let daemon = Daemon::start(&setup).await?;

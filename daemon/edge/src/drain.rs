@@ -1,6 +1,7 @@
-//! Draining: the one signal that every connection watches, and the count of those still open.
+//! The one signal that every connection watches: that it is to end because all are, or because it is idle and its room is wanted;
+//! and the count of those still open.
 //!
-//! Knows neither signals nor systemd; whoever drains decides how long to wait.
+//! Knows neither signals nor systemd nor why room is wanted; whoever drains decides how long to wait.
 
 use std::{
     sync::{
@@ -18,6 +19,9 @@ use crate::{
     ways::{Speaking, WAYS, Ways},
 };
 
+/// A connection that has sent no whole head for so long is idle as well; the first request of a younger one is on its way.
+pub(crate) const UNASKED: Duration = Duration::from_secs(1);
+
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -29,10 +33,27 @@ enum Phase {
     Ending,
 }
 
+/// What is signalled.
+#[derive(Debug, Clone, Copy)]
+struct Signal {
+    phase: Phase,
+    /// How often those without a request were told to end.
+    idle: u64,
+}
+
+/// What a connection hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// All end.
+    Draining,
+    /// Those without a request end.
+    Idle,
+}
+
 /// Held by whoever shuts the edge down.
 #[derive(Debug)]
 pub struct Drain {
-    begin: watch::Sender<Phase>,
+    begin: watch::Sender<Signal>,
     open: Arc<watch::Sender<usize>>,
     most: Arc<AtomicUsize>,
     ways: Ways,
@@ -41,10 +62,24 @@ pub struct Drain {
 /// Cloned into every listener and every connection.
 #[derive(Debug, Clone)]
 pub struct Watch {
-    begin: watch::Receiver<Phase>,
+    begin: watch::Receiver<Signal>,
+    /// The last time that this one has heard that idle ones end.
+    heard: u64,
     open: Arc<watch::Sender<usize>>,
     most: Arc<AtomicUsize>,
     ways: Ways,
+}
+
+/// Ends connections that are without a request. Clones do the same.
+#[derive(Debug, Clone)]
+pub struct EndIdle(watch::Sender<Signal>);
+
+impl EndIdle {
+    /// Closes those that have been answered and ask for nothing now, and those that have asked for nothing in a second; no request
+    /// that goes on hears of it.
+    pub fn now(&self) {
+        self.0.send_modify(|signal| signal.idle += 1);
+    }
 }
 
 /// Counts one connection as open until it is dropped.
@@ -54,7 +89,7 @@ pub struct Open(Arc<watch::Sender<usize>>);
 impl Default for Drain {
     fn default() -> Self {
         Self {
-            begin: watch::Sender::new(Phase::Serving),
+            begin: watch::Sender::new(Signal { phase: Phase::Serving, idle: 0 }),
             open: Arc::new(watch::Sender::new(0)),
             most: Arc::default(),
             ways: Ways::default(),
@@ -66,17 +101,23 @@ impl Drain {
     /// A watch for a listener.
     pub fn watch(&self) -> Watch {
         let (begin, open) = (self.begin.subscribe(), Arc::clone(&self.open));
-        Watch { begin, open, most: Arc::clone(&self.most), ways: self.ways.clone() }
+        let heard = begin.borrow().idle;
+        Watch { begin, heard, open, most: Arc::clone(&self.most), ways: self.ways.clone() }
     }
 
     /// Tells every listener to stop accepting and every connection to finish its requests.
     pub fn begin(&self) {
-        self.begin.send_replace(Phase::Draining);
+        self.begin.send_modify(|signal| signal.phase = Phase::Draining);
     }
 
     /// Tells every request that is still open to end now.
     pub fn end(&self) {
-        self.begin.send_replace(Phase::Ending);
+        self.begin.send_modify(|signal| signal.phase = Phase::Ending);
+    }
+
+    /// What ends idle connections.
+    pub fn idle(&self) -> EndIdle {
+        EndIdle(self.begin.clone())
     }
 
     /// Connections open now.
@@ -101,7 +142,21 @@ impl Watch {
     /// Completes when draining begins (at once if it has begun).
     pub async fn begun(&mut self) {
         // An error means that the `Drain` itself is gone, which is the end as well.
-        let _ended = self.begin.wait_for(|phase| *phase >= Phase::Draining).await;
+        let _ended = self.begin.wait_for(|signal| signal.phase >= Phase::Draining).await;
+    }
+
+    /// Completes when a connection hears something new.
+    pub(crate) async fn word(&mut self) -> Word {
+        let heard = self.heard;
+        let signal = self.begin.wait_for(|signal| signal.phase >= Phase::Draining || signal.idle != heard);
+        match signal.await {
+            Ok(signal) if signal.phase < Phase::Draining => {
+                self.heard = signal.idle;
+                Word::Idle
+            }
+            // As above.
+            Ok(_) | Err(_) => Word::Draining,
+        }
     }
 
     /// Completes so much later: what was being begun has had time to be whole.
@@ -113,14 +168,14 @@ impl Watch {
     /// Completes when open requests must end.
     pub async fn ending(mut self) {
         // Here it is not: a request that outlives the `Drain` is ended by whoever ends the process.
-        if self.begin.wait_for(|phase| *phase == Phase::Ending).await.is_err() {
+        if self.begin.wait_for(|signal| signal.phase == Phase::Ending).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
     /// Whether draining has begun.
     pub fn has_begun(&self) -> bool {
-        *self.begin.borrow() >= Phase::Draining
+        self.begin.borrow().phase >= Phase::Draining
     }
 
     /// Connections open now.
@@ -171,5 +226,24 @@ mod tests {
         drop(open);
         assert!(drain.finished(Duration::from_secs(5)).await);
         assert_eq!((drain.most(), drain.most()), (1, 0), "a peak is told once");
+    }
+
+    #[tokio::test]
+    async fn each_word_is_heard_once_and_a_drain_for_ever() {
+        let drain = Drain::default();
+        let (idle, mut watch) = (drain.idle(), drain.watch());
+        idle.now();
+        assert_eq!(watch.word().await, Word::Idle);
+        let silent = tokio::time::timeout(Duration::from_millis(10), watch.word()).await;
+        assert!(silent.is_err(), "it was heard already");
+        assert!(!watch.has_begun());
+        idle.now();
+        idle.now();
+        assert_eq!(watch.clone().word().await, Word::Idle);
+        let mut later = drain.watch();
+        drain.begin();
+        for watch in [&mut watch, &mut later] {
+            assert_eq!([watch.word().await, watch.word().await], [Word::Draining; 2]);
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use ghostllm_tests::client::{Caller, Request, VERSIONS, Version};
-use quinn::TransportConfig;
+use quinn::{Connection, TransportConfig};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,7 +29,7 @@ use crate::support::{
 /// Streams that nobody reads, half of them behind no window at all where a version has one.
 const STREAMS: usize = 200;
 /// Of a connection of HTTP/2 or 3, by default.
-const OF_A_CONNECTION: usize = 100;
+pub(super) const OF_A_CONNECTION: usize = 100;
 /// A stream may cost so much memory (F-04 of the research on security): `backend_read_ahead`, and `h2_send_buffer` or a share of
 /// `quic_send_window` or what TLS and hyper hold of HTTP/1.1, are 64 KiB each, and the same again is room.
 const EACH: u64 = 300 << 10;
@@ -43,7 +43,7 @@ const ENDED: Duration = Duration::from_secs(16);
 /// A trickle comes this often.
 const TRICKLE: Duration = Duration::from_millis(200);
 
-fn body() -> Vec<u8> {
+pub(super) fn body() -> Vec<u8> {
     let model = torrent::MODEL;
     format!(r#"{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}"#)
         .into_bytes()
@@ -61,11 +61,11 @@ async fn honest(place: &Place) -> Result<Duration> {
 
 /// Whoever holds the streams.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     /// Dropped, they close.
-    tasks: JoinSet<Result<()>>,
+    pub(super) tasks: JoinSet<Result<()>>,
     /// Set when who trickles must stop.
-    dry: Arc<AtomicBool>,
+    pub(super) dry: Arc<AtomicBool>,
 }
 
 /// Waits until so many answers are left.
@@ -176,7 +176,7 @@ fn h2_trickle() -> Vec<u8> {
 }
 
 /// The frames that ask on every stream.
-fn h2_asks(key: &str) -> Vec<u8> {
+pub(super) fn h2_asks(key: &str) -> Vec<u8> {
     let (section, body) = (h2::chat(key), body());
     h2_streams()
         .flat_map(|stream| {
@@ -224,10 +224,15 @@ async fn http_2_readers_hold_little_and_are_ended() -> Result<()> {
     .await
 }
 
-async fn h3_reader(caller: &Caller, key: &str, window: u32, trickles: bool, held: &mut Held) -> Result<()> {
+/// A connection of HTTP/3 whose streams have such a window.
+pub(super) async fn h3_dial(caller: &Caller, window: u32) -> Result<Connection> {
     let mut transport = TransportConfig::default();
     transport.stream_receive_window(window.into());
-    let quic = h3::dial_with(caller, transport).await?;
+    h3::dial_with(caller, transport).await
+}
+
+/// All the streams that it may have ask.
+pub(super) async fn h3_reader(quic: Connection, key: &str, trickles: bool, held: &mut Held) -> Result<()> {
     let control = h3::control(&quic).await?;
     let asks = [h3::chat(Some(key)), h3::frame(h3::DATA, &body())].concat();
     let mut answers = Vec::new();
@@ -258,8 +263,8 @@ async fn http_3_readers_hold_little_and_are_ended() -> Result<()> {
         let key = place.daemon.key.as_deref().context("no key")?;
         let mut held = Held::default();
         // Without any window our SETTINGS could not leave either, and the connection would be given up as no HTTP/3.
-        h3_reader(&caller, key, 100, false, &mut held).await?;
-        h3_reader(&caller, key, 1000, true, &mut held).await?;
+        h3_reader(h3_dial(&caller, 100).await?, key, false, &mut held).await?;
+        h3_reader(h3_dial(&caller, 1000).await?, key, true, &mut held).await?;
         Ok(held)
     })
     .await

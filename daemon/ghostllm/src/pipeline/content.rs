@@ -1,10 +1,14 @@
 //! A request's body: its type, its size, its depth.
 //!
-//! Invariant: what is longer than the limit is refused by its announced length, before a byte of it is read.
+//! Invariants: what is longer than the limit is refused by its announced length, before a byte of it is read; a chat's body is charged
+//! as it comes, whatever length it has announced.
 
 use bytes::{Bytes, BytesMut};
 use ghostllm_core::{ApiError, config::Limits, dialect::json};
-use ghostllm_edge::{BodyError, RequestBody};
+use ghostllm_edge::{
+    BodyError, RequestBody,
+    room::{Charge, Lack, Room},
+};
 use http::{
     HeaderMap,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
@@ -12,15 +16,48 @@ use http::{
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
+/// Reads a chat's body whole, as long as there is room for it.
+pub(super) async fn chat(
+    headers: &HeaderMap,
+    body: RequestBody,
+    limits: &Limits,
+    room: &Room,
+) -> Result<Bytes, ApiError> {
+    let mut charge = room_for(room, &body, limits)?;
+    whole(headers, body, limits, |bytes| room.comes(&mut charge, bytes)).await
+}
+
+/// Room for a chat with this body, of which nothing has been read. What is too long is refused for that.
+fn room_for(room: &Room, body: &RequestBody, limits: &Limits) -> Result<Charge, ApiError> {
+    let declared = body.size_hint().lower();
+    if declared > limits.body.bytes() {
+        return Ok(Charge::default());
+    }
+    room.take(declared).map_err(lacking)
+}
+
+fn lacking(lack: Lack) -> ApiError {
+    ApiError::overloaded(lack.name())
+}
+
 /// Reads a JSON body whole.
 pub(super) async fn read(headers: &HeaderMap, body: RequestBody, limits: &Limits) -> Result<Bytes, ApiError> {
+    whole(headers, body, limits, |_bytes| Ok(())).await
+}
+
+async fn whole(
+    headers: &HeaderMap,
+    body: RequestBody,
+    limits: &Limits,
+    comes: impl FnMut(usize) -> Result<(), Lack>,
+) -> Result<Bytes, ApiError> {
     check_type(headers)?;
     let limit = limits.body.bytes();
     if body.size_hint().lower() > limit {
         return Err(ApiError::payload_too_large(limit));
     }
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    gather(Limited::new(body, most)).await.map_err(|error| {
+    let gathered = gather(Limited::new(body, most), comes).await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             return ApiError::payload_too_large(limit);
         }
@@ -31,15 +68,22 @@ pub(super) async fn read(headers: &HeaderMap, body: RequestBody, limits: &Limits
                 "The request's body was cut off or its framing is broken; send it again.",
             ),
         }
-    })
+    });
+    gathered?.map_err(lacking)
 }
 
 /// All of a body in one piece. A body that comes in many has them copied as they come: kept, each would hold a handle and what it
-/// was read into, and one of 32 MiB that comes a byte at a time more than 1 GiB.
-async fn gather<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<Bytes, B::Error> {
+/// was read into, and one of 32 MiB that comes a byte at a time more than 1 GiB. Each is told to `comes`, which may have no room for it.
+async fn gather<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
+    mut comes: impl FnMut(usize) -> Result<(), Lack>,
+) -> Result<Result<Bytes, Lack>, B::Error> {
     let (mut first, mut more) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
+        if let Err(lack) = comes(data.len()) {
+            return Ok(Err(lack));
+        }
         if first.is_empty() {
             first = data;
             continue;
@@ -49,7 +93,7 @@ async fn gather<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<Bytes, B::
         }
         more.extend_from_slice(&data);
     }
-    Ok(if more.is_empty() { first } else { more.freeze() })
+    Ok(Ok(if more.is_empty() { first } else { more.freeze() }))
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -95,13 +139,29 @@ mod tests {
         let gathered = async |pieces: &[&'static [u8]]| {
             let frames =
                 pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece))));
-            let Ok(bytes) = gather(StreamBody::new(futures_util::stream::iter(frames))).await;
-            bytes
+            let body = StreamBody::new(futures_util::stream::iter(frames));
+            let Ok(gathered) = gather(body, |_bytes| Ok(())).await;
+            gathered.unwrap()
         };
         assert_eq!(gathered(&[]).await, "");
         assert_eq!(gathered(&[b"", b"a", b"", b"bc", b"d"]).await, "abcd");
         let piece: &[u8] = b"whole";
         assert_eq!(gathered(&[piece]).await.as_ptr(), piece.as_ptr());
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_no_further_than_there_is_room_for_it() {
+        let pieces =
+            [4, 4, 4].map(|length| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; length]))));
+        let (mut left, mut told) = (9_usize, Vec::new());
+        let comes = |bytes: usize| -> Result<(), Lack> {
+            told.push(bytes);
+            left = left.checked_sub(bytes).ok_or(Lack::Memory)?;
+            Ok(())
+        };
+        let Ok(gathered) = gather(StreamBody::new(futures_util::stream::iter(pieces)), comes).await;
+        assert_eq!(gathered, Err(Lack::Memory));
+        assert_eq!(told, [4, 4, 4]);
     }
 
     #[test]

@@ -1,0 +1,266 @@
+//! How much room there is for those who come: of memory, as somebody else measures it, and of descriptors.
+//!
+//! Knows what connections and requests take of both. Refuses to know how memory is measured, and what its bounds are. Invariant: what
+//! was measured is used up by those who come, and by the bytes of their bodies, until it is measured anew. What somebody who is in
+//! grows by otherwise is seen when it is measured.
+
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicI64, AtomicU64,
+        Ordering::{AcqRel, Relaxed},
+    },
+};
+
+use crate::descriptors::Descriptors;
+
+/// What a chat may come to hold, its connection's share included (F-04 of the research on security; 120 to 260 kB were measured).
+const REQUEST: i64 = 300 << 10;
+/// Of that, what is for a body of some kB (twice its length), which is not charged once more.
+const SMALL: i64 = 64 << 10;
+/// What a connection holds before it asks for anything: TLS' buffers and keys (50 kB were measured).
+const CONNECTION: i64 = 64 << 10;
+
+/// What is wanting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// Memory.
+    Memory,
+    /// Descriptors.
+    Descriptors,
+}
+
+impl Lack {
+    /// In a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Descriptors => "descriptors",
+        }
+    }
+
+    const fn place(self) -> usize {
+        match self {
+            Self::Memory => 0,
+            Self::Descriptors => 1,
+        }
+    }
+}
+
+/// What a chat's body has been charged, and has not come yet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Charge {
+    /// How often memory had been measured then.
+    looks: u64,
+    /// Bytes for the length that was stated, until memory is measured anew.
+    ahead: i64,
+    /// Bytes that each chat has.
+    small: i64,
+}
+
+/// All of it. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Room(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Bytes of memory for chats; all there are where nobody has said otherwise.
+    requests: AtomicI64,
+    /// The same for connections.
+    connections: AtomicI64,
+    /// How often it was measured.
+    looks: AtomicU64,
+    descriptors: Descriptors,
+    /// How many chats were refused, by what was wanting.
+    refused: [AtomicU64; 2],
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            requests: AtomicI64::new(i64::MAX),
+            connections: AtomicI64::new(i64::MAX),
+            looks: AtomicU64::new(0),
+            descriptors: Descriptors::default(),
+            refused: Default::default(),
+        }
+    }
+}
+
+impl Room {
+    /// From now on there are so many bytes for chats, and so many for connections.
+    pub fn measured(&self, requests: u64, connections: u64) {
+        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.0.requests.store(signed(requests), Relaxed);
+        self.0.connections.store(signed(connections), Relaxed);
+        self.0.looks.fetch_add(1, AcqRel);
+    }
+
+    /// Counts the open descriptors anew.
+    pub fn count(&self) {
+        // Where they cannot be counted, what was known stays.
+        let _counted = self.0.descriptors.count();
+    }
+
+    /// Room for a chat whose body states so many bytes, or none.
+    ///
+    /// # Errors
+    /// What is wanting.
+    pub fn take(&self, body: u64) -> Result<Charge, Lack> {
+        let looks = self.0.looks.load(Relaxed);
+        let body = gathered(body);
+        let lack = if !took(&self.0.requests, REQUEST.saturating_add(body)) {
+            Lack::Memory
+        } else if !self.0.descriptors.take() {
+            Lack::Descriptors
+        } else {
+            return Ok(Charge { looks, ahead: body, small: SMALL });
+        };
+        Err(self.refuse(lack))
+    }
+
+    /// So many more bytes of a chat's body have come, whatever it has stated. What was charged for its length is theirs only until
+    /// memory is measured anew: a body that is held back has nothing then, and one that states no length never had.
+    ///
+    /// # Errors
+    /// What is wanting.
+    pub fn comes(&self, charge: &mut Charge, bytes: usize) -> Result<(), Lack> {
+        let looks = self.0.looks.load(Relaxed);
+        if charge.looks != looks {
+            // What has come until now was measured.
+            (charge.looks, charge.ahead) = (looks, 0);
+        }
+        let mut due = gathered(bytes as u64);
+        for paid in [&mut charge.ahead, &mut charge.small] {
+            let part = due.min(*paid);
+            *paid -= part;
+            due -= part;
+        }
+        if due == 0 || took(&self.0.requests, due) { Ok(()) } else { Err(self.refuse(Lack::Memory)) }
+    }
+
+    fn refuse(&self, lack: Lack) -> Lack {
+        if let Some(refused) = self.0.refused.get(lack.place()) {
+            refused.fetch_add(1, Relaxed);
+        }
+        lack
+    }
+
+    /// How many chats were refused for want of this.
+    #[must_use]
+    pub fn refused(&self, lack: Lack) -> u64 {
+        self.0.refused.get(lack.place()).map_or(0, |refused| refused.load(Relaxed))
+    }
+
+    /// What is wanting for one more connection.
+    #[must_use]
+    pub fn lacks(&self) -> Option<Lack> {
+        if self.0.connections.load(Relaxed) < CONNECTION {
+            return Some(Lack::Memory);
+        }
+        (!self.0.descriptors.may_accept()).then_some(Lack::Descriptors)
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn accepted(&self) {
+        let _there = took(&self.0.connections, CONNECTION);
+        self.0.descriptors.accepted();
+    }
+
+    /// A connection begins that has no descriptor of its own.
+    pub(crate) fn begun(&self) {
+        let _there = took(&self.0.connections, CONNECTION);
+    }
+}
+
+/// What a body takes in the end: it is gathered, and grows by halves of itself.
+fn gathered(body: u64) -> i64 {
+    i64::try_from(body).unwrap_or(i64::MAX).saturating_mul(2)
+}
+
+/// Takes so much of what there is, if it is there. Without a limit nobody writes, so that no thread waits for another's.
+fn took(there: &AtomicI64, bytes: i64) -> bool {
+    match there.load(Relaxed) {
+        i64::MAX => true,
+        left if left < bytes => false,
+        // Two at once may take the last of it, which is one too many.
+        _ => {
+            there.fetch_sub(bytes, AcqRel);
+            true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_limit_there_is_always_memory() {
+        let room = Room::default();
+        for _ in 0..100 {
+            let mut charge = room.take(u64::MAX).unwrap();
+            assert_eq!(room.comes(&mut charge, usize::MAX), Ok(()));
+            room.measured(u64::MAX, u64::MAX);
+            assert_eq!(room.comes(&mut charge, usize::MAX), Ok(()));
+            room.accepted();
+        }
+        assert_eq!(room.lacks(), None);
+        assert_eq!([room.refused(Lack::Memory), room.refused(Lack::Descriptors)], [0, 0]);
+    }
+
+    #[test]
+    fn what_was_measured_is_used_up_by_those_who_come() {
+        let room = Room::default();
+        let (chat, connection) = (REQUEST.unsigned_abs(), CONNECTION.unsigned_abs());
+        room.measured(3 * chat, 2 * connection);
+        let lacks = |body| room.take(body).err();
+        assert_eq!([lacks(0), lacks(chat / 2)], [None; 2]);
+        assert_eq!(lacks(0), Some(Lack::Memory));
+        assert_eq!(room.refused(Lack::Memory), 1);
+        assert_eq!(room.lacks(), None, "connections have a bound of their own");
+        room.accepted();
+        room.begun();
+        assert_eq!(room.lacks(), Some(Lack::Memory));
+        room.measured(chat, connection);
+        assert_eq!((lacks(1), room.lacks()), (Some(Lack::Memory), None));
+        assert_eq!(
+            [lacks(u64::MAX), lacks(0)],
+            [Some(Lack::Memory), None],
+            "what does not fit takes nothing"
+        );
+    }
+
+    #[test]
+    fn a_body_is_charged_as_it_comes_whatever_it_has_stated() {
+        let room = Room::default();
+        let (chat, small) = (REQUEST.unsigned_abs(), usize::try_from(SMALL).unwrap() / 2);
+        let measured = |bytes| room.measured(bytes, u64::MAX);
+        measured(chat + 2000);
+        // One of unknown length has its share, then what there is, and no more.
+        let mut unknown = room.take(0).unwrap();
+        assert_eq!(room.comes(&mut unknown, small), Ok(()));
+        assert_eq!(room.comes(&mut unknown, 1000), Ok(()));
+        assert_eq!(room.comes(&mut unknown, 1), Err(Lack::Memory));
+        assert_eq!(room.refused(Lack::Memory), 1);
+        // What was stated is charged once where it comes at once,
+        measured(chat + 2000);
+        let mut stated = room.take(1000).unwrap();
+        assert_eq!(room.comes(&mut stated, 600), Ok(()));
+        assert_eq!(room.comes(&mut stated, 400 + small), Ok(()));
+        // and again where it is held back until memory is measured anew.
+        measured(chat + 2000);
+        let mut held = room.take(1000).unwrap();
+        measured(1998);
+        assert_eq!(room.comes(&mut held, small), Ok(()), "each chat has so much");
+        assert_eq!(room.comes(&mut held, 999), Ok(()));
+        assert_eq!(room.comes(&mut held, 1), Err(Lack::Memory));
+        measured(0);
+        assert_eq!(
+            room.comes(&mut Charge { small: 2, ..Charge::default() }, 1),
+            Ok(()),
+            "a short one comes whole"
+        );
+    }
+}

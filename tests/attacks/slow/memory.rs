@@ -1,0 +1,233 @@
+//! More readers who take nothing than a box of 128 MiB has room for, in a control group of that size: the kernel kills nobody, chats
+//! beyond are refused with a word, and it is over when they leave.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use futures_util::future::join_all;
+use ghostllm_tests::{
+    admin,
+    cgroup::Group,
+    client::{Answer, Dialled, Request, VERSIONS, Version, unix},
+    daemon::Setup,
+    sheet::Sheet,
+};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{sleep, timeout},
+};
+
+use super::readers::{Held, OF_A_CONNECTION, body, h2_asks, h3_dial, h3_reader};
+use crate::support::{
+    Place,
+    h2::{self, SETTINGS},
+    mib,
+    torrent::Torrent,
+};
+
+/// F-24 of the research on security.
+const LIMIT: u64 = 128 << 20;
+/// Readers come so many at a time, as many as F-04 has, until there is no room for one more: how many find room is each version's
+/// own affair.
+const WAVE: usize = 200;
+/// If it has not come to that by then, nothing was shown.
+const MOST: usize = 8000;
+/// What ends a chat whose client takes nothing, answers no ping or keeps its window shut is out of the way for as long as this takes: an
+/// answer that ends before its reader leaves was ended for want of memory.
+const LIMITS: &str = "host_interval = \"1s\"\nwrite_idle = \"1h\"\ntcp_vanished = \"1h\"\nh2_ping = \"1h\"";
+/// Twice what lies between two looks at the memory.
+const MEASURED: Duration = Duration::from_millis(200);
+/// A connection that is accepted no more is not waited for.
+const ACCEPTED: Duration = Duration::from_secs(2);
+/// An admin is answered within this at any time.
+const ANSWERED: Duration = Duration::from_secs(1);
+/// An honest caller hears within this that there is no room, or, once there is, has an answer.
+const HEARD: Duration = Duration::from_secs(15);
+
+/// What the process holds now, in bytes (`VmRSS` of proc(5)).
+fn resident(place: &Place) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", place.daemon.id()?))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+}
+
+async fn shed(place: &Place) -> Result<f64> {
+    let request = Request::get("/metrics");
+    let asked = unix(place.daemon.admin()?, &request);
+    let sheet = Sheet::read(&timeout(ANSWERED, asked).await.context("no metrics within a second")??.text())?;
+    Ok(sheet.sum("ghostllm_shed_total", &[("why", "memory")]))
+}
+
+/// What an honest caller hears in the end, who tries again where nobody answers.
+async fn heard(place: &Place, version: Version, is_it: impl Fn(&Answer) -> bool) -> Result<Duration> {
+    let begun = Instant::now();
+    loop {
+        let caller = place.caller(version).await?;
+        let answer = timeout(ACCEPTED, caller.send(&Request::chat("tiny", "Hello", true))).await;
+        if let Ok(Ok(answer)) = &answer
+            && is_it(answer)
+        {
+            return Ok(begun.elapsed());
+        }
+        let status = admin::read(&place.daemon, "status").await?;
+        ensure!(begun.elapsed() < HEARD, "{version:?}: {answer:?}; {status}\n{}", place.daemon.stderr());
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn is_refused(answer: &Answer) -> bool {
+    let code = answer.json().is_ok_and(|body| body["error"]["code"] == "overloaded");
+    answer.status == 503 && code && answer.header("retry-after") == Some("5")
+}
+
+fn is_whole(answer: &Answer) -> bool {
+    answer.status == 200 && answer.text().contains("[DONE]")
+}
+
+async fn judge(what: &str, wave: impl AsyncFn(&Place, &mut Held) -> Result<()>) -> Result<()> {
+    let (group, torrent) = (Group::new(LIMIT)?, Torrent::start().await?);
+    let url = format!("http://{}", torrent.address);
+    let place = Place::with(LIMITS, |setup| Setup {
+        prefix: group.prefix(),
+        ..setup.with_backend("beside", "openai", &url, "")
+    })
+    .await?;
+    for version in VERSIONS {
+        heard(&place, version, is_whole).await?;
+    }
+    let rest = resident(&place)?;
+    let (mut held, mut slowest) = (Held::default(), Duration::ZERO);
+    let (mut readers, mut refused, mut is_full) = (0, 0.0, false);
+    while readers < MOST && !is_full {
+        wave(&place, &mut held).await?;
+        readers += WAVE;
+        let asked = Instant::now();
+        refused = shed(&place).await?;
+        slowest = slowest.max(asked.elapsed());
+        // What was charged in advance is measured meanwhile: who is refused now finds no room, and is not one of too many at once.
+        sleep(MEASURED).await;
+        let caller = place.caller(Version::H1).await?;
+        let one = timeout(ACCEPTED, caller.send(&Request::chat("tiny", "Hello", true))).await;
+        is_full = one.is_ok_and(|answer| answer.is_ok_and(|answer| is_refused(&answer)));
+        ensure!(group.killed()? == 0, "{what}: the kernel has killed it");
+    }
+    let peak = place.daemon.peak_memory()?;
+    ensure!(is_full, "{what}: {readers} readers found room, and the daemon holds {}", mib(peak));
+    let mut told = Vec::new();
+    for version in VERSIONS {
+        told.push(heard(&place, version, is_refused).await?);
+    }
+    let (begun, ended) = (torrent.begun(), torrent.ended());
+    println!(
+        "{what}: of {} readers {begun} found room, {refused} were refused; the daemon held {} at the most, its group {} of {}, which \
+         was at its limit {} times; the admin was answered within {slowest:.1?}, honest callers refused within {told:.1?}",
+        readers,
+        mib(peak),
+        mib(group.peak()?),
+        mib(LIMIT),
+        group.pressed()?,
+    );
+    // No reader has left yet, and none that asked was given up.
+    ensure!(ended == 0, "{what}: {ended} of {begun} chats that had begun were ended");
+    let left = Instant::now();
+    drop(held);
+    for version in VERSIONS {
+        heard(&place, version, is_whole).await?;
+    }
+    let recovered = left.elapsed();
+    // What the peak has left in the allocator goes back to the system.
+    let back = rest + rest;
+    while resident(&place)? > back && left.elapsed() < HEARD {
+        sleep(Duration::from_millis(100)).await;
+    }
+    let after = resident(&place)?;
+    println!(
+        "{what}: answers on each version {recovered:.1?} after they have left; the daemon held {} before, {} at its peak, {} {:.1?} after",
+        mib(rest),
+        mib(peak),
+        mib(after),
+        left.elapsed()
+    );
+    ensure!(after <= back, "{what}: {} are held after the peak, and {} before", mib(after), mib(rest));
+    ensure!(group.killed()? == 0, "{what}: the kernel has killed it");
+    place.end().await
+}
+
+#[tokio::test]
+async fn in_128_mib_http_1_1_readers_are_refused_and_nobody_is_killed() -> Result<()> {
+    judge("HTTP/1.1 over TLS", async |place, held| {
+        let caller = place.caller(Version::H1).await?;
+        let (key, body) = (place.daemon.key.clone().context("no key")?, body());
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Authorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let request = [head.into_bytes(), body].concat();
+        for _ in 0..WAVE / 20 {
+            let dialled = join_all((0..20).map(|_| timeout(ACCEPTED, caller.dial()))).await;
+            for mut dialled in dialled.into_iter().flatten().flatten() {
+                SockRef::from(&dialled.socket).set_recv_buffer_size(4096)?;
+                // One that has been closed meanwhile is one less.
+                let _asked = dialled.wire.write_all(&request).await;
+                held.tasks.spawn(async move {
+                    let _open = dialled;
+                    std::future::pending().await
+                });
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// One connection with all the streams that it may have, and no window for any.
+async fn h2_reader(dialled: Dialled, asks: &[u8], held: &mut Held) -> Result<()> {
+    let mut wire = dialled.wire;
+    wire.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await?;
+    // SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 section 6.5.2).
+    wire.write_all(&h2::frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await?;
+    wire.write_all(asks).await?;
+    wire.flush().await?;
+    held.tasks.spawn(async move {
+        let mut bytes = vec![0; 64 << 10];
+        while wire.read(&mut bytes).await? > 0 {}
+        std::future::pending().await
+    });
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_128_mib_http_2_readers_are_refused_and_nobody_is_killed() -> Result<()> {
+    judge("HTTP/2", async |place, held| {
+        let caller = place.caller(Version::H2).await?;
+        let asks = h2_asks(place.daemon.key.as_deref().context("no key")?);
+        for _ in 0..WAVE / OF_A_CONNECTION {
+            // A connection that is not accepted, or closed again, is one less.
+            if let Ok(Ok(dialled)) = timeout(ACCEPTED, caller.dial()).await {
+                let _came = h2_reader(dialled, &asks, held).await;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn in_128_mib_http_3_readers_are_refused_and_nobody_is_killed() -> Result<()> {
+    judge("HTTP/3", async |place, held| {
+        let caller = place.caller(Version::H3).await?;
+        let key = place.daemon.key.as_deref().context("no key")?;
+        for _ in 0..WAVE / OF_A_CONNECTION {
+            if let Ok(Ok(quic)) = timeout(ACCEPTED, h3_dial(&caller, 100)).await {
+                let _came = h3_reader(quic, key, false, held).await;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
