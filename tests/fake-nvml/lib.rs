@@ -3,7 +3,8 @@
 //! Knows NVML's C calls that listing cards needs, and their codes (nvml.h). Refuses to know who asks. Invariant: the
 //! file is read at each call, so a test changes a card under a running daemon; a copy of the library under another
 //! path is another machine. Lines: `init=9` (`nvmlInit_v2` answers 9), `driver=580.95.05`, `count=3` (else 999),
-//! `0.name=…`, `0.memory=…` (bytes; absent: not supported), `0.lost=1`.
+//! `0.name=…`, `0.memory=…` (bytes; absent: not supported), `0.free=…` (bytes; absent: all of it), `0.temperature=…` and
+//! `0.slowdown=…` (degrees; absent: not supported), `0.lost=1`; and `wait_ms=…`, which `nvmlInit_v2` takes to answer.
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_ulonglong, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +15,9 @@ const NOT_SUPPORTED: c_int = 3;
 const INSUFFICIENT_SIZE: c_int = 7;
 const GPU_IS_LOST: c_int = 15;
 const UNKNOWN: c_int = 999;
+
+/// `NVML_TEMPERATURE_THRESHOLD_SLOWDOWN`.
+const SLOWDOWN: c_uint = 1;
 
 /// A card's handle is its number and one, since a handle is never null.
 type Handle = *mut c_void;
@@ -80,6 +84,9 @@ unsafe fn put(text: Option<&str>, out: *mut c_char, length: c_uint) -> c_int {
 // SAFETY: no other symbol of this name is linked into this library.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> c_int {
+    if let Some(wait) = number("wait_ms") {
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+    }
     number("init").unwrap_or(SUCCESS)
 }
 
@@ -163,6 +170,49 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(handle: Handle, out: *mut Me
     let Some(total) = number(&of(handle, "memory")) else { return NOT_SUPPORTED };
     // SAFETY: the caller vouches for it.
     let out = unsafe { &mut *out };
-    *out = Memory { version: out.version, total, reserved: 0, free: total, used: 0 };
+    let free = number(&of(handle, "free")).unwrap_or(total);
+    *out = Memory { version: out.version, total, reserved: 0, free, used: total.saturating_sub(free) };
     SUCCESS
+}
+
+/// # Safety
+/// `out` is writable.
+unsafe fn degrees(handle: Handle, key: &str, out: *mut c_uint) -> c_int {
+    let Some(degrees) = number(&of(handle, key)) else { return NOT_SUPPORTED };
+    // SAFETY: the caller vouches for it.
+    unsafe { *out = degrees };
+    SUCCESS
+}
+
+/// `nvmlDeviceGetTemperature`; there is one sensor.
+///
+/// # Safety
+/// `out` is writable.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetTemperature(
+    handle: Handle,
+    _sensor: c_uint,
+    out: *mut c_uint,
+) -> c_int {
+    // SAFETY: the caller's promise is the same.
+    unsafe { degrees(handle, "temperature", out) }
+}
+
+/// `nvmlDeviceGetTemperatureThreshold`; of all thresholds, `NVML_TEMPERATURE_THRESHOLD_SLOWDOWN` is known.
+///
+/// # Safety
+/// `out` is writable.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetTemperatureThreshold(
+    handle: Handle,
+    kind: c_uint,
+    out: *mut c_uint,
+) -> c_int {
+    if kind != SLOWDOWN {
+        return NOT_SUPPORTED;
+    }
+    // SAFETY: the caller's promise is the same.
+    unsafe { degrees(handle, "slowdown", out) }
 }

@@ -17,6 +17,7 @@ mod documents;
 mod engine;
 mod fault;
 mod file;
+mod health;
 mod limits;
 mod listen;
 mod ollama_host;
@@ -37,6 +38,7 @@ pub use backends::{Backend, Target, Timeouts};
 pub use directive::{LOG_TARGETS, LogDirective};
 pub use engine::Engine;
 pub use fault::{ConfigError, Place, nearest};
+pub use health::{CardChoice, CheckName, HealthCheck, Margin, ModelName, Room, Subject};
 pub use limits::Limits;
 pub use listen::Listen;
 pub use secret_file::SecretFile;
@@ -48,7 +50,7 @@ pub use values::{
 
 use section::{Reader, Renames, Section, section, whole};
 use stack::Stack;
-use tree::Layer;
+use tree::{Layer, List};
 
 /// Keys that have moved, as `(old, new)`; whoever still writes the old one is told the new one.
 const RENAMED: Renames = &[("limits.h3_failure_linger", "limits.failure_linger")];
@@ -61,7 +63,16 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("log", Log::KEYS),
     ("[backends]", backends::Keys::KEYS),
     ("backends.timeouts", backends::TimeoutKeys::KEYS),
+    ("[health]", health::Keys::KEYS),
 ];
+
+/// Every list of tables that have names of their own.
+static LISTS: [List; 2] = [
+    List { key: BACKENDS, one: "backend", many: "backends", name: "ollama", setting: "url" },
+    List { key: HEALTH, one: "check", many: "checks", name: "disk", setting: "free" },
+];
+const BACKENDS: &str = "backends";
+const HEALTH: &str = "health";
 
 /// Where settings come from. Of several files the later one wins; over the files lies the chosen profile, over that what is
 /// kept of `ghostctl config set`, over that the environment, over that the arguments.
@@ -94,6 +105,8 @@ pub struct Config {
     pub engine: Engine,
     /// Where models are, in order; none means that they are found.
     pub backends: Vec<Backend>,
+    /// What the admin wants to be told of at `/readyz/NAME`, in order.
+    pub health: Vec<HealthCheck>,
     /// How much, how many, how long.
     pub limits: Limits,
     /// What is logged.
@@ -108,6 +121,7 @@ impl Default for Config {
             listen: Listen::default(),
             engine: Engine::default(),
             backends: Vec::new(),
+            health: Vec::new(),
             limits: Limits::default(),
             log: Log::default(),
             default_ollama: BackendUrl::ollama(),
@@ -155,7 +169,8 @@ impl Loaded {
         for layer in stack.layers() {
             reader.within = layer.within;
             Config::read(layer, &mut reader);
-            layer.backends.iter().for_each(|named| drop(backends::keys(named, &mut reader)));
+            layer.list(BACKENDS).iter().for_each(|named| drop(backends::keys(named, &mut reader)));
+            layer.list(HEALTH).iter().for_each(|named| drop(health::keys(named, &mut reader)));
         }
         reader.within = "";
         let mut errors = std::mem::take(&mut reader.errors);
@@ -184,9 +199,10 @@ impl Loaded {
         let host = stack.ollama_host.take();
         let tree = stack.merge(profile.as_ref().map(|(profile, _)| *profile));
         let mut config = Config::read(&tree, reader);
-        let whole = tree.backends.iter().map(|named| backends::read(named, &config.limits, reader));
-        let whole: Vec<_> = whole.collect();
-        config.backends = whole.into_iter().flatten().collect();
+        let backends = tree.list(BACKENDS).iter();
+        config.backends =
+            backends.filter_map(|named| backends::read(named, &config.limits, reader)).collect();
+        config.health = tree.list(HEALTH).iter().filter_map(|named| health::read(named, reader)).collect();
         let ollama_host = host.map(|text| {
             let place = Place::Variable(outside::OLLAMA_HOST.to_owned());
             match ollama_host::parse(&text) {
@@ -212,7 +228,7 @@ impl Loaded {
     /// The same of a backend's key.
     #[must_use]
     pub fn backend_place(&self, backend: &str, key: &str) -> Option<&Place> {
-        let named = self.tree.backends.iter().find(|named| named.name == backend)?;
+        let named = self.tree.list(BACKENDS).iter().find(|named| named.name == backend)?;
         named.table.find(&[key]).map(|node| &node.place)
     }
 
@@ -222,8 +238,8 @@ impl Loaded {
         let path: Vec<&str> = setting.split('.').collect();
         match path.as_slice() {
             ["profile"] => self.profile.as_ref().map(|(_, place)| place),
-            ["backends", name, keys @ ..] => {
-                let named = self.tree.backends.iter().find(|named| named.name == *name)?;
+            [list, name, keys @ ..] if LISTS.iter().any(|known| known.key == *list) => {
+                let named = self.tree.list(list).iter().find(|named| named.name == *name)?;
                 named.table.find(keys).map(|node| &node.place)
             }
             path => self.tree.root.find(path).map(|node| &node.place),
@@ -253,7 +269,7 @@ impl Config {
         Loaded::read(sources).map(|loaded| loaded.config)
     }
 
-    /// All but the backends, out of one layer or out of all of them together.
+    /// All but the lists, out of one layer or out of all of them together.
     fn read(layer: &Layer, reader: &mut Reader) -> Self {
         let mut root = Section::new("", Some(&layer.root), reader);
         if layer.within.is_empty() {
@@ -262,7 +278,7 @@ impl Config {
         }
         let (listen, engine) = (root.table("listen"), root.table("engine"));
         let (limits, log) = (root.table("limits"), root.table("log"));
-        root.known(&["backends"]);
+        root.known(&LISTS.each_ref().map(|list| list.key));
         root.finish();
         Self {
             listen: whole("listen", listen, reader, Listen::read),
@@ -308,8 +324,9 @@ impl Config {
         let named = |(section, keys): (&str, Vec<&str>)| {
             keys.into_iter().map(|key| format!("{section}.{key}")).collect::<Vec<_>>()
         };
-        let backends = (self.backends != other.backends).then(|| "backends".to_owned());
-        sections.into_iter().flat_map(named).chain(backends).collect()
+        let lists = [(BACKENDS, self.backends != other.backends), (HEALTH, self.health != other.health)];
+        let lists = lists.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned());
+        sections.into_iter().flat_map(named).chain(lists).collect()
     }
 
     /// The commented example file: every line is a default, commented out.
@@ -330,7 +347,7 @@ impl Config {
         let path: Vec<&str> = setting.split('.').collect();
         let (section, key) = match path.as_slice() {
             ["backends", _, "timeouts", key] => ("backends.timeouts", *key),
-            ["backends", _, key] => ("backends", *key),
+            [list, _, key] if LISTS.iter().any(|known| known.key == *list) => (*list, *key),
             [section, key] => (*section, *key),
             // Its tables may name what they like.
             path => return path == ["profile"],

@@ -5,7 +5,11 @@
 
 use std::path::Path;
 
-use nvml_wrapper::{Nvml, error::NvmlError};
+use nvml_wrapper::{
+    Device, Nvml,
+    enum_wrappers::device::{TemperatureSensor, TemperatureThreshold},
+    error::NvmlError,
+};
 
 use crate::missing::Missing;
 
@@ -21,6 +25,11 @@ pub struct Card {
     pub uuid: String,
     /// Its own memory in bytes; `None` where it has none of its own (it then shares the machine's), or does not answer.
     pub memory: Option<u64>,
+    /// How much of that is free, in bytes; `None` as for [`memory`](Self::memory).
+    pub free: Option<u64>,
+    /// By how many degrees Celsius it is cooler than the temperature at which it slows itself down; less than 0 where it is
+    /// warmer. `None` where it does not tell both.
+    pub below_slowdown: Option<i64>,
     /// The driver's version, the same for all cards.
     pub driver: String,
     /// What is wrong with it and what to do; `None` for a card that answers.
@@ -53,6 +62,8 @@ fn card(nvml: &Nvml, index: u32, driver: &str) -> Card {
         name: format!("card {index}"),
         uuid: String::new(),
         memory: None,
+        free: None,
+        below_slowdown: None,
         driver: driver.to_owned(),
         fault: Some(fault(&failed)),
     })
@@ -61,12 +72,31 @@ fn card(nvml: &Nvml, index: u32, driver: &str) -> Card {
 fn ask(nvml: &Nvml, index: u32, driver: &str) -> Result<Card, NvmlError> {
     let device = nvml.device_by_index(index)?;
     let memory = match device.memory_info() {
-        Ok(memory) => Some(memory.total).filter(|total| *total > 0),
+        Ok(memory) => Some(memory).filter(|memory| memory.total > 0),
         Err(failed @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => return Err(failed),
         // Cards that share the machine's memory (GB10, Jetson) refuse to say; a driver before 510 has no such call.
         Err(_) => None,
     };
-    Ok(Card { name: device.name()?, uuid: device.uuid()?, memory, driver: driver.to_owned(), fault: None })
+    Ok(Card {
+        name: device.name()?,
+        uuid: device.uuid()?,
+        memory: memory.as_ref().map(|memory| memory.total),
+        free: memory.as_ref().map(|memory| memory.free),
+        below_slowdown: below_slowdown(&device)?,
+        driver: driver.to_owned(),
+        fault: None,
+    })
+}
+
+fn below_slowdown(device: &Device<'_>) -> Result<Option<i64>, NvmlError> {
+    let told = |asked: Result<u32, NvmlError>| match asked {
+        Ok(degrees) => Ok(Some(i64::from(degrees))),
+        Err(failed @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => Err(failed),
+        Err(_) => Ok(None),
+    };
+    let now = told(device.temperature(TemperatureSensor::Gpu))?;
+    let slowdown = told(device.temperature_threshold(TemperatureThreshold::Slowdown))?;
+    Ok(slowdown.zip(now).map(|(slowdown, now)| slowdown - now))
 }
 
 fn fault(failed: &NvmlError) -> String {

@@ -58,6 +58,8 @@ mod tests {
             name: name.to_owned(),
             uuid: "GPU-1".to_owned(),
             memory,
+            free: memory,
+            below_slowdown: None,
             driver: "580.95.05".to_owned(),
             fault: fault.map(str::to_owned),
         }

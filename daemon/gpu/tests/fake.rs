@@ -44,17 +44,28 @@ impl Machine {
 
 #[test]
 fn lists_the_cards() {
-    let state = format!("{HEALTHY}count=2\n1.name=NVIDIA GB10\n");
+    let first = "0.free=1048576\n0.temperature=73\n0.slowdown=89\n";
+    let state = format!("{HEALTHY}{first}count=2\n1.name=NVIDIA GB10\n1.temperature=40\n");
     let listed = Machine::new(&state).cards().unwrap();
-    let card = |name: &str, last: u32, memory| Card {
+    let card = |name: &str, last: u32, memory, free, below_slowdown| Card {
         name: name.to_owned(),
         uuid: format!("GPU-{last:032x}"),
         memory,
+        free,
+        below_slowdown,
         driver: "580.95.05".to_owned(),
         fault: None,
     };
-    // The second one shares the machine's memory and says so by not supporting the question.
-    assert_eq!(listed, [card("NVIDIA Fake 4090", 1, Some(25_757_220_864)), card("NVIDIA GB10", 2, None)]);
+    // The second one shares the machine's memory and says so by not supporting the question; nor does it say when it is too warm.
+    let fake = card("NVIDIA Fake 4090", 1, Some(25_757_220_864), Some(1_048_576), Some(16));
+    assert_eq!(listed, [fake, card("NVIDIA GB10", 2, None, None, None)]);
+}
+
+#[test]
+fn a_card_that_is_warmer_than_its_slowdown_is_below_it_by_less_than_nothing() {
+    let machine = Machine::new(&format!("{HEALTHY}0.temperature=91\n0.slowdown=89\n"));
+    let [card] = machine.cards().unwrap().try_into().unwrap();
+    assert_eq!((card.below_slowdown, card.free), (Some(-2), card.memory));
 }
 
 #[test]

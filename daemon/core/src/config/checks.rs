@@ -6,8 +6,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    Config, Engine,
-    fault::{ConfigError, Place},
+    BACKENDS, Config, Engine, HEALTH,
+    fault::{ConfigError, Place, nearest},
+    health::Subject,
     tree::{Layer, Value},
 };
 
@@ -18,7 +19,12 @@ pub(super) fn check(config: &Config, tree: &Layer, errors: &mut Vec<ConfigError>
     checks.proxies(config);
     checks.certificate(config);
     checks.engine(config);
+    checks.memory(config);
+    checks.health(config);
 }
+
+/// What is found by itself where there are no backends.
+const FOUND: [&str; 2] = ["ollama", "engine"];
 
 struct Checks<'a> {
     tree: &'a Layer,
@@ -93,6 +99,18 @@ impl Checks<'_> {
         }
     }
 
+    fn memory(&mut self, config: &Config) {
+        let limits = &config.limits;
+        if limits.memory_drop < limits.memory_shed {
+            let message = format!(
+                "limits: memory_drop ({}) comes before memory_shed ({}): connections would be closed before chats are refused; give \
+                 memory_drop the larger number",
+                limits.memory_drop, limits.memory_shed
+            );
+            self.report(&[["limits", "memory_drop"], ["limits", "memory_shed"]], message);
+        }
+    }
+
     fn engine(&mut self, config: &Config) {
         let engine = &config.engine;
         if engine.socket.is_none() {
@@ -104,6 +122,31 @@ impl Checks<'_> {
                  take one of the two away"
             );
             self.report(&[["engine", key]], message);
+        }
+    }
+}
+
+impl Checks<'_> {
+    /// A check of a backend that is not there would fail for ever.
+    fn health(&mut self, config: &Config) {
+        // As they are written: one that is not whole was reported already.
+        let written = self.tree.list(BACKENDS).iter().map(|named| named.name.as_str());
+        let mut names: Vec<&str> = written.collect();
+        if names.is_empty() {
+            names.extend(FOUND);
+        }
+        for check in &config.health {
+            let Subject::Backend(backend) = &check.subject else { continue };
+            let named = self.tree.list(HEALTH).iter().find(|named| named.name == check.name.as_str());
+            let node = named.and_then(|named| named.table.find(&["backend"]));
+            if let Some(node) = node.filter(|_| !names.contains(&backend.as_str())) {
+                let hint = nearest(backend.as_str(), names.iter().copied()).map_or_else(
+                    || format!("the backends are {}", names.join(", ")),
+                    |near| format!("did you mean \"{near}\"?"),
+                );
+                let message = format!("health.backend: there is no backend \"{backend}\"; {hint}");
+                self.errors.push(ConfigError::new(node.place.clone(), message));
+            }
         }
     }
 }

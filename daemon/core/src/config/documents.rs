@@ -7,10 +7,10 @@ pub(super) mod example;
 pub(super) mod page;
 pub(super) mod schema;
 
-use super::{Engine, Limits, Listen, Log, backends, describe::Described};
+use super::{Engine, Limits, Listen, Log, backends, describe::Described, health};
 
 /// Every section, in the order of the documents.
-pub(super) fn sections() -> [Described; 6] {
+pub(super) fn sections() -> [Described; 7] {
     [
         Listen::describe(),
         Engine::describe(),
@@ -18,5 +18,6 @@ pub(super) fn sections() -> [Described; 6] {
         Log::describe(),
         backends::Keys::describe(),
         backends::TimeoutKeys::describe(),
+        health::Keys::describe(),
     ]
 }

@@ -53,6 +53,11 @@ fn depth() -> Rule<usize> {
     Rule::amount::<1, 128>("a number from 1 to 128")
 }
 
+/// Of a limit: less leaves no room to work in.
+fn percent() -> Rule<usize> {
+    Rule::amount::<10, 100>("a number from 10 to 100")
+}
+
 section! {
     /// How much, how many, how long. Times are strings with a unit (ms, s, m, h), sizes are bytes or strings with
     /// B, KiB, MiB or GiB.
@@ -153,6 +158,12 @@ section! {
         wrong_keys: usize = 20 => at_least_one();
         /// TLS handshakes over TCP at one time; QUIC's are quic_incoming.
         handshakes: usize = 512 => at_least_one();
+        /// When so much, in percent, of what the program's control group may have of memory is in use, new chats are refused
+        /// (503, with Retry-After); those that have begun go on. Without such a limit, none is.
+        memory_shed: usize = 80 => percent();
+        /// When so much of it is in use, a tenth of the limit by this program, connections without a request are closed, none
+        /// is accepted any more but the admin's, and what can be made anew is dropped.
+        memory_drop: usize = 95 => percent();
         /// A request's body.
         body: ByteSize = ByteSize::mib(32) => some_bytes();
         /// How deep JSON may be nested in a request; at most 128.
@@ -222,12 +233,16 @@ section! {
         backend_list: Duration = seconds(5) => some_time();
         /// How long the start waits for the backends' first lists, so that it is ready when it says so; a changed configuration
         /// waits for those of new backends, 10 s at the most.
-        first_lists: Duration = seconds(2);
+        first_lists: Duration = Duration::from_millis(1500);
         /// How often each backend is asked for its models, and an Ollama looked for while there are no [[backends]].
         find_interval: Duration = seconds(10) => some_time();
         /// How long the models of a backend that does not answer stay in /v1/models: a short absence must not empty a program's
         /// menu. Their names stay known, and requests for them get 503.
         models_kept: Duration = seconds(60);
+        /// How often the disks and cards of [[health]] are looked at.
+        health_interval: Duration = seconds(10) => some_time();
+        /// One that does not answer within this counts as failing, until it has. A driver that wakes its cards takes up to 2 s.
+        health_wait: Duration = seconds(5) => some_time();
         /// How often this box's names and addresses and the certificate's files are looked at.
         host_interval: Duration = seconds(5) => some_time();
         /// How often the configuration's files are looked at: what has changed is taken once it was the same at two looks.

@@ -6,9 +6,10 @@
 use std::ffi::{OsStr, OsString};
 
 use super::{
+    LISTS,
     fault::{ConfigError, Place},
     file::loose,
-    tree::{Layer, Node},
+    tree::{Layer, List, Node},
 };
 
 /// What environment variables of this program begin with.
@@ -67,11 +68,11 @@ fn is_ours(name: &OsStr) -> bool {
 
 fn path(name: &str) -> Vec<String> {
     let mut path: Vec<String> = name.split("__").map(str::to_lowercase).collect();
-    if let [section, backend, ..] = path.as_mut_slice()
-        && section == "backends"
+    if let [section, name, ..] = path.as_mut_slice()
+        && LISTS.iter().any(|list| list.key == section)
     {
-        // A variable's name cannot hold a hyphen in most shells, and a backend's name holds no underscore.
-        *backend = backend.replace('_', "-");
+        // A variable's name cannot hold a hyphen in most shells, and none of these names holds an underscore.
+        *name = name.replace('_', "-");
     }
     path
 }
@@ -103,22 +104,25 @@ fn parts(key: &str) -> Vec<String> {
 /// Lays one variable or argument over the others.
 fn put(layer: &mut Layer, path: &[String], place: Place, text: &str, errors: &mut Vec<ConfigError>) {
     let node = Node { place: place.clone(), value: loose(text, &place) };
-    let outcome = match path {
+    let list = path.first().and_then(|first| LISTS.iter().find(|list| list.key == first));
+    let outcome = match (list, path) {
         _ if path.len() > MOST_PARTS => {
             Err("no setting has so many parts; the longest are such as backends.ollama.timeouts.idle"
                 .to_owned())
         }
-        [first, rest @ ..] if first == "backends" => match rest {
-            [_, key] if key == "name" => {
-                Err("a backend's name is part of the key; it cannot be changed".to_owned())
-            }
-            [name, keys @ ..] if !keys.is_empty() => layer.backend(name, &place).put(keys, node),
-            _ => Err("name a backend and one of its settings, for example backends.ollama.url".to_owned()),
-        },
-        [first, ..] if first == "profiles" => {
+        (Some(list), [_, _, key]) if key == "name" => {
+            Err(format!("a {}'s name is part of the key; it cannot be changed", list.one))
+        }
+        (Some(list), [_, name, keys @ ..]) if !keys.is_empty() => {
+            layer.table(list.key, name, &place).put(keys, node)
+        }
+        (Some(List { key, one, name, setting, .. }), _) => {
+            Err(format!("name a {one} and one of its settings, for example {key}.{name}.{setting}"))
+        }
+        (None, [first, ..]) if first == "profiles" => {
             Err("a profile is written in a file; here, write the setting itself".to_owned())
         }
-        _ => layer.root.put(path, node),
+        (None, _) => layer.root.put(path, node),
     };
     if let Err(message) = outcome {
         errors.push(ConfigError::new(place, message));

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 use super::{
     directive::LogDirective,
     fault::nearest,
+    health::{CardChoice, CheckName, ModelName},
     secret_file::SecretFile,
     tree::Value,
     values::{
@@ -331,6 +332,9 @@ macro_rules! text {
 }
 text! {
     BackendName: "a name of the letters a to z, digits and hyphens", "ollama";
+    CheckName: "a name of the letters a to z, digits and hyphens", "disk";
+    ModelName: "a model's name, as a request has it", "llama3.2";
+    CardChoice: "\"all\", a card's number or its UUID", "all";
     BackendUrl: "the address of a backend", "http://127.0.0.1:11434";
     HostName: "a host name or an IP address", "llm.example.org";
     LogDirective: "a part of the program and its level", "ghostllm::backend=debug";

@@ -6,8 +6,9 @@
 use std::vec;
 
 use super::{
-    Config, Loaded, backends,
+    BACKENDS, Config, HEALTH, Loaded, backends,
     fault::Place,
+    health,
     setting::Setting,
     tree::{Table, Value},
 };
@@ -74,7 +75,7 @@ fn written(loaded: &Loaded, config: &Config, mut out: Shown) -> Shown {
     config.limits.show(table("limits"), &mut out);
     out.header("[log]");
     config.log.show(table("log"), &mut out);
-    for (backend, named) in config.backends.iter().zip(&tree.backends) {
+    for (backend, named) in config.backends.iter().zip(tree.list(BACKENDS)) {
         backends::show(backend, named, &mut out);
     }
     if config.backends.is_empty() {
@@ -84,6 +85,9 @@ fn written(loaded: &Loaded, config: &Config, mut out: Shown) -> Shown {
             "no [[backends]]: an Ollama is looked for at {} # {place}",
             config.default_ollama
         ));
+    }
+    for (check, named) in config.health.iter().zip(tree.list(HEALTH)) {
+        health::show(check, named, &mut out);
     }
     out
 }

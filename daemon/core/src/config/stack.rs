@@ -1,17 +1,17 @@
 //! The sources, each a tree, and in which order they lie over each other.
 //!
 //! Knows files, profiles, the environment and arguments as layers. Refuses to know which settings exist, but for the
-//! profile and the backends, which have names of their own. Invariant: files lie lowest, in their order, over them the
+//! profile and the lists whose tables have names of their own. Invariant: files lie lowest, in their order, over them the
 //! tables of the chosen profile in that order, then what was kept of `ghostctl config set`, then the environment, then the
 //! arguments.
 
 use std::collections::BTreeMap;
 
 use super::{
-    Source,
+    LISTS, Source,
     fault::{ConfigError, Place, nearest},
     file, outside,
-    tree::{Entry, Layer, Node, Table, Value},
+    tree::{Entry, Layer, List, Node, Table, Value},
     values::Profile,
 };
 
@@ -183,20 +183,22 @@ fn within(profile: Profile) -> &'static str {
     }
 }
 
-/// A table as a layer: its backends stand apart, by name.
+/// A table as a layer: what has a name of its own stands apart, by name.
 fn layer(within: &'static str, mut table: Table, errors: &mut Vec<ConfigError>) -> Layer {
-    let backends = table.entries.remove("backends");
-    let mut layer = Layer { within, root: table, backends: Vec::new() };
-    if let Some(backends) = backends {
-        add_backends(&mut layer, backends.node, errors);
+    let lists: Vec<_> =
+        LISTS.iter().filter_map(|list| Some((list, table.entries.remove(list.key)?))).collect();
+    let mut layer = Layer::new(within, table);
+    for (list, entry) in lists {
+        add(&mut layer, list, entry.node, errors);
     }
     layer
 }
 
-fn add_backends(layer: &mut Layer, node: Node, errors: &mut Vec<ConfigError>) {
+fn add(layer: &mut Layer, list: &'static List, node: Node, errors: &mut Vec<ConfigError>) {
+    let List { key, one, many, name: example, .. } = list;
     let how = || {
-        let within = layer_header(layer.within);
-        format!("backends are written one by one, each under a line {within} with a name")
+        let within = layer_header(layer.within, key);
+        format!("{many} are written one by one, each under a line {within} with a name")
     };
     let Value::List(items) = node.value else {
         errors.push(ConfigError::new(node.place, how()));
@@ -210,29 +212,29 @@ fn add_backends(layer: &mut Layer, node: Node, errors: &mut Vec<ConfigError>) {
             continue;
         };
         let Some(entry) = table.entries.remove("name") else {
-            let message = "this backend has no name; give it one, for example name = \"ollama\"";
+            let message = format!("this {one} has no name; give it one, for example name = \"{example}\"");
             errors.push(ConfigError::new(item.place, message));
             continue;
         };
         let place = entry.node.place;
         let Value::Text(name) = entry.node.value else {
-            let message = "backends.name: expected a string, for example \"ollama\"";
+            let message = format!("{key}.name: expected a string, for example \"{example}\"");
             errors.push(ConfigError::new(place, message));
             continue;
         };
         if let Some(first) = here.get(&name) {
             let message = format!(
-                "a backend named \"{}\" stands already at {first}; choose another name",
+                "a {one} named \"{}\" stands already at {first}; choose another name",
                 name.escape_debug()
             );
             errors.push(ConfigError::new(place, message));
             continue;
         }
         here.insert(name.clone(), place.clone());
-        layer.backend(&name, &place).merge(table);
+        layer.table(key, &name, &place).merge(table);
     }
 }
 
-fn layer_header(within: &str) -> String {
-    format!("[[{within}backends]]")
+fn layer_header(within: &str, key: &str) -> String {
+    format!("[[{within}{key}]]")
 }

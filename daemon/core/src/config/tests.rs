@@ -48,6 +48,15 @@ name = "file"
 kind = "gguf"
 path = "/srv/models/a.gguf"
 
+[[health]]
+name = "vllm"
+backend = "vllm"
+
+[[health]]
+name = "cards"
+gpu = "all"
+below_slowdown = 10
+
 [limits]
 handshake = "1s"
 body = 1024
@@ -124,7 +133,7 @@ fn a_stray_key_in_any_table_is_refused_with_its_place() {
     let mut lines: Vec<&str> = SAMPLE.lines().collect();
     let tables: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].starts_with('[')).collect();
     // Every header and the root; the inline table follows below.
-    assert_eq!(tables.len(), 8);
+    assert_eq!(tables.len(), 10);
     for at in tables.into_iter().chain([0]) {
         lines.insert(at + 1, "  strayed = 1");
         let errors = refused_file(&lines.join("\n"));
@@ -150,7 +159,7 @@ fn every_key_misspelled_is_refused_and_its_right_name_told() {
         for key in *keys {
             let wrong = format!("{key}x");
             let text = match *section {
-                "[backends]" => format!("[[backends]]\nname = \"a\"\n{wrong} = 1"),
+                "[backends]" | "[health]" => format!("[{section}]\nname = \"a\"\n{wrong} = 1"),
                 "backends.timeouts" => {
                     format!("[[backends]]\nname = \"a\"\n[backends.timeouts]\n{wrong} = 1")
                 }
@@ -291,6 +300,8 @@ fn impossible_combinations_are_refused() {
         ("[engine]\nsocket = \"/a\"\nbinary = \"/b\"".to_owned(), "3:10", "not used"),
         ("[engine]\nsocket = \"/a\"\nmodels = \"/b\"".to_owned(), "3:10", "not used"),
         ("[engine]\nsocket = \"/a\"\ncheck_wait = \"1s\"".to_owned(), "3:14", "not used"),
+        ("[limits]\nmemory_shed = 96".to_owned(), "2:15", "comes before memory_shed"),
+        ("[limits]\nmemory_shed = 70\nmemory_drop = 69".to_owned(), "3:15", "the larger number"),
         (backend("url = \"http://a\""), "2:8", "has no kind"),
         (backend("kind = \"ollama\""), "2:8", "has no url"),
         (backend("kind = \"openai\""), "2:8", "has no url"),

@@ -46,7 +46,20 @@ pub(super) struct Table {
     pub(super) entries: BTreeMap<String, Entry>,
 }
 
-/// One backend: its name, where it was first named, and its keys.
+/// A list of tables that have names of their own.
+#[derive(Debug)]
+pub(super) struct List {
+    /// Its key: `[[backends]]`.
+    pub(super) key: &'static str,
+    /// What one of them is called, and what several are.
+    pub(super) one: &'static str,
+    pub(super) many: &'static str,
+    /// A name that one of them may have, and a setting in it, for people who have written something else.
+    pub(super) name: &'static str,
+    pub(super) setting: &'static str,
+}
+
+/// One table of a list: its name, where it was first named, and its keys.
 #[derive(Debug, Clone)]
 pub(super) struct NamedTable {
     pub(super) name: String,
@@ -59,30 +72,42 @@ pub(super) struct NamedTable {
 pub(super) struct Layer {
     /// What stands before the names of its sections: `profiles.dev.` where it is a profile.
     pub(super) within: &'static str,
-    /// All sections but the backends.
+    /// All sections but the lists.
     pub(super) root: Table,
-    /// The backends, in the order in which they were written.
-    pub(super) backends: Vec<NamedTable>,
+    /// The tables of each list, in the order in which they were written.
+    named: BTreeMap<&'static str, Vec<NamedTable>>,
 }
 
 impl Layer {
+    /// One whose lists are empty.
+    pub(super) fn new(within: &'static str, root: Table) -> Self {
+        Self { within, root, named: BTreeMap::new() }
+    }
+
     /// Lays `over` over this.
     pub(super) fn merge(&mut self, over: Self) {
         self.root.merge(over.root);
-        for named in over.backends {
-            self.backend(&named.name, &named.place).merge(named.table);
+        for (key, tables) in over.named {
+            for named in tables {
+                self.table(key, &named.name, &named.place).merge(named.table);
+            }
         }
     }
 
-    /// The table of the backend of this name, made at the end of the list if there is none.
-    pub(super) fn backend(&mut self, name: &str, place: &Place) -> &mut Table {
-        let at = self.backends.iter().position(|b| b.name == name).unwrap_or(self.backends.len());
-        if at == self.backends.len() {
-            let named = NamedTable { name: name.to_owned(), place: place.clone(), table: Table::default() };
-            self.backends.push(named);
+    /// The tables of the list of this key.
+    pub(super) fn list(&self, key: &str) -> &[NamedTable] {
+        self.named.get(key).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The table of this name in the list of this key, made at its end if there is none.
+    pub(super) fn table(&mut self, key: &'static str, name: &str, place: &Place) -> &mut Table {
+        let list = self.named.entry(key).or_default();
+        let at = list.iter().position(|named| named.name == name).unwrap_or(list.len());
+        if at == list.len() {
+            list.push(NamedTable { name: name.to_owned(), place: place.clone(), table: Table::default() });
         }
         #[expect(clippy::indexing_slicing, reason = "`at` is a place in the list or was just pushed")]
-        &mut self.backends[at].table
+        &mut list[at].table
     }
 }
 

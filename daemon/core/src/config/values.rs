@@ -138,12 +138,17 @@ impl FromStr for BackendName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if text.is_empty() || text.len() > 63 || !text.bytes().all(fits) {
-            return Err(format!("\"{}\" is not a name of a backend", text.escape_debug()));
+        if is_label(text) {
+            return Ok(Self(text.to_owned()));
         }
-        Ok(Self(text.to_owned()))
+        Err(format!("\"{}\" is not a name of a backend", text.escape_debug()))
     }
+}
+
+/// Whether it can be a name in a list: in a URL, a variable or a metric's label it needs no escaping.
+pub(super) fn is_label(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(fits)
 }
 
 impl fmt::Display for BackendName {

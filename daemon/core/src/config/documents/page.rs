@@ -4,7 +4,10 @@
 //! and its variable.
 
 use super::sections;
-use crate::config::describe::{Described, DescribedSetting, joined};
+use crate::config::{
+    LISTS,
+    describe::{Described, DescribedSetting, joined},
+};
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -13,8 +16,8 @@ const INTRODUCTION: &str = "\
 
 ## Where settings come from
 
-Of several sources the later one wins. Single values and lists are replaced; `[[backends]]` are laid over each other by
-`name`.
+Of several sources the later one wins. Single values and lists are replaced; `[[backends]]` and `[[health]]` are laid over
+each other by `name`.
 
 1. The defaults below.
 2. `/etc/ghostllm/ghostllm.toml`; where that directory has no configuration, `$XDG_CONFIG_HOME/ghostllm/ghostllm.toml`
@@ -84,7 +87,7 @@ fn entry(out: &mut String, section: &str, setting: &DescribedSetting) {
     };
     let variable = match section {
         // The name stands in the variable's own.
-        "backends" if *key == "name" => String::new(),
+        _ if *key == "name" && LISTS.iter().any(|list| list.key == section) => String::new(),
         _ => format!(" Variable: `{}`.", variable(section, key)),
     };
     out.push_str(&format!("\n### `{section}.{key}`\n\n{}\n\n", setting.line()));
@@ -92,7 +95,9 @@ fn entry(out: &mut String, section: &str, setting: &DescribedSetting) {
 }
 
 fn variable(section: &str, key: &str) -> String {
-    let path = format!("{section}.{key}").replacen("backends.", "backends.<name>.", 1);
+    let list = section.split('.').next().filter(|first| LISTS.iter().any(|list| list.key == *first));
+    let path = format!("{section}.{key}");
+    let path = list.map_or(path.clone(), |list| path.replacen(list, &format!("{list}.<name>"), 1));
     let upper = path.to_uppercase().replace("<NAME>", "<name>");
     format!("GHOSTLLM_{}", upper.replace('.', "__"))
 }

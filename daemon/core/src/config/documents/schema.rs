@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::sections;
 use crate::config::{
+    BACKENDS, LISTS,
     describe::{Described, joined},
     values::Profile,
 };
@@ -17,7 +18,7 @@ pub(in crate::config) fn text() -> String {
     for section in sections() {
         definitions.insert(section.name().to_owned(), object(&section));
     }
-    backends(&mut definitions);
+    named(&mut definitions);
     let mut root = settings();
     let profile = json!({
         "type": "object",
@@ -71,15 +72,18 @@ fn sorted(value: Json) -> Json {
 /// What stands at the top of a file and of a profile alike.
 fn settings() -> Map<String, Json> {
     let tables = ["listen", "engine", "limits", "log"].map(|name| (name.to_owned(), reference(name)));
-    let backends = json!({ "type": "array", "items": reference("backends") });
-    tables.into_iter().chain([("backends".to_owned(), backends)]).collect()
+    let lists = LISTS
+        .each_ref()
+        .map(|list| (list.key.to_owned(), json!({ "type": "array", "items": reference(list.key) })));
+    tables.into_iter().chain(lists).collect()
 }
 
-/// A backend has a name, and a table of its own in it.
-fn backends(definitions: &mut Map<String, Json>) {
-    if let Some(Json::Object(backend)) = definitions.get_mut("backends") {
-        backend.insert("required".to_owned(), json!(["name"]));
-        if let Some(Json::Object(properties)) = backend.get_mut("properties") {
+/// What stands in a list has a name, and a backend a table of its own in it.
+fn named(definitions: &mut Map<String, Json>) {
+    for list in &LISTS {
+        let Some(Json::Object(one)) = definitions.get_mut(list.key) else { continue };
+        one.insert("required".to_owned(), json!(["name"]));
+        if let (BACKENDS, Some(Json::Object(properties))) = (list.key, one.get_mut("properties")) {
             properties.insert("timeouts".to_owned(), reference("backends.timeouts"));
         }
     }

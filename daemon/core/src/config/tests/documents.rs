@@ -78,6 +78,7 @@ fn valid(schema: &Json, root: &Json, value: &Json) -> bool {
         "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().unwrap()),
         "pattern" => value.as_str().is_none_or(|text| match rule.as_str().unwrap() {
             pattern if pattern.contains("ms|s|m|h") => values::parse_duration(text).is_ok(),
+            pattern if pattern.contains('%') => text.parse::<Room>().is_ok(),
             pattern if pattern.contains("KiB") => text.parse::<ByteSize>().is_ok(),
             other => panic!("pattern {other}"),
         }),
@@ -109,6 +110,7 @@ fn the_schema_takes_what_is_sound_and_refuses_what_is_not() {
         let backend = "[[backends]]\nname = \"a\"";
         let header = match *section {
             "[backends]" => backend.to_owned(),
+            "[health]" => "[[health]]\nname = \"a\"".to_owned(),
             "backends.timeouts" => format!("{backend}\n[backends.timeouts]"),
             section => format!("[{section}]"),
         };
@@ -150,7 +152,8 @@ fn what_is_shown_says_where_it_comes_from() {
         named("/etc/ghostllm/ghostllm.toml", SAMPLE),
         named(
             "b.toml",
-            "profile = \"dev\"\n[profiles.dev.limits]\nstreams = 9\n[[profiles.dev.backends]]\nname = \"vllm\"\nurl = \"http://v:1\"",
+            "profile = \"dev\"\n[profiles.dev.limits]\nstreams = 9\n[[profiles.dev.backends]]\nname = \"vllm\"\nurl = \"http://v:1\"\n\
+             [[health]]\nname = \"model\"\nmodel = \"a\"\n[[health]]\nname = \"disk\"\ndisk = \"/srv\"\nfree = \"5%\"",
         ),
         environment(&[("GHOSTLLM_LIMITS__THREADS", "2")]),
         set(&["backends.ollama.timeouts.idle=3s"]),

@@ -1,0 +1,180 @@
+//! Looking at disks and cards, each on a thread that nobody waits for longer than a while.
+//!
+//! Knows statvfs(3) and NVML's room. Refuses to know what is enough. Invariant: there is never more than one thread for one path, and
+//! one for the cards, however long they hang and whatever the configuration asks for meanwhile.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use ghostllm_core::config::{HealthCheck, Subject};
+use ghostllm_gpu::Card;
+use nix::sys::statvfs::statvfs;
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::timeout,
+};
+
+use crate::tasks::state::PANICKED;
+
+/// Room on a disk, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Space {
+    /// What a program that is not root's may still write.
+    pub(super) free: u64,
+    pub(super) total: u64,
+}
+
+/// What was seen last; in words, why nothing was.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    disks: HashMap<PathBuf, Look<Space>>,
+    cards: Look<Vec<Card>>,
+}
+
+#[derive(Debug)]
+struct Look<T> {
+    /// One that has not come back.
+    going: Option<JoinHandle<Result<T, String>>>,
+    seen: Option<Result<T, String>>,
+}
+
+impl<T> Default for Look<T> {
+    fn default() -> Self {
+        Self { going: None, seen: None }
+    }
+}
+
+impl<T: Send + 'static> Look<T> {
+    /// Whether one has not come back.
+    fn hangs(&self) -> bool {
+        self.going.as_ref().is_some_and(|going| !going.is_finished())
+    }
+
+    async fn again(&mut self, within: Duration, look: impl FnOnce() -> Result<T, String> + Send + 'static) {
+        let going = self.going.get_or_insert_with(|| spawn_blocking(look));
+        self.seen = Some(match timeout(within, &mut *going).await {
+            Ok(ended) => {
+                self.going = None;
+                ended.unwrap_or_else(|_its_words| Err(PANICKED.to_owned()))
+            }
+            Err(_elapsed) => Err(format!("there was no answer within {within:?}")),
+        });
+    }
+}
+
+impl Looks {
+    /// Looks at everything that these checks are about, all at once.
+    pub(super) async fn look(&mut self, checks: &[HealthCheck], within: Duration) {
+        let mut paths: Vec<&PathBuf> = checks.iter().filter_map(|check| disk(&check.subject)).collect();
+        paths.sort();
+        paths.dedup();
+        let Self { disks, cards } = self;
+        // What hangs is remembered also while nobody asks for it: asked for again, it would get a second thread.
+        disks.retain(|path, look| look.hangs() || paths.contains(&path));
+        for path in &paths {
+            disks.entry((*path).clone()).or_default();
+        }
+        let asked_for = disks.iter_mut().filter(|(path, _)| paths.contains(path));
+        let spaces = join_all(asked_for.map(|(path, look)| {
+            let path = path.clone();
+            look.again(within, move || space(&path))
+        }));
+        let wanted = checks.iter().any(|check| matches!(check.subject, Subject::Cards { .. }));
+        let asked = async {
+            if wanted {
+                let ask = || ghostllm_gpu::cards(None).map_err(|missing| missing.to_string());
+                cards.again(within, ask).await;
+            }
+        };
+        tokio::join!(spaces, asked);
+    }
+
+    /// A disk's room, as it was seen last.
+    pub(super) fn disk(&self, path: &Path) -> Option<&Result<Space, String>> {
+        self.disks.get(path)?.seen.as_ref()
+    }
+
+    /// The cards, as they were seen last.
+    pub(super) fn cards(&self) -> Option<&Result<Vec<Card>, String>> {
+        self.cards.seen.as_ref()
+    }
+}
+
+fn disk(subject: &Subject) -> Option<&PathBuf> {
+    match subject {
+        Subject::Disk { path, .. } => Some(path),
+        Subject::Backend(_) | Subject::Model(_) | Subject::Cards { .. } => None,
+    }
+}
+
+fn space(path: &Path) -> Result<Space, String> {
+    let facts = statvfs(path).map_err(|error| error.desc().to_owned())?;
+    let of = |blocks: u64| blocks.saturating_mul(facts.fragment_size());
+    Ok(Space { free: of(facts.blocks_available()), total: of(facts.blocks()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use ghostllm_core::config::Room;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_hangs_fails_in_time_is_not_looked_at_twice_and_answers_in_the_end() {
+        let (go, wait) = mpsc::channel::<()>();
+        let mut look = Look::default();
+        let within = Duration::from_millis(20);
+        look.again(within, move || {
+            wait.recv().unwrap();
+            Ok(1)
+        })
+        .await;
+        let late = look.seen.take().unwrap().unwrap_err();
+        assert_eq!(late, "there was no answer within 20ms");
+        look.again(within, || panic!("it is not looked at twice")).await;
+        assert!(look.seen.take().unwrap().is_err());
+        go.send(()).unwrap();
+        look.again(Duration::from_secs(20), || panic!("its answer is awaited")).await;
+        assert_eq!(look.seen, Some(Ok(1)));
+        look.again(Duration::from_secs(20), || Ok(2)).await;
+        assert_eq!(look.seen, Some(Ok(2)));
+    }
+
+    #[tokio::test]
+    async fn what_hangs_is_looked_at_no_second_time_though_nobody_asks_for_it_meanwhile() {
+        let (go, wait) = mpsc::channel::<()>();
+        let root = PathBuf::from("/");
+        let subject = Subject::Disk { path: root.clone(), free: Room::Percent(1) };
+        let checks = [HealthCheck { name: "root".parse().unwrap(), subject }];
+        let (soon, seen) = (Duration::from_millis(20), Space { free: 1, total: 2 });
+        let mut looks = Looks::default();
+        let hangs = move || {
+            wait.recv().unwrap();
+            Ok(seen)
+        };
+        looks.disks.entry(root.clone()).or_default().again(soon, hangs).await;
+        looks.look(&[], soon).await;
+        // A second thread would have told how much room there is.
+        looks.look(&checks, soon).await;
+        assert!(looks.disk(&root).unwrap().is_err());
+        go.send(()).unwrap();
+        looks.look(&checks, Duration::from_secs(20)).await;
+        assert_eq!(looks.disk(&root), Some(&Ok(seen)));
+        looks.look(&[], soon).await;
+        assert!(looks.disks.is_empty(), "what nobody asks for any more is forgotten");
+    }
+
+    #[test]
+    fn this_disk_has_room_and_what_is_not_there_says_so() {
+        let space = space(&std::env::temp_dir()).unwrap();
+        assert!(space.total > 0 && space.free <= space.total, "{space:?}");
+        let missing = super::space(Path::new("/nowhere/at/all")).unwrap_err();
+        assert_eq!(missing, "No such file or directory");
+    }
+}
