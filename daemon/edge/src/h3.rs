@@ -7,6 +7,7 @@
 
 mod adaptor;
 mod body;
+mod client;
 mod exchange;
 mod flight;
 mod gate;
@@ -26,7 +27,10 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::flight::Watched;
+pub(crate) use self::{
+    client::{Client, Pieces},
+    flight::Watched,
+};
 
 use bytes::Bytes;
 use h3::{error::Code, server::RequestResolver};
@@ -41,7 +45,12 @@ use self::{
     exchange::Outcome,
     gate::FrameLimits,
 };
-use crate::{Connection, Handler, Serve, Transport as Over, broken::Broken, workers::spawn};
+use crate::{
+    Connection, Handler, Serve, Transport as Over,
+    broken::Broken,
+    drain::{UNASKED, Word},
+    workers::spawn,
+};
 
 type Driver = h3::server::Connection<Transport, Bytes>;
 
@@ -74,7 +83,7 @@ pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr
                 Ok(None) => break,
                 Err(error) => return tracing::debug!(%error, "an HTTP/3 connection has ended"),
             },
-            () = drain.begun() => break,
+            word = drain.word() => if word == Word::Draining || requests.is_idle(begun) { break },
             _ = open.changed() => idle.as_mut().reset(Instant::now() + requests.patience()),
             () = &mut idle, if *requests.open.borrow() == 0 => break,
         }
@@ -141,6 +150,11 @@ impl<H: Handler> Requests<H> {
         let limits = &self.serve.limits;
         let answered = self.answered.load(Relaxed);
         if answered { limits.keep_alive_idle } else { limits.first_request(limits.h3_linger) }
+    }
+
+    /// Whether it has been answered and asks for nothing now, or has asked for nothing since it has begun, which was long ago.
+    fn is_idle(&self, begun: Instant) -> bool {
+        *self.open.borrow() == 0 && (self.answered.load(Relaxed) || begun.elapsed() >= UNASKED)
     }
 
     fn start(self: &Arc<Self>, driver: &mut Driver, resolver: RequestResolver<Transport, Bytes>) {

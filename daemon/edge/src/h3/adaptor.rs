@@ -1,4 +1,4 @@
-//! A quinn adaptor for the traits of `h3`, made for a server.
+//! A quinn adaptor for the traits of `h3`, made for a server; our own client has it too.
 //!
 //! Knows quinn and the traits. Refuses to know requests and handlers. Invariant: whoever serves a request can
 //! learn at any time that its client has left. It stands in for `h3-quinn` 0.0.10, which panics in
@@ -195,7 +195,7 @@ impl quic::OpenStreams<Bytes> for Transport {
     }
 }
 
-/// Opens streams: our control and QPACK streams on a server, requests where a test plays the client.
+/// Opens streams: our control and QPACK streams on a server, requests on a client.
 pub(super) struct Opener {
     quic: quinn::Connection,
     open_request: Option<Boxed<Result<(quinn::SendStream, quinn::RecvStream), quinn::ConnectionError>>>,

@@ -11,7 +11,7 @@ use h3::{
     error::{Code, StreamError},
     server::{RequestResolver, RequestStream},
 };
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::{
@@ -96,7 +96,9 @@ impl Exchange<'_> {
             Ok(length) => length,
             Err(Refusal::Malformed) => return self.refuse(Code::H3_MESSAGE_ERROR),
             Err(Refusal::Answer(status)) => {
-                return self.answer(&method, handler.refuse(status, Version::HTTP_3)).await;
+                request.extensions_mut().insert(connection);
+                let (head, ()) = request.into_parts();
+                return self.answer(&method, handler.refuse(status, &head)).await;
             }
         };
         let progress = Arc::clone(&self.accepted.progress);

@@ -2,6 +2,7 @@
 //!
 //! Clients that share no code with us are in the workspace's `tests/clients`.
 
+mod client;
 mod draining;
 mod exchanges;
 mod failing;

@@ -174,3 +174,36 @@ fn a_client_that_vanished_holds_the_drain_no_longer_than_its_time() {
     assert!(!forgets_the_vanished(&with(hour), Duration::from_millis(500)));
     assert!(forgets_the_vanished(&with(Duration::from_millis(100)), Duration::from_secs(20)));
 }
+
+#[tokio::test]
+async fn an_idle_connection_ends_when_idle_ones_do_and_one_with_a_stream_goes_on() {
+    let (feed, body) = fed();
+    let body = Mutex::new(Some(body));
+    let server = server(&Limits::default(), move |_| {
+        let body = body.lock().unwrap().take();
+        async move { Response::new(body.unwrap_or_else(|| body::full("whole"))) }
+    });
+    let (busy, idle) = (server.dial().await.unwrap(), server.dial().await.unwrap());
+    let (_busy_control, _idle_control) = (raw_control(&busy).await, raw_control(&idle).await);
+    let (mut send, mut going_on) = busy.open_bi().await.unwrap();
+    send.write_all(RAW_GET).await.unwrap();
+    send.finish().unwrap();
+    soon(going_on.read_exact(&mut [0; 1])).await.unwrap();
+    let (mut send, mut whole) = idle.open_bi().await.unwrap();
+    send.write_all(RAW_GET).await.unwrap();
+    send.finish().unwrap();
+    assert!(soon(whole.read_to_end(1000)).await.unwrap().ends_with(b"whole"));
+    // Its response is acknowledged a moment later; whoever wants room says so again and again.
+    let closed = async {
+        loop {
+            server.drain.idle().now();
+            if let Ok(closed) = timeout(Duration::from_millis(100), closed_with(&idle)).await {
+                return closed;
+            }
+        }
+    };
+    assert_eq!(soon(closed).await, code(Code::H3_NO_ERROR));
+    feed.send(Ok("data: [DONE]\n\n")).unwrap();
+    drop(feed);
+    assert!(soon(going_on.read_to_end(1000)).await.unwrap().ends_with(b"data: [DONE]\n\n"));
+}

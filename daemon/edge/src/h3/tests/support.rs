@@ -105,6 +105,7 @@ where
         sources: Sources::new(limits),
         seats,
         pulse: crate::pulse::Pulse::default(),
+        room: crate::room::Room::default(),
         drain: drain.watch(),
     };
     let listener = quic::serve_on(socket, Arc::new(tls), &quic::Keys::new(&[7; 32]).unwrap(), serve).unwrap();
