@@ -7,13 +7,16 @@
 mod absent;
 mod admin;
 mod changes;
+mod clocks;
+mod coming;
 mod doctor;
 mod exposure;
-mod families;
 mod guesses;
+mod host;
 mod journal;
 mod pasted;
 mod restore;
+mod room;
 mod sources;
 mod system;
 mod users;

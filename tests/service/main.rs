@@ -5,6 +5,7 @@
 
 mod crashes;
 mod life;
+mod long;
 mod ports;
 mod restarts;
 mod units;

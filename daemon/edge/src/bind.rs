@@ -1,7 +1,8 @@
 //! Sockets: one IPv6 socket per transport with V6ONLY off, so that each takes IPv4 as well; and a Unix socket.
 //!
-//! Knows socket2 and who holds a port. Refuses to know what is spoken over a socket. Invariant: never
-//! SO_REUSEPORT, with which a second daemon would take half of the connections in silence.
+//! Knows socket2, who holds a port, and what the kernel has of addresses. Refuses to know what is spoken over a socket. Invariants:
+//! never SO_REUSEPORT, with which a second daemon would take half of the connections in silence; an address that is yet to come is
+//! no reason to bind nothing.
 
 mod handed;
 mod holder;
@@ -9,7 +10,7 @@ mod unix;
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
 };
 
 use nix::{
@@ -34,8 +35,8 @@ pub struct Bound<S> {
     pub socket: S,
     /// Its address; with the port that the kernel chose where 0 was asked for.
     pub address: SocketAddr,
-    /// All addresses were asked for, but there is no IPv6: the kernel lacks it, it is disabled, or who has handed the socket
-    /// down has bound it to IPv4 alone.
+    /// All addresses were asked for, but there is no IPv6: the kernel lacks it, or who has handed the socket down has bound it to
+    /// IPv4 alone.
     pub only_ipv4: bool,
     /// It was handed down for all IPv6 addresses, and takes no IPv4.
     pub only_ipv6: bool,
@@ -64,7 +65,7 @@ pub enum BindError {
         /// What was asked for.
         address: SocketAddr,
     },
-    /// Anything else, such as an address that this box does not have.
+    /// Anything else, such as an interface that this box does not have.
     #[error("{protocol} {address} cannot be bound: {source}")]
     Other {
         /// TCP or UDP.
@@ -107,6 +108,26 @@ pub fn udp(address: SocketAddr) -> Result<Bound<UdpSocket>, BindError> {
     Ok(Bound { socket, address, only_ipv4, only_ipv6: false, handed: false })
 }
 
+/// Whether TCP could be bound there now. Nothing listens meanwhile, so that nobody can connect, and whoever binds it in that moment
+/// is not in the way either.
+///
+/// # Errors
+/// As [`tcp`].
+pub fn could_be_tcp(address: SocketAddr) -> Result<(), BindError> {
+    dual(address, Type::STREAM, Protocol::TCP).map(drop).map_err(|error| refused("TCP", address, error))
+}
+
+/// Whether nobody has the UDP port of this address now. It is looked for and not tried: for that moment a daemon that starts would go without it.
+///
+/// # Errors
+/// [`BindError::Taken`].
+pub fn could_be_udp(address: SocketAddr) -> Result<(), BindError> {
+    match holder::of("UDP", address).filter(|_| address.port() != 0) {
+        Some(holder) => Err(BindError::Taken { protocol: "UDP", address, holder: Some(holder) }),
+        None => Ok(()),
+    }
+}
+
 /// Binds `address`, or 0.0.0.0 where `[::]` is asked of a kernel without IPv6.
 fn dual(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<(Socket, bool)> {
     match bind(address, kind, protocol) {
@@ -114,23 +135,73 @@ fn dual(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<(Sock
             let fallback = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
             Ok((bind(fallback, kind, protocol)?, true))
         }
-        bound => Ok((bound?, address.ip() == Ipv6Addr::UNSPECIFIED && ipv6_is_disabled())),
+        bound => Ok((bound?, false)),
     }
 }
 
-/// With net.ipv6.conf.all.disable_ipv6 the kernel lets `[::]` be bound all the same, but no interface has an IPv6
-/// address, not even loopback. A box without any address has not got its network yet, which says nothing of IPv6.
-fn ipv6_is_disabled() -> bool {
+/// Whether IPv6 is disabled now. With net.ipv6.conf.all.disable_ipv6 the kernel lets `[::]` be bound all the same, but no interface
+/// has an IPv6 address, not even loopback. A box without any address has not got its network yet, which says nothing of IPv6.
+#[must_use]
+pub fn ipv6_is_disabled() -> bool {
     let Ok(interfaces) = getifaddrs() else { return false };
     let addresses: Vec<_> = interfaces.filter_map(|interface| interface.address).collect();
     let of = |family| addresses.iter().any(|address| address.family() == Some(family));
     of(AddressFamily::Inet) && !of(AddressFamily::Inet6)
 }
 
+/// Whether packets for this address reach this box now, by the kernel's own word: an interface has it, or a network of it, as loopback
+/// has 127.0.0.0/8. One that is still searched for doubles (RFC 4862 section 5.4) is not there yet. What cannot be found out counts as
+/// there.
+#[must_use]
+pub fn has(mut address: SocketAddr) -> bool {
+    address.set_port(0);
+    match UdpSocket::bind(address) {
+        Err(error) => !is_absent(&error),
+        // With net.ipv4.ip_nonlocal_bind, or IPv6's, every address can be bound.
+        Ok(_bound) => is_own(address),
+    }
+}
+
+/// Whether this box would send to itself what it sends there: the kernel is asked where it would send from, and nothing is sent.
+fn is_own(mut address: SocketAddr) -> bool {
+    /// None may be 0; nobody hears of it.
+    const PORT: u16 = 9;
+    let to = address.ip().to_canonical();
+    address.set_ip(to);
+    address.set_port(PORT);
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect(address)?;
+        socket.local_addr()
+    });
+    match from {
+        // From 127.0.0.1 to all of loopback's network, and from an interface's first address of a network to its others.
+        Ok(from) => {
+            from.ip() == to || (from.ip().is_loopback() && to.is_loopback()) || some_interface_has(to)
+        }
+        Err(error) => !is_absent(&error) && !is_unreachable(&error),
+    }
+}
+
+/// Whether an IPv4 address is an interface's. One of IPv6 may be tentative, which this does not tell.
+fn some_interface_has(address: IpAddr) -> bool {
+    let Ok(interfaces) = getifaddrs() else { return true };
+    let addresses = interfaces.filter_map(|interface| interface.address);
+    let mut addresses = addresses.filter_map(|own| own.as_sockaddr_in().map(|own| IpAddr::V4(own.ip())));
+    addresses.any(|own| own == address)
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable)
+}
+
 fn lacks_ipv6(error: &io::Error) -> bool {
     const NO_FAMILY: i32 = nix::errno::Errno::EAFNOSUPPORT as i32;
-    const NO_ADDRESS: i32 = nix::errno::Errno::EADDRNOTAVAIL as i32;
-    matches!(error.raw_os_error(), Some(NO_FAMILY | NO_ADDRESS))
+    error.raw_os_error() == Some(NO_FAMILY) || is_absent(error)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 fn bind(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
@@ -144,14 +215,24 @@ fn bind(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socke
         socket.set_reuse_address(true)?;
     }
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
+    match socket.bind(&address.into()) {
+        // A start that fails until the network is up would be tried again and again; so bound, it is served once it is there.
+        Err(error) if is_absent(&error) => {
+            match address {
+                SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+                SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+            }
+            socket.bind(&address.into())?;
+        }
+        bound => bound?,
+    }
     Ok(socket)
 }
 
 fn refused(protocol: &'static str, address: SocketAddr, source: io::Error) -> BindError {
     match source.kind() {
         io::ErrorKind::AddrInUse => {
-            BindError::Taken { protocol, address, holder: holder::of(protocol, address.port()) }
+            BindError::Taken { protocol, address, holder: holder::of(protocol, address) }
         }
         io::ErrorKind::PermissionDenied => BindError::Denied { protocol, address },
         _ => BindError::Other { protocol, address, source },
@@ -185,8 +266,40 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_box_is_no_port_taken() {
-        let error = tcp("192.0.2.1:0".parse().unwrap()).unwrap_err();
+    fn an_address_that_is_not_there_yet_is_bound_and_told() {
+        let bound = tcp("192.0.2.1:0".parse().unwrap()).unwrap();
+        assert!(
+            bound.address.to_string().starts_with("192.0.2.1:") && bound.address.port() != 0,
+            "{bound:?}"
+        );
+        assert_eq!(udp(bound.address).unwrap().address, bound.address);
+        assert!(!has(bound.address) && !is_own(bound.address));
+        // Nobody has given any interface the second, but loopback's network is its own.
+        assert!(has("127.0.0.1:1".parse().unwrap()) && has("127.0.0.2:1".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_could_be_had_is_told_and_left_alone() {
+        let (first, datagrams) =
+            (tcp("[::]:0".parse().unwrap()).unwrap(), udp("[::]:0".parse().unwrap()).unwrap());
+        assert!(matches!(could_be_tcp(first.address), Err(BindError::Taken { holder: Some(_), .. })));
+        assert!(matches!(could_be_udp(datagrams.address), Err(BindError::Taken { holder: Some(_), .. })));
+        let (tcp_at, udp_at) = (first.address, datagrams.address);
+        drop((first, datagrams));
+        assert!(could_be_tcp(tcp_at).is_ok() && could_be_udp(udp_at).is_ok());
+        assert!(tcp(tcp_at).is_ok() && udp(udp_at).is_ok());
+        // The same port of another address is another's.
+        let one = udp("127.0.0.1:0".parse().unwrap()).unwrap().socket;
+        let port = one.local_addr().unwrap().port();
+        assert!(could_be_udp(([127, 0, 0, 1], port).into()).is_err());
+        assert!(could_be_udp(([0, 0, 0, 0], port).into()).is_err());
+        assert!(could_be_udp(([127, 0, 0, 2], port).into()).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_nobody_can_have_is_no_port_taken() {
+        let error = tcp("[ff02::1]:0".parse().unwrap()).unwrap_err();
+        assert!(matches!(could_be_tcp("[ff02::1]:0".parse().unwrap()), Err(BindError::Other { .. })));
         assert!(matches!(error, BindError::Other { .. }), "{error}");
     }
 }

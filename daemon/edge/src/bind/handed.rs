@@ -2,13 +2,13 @@
 
 use std::{
     io::{Error, ErrorKind, Result},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
 };
 
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use socket2::SockRef;
 
-use super::{Bound, UDP_BUFFER, ipv6_is_disabled};
+use super::{Bound, UDP_BUFFER};
 
 /// Takes over a TCP socket that listens.
 ///
@@ -42,7 +42,7 @@ pub fn handed_udp(socket: UdpSocket) -> Result<Bound<UdpSocket>> {
 }
 
 fn only_ipv4(address: SocketAddr) -> bool {
-    address.ip() == Ipv4Addr::UNSPECIFIED || (address.ip() == Ipv6Addr::UNSPECIFIED && ipv6_is_disabled())
+    address.ip() == Ipv4Addr::UNSPECIFIED
 }
 
 /// What both must be; whether a socket for all addresses takes IPv6 alone, which nobody can change once it is bound.

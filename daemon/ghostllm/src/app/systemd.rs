@@ -1,13 +1,37 @@
-//! The notify protocol (sd_notify(3)): ready, reloading, stopping, and where we listen.
+//! The notify protocol (sd_notify(3)): ready, reloading, stopping, how long each may yet take, and where we listen.
 //!
 //! The addresses are of use to whoever starts us with port 0 and must know what became of it.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use sd_notify::{NotifyState, notify};
+use tokio::time::timeout;
 
 use super::{Addresses, join};
 use crate::tasks::supervisor::Failure;
+
+/// A start or a stop that goes on may take so much longer from each word on, whatever the unit's TimeoutStartSec= and TimeoutStopSec= are;
+/// one that hangs says nothing. It is the first of these, and so what a step of a start may take there.
+const LONGER: Duration = Duration::from_secs(60);
+/// How often that is said: thrice in that time, as a word may be late on a busy machine.
+const AGAIN: Duration = Duration::from_secs(20);
+
+/// Says that a start or a stop goes on.
+pub(super) fn goes_on() {
+    let longer = u32::try_from(LONGER.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::ExtendTimeoutUsec(longer)]);
+}
+
+/// Says so until this is done. A thread that hangs says nothing more.
+pub(super) async fn while_it_goes_on<F: Future>(work: F) -> F::Output {
+    let mut work = pin!(work);
+    loop {
+        goes_on();
+        if let Ok(done) = timeout(AGAIN, work.as_mut()).await {
+            return done;
+        }
+    }
+}
 
 /// Says that requests are answered, and where.
 pub(super) fn ready(addresses: &Addresses) {
