@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests beside llama.cpp's real server, which it starts from Debian's moving distribution in a chroot of its own
-# under .tools/: `llama-server.sh cargo nextest run...`. The tests find its URL in LLAMA_SERVER_URL. Where the
+# Runs the tests beside llama.cpp's real server, which it starts from Debian's moving distribution in a chroot
+# (sid.sh): `llama-server.sh cargo nextest run...`. The tests find its URL in LLAMA_SERVER_URL. Where the
 # server cannot be had, it says so by name and runs the tests without that leg, whose tests nextest then names and counts.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,23 +8,6 @@ cd "$(dirname "$0")/../.."
 chroot=.tools/sid
 model=daemon/engine/demo/ghostllm-demo.gguf
 log=.tools/llama-server.log
-
-# Made aside and moved, so that an interrupted run leaves nothing that looks whole. The mirror is this machine's own; the
-# distribution moves, so that the date until which its index holds may lie in the past where the mirror is a snapshot.
-make() {
-  [ -x "$chroot/usr/bin/llama-server" ] && return
-  [ "$(id -u)" = 0 ] || { echo "making its chroot needs root"; return 1; }
-  command -v mmdebstrap >/dev/null || { echo "mmdebstrap is not installed; \`just setup\` does it"; return 1; }
-  local mirror
-  mirror=$(apt-get indextargets --format '$(SITE) $(SUITE)' 'Created-By: Packages' | grep -v security | head -1)
-  mirror=${mirror%% *}
-  [ -n "$mirror" ] || { echo "apt names no mirror; run apt-get update"; return 1; }
-  rm -rf "$chroot.new"
-  mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
-    --include=ca-certificates,curl,llama.cpp sid "$chroot.new" "$mirror" >"$log" 2>&1 ||
-    { echo "mmdebstrap could not make its chroot: $(tail -1 "$log"); all of it is in $log"; return 1; }
-  mv "$chroot.new" "$chroot"
-}
 
 # A port that nobody holds now.
 port() {
@@ -49,7 +32,7 @@ start() {
 }
 
 mkdir -p .tools
-if why=$(make) && start; then
+if why=$(tests/support/sid.sh) && start; then
   echo "llama.cpp's real server answers at http://$at"
   # The leg's tests, and curl's over HTTP/3 out of the same chroot, are ignored where there is no such server; no others are.
   LLAMA_SERVER_URL="http://$at" "$@" --run-ignored all
