@@ -76,6 +76,22 @@ fuzz HOURS: setup-build
 fuzz-smoke: setup-build
     tests/support/fuzz.sh 30
 
+# So many hours of what a box goes through: callers of every kind over every HTTP version, reloads, engines that die, clients that
+# leave. Every answer, record and counter is judged, and where memory and files go. Ctrl-C ends it early, with its summary.
+soak HOURS: setup-build
+    cargo build --release -p ghostllm
+    cargo bench -p ghostllm-tests --bench soak -- --hours={{HOURS}}
+
+# The same for three minutes, with all that is before and behind them.
+soak-smoke: setup-build
+    cargo build --release -p ghostllm
+    cargo bench -p ghostllm-tests --bench soak
+
+# How many lines of the daemon and ghostctl the tests come by: fails below 90 %, and below 95 % in core. Installs cargo-llvm-cov.
+coverage: setup
+    {{programs}}
+    tests/support/coverage.sh
+
 # Licences, sources, banned and doubled crates; known vulnerabilities where their database can be had. Installs cargo-deny.
 deny:
     tests/support/deny.sh install

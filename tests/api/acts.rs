@@ -10,16 +10,14 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     admin,
+    causes::{cause, until},
     client::{Request, open_unix},
     daemon::{Daemon, Setup},
     strace::{Injected, traceable},
 };
 use serde_json::{Value, json};
 
-use crate::{
-    causes::{cause, until},
-    check_error, ollama_with,
-};
+use crate::{check_error, ollama_with};
 
 /// How long a test waits for what comes by itself.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
-    admin::{self},
+    admin, causes,
     client::{Caller, Family, Request, Version, open_unix},
     daemon::{Daemon, Setup},
     double::Double,
@@ -13,19 +13,13 @@ use serde_json::{Value, json};
 
 use crate::{FRANCE, check_error, ollama, sinner};
 
-/// The codes of what is amiss.
-fn causes(status: &Value) -> Vec<&str> {
-    let causes = status["causes"].as_array().map(Vec::as_slice).unwrap_or_default();
-    causes.iter().filter_map(|cause| cause["code"].as_str()).collect()
-}
-
 #[tokio::test]
 async fn status_says_in_words_how_the_box_is() -> Result<()> {
     let (mut double, daemon) = ollama().await?;
     let status = admin::read(&daemon, "status").await?;
     ensure!(status["version"] == 1 && status["condition"] == "ready", "{status}");
     ensure!(status["backends"] == 1 && status["backends_up"] == 1 && status["keys"] == 1, "{status}");
-    ensure!(causes(&status).contains(&"first_key_waits"), "{status}");
+    ensure!(causes::codes(&status).contains(&"first_key_waits"), "{status}");
     ensure!(status["pid"] == daemon.id()?, "{status}");
     let kinds: Vec<_> =
         status["listeners"].as_array().into_iter().flatten().map(|one| one["kind"].clone()).collect();
@@ -34,7 +28,8 @@ async fn status_says_in_words_how_the_box_is() -> Result<()> {
     admin::done(&daemon, "POST", "backends/box/test", None).await?;
     let status = admin::read(&daemon, "status").await?;
     ensure!(status["condition"] == "no_model", "{status}");
-    ensure!(causes(&status)[0] == "no_model" && causes(&status).contains(&"backend_down"), "{status}");
+    let codes = causes::codes(&status);
+    ensure!(codes[0] == "no_model" && codes.contains(&"backend_down"), "{status}");
     for cause in status["causes"].as_array().into_iter().flatten() {
         ensure!(
             ["what", "next"].iter().all(|field| cause[field].as_str().is_some_and(|text| !text.is_empty())),
@@ -108,13 +103,13 @@ async fn a_reload_waits_and_a_bad_file_fails_it_with_its_place() -> Result<()> {
     ensure!(said.contains("wrong_keys") && said.contains(".toml:"), "{said}");
     let status = admin::read(&daemon, "status").await?;
     ensure!(
-        causes(&status).contains(&"configuration_refused") && status["condition"] == "degraded",
+        causes::codes(&status).contains(&"configuration_refused") && status["condition"] == "degraded",
         "{status}"
     );
     ensure!(admin::read(&daemon, "config").await?["refused"].is_string());
     daemon.configure(&setup("wrong_keys = 7"))?;
     admin::done(&daemon, "POST", "reload", None).await?;
-    ensure!(!causes(&admin::read(&daemon, "status").await?).contains(&"configuration_refused"));
+    ensure!(!causes::codes(&admin::read(&daemon, "status").await?).contains(&"configuration_refused"));
     daemon.stop().await
 }
 

@@ -1,48 +1,19 @@
 //! What is amiss with certificates, sockets and backends is among the causes, in the service manager's line, and told as it happens.
 
-use std::{
-    fs,
-    io::Write as _,
-    os::unix::net::UnixStream,
-    time::{Duration, Instant},
-};
+use std::{fs, io::Write as _, os::unix::net::UnixStream, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     admin,
+    causes::{cause, until},
     certificate::Pair,
     client::{Caller, Family, Request, Version, open_unix},
     daemon::{Daemon, Setup},
     double::Double,
     ollama::Ollama,
 };
-use serde_json::Value;
 
 use crate::{FRANCE, ollama, ollama_with};
-
-/// The cause of this code is there, this bad and in these words, and says what to do.
-pub(crate) fn cause(status: &Value, code: &str, severity: &str, words: &str) -> Result<()> {
-    let causes = status["causes"].as_array().context("no causes")?;
-    let found = causes.iter().find(|cause| cause["code"] == code);
-    let found = found.with_context(|| format!("no {code}: {status}"))?;
-    ensure!(found["severity"] == severity, "{found}");
-    ensure!(found["what"].as_str().is_some_and(|what| what.contains(words)), "{found}");
-    ensure!(found["next"].as_str().is_some_and(|next| next.len() > 5), "{found}");
-    Ok(())
-}
-
-/// Waits until the status is so.
-pub(crate) async fn until(daemon: &Daemon, so: impl Fn(&Value) -> bool) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        let status = admin::read(daemon, "status").await?;
-        if so(&status) {
-            return Ok(());
-        }
-        ensure!(begun.elapsed() < Duration::from_secs(20), "{status}\n{}", daemon.stderr());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 #[tokio::test]
 async fn a_certificate_s_complaint_is_a_cause_until_it_is_mended_and_its_change_an_event() -> Result<()> {

@@ -213,10 +213,11 @@ async fn answers_a_head_without_a_body_over_http3() -> Result<()> {
 }
 
 /// Every route that takes GET, a page that is not there, and a route that does not take it.
-const HEADS: [&str; 9] = [
+const HEADS: [&str; 10] = [
     "/",
     "/healthz",
     "/readyz",
+    "/readyz/disk",
     "/ca.pem",
     "/ca.crt",
     "/v1/models",

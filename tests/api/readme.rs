@@ -181,6 +181,20 @@ async fn meant(shell: &mut Shell, named: &str, key: &str) -> Result<()> {
     match named {
         // Every daemon of these tests is started so.
         "ghostllm serve [--config FILE] [--profile NAME] [--state-dir DIR] [--set KEY=VALUE]…" => {}
+        "ghostllm inspect" => {
+            let out = types(named).await?;
+            ensure!(out.contains(", process ") && out.contains("\nlisteners "), "{named}: {out}");
+        }
+        "ghostllm bench [MODEL] [-c N] [--requests N] [--http 1|2|3]" => {
+            for (http, another) in [("1", ""), ("2", "-2"), ("3", "-3")] {
+                let key = format!("ghostctl keys create bench{another} --scope chat --expires 1h");
+                let bench =
+                    format!("ghostllm bench ghostllm-demo -c 1 --requests 2 --http {http} --max-tokens 4");
+                let out = types(&format!("export GHOSTLLM_KEY=$({key})\n{bench}")).await?;
+                ensure!(out.contains("overhead of the gateway"), "{named}: {out}");
+            }
+        }
+        "ghostctl status" => drop(types(named).await?),
         "ghostctl logs" => {
             let ran = shell.types(named).await?;
             ensure!(matches!(ran.code, Some(0 | 5)), "{named}: {ran:?}");

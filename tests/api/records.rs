@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     admin,
-    client::{Caller, Family, Request, Version},
+    client::{Caller, End, Family, Request, Version, raw},
     daemon::{Daemon, Setup, Signal},
     double::Double,
     ollama::Ollama,
@@ -20,6 +20,8 @@ on_every_version!(
     each_request_has_one_record_with_its_figures,
     a_refusal_has_its_status_and_its_code,
     whoever_ends_a_request_is_named,
+    whoever_leaves_at_the_last_event_was_answered,
+    an_engine_whose_body_does_not_end_holds_no_client,
     ids_are_kept_returned_and_sent_on
 );
 
@@ -134,13 +136,15 @@ async fn a_refusal_has_its_status_and_its_code(version: Version) -> Result<()> {
     check(&stranger, &expected)?;
     let garbage = ask(&caller, Request::post_bytes("/v1/chat/completions", b"{"), "garbage").await?;
     check(&garbage, &json!({"status": 400, "code": "invalid_json", "bytes_in": 1, "model": null}))?;
-    // The edge has refused it by its head, of which nothing is told but the version.
-    let long = format!("/v1/models?{}", "a".repeat(100));
-    ensure!(caller.send(&named(Request::get(&long), "long")).await?.status == 414);
-    daemon.wait_said("uri_too_long").await?;
-    let all = lines(&daemon.stderr())?;
-    let long = all.iter().find(|line| line["code"] == "uri_too_long").context("no record")?;
-    check(long, &json!({"status": 414, "http": http(version), "method": null, "ended": "refused"}))?;
+    // The edge has refused it by its head; what was asked for is told all the same.
+    let path = format!("/v1/models?{}", "a".repeat(100));
+    let answer = caller.send(&named(Request::get(&path), "long")).await?;
+    ensure!(answer.status == 414 && answer.header("x-request-id") == Some("long"), "{:?}", answer.headers);
+    let expected = json!({
+        "status": 414, "code": "uri_too_long", "http": http(version), "method": "GET", "path": "/v1/models", "from": "127.0.0.1",
+        "ended": "refused",
+    });
+    check(&record(&daemon, "long").await?, &expected)?;
     daemon.stop().await
 }
 
@@ -203,6 +207,63 @@ async fn whoever_ends_a_request_is_named(version: Version) -> Result<()> {
     check(stopped, &json!({"ended": "cancelled", "by": "shutdown"}))
 }
 
+async fn whoever_leaves_at_the_last_event_was_answered(version: Version) -> Result<()> {
+    let (double, daemon) = ollama().await?;
+    // It has said all, and its body does not end.
+    double.misbehave("tiny", Sin::StallAfter(usize::MAX));
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let mut stream = caller.open(&named(Request::chat("tiny", FRANCE, true), "last-word")).await?;
+    stream.until("[DONE]").await?;
+    let _left = stream.leave().await?;
+    let expected =
+        json!({"level": "INFO", "message": "a chat was answered", "ended": "completed", "by": null});
+    check(&record(&daemon, "last-word").await?, &expected)?;
+    daemon.stop().await
+}
+
+async fn an_engine_whose_body_does_not_end_holds_no_client(version: Version) -> Result<()> {
+    let (double, daemon) = ollama().await?;
+    double.misbehave("tiny", Sin::StallAfter(usize::MAX));
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let mut stream = caller.open(&named(Request::chat("tiny", FRANCE, true), "held")).await?;
+    stream.until("[DONE]").await?;
+    // A second is what its end may take.
+    let rest = tokio::time::timeout(Duration::from_secs(5), stream.finish()).await;
+    let rest = rest.context("its client waits for the engine's end")??;
+    ensure!(rest.end == End::Clean && rest.text().trim().is_empty(), "{:?} {}", rest.end, rest.text());
+    let expected =
+        json!({"level": "INFO", "message": "a chat was answered", "ended": "completed", "by": null});
+    check(&record(&daemon, "held").await?, &expected)?;
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_has_its_record_as_well() -> Result<()> {
+    let daemon = Daemon::start(&Setup::default().with_limits("header_count = 10")).await?;
+    let caller = Caller::keyless(&daemon, Version::H1, Family::V4).await?;
+    // Nobody hears anything of what begins as HTTP/2 does, and so it has no record below.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let answer = raw(daemon.plain(false)?, None, preface).await?;
+    ensure!(answer.is_empty(), "{answer}");
+    let long = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "x: a\r\n".repeat(10));
+    for (bytes, status, code) in
+        [("nonsense\r\n\r\n", 400, "invalid_request"), (&long, 431, "header_too_large")]
+    {
+        let answer = raw(caller.address(), Some(caller.ca()), bytes.as_bytes()).await?;
+        ensure!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        daemon.wait_said(&format!("\"code\":\"{code}\"")).await?;
+        let all = lines(&daemon.stderr())?;
+        let found: Vec<&Value> = all.iter().filter(|line| line["code"] == code).collect();
+        ensure!(found.len() == 1, "{found:?}");
+        let expected = json!({
+            "level": "INFO", "message": "a request was refused", "status": status, "ended": "refused", "http": "HTTP/1.1",
+            "from": "127.0.0.1", "method": null, "path": null, "caller": null,
+        });
+        check(found[0], &expected)?;
+    }
+    daemon.stop().await
+}
+
 /// The fields by which the engine was told of the last chat.
 fn told(double: &Double, path: &str) -> Result<[Option<String>; 3]> {
     let seen = double.seen_at(path);
@@ -222,6 +283,7 @@ async fn ids_are_kept_returned_and_sent_on(version: Version) -> Result<()> {
     let parent = parent.context("no traceparent")?;
     let (ours, theirs) = (&parent[36..52], &PARENT[36..52]);
     ensure!(parent[..36] == PARENT[..36] && parent[52..] == PARENT[52..] && ours != theirs, "{parent}");
+    ensure!(answer.header("traceparent") == Some(&parent), "{:?}", answer.headers);
     let line = record(&daemon, "A-b_1.2:3+/=").await?;
     check(&line, &json!({"trace": "4bf92f3577b34da6a3ce929d0e0e4736"}))?;
 
@@ -235,13 +297,16 @@ async fn ids_are_kept_returned_and_sent_on(version: Version) -> Result<()> {
         ensure!(own.len() == 32 && own.bytes().all(|byte| byte.is_ascii_hexdigit()), "{own} for {insane}");
         let [id, parent, state] = told(&double, "/api/chat")?;
         ensure!(id.as_deref() == Some(&own) && state.is_none(), "{id:?} {state:?}");
-        ensure!(parent.is_some_and(|parent| parent.starts_with(&format!("00-{own}-"))), "{insane}");
+        ensure!(parent.as_ref().is_some_and(|parent| parent.starts_with(&format!("00-{own}-"))), "{insane}");
+        ensure!(answer.header("traceparent") == parent.as_deref(), "{:?}", answer.headers);
         daemon.wait_said(&format!("\"request\":\"{own}\"")).await?;
     }
     // An answer without a chat bears one as well, and so does an error.
     for path in ["/v1/models", "/no/where", "/healthz"] {
-        let answer = caller.send(&named(Request::get(path), "any")).await?;
+        let answer = caller.send(&named(Request::get(path), "any").with("traceparent", PARENT)).await?;
         ensure!(answer.header("x-request-id") == Some("any"), "{path}: {:?}", answer.headers);
+        let parent = answer.header("traceparent").context("no traceparent")?;
+        ensure!(parent.starts_with(&PARENT[..36]) && parent != PARENT, "{path}: {parent}");
     }
     ensure!(!daemon.stderr().contains(key) && !daemon.stderr().contains(&too_long));
     daemon.stop().await

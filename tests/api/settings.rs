@@ -388,7 +388,7 @@ async fn kept_settings_that_prevent_a_start_are_taken_away_without_the_daemon() 
     let home = Home::new()?;
     let state = home.state().display().to_string();
     let daemon = home.daemon().await?;
-    let ran = set(&daemon, &["listen.tls", "192.0.2.1:443", "log.level", "debug"]).await?;
+    let ran = set(&daemon, &["listen.tls", "[ff02::1]:443", "log.level", "debug"]).await?;
     ensure!(ran.code == Some(0), "{ran:?}");
     let running = alone(&["config", "unset", "listen.tls", "--state-dir", &state]).await?;
     ensure!(running.code == Some(1) && running.err.contains("the daemon runs"), "{running:?}");
@@ -397,7 +397,7 @@ async fn kept_settings_that_prevent_a_start_are_taken_away_without_the_daemon() 
     // The file says none, so that the kept one counts.
     setup.listen = setup.listen.replace("tls = \"[::]:0\"\n", "");
     let ended = Daemon::fail(&setup).await?;
-    ensure!(ended.stderr.contains("192.0.2.1"), "{}", ended.stderr);
+    ensure!(ended.stderr.contains("ff02::1"), "{}", ended.stderr);
     ensure!(ended.stderr.contains("ghostctl config unset listen.tls"), "{}", ended.stderr);
     let gone = alone(&["--socket", "/nowhere.sock", "config", "unset", "listen.tls"]).await?;
     ensure!(gone.code == Some(3) && gone.err.contains("--state-dir"), "{gone:?}");

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
-    admin, binary,
+    admin, binary, causes,
     client::{Caller, Family, Request, VERSIONS, Version},
     daemon::{Daemon, Setup},
     double::Double,
@@ -28,7 +28,7 @@ use memchr::memmem;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{FRANCE, causes, check_error, on_every_version, records::record};
+use crate::{FRANCE, check_error, on_every_version, records::record};
 
 on_every_version!(
     a_request_that_panics_is_that_request_s_500,
@@ -123,7 +123,7 @@ async fn every_task_stands_in_one_list_with_what_its_end_means() -> Result<()> {
         expected.insert(format!("plain {address}"), critical);
     }
     expected.insert(format!("quic [::]:{}", daemon.quic.context("no HTTP/3")?), restartable);
-    for name in ["log", "engine", "backends", "keys", "news"] {
+    for name in ["log", "engine", "backends", "keys", "health", "news", "room"] {
         expected.insert(name.to_owned(), restartable);
     }
     let all = tasks(&daemon).await?;
@@ -195,7 +195,7 @@ async fn each_restartable_task_that_panics_rests_and_comes_back() -> Result<()> 
     let hook = Hook::new()?;
     let daemon = Daemon::start(&watched(&hook, Setup::default())).await?;
     let restartable = names(&tasks(&daemon).await?, "restartable");
-    ensure!(restartable.len() == 6, "{restartable:?}");
+    ensure!(restartable.len() == 8, "{restartable:?}");
     let caller = Caller::new(&daemon, Version::H1, Family::V6).await?;
     for name in &restartable {
         let begun = Instant::now();

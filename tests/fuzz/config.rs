@@ -55,13 +55,14 @@ pub fn check(bytes: &[u8]) {
 }
 
 /// What is said of several settings together, which another source may change.
-const COMBINED: [&str; 8] = [
+const COMBINED: [&str; 9] = [
     "can be reached from other machines",
     "stands here twice",
     "would share one port",
     "is reserved",
     "there is no listen.",
     "take one of the two away",
+    "comes before memory_shed",
     "is a gguf file",
     "listens at a url",
 ];

@@ -109,6 +109,26 @@ impl Watch {
         }
     }
 
+    /// Looks through a part of standard error that nobody keeps.
+    ///
+    /// # Errors
+    /// Where a secret was found.
+    pub(crate) fn check_part(&self, stderr: &str) -> Result<()> {
+        no_key("standard error", stderr)?;
+        let files = files(&self.state);
+        let private = private_lines(files.iter().chain(&self.owners())).into_keys();
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        secrets.extend(private.map(|line| ("a private key", line)));
+        secrets.retain(|(_, text)| text.len() >= SHORTEST);
+        for (what, text) in secrets {
+            ensure!(
+                memmem::find(stderr.as_bytes(), text.as_bytes()).is_none(),
+                "{what} is in standard error"
+            );
+        }
+        Ok(())
+    }
+
     /// Looks through everything, once.
     ///
     /// # Errors

@@ -20,7 +20,11 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::UnixDatagram,
     process::{Child, Command},
-    sync::watch,
+    sync::{
+        Mutex as AsyncMutex,
+        mpsc::{UnboundedReceiver, unbounded_channel},
+        watch,
+    },
     time::timeout,
 };
 
@@ -145,7 +149,7 @@ pub struct Daemon {
     said: Said,
     watch: Watch,
     dir: TempDir,
-    notify: UnixDatagram,
+    notices: Notices,
     /// TCP port of the TLS listener.
     pub tls: u16,
     /// UDP port of HTTP/3; none where UDP was taken.
@@ -185,9 +189,9 @@ impl Daemon {
     /// When it ends before it is ready, or is not ready in time; the error holds its standard error.
     pub async fn start(setup: &Setup) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("ghostllm-test-").tempdir()?;
-        let (mut child, said, notify) = spawn(setup, dir.path())?;
+        let (mut child, said, notices) = spawn(setup, dir.path())?;
         let ready = tokio::select! {
-            ready = timeout(PATIENCE, wait_ready(&notify)) => ready.context("not ready in time").flatten(),
+            ready = timeout(PATIENCE, wait_ready(&notices)) => ready.context("not ready in time").flatten(),
             status = child.wait() => Err(anyhow::anyhow!("it ended before it was ready: {}", status?)),
         };
         let ready = ready.with_context(|| format!("the daemon wrote:\n{}", said.text()))?;
@@ -205,7 +209,7 @@ impl Daemon {
         if let Some(key) = &key {
             watch.add("the first key", key);
         }
-        let daemon = Self { child, said, watch, dir, notify, tls, quic, plain, admin, key };
+        let daemon = Self { child, said, watch, dir, notices, tls, quic, plain, admin, key };
         // Readiness comes by another way and overtakes the log; a test may ask at once what the start has said.
         daemon.wait_said("GhostLLM serves").await?;
         Ok(daemon)
@@ -217,7 +221,7 @@ impl Daemon {
     /// When it is still running after the patience of this harness, or becomes ready.
     pub async fn fail(setup: &Setup) -> Result<Ended> {
         let dir = tempfile::Builder::new().prefix("ghostllm-test-").tempdir()?;
-        let (mut child, said, notify) = spawn(setup, dir.path())?;
+        let (mut child, said, notices) = spawn(setup, dir.path())?;
         tokio::select! {
             status = timeout(PATIENCE, child.wait()) => {
                 let status = status.with_context(|| format!("it goes on; it wrote:\n{}", said.text()))??;
@@ -225,7 +229,7 @@ impl Daemon {
                 setup.watch(dir.path()).check(&said.text())?;
                 Ok(Ended { code: status.code(), status, stderr: said.text() })
             }
-            _ = wait_ready(&notify) => bail!("it became ready; it wrote:\n{}", said.text()),
+            _ = wait_ready(&notices) => bail!("it became ready; it wrote:\n{}", said.text()),
         }
     }
 
@@ -262,6 +266,24 @@ impl Daemon {
     #[must_use]
     pub fn stderr(&self) -> String {
         self.said.text()
+    }
+
+    /// What it has written since this was asked last, looked through for secrets, and then forgotten: for a run of days.
+    ///
+    /// # Errors
+    /// A secret has come out.
+    pub fn take_stderr(&self) -> Result<String> {
+        let text = std::mem::take(&mut *self.said.text.lock().unwrap_or_else(PoisonError::into_inner));
+        self.watch.check_part(&text)?;
+        Ok(text)
+    }
+
+    /// The next lines that it tells its supervisor.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub async fn notice(&self) -> Result<String> {
+        self.notices.next().await
     }
 
     /// Waits until its standard error contains this text.
@@ -360,7 +382,7 @@ impl Daemon {
     pub async fn wait_status(&self, text: &str) -> Result<()> {
         let told = timeout(PATIENCE, async {
             loop {
-                let lines = receive(&self.notify).await?;
+                let lines = self.notices.next().await?;
                 if lines.lines().any(|line| line.starts_with("STATUS=") && line.contains(text)) {
                     return anyhow::Ok(());
                 }
@@ -412,7 +434,7 @@ impl Daemon {
         let reloaded = timeout(PATIENCE, async {
             let mut begun = false;
             loop {
-                let notice = Ready(receive(&self.notify).await?);
+                let notice = Ready(self.notices.next().await?);
                 begun |= notice.get("RELOADING") == Some("1") && notice.get("MONOTONIC_USEC").is_some();
                 if let Some(text) = notice.get("STATUS") {
                     text.clone_into(&mut status);
@@ -433,7 +455,7 @@ impl Daemon {
     pub async fn wait_stopping(&self) -> Result<()> {
         let stopping = timeout(PATIENCE, async {
             loop {
-                if receive(&self.notify).await?.lines().any(|line| line == "STOPPING=1") {
+                if self.notices.next().await?.lines().any(|line| line == "STOPPING=1") {
                     return anyhow::Ok(());
                 }
             }
@@ -525,26 +547,44 @@ impl Ready {
     }
 }
 
-async fn receive(notify: &UnixDatagram) -> Result<String> {
-    let mut buffer = vec![0; 65536];
-    let count = notify.recv(&mut buffer).await?;
-    Ok(String::from_utf8_lossy(&buffer[..count]).into_owned())
+/// What the daemon has told its supervisor and nobody has read yet.
+#[derive(Debug)]
+struct Notices(AsyncMutex<UnboundedReceiver<String>>);
+
+impl Notices {
+    /// Takes them as they come: a full socket holds up whoever tells something, which a service manager never does.
+    fn of(socket: UnixDatagram) -> Self {
+        let (told, notices) = unbounded_channel();
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 65536];
+            while let Ok(count) = socket.recv(&mut buffer).await {
+                if told.send(String::from_utf8_lossy(&buffer[..count]).into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(AsyncMutex::new(notices))
+    }
+
+    async fn next(&self) -> Result<String> {
+        self.0.lock().await.recv().await.context("nothing more is told")
+    }
 }
 
-async fn wait_ready(notify: &UnixDatagram) -> Result<Ready> {
+async fn wait_ready(notices: &Notices) -> Result<Ready> {
     loop {
-        let ready = Ready(receive(notify).await?);
+        let ready = Ready(notices.next().await?);
         if ready.get("READY") == Some("1") {
             return Ok(ready);
         }
     }
 }
 
-fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, UnixDatagram)> {
+fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, Notices)> {
     let config = dir.join("ghostllm.toml");
     std::fs::write(&config, setup.text())?;
     let socket = dir.join("notify");
-    let notify = UnixDatagram::bind(&socket)?;
+    let notices = Notices::of(UnixDatagram::bind(&socket)?);
     let mut program = setup.program.clone().unwrap_or_else(|| binary("ghostllm"));
     if setup.user.is_some() {
         // The checkout may lie where this user may not look.
@@ -574,6 +614,8 @@ fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, UnixDatagram)> {
         .env("NOTIFY_SOCKET", &socket)
         // Nothing listens on port 1: a test never finds an Ollama that happens to run on this machine.
         .env("OLLAMA_HOST", "127.0.0.1:1")
+        // Where a program that counts its lines writes them (coverage.sh).
+        .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)))
         .envs(setup.environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -582,7 +624,7 @@ fn spawn(setup: &Setup, dir: &Path) -> Result<(Child, Said, UnixDatagram)> {
         .spawn()
         .context("the daemon's binary does not start")?;
     let said = listen(child.stderr.take().context("standard error")?);
-    Ok((child, said, notify))
+    Ok((child, said, notices))
 }
 
 /// Gathers standard error in the background; the sender's end is the stream's end.

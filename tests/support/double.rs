@@ -75,6 +75,8 @@ pub struct Double {
 #[derive(Debug)]
 struct Shared {
     voice: Box<dyn Voice>,
+    /// Whether requests stand in the log.
+    watched: bool,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
     gate: Semaphore,
@@ -101,10 +103,23 @@ impl Double {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start_at(address: &str, voice: impl Voice) -> io::Result<Self> {
+        Self::start_with(address, voice, true).await
+    }
+
+    /// The same, and nothing stands in its log: it may serve for days.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start_unwatched(address: &str, voice: impl Voice) -> io::Result<Self> {
+        Self::start_with(address, voice, false).await
+    }
+
+    async fn start_with(address: &str, voice: impl Voice, watched: bool) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             voice: Box::new(voice),
+            watched,
             state: Mutex::default(),
             changed: watch::Sender::new(0),
             gate: Semaphore::new(0),
@@ -229,7 +244,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its place in the log, which is behind the end of one that is not kept.
     fn begin(&self, request: &Incoming, connection: usize) -> usize {
+        if !self.watched {
+            return usize::MAX;
+        }
         let mut state = self.state();
         state.seen.push(Seen { request: request.clone(), connection, hangs: false, end: None });
         let index = state.seen.len() - 1;
@@ -239,12 +258,16 @@ impl Shared {
     }
 
     fn hang(&self, index: usize) {
-        self.state().seen[index].hangs = true;
+        if let Some(seen) = self.state().seen.get_mut(index) {
+            seen.hangs = true;
+        }
         self.changed.send_modify(|version| *version += 1);
     }
 
     fn end(&self, index: usize, end: End) {
-        self.state().seen[index].end = Some(end);
+        if let Some(seen) = self.state().seen.get_mut(index) {
+            seen.end = Some(end);
+        }
         self.changed.send_modify(|version| *version += 1);
     }
 

@@ -230,6 +230,15 @@ fn endpoint(tls: Option<&ClientConfig>) -> Result<quinn::Endpoint> {
 }
 
 impl Sender {
+    /// Whether another request may go out on it: HTTP/1.1 and 2 know when their connection has ended.
+    pub async fn is_usable(&self) -> bool {
+        match self {
+            Self::H1(sender) => sender.lock().await.ready().await.is_ok(),
+            Self::H2(sender) => !sender.is_closed(),
+            Self::H3(_) => true,
+        }
+    }
+
     /// Asks, and reads the head of the answer, which must be 200.
     ///
     /// # Errors
@@ -258,9 +267,15 @@ impl Sender {
             }
             Self::H3(sender) => {
                 let mut stream = sender.clone().send_request(Request::from_parts(head, ())).await?;
-                stream.send_data(body).await?;
-                stream.finish().await?;
-                let (head, ()) = stream.recv_response().await?.into_parts();
+                let sent = match stream.send_data(body).await {
+                    Ok(()) => stream.finish().await,
+                    stopped => stopped,
+                };
+                // Whoever refuses a body by its length may stop its sender before the answer is there.
+                let (head, ()) = match stream.recv_response().await {
+                    Ok(answer) => answer.into_parts(),
+                    Err(error) => return Err(sent.err().unwrap_or(error).into()),
+                };
                 Ok((head, Body::Quic(Box::new(stream))))
             }
         }

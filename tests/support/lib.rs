@@ -12,7 +12,9 @@
 
 pub mod admin;
 pub mod canary;
+pub mod causes;
 pub mod certificate;
+pub mod cgroup;
 pub mod client;
 pub mod daemon;
 pub mod double;
@@ -23,13 +25,16 @@ pub mod netns;
 pub mod nspawn;
 pub mod ollama;
 pub mod openai;
+pub mod other_clock;
 pub mod process;
 pub mod proxies;
 pub mod python;
 pub mod queue;
 pub mod recording;
+pub mod schema;
 pub mod script;
 pub mod sheet;
+pub mod soak;
 pub mod sse;
 pub mod strace;
 pub mod wire;

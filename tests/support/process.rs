@@ -40,6 +40,17 @@ pub fn arguments(id: u32) -> Vec<String> {
     String::from_utf8_lossy(&line).split('\0').map(str::to_owned).collect()
 }
 
+/// Its resident memory in bytes: the second figure of statm, which anybody may read.
+///
+/// # Errors
+/// When the process has gone.
+pub fn resident(id: u32) -> Result<u64> {
+    let pages = fs::read_to_string(format!("/proc/{id}/statm"))?;
+    let pages: u64 = pages.split(' ').nth(1).context("statm")?.parse()?;
+    // Pages of 4 KiB, on every machine that this is built for.
+    Ok(pages * 4096)
+}
+
 /// Sends a signal.
 ///
 /// # Errors

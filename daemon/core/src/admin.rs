@@ -4,15 +4,22 @@
 //! for a secret, but for the two that show a new key once; within one [`FORM`] fields are only ever added, so that whoever
 //! reads them ignores what they do not know. Times are RFC 3339 in UTC.
 
+mod bench;
 mod doctor;
 mod events;
+mod inspect;
 mod keys;
 mod logs;
 mod state;
 mod tasks;
 
+pub use bench::{BenchCost, BenchEnd, BenchError, BenchFigure, BenchLeg, BenchOverhead, Benched};
 pub use doctor::{DoctorCheck, DoctorReport, DoctorResult};
 pub use events::{ActResult, AuditEntry, AuditLog, Event};
+pub use inspect::{
+    Inspected, InspectedCard, InspectedConfiguration, InspectedDaemon, InspectedEngine, InspectedGpus,
+    InspectedHost, InspectedLimits, InspectedListener, InspectedListening,
+};
 pub use keys::{FirstKey, KeyInfo, KeyList, KeyState, MadeKey, NewKey, Rotation};
 pub use logs::{LogEntry, LoggedLevel};
 pub use state::{
@@ -38,7 +45,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 28] = [
+    let _referred: [Schema; 30] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -67,12 +74,14 @@ pub fn schema() -> String {
         generator.subschema_for::<Versions>(),
         generator.subschema_for::<Refused>(),
         generator.subschema_for::<LogEntry>(),
+        generator.subschema_for::<Inspected>(),
+        generator.subschema_for::<Benched>(),
     ];
     let definitions: Map<String, Value> = generator.take_definitions(true);
     let whole = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "GhostLLM's admin API",
-        "description": "What /admin/api/v1 takes and gives, and what ghostctl prints with --json.",
+        "description": "What /admin/api/v1 takes and gives, and what ghostctl, `ghostllm inspect` and `ghostllm bench` print with --json.",
         "$defs": definitions,
     });
     format!("{:#}\n", sorted(whole))

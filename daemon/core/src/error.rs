@@ -28,6 +28,9 @@ pub const RETRY_AFTER_DOWN: u32 = 5;
 /// How long a client is asked to wait when a queue is full: one short answer of a small model.
 pub const RETRY_AFTER_BUSY: u32 = 2;
 
+/// How long a client is asked to wait where the box has no room for it: as long as most short answers take, which then give theirs back.
+pub const RETRY_AFTER_OVERLOAD: u32 = 5;
+
 /// The only failure that a client ever sees. Small, because it travels in every `Result`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {}", self.code().text().unwrap_or("invalid_request_error"), self.message())]
@@ -119,6 +122,16 @@ impl ApiError {
     pub fn queue_full(retry_after: u32) -> Self {
         Self::new(Code::QueueFull, "Every place and every waiting place is taken. Try again shortly.")
             .with_retry_after(retry_after)
+    }
+
+    /// 503: this box has no room for one chat more; `of` completes "short of ...".
+    #[must_use]
+    pub fn overloaded(of: &str) -> Self {
+        Self::new(
+            Code::Overloaded,
+            format!("This box is short of {of} and begins no further chat now. Try again shortly."),
+        )
+        .with_retry_after(RETRY_AFTER_OVERLOAD)
     }
 
     /// 503: the cards are too hot for more work; `retry_after` in seconds.

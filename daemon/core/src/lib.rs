@@ -7,6 +7,7 @@
 pub mod access;
 pub mod admin;
 pub mod backup;
+pub mod cgroup;
 pub mod chat;
 pub mod config;
 pub mod dialect;
@@ -14,6 +15,7 @@ pub mod error;
 pub mod framing;
 pub mod key;
 pub mod metrics;
+pub mod places;
 pub mod routes;
 pub mod routing;
 pub mod state;

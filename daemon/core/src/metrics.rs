@@ -153,6 +153,12 @@ metrics! {
     REQUEST_DURATION: Kind::Histogram(REQUEST_SECONDS), "ghostllm_request_duration" in Seconds, ["route", "http", "model", "backend"];
     /// Requests that are being answered
     STREAMS: Kind::Gauge, "ghostllm_streams", ["http"];
+    /// Chats that were refused for want of room, by what was wanting
+    SHED: Kind::Counter, "ghostllm_shed", ["why"];
+    /// Memory of the process's group that counts against its limit; nothing where none has a limit
+    MEMORY_USED: Kind::Gauge, "ghostllm_memory_used" in Bytes, [];
+    /// The limit of that memory
+    MEMORY_LIMIT: Kind::Gauge, "ghostllm_memory_limit" in Bytes, [];
     /// Requests whose handling has panicked
     REQUEST_PANICS: Kind::Counter, "ghostllm_request_panics", [];
     /// Chats from their head to the end of their answer
@@ -171,6 +177,8 @@ metrics! {
     READY: Kind::Gauge, "ghostllm_ready", [];
     /// What is amiss, as `ghostctl status` names it
     CAUSES: Kind::Gauge, "ghostllm_causes", ["severity"];
+    /// Whether a check of `[[health]]` passes, as `/readyz/NAME` has it: 1 or 0
+    HEALTH_CHECK: Kind::Gauge, "ghostllm_health_check", ["name"];
     /// Open connections that have agreed on their version of HTTP
     CONNECTIONS: Kind::Gauge, "ghostllm_connections", ["listener", "http"];
     /// Whether the backend answered when it was asked last: 1 or 0
@@ -189,6 +197,8 @@ metrics! {
     TASKS_FAILING: Kind::Gauge, "ghostllm_tasks_failing", ["task"];
     /// How often background tasks were started again
     TASK_RESTARTS: Kind::Counter, "ghostllm_task_restarts", ["task"];
+    /// Since when the certificate that clients are shown is good, in seconds since 1970
+    CERTIFICATE_BEGIN: Kind::Gauge, "ghostllm_certificate_not_before_timestamp" in Seconds, [];
     /// When the certificate that clients are shown ends, in seconds since 1970
     CERTIFICATE_EXPIRY: Kind::Gauge, "ghostllm_certificate_expiry_timestamp" in Seconds, [];
     /// Whether the configuration that was read last is in use: 1 or 0
@@ -231,7 +241,9 @@ pub const LABELS: &[(&str, &str)] = &[
     ),
     ("backend", "its name in the configuration; empty where none was asked"),
     ("ended", "`completed`, `refused`, `failed`, `left` (by the client) or `cancelled`"),
+    ("why", "`memory` or `descriptors`"),
     ("severity", "`error`, `warning` or `note`"),
+    ("name", "a check's name in the configuration"),
     ("listener", "`tls`, `quic`, `plain` or `admin`"),
     ("task", "the kind of a background task: the first word of its name in `ghostctl tasks`"),
     ("version", "the program's"),

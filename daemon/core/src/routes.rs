@@ -89,6 +89,8 @@ pub enum Endpoint {
     Health,
     /// Whether a model can answer.
     Ready,
+    /// Whether one of the admin's own checks passes.
+    ReadyCheck,
     /// The figures that monitoring collects.
     Metrics,
     /// The box's CA in DER.
@@ -200,6 +202,7 @@ pub const TABLE: &[Row] = &[
     public("/", Endpoint::Page),
     public("/healthz", Endpoint::Health),
     public("/readyz", Endpoint::Ready),
+    public("/readyz/{name}", Endpoint::ReadyCheck),
     open(Verb::Get, "/metrics", Endpoint::Metrics, Permission::Metrics),
     public("/ca.crt", Endpoint::AuthorityDer),
     public("/ca.pem", Endpoint::AuthorityPem),
@@ -341,6 +344,8 @@ mod tests {
             "/admin/api/v1/",
             "/CA.pem",
             "/healthz/",
+            "/readyz/",
+            "/readyz/a/b",
             "/v1/models/%ff",
             "/admin/api/v1/keys//rotate",
             "/admin/api/v1/backends/a/b/test",

@@ -1,4 +1,4 @@
-//! Letters that nobody sees.
+//! Letters that nobody sees, and sizes as people read them.
 //!
 //! Knows which characters have no glyph of their own. Refuses to know where text is shown.
 
@@ -19,4 +19,87 @@ pub const fn is_invisible(letter: char) -> bool {
 #[must_use]
 pub fn is_obeyed(letter: char) -> bool {
     letter.is_control() || is_invisible(letter) || matches!(letter, '\u{2028}' | '\u{2029}')
+}
+
+/// With what a terminal would obey written out, as `\u{1b}` or `\n`.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_obeyed(letter) {
+            out.extend(letter.escape_default());
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+/// The same, line breaks staying what they are.
+#[must_use]
+pub fn clean_lines(text: &str) -> String {
+    text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON in one line, with nothing that a terminal would obey: such a letter is only ever inside a string, where JSON has a way
+/// to write it, and a raw line break or tab is only ever outside.
+#[must_use]
+pub fn one_line(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for letter in json.trim().chars() {
+        match letter {
+            '\n' | '\r' | '\t' => {}
+            letter if is_obeyed(letter) => {
+                out.extend(letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+/// So many bytes, in the largest unit of which there is one, with one place behind the point; never more than there are.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = UNITS.into_iter().find(|(_, bits)| bytes >> bits > 0);
+    let Some((name, bits)) = unit else { return format!("{bytes} B") };
+    let (whole, rest) = (bytes >> bits, bytes & ((1 << bits) - 1));
+    format!("{whole}.{} {name}", (rest * 10) >> bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clean, clean_lines, is_obeyed, one_line, size};
+
+    #[test]
+    fn a_size_is_never_said_to_be_more_than_it_is() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            ((1 << 20) - 1, "1023.9 KiB"),
+            ((10 << 30) - 1, "9.9 GiB"),
+            (10 << 30, "10.0 GiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left() {
+        assert_eq!(clean("a\x1b[31mb\n\u{9b}1m\u{202e}"), "a\\u{1b}[31mb\\n\\u{9b}1m\\u{202e}");
+        assert_eq!(clean("Grüße, 模型 🦙"), "Grüße, 模型 🦙");
+        assert_eq!(clean_lines("a\nb\tc"), "a\nb\\tc");
+    }
+
+    #[test]
+    fn json_in_one_line_is_the_same_json_and_nothing_in_it_is_obeyed() {
+        let json = "{\n  \"a\": \"x\u{9b}\u{202e}\\u001b\"\n}\n";
+        let line = one_line(json);
+        assert!(!line.chars().any(is_obeyed), "{line}");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&line), read(json));
+    }
 }

@@ -27,19 +27,26 @@ pub struct Connection {
     /// The user id of the process that has connected to a Unix socket, as the kernel had it then (`SO_PEERCRED` in unix(7)). It
     /// names a caller and decides nothing: the kernel tells no supplementary group, by which the file may have let it in.
     pub uid: Option<u32>,
+    /// Nobody's: the program asks itself how it is ([`crate::probe`]).
+    pub own: bool,
 }
 
 impl Connection {
     /// A connection's facts, each address in the form that [`canonical`] gives.
     pub fn new(peer: SocketAddr, local: SocketAddr, transport: Transport) -> Self {
-        Self { peer: canonical(peer), local: canonical(local), transport, uid: None }
+        Self { peer: canonical(peer), local: canonical(local), transport, uid: None, own: false }
     }
 
     /// A connection over a Unix socket. Nothing there has an address; the peer is a program on this box, and what goes by
     /// addresses takes it for one on loopback.
     pub fn unix(uid: Option<u32>) -> Self {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { peer: nowhere, local: nowhere, transport: Transport::Unix, uid }
+        Self { peer: nowhere, local: nowhere, transport: Transport::Unix, uid, own: false }
+    }
+
+    /// A question of the program's own, on a pair of Unix sockets.
+    pub(crate) fn own() -> Self {
+        Self { own: true, ..Self::unix(None) }
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, Sleep, sleep, sleep_until},
 };
 
-use crate::{BodyError, Limits};
+use crate::{BodyError, Limits, drain::UNASKED};
 
 /// How often it is looked whether a request has begun, in the moment in which one is about to.
 const MOMENT: Duration = Duration::from_millis(5);
@@ -119,6 +119,11 @@ impl Activity {
     /// Requests ever begun.
     pub fn served(&self) -> usize {
         self.served.load(Relaxed)
+    }
+
+    /// Whether it has been answered and asks for nothing now, or has asked for nothing in all its time, which was enough.
+    pub fn is_idle(&self) -> bool {
+        self.serving() == 0 && (self.served() > 0 || self.since().elapsed() >= UNASKED)
     }
 
     /// Since when the number of requests has stood.

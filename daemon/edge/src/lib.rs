@@ -11,9 +11,11 @@ pub mod bind;
 pub mod body;
 mod broken;
 pub mod ca;
+pub mod client;
 pub mod connection;
 mod counted;
 pub mod deadline;
+mod descriptors;
 pub mod drain;
 pub mod ended;
 pub mod freeze;
@@ -24,6 +26,7 @@ pub mod listener;
 pub mod probe;
 pub mod pulse;
 pub mod quic;
+pub mod room;
 pub mod sources;
 pub mod tcp;
 pub mod tls;
@@ -38,7 +41,7 @@ pub use listener::Serve;
 
 use std::future::Future;
 
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version, request};
 
 /// What serves every request of every HTTP version: a request in, a response out, never an error.
 ///
@@ -48,10 +51,14 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// Answers one request.
     fn handle(&self, request: Request<RequestBody>) -> impl Future<Output = Response<ResponseBody>> + Send;
 
-    /// What a client gets whose request passes a limit of the edge's own: 414 or 431.
-    fn refuse(&self, status: StatusCode, _version: Version) -> Response<ResponseBody> {
+    /// What a client gets whose request passes a limit of the edge's own: 414 or 431. The connection stands in its extensions here
+    /// as well.
+    fn refuse(&self, status: StatusCode, _head: &request::Parts) -> Response<ResponseBody> {
         let mut response = Response::new(body::empty());
         *response.status_mut() = status;
         response
     }
+
+    /// Hears of a request whose head could not be read, and which was answered with this status alone.
+    fn unread(&self, _status: StatusCode, _version: Version, _connection: &Connection) {}
 }

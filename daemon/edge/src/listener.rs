@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use crate::{Limits, drain, pulse::Pulse, sources::Sources, workers::Seats};
+use crate::{Limits, drain, pulse::Pulse, room::Room, sources::Sources, workers::Seats};
 
 /// Who answers, whom, within which limits, on which threads, and until when.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct Serve<H> {
     pub answers: Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>,
     /// The count of connections that all listeners share.
     pub sources: Sources,
+    /// What is left of memory and descriptors.
+    pub room: Room,
     /// The threads that serve the connections.
     pub seats: Seats,
     /// Who is told that a listener goes on.

@@ -41,7 +41,7 @@ impl<H: Handler> Probe<H> {
         let (theirs, serve) = (theirs.into_std()?, self.0.begin());
         self.0.seats.spawn_on(thread, async move {
             let Ok(stream) = UnixStream::from_std(theirs) else { return };
-            Box::pin(http1(stream, Connection::unix(None), None, &serve)).await;
+            Box::pin(http1(stream, Connection::own(), None, &serve)).await;
         });
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         own.write_all(request.as_bytes()).await?;

@@ -253,9 +253,10 @@ impl<H: Handler> Listener<H> {
     }
 
     fn consider(&self, incoming: Incoming) {
-        let Serve { limits, sources, seats, .. } = &self.serve;
+        let Serve { limits, sources, seats, room, .. } = &self.serve;
         let waiting = self.handshakes.now();
-        if waiting >= limits.quic_incoming || sources.is_full() {
+        // Refused, a client tries TCP, and waits there until there is room.
+        if waiting >= limits.quic_incoming || sources.is_full() || room.lacks().is_some() {
             return incoming.refuse();
         }
         if waiting >= limits.quic_retry_from && !incoming.remote_address_validated() {
@@ -265,6 +266,7 @@ impl<H: Handler> Listener<H> {
         }
         let peer = self.unproved.begin(incoming.remote_address(), incoming.remote_address_validated());
         let handshake = self.handshakes.one_more();
+        room.begun();
         seats.spawn(connect(incoming, handshake, peer, self.local, self.serve.clone()));
     }
 }

@@ -67,8 +67,9 @@ pub fn serve<H: Handler>(listener: Bound, secure: Option<Secure>, serve: Serve<H
     let kind = if secure.is_some() { "tls" } else { "plain" };
     let name = format!("{kind} {}", listener.local_addr()?);
     let (drain, beat) = (serve.drain.clone(), serve.pulse.beat(&name, serve.pulse.patience()));
+    let room = Some(serve.room.clone());
     let admit = move |(stream, peer)| admit(stream, peer, secure.as_ref(), &serve);
-    Ok(Accepting::start(name, drain, beat, move |context| listener.poll_accept(context), admit))
+    Ok(Accepting::start(name, drain, beat, room, move |context| listener.poll_accept(context), admit))
 }
 
 fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure>, serve: &Serve<H>) {

@@ -23,7 +23,15 @@ pub fn serve<H: Handler>(listener: Bound, serve: Serve<H>) -> io::Result<Accepti
     let listener = UnixListener::from_std(listener)?;
     let (drain, beat) = (serve.drain.clone(), serve.pulse.beat(NAME, serve.pulse.patience()));
     let admit = move |(stream, _unnamed)| admit(stream, &serve);
-    Ok(Accepting::start(NAME.to_owned(), drain, beat, move |context| listener.poll_accept(context), admit))
+    // It takes of the reserve, and is never without room.
+    Ok(Accepting::start(
+        NAME.to_owned(),
+        drain,
+        beat,
+        None,
+        move |context| listener.poll_accept(context),
+        admit,
+    ))
 }
 
 fn admit<H: Handler>(stream: UnixStream, serve: &Serve<H>) {

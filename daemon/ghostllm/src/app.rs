@@ -5,6 +5,7 @@
 //! plain port) is said and left out.
 
 mod admin_socket;
+mod away;
 mod build;
 pub(crate) mod descriptors;
 mod error;
@@ -41,6 +42,7 @@ use crate::{
     store::{Claim, keys::Show, settings::Kept},
     tasks::{
         reload::Changes,
+        room::{self, Watching},
         supervisor::{Failure, InVain, Policy, Supervisor},
         watchdog,
     },
@@ -145,18 +147,12 @@ impl App {
                 ended(&running).await;
                 return Ok(());
             }
-            () = first_round(&running) => {}
+            () = systemd::while_it_goes_on(first_round(&running)) => {}
         }
         upkeep.render();
+        let (limits, guard) = (edge_limits(&running.config.limits), upkeep.guard());
         let serving = listeners
-            .serve(
-                &pipeline,
-                edge_limits(&running.config.limits),
-                upkeep.guard(),
-                upkeep.resolver(),
-                workers.seats(),
-                &drain,
-            )
+            .serve(&pipeline, limits, guard, upkeep.resolver(), workers.seats(), &drain)
             .map_err(|error| StartError::internal("a listener cannot be started", error))?;
         let supervisor = running.supervisor.clone();
         supervise(&serving, &supervisor, &standing, &workers);
@@ -179,14 +175,19 @@ impl App {
             standing.certified(upkeep.left_out(), upkeep.complaint());
             standing.serves();
             spawn_watchers(&running, &pipeline);
+            watch_room(&supervisor, &pipeline, &standing, &drain);
             let kept_up = reload::kept_up(&mut changes, &mut running, &mut upkeep, parts, &drain);
             going_on(&mut stop, &supervisor, kept_up, parts).await
         };
         systemd::stopping(failure.as_ref());
         running.refuse_orders();
         let grace = if failure.is_some() { FAILED_GRACE } else { running.config.limits.drain_grace };
-        drained(serving, &drain, grace, stop.asked_again()).await;
-        ended(&running).await;
+        // As long as the owner allows, which may be longer than the unit does.
+        systemd::while_it_goes_on(async {
+            drained(serving, &drain, grace, stop.asked_again()).await;
+            ended(&running).await;
+        })
+        .await;
         drop(workers);
         drop(claim);
         failure.map_or(Ok(()), |failure| Err(StartError::Task(failure)))
@@ -256,11 +257,36 @@ fn spawn_watchers(running: &Running, pipeline: &Pipeline) {
             Ok(())
         }
     });
+    let health = Arc::clone(&running.health);
+    running.supervisor.spawn("health", Policy::Restartable, move || {
+        let health = Arc::clone(&health);
+        async move {
+            health.run().await;
+            Ok(())
+        }
+    });
     let journal = running.journal.clone();
     running.supervisor.spawn("news", Policy::Restartable, move || {
         let (registry, journal) = (Arc::clone(&news), journal.clone());
         async move {
             news::backends_told(&registry, &journal).await;
+            Ok(())
+        }
+    });
+}
+
+/// Looks after memory and descriptors.
+fn watch_room(supervisor: &Supervisor, pipeline: &Pipeline, standing: &Arc<Standing>, drain: &Drain) {
+    let watching = Watching {
+        room: pipeline.room(),
+        pipeline: pipeline.clone(),
+        standing: Arc::clone(standing),
+        idle: drain.idle(),
+    };
+    supervisor.spawn("room", Policy::Restartable, move || {
+        let watching = watching.clone();
+        async move {
+            room::watch(watching).await;
             Ok(())
         }
     });

@@ -21,6 +21,7 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -46,7 +47,8 @@ pub use wire::SetupError;
 use crate::{apart, secrets, trace::Trace};
 use answer::{Decoder, OllamaDecoder, gather};
 use lease::Leases;
-use wire::{Ask, Place, Wire};
+pub(crate) use wire::Place;
+use wire::{Ask, Wire};
 
 /// One chat, as a backend needs it.
 #[derive(Debug, Clone)]
@@ -269,6 +271,11 @@ impl Backend {
         self.0.wire.as_ref().map_or(0, Wire::resting)
     }
 
+    /// Closes those.
+    pub(crate) fn close_resting(&self) {
+        self.0.wire.iter().for_each(Wire::close_resting);
+    }
+
     /// The name of the model in its file, as the engine will list it; none for what is no file.
     #[must_use]
     pub fn file_model(&self) -> Option<String> {
@@ -402,6 +409,27 @@ impl Parts {
         let mut reply = self.wire()?.ask(&ask).await?.success(&["application/json"]).await?;
         reply.whole(self.limits.backend_list_bytes.as_usize()).await
     }
+}
+
+/// What is at this route, on a connection of its own and without any key.
+///
+/// # Errors
+/// As [`Backend::models`].
+pub(crate) async fn peek(
+    place: &Place,
+    route: &'static str,
+    largest: usize,
+    within: Duration,
+) -> Result<Bytes, BackendFault> {
+    let timeouts = Timeouts { connect: within, first_byte: within, idle: within };
+    let asked = async {
+        let wire = Wire::new(place, None, timeouts, &Arc::default())
+            .map_err(|why| BackendFault::Unreachable { detail: why.to_string() })?;
+        let (accept, body) = ("application/json", Bytes::new());
+        let ask = Ask { method: Method::GET, route, accept, body, trace: None };
+        wire.ask(&ask).await?.success(&[accept]).await?.whole(largest).await
+    };
+    timeout(within, asked).await.unwrap_or(Err(BackendFault::Timeout { stage: Stage::FirstByte }))
 }
 
 /// A file's name without its ending, and of a split model (`NAME-00001-of-00003.gguf`) without its part.

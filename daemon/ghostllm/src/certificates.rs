@@ -398,6 +398,14 @@ impl<F: Files> Certificates<F> {
         }
     }
 
+    /// Since when the certificate that is shown is good; `None` where it cannot be read.
+    pub fn not_before(&self) -> Option<OffsetDateTime> {
+        match &self.source {
+            Source::Own(own) => Some(own.not_before()),
+            Source::Given(loaded) => loaded.not_before(),
+        }
+    }
+
     /// The last moment of the certificate that is shown; `None` when a person's cannot be read.
     pub fn not_after(&self) -> Option<OffsetDateTime> {
         match &self.source {

@@ -3,7 +3,9 @@
 //! Knows arguments. Refuses to know what a mode does with them. Invariant: what fails says what is wrong and what to do on
 //! standard error, and ends with the code that [`Failure`] names.
 
+mod bench;
 mod config;
+mod inspect;
 mod sources;
 
 use std::{
@@ -49,9 +51,19 @@ pub struct Arguments {
 enum Mode {
     /// Serve until told to stop
     Serve(Serve),
+    /// Show what there is here at one glance: host, graphics cards, engines, models, listeners, limits
+    ///
+    /// Asks the daemon over its admin socket where one runs and this user may; else it looks by
+    /// itself, and changes nothing. Ends with 0 when it has looked, whether a daemon runs or not;
+    /// with 2, or 77 where a file may not be read, when the configuration cannot be used, which
+    /// is told after the rest.
+    #[command(verbatim_doc_comment)]
+    Inspect(inspect::Inspect),
     /// Look at the configuration: what it is, whether it is sound, what it can be
     #[command(subcommand)]
     Config(config::Command),
+    /// Measure a model through the running daemon and beside it
+    Bench(bench::Bench),
 }
 
 #[derive(Debug, Args)]
@@ -93,7 +105,9 @@ impl From<StartError> for Failure {
 pub fn run(arguments: Arguments) -> ExitCode {
     let ended = match arguments.mode {
         Mode::Serve(arguments) => serve(&arguments),
+        Mode::Inspect(arguments) => inspect::run(&arguments),
         Mode::Config(command) => config::run(&command).and_then(|text| print(&text)),
+        Mode::Bench(arguments) => bench::run(&arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -139,11 +153,16 @@ fn with_kept(mut failure: Failure, state: &Path, kept: &Kept) -> Failure {
     failure
 }
 
-fn served(arguments: &Serve, state: &Path, kept: &Kept) -> Result<(), Failure> {
+/// Before anything secret is in it.
+fn keep_memory() -> Result<(), Failure> {
     dumps::forbid().map_err(|error| Failure {
         code: exit::INTERNAL,
         message: format!("this process cannot keep its memory to itself (prctl, setrlimit): {error}"),
-    })?;
+    })
+}
+
+fn served(arguments: &Serve, state: &Path, kept: &Kept) -> Result<(), Failure> {
+    keep_memory()?;
     reload::hold_hangup();
     // Before there is a second thread: it changes the environment.
     let handed = Handed::take();

@@ -27,7 +27,7 @@ use futures_util::FutureExt;
 use ghostllm_core::{
     ApiError,
     access::Permission,
-    config::{Limits, PlainAuth},
+    config::{HealthCheck, Limits, PlainAuth},
     dialect::openai::{model_body, models_body},
     error::Code,
     routes::{self, Access, Endpoint, Found, Row},
@@ -35,6 +35,7 @@ use ghostllm_core::{
 use ghostllm_edge::{
     Connection, Handler, RequestBody, ResponseBody, drain,
     guard::{self, Guard, Passed, Reason},
+    room::Room,
 };
 use http::{Request, Response, StatusCode, Version, request};
 use time::OffsetDateTime;
@@ -46,6 +47,7 @@ use crate::{
     log::OneLine,
     metrics::Metrics,
     store::keys::{Caller, Keys},
+    tasks::health::Amiss,
 };
 use admin::Denials;
 use authenticate::{Shown, authenticate, authorize};
@@ -66,6 +68,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether the plain port asks for keys.
     pub plain_auth: PlainAuth,
+    /// The admin's own checks.
+    pub health: Vec<HealthCheck>,
     /// The box's CA, where it has its own: PEM and DER.
     pub authority: Option<(Bytes, Bytes)>,
 }
@@ -84,6 +88,8 @@ pub struct Parts {
     pub page: watch::Receiver<Arc<Page>>,
     /// Not ready any more once it has begun.
     pub drain: drain::Watch,
+    /// What is left for those who come.
+    pub room: Room,
     /// What an admin may look at and have done.
     pub(crate) desk: Desk,
 }
@@ -137,11 +143,19 @@ impl Handler for Pipeline {
         open.answered(response.map(|body| panics::caught(body, &record, metrics)))
     }
 
-    fn refuse(&self, status: StatusCode, version: Version) -> Response<ResponseBody> {
-        let open = record::Open::refused(self.ids.next(), version, &self.shared.metrics);
+    fn refuse(&self, status: StatusCode, head: &request::Parts) -> Response<ResponseBody> {
+        let open = record::Open::new(self.ids.next(), head, &self.shared.metrics);
         let mut response = respond::error(&beyond(status, &self.shared.settings.borrow().limits));
         respond::finish(&mut response, &open.record().trace);
         open.answered(response)
+    }
+
+    fn unread(&self, status: StatusCode, version: Version, connection: &Connection) {
+        let code = match status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Code::HeaderTooLarge,
+            _ => Code::InvalidRequest,
+        };
+        record::Open::unread(self.ids.next(), version, connection, &self.shared.metrics).bare(status, code);
     }
 }
 
@@ -161,6 +175,24 @@ impl Pipeline {
             scraped: Scraped::default(),
         };
         Ok(Self { shared: Arc::new(shared), ids: Arc::new(Ids::new()?) })
+    }
+
+    /// What is left for those who come.
+    pub(crate) fn room(&self) -> Room {
+        self.shared.room.clone()
+    }
+
+    /// What the configuration says of requests now.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.shared.settings.borrow())
+    }
+
+    /// Drops what can be made anew: connections to backends that rest, and the metrics as they were shown last.
+    pub(crate) fn drop_caches(&self) {
+        self.shared.scraped.forget();
+        for known in self.shared.registry.snapshot().backends() {
+            known.backend().close_resting();
+        }
     }
 
     /// Ends the requests of keys that are taken no more, for ever.
@@ -230,8 +262,8 @@ impl Pipeline {
         let shown = Shown { headers: &head.headers, connection, forwarded };
         let caller = if public {
             // Anybody gets an answer, and a wrong key is counted all the same; whoever may know more is told more.
-            let known = matches!(found, Found::Row(row, _) if row.endpoint == Endpoint::Ready)
-                && shown.names_somebody();
+            let tells = |row: &Row| matches!(row.endpoint, Endpoint::Ready | Endpoint::ReadyCheck);
+            let known = matches!(&found, Found::Row(row, _) if tells(row)) && shown.names_somebody();
             let caller = if known { authenticate(&self.shared, &settings, &shown).await.ok() } else { None };
             caller.inspect(|caller| record.caller(caller)).unwrap_or_else(Caller::local)
         } else {
@@ -271,6 +303,7 @@ impl Pipeline {
             }
             Endpoint::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
             Endpoint::Ready => Ok(self.ready(&asked.caller)),
+            Endpoint::ReadyCheck => self.ready_check(&asked.caller, settings, &taken),
             Endpoint::Metrics => metrics::answer(&self.shared, &head.headers).await,
             Endpoint::AuthorityDer => authority(settings, |(_, der)| respond::authority_der(der)),
             Endpoint::AuthorityPem => authority(settings, |(pem, _)| respond::authority_pem(pem)),
@@ -284,7 +317,8 @@ impl Pipeline {
             }
             Endpoint::Model => self.model(&asked.caller, &taken),
             Endpoint::Chat => {
-                let body = content::read(&head.headers, body, &settings.limits).await?;
+                let room = &self.shared.room;
+                let body = content::chat(&head.headers, body, &settings.limits, room).await?;
                 asked.record.read(body.len());
                 chat::answer(&self.shared, settings, asked, body).await
             }
@@ -313,6 +347,28 @@ impl Pipeline {
         respond::text(status, text)
     }
 
+    /// Whether one of the admin's own checks passes, in a line; why, for whoever may see how the box stands. To everybody else a name
+    /// that there is not looks like a check that fails: nobody learns the names by trying, but that of one that passes.
+    fn ready_check(
+        &self,
+        caller: &Caller,
+        settings: &Settings,
+        name: &str,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        let may_know = caller.permissions.has(Permission::Status);
+        let check = settings.health.iter().find(|check| check.name.as_str() == name);
+        let (status, word, line) = match check.map(|check| self.shared.desk.health.of(check)) {
+            None if may_know => return Err(no_such_check(&settings.health)),
+            None => (StatusCode::SERVICE_UNAVAILABLE, "it fails", String::new()),
+            Some(Ok(what)) => (StatusCode::OK, "it passes", what),
+            Some(Err(Amiss { what, next })) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "it fails", format!("{what}: {next}"))
+            }
+        };
+        let line = if may_know { format!("{}\n", OneLine(&line)) } else { String::new() };
+        Ok(respond::text(status, format!("{word}\n{line}")))
+    }
+
     fn model(&self, caller: &Caller, name: &str) -> Result<Response<ResponseBody>, ApiError> {
         let snapshot = self.shared.registry.snapshot();
         let mine = |routed: &Routed| models::may(caller, &snapshot, routed.backend.name(), &routed.model);
@@ -336,6 +392,16 @@ fn frozen(what: &str, trace: &crate::trace::Trace) {
     {
         ghostllm_edge::freeze::here(&format!("{what} {id}"));
     }
+}
+
+fn no_such_check(checks: &[HealthCheck]) -> ApiError {
+    let names: Vec<_> = checks.iter().map(|check| check.name.as_str()).collect();
+    let those = if names.is_empty() {
+        "The configuration has no [[health]].".to_owned()
+    } else {
+        format!("Those that there are: {}.", names.join(", "))
+    };
+    ApiError::new(Code::NotFound, format!("No health check has this name. {those}"))
 }
 
 fn authority(

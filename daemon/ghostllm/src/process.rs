@@ -45,8 +45,8 @@ pub(crate) fn resident() -> Option<u64> {
     Some(number(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")? << 10)
 }
 
-/// The number behind this word of proc(5)'s `status`; sizes are in KiB.
-fn number(status: &str, word: &str) -> Option<u64> {
+/// The number behind this word of proc(5)'s `status` or `meminfo`; sizes are in KiB.
+pub(crate) fn number(status: &str, word: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(word))?;
     line.split_whitespace().next()?.parse().ok()
 }

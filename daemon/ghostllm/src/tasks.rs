@@ -4,7 +4,9 @@
 //! program has a name and a policy, and stands in the list of [`supervisor`].
 
 pub mod engine;
+pub(crate) mod health;
 pub mod reload;
+pub(crate) mod room;
 pub mod state;
 pub mod supervisor;
 pub(crate) mod watchdog;

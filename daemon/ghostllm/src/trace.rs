@@ -9,7 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The field that names a request, in both directions.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The field that names a trace and the step before in it, in both directions.
+pub(crate) const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Letters of an id, at the most: libraries send UUIDs and the like, proxies a little more.
@@ -71,9 +72,14 @@ impl Trace {
         format!("{:032x}", self.parent.trace)
     }
 
+    /// The `traceparent` of whatever this request leads to, which its client is told as well.
+    pub(crate) fn parent(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.parent.text()).ok()
+    }
+
     /// What whoever is asked next is told.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let parent = HeaderValue::from_str(&self.parent.text()).ok();
+        let parent = self.parent();
         let state = self.state.clone();
         let all = [(REQUEST_ID, Some(self.shown.clone())), (TRACE_PARENT, parent), (TRACE_STATE, state)];
         all.into_iter().filter_map(|(name, value)| Some((name, value?)))

@@ -50,9 +50,14 @@ async fn the_certificate_s_end_and_the_configuration_s_state_are_told() -> Resul
     };
     let sheet = Sheet::until(&daemon, |sheet| state(sheet) == [1.0, 0.0]).await?;
     let certificates = admin::read(&daemon, "certificates").await?;
-    let ends = certificates["server"]["expires"].as_str().context("no end")?;
-    let ends = OffsetDateTime::parse(ends, &Rfc3339)?.unix_timestamp() as f64;
-    ensure!(sheet.sum("ghostllm_certificate_expiry_timestamp_seconds", &[]) == ends, "{}", sheet.text);
+    for (field, metric) in [
+        ("begins", "ghostllm_certificate_not_before_timestamp_seconds"),
+        ("expires", "ghostllm_certificate_expiry_timestamp_seconds"),
+    ] {
+        let moment = certificates["server"][field].as_str().context(field)?;
+        let moment = OffsetDateTime::parse(moment, &Rfc3339)?.unix_timestamp() as f64;
+        ensure!(sheet.sum(metric, &[]) == moment, "{}", sheet.text);
+    }
     let wrong = Setup { config: "[nonsense]\n".to_owned(), ..setup.clone() };
     daemon.reconfigure(&wrong).await?;
     Sheet::until(&daemon, |sheet| state(sheet)[0] == 0.0).await?;
@@ -60,6 +65,23 @@ async fn the_certificate_s_end_and_the_configuration_s_state_are_told() -> Resul
     Sheet::until(&daemon, |sheet| state(sheet) == [1.0, 1.0]).await?;
     daemon.reconfigure(&setup).await?;
     Sheet::until(&daemon, |sheet| state(sheet) == [1.0, 0.0]).await?;
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_the_program_asks_itself_is_no_request() -> Result<()> {
+    // Asked on each thread, five times a second and more.
+    let setup = Setup::default()
+        .with_environment("WATCHDOG_USEC", "800000")
+        .with_environment("GHOSTLLM_LOG__LEVEL", "debug");
+    let daemon = Daemon::start(&setup).await?;
+    let uptime = |sheet: &Sheet| sheet.sum("ghostllm_uptime_seconds", &[]);
+    let sheet = Sheet::until(&daemon, |sheet| uptime(sheet) > 2.0).await?;
+    let asked = |sheet: &Sheet| sheet.sum("ghostllm_requests_total", &[("route", "/healthz")]);
+    ensure!(asked(&sheet) == 0.0, "{}", sheet.text);
+    ensure!(!daemon.stderr().contains("\"route\":\"/healthz\""), "{}", daemon.stderr());
+    ensure!(plain(daemon.plain(false)?, &Request::get("/healthz")).await?.status == 200);
+    Sheet::until(&daemon, |sheet| asked(sheet) == 1.0).await?;
     daemon.stop().await
 }
 

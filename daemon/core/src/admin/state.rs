@@ -74,7 +74,8 @@ impl Condition {
 pub struct Cause {
     /// What, for programs: `no_model`, `only_demo`, `backend_down`, `listener_missing`, `certificate_lacks`,
     /// `certificate`, `configuration_refused`, `restart_needed`, `state_unwritable`, `audit_unwritable`, `clock_lost`,
-    /// `first_key_waits`, `engine_down`, `hangs`, `task_rests`.
+    /// `first_key_waits`, `engine_down`, `hangs`, `task_rests`, `memory_short`, `memory_unknown`, `listener_paused`,
+    /// `health_check`.
     pub code: String,
     /// How bad it is.
     pub severity: Severity,
@@ -138,6 +139,9 @@ pub struct Certificates {
 pub struct CertificateInfo {
     /// Names and addresses that it is for.
     pub names: Vec<String>,
+    /// Since when it is good.
+    #[serde(default)]
+    pub begins: Option<String>,
     /// When it ends.
     pub expires: Option<String>,
     /// When it is made anew; null where its owner does that.

@@ -20,6 +20,8 @@ pub enum Code {
     BackendError,
     /// Every place and every waiting place is taken.
     QueueFull,
+    /// This box has no room for one chat more.
+    Overloaded,
     /// The cards are too hot to take more work.
     GpuThermal,
     /// The prompt and the wanted answer do not fit into the model's context.
@@ -72,13 +74,14 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the generated reference and for tests.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::ModelNotFound,
         Self::InvalidApiKey,
         Self::BackendUnavailable,
         Self::BackendTimeout,
         Self::BackendError,
         Self::QueueFull,
+        Self::Overloaded,
         Self::GpuThermal,
         Self::ContextLengthExceeded,
         Self::InvalidRequest,
@@ -111,7 +114,9 @@ impl Code {
         match self {
             Self::ModelNotFound | Self::RouteNotFound | Self::NotFound => StatusCode::NOT_FOUND,
             Self::InvalidApiKey => StatusCode::UNAUTHORIZED,
-            Self::BackendUnavailable | Self::QueueFull | Self::GpuThermal => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BackendUnavailable | Self::QueueFull | Self::Overloaded | Self::GpuThermal => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::BackendTimeout | Self::StillGoing => StatusCode::GATEWAY_TIMEOUT,
             Self::BackendError => StatusCode::BAD_GATEWAY,
             Self::ContextLengthExceeded
@@ -147,6 +152,7 @@ impl Code {
             | Self::BackendTimeout
             | Self::BackendError
             | Self::QueueFull
+            | Self::Overloaded
             | Self::GpuThermal
             | Self::StateUnwritable
             | Self::StillGoing
@@ -183,6 +189,7 @@ impl Code {
             Self::BackendTimeout => "backend_timeout",
             Self::BackendError => "backend_error",
             Self::QueueFull => "queue_full",
+            Self::Overloaded => "overloaded",
             Self::GpuThermal => "gpu_thermal",
             Self::ContextLengthExceeded => "context_length_exceeded",
             Self::InvalidRequest => return None,

@@ -20,6 +20,7 @@ fn every_code_has_its_status_type_and_text() {
 504 server_error backend_timeout
 502 server_error backend_error
 503 server_error queue_full
+503 server_error overloaded
 503 server_error gpu_thermal
 400 invalid_request_error context_length_exceeded
 400 invalid_request_error null
@@ -65,6 +66,7 @@ fn every_constructor_gives_its_code_and_hints() {
         (ApiError::backend_timeout("Late."), Code::BackendTimeout, None, None),
         (ApiError::backend_error("Bad."), Code::BackendError, None, None),
         (ApiError::queue_full(2), Code::QueueFull, None, Some(2)),
+        (ApiError::overloaded("memory"), Code::Overloaded, None, Some(5)),
         (ApiError::gpu_thermal(30), Code::GpuThermal, None, Some(30)),
         (ApiError::context_length_exceeded("Long."), Code::ContextLengthExceeded, Some("messages"), None),
         (ApiError::invalid_request("No."), Code::InvalidRequest, None, None),

@@ -31,6 +31,19 @@ async fn a_silent_peer_is_closed_after_the_handshake_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_was_answered_or_has_asked_for_nothing_for_a_second_is_idle() {
+    let activity = Arc::<Activity>::default();
+    sleep(Duration::from_millis(900)).await;
+    assert!(!activity.is_idle(), "its request is on its way");
+    sleep(Duration::from_millis(100)).await;
+    assert!(activity.is_idle());
+    let serving = activity.begin();
+    assert!(!activity.is_idle());
+    drop(serving);
+    assert!(activity.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_what_a_drain_ends_is_given_up_for_it() {
     let activity = Arc::<Activity>::default();
     let linger = Duration::from_millis(200);

@@ -134,21 +134,20 @@ impl<H: Handler> Exchange<H> {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<ResponseBody> {
-        let (method, version) = (request.method().clone(), request.version());
+        let method = request.method().clone();
         let beyond = self.beyond(&request);
         // Such a client waits for a word before it sends anything.
         let waits = request.headers().contains_key(EXPECT);
         let (mut request, left) =
             rest::watch(request.map(|body| Timed::new(body, self.body_idle, self.pace)));
+        request.extensions_mut().insert(self.connection);
         let response = match beyond {
             Some(status) => {
-                drop(request);
-                self.handler.refuse(status, version)
+                let (head, body) = request.into_parts();
+                drop(body);
+                self.handler.refuse(status, &head)
             }
-            None => {
-                request.extensions_mut().insert(self.connection);
-                self.handler.handle(request).await
-            }
+            None => self.handler.handle(request).await,
         };
         self.refused.discard(left, waits, &self.activity);
         let mut response = body::without_forbidden(&method, response);

@@ -4,7 +4,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use http::Version;
+use http::{StatusCode, Version};
 use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     Connection, Handler, Limits,
     deadline::{Activity, Deadlined},
+    drain::{Watch, Word},
 };
 
 /// hyper refuses a smaller buffer (hyper 1.12, `MINIMUM_MAX_BUFFER_SIZE`).
@@ -44,9 +45,15 @@ where
     let mut drain = serve.drain.clone();
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
-        () = drain.begun() => {
+        word = told(&mut drain, &activity) => {
+            if word == Word::Idle && activity.served() == 0 {
+                // hyper would wait for the rest of a head that has begun.
+                return tracing::debug!(peer = %connection.peer, "an HTTP/1.1 connection that asks for nothing is closed");
+            }
             let ended = tokio::select! {
                 ended = served.as_mut() => Some(ended),
+                // It was answered, and nothing is under way.
+                () = std::future::ready(()), if word == Word::Idle => None,
                 // Accepted a moment ago, it has its request under way: hyper would close it unread.
                 () = activity.asked(serve.limits.h2_linger) => None,
             };
@@ -64,6 +71,34 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(peer = %connection.peer, %error, "an HTTP/1.1 connection ended early");
+        if let Some(status) = answered(&error) {
+            serve.handler.unread(status, Version::HTTP_11, &connection);
+        }
+    }
+}
+
+/// What hyper itself has answered to a head that it could not read: nothing to HTTP/2's preface, and a status to every other, since it
+/// reads no head before the response to the one before it is written (hyper 1.12, `on_parse_error` and `try_keep_alive` in
+/// `proto/h1/conn.rs`, `on_error` in `proto/h1/role.rs`). A target above 65,534 bytes gets 414 where the limit for heads lets it be
+/// read; its error is not told from that of a long head, and so 431 stands here for both.
+fn answered(error: &hyper::Error) -> Option<StatusCode> {
+    if error.is_parse_version_h2() {
+        return None;
+    }
+    match (error.is_parse(), error.is_parse_too_large()) {
+        (_, true) => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        (true, false) => Some(StatusCode::BAD_REQUEST),
+        (false, false) => None,
+    }
+}
+
+/// Completes when the connection is to end, with the word that says why: all are, or it is idle.
+async fn told(drain: &mut Watch, activity: &Activity) -> Word {
+    loop {
+        let word = drain.word().await;
+        if word == Word::Draining || activity.is_idle() {
+            return word;
+        }
     }
 }
 
@@ -98,10 +133,11 @@ where
     let whole = async {
         tokio::select! {
             ended = served.as_mut() => ended,
-            () = drain.begun() => {
+            word = told(&mut drain, &activity) => {
                 served.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = served.as_mut() => ended,
+                    () = silence(&activity, &stalls, &serve.limits), if word == Word::Idle => Ok(()),
                     () = idle(&activity, &stalls, &serve.limits) => Ok(()),
                     () = activity.forgone(serve.limits.h2_linger) => Ok(()),
                 }

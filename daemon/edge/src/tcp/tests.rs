@@ -1,3 +1,4 @@
+mod idle;
 mod limits;
 mod refusing;
 
@@ -104,6 +105,7 @@ fn served_with(http2: bool, limits: Limits, alt_svc: Option<AltSvc>) -> Served {
         answers: Arc::new(|_| true),
         seats: Workers::start(0).unwrap().seats(),
         pulse: crate::pulse::Pulse::default(),
+        room: crate::room::Room::default(),
         drain: drain.watch(),
     };
     let address = "127.0.0.1:1".parse().unwrap();

@@ -55,6 +55,7 @@ fn served(limits: Limits) -> Served {
         answers: Arc::new(|_| false),
         seats: workers.seats(),
         pulse: crate::pulse::Pulse::default(),
+        room: crate::room::Room::default(),
         drain: drain.watch(),
     };
     let accepting = serve(listener, given).unwrap();

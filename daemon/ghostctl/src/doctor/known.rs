@@ -113,7 +113,7 @@ fn listeners(seen: &Seen) -> Vec<Finding> {
         Finding::warning(
             what,
             "clients that try it wait, or fail",
-            "ghostctl status, whose causes say why; then restart the daemon",
+            "ghostctl status, whose causes say why and what to do",
         )
     });
     found.collect()

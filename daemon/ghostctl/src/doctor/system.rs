@@ -59,8 +59,8 @@ fn clock_at(year: i32, date: &str) -> Vec<Finding> {
     }
     vec![Finding::error(
         format!("the clock says {date}, and this program is of {BUILT}"),
-        "certificates and keys that are made now end in the past, and clients refuse them",
-        "timedatectl set-ntp true, or date -s; then restart the daemon",
+        "the certificate is made for a long time, keys end by what is known of the time, and a backend's certificate is refused",
+        "timedatectl set-ntp true, or date -s; the daemon notices by itself",
     )]
 }
 

@@ -1,41 +1,7 @@
 //! Text on a screen: its width, its line breaks, and nothing in it that a terminal would obey.
 
-use ghostllm_core::text::is_obeyed;
+pub(crate) use ghostllm_core::text::{clean, clean_lines, one_line};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// With what a terminal would obey written out, as `\u{1b}` or `\n`.
-pub(crate) fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_obeyed(letter) {
-            out.extend(letter.escape_default());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
-}
-
-/// The same, line breaks staying what they are.
-pub(crate) fn clean_lines(text: &str) -> String {
-    text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
-}
-
-/// JSON in one line, with nothing that a terminal would obey: such a letter is only ever inside a string, where JSON has a way
-/// to write it, and a raw line break or tab is only ever outside.
-pub(crate) fn one_line(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for letter in json.trim().chars() {
-        match letter {
-            '\n' | '\r' | '\t' => {}
-            letter if is_obeyed(letter) => {
-                out.extend(letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
-            }
-            letter => out.push(letter),
-        }
-    }
-    out
-}
 
 /// Columns that it takes.
 pub(crate) fn width(text: &str) -> usize {
@@ -91,18 +57,6 @@ fn split(text: &str, columns: usize) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_that_a_terminal_obeys_is_left() {
-        assert_eq!(clean("a\x1b[31mb\n\u{9b}1m\u{202e}"), "a\\u{1b}[31mb\\n\\u{9b}1m\\u{202e}");
-        assert_eq!(clean("Grüße, 模型 🦙"), "Grüße, 模型 🦙");
-        assert_eq!(clean_lines("a\nb\tc"), "a\nb\\tc");
-        let json = "{\n  \"a\": \"x\u{9b}\u{202e}\\u001b\"\n}\n";
-        let line = one_line(json);
-        assert!(!line.chars().any(is_obeyed), "{line}");
-        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-        assert_eq!(read(&line), read(json));
-    }
 
     #[test]
     fn widths_count_columns_and_not_letters() {

@@ -17,7 +17,7 @@ use crate::{
     app::Standing,
     log::Lost,
     store::{StateDir, StateFile, audit::Audit, settings::Kept},
-    tasks::supervisor::TaskList,
+    tasks::{health::Verdicts, supervisor::TaskList},
 };
 
 /// What is to be done by the loop that looks after the program.
@@ -95,6 +95,8 @@ pub(crate) struct Desk {
     /// What counts the records of the log that were lost.
     pub(crate) lost: Lost,
     pub(crate) tasks: TaskList,
+    /// What became of the admin's own checks.
+    pub(crate) health: Verdicts,
 }
 
 impl Desk {

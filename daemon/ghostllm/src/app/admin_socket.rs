@@ -9,14 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ghostllm_core::config::Listen;
+use ghostllm_core::{config::Listen, places::ADMIN_NAME};
 use ghostllm_edge::bind::{self, SocketFile, UnixError};
 
 use super::{handed::Handed, standing::Missing};
 use crate::{access, store::StateDir};
 
-/// Its name in the state directory.
-const NAME: &str = "admin.sock";
 /// Everybody's right to connect.
 const EVERYBODY: u32 = 0o002;
 
@@ -44,7 +42,7 @@ impl AdminSocket {
             tell_handed(&path, listen.admin.as_deref());
             return Ok(Self { listener, path, file: None });
         }
-        let own = listen.admin.clone().unwrap_or_else(|| state.path().join(NAME));
+        let own = listen.admin.clone().unwrap_or_else(|| state.path().join(ADMIN_NAME));
         // Others read it in the log and elsewhere, and bind it to no folder of theirs.
         let path = std::path::absolute(&own).unwrap_or(own);
         match bind::unix(&path) {

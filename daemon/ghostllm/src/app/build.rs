@@ -8,7 +8,7 @@ use ghostllm_core::{
     config::{Config, Exposure, Loaded, Target},
     routes,
 };
-use ghostllm_edge::{drain::Drain, guard::Rules, quic, tls, workers::Workers};
+use ghostllm_edge::{drain::Drain, guard::Rules, quic, room::Room, tls, workers::Workers};
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -19,6 +19,7 @@ use super::{
     reload::{self, Running},
     standing::Standing,
     stop::Stop,
+    systemd,
     upkeep::{CaFiles, Records, Upkeep, say},
 };
 use crate::{
@@ -37,7 +38,7 @@ use crate::{
         keys::{self, FirstKey, Keys, Show},
         quic_key,
     },
-    tasks::{engine::EngineTask, reload::Changes, supervisor::Supervisor},
+    tasks::{engine::EngineTask, health::Health, reload::Changes, supervisor::Supervisor},
 };
 
 /// So many orders of admins wait for their turn.
@@ -62,8 +63,11 @@ impl App {
         let now = OffsetDateTime::now_utc();
         let (state, claim) = StateDir::claim(given.state)?;
         kept.open(&state, now)?;
+        // Each step that has waited for a disk is told: a slow one is no reason to be killed.
+        systemd::goes_on();
         let host = Host::read();
         let certificates = opened_certificates(&config, &state, &host)?;
+        systemd::goes_on();
         let mut handed = given.handed;
         let admin = AdminSocket::open(&mut handed, &config.listen, &state);
         let listeners = Listeners::bind(&config.listen, admin, &mut handed, quic_keys(&state)?);
@@ -78,15 +82,17 @@ impl App {
         let (drain, journal) = (Drain::default(), Journal::new());
         let records = Records { state: state.clone(), audit: Audit::new(&state), journal: journal.clone() };
         let addresses = listeners.addresses();
-        let upkeep = Upkeep::new(records, certificates, host, &addresses, Arc::clone(&config), &registry);
+        let mut upkeep = Upkeep::new(records, certificates, host, &addresses, Arc::clone(&config), &registry);
         let workers = workers(&config)?;
         // Behind all that may fail: the first key is shown once, and a start that ends would take it along.
         let keys = opened_keys(&state, now, given.show)?;
         moments::tell(&keys, upkeep.audit(), now);
+        systemd::goes_on();
         let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
         let (orders, taken) = mpsc::channel(ORDERS);
         let (configured, shown) = watch::channel(Arc::new(configured));
-        let standing = standing(&listeners, &config, &upkeep);
+        let health = Arc::new(Health::new(Arc::clone(&registry), seen.clone()));
+        let standing = standing(&listeners, &config, &mut upkeep);
         let desk = Desk {
             state: state.clone(),
             orders,
@@ -99,6 +105,7 @@ impl App {
             journal: journal.clone(),
             lost: given.log.lost(),
             tasks: supervisor.list(),
+            health: health.verdicts(),
         };
         let pipeline = pipeline(&upkeep, keys, &registry, seen, &drain, desk)?;
         let running = Running {
@@ -114,6 +121,7 @@ impl App {
             kept,
             configured,
             journal,
+            health,
         };
         Ok(Self { stop, claim, changes, listeners, pipeline, running, upkeep, workers, drain, standing })
     }
@@ -181,10 +189,11 @@ fn workers(config: &Config) -> Result<Workers, StartError> {
     Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })
 }
 
-fn standing(listeners: &Listeners, config: &Config, upkeep: &Upkeep) -> Arc<Standing> {
+fn standing(listeners: &Listeners, config: &Config, upkeep: &mut Upkeep) -> Arc<Standing> {
     let (addresses, list) = (listeners.addresses(), listeners.list(&config.listen));
     let standing = Standing::new(&addresses, list, listeners.missing());
     standing.is_called(upkeep.host());
+    upkeep.look_at_addresses(&standing);
     Arc::new(standing)
 }
 
@@ -203,6 +212,7 @@ fn pipeline(
         settings,
         page: upkeep.page(),
         drain: drain.watch(),
+        room: Room::default(),
         desk,
     };
     let random = |_unspecified| StartError::internal("no random bytes", "the operating system gave none");

@@ -54,7 +54,7 @@ const REMEMBERED: u32 = 86_400;
 pub(super) const HTTP3: &str = "HTTP/3";
 
 /// What is missing where a plain port is taken, before its address.
-const PLAIN_AT: &str = "plain HTTP at ";
+pub(super) const PLAIN_AT: &str = "plain HTTP at ";
 
 /// Sockets that nobody serves yet.
 pub(super) struct Listeners {
@@ -178,6 +178,7 @@ impl Listeners {
             limits,
             newest: seen,
             answers: Arc::new(move |peer: SocketAddr| guard.answers(peer.ip())),
+            room: pipeline.room(),
             seats,
             pulse: pulse.clone(),
             drain: drain.watch(),
@@ -285,7 +286,8 @@ fn narrow<S>(what: &str, directive: &str, bound: &Bound<S>) -> Missing {
     } else {
         tracing::warn!(
             %address,
-            "this box has no IPv6 (its kernel lacks it, or net.ipv6.conf.all.disable_ipv6 is 1): IPv4 alone is served"
+            "this box has no IPv6, which its kernel lacks (ipv6.disable=1 on its command line, or built without): IPv4 alone is \
+             served"
         );
     }
     what.into()

@@ -18,7 +18,8 @@ pub(super) fn tell(keys: &Keys, audit: &Audit, now: OffsetDateTime) {
         tracing::warn!(
             clock = date::rfc3339(now),
             known = date::rfc3339(known),
-            "the clock shows less than the state knows it to be: keys end by what is known, until the clock is right"
+            "the clock shows less than the state knows it to be: keys end by what is known, until the clock is right (timedatectl \
+             set-ntp true) or, where it once ran ahead, until that time"
         );
     }
 }

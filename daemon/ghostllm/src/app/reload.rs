@@ -34,6 +34,7 @@ use crate::{
     store::{StateDir, settings::Kept},
     tasks::{
         engine::{EngineAt, EngineTask},
+        health::Health,
         reload::{Apart, Changes, Read},
         supervisor::Supervisor,
         watchdog,
@@ -63,6 +64,7 @@ pub(super) struct Running {
     /// The configuration, as an admin sees it.
     pub(super) configured: watch::Sender<Arc<Configured>>,
     pub(super) journal: Journal,
+    pub(super) health: Arc<Health>,
 }
 
 /// What became of a configuration that was sound.
@@ -377,6 +379,7 @@ pub(super) fn settings(config: &Config, upkeep: &Upkeep) -> Settings {
     Settings {
         limits: config.limits.clone(),
         plain_auth: config.listen.plain_auth,
+        health: config.health.clone(),
         authority: upkeep.authority(),
     }
 }

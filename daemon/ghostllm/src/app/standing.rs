@@ -9,11 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ghostllm_core::admin::{Cause, Listener, Severity};
+use ghostllm_core::{
+    admin::{Cause, Listener, Severity},
+    cgroup::{Memory, Room},
+};
+use ghostllm_edge::room::Lack;
 use time::OffsetDateTime;
 
 use super::{Addresses, systemd};
-use crate::certificates::Complaint;
+use crate::{certificates::Complaint, tasks::room::Gauged};
 
 /// All of it.
 #[derive(Debug)]
@@ -33,6 +37,19 @@ pub(super) struct Missing {
     pub(super) why: Option<(String, String)>,
 }
 
+/// What is served as soon as the box has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Away {
+    /// What, such as `IPv6`.
+    pub(super) what: String,
+    /// The addresses that nobody reaches meanwhile.
+    pub(super) at: Vec<SocketAddr>,
+    /// Why.
+    pub(super) why: String,
+    /// What to do.
+    pub(super) next: String,
+}
+
 impl From<&str> for Missing {
     fn from(what: &str) -> Self {
         Self { what: what.to_owned(), why: None }
@@ -46,6 +63,8 @@ struct Amiss {
     listeners: Vec<Listener>,
     /// What is wanted and not served.
     missing: Vec<Missing>,
+    /// What is wanted and cannot be reached now, since the box has not got it.
+    away: Vec<Away>,
     /// What the certificate lacks, each with what to do.
     left_out: Vec<String>,
     /// What is wrong with the certificate or its CA.
@@ -60,6 +79,10 @@ struct Amiss {
     unaudited: bool,
     /// What gives no sign of life.
     late: Vec<String>,
+    /// What is known of the memory.
+    memory: Gauged,
+    /// Why no connection is accepted.
+    paused: Option<Lack>,
     /// The service manager is told from the time on when the program serves.
     serves: bool,
 }
@@ -95,6 +118,13 @@ impl Standing {
         });
     }
 
+    /// These are away now, and no others.
+    pub(super) fn away(&self, away: &[Away]) {
+        if self.amiss().away != away {
+            self.change(|amiss| amiss.away = away.to_vec());
+        }
+    }
+
     /// The certificate lacks this now, and this is wrong with it or its CA.
     pub(super) fn certified(&self, left_out: Vec<String>, complaint: Option<&Complaint>) {
         let news = {
@@ -123,6 +153,32 @@ impl Standing {
     pub(crate) fn audits(&self, audits: bool) {
         if self.amiss().unaudited == audits {
             self.change(|amiss| amiss.unaudited = !audits);
+        }
+    }
+
+    /// So much memory is used, which means that. Whether what it means is new.
+    pub(crate) fn gauged(&self, now: Gauged) -> bool {
+        let is_new = match (&self.amiss().memory, &now) {
+            (Gauged::Limited(_, before, _), Gauged::Limited(_, room, _)) => before != room,
+            (before, now) => before != now,
+        };
+        if is_new {
+            self.change(|amiss| amiss.memory = now);
+        } else {
+            self.amiss().memory = now;
+        }
+        is_new
+    }
+
+    /// How much memory is used; none where it has no limit that is known.
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        if let Gauged::Limited(memory, ..) = self.amiss().memory { Some(memory) } else { None }
+    }
+
+    /// Why no connection is accepted, if none is.
+    pub(crate) fn pauses(&self, paused: Option<Lack>) {
+        if self.amiss().paused != paused {
+            self.change(|amiss| amiss.paused = paused);
         }
     }
 
@@ -186,13 +242,31 @@ impl Standing {
 
     /// Where it listens, and where it was to.
     pub(crate) fn listeners(&self) -> Vec<Listener> {
-        self.amiss().listeners.clone()
+        let Amiss { mut listeners, away, .. } = self.amiss().clone();
+        let unreached: Vec<_> = away.iter().flat_map(|away| &away.at).map(ToString::to_string).collect();
+        for listener in &mut listeners {
+            listener.serves &= !unreached.contains(&listener.address);
+        }
+        listeners
     }
 
     /// What is amiss.
     pub(crate) fn causes(&self) -> Vec<Cause> {
-        let Amiss { missing, left_out, certificate, refused, restart, unwritable, unaudited, late, .. } =
-            self.amiss().clone();
+        let Amiss {
+            missing,
+            away,
+            left_out,
+            certificate,
+            refused,
+            restart,
+            unwritable,
+            unaudited,
+            late,
+            memory,
+            paused,
+            ..
+        } = self.amiss().clone();
+        let scarce = short(&memory).into_iter().chain(paused.map(pause));
         let late = (!late.is_empty()).then(|| {
             let next = "systemctl restart ghostllm, which its watchdog does by itself";
             cause("hangs", Severity::Error, hangs(&late), next)
@@ -202,6 +276,9 @@ impl Standing {
             let (why, next) =
                 why.map_or((String::new(), next.to_owned()), |(why, next)| (format!(": {why}"), next));
             cause("listener_missing", Severity::Warning, format!("{what} is not served{why}"), &next)
+        });
+        let away = away.into_iter().map(|Away { what, why, next, .. }| {
+            cause("listener_missing", Severity::Warning, format!("{what} is not served now: {why}"), &next)
         });
         let certificate = certificate.map(|Complaint { ended, what, next }| {
             let severity = if ended { Severity::Error } else { Severity::Warning };
@@ -223,7 +300,14 @@ impl Standing {
             let (what, next) = line.split_once(". ").unwrap_or((&line, "see listen.names"));
             cause("certificate_lacks", Severity::Note, what.to_owned(), next)
         });
-        let whole = late.into_iter().chain(missing).chain(certificate).chain(refused).chain(restart);
+        let whole = late
+            .into_iter()
+            .chain(scarce)
+            .chain(missing)
+            .chain(away)
+            .chain(certificate)
+            .chain(refused)
+            .chain(restart);
         whole.chain(unwritable).chain(unaudited).chain(left_out).collect()
     }
 
@@ -237,10 +321,24 @@ impl Standing {
         if !amiss.serves {
             return;
         }
-        let Amiss { missing, left_out, certificate, refused, restart, unwritable, unaudited, late, .. } =
-            amiss.clone();
+        let Amiss {
+            missing,
+            away,
+            left_out,
+            certificate,
+            refused,
+            restart,
+            unwritable,
+            unaudited,
+            late,
+            memory,
+            paused,
+            ..
+        } = amiss.clone();
         let late = (!late.is_empty()).then(|| hangs(&late));
-        let missing: Vec<_> = missing.into_iter().map(|missing| missing.what).collect();
+        let scarce = short(&memory).into_iter().chain(paused.map(pause)).map(|cause| cause.what);
+        let missing = missing.into_iter().map(|missing| missing.what);
+        let missing: Vec<_> = missing.chain(away.into_iter().map(|away| away.what)).collect();
         let degraded = (!missing.is_empty()).then(|| format!("degraded, without {}", missing.join(", ")));
         let certificate = certificate.map(|complaint| complaint.what);
         let unwritable = unwritable.then(|| UNWRITABLE.to_owned());
@@ -249,7 +347,13 @@ impl Standing {
         let restart =
             (!restart.is_empty()).then(|| format!("a restart is needed for {}", restart.join(", ")));
         let first = [format!("Serving at {}", self.at)].into_iter();
-        let status = first.chain(late).chain(degraded).chain(certificate).chain(unwritable).chain(unaudited);
+        let status = first
+            .chain(late)
+            .chain(scarce)
+            .chain(degraded)
+            .chain(certificate)
+            .chain(unwritable)
+            .chain(unaudited);
         let status = status.chain(refused).chain(restart).chain(left_out);
         systemd::status(&status.collect::<Vec<_>>().join("; "));
     }
@@ -257,6 +361,42 @@ impl Standing {
 
 fn hangs(late: &[String]) -> String {
     format!("no sign of life of {}", late.join(", "))
+}
+
+/// What is amiss with the memory.
+fn short(memory: &Gauged) -> Option<Cause> {
+    let next = "ghostctl requests ls says who is there; give it more (MemoryMax= of its unit, the limit of its container), or let \
+                in fewer: limits.connections, limits.streams";
+    let (memory, then, own) = match memory {
+        Gauged::Unlimited | Gauged::Limited(_, Room::Enough, _) => return None,
+        Gauged::Limited(memory, Room::Short, own) => (memory, "new chats are refused", own),
+        Gauged::Limited(memory, Room::Dire, own) => {
+            (memory, "new chats are refused, and connections wait or are closed", own)
+        }
+        Gauged::Unknown(why) => {
+            let what =
+                format!("how much memory this program may have cannot be read, so it is not kept to: {why}");
+            let next = "see who may read /proc/self/cgroup, /proc/self/mountinfo and the memory files below /sys/fs/cgroup";
+            return Some(cause("memory_unknown", Severity::Note, what, next));
+        }
+    };
+    // The engine, which is in the same group, may have the rest.
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let whose = own.map(|own| format!(" (this program and the sockets have {:.1} MiB of it)", mib(own)));
+    let whose = whose.unwrap_or_default();
+    Some(cause("memory_short", Severity::Warning, format!("memory is short, {memory}: {then}{whose}"), next))
+}
+
+/// That no connection is accepted.
+fn pause(lack: Lack) -> Cause {
+    let next = match lack {
+        Lack::Memory => "as for memory_short",
+        Lack::Descriptors => {
+            "give it more (LimitNOFILE= in its unit, ulimit -n in its shell), or set limits.connections lower"
+        }
+    };
+    let what = format!("no connection is accepted but the admin's, for want of {}", lack.name());
+    cause("listener_paused", Severity::Warning, what, next)
 }
 
 fn cause(code: &str, severity: Severity, what: String, next: &str) -> Cause {

@@ -1,5 +1,5 @@
-//! What changes while the program runs: the host's names and addresses, the certificates, the page, the memory, and whether
-//! state that could not be written can be written again.
+//! What changes while the program runs: the host's names and addresses, which of them are served, the certificates, the page, the
+//! memory, and whether state that could not be written can be written again.
 //!
 //! Knows when to look. Refuses to know what is done about it. Invariants: it writes the log only when something has
 //! changed; no look is put off by what an admin orders meanwhile, and none waits for a disk.
@@ -26,7 +26,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Addresses, StartError, standing::Standing};
+use super::{Addresses, StartError, away::Wanted, standing::Standing};
 use crate::{
     admin::{Answering, Page, PageFacts, events::Journal},
     backend::registry::{Registry, Snapshot},
@@ -64,6 +64,7 @@ pub(super) struct Upkeep {
     records: Records,
     certificates: Certificates<CaFiles>,
     host: Host,
+    wanted: Wanted,
     config: Arc<Config>,
     guard: Arc<Guard>,
     registry: Arc<Registry>,
@@ -114,6 +115,7 @@ impl Upkeep {
             records,
             certificates,
             host,
+            wanted: Wanted::new(addresses),
             config,
             guard,
             registry: Arc::clone(registry),
@@ -138,6 +140,11 @@ impl Upkeep {
     /// What clients are shown, as the admin API tells it.
     pub(super) fn shown(&self) -> watch::Receiver<Arc<Shown>> {
         self.shown.subscribe()
+    }
+
+    /// Looks whether what is listened for is there.
+    pub(super) fn look_at_addresses(&mut self, standing: &Standing) {
+        self.wanted.look(standing);
     }
 
     /// The box's own short name.
@@ -315,6 +322,7 @@ impl Upkeep {
             self.host = host;
             self.replace_rules();
         }
+        self.look_at_addresses(standing);
         // What is being made will be shown, and its files are being written.
         if self.renewing.is_none() && self.working.is_none() {
             self.begin_work();
@@ -408,6 +416,7 @@ fn shown(certificates: &Certificates<CaFiles>) -> Shown {
         version: FORM,
         server: CertificateInfo {
             names: certificates.names(),
+            begins: certificates.not_before().map(rfc3339),
             expires: certificates.not_after().map(rfc3339),
             renews: certificates.renew_at().map(rfc3339),
         },

@@ -131,6 +131,12 @@ impl ChatBytes {
         self.decoder.usage()
     }
 
+    /// Whether all was given, `[DONE]` as well: what is left is the end of the engine's own body, which concerns no client.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ending && self.out.is_empty() && self.fault.is_none()
+    }
+
     /// Reads until there is something for the client, a fault, or the end.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.out.is_empty() && self.fault.is_none() {

@@ -162,6 +162,11 @@ impl Wire {
         self.pool.resting()
     }
 
+    /// Closes those.
+    pub(crate) fn close_resting(&self) {
+        self.pool.clear();
+    }
+
     /// Asks, and gives the reply once its head is there.
     ///
     /// # Errors

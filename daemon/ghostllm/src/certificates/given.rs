@@ -163,6 +163,10 @@ impl Loaded {
             .collect()
     }
 
+    pub(super) fn not_before(&self) -> Option<OffsetDateTime> {
+        self.facts.as_ref().map(|facts| facts.not_before)
+    }
+
     pub(super) fn not_after(&self) -> Option<OffsetDateTime> {
         self.facts.as_ref().map(|facts| facts.not_after)
     }

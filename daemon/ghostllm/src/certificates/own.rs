@@ -176,6 +176,10 @@ impl<F: Files> Own<F> {
         &self.left_out
     }
 
+    pub(super) fn not_before(&self) -> OffsetDateTime {
+        self.leaf.facts().not_before
+    }
+
     pub(super) fn not_after(&self) -> OffsetDateTime {
         self.leaf.facts().not_after
     }

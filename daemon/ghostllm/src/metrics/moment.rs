@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ghostllm_core::metrics::{self, Definition};
+use ghostllm_core::{
+    cgroup::Memory,
+    metrics::{self, Definition},
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
@@ -42,16 +45,22 @@ pub(crate) struct Moment {
     /// Open connections, by listener and version.
     pub(crate) connections: Vec<([&'static str; 2], usize)>,
     pub(crate) backends: Vec<BackendNow>,
+    /// The admin's own checks, and whether each passes.
+    pub(crate) checks: Vec<(String, bool)>,
     /// By kind.
     pub(crate) tasks: BTreeMap<String, TasksNow>,
-    /// When the certificate ends, in seconds since 1970.
-    pub(crate) certificate: Option<i64>,
+    /// Since when the certificate is good and when it ends, in seconds since 1970.
+    pub(crate) certificate: [Option<i64>; 2],
     /// The configuration that was read last is in use.
     pub(crate) reloaded: bool,
     /// Changed settings wait for a restart.
     pub(crate) restart: bool,
     /// Requests whose handling has panicked.
     pub(crate) panics: u64,
+    /// Chats that were refused for want of room, by what was wanting.
+    pub(crate) shed: [(&'static str, u64); 2],
+    /// Of the process's group; none where it has no limit.
+    pub(crate) memory: Option<Memory>,
     pub(crate) log_lost: u64,
     pub(crate) events_lost: u64,
     /// When the program began, in seconds since 1970.
@@ -86,12 +95,19 @@ impl Whole {
     fn requests(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
         let streams = HTTP.into_iter().zip(self.streams).map(|(http, count)| ([http], number(count)));
         sheet.gauges(&metrics::STREAMS, streams)?;
+        sheet.counters(&metrics::SHED, self.now.shed.map(|(why, count)| ([why], count)))?;
+        if let Some(memory) = self.now.memory {
+            sheet.gauge(&metrics::MEMORY_USED, memory.used as f64)?;
+            sheet.gauge(&metrics::MEMORY_LIMIT, memory.limit as f64)?;
+        }
         sheet.counters(&metrics::REQUEST_PANICS, [([], self.now.panics)])?;
         let connections = self.now.connections.iter().map(|(labels, count)| (*labels, number(*count)));
         sheet.gauges(&metrics::CONNECTIONS, connections)?;
         sheet.gauge(&metrics::READY, yes(self.now.ready))?;
         let causes = self.now.causes.iter().map(|(severity, count)| ([*severity], number(*count)));
-        sheet.gauges(&metrics::CAUSES, causes)
+        sheet.gauges(&metrics::CAUSES, causes)?;
+        let checks = self.now.checks.iter().map(|(name, passes)| ([name.as_str()], yes(*passes)));
+        sheet.gauges(&metrics::HEALTH_CHECK, checks)
     }
 
     fn backends(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
@@ -115,8 +131,11 @@ impl Whole {
     }
 
     fn program(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
-        if let Some(ends) = self.now.certificate {
-            sheet.gauge(&metrics::CERTIFICATE_EXPIRY, ends as f64)?;
+        let ends = [&metrics::CERTIFICATE_BEGIN, &metrics::CERTIFICATE_EXPIRY];
+        for (of, moment) in ends.into_iter().zip(self.now.certificate) {
+            if let Some(moment) = moment {
+                sheet.gauge(of, moment as f64)?;
+            }
         }
         sheet.gauge(&metrics::CONFIG_RELOADED, yes(self.now.reloaded))?;
         sheet.gauge(&metrics::CONFIG_RESTART, yes(self.now.restart))?;

@@ -4,6 +4,7 @@ use std::{
 };
 
 use ghostllm_core::{
+    cgroup::Memory,
     chat::Usage,
     metrics::{Kind, TABLE},
 };
@@ -17,11 +18,14 @@ fn moment() -> Moment {
         causes: vec![("error", 0), ("warning", 1)],
         connections: vec![(["tls", "HTTP/2"], 4)],
         backends: vec![backend],
+        checks: vec![("disk".to_owned(), false)],
         tasks: [("tls".to_owned(), TasksNow { running: 1, failing: 2, restarts: 3 })].into(),
-        certificate: Some(1_800_000_000),
+        certificate: [Some(1_792_000_000), Some(1_800_000_000)],
         reloaded: true,
         restart: false,
         panics: 0,
+        shed: [("memory", 8), ("descriptors", 9)],
+        memory: Some(Memory { limit: 1 << 27, used: 1 << 26 }),
         log_lost: 5,
         events_lost: 6,
         since: 1_700_000_000.5,
@@ -106,6 +110,7 @@ fn a_chat_is_counted_where_it_belongs() {
         "ghostllm_streams{http=\"HTTP/2\"} 0.0",
         "ghostllm_log_records_lost_total 5",
         "ghostllm_config_restart_needed 0.0",
+        "ghostllm_health_check{name=\"disk\"} 0.0",
         "ghostllm_tasks_running{task=\"tls\"} 1.0",
         "ghostllm_tasks_failing{task=\"tls\"} 2.0",
         "ghostllm_task_restarts_total{task=\"tls\"} 3",

@@ -42,12 +42,14 @@ pub(super) struct Account {
     first: Option<Instant>,
     /// When it had said all.
     last: Option<Instant>,
+    /// All of it was given to its client, the last event as well.
+    over: bool,
 }
 
 impl Account {
     pub(super) fn open(place: Place, record: Arc<Record>) -> Self {
         record.chat(&place.request);
-        Self { place, record, outcome: Outcome::Left, usage: None, first: None, last: None }
+        Self { place, record, outcome: Outcome::Left, usage: None, first: None, last: None, over: false }
     }
 
     /// The request itself.
@@ -69,6 +71,12 @@ impl Account {
         self.outcome = Outcome::Completed;
     }
 
+    /// The last event of a stream has been given.
+    pub(super) fn over(&mut self, usage: Option<Usage>) {
+        self.completed(usage);
+        self.over = true;
+    }
+
     /// The engine has said something; what it has counted so far.
     pub(super) fn counted(&mut self, usage: Option<Usage>) {
         self.first.get_or_insert_with(Instant::now);
@@ -85,6 +93,6 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.place.over(self.outcome.name());
-        self.record.settled(self.usage, self.first, self.last);
+        self.record.settled(self.usage, self.first, self.last, self.over);
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use ghostllm_core::{ApiError, admin::Severity};
-use ghostllm_edge::{ResponseBody, Transport, ways::WAYS};
+use ghostllm_edge::{ResponseBody, Transport, room::Lack, ways::WAYS};
 use http::{HeaderMap, Response, header::ACCEPT};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::Mutex;
@@ -36,6 +36,15 @@ impl Shown {
         match format {
             Format::Prometheus => prometheus,
             Format::OpenMetrics => open_metrics,
+        }
+    }
+
+    /// Nothing was shown; what is put together just now is, once more.
+    pub(super) fn forget(&self) {
+        for shown in &self.0 {
+            if let Ok(mut shown) = shown.try_lock() {
+                *shown = None;
+            }
         }
     }
 }
@@ -70,19 +79,23 @@ async fn made(shared: &Shared, format: Format) -> Result<Bytes, ApiError> {
 fn moment(shared: &Shared) -> Moment {
     let (snapshot, desk) = (shared.registry.snapshot(), &shared.desk);
     let (refused, restart) = desk.standing.configuration();
-    let ends = desk.certificates.borrow().server.expires.clone();
-    let ends = ends.and_then(|ends| OffsetDateTime::parse(&ends, &Rfc3339).ok());
+    let certificate = desk.certificates.borrow().server.clone();
+    let moment = |text: Option<String>| OffsetDateTime::parse(&text?, &Rfc3339).ok();
+    let certificate = [certificate.begins, certificate.expires].map(moment);
     let since = desk.standing.since();
     Moment {
         ready: !shared.drain.has_begun() && snapshot.ready(),
         causes: graveness(shared, &snapshot),
         connections: connections(shared),
         backends: backends(shared, &snapshot),
+        checks: checks(shared),
         tasks: tasks(shared),
-        certificate: ends.map(OffsetDateTime::unix_timestamp),
+        certificate: certificate.map(|moment| moment.map(OffsetDateTime::unix_timestamp)),
         reloaded: refused.is_none(),
         restart: !restart.is_empty(),
         panics: shared.metrics.panics(),
+        shed: [Lack::Memory, Lack::Descriptors].map(|lack| (lack.name(), shared.room.refused(lack))),
+        memory: desk.standing.memory(),
         log_lost: desk.lost.records(),
         events_lost: desk.journal.lost(),
         since: since.unix_timestamp() as f64 + f64::from(since.millisecond()) / 1e3,
@@ -126,6 +139,11 @@ fn backends(shared: &Shared, snapshot: &Snapshot) -> Vec<BackendNow> {
         }
     };
     snapshot.backends().iter().map(now).collect()
+}
+
+fn checks(shared: &Shared) -> Vec<(String, bool)> {
+    let all = shared.desk.health.all();
+    all.iter().map(|verdict| (verdict.check.name.to_string(), verdict.outcome.is_ok())).collect()
 }
 
 fn tasks(shared: &Shared) -> BTreeMap<String, TasksNow> {

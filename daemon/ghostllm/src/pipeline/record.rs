@@ -21,7 +21,7 @@ use ghostllm_core::{
     routes::{Endpoint, Row},
 };
 use ghostllm_edge::{Connection, ResponseBody, StreamFailed};
-use http::{Method, Response, StatusCode, Version, request};
+use http::{HeaderMap, Method, Response, StatusCode, Version, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tracing::Level;
@@ -121,6 +121,8 @@ pub(super) struct Record {
     /// None where not even the head was read.
     asked: Option<(Method, String)>,
     from: Option<Source>,
+    /// The program's own question, which is nobody's request.
+    own: bool,
     told: Mutex<Told>,
     /// Count it as well when it ends.
     metrics: Arc<Metrics>,
@@ -139,6 +141,8 @@ struct Told {
     first: Option<Instant>,
     /// When it had said all.
     last: Option<Instant>,
+    /// The last event of a stream was given.
+    over: bool,
     /// Its backend has listed the model that answers.
     listed: bool,
     failure: Option<Failure>,
@@ -162,7 +166,11 @@ pub(super) struct Open(Arc<Record>);
 
 impl Open {
     pub(super) fn new(id: Id, head: &request::Parts, metrics: &Arc<Metrics>) -> Self {
-        metrics.begun(head.version);
+        let connection = head.extensions.get::<Connection>();
+        let own = connection.is_some_and(|connection| connection.own);
+        if !own {
+            metrics.begun(head.version);
+        }
         // Somebody may have put a key where an id or a name belongs.
         let path = cut(&key::before(head.uri.path())).to_owned();
         let record = Record {
@@ -171,25 +179,39 @@ impl Open {
             begun: Instant::now(),
             http: head.version,
             asked: Some((head.method.clone(), path)),
-            from: head.extensions.get::<Connection>().map(Source::of),
+            from: connection.map(Source::of),
+            own,
             told: Mutex::default(),
             metrics: Arc::clone(metrics),
         };
         Self(Arc::new(record))
     }
 
-    /// One that the edge has refused for its head.
-    pub(super) fn refused(id: Id, http: Version, metrics: &Arc<Metrics>) -> Self {
+    /// One whose head could not be read.
+    pub(super) fn unread(id: Id, http: Version, connection: &Connection, metrics: &Arc<Metrics>) -> Self {
         metrics.begun(http);
-        let metrics = Arc::clone(metrics);
-        let trace = Trace::new(id.number(), &http::HeaderMap::new());
-        let (begun, told) = (Instant::now(), Mutex::default());
-        Self(Arc::new(Record { id, trace, begun, http, asked: None, from: None, told, metrics }))
+        let record = Record {
+            id,
+            trace: Trace::new(id.number(), &HeaderMap::new()),
+            begun: Instant::now(),
+            http,
+            asked: None,
+            from: Some(Source::of(connection)),
+            own: false,
+            told: Mutex::default(),
+            metrics: Arc::clone(metrics),
+        };
+        Self(Arc::new(record))
     }
 
     /// What the steps of the pipeline tell of it.
     pub(super) fn record(&self) -> &Arc<Record> {
         &self.0
+    }
+
+    /// A status was all its client has got.
+    pub(super) fn bare(self, status: StatusCode, code: Code) {
+        self.0.told().answer = Some(Answer { status, code: Some(code), whole: true, ..Answer::default() });
     }
 
     /// The response, whose body's end is the request's.
@@ -244,9 +266,16 @@ impl Record {
     }
 
     /// What the engine has counted, and when it began to speak and had said all.
-    pub(super) fn settled(&self, usage: Option<Usage>, first: Option<Instant>, last: Option<Instant>) {
+    /// Whether the last event was given as well: whoever leaves then has been answered.
+    pub(super) fn settled(
+        &self,
+        usage: Option<Usage>,
+        first: Option<Instant>,
+        last: Option<Instant>,
+        over: bool,
+    ) {
         let mut told = self.told();
-        (told.usage, told.first, told.last) = (usage, first, last);
+        (told.usage, told.first, told.last, told.over) = (usage, first, last, over);
     }
 
     /// It failed; `cause` is for the log, `shown` is what the client hears.
@@ -258,14 +287,20 @@ impl Record {
     fn write(&self) {
         let told = self.told();
         let ended = told.ended();
+        if self.own && ended == Ended::Completed {
+            return;
+        }
         match (ended, told.row.map(|row| row.endpoint)) {
             // Asked every few seconds, and by whoever looks at the page; a state that goes on is told elsewhere.
-            (_, Some(Endpoint::Ready)) => event!(Level::DEBUG, self, told, ended),
+            (_, Some(Endpoint::Ready | Endpoint::ReadyCheck)) => event!(Level::DEBUG, self, told, ended),
             (Ended::Failed, _) => event!(Level::WARN, self, told, ended),
             (_, Some(Endpoint::Health | Endpoint::Page | Endpoint::Metrics)) => {
                 event!(Level::DEBUG, self, told, ended);
             }
             _ => event!(Level::INFO, self, told, ended),
+        }
+        if self.own {
+            return;
         }
         self.metrics.ended(
             self.http,
@@ -291,7 +326,7 @@ impl Told {
             Some(_) => Ended::Failed,
             None if answer.status.is_client_error() => Ended::Refused,
             None if answer.status.is_server_error() || answer.broken => Ended::Failed,
-            None if answer.whole => Ended::Completed,
+            None if answer.whole || self.over => Ended::Completed,
             None => Ended::Left,
         }
     }

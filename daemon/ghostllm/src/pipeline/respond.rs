@@ -11,7 +11,7 @@ use http::{
     },
 };
 
-use crate::trace::{REQUEST_ID, Trace};
+use crate::trace::{REQUEST_ID, TRACE_PARENT, Trace};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -118,6 +118,9 @@ pub(super) fn error(error: &ApiError) -> Response<ResponseBody> {
 pub(super) fn finish(response: &mut Response<ResponseBody>, trace: &Trace) {
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, trace.shown().clone());
+    if let Some(parent) = trace.parent() {
+        headers.insert(TRACE_PARENT, parent);
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
 }

@@ -13,7 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::Stream;
-use ghostllm_core::{ApiError, error::RETRY_AFTER_DOWN};
+use ghostllm_core::{
+    ApiError,
+    error::{BackendFault, RETRY_AFTER_DOWN},
+};
 use ghostllm_edge::{StreamFailed, drain};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -30,6 +33,10 @@ use crate::{
     metrics::Metrics,
 };
 
+/// How long a client waits for the end of an engine's body that has nothing more to say. With the last event or a moment after it is
+/// the rule; an engine that is later has its connection closed instead of kept.
+const END: Duration = Duration::from_secs(1);
+
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, ChatError>> + Send>>;
 
 /// Where the next event comes from.
@@ -38,6 +45,8 @@ enum Source {
     Awaited(Answering),
     /// The engine speaks.
     Streaming(Box<ChatBytes>),
+    /// All has been given; its connection to the engine may be used again if the engine's body ends in time, for which the timer is.
+    Over(Box<ChatBytes>),
     /// The last event has been given; the stream has failed.
     Failed,
     /// All has been given.
@@ -139,22 +148,14 @@ impl Events {
                     let Poll::Ready(chunk) = Pin::new(&mut *chunks).poll_next(cx) else {
                         return Poll::Pending;
                     };
-                    let usage = chunks.usage();
-                    return Poll::Ready(match chunk {
-                        Some(Ok(bytes)) => {
-                            self.account.counted(usage);
-                            Some(Ok(bytes))
-                        }
-                        Some(Err(fault)) => {
-                            let cause = fault.to_string();
-                            Some(Ok(self.fail(&cause, &fault.into(), None)))
-                        }
-                        None => {
-                            self.account.completed(usage);
-                            self.source = Source::Ended;
-                            None
-                        }
-                    });
+                    return Poll::Ready(self.given(chunk));
+                }
+                Source::Over(chunks) => {
+                    let ended = Pin::new(&mut *chunks).poll_next(cx).is_ready();
+                    if !ended && self.timer.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.source = Source::Ended;
                 }
                 Source::Failed => {
                     self.source = Source::Ended;
@@ -165,18 +166,54 @@ impl Events {
         }
     }
 
-    /// The last event of a request that goes on no longer.
-    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+    /// What becomes of what the engine's stream gives.
+    fn given(&mut self, chunk: Option<Result<Bytes, BackendFault>>) -> Option<Result<Bytes, StreamFailed>> {
+        match (chunk, std::mem::replace(&mut self.source, Source::Ended)) {
+            (Some(Ok(bytes)), Source::Streaming(chunks)) => {
+                self.account.counted(chunks.usage());
+                // Most clients leave at `[DONE]`, and have been answered.
+                self.source = if chunks.is_over() {
+                    self.account.over(chunks.usage());
+                    self.timer.as_mut().reset(Instant::now() + END);
+                    Source::Over(chunks)
+                } else {
+                    Source::Streaming(chunks)
+                };
+                Some(Ok(bytes))
+            }
+            (Some(Err(fault)), _) => {
+                let cause = fault.to_string();
+                Some(Ok(self.fail(&cause, &fault.into(), None)))
+            }
+            (None, Source::Streaming(chunks)) => {
+                self.account.completed(chunks.usage());
+                None
+            }
+            (_, _) => None,
+        }
+    }
+
+    /// Whether the last event has been given: nothing comes behind it.
+    fn is_said(&self) -> bool {
+        matches!(self.source, Source::Over(_) | Source::Failed | Source::Ended)
+    }
+
+    /// The last event of a request that goes on no longer; none where it has been given, and only the engine's end was waited for.
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if matches!(self.source, Source::Failed | Source::Ended) {
             return Poll::Pending;
         }
         let Poll::Ready(stopped) = self.ending.as_mut().poll(cx) else { return Poll::Pending };
-        Poll::Ready(self.fail(&stopped.cause, &stopped.shown, Some(stopped.by)))
+        if matches!(self.source, Source::Over(_)) {
+            self.source = Source::Ended;
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(self.fail(&stopped.cause, &stopped.shown, Some(stopped.by))))
     }
 
     /// An engine that always has the next event ready must not keep a request going that is to end.
     fn is_to_end(&self) -> bool {
-        self.account.request().ending().is_some() && !matches!(self.source, Source::Failed | Source::Ended)
+        self.account.request().ending().is_some() && !self.is_said()
     }
 
     fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError, by: Option<By>) -> Bytes {
@@ -190,6 +227,9 @@ impl Events {
     ///
     /// The timer is not moved at every event, only when it fires early: an event costs a clock reading.
     fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        if self.is_said() {
+            return Poll::Pending;
+        }
         let Some(sent) = self.sent else { return Poll::Ready(self.keep_alive.clone()) };
         while self.timer.as_mut().poll(cx).is_ready() {
             let due = sent + self.every;
@@ -238,7 +278,7 @@ impl Body for Events {
         let polled = match event {
             Poll::Ready(event) => Poll::Ready(event),
             Poll::Pending => match this.poll_ending(cx) {
-                Poll::Ready(event) => Poll::Ready(Some(Ok(event))),
+                Poll::Ready(event) => Poll::Ready(event.map(Ok)),
                 Poll::Pending => this.poll_keep_alive(cx).map(|bytes| Some(Ok(bytes))),
             },
         };

@@ -29,9 +29,9 @@ use place::Place;
 use super::supervisor::{Policy, Supervisor};
 
 /// Where the packaged unit of the engine listens.
-const UNITS_SOCKET: &str = "/run/ghostllm-engine/engine.sock";
+pub(crate) const UNITS_SOCKET: &str = "/run/ghostllm-engine/engine.sock";
 /// The engine's program, beside ours.
-const PROGRAM: &str = "ghostllm-engine";
+pub(crate) const PROGRAM: &str = "ghostllm-engine";
 /// While its first answer is awaited, the engine is asked this often: short beside its start, which takes 50 ms.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// A killed process is gone within this, unless the kernel itself is stuck.

@@ -23,7 +23,10 @@ use crate::{
     date,
     log::OneLine,
     pipeline::Shared,
-    tasks::state::{Phase, Policy, TaskState},
+    tasks::{
+        health::{Amiss, Verdict},
+        state::{Phase, Policy, TaskState},
+    },
 };
 
 pub(super) async fn status(shared: &Arc<Shared>) -> Status {
@@ -70,6 +73,7 @@ pub(in crate::pipeline) fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<C
     causes.extend(snapshot.backends().iter().filter_map(|known| backend_down(known, snapshot.found())));
     causes.extend(shared.desk.standing.causes());
     causes.extend(shared.desk.tasks.states().into_iter().filter_map(task_rests));
+    causes.extend(shared.desk.health.all().iter().filter_map(check_fails));
     let now = OffsetDateTime::now_utc();
     if let Some(known) = shared.keys.clock_lost(now) {
         let (shows, known) = (date::rfc3339(now), date::rfc3339(known));
@@ -77,7 +81,9 @@ pub(in crate::pipeline) fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<C
             code: "clock_lost".to_owned(),
             severity: Severity::Warning,
             what: format!("the clock shows {shows}, and it is at least {known}, by which keys end until the clock is right"),
-            next: "set the clock: timedatectl set-ntp true".to_owned(),
+            next: "set the clock: timedatectl set-ntp true; where it is right, it once ran ahead: keys that ended then stay shut, so \
+                   make new ones (ghostctl keys create)"
+                .to_owned(),
         });
     }
     if shared.keys.first_waits() {
@@ -148,6 +154,17 @@ fn task_rests(TaskState { name, phase, last_error, .. }: TaskState) -> Option<Ca
         what: format!("the background task {name} has failed, and is tried again after a rest: {why}"),
         next: "see what the log has of it: journalctl -u ghostllm; and whether it goes on: ghostctl tasks"
             .to_owned(),
+    })
+}
+
+/// A check of the admin's own.
+fn check_fails(Verdict { check, outcome }: &Verdict) -> Option<Cause> {
+    let Amiss { what, next } = outcome.as_ref().err()?;
+    Some(Cause {
+        code: "health_check".to_owned(),
+        severity: Severity::Warning,
+        what: format!("the health check {} fails: {what}", check.name),
+        next: next.clone(),
     })
 }
 

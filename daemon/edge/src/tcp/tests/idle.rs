@@ -1,0 +1,80 @@
+//! Connections that are told that idle ones end: those end, and no other.
+
+use super::*;
+
+/// Long before an idle connection would be closed by itself.
+const SOON: Duration = Duration::from_secs(5);
+
+#[tokio::test(start_paused = true)]
+async fn an_answered_http1_connection_ends_and_one_that_has_not_asked_does_not() {
+    let served = served(false, Limits::default());
+    let (mut near, idle) = (served.near, served.drain.idle());
+    idle.now();
+    tokio::task::yield_now().await;
+    near.write_all(b"GET /whole/4 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut piece = [0; 4096];
+    assert!(near.read(&mut piece).await.unwrap() > 0, "it was closed before its first request");
+    tokio::task::yield_now().await;
+    idle.now();
+    let begun = Instant::now();
+    while near.read(&mut piece).await.unwrap() > 0 {}
+    assert!(begun.elapsed() < SOON, "closed after {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_sends_half_a_head_and_no_more_ends_after_a_second() {
+    let served = served(false, Limits::default());
+    let (mut near, idle) = (served.near, served.drain.idle());
+    near.write_all(b"GET /whole/4 HTTP/1.1\r\nhost:").await.unwrap();
+    idle.now();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begun = Instant::now();
+    idle.now();
+    assert_eq!(near.read(&mut [0; 64]).await.unwrap_or_default(), 0);
+    assert!(begun.elapsed() < Duration::from_millis(500), "closed after {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_goes_on_and_its_http1_connection_ends_once_it_is_told_again() {
+    const LENGTH: usize = 100_000;
+    let served = served(false, Limits::default());
+    let (mut near, idle) = (served.near, served.drain.idle());
+    let request = format!("GET /whole/{LENGTH} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    near.write_all(request.as_bytes()).await.unwrap();
+    let (mut read, mut piece) = (0, [0; 4096]);
+    while read < LENGTH {
+        idle.now();
+        let more = near.read(&mut piece).await.unwrap();
+        assert!(more > 0, "cut after {read} bytes");
+        read += more;
+    }
+    let begun = Instant::now();
+    idle.now();
+    while near.read(&mut piece).await.unwrap() > 0 {}
+    assert!(begun.elapsed() < SOON, "closed after {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answered_http2_connection_is_told_goodbye_and_one_with_a_stream_is_not() {
+    let served = served(true, Limits::default());
+    let idle = served.drain.idle();
+    let (mut client, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(served.near)).await.unwrap();
+    let (tell, ended) = oneshot::channel();
+    spawn(async move {
+        drop(connection.await);
+        let _told = tell.send(Instant::now());
+    });
+    let response = client.send_request(get("/endless")).await.unwrap();
+    idle.now();
+    let taken = response.into_body().into_data_stream().take(100).count().await;
+    assert_eq!(taken, 100);
+    let whole = client.send_request(get("/whole/4")).await.unwrap();
+    assert_eq!(read(whole.into_body()).await, ("xxxx".to_owned(), true));
+    // The stream that was left has ended as well.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let begun = Instant::now();
+    idle.now();
+    let ended = ended.await.unwrap();
+    assert!(ended.duration_since(begun) < SOON, "closed after {:?}", ended.duration_since(begun));
+}
