@@ -47,6 +47,8 @@ const ACCEPTED: Duration = Duration::from_secs(2);
 const ANSWERED: Duration = Duration::from_secs(1);
 /// An honest caller hears within this that there is no room, or, once there is, has an answer.
 const HEARD: Duration = Duration::from_secs(15);
+/// By then the daemon has given up those of HTTP/3 whose goodbye was lost, as datagrams are (`limits.quic_idle`, 30 s), half as long again.
+const GONE: Duration = Duration::from_secs(45);
 
 /// What the process holds now, in bytes (`VmRSS` of proc(5)).
 fn resident(place: &Place) -> Result<u64> {
@@ -88,6 +90,15 @@ fn is_whole(answer: &Answer) -> bool {
     answer.status == 200 && answer.text().contains("[DONE]")
 }
 
+/// How soon an honest caller hears that there is no room, where there is none.
+async fn turned_away(place: &Place, version: Version) -> Result<Option<Duration>> {
+    let caller = place.caller(version).await?;
+    let begun = Instant::now();
+    let answer = timeout(ACCEPTED, caller.send(&Request::chat("tiny", "Hello", true))).await;
+    let refused = answer.is_ok_and(|answer| answer.is_ok_and(|answer| is_refused(&answer)));
+    Ok(refused.then(|| begun.elapsed()))
+}
+
 async fn judge(what: &str, wave: impl AsyncFn(&Place, &mut Held) -> Result<()>) -> Result<()> {
     let (group, torrent) = (Group::new(LIMIT)?, Torrent::start().await?);
     let url = format!("http://{}", torrent.address);
@@ -101,26 +112,29 @@ async fn judge(what: &str, wave: impl AsyncFn(&Place, &mut Held) -> Result<()>) 
     }
     let rest = resident(&place)?;
     let (mut held, mut slowest) = (Held::default(), Duration::ZERO);
-    let (mut readers, mut refused, mut is_full) = (0, 0.0, false);
-    while readers < MOST && !is_full {
+    let (mut readers, mut told) = (0, Vec::new());
+    // Until nobody finds room, by whichever version: what readers hold still moves a little once they have come.
+    while readers < MOST && told.len() < VERSIONS.len() {
         wave(&place, &mut held).await?;
         readers += WAVE;
         let asked = Instant::now();
-        refused = shed(&place).await?;
+        shed(&place).await?;
         slowest = slowest.max(asked.elapsed());
         // What was charged in advance is measured meanwhile: who is refused now finds no room, and is not one of too many at once.
         sleep(MEASURED).await;
-        let caller = place.caller(Version::H1).await?;
-        let one = timeout(ACCEPTED, caller.send(&Request::chat("tiny", "Hello", true))).await;
-        is_full = one.is_ok_and(|answer| answer.is_ok_and(|answer| is_refused(&answer)));
+        told.clear();
+        for version in VERSIONS {
+            let Some(within) = turned_away(&place, version).await? else { break };
+            told.push(within);
+        }
         ensure!(group.killed()? == 0, "{what}: the kernel has killed it");
     }
-    let peak = place.daemon.peak_memory()?;
-    ensure!(is_full, "{what}: {readers} readers found room, and the daemon holds {}", mib(peak));
-    let mut told = Vec::new();
-    for version in VERSIONS {
-        told.push(heard(&place, version, is_refused).await?);
-    }
+    let (refused, peak) = (shed(&place).await?, place.daemon.peak_memory()?);
+    ensure!(
+        told.len() == VERSIONS.len(),
+        "{what}: {readers} readers found room, and the daemon holds {}",
+        mib(peak)
+    );
     let (begun, ended) = (torrent.begun(), torrent.ended());
     println!(
         "{what}: of {} readers {begun} found room, {refused} were refused; the daemon held {} at the most, its group {} of {}, which \
@@ -141,7 +155,7 @@ async fn judge(what: &str, wave: impl AsyncFn(&Place, &mut Held) -> Result<()>) 
     let recovered = left.elapsed();
     // What the peak has left in the allocator goes back to the system.
     let back = rest + rest;
-    while resident(&place)? > back && left.elapsed() < HEARD {
+    while resident(&place)? > back && left.elapsed() < GONE {
         sleep(Duration::from_millis(100)).await;
     }
     let after = resident(&place)?;
