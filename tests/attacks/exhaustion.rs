@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures_util::future::join_all;
 use ghostllm_tests::{
-    admin,
+    admin, causes,
     client::{Caller, Family, Request, VERSIONS, Version, plain, unix},
     daemon::{Daemon, Setup},
     double::Double,
@@ -55,9 +55,7 @@ async fn crowd(daemon: &Daemon) -> Result<(Vec<TcpStream>, usize)> {
 }
 
 async fn cause(daemon: &Daemon) -> Result<Option<Value>> {
-    let status = admin::read(daemon, "status").await?;
-    let causes = status["causes"].as_array().context("no causes")?;
-    Ok(causes.iter().find(|cause| cause["code"] == "listener_paused").cloned())
+    Ok(causes::find(&admin::read(daemon, "status").await?, "listener_paused").cloned())
 }
 
 #[tokio::test]

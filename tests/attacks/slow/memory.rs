@@ -1,10 +1,7 @@
 //! More readers who take nothing than a box of 128 MiB has room for, in a control group of that size: the kernel kills nobody, chats
 //! beyond are refused with a word, and it is over when they leave.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::join_all;
@@ -13,6 +10,7 @@ use ghostllm_tests::{
     cgroup::Group,
     client::{Answer, Dialled, Request, VERSIONS, Version, unix},
     daemon::Setup,
+    process,
     sheet::Sheet,
 };
 use socket2::SockRef;
@@ -21,7 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::readers::{Held, OF_A_CONNECTION, body, h2_asks, h3_dial, h3_reader};
+use super::readers::{Held, OF_A_CONNECTION, h1_asks, h2_asks, h3_dial, h3_reader};
 use crate::support::{
     Place,
     h2::{self, SETTINGS},
@@ -45,16 +43,14 @@ const MEASURED: Duration = Duration::from_millis(200);
 const ACCEPTED: Duration = Duration::from_secs(2);
 /// An admin is answered within this at any time.
 const ANSWERED: Duration = Duration::from_secs(1);
-/// An honest caller hears within this that there is no room, or, once there is, has an answer.
+/// Once there is room, an honest caller has an answer within this.
 const HEARD: Duration = Duration::from_secs(15);
 /// By then the daemon has given up those of HTTP/3 whose goodbye was lost, as datagrams are (`limits.quic_idle`, 30 s), half as long again.
 const GONE: Duration = Duration::from_secs(45);
 
-/// What the process holds now, in bytes (`VmRSS` of proc(5)).
+/// What the daemon holds now, in bytes.
 fn resident(place: &Place) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", place.daemon.id()?))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+    process::resident(place.daemon.id()?)
 }
 
 async fn shed(place: &Place) -> Result<f64> {
@@ -64,16 +60,17 @@ async fn shed(place: &Place) -> Result<f64> {
     Ok(sheet.sum("ghostllm_shed_total", &[("why", "memory")]))
 }
 
-/// What an honest caller hears in the end, who tries again where nobody answers.
-async fn heard(place: &Place, version: Version, is_it: impl Fn(&Answer) -> bool) -> Result<Duration> {
+/// Waits until an honest caller has a whole answer, who tries again where there is none.
+async fn answered(place: &Place, version: Version) -> Result<()> {
     let begun = Instant::now();
     loop {
         let caller = place.caller(version).await?;
         let answer = timeout(ACCEPTED, caller.send(&Request::chat("tiny", "Hello", true))).await;
         if let Ok(Ok(answer)) = &answer
-            && is_it(answer)
+            && answer.status == 200
+            && answer.text().contains("[DONE]")
         {
-            return Ok(begun.elapsed());
+            return Ok(());
         }
         let status = admin::read(&place.daemon, "status").await?;
         ensure!(begun.elapsed() < HEARD, "{version:?}: {answer:?}; {status}\n{}", place.daemon.stderr());
@@ -84,10 +81,6 @@ async fn heard(place: &Place, version: Version, is_it: impl Fn(&Answer) -> bool)
 fn is_refused(answer: &Answer) -> bool {
     let code = answer.json().is_ok_and(|body| body["error"]["code"] == "overloaded");
     answer.status == 503 && code && answer.header("retry-after") == Some("5")
-}
-
-fn is_whole(answer: &Answer) -> bool {
-    answer.status == 200 && answer.text().contains("[DONE]")
 }
 
 /// How soon an honest caller hears that there is no room, where there is none.
@@ -108,7 +101,7 @@ async fn judge(what: &str, wave: impl AsyncFn(&Place, &mut Held) -> Result<()>) 
     })
     .await?;
     for version in VERSIONS {
-        heard(&place, version, is_whole).await?;
+        answered(&place, version).await?;
     }
     let rest = resident(&place)?;
     let (mut held, mut slowest) = (Held::default(), Duration::ZERO);
@@ -150,7 +143,7 @@ async fn judge(what: &str, wave: impl AsyncFn(&Place, &mut Held) -> Result<()>) 
     let left = Instant::now();
     drop(held);
     for version in VERSIONS {
-        heard(&place, version, is_whole).await?;
+        answered(&place, version).await?;
     }
     let recovered = left.elapsed();
     // What the peak has left in the allocator goes back to the system.
@@ -175,13 +168,7 @@ async fn judge(what: &str, wave: impl AsyncFn(&Place, &mut Held) -> Result<()>) 
 async fn in_128_mib_http_1_1_readers_are_refused_and_nobody_is_killed() -> Result<()> {
     judge("HTTP/1.1 over TLS", async |place, held| {
         let caller = place.caller(Version::H1).await?;
-        let (key, body) = (place.daemon.key.clone().context("no key")?, body());
-        let head = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Authorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        let request = [head.into_bytes(), body].concat();
+        let request = h1_asks(place.daemon.key.as_deref().context("no key")?);
         for _ in 0..WAVE / 20 {
             let dialled = join_all((0..20).map(|_| timeout(ACCEPTED, caller.dial()))).await;
             for mut dialled in dialled.into_iter().flatten().flatten() {

@@ -133,13 +133,7 @@ async fn judge(what: &str, hold: impl AsyncFnOnce(&Place) -> Result<Held>) -> Re
 async fn http_1_1_readers_hold_little_and_are_ended() -> Result<()> {
     judge("HTTP/1.1 over TLS", async |place| {
         let caller = place.caller(Version::H1).await?;
-        let (key, body) = (place.daemon.key.clone().context("no key")?, body());
-        let head = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Authorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        let request = [head.into_bytes(), body].concat();
+        let request = h1_asks(place.daemon.key.as_deref().context("no key")?);
         let mut held = Held::default();
         for half in 0..2 {
             for _ in 0..STREAMS / 2 / 20 {
@@ -173,6 +167,17 @@ fn h2_trickle() -> Vec<u8> {
     let streams = h2_streams().map(|stream| (stream, 100)).chain([(0, 100 * OF_A_CONNECTION)]);
     let more = |size: usize| u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes();
     streams.flat_map(|(stream, size)| h2::frame(WINDOW_UPDATE, 0, stream, &more(size))).collect()
+}
+
+/// The request of a connection that speaks HTTP/1.1.
+pub(super) fn h1_asks(key: &str) -> Vec<u8> {
+    let body = body();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Authorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
 }
 
 /// The frames that ask on every stream.
