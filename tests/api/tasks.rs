@@ -32,7 +32,8 @@ use crate::{FRANCE, check_error, on_every_version, records::record};
 
 on_every_version!(
     a_request_that_panics_is_that_request_s_500,
-    a_stream_that_panics_fails_and_all_others_go_on
+    a_stream_that_panics_fails_and_all_others_go_on,
+    a_stream_that_panics_behind_its_last_event_is_whole
 );
 
 /// Names the file with the name of what hangs or panics.
@@ -191,6 +192,34 @@ async fn open_streams_are_told_when_a_critical_task_has_ended() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_critical_task_that_panics_while_the_program_ends_is_told_as_well() -> Result<()> {
+    let (hook, double) = (Hook::new()?, Double::start(Ollama::default()).await);
+    let daemon = Daemon::start(&watched(&hook, Setup::backend("ollama", &double.url()))).await?;
+    double.misbehave("tiny", Sin::StallAfter(2));
+    // So many that both threads have some: those of one hold the program's end up until the other's is told.
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
+        let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
+        stream.until(" capital").await?;
+        streams.push(stream);
+    }
+    daemon.terminate()?;
+    daemon.wait_said("stopping: no new requests").await?;
+    hook.panics("thread 1")?;
+    daemon.wait_said("a critical task ended").await?;
+    drop(streams);
+    let ended = daemon.wait().await?;
+    let said = &ended.stderr;
+    ensure!(ended.code == Some(1), "{:?}\n{said}", ended.status);
+    let told = format!("ghostllm: the task thread 1 ended, without which the program cannot go on: {CAUSE}");
+    ensure!(said.lines().last() == Some(told.as_str()), "{said}");
+    let record = |line: &&str| line.contains("\"task\":\"thread 1\"") && line.contains("\"ERROR\"");
+    ensure!(said.lines().filter(record).count() == 1, "{said}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn each_restartable_task_that_panics_rests_and_comes_back() -> Result<()> {
     let hook = Hook::new()?;
     let daemon = Daemon::start(&watched(&hook, Setup::default())).await?;
@@ -326,6 +355,25 @@ async fn a_stream_that_panics_fails_and_all_others_go_on(version: Version) -> Re
     }
     // It has let the engine go, and is open no more.
     double.wait_left("/api/chat").await;
+    ensure!(admin::read(&daemon, "requests").await?["requests"] == json!([]));
+    daemon.terminate()?;
+    let ended = daemon.wait().await?;
+    ensure!(ended.code == Some(0) && !ended.stderr.contains(WORDS), "{}", ended.stderr);
+    Ok(())
+}
+
+/// Where the engine's own end is waited for, its client has all, and nothing may come behind it.
+async fn a_stream_that_panics_behind_its_last_event_is_whole(version: Version) -> Result<()> {
+    let (hook, double) = (Hook::new()?, Double::start(Ollama::default()).await);
+    let daemon = Daemon::start(&watched(&hook, Setup::backend("ollama", &double.url()))).await?;
+    let caller = Caller::new(&daemon, version, Family::V6).await?;
+    hook.panics("over victim")?;
+    let victim = Request::chat("tiny", FRANCE, true).with("x-request-id", "victim");
+    check_whole(&caller.send(&victim).await?, true)?;
+    ensure!(panics(&daemon).await? == 1, "it has not panicked, which shows nothing");
+    hook.over()?;
+    let found = record(&daemon, "victim").await?;
+    ensure!(found["ended"] == "completed" && found["status"] == 200, "{found:#}");
     ensure!(admin::read(&daemon, "requests").await?["requests"] == json!([]));
     daemon.terminate()?;
     let ended = daemon.wait().await?;

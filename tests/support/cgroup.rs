@@ -174,6 +174,24 @@ impl Model {
         over(&self.files().join("memory.current"), &line(MODEL / 100 * percent))
     }
 
+    /// Whoever has the files open reads no limit in them any more.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn turn_off(&self) -> Result<()> {
+        over(&self.files().join("memory.max"), "turned off\n")
+    }
+
+    /// Who opens them from now on does; the others do not.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn turn_on(&self) -> Result<()> {
+        let (new, place) = (self.directory.path().join("memory.max"), self.files().join("memory.max"));
+        fs::write(&new, format!("{MODEL}\n"))?;
+        Ok(fs::rename(new, place)?)
+    }
+
     /// So many bytes of that are the daemon's sockets' from now on; at first a tenth of the limit, so that connections count.
     ///
     /// # Errors

@@ -40,8 +40,7 @@ pub struct Groups {
 pub struct Memory {
     /// What it may have.
     pub limit: u64,
-    /// What it has and cannot do without: its use less the file pages that nobody has used of late, as the kubelet counts it
-    /// ("working set").
+    /// What it has and cannot do without: its use less the file pages, of late in use or not.
     pub used: u64,
 }
 
@@ -90,11 +89,11 @@ impl Version {
         "memory.stat"
     }
 
-    /// The line there of the file pages that nobody has used of late, those of the groups within included.
-    const fn idle(self) -> &'static str {
+    /// The lines there of the file pages, those of the groups within included: of which nobody has made use of late, and the others.
+    const fn pages(self) -> (&'static str, &'static str) {
         match self {
-            Self::One => "total_inactive_file",
-            Self::Two => "inactive_file",
+            Self::One => ("total_inactive_file", "total_active_file"),
+            Self::Two => ("inactive_file", "active_file"),
         }
     }
 }
@@ -164,12 +163,12 @@ fn unescaped(text: &str) -> String {
 }
 
 impl Memory {
-    /// What the files of a group with this limit say: all that it has, of which so much is [`idle`].
+    /// What the files of a group with this limit say: all that it has, of which so much is [`reclaimable`].
     ///
     /// # Errors
     /// That of the usage is not as it should be.
-    pub fn of(version: Version, limit: u64, usage: &str, idle: u64) -> Result<Self, Unread> {
-        Ok(Self { limit, used: number(version.usage(), usage)?.saturating_sub(idle) })
+    pub fn of(version: Version, limit: u64, usage: &str, reclaimable: u64) -> Result<Self, Unread> {
+        Ok(Self { limit, used: number(version.usage(), usage)?.saturating_sub(reclaimable) })
     }
 
     /// Of several groups' the one with the least room for its size.
@@ -220,18 +219,26 @@ pub fn limit<'text>(
     Ok(least)
 }
 
-/// The file pages that nobody has used of late, by a group's [`Version::stat`]: the kernel takes them back before it kills.
+/// The file pages, by a group's [`Version::stat`]: the kernel takes them back before it kills. Those in use are among them: a model's
+/// weights that an engine has mapped and reads again and again, which may be more than all the rest.
 ///
 /// # Errors
 /// It does not say.
-pub fn idle(version: Version, stat: &str) -> Result<u64, Unread> {
-    number(version.stat(), line(stat, version.idle()).unwrap_or_default())
+pub fn reclaimable(version: Version, stat: &str) -> Result<u64, Unread> {
+    let (inactive, active) = version.pages();
+    let inactive = number(version.stat(), line(stat, inactive).unwrap_or_default())?;
+    Ok(inactive.saturating_add(count(stat, active)))
 }
 
 /// What the kernel holds for a group's sockets of the network; 0 where it does not say, as the first version.
 #[must_use]
 pub fn sockets(stat: &str) -> u64 {
-    line(stat, "sock").and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+    count(stat, "sock")
+}
+
+/// The number behind this word; 0 where there is none.
+fn count(stat: &str, word: &str) -> u64 {
+    line(stat, word).and_then(|text| text.trim().parse().ok()).unwrap_or_default()
 }
 
 /// What stands behind this word.

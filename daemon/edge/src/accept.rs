@@ -40,15 +40,15 @@ pub struct Accepting {
 }
 
 impl Accepting {
-    /// Gives `admit` whatever `accept` does, as long as there is `room`; without one it takes of the reserve. Must be called within
-    /// a tokio runtime.
+    /// Gives `admit` whatever `accept` does, as long as there is `room`; without one it takes of the reserve. What `admit` does not
+    /// hold, and says so, takes no room. Must be called within a tokio runtime.
     pub(crate) fn start<T: Send + 'static>(
         name: String,
         drain: Watch,
         beat: Beat,
         room: Option<Room>,
         accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<T>> + Send + Sync + 'static,
-        admit: impl Fn(T) + Send + Sync + 'static,
+        admit: impl Fn(T) -> bool + Send + Sync + 'static,
     ) -> Self {
         let work = freeze::task(&name, run(drain, beat, room, accept, admit));
         Self { name, ended: ended::of(spawn(work)) }
@@ -70,7 +70,7 @@ async fn run<T>(
     mut beat: Beat,
     room: Option<Room>,
     accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<T>>,
-    admit: impl Fn(T),
+    admit: impl Fn(T) -> bool,
 ) {
     let (mut failed, mut paused): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
@@ -103,10 +103,11 @@ async fn run<T>(
                     tracing::info!("connections are accepted again");
                     failed = None;
                 }
-                if let Some(room) = &room {
+                if admit(accepted)
+                    && let Some(room) = &room
+                {
                     room.accepted();
                 }
-                admit(accepted);
             }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
@@ -175,12 +176,13 @@ mod tests {
     use super::{Accepting, Context, Duration, Errno, Instant, Poll, Room, io, next_step};
     use crate::{drain::Drain, pulse::Pulse};
 
-    /// Accepts whatever comes, which is always something; counts it.
-    fn accepting(room: Option<Room>) -> (Arc<AtomicUsize>, Drain, Accepting) {
+    /// Accepts whatever comes, which is always something; counts it, and holds it or not.
+    fn accepting(room: Option<Room>, holds: bool) -> (Arc<AtomicUsize>, Drain, Accepting) {
         let (drain, pulse, count) = (Drain::default(), Pulse::default(), Arc::<AtomicUsize>::default());
         let counted = Arc::clone(&count);
         let admit = move |()| {
             counted.fetch_add(1, Relaxed);
+            holds
         };
         let beat = pulse.beat("test", pulse.patience());
         // As a socket, it gives others a turn.
@@ -200,7 +202,7 @@ mod tests {
     async fn whoever_finds_no_room_waits_for_it_and_no_longer() {
         let room = Room::default();
         room.measured(0, 1 << 20);
-        let (count, drain, listener) = accepting(Some(room.clone()));
+        let (count, drain, listener) = accepting(Some(room.clone()), true);
         tokio::time::sleep(Duration::from_secs(10)).await;
         let taken = count.load(Relaxed);
         assert!(taken > 0 && room.lacks().is_some(), "{taken}");
@@ -218,10 +220,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_listener_of_the_reserve_goes_on() {
-        let (count, drain, listener) = accepting(None);
+        let (count, drain, listener) = accepting(None, true);
         while count.load(Relaxed) < 100 {
             tokio::task::yield_now().await;
         }
+        drain.begin();
+        listener.ended().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_refused_at_once_takes_no_room() {
+        let room = Room::default();
+        room.measured(0, 1 << 20);
+        let (count, drain, listener) = accepting(Some(room.clone()), false);
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let refused = count.load(Relaxed);
+        assert!(refused > 16 && room.lacks().is_none(), "{refused}");
         drain.begin();
         listener.ended().await.unwrap();
     }

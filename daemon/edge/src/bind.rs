@@ -151,7 +151,8 @@ pub fn ipv6_is_disabled() -> bool {
 
 /// Whether packets for this address reach this box now, by the kernel's own word: an interface has it, or a network of it, as loopback
 /// has 127.0.0.0/8. One that is still searched for doubles (RFC 4862 section 5.4) is not there yet. What cannot be found out counts as
-/// there.
+/// there. One of a whole IPv6 network that a local route takes (`ip -6 route add local`) counts as not there: the kernel lets it be bound
+/// no more than one that is nobody's, and sends there from another address.
 #[must_use]
 pub fn has(mut address: SocketAddr) -> bool {
     address.set_port(0);
@@ -197,10 +198,17 @@ fn is_unreachable(error: &io::Error) -> bool {
 
 fn lacks_ipv6(error: &io::Error) -> bool {
     const NO_FAMILY: i32 = nix::errno::Errno::EAFNOSUPPORT as i32;
-    error.raw_os_error() == Some(NO_FAMILY) || is_absent(error)
+    error.raw_os_error() == Some(NO_FAMILY) || is_nobodys(error)
 }
 
+/// No interface has the address, or there is not even the interface that it names, as a link-local one does. The kernel lets the latter be
+/// bound under no circumstances, so that it may go after the start, but not come.
 fn is_absent(error: &io::Error) -> bool {
+    const NO_INTERFACE: i32 = nix::errno::Errno::ENODEV as i32;
+    is_nobodys(error) || error.raw_os_error() == Some(NO_INTERFACE)
+}
+
+fn is_nobodys(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
@@ -217,10 +225,14 @@ fn bind(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socke
     socket.set_nonblocking(true)?;
     match socket.bind(&address.into()) {
         // A start that fails until the network is up would be tried again and again; so bound, it is served once it is there.
-        Err(error) if is_absent(&error) => {
-            match address {
-                SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
-                SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+        Err(error) if is_nobodys(&error) && !address.ip().is_unspecified() => {
+            let free = match address {
+                SocketAddr::V4(_) => socket.set_freebind_v4(true),
+                SocketAddr::V6(_) => socket.set_freebind_v6(true),
+            };
+            // What a kernel without that option has said of the address says more than that it lacks the option.
+            if free.is_err() {
+                return Err(error);
             }
             socket.bind(&address.into())?;
         }
@@ -241,7 +253,7 @@ fn refused(protocol: &'static str, address: SocketAddr, source: io::Error) -> Bi
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpStream;
+    use std::net::{SocketAddrV6, TcpStream};
 
     use super::*;
 
@@ -276,6 +288,17 @@ mod tests {
         assert!(!has(bound.address) && !is_own(bound.address));
         // Nobody has given any interface the second, but loopback's network is its own.
         assert!(has("127.0.0.1:1".parse().unwrap()) && has("127.0.0.2:1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_address_of_an_interface_that_there_is_not_is_not_there_and_cannot_be_bound() {
+        let lacks_ipv6 = Socket::new(Domain::IPV6, Type::DGRAM, None).is_err();
+        // The greatest number that an interface can have.
+        let gone = SocketAddr::from(SocketAddrV6::new("fe80::1".parse().unwrap(), 1, 0, 0x7fff_ffff));
+        assert!(lacks_ipv6 || !has(gone), "there is no such interface");
+        for error in [tcp(gone).unwrap_err(), udp(gone).unwrap_err()] {
+            assert!(matches!(error, BindError::Other { .. }), "{error}");
+        }
     }
 
     #[test]

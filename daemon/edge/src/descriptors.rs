@@ -39,13 +39,21 @@ pub(crate) struct Descriptors {
     left: AtomicI64,
     /// Of these, what connections leave to requests.
     kept: AtomicI64,
+    /// Half of what was left when they were counted: who takes of the other half counts them again, since most of those who took the
+    /// first may have gone.
+    half: AtomicI64,
     /// When they may be counted again.
     again: Mutex<Option<Instant>>,
 }
 
 impl Default for Descriptors {
     fn default() -> Self {
-        Self { left: AtomicI64::new(i64::MAX), kept: AtomicI64::new(0), again: Mutex::new(None) }
+        Self {
+            left: AtomicI64::new(i64::MAX),
+            kept: AtomicI64::new(0),
+            half: AtomicI64::new(0),
+            again: Mutex::new(None),
+        }
     }
 }
 
@@ -58,13 +66,22 @@ impl Descriptors {
 
     /// One was accepted.
     pub(crate) fn accepted(&self) {
-        self.left.fetch_sub(1, AcqRel);
+        let _left = self.less();
     }
 
     /// Takes one for a request's backend, if there is one left before the reserve.
     pub(crate) fn take(&self) -> bool {
-        let take = || self.left.fetch_sub(1, AcqRel) > 0;
-        take() || self.count().is_ok() && take()
+        self.less() > 0 || self.count().is_ok() && self.less() > 0
+    }
+
+    /// Takes one; how many were left before.
+    fn less(&self) -> i64 {
+        let left = self.left.fetch_sub(1, AcqRel);
+        if (1..=self.half.load(Relaxed)).contains(&left) {
+            // While another thread counts, there are enough still.
+            let _counted = self.count();
+        }
+        left
     }
 
     /// Counts those that are open, unless that was done a moment ago, or another thread is at it: none waits for another's milliseconds.
@@ -88,7 +105,9 @@ impl Descriptors {
         let (connections, requests) = shares(limit);
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.kept.store(signed(requests - connections), Relaxed);
-        self.left.store(signed(requests) - signed(open), Relaxed);
+        let left = signed(requests) - signed(open);
+        self.half.store(left / 2, Relaxed);
+        self.left.store(left, Relaxed);
         *again = Some(begun + rest(begun.elapsed()));
         Ok(())
     }
@@ -123,6 +142,14 @@ fn is_out(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Descriptors {
+        /// None is left, and nobody counts them again for an hour.
+        pub(crate) fn exhaust(&self) {
+            *self.again.lock().unwrap() = Some(Instant::now() + Duration::from_secs(3600));
+            self.left.store(0, Relaxed);
+        }
+    }
 
     #[test]
     fn connections_have_nine_tenths_and_nobody_has_the_reserve() {
@@ -172,5 +199,20 @@ mod tests {
         assert!(!descriptors.may_accept() && !descriptors.take());
         *descriptors.again.lock().unwrap() = None;
         assert!(descriptors.may_accept() && descriptors.take());
+    }
+
+    #[test]
+    fn who_takes_of_the_second_half_counts_them_again() {
+        let descriptors = Descriptors::default();
+        descriptors.count().unwrap();
+        let (left, half) = (descriptors.left.load(Relaxed), descriptors.half.load(Relaxed));
+        assert_eq!(half, left / 2);
+        // Counted a moment ago, and a while ago.
+        descriptors.left.store(half, Relaxed);
+        assert!(descriptors.take());
+        assert_eq!(descriptors.left.load(Relaxed), half - 1);
+        *descriptors.again.lock().unwrap() = None;
+        descriptors.accepted();
+        assert!(descriptors.left.load(Relaxed) > half);
     }
 }

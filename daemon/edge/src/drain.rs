@@ -145,6 +145,13 @@ impl Watch {
         let _ended = self.begin.wait_for(|signal| signal.phase >= Phase::Draining).await;
     }
 
+    /// For a connection that begins now: what idle ones were told before, which the listener has never heard, is not meant for it.
+    pub(crate) fn fresh(&self) -> Self {
+        let mut fresh = self.clone();
+        fresh.heard = fresh.begin.borrow().idle;
+        fresh
+    }
+
     /// Completes when a connection hears something new.
     pub(crate) async fn word(&mut self) -> Word {
         let heard = self.heard;
@@ -241,6 +248,12 @@ mod tests {
         idle.now();
         assert_eq!(watch.clone().word().await, Word::Idle);
         let mut later = drain.watch();
+        idle.now();
+        let mut begins = later.fresh();
+        let silent = tokio::time::timeout(Duration::from_millis(10), begins.word()).await;
+        assert!(silent.is_err(), "it was said before");
+        idle.now();
+        assert_eq!(begins.word().await, Word::Idle);
         drain.begin();
         for watch in [&mut watch, &mut later] {
             assert_eq!([watch.word().await, watch.word().await], [Word::Draining; 2]);

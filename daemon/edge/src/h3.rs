@@ -58,7 +58,7 @@ type Driver = h3::server::Connection<Transport, Bytes>;
 /// draining begins.
 pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr, serve: Serve<H>) {
     let _speaks = serve.drain.speaks(Over::Quic, Version::HTTP_3);
-    let (limits, mut drain, begun) = (Arc::clone(&serve.limits), serve.drain.clone(), Instant::now());
+    let (limits, mut drain, begun) = (Arc::clone(&serve.limits), serve.drain.fresh(), Instant::now());
     let frames = FrameLimits {
         headers: limits.h3_headers_frame,
         other: limits.h3_other_frame,
@@ -72,6 +72,8 @@ pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr
     // so is the driver, which is handed on.
     let built = timeout(limits.handshake, Box::pin(builder.build(transport))).await;
     let Ok(Ok(driver)) = built else { return };
+    // Until now it could ask for nothing.
+    let able = Instant::now();
     let mut driver = Box::new(driver);
     let requests = Arc::new(Requests::new(quic, local, serve));
     let mut open = requests.open.subscribe();
@@ -83,7 +85,7 @@ pub(crate) async fn serve<H: Handler>(quic: quinn::Connection, local: SocketAddr
                 Ok(None) => break,
                 Err(error) => return tracing::debug!(%error, "an HTTP/3 connection has ended"),
             },
-            word = drain.word() => if word == Word::Draining || requests.is_idle(begun) { break },
+            word = drain.word() => if word == Word::Draining || requests.is_idle(able) { break },
             _ = open.changed() => idle.as_mut().reset(Instant::now() + requests.patience()),
             () = &mut idle, if *requests.open.borrow() == 0 => break,
         }
@@ -152,9 +154,9 @@ impl<H: Handler> Requests<H> {
         if answered { limits.keep_alive_idle } else { limits.first_request(limits.h3_linger) }
     }
 
-    /// Whether it has been answered and asks for nothing now, or has asked for nothing since it has begun, which was long ago.
-    fn is_idle(&self, begun: Instant) -> bool {
-        *self.open.borrow() == 0 && (self.answered.load(Relaxed) || begun.elapsed() >= UNASKED)
+    /// Whether it has been answered and asks for nothing now, or has asked for nothing since it could, which was long ago.
+    fn is_idle(&self, able: Instant) -> bool {
+        *self.open.borrow() == 0 && (self.answered.load(Relaxed) || able.elapsed() >= UNASKED)
     }
 
     fn start(self: &Arc<Self>, driver: &mut Driver, resolver: RequestResolver<Transport, Bytes>) {

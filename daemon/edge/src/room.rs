@@ -110,10 +110,14 @@ impl Room {
     pub fn take(&self, body: u64) -> Result<Charge, Lack> {
         let looks = self.0.looks.load(Relaxed);
         let body = gathered(body);
-        let lack = if !took(&self.0.requests, REQUEST.saturating_add(body)) {
+        let (there, due) = (&self.0.requests, REQUEST.saturating_add(body));
+        let lack = if there.load(Relaxed) < due {
             Lack::Memory
         } else if !self.0.descriptors.take() {
+            // Memory is taken last: of who is refused nothing is kept.
             Lack::Descriptors
+        } else if !took(there, due) {
+            Lack::Memory
         } else {
             return Ok(Charge { looks, ahead: body, small: SMALL });
         };
@@ -138,6 +142,16 @@ impl Room {
             due -= part;
         }
         if due == 0 || took(&self.0.requests, due) { Ok(()) } else { Err(self.refuse(Lack::Memory)) }
+    }
+
+    /// A chat's body comes no further: what was charged for the rest of its length is given back, unless memory was measured meanwhile,
+    /// which has forgotten it.
+    pub fn leaves(&self, charge: &mut Charge) {
+        let there = &self.0.requests;
+        // Without a limit nothing was taken.
+        if charge.looks == self.0.looks.load(Relaxed) && there.load(Relaxed) != i64::MAX {
+            there.fetch_add(std::mem::take(&mut charge.ahead), AcqRel);
+        }
     }
 
     fn refuse(&self, lack: Lack) -> Lack {
@@ -204,6 +218,7 @@ mod tests {
             assert_eq!(room.comes(&mut charge, usize::MAX), Ok(()));
             room.measured(u64::MAX, u64::MAX);
             assert_eq!(room.comes(&mut charge, usize::MAX), Ok(()));
+            room.leaves(&mut room.take(1).unwrap());
             room.accepted();
         }
         assert_eq!(room.lacks(), None);
@@ -230,6 +245,34 @@ mod tests {
             [Some(Lack::Memory), None],
             "what does not fit takes nothing"
         );
+    }
+
+    #[test]
+    fn what_is_refused_for_want_of_descriptors_takes_no_memory() {
+        let room = Room::default();
+        room.measured(REQUEST.unsigned_abs(), u64::MAX);
+        room.0.descriptors.exhaust();
+        assert_eq!([room.take(0).err(), room.take(0).err()], [Some(Lack::Descriptors); 2]);
+        assert_eq!(room.0.requests.load(Relaxed), REQUEST);
+    }
+
+    #[test]
+    fn what_a_body_has_stated_and_does_not_send_is_given_back() {
+        let (room, chat) = (Room::default(), REQUEST.unsigned_abs());
+        let left = || room.0.requests.load(Relaxed);
+        room.measured(chat + 2000, u64::MAX);
+        let mut half = room.take(1000).unwrap();
+        assert_eq!(left(), 0);
+        assert_eq!(room.comes(&mut half, 400), Ok(()));
+        room.leaves(&mut half);
+        assert_eq!(left(), 1200);
+        room.leaves(&mut half);
+        assert_eq!(left(), 1200, "once");
+        room.measured(chat + 2000, u64::MAX);
+        let mut held = room.take(1000).unwrap();
+        room.measured(10, u64::MAX);
+        room.leaves(&mut held);
+        assert_eq!(left(), 10, "it was measured meanwhile");
     }
 
     #[test]

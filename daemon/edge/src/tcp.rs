@@ -72,16 +72,17 @@ pub fn serve<H: Handler>(listener: Bound, secure: Option<Secure>, serve: Serve<H
     Ok(Accepting::start(name, drain, beat, room, move |context| listener.poll_accept(context), admit))
 }
 
-fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure>, serve: &Serve<H>) {
+/// Whether it is held.
+fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure>, serve: &Serve<H>) -> bool {
     if !(serve.answers)(canonical(peer)) {
-        return;
+        return false;
     }
     let Some(share) = serve.sources.take(peer) else {
         tracing::debug!(%peer, "too many connections; this one is closed");
-        return;
+        return false;
     };
     // Its readiness is watched by the thread that serves it.
-    let Ok(stream) = stream.into_std() else { return };
+    let Ok(stream) = stream.into_std() else { return false };
     let (secure, seats, serve) = (secure.cloned(), serve.seats.clone(), serve.begin());
     let open = serve.drain.open();
     seats.spawn(async move {
@@ -105,6 +106,7 @@ fn admit<H: Handler>(stream: TcpStream, peer: SocketAddr, secure: Option<&Secure
         }
         drop((share, open));
     });
+    true
 }
 
 /// Has the kernel ask a silent peer for a sign of life, and give up one that acknowledges nothing: TCP by itself tells of a

@@ -34,17 +34,18 @@ pub fn serve<H: Handler>(listener: Bound, serve: Serve<H>) -> io::Result<Accepti
     ))
 }
 
-fn admit<H: Handler>(stream: UnixStream, serve: &Serve<H>) {
+/// Whether it is held.
+fn admit<H: Handler>(stream: UnixStream, serve: &Serve<H>) -> bool {
     let uid = stream.peer_cred().ok().map(|peer| peer.uid());
     let Some(share) = serve.sources.admin() else {
         tracing::warn!(
             uid,
             "there are as many connections over the admin's socket as may be (limits.admin_connections); this one is closed"
         );
-        return;
+        return false;
     };
     // Its readiness is watched by the thread that serves it.
-    let Ok(stream) = stream.into_std() else { return };
+    let Ok(stream) = stream.into_std() else { return false };
     let (seats, serve) = (serve.seats.clone(), serve.begin());
     let open = serve.drain.open();
     seats.spawn(async move {
@@ -52,6 +53,7 @@ fn admit<H: Handler>(stream: UnixStream, serve: &Serve<H>) {
         Box::pin(http1(stream, Connection::unix(uid), None, &serve)).await;
         drop((share, open));
     });
+    true
 }
 
 #[cfg(test)]

@@ -183,9 +183,12 @@ impl App {
         running.refuse_orders();
         let grace = if failure.is_some() { FAILED_GRACE } else { running.config.limits.drain_grace };
         // As long as the owner allows, which may be longer than the unit does.
-        systemd::while_it_goes_on(async {
+        let failure = systemd::while_it_goes_on(async {
             drained(serving, &drain, grace, stop.asked_again()).await;
+            // What fails meanwhile has failed as well.
+            let failure = failure.or_else(|| supervisor.failure());
             ended(&running).await;
+            failure
         })
         .await;
         drop(workers);

@@ -27,6 +27,17 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// A driver that has to wake its cards takes up to two seconds, and each look may be the one that does.
 const CARDS: Duration = Duration::from_secs(5);
 
+/// Whose limits are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// This process's own, where no daemon answers: one that this user starts has them as well.
+    Own,
+    /// Those of the daemon, which is the process of that number.
+    Daemon(u32),
+    /// None: the daemon's are not to be seen from here.
+    Nobody,
+}
+
 /// What is looked at.
 #[derive(Debug)]
 pub(crate) struct Wanted {
@@ -47,13 +58,13 @@ pub(crate) async fn inspected(wanted: Wanted) -> Inspected {
     let told = daemon::ask(socket).await;
     // The one in use goes first: it is what the daemon goes by.
     let config = told.config.as_ref().or(own.map(|config| &**config)).cloned().unwrap_or_default();
-    let process = told.status().map(|status| status.pid);
+    let whose = told.whose();
     let (host, gpus, (engines, heard), listeners, limits) = tokio::join!(
-        host::look(process),
+        host::look(whose),
         gpus(),
         engines::look(&config, wanted.state.as_deref(), told.backends.as_ref()),
         listeners::look(&config, wanted.state.as_deref(), told.status()),
-        limits::look(&config.limits, process, told.watchdog),
+        limits::look(&config.limits, whose, told.watchdog),
     );
     let Told { daemon, models, files, .. } = told;
     Inspected {

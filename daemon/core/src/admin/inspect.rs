@@ -60,7 +60,8 @@ pub struct InspectedHost {
     pub memory: Option<u64>,
     /// How much of that programs can still have.
     pub memory_available: Option<u64>,
-    /// How much memory the daemon's control group may take, or this program's where none answers; null for no limit.
+    /// How much memory the daemon's control group may take, or this program's where none answers; null for no limit, or where the daemon's
+    /// process is not to be seen from here, as that of a container may be.
     pub cgroup_memory: Option<u64>,
     /// How much of a processor that may use, in hundredths; null for no limit.
     pub cgroup_cpu: Option<u64>,
@@ -157,7 +158,8 @@ pub enum InspectedListening {
 /// How much the daemon takes at a time: those in use, or those of the configuration where none answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InspectedLimits {
-    /// Files and sockets that the daemon may have open, or one that this user starts; the largest number for no limit.
+    /// Files and sockets that the daemon may have open, or one that this user starts; the largest number for no limit, null where that is
+    /// not to be seen from here.
     pub open_files: Option<u64>,
     /// Whether a service manager ends it when it hangs; null where it does not answer.
     pub watchdog: Option<bool>,

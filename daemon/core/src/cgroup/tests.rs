@@ -87,12 +87,20 @@ const STAT_TWO: &str =
 #[test]
 fn what_the_kernel_gives_back_by_itself_is_not_counted() {
     let of = |version, usage: &str, stat: &str| {
-        Memory::of(version, 128 << 20, usage, idle(version, stat).unwrap()).unwrap().used
+        Memory::of(version, 128 << 20, usage, reclaimable(version, stat).unwrap()).unwrap().used
     };
     assert_eq!(of(Version::One, "54542336\n", STAT_ONE), 54_542_336 - 52_518_912);
-    assert_eq!(of(Version::Two, "17403904\n", STAT_TWO), 17_403_904 - 2_506_752);
+    assert_eq!(of(Version::Two, "17403904\n", STAT_TWO), 17_403_904 - 2_506_752 - 966_656);
     assert_eq!(of(Version::Two, "4096\n", STAT_TWO), 0, "the figures are not of one moment");
     assert_eq!([sockets(STAT_TWO), sockets(STAT_ONE)], [4096, 0]);
+}
+
+#[test]
+fn a_model_s_weights_that_are_mapped_and_in_use_are_not_counted() {
+    let one = "inactive_file 1\nactive_file 2\ntotal_inactive_file 4096\ntotal_active_file 8192\n";
+    assert_eq!(reclaimable(Version::One, one), Ok(12_288));
+    assert_eq!(reclaimable(Version::Two, "anon 1\ninactive_file 5\nactive_file 70\n"), Ok(75));
+    assert_eq!(reclaimable(Version::Two, "inactive_file 5\n"), Ok(5), "the second may be missing");
 }
 
 #[test]
@@ -118,7 +126,7 @@ fn what_is_no_number_is_told_with_its_file() {
     assert_eq!(unread("memory.high", "some").file, "memory.high");
     assert_eq!(unread("memory.max", &"x".repeat(500)).text.len(), 32);
     assert_eq!(Memory::of(Version::Two, 1, "-1", 0).unwrap_err().file, "memory.current");
-    assert_eq!(idle(Version::Two, "total_inactive_file 1\n").unwrap_err().file, "memory.stat");
+    assert_eq!(reclaimable(Version::Two, "total_inactive_file 1\n").unwrap_err().file, "memory.stat");
 }
 
 #[test]

@@ -18,6 +18,8 @@ section! {
     /// What is listened on and who is answered.
     pub struct Listen ("[listen]") {
         /// TLS (HTTP/1.1 and HTTP/2, over TCP) and QUIC (HTTP/3, over UDP); "[::]" takes IPv4 as well.
+        /// An address that no interface has yet is served once one has it; a link-local one, with its interface's number as in
+        /// "[fe80::1%2]:11443", wants that interface at the start.
         @restart tls: SocketAddr = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 11443));
         /// Plain HTTP for programs on this box; beyond loopback only with plain_auth = "key".
         @restart plain: Vec<SocketAddr> =

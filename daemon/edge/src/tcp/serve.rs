@@ -42,7 +42,7 @@ where
     // hyper keeps room for the future of a request as long as the connection is open.
     let service = service_fn(move |request| Box::pin(exchange.clone().http1(request)));
     let mut served = pin!(http1_builder(&serve.limits).serve_connection(TokioIo::new(stream), service));
-    let mut drain = serve.drain.clone();
+    let mut drain = serve.drain.fresh();
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
         word = told(&mut drain, &activity) => {
@@ -129,15 +129,17 @@ where
     // As above, as long as the response is being sent.
     let service = service_fn(move |request| Box::pin(exchange.clone().http2(request)));
     let mut served = pin!(http2_builder(&serve.limits).serve_connection(TokioIo::new(stream), service));
-    let mut drain = serve.drain.clone();
+    let mut drain = serve.drain.fresh();
     let whole = async {
         tokio::select! {
             ended = served.as_mut() => ended,
             word = told(&mut drain, &activity) => {
                 served.as_mut().graceful_shutdown();
+                // Its last answer may have been put into the send queue a moment ago.
+                let least = if activity.served() > 0 { serve.limits.write_idle } else { Duration::ZERO };
                 tokio::select! {
                     ended = served.as_mut() => ended,
-                    () = silence(&activity, &stalls, &serve.limits), if word == Word::Idle => Ok(()),
+                    () = silence(&activity, &stalls, &serve.limits, least), if word == Word::Idle => Ok(()),
                     () = idle(&activity, &stalls, &serve.limits) => Ok(()),
                     () = activity.forgone(serve.limits.h2_linger) => Ok(()),
                 }
@@ -146,7 +148,7 @@ where
                 served.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = served.as_mut() => ended,
-                    () = silence(&activity, &stalls, &serve.limits) => Ok(()),
+                    () = silence(&activity, &stalls, &serve.limits, Duration::ZERO) => Ok(()),
                 }
             }
         }
@@ -177,13 +179,13 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Completes when a connection that has been told goodbye has had `h2_linger` to take it, and is without a request: one that was
-/// on its way then is served, since the goodbye promises it (RFC 9113 section 6.8). What was answered may still stand in the send
-/// queue for a slow reader: such a connection ends by itself, or when it has been idle.
-async fn silence(activity: &Activity, stalls: &Stalls, limits: &Limits) {
+/// Completes when a connection that has been told goodbye has had `h2_linger` to take it, and has been without a request for `least`:
+/// one that was on its way then is served, since the goodbye promises it (RFC 9113 section 6.8). What was answered may still stand in
+/// the send queue for a slow reader: such a connection ends by itself, or when it has been idle.
+async fn silence(activity: &Activity, stalls: &Stalls, limits: &Limits, least: Duration) {
     let told = activity.served();
     sleep(limits.h2_linger).await;
-    let crossed = || if activity.served() == told { Duration::ZERO } else { limits.keep_alive_idle };
+    let crossed = || if activity.served() == told { least } else { limits.keep_alive_idle };
     watch(activity, stalls, limits, crossed).await;
 }
 

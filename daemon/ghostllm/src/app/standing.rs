@@ -87,6 +87,8 @@ struct Amiss {
     serves: bool,
 }
 
+/// The code of what is wanted and not served.
+const MISSING: &str = "listener_missing";
 /// What state that cannot be written means.
 const UNWRITABLE: &str = "state cannot be written, so keys and certificates cannot be changed";
 /// What an audit log that cannot be written means.
@@ -159,7 +161,9 @@ impl Standing {
     /// So much memory is used, which means that. Whether what it means is new.
     pub(crate) fn gauged(&self, now: Gauged) -> bool {
         let is_new = match (&self.amiss().memory, &now) {
-            (Gauged::Limited(_, before, _), Gauged::Limited(_, room, _)) => before != room,
+            (Gauged::Limited(_, before, had), Gauged::Limited(_, room, has)) => {
+                before != room || had.map(|own| own.goes_on) != has.map(|own| own.goes_on)
+            }
             (before, now) => before != now,
         };
         if is_new {
@@ -252,6 +256,25 @@ impl Standing {
 
     /// What is amiss.
     pub(crate) fn causes(&self) -> Vec<Cause> {
+        self.amiss().causes()
+    }
+
+    fn amiss(&self) -> MutexGuard<'_, Amiss> {
+        self.amiss.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Amiss)) {
+        let mut amiss = self.amiss();
+        change(&mut amiss);
+        if amiss.serves {
+            systemd::status(&amiss.status(self.at));
+        }
+    }
+}
+
+impl Amiss {
+    /// One by one.
+    fn causes(&self) -> Vec<Cause> {
         let Amiss {
             missing,
             away,
@@ -265,20 +288,20 @@ impl Standing {
             memory,
             paused,
             ..
-        } = self.amiss().clone();
+        } = self.clone();
         let scarce = short(&memory).into_iter().chain(paused.map(pause));
         let late = (!late.is_empty()).then(|| {
             let next = "systemctl restart ghostllm, which its watchdog does by itself";
-            cause("hangs", Severity::Error, hangs(&late), next)
+            cause("hangs", Severity::Error, format!("no sign of life of {}", late.join(", ")), next)
         });
         let missing = missing.into_iter().map(|Missing { what, why }| {
             let next = "the log says why: journalctl -u ghostllm; then: systemctl restart ghostllm";
             let (why, next) =
                 why.map_or((String::new(), next.to_owned()), |(why, next)| (format!(": {why}"), next));
-            cause("listener_missing", Severity::Warning, format!("{what} is not served{why}"), &next)
+            cause(MISSING, Severity::Warning, format!("{what} is not served{why}"), &next)
         });
         let away = away.into_iter().map(|Away { what, why, next, .. }| {
-            cause("listener_missing", Severity::Warning, format!("{what} is not served now: {why}"), &next)
+            cause(MISSING, Severity::Warning, format!("{what} is not served now: {why}"), &next)
         });
         let certificate = certificate.map(|Complaint { ended, what, next }| {
             let severity = if ended { Severity::Error } else { Severity::Warning };
@@ -289,7 +312,7 @@ impl Standing {
             cause("configuration_refused", Severity::Warning, what, "mend it, then: ghostctl reload")
         });
         let restart = (!restart.is_empty()).then(|| {
-            let what = format!("changed settings wait for a restart: {}", restart.join(", "));
+            let what = format!("a restart is needed for {}", restart.join(", "));
             cause("restart_needed", Severity::Note, what, "systemctl restart ghostllm")
         });
         let room = "make room on its disk (df -h); the log names the file: journalctl -u ghostllm";
@@ -311,56 +334,15 @@ impl Standing {
         whole.chain(unwritable).chain(unaudited).chain(left_out).collect()
     }
 
-    fn amiss(&self) -> MutexGuard<'_, Amiss> {
-        self.amiss.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Amiss)) {
-        let mut amiss = self.amiss();
-        change(&mut amiss);
-        if !amiss.serves {
-            return;
-        }
-        let Amiss {
-            missing,
-            away,
-            left_out,
-            certificate,
-            refused,
-            restart,
-            unwritable,
-            unaudited,
-            late,
-            memory,
-            paused,
-            ..
-        } = amiss.clone();
-        let late = (!late.is_empty()).then(|| hangs(&late));
-        let scarce = short(&memory).into_iter().chain(paused.map(pause)).map(|cause| cause.what);
-        let missing = missing.into_iter().map(|missing| missing.what);
-        let missing: Vec<_> = missing.chain(away.into_iter().map(|away| away.what)).collect();
+    /// In one line, of which systemctl shows the beginning.
+    fn status(&self, at: SocketAddr) -> String {
+        let missing = self.missing.iter().map(|missing| missing.what.as_str());
+        let missing: Vec<_> = missing.chain(self.away.iter().map(|away| away.what.as_str())).collect();
         let degraded = (!missing.is_empty()).then(|| format!("degraded, without {}", missing.join(", ")));
-        let certificate = certificate.map(|complaint| complaint.what);
-        let unwritable = unwritable.then(|| UNWRITABLE.to_owned());
-        let unaudited = unaudited.then(|| UNAUDITED.to_owned());
-        let refused = refused.map(|why| format!("the changed configuration is not in use: {why}"));
-        let restart =
-            (!restart.is_empty()).then(|| format!("a restart is needed for {}", restart.join(", ")));
-        let first = [format!("Serving at {}", self.at)].into_iter();
-        let status = first
-            .chain(late)
-            .chain(scarce)
-            .chain(degraded)
-            .chain(certificate)
-            .chain(unwritable)
-            .chain(unaudited);
-        let status = status.chain(refused).chain(restart).chain(left_out);
-        systemd::status(&status.collect::<Vec<_>>().join("; "));
+        let others = self.causes().into_iter().filter(|cause| cause.code != MISSING).map(|cause| cause.what);
+        let first = std::iter::once(format!("Serving at {at}"));
+        first.chain(degraded).chain(others).collect::<Vec<_>>().join("; ")
     }
-}
-
-fn hangs(late: &[String]) -> String {
-    format!("no sign of life of {}", late.join(", "))
 }
 
 /// What is amiss with the memory.
@@ -369,6 +351,9 @@ fn short(memory: &Gauged) -> Option<Cause> {
                 in fewer: limits.connections, limits.streams";
     let (memory, then, own) = match memory {
         Gauged::Unlimited | Gauged::Limited(_, Room::Enough, _) => return None,
+        Gauged::Limited(memory, Room::Short, own) if own.is_some_and(|own| own.goes_on) => {
+            (memory, "others have filled it, and chats go on up to limits.memory_drop", own)
+        }
         Gauged::Limited(memory, Room::Short, own) => (memory, "new chats are refused", own),
         Gauged::Limited(memory, Room::Dire, own) => {
             (memory, "new chats are refused, and connections wait or are closed", own)
@@ -382,7 +367,8 @@ fn short(memory: &Gauged) -> Option<Cause> {
     };
     // The engine, which is in the same group, may have the rest.
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let whose = own.map(|own| format!(" (this program and the sockets have {:.1} MiB of it)", mib(own)));
+    let whose =
+        own.map(|own| format!(" (this program and the sockets have {:.1} MiB of it)", mib(own.bytes)));
     let whose = whose.unwrap_or_default();
     Some(cause("memory_short", Severity::Warning, format!("memory is short, {memory}: {then}{whose}"), next))
 }

@@ -3,6 +3,7 @@
 //! Knows which of its forms tell what. Refuses to know how it is asked. Invariant: where one form is missing, the others are told.
 
 use std::{
+    fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -13,9 +14,13 @@ use ghostllm_core::{
     routes::Admin,
 };
 use serde::de::DeserializeOwned;
+use tokio::{net::UnixStream, time::timeout};
 
-use super::{WITHIN, Wanted};
-use crate::ask::{self, Unanswered};
+use super::{WITHIN, Wanted, Whose};
+use crate::{
+    ask::{self, Unanswered},
+    process::number,
+};
 
 /// What the daemon has told.
 pub(super) struct Told {
@@ -28,12 +33,25 @@ pub(super) struct Told {
     pub(super) models: Option<Vec<ModelInfo>>,
     /// Whether its service manager has a watchdog.
     pub(super) watchdog: Option<bool>,
+    /// Who has made its socket.
+    maker: Option<u32>,
 }
 
 impl Told {
     /// How it stands, where it has answered.
     pub(super) fn status(&self) -> Option<&Status> {
         self.daemon.status.as_ref()
+    }
+
+    /// Whose limits are those that it has.
+    pub(super) fn whose(&self) -> Whose {
+        match (self.status(), self.maker) {
+            (None, _) => Whose::Own,
+            (Some(status), Some(maker)) if is_here(status.pid, maker, parent(status.pid)) => {
+                Whose::Daemon(status.pid)
+            }
+            (Some(_), _) => Whose::Nobody,
+        }
     }
 
     fn nothing(socket: Option<&Path>, why: String) -> Self {
@@ -45,6 +63,7 @@ impl Told {
             backends: None,
             models: None,
             watchdog: None,
+            maker: None,
         }
     }
 }
@@ -65,12 +84,13 @@ pub(super) async fn ask(socket: Result<PathBuf, String>) -> Told {
         Ok(path) => path,
         Err(why) => return Told::nothing(None, why),
     };
-    let (status, config, backends, models, tasks) = tokio::join!(
+    let (status, config, backends, models, tasks, maker) = tokio::join!(
         answer::<Status>(&path, Admin::Status),
         answer::<ConfigShown>(&path, Admin::Config),
         answer::<BackendList>(&path, Admin::Backends),
         answer::<ModelList>(&path, Admin::Models),
         answer::<TaskList>(&path, Admin::Tasks),
+        maker(&path),
     );
     let status = match status {
         Ok(status) => status,
@@ -93,7 +113,27 @@ pub(super) async fn ask(socket: Result<PathBuf, String>) -> Told {
         backends: backends.ok(),
         models: models.ok().map(|list| list.models),
         watchdog: tasks.ok().map(|list| list.tasks.iter().any(|task| task.name == "watchdog")),
+        maker,
     }
+}
+
+/// The process that listens there, by the number that it has here: the kernel translates it (SO_PEERCRED in unix(7)), and has none for a
+/// process that is not seen from here.
+async fn maker(socket: &Path) -> Option<u32> {
+    let stream = timeout(WITHIN, UnixStream::connect(socket)).await.ok()?.ok()?;
+    let process = stream.peer_cred().ok()?.pid()?;
+    u32::try_from(process).ok().filter(|process| *process != 0)
+}
+
+/// Whose child the process of that number is here.
+fn parent(process: u32) -> Option<u64> {
+    number(&fs::read_to_string(format!("/proc/{process}/status")).ok()?, "PPid:")
+}
+
+/// Whether the number by which the daemon knows itself is the one that it has here: in a container it counts anew, and here that number is
+/// another process's. A socket that was handed down was made by the service manager, whose child the daemon is.
+fn is_here(process: u32, maker: u32, parent: Option<u64>) -> bool {
+    process == maker || parent == Some(u64::from(maker))
 }
 
 async fn answer<T: DeserializeOwned>(socket: &Path, endpoint: Admin) -> Result<T, String> {
@@ -117,6 +157,20 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_number_that_is_another_process_s_here_is_not_the_daemon_s() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("socket");
+        assert_eq!(maker(&socket).await, None);
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let (own, above) = (std::process::id(), std::os::unix::process::parent_id());
+        assert_eq!((maker(&socket).await, parent(own)), (Some(own), Some(u64::from(above))));
+        assert!(is_here(own, own, parent(own)), "it has made its socket");
+        assert!(is_here(own, above, parent(own)), "its parent has made it");
+        assert!(!is_here(above, own, parent(above)), "another one has");
+        assert!(!is_here(7, 4711, None) && !is_here(7, 4711, Some(2)));
+    }
 
     #[test]
     fn whoever_may_not_ask_is_told_as_whom_to_ask() {

@@ -10,18 +10,18 @@ use ghostllm_core::{
 };
 use ghostllm_edge::bind;
 
-use super::in_time;
+use super::{Whose, in_time};
 use crate::{host::Host, process::number};
 
-/// Looks; at the control group of this process, where it is one.
-pub(super) async fn look(process: Option<u32>) -> InspectedHost {
-    in_time(move || read(process)).await.unwrap_or_default()
+/// Looks; at that one's control group.
+pub(super) async fn look(whose: Whose) -> InspectedHost {
+    in_time(move || read(whose)).await.unwrap_or_default()
 }
 
-fn read(process: Option<u32>) -> InspectedHost {
+fn read(whose: Whose) -> InspectedHost {
     let text = |path: &str| fs::read_to_string(path).ok();
     let (host, memory) = (Host::read(), text("/proc/meminfo").unwrap_or_default());
-    let (cgroup_memory, cgroup_cpu) = groups(process).map(|groups| bounds(&groups)).unwrap_or_default();
+    let (cgroup_memory, cgroup_cpu) = groups(whose).map(|groups| bounds(&groups)).unwrap_or_default();
     InspectedHost {
         name: host.short,
         system: text("/etc/os-release").and_then(|text| system(&text)),
@@ -52,12 +52,16 @@ fn processor(text: &str) -> Option<String> {
 }
 
 /// The groups around this process, or another; none of another that is outside of what this one sees.
-fn groups(process: Option<u32>) -> Option<Groups> {
-    let Some(process) = process else {
-        return Groups::of(&fs::read_to_string(GROUPS).ok()?, &fs::read_to_string(MOUNTS).ok()?);
+fn groups(whose: Whose) -> Option<Groups> {
+    let text = match whose {
+        Whose::Own => fs::read_to_string(GROUPS).ok()?,
+        Whose::Daemon(process) => {
+            let text = fs::read_to_string(format!("/proc/{process}/cgroup")).ok();
+            text.filter(|text| !is_outside(text))?
+        }
+        Whose::Nobody => return None,
     };
-    let text = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
-    if is_outside(&text) { None } else { Groups::of(&text, &fs::read_to_string(MOUNTS).ok()?) }
+    Groups::of(&text, &fs::read_to_string(MOUNTS).ok()?)
 }
 
 /// So a path begins that is not below the root of who reads it (cgroup_namespaces(7)).
@@ -134,9 +138,11 @@ mod tests {
 
     #[test]
     fn this_box_is_known() {
-        let host = read(None);
+        let host = read(Whose::Own);
         assert!(!host.name.is_empty() && host.processors > 0 && host.kernel.is_some(), "{host:?}");
         assert!(host.memory_available <= host.memory && host.uptime_s.is_some(), "{host:?}");
         assert!(host.addresses.contains(&"127.0.0.1".to_owned()), "{host:?}");
+        let nobodys = read(Whose::Nobody);
+        assert_eq!((nobodys.cgroup_memory, nobodys.cgroup_cpu), (None, None));
     }
 }

@@ -5,12 +5,12 @@ use std::{fs, time::Duration};
 use ghostllm_core::{admin::InspectedLimits, config::Limits};
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::in_time;
+use super::{Whose, in_time};
 
-/// Those of this process, or of one that this user would start.
-pub(super) async fn look(limits: &Limits, process: Option<u32>, watchdog: Option<bool>) -> InspectedLimits {
+/// Those in use, or those of a daemon that this user would start.
+pub(super) async fn look(limits: &Limits, whose: Whose, watchdog: Option<bool>) -> InspectedLimits {
     InspectedLimits {
-        open_files: in_time(move || open_files(process)).await.flatten(),
+        open_files: in_time(move || open_files(whose)).await.flatten(),
         watchdog,
         threads: limits.threads,
         connections: limits.connections,
@@ -30,11 +30,12 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// The daemon takes as many as the hard limit lets it.
-fn open_files(process: Option<u32>) -> Option<u64> {
-    let Some(process) = process else {
-        return getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(_soft, hard)| hard);
-    };
-    soft(&fs::read_to_string(format!("/proc/{process}/limits")).ok()?)
+fn open_files(whose: Whose) -> Option<u64> {
+    match whose {
+        Whose::Own => getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(_soft, hard)| hard),
+        Whose::Daemon(process) => soft(&fs::read_to_string(format!("/proc/{process}/limits")).ok()?),
+        Whose::Nobody => None,
+    }
 }
 
 /// `Max open files            1024                 524288               files` (proc_pid_limits(5)).
@@ -55,6 +56,7 @@ mod tests {
         assert_eq!(soft(table), Some(1024));
         assert_eq!(soft(&table.replace("1024  ", "unlimited")), Some(u64::MAX));
         assert_eq!(soft(""), None);
-        assert!(open_files(Some(std::process::id())) <= open_files(None));
+        assert!(open_files(Whose::Daemon(std::process::id())) <= open_files(Whose::Own));
+        assert_eq!(open_files(Whose::Nobody), None);
     }
 }

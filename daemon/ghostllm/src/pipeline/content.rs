@@ -23,8 +23,27 @@ pub(super) async fn chat(
     limits: &Limits,
     room: &Room,
 ) -> Result<Bytes, ApiError> {
-    let mut charge = room_for(room, &body, limits)?;
-    whole(headers, body, limits, |bytes| room.comes(&mut charge, bytes)).await
+    check_type(headers)?;
+    let mut charged = Charged { room, charge: room_for(room, &body, limits)? };
+    whole(body, limits, |bytes| charged.comes(bytes)).await
+}
+
+/// What a body has been charged; that which has not come in the end is given back.
+struct Charged<'room> {
+    room: &'room Room,
+    charge: Charge,
+}
+
+impl Charged<'_> {
+    fn comes(&mut self, bytes: usize) -> Result<(), Lack> {
+        self.room.comes(&mut self.charge, bytes)
+    }
+}
+
+impl Drop for Charged<'_> {
+    fn drop(&mut self) {
+        self.room.leaves(&mut self.charge);
+    }
 }
 
 /// Room for a chat with this body, of which nothing has been read. What is too long is refused for that.
@@ -42,16 +61,15 @@ fn lacking(lack: Lack) -> ApiError {
 
 /// Reads a JSON body whole.
 pub(super) async fn read(headers: &HeaderMap, body: RequestBody, limits: &Limits) -> Result<Bytes, ApiError> {
-    whole(headers, body, limits, |_bytes| Ok(())).await
+    check_type(headers)?;
+    whole(body, limits, |_bytes| Ok(())).await
 }
 
 async fn whole(
-    headers: &HeaderMap,
     body: RequestBody,
     limits: &Limits,
     comes: impl FnMut(usize) -> Result<(), Lack>,
 ) -> Result<Bytes, ApiError> {
-    check_type(headers)?;
     let limit = limits.body.bytes();
     if body.size_hint().lower() > limit {
         return Err(ApiError::payload_too_large(limit));
@@ -120,9 +138,14 @@ pub(super) fn check_depth(bytes: &[u8], most: usize) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll},
+    };
 
-    use http_body::Frame;
+    use futures_util::FutureExt;
+    use http_body::{Frame, SizeHint};
     use http_body_util::StreamBody;
 
     use super::*;
@@ -162,6 +185,42 @@ mod tests {
         let Ok(gathered) = gather(StreamBody::new(futures_util::stream::iter(pieces)), comes).await;
         assert_eq!(gathered, Err(Lack::Memory));
         assert_eq!(told, [4, 4, 4]);
+    }
+
+    /// States a length, and sends nothing.
+    struct Stated;
+
+    impl Body for Stated {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Pending
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(1000)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chat_of_the_wrong_type_takes_no_room_and_one_that_leaves_gives_back_what_has_not_come() {
+        let (room, limits) = (Room::default(), Limits::default());
+        // For one chat, and a body of this length.
+        let measured = || room.measured((300 << 10) + 2000, u64::MAX);
+        measured();
+        let text: HeaderMap = HeaderMap::from_iter([(CONTENT_TYPE, "text/plain".parse().unwrap())]);
+        assert_eq!(chat(&text, Stated.boxed_unsync(), &limits, &room).await.unwrap_err().status(), 415);
+        let takes = |body: u64| room.take(body).is_ok();
+        assert!(takes(1000) && !takes(0));
+        measured();
+        let waits = chat(&HeaderMap::new(), Stated.boxed_unsync(), &limits, &room).now_or_never();
+        assert!(waits.is_none(), "{waits:?}");
+        let comes = |bytes: usize| room.comes(&mut Charge::default(), bytes);
+        assert_eq!([comes(1000), comes(1)], [Ok(()), Err(Lack::Memory)]);
     }
 
     #[test]

@@ -115,11 +115,17 @@ impl Events {
         Self { source, registry, metrics, account, keep_alive, every, sent, timer, ending }
     }
 
-    /// The same, and a panic of whatever reads the engine is a failure like any other.
+    /// The same, and a panic of whatever reads the engine is a failure like any other; behind the last event it is none of the client's.
     fn poll_caught(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamFailed>>> {
+        // What a panic leaves behind may look like the end.
+        let said = self.is_said();
         // What has panicked is dropped, and not asked again.
         catch_unwind(AssertUnwindSafe(|| self.poll_event(cx))).unwrap_or_else(|_its_words| {
             self.metrics.panicked();
+            if said {
+                self.source = Source::Ended;
+                return Poll::Ready(None);
+            }
             Poll::Ready(Some(Ok(self.fail(&panics::CAUSE, &ApiError::internal(), None))))
         })
     }
@@ -151,6 +157,8 @@ impl Events {
                     return Poll::Ready(self.given(chunk));
                 }
                 Source::Over(chunks) => {
+                    #[cfg(feature = "freeze")]
+                    super::frozen("over", self.account.trace());
                     let ended = Pin::new(&mut *chunks).poll_next(cx).is_ready();
                     if !ended && self.timer.as_mut().poll(cx).is_pending() {
                         return Poll::Pending;

@@ -1,7 +1,7 @@
 //! The admin's own checks, `[[health]]`: looked at again and again, and what became of each.
 //!
 //! Knows what is to be looked at, and how often. Refuses to know who asks for it. Invariants: whoever asks waits for no disk and no
-//! card; what hangs is looked at no second time until it has answered, and fails meanwhile.
+//! card; what hangs is looked at no second time until it has answered, and fails meanwhile; it holds up the first round, and none behind.
 
 mod judge;
 mod looks;

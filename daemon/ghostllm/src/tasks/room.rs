@@ -1,8 +1,9 @@
 //! How much room there is: of memory, as far as the process's control groups let it, and of descriptors.
 //!
 //! Knows where the kernel says it and how often to look; core knows what that means. Refuses to know what those who come take, which
-//! [`Room`] counts between two looks. Invariants: no look needs a descriptor more than the last one; without a limit of memory
-//! nothing is ever refused for it; what cannot be read is said once.
+//! [`Room`] counts between two looks. Invariants: no look needs a descriptor more than the last one, unless there was
+//! nothing to look at; without a limit of memory nothing is ever refused for it; what cannot be read is said once. The files are read
+//! beside the threads that serve, one look after the other.
 
 use std::{
     fs::{self, File},
@@ -18,14 +19,19 @@ use ghostllm_edge::{
     drain::EndIdle,
     room::{Lack, Room},
 };
-use tokio::time::{Instant, sleep};
+use nix::libc::{EMFILE, ENFILE};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 
 use crate::{app::Standing, pipeline::Pipeline, process};
 
 /// How often is looked where memory has a limit: the limits and the usage of each group, and near the bounds of what that consists,
 /// which is a longer file.
 const LIMITED: Duration = Duration::from_millis(100);
-/// How often where it has none; descriptors are counted by those who take the last as well.
+/// How often where it has none, or where it is not known, and then the groups are looked for anew: a controller that is turned on again
+/// has other files. Descriptors are counted by those who take the last as well.
 const UNLIMITED: Duration = Duration::from_secs(1);
 /// How old what the usage consists of may be below half of the first bound, where it decides nothing.
 const FAR: Duration = Duration::from_secs(1);
@@ -33,11 +39,18 @@ const FAR: Duration = Duration::from_secs(1);
 const WELL: Duration = Duration::from_secs(1);
 /// With less than one part in so many of the limit this program has not filled the memory, and its connections are no help.
 const OWN: u64 = 10;
+/// So much it has in any case, as long as that is no more than a quarter of the limit: the program at rest (7 MB by `just bench`, more
+/// with its threads and pages of files) leaves the dire state also where the limit is small.
+const REST: u64 = 24 << 20;
 /// What it holds itself.
 const STATUS: &str = "/proc/self/status";
 /// What can be done without is dropped, and spare memory given back, so often at the most while there is too little: either takes
 /// milliseconds.
 const AGAIN: Duration = Duration::from_secs(1);
+/// So long spare memory is given back after it was short as well: those who held it are on their way out still.
+const BEHIND: Duration = Duration::from_secs(5);
+/// Where others have filled it, and giving back has not helped, the next time comes later and later, but no later than this.
+const LONG: Duration = Duration::from_secs(60);
 /// More than the longest of these files has (4 KiB).
 const LONGEST: usize = 16 << 10;
 
@@ -47,10 +60,19 @@ pub(crate) enum Gauged {
     /// None of the process's groups limits it.
     #[default]
     Unlimited,
-    /// How much, what that means, and where it is short how much of it is this program's, with the group's sockets.
-    Limited(Memory, cgroup::Room, Option<u64>),
+    /// How much, what that means, and where it is short how much of it is this program's.
+    Limited(Memory, cgroup::Room, Option<Own>),
     /// It cannot be read, for this reason.
     Unknown(String),
+}
+
+/// How much of what is short is this program's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Own {
+    /// With the group's sockets.
+    pub(crate) bytes: u64,
+    /// Others have filled it, and chats are let in still.
+    pub(crate) goes_on: bool,
 }
 
 /// What is looked at, and whom that concerns.
@@ -77,7 +99,7 @@ struct Files {
     stat: File,
     /// When that was read, and what it said.
     seen: Option<Instant>,
-    idle: u64,
+    reclaimable: u64,
     sockets: u64,
 }
 
@@ -121,7 +143,7 @@ impl Files {
             limits.extend(absent(open(name))?.map(|file| (name, file)));
         }
         let (usage, stat) = (open(version.usage())?, open(version.stat())?);
-        Ok(Self { limits, usage, stat, seen: None, idle: 0, sockets: 0 })
+        Ok(Self { limits, usage, stat, seen: None, reclaimable: 0, sockets: 0 })
     }
 
     /// None where it has no limit now.
@@ -136,10 +158,10 @@ impl Files {
         let is_near = Memory::of(version, limit, &usage, 0)?.below(from) == 0;
         if is_near || self.seen.is_none_or(|seen| seen.elapsed() >= FAR) {
             let stat = whole(&self.stat, text)?;
-            (self.idle, self.sockets) = (cgroup::idle(version, &stat)?, cgroup::sockets(&stat));
+            (self.reclaimable, self.sockets) = (cgroup::reclaimable(version, &stat)?, cgroup::sockets(&stat));
             self.seen = Some(Instant::now());
         }
-        Ok(Some(Memory::of(version, limit, &usage, self.idle)?))
+        Ok(Some(Memory::of(version, limit, &usage, self.reclaimable)?))
     }
 }
 
@@ -164,20 +186,34 @@ fn whole(file: &File, text: &mut [u8]) -> io::Result<String> {
     Ok(String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned())
 }
 
+/// Does this with the gauge, if there is one, where it holds up nobody who is served.
+async fn apart<T: Send + 'static>(
+    gauge: &mut Option<Gauge>,
+    work: impl FnOnce(&mut Gauge) -> T + Send + 'static,
+) -> Option<T> {
+    let mut taken = gauge.take()?;
+    let working = spawn_blocking(move || {
+        let done = work(&mut taken);
+        (taken, done)
+    });
+    // It does not panic; if it did, the groups would be looked for anew.
+    let (back, done) = working.await.ok()?;
+    *gauge = Some(back);
+    Some(done)
+}
+
 /// Looks again and again.
 pub(crate) async fn watch(watching: Watching) {
-    let mut gauge = Gauge::open().unwrap_or_else(|error| {
-        watching.unknown(&error.to_string());
-        None
-    });
-    let (mut state, mut paused) = (State::default(), Paused::default());
+    let (mut gauge, mut state, mut paused) = (None, State::default(), Paused::default());
     loop {
-        watching.room.count();
-        if let Some(gauge) = &mut gauge {
-            watching.look(gauge, &mut state).await;
+        if gauge.is_none() {
+            gauge = watching.open().await;
         }
+        // The gauge's among them.
+        watching.room.count();
+        let is_limited = watching.look(&mut gauge, &mut state).await;
         watching.standing.pauses(paused.next(watching.room.lacks()));
-        sleep(if gauge.is_some() { LIMITED } else { UNLIMITED }).await;
+        sleep(if is_limited { LIMITED } else { UNLIMITED }).await;
     }
 }
 
@@ -185,10 +221,39 @@ pub(crate) async fn watch(watching: Watching) {
 #[derive(Default)]
 struct State {
     room: cgroup::Room,
-    trimmed: Option<Instant>,
+    trims: Trims,
     dropped: Option<Instant>,
     /// How many chats were refused for want of memory.
     refused: u64,
+    /// Whether memory is short, and others have filled it.
+    others: bool,
+}
+
+/// When spare memory was given back, and how long that is not done again.
+#[derive(Default)]
+struct Trims {
+    last: Option<Instant>,
+    rest: Duration,
+    /// When memory was short last.
+    short: Option<Instant>,
+}
+
+impl Trims {
+    /// Where this program has filled the memory, what was freed since may be much: it is not waited for longer than [`AGAIN`].
+    fn is_due(&mut self, short: bool, others: bool) -> bool {
+        if short {
+            self.short = Some(Instant::now());
+        } else if self.short.is_none_or(|short| short.elapsed() > BEHIND) {
+            return false;
+        }
+        let rest = if others { self.rest.max(AGAIN) } else { AGAIN };
+        self.last.is_none_or(|last| last.elapsed() >= rest)
+    }
+
+    fn done(&mut self, has_helped: bool) {
+        self.last = Some(Instant::now());
+        self.rest = if has_helped { AGAIN } else { (self.rest.max(AGAIN) * 2).min(LONG) };
+    }
 }
 
 /// Why no connection is accepted: a want that comes and goes is told as one.
@@ -219,47 +284,76 @@ fn is_due(last: &mut Option<Instant>) -> bool {
 }
 
 impl Watching {
-    async fn look(&self, gauge: &mut Gauge, state: &mut State) {
+    /// None where no group could limit memory, or it cannot be read.
+    async fn open(&self) -> Option<Gauge> {
+        // It does not panic.
+        match spawn_blocking(Gauge::open).await.ok()? {
+            Ok(Some(gauge)) => return Some(gauge),
+            Ok(None) => self.unlimited(),
+            // For want of descriptors, what was known stays.
+            Err(error) if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => {}
+            Err(error) => self.unknown(&error.to_string()),
+        }
+        None
+    }
+
+    /// Whether there is a limit.
+    async fn look(&self, gauge: &mut Option<Gauge>, state: &mut State) -> bool {
         let bounds = self.bounds();
-        let Some(mut memory) = self.read(gauge, bounds) else { return };
+        let Some(mut memory) = self.read(gauge, bounds).await else { return false };
         let refused = self.room.refused(Lack::Memory);
         let wanted = refused != std::mem::replace(&mut state.refused, refused);
         // What was freed may still be the allocator's, and counts as used until it has given it back.
-        if (wanted || state.room.next(memory, bounds) > cgroup::Room::Enough) && is_due(&mut state.trimmed) {
+        let short = wanted || state.room.next(memory, bounds) > cgroup::Room::Enough;
+        if state.trims.is_due(short, state.others) {
             trim().await;
-            memory = self.read(gauge, bounds).unwrap_or(memory);
+            let Some(after) = self.read(gauge, bounds).await else { return false };
+            state.trims.done(after.used < memory.used);
+            memory = after;
         }
         let before = state.room;
         let room = before.next(memory, bounds);
         // As long as there is enough nobody asks.
-        let own = if room > cgroup::Room::Enough { gauge.own() } else { None };
+        let own = if room > cgroup::Room::Enough { apart(gauge, Gauge::own).await.flatten() } else { None };
         let spare = own.map_or(0, |own| spare(own, memory.limit, before));
+        state.others = spare > 0;
         state.room = if spare > 0 { room.min(cgroup::Room::Short) } else { room };
-        let of = |room: cgroup::Room, bound| if state.room >= room { 0 } else { memory.below(bound) };
-        let connections = of(cgroup::Room::Dire, bounds.dire).max(spare);
-        self.room.measured(of(cgroup::Room::Short, bounds.short), connections);
+        let (chats, connections) = shares(memory, bounds, state.room, spare);
+        self.room.measured(chats, connections);
         if state.room == cgroup::Room::Dire && is_due(&mut state.dropped) {
             self.idle.now();
             self.pipeline.drop_caches();
         }
+        let own = own.map(|bytes| Own { bytes, goes_on: chats > 0 });
         self.standing.gauged(Gauged::Limited(memory, state.room, own));
         if state.room != before {
-            say(memory, state.room);
+            say(memory, state.room, own);
         }
+        true
     }
 
     /// How much is used; none where nothing limits it, or it cannot be read.
-    fn read(&self, gauge: &mut Gauge, bounds: Bounds) -> Option<Memory> {
-        match gauge.look(bounds.short / 2) {
-            Ok(Some(memory)) => return Some(memory),
-            Ok(None) => {
-                let _is_new = self.standing.gauged(Gauged::Unlimited);
+    async fn read(&self, gauge: &mut Option<Gauge>, bounds: Bounds) -> Option<Memory> {
+        let from = bounds.short / 2;
+        let looked = apart(gauge, move |gauge| gauge.look(from)).await;
+        match looked {
+            Some(Ok(Some(memory))) => return Some(memory),
+            Some(Ok(None)) => self.unlimited(),
+            Some(Err(error)) => {
+                // The files of a controller that was turned off say nothing any more, also once it is on again.
+                *gauge = None;
+                self.unknown(&error.to_string());
             }
-            Err(error) => self.unknown(&error.to_string()),
+            // Whoever found no groups has said so.
+            None => {}
         }
         // Nobody is refused for what is not known.
         self.room.measured(u64::MAX, u64::MAX);
         None
+    }
+
+    fn unlimited(&self) {
+        let _is_new = self.standing.gauged(Gauged::Unlimited);
     }
 
     fn bounds(&self) -> Bounds {
@@ -278,21 +372,33 @@ impl Watching {
 }
 
 /// How much this program, which holds so much of the limit, may grow by before it is among those that have filled it: until then it is
-/// another program of the group, such as the engine, and closing connections frees nothing. It is left at half of that.
+/// another program of the group, such as the engine, and closing connections frees nothing. It is left at half of that, or at
+/// [`REST`].
 fn spare(own: u64, limit: u64, before: cgroup::Room) -> u64 {
     let parts = if before == cgroup::Room::Dire { 2 * OWN } else { OWN };
-    (limit / parts).saturating_sub(own)
+    (limit / parts).max(REST.min(limit / 4)).saturating_sub(own)
+}
+
+/// How many bytes there are for chats, and how many for connections. Where others have filled the memory, this program may have what it
+/// has to spare: as for chats, up to the second bound.
+fn shares(memory: Memory, bounds: Bounds, now: cgroup::Room, spare: u64) -> (u64, u64) {
+    let of = |room: cgroup::Room, bound| if now >= room { 0 } else { memory.below(bound) };
+    let chats = of(cgroup::Room::Short, bounds.short).max(spare.min(memory.below(bounds.dire)));
+    (chats, of(cgroup::Room::Dire, bounds.dire).max(spare))
 }
 
 /// Gives spare memory back, beside the requests.
 async fn trim() {
     // It does not panic.
-    let _given = tokio::task::spawn_blocking(ghostllm_sys::trim).await;
+    let _given = spawn_blocking(ghostllm_sys::trim).await;
 }
 
-fn say(memory: Memory, room: cgroup::Room) {
+fn say(memory: Memory, room: cgroup::Room, own: Option<Own>) {
     match room {
         cgroup::Room::Enough => tracing::info!(%memory, "there is enough memory again"),
+        cgroup::Room::Short if own.is_some_and(|own| own.goes_on) => {
+            tracing::warn!(%memory, "memory is short, but others have filled it: chats go on until it is nearly used up");
+        }
         cgroup::Room::Short => {
             tracing::warn!(%memory, "memory is short: new chats are refused until there is more");
         }
@@ -370,9 +476,71 @@ mod tests {
 
     #[test]
     fn memory_that_others_have_filled_leaves_this_program_some() {
-        let spare = |own, before| spare(own, 1000, before);
-        assert_eq!([0, 99, 100, 900].map(|own| spare(own, cgroup::Room::Short)), [100, 1, 0, 0]);
-        assert_eq!([49, 50, 99].map(|own| spare(own, cgroup::Room::Dire)), [1, 0, 0]);
+        use cgroup::Room::{Dire, Short};
+        // In MiB.
+        let spare = |own: u64, limit: u64, before| spare(own << 20, limit << 20, before) >> 20;
+        assert_eq!([0, 99, 100, 900].map(|own| spare(own, 1000, Short)), [100, 1, 0, 0]);
+        assert_eq!([49, 50, 99].map(|own| spare(own, 1000, Dire)), [1, 0, 0]);
+        // At rest it is among those only in the smallest groups.
+        assert_eq!([23, 24].map(|own| [spare(own, 128, Short), spare(own, 128, Dire)]), [[1; 2], [0; 2]]);
+        assert_eq!([9, 10].map(|own| [spare(own, 40, Short), spare(own, 40, Dire)]), [[1; 2], [0; 2]]);
+    }
+
+    #[test]
+    fn chats_go_on_up_to_the_second_bound_where_others_have_filled_the_memory() {
+        use cgroup::Room::{Dire, Enough, Short};
+        let bounds = Bounds { short: 80, dire: 95 };
+        let of = |used, now, spare| shares(Memory { limit: 1000, used }, bounds, now, spare);
+        assert_eq!(of(300, Enough, 0), (500, 650));
+        assert_eq!([of(850, Short, 0), of(850, Short, 70)], [(0, 100), (70, 100)]);
+        assert_eq!([of(930, Short, 70), of(950, Short, 70)], [(20, 70), (0, 70)]);
+        assert_eq!(of(950, Dire, 0), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_have_filled_is_trimmed_for_in_vain_ever_more_seldom() {
+        let mut trims = Trims::default();
+        assert!(trims.is_due(true, true));
+        for rest in [2, 4, 8, 16, 32, 60, 60] {
+            trims.done(false);
+            tokio::time::advance(Duration::from_millis(rest * 1000 - 1)).await;
+            assert!(!trims.is_due(true, true), "{rest}");
+            assert!(trims.is_due(true, false), "what this program has filled it may free at any time");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!(trims.is_due(true, true), "{rest}");
+        }
+        trims.done(true);
+        assert!(!trims.is_due(true, false));
+        tokio::time::advance(AGAIN).await;
+        assert!(trims.is_due(true, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn spare_memory_is_given_back_for_a_while_after_it_was_short() {
+        let mut trims = Trims::default();
+        assert!(!trims.is_due(false, false), "it never was");
+        assert!(trims.is_due(true, false));
+        trims.done(true);
+        for _ in 0..5 {
+            assert!(!trims.is_due(false, false));
+            tokio::time::advance(AGAIN).await;
+            assert!(trims.is_due(false, false));
+            trims.done(true);
+        }
+        tokio::time::advance(AGAIN).await;
+        assert!(!trims.is_due(false, false), "long ago");
+    }
+
+    #[tokio::test]
+    async fn a_look_beside_the_requests_gives_the_gauge_back_and_one_that_panics_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut there = Some(gauge(vec![files(directory.path(), "1000\n", "500\n")]));
+        let looked = apart(&mut there, |gauge| gauge.look(0)).await;
+        assert_eq!(looked.unwrap().unwrap(), Some(Memory { limit: 1000, used: 400 }));
+        assert!(there.is_some());
+        let failed: Option<()> = apart(&mut there, |_gauge| panic!("as it must not")).await;
+        assert!(failed.is_none() && there.is_none());
+        assert_eq!(apart(&mut there, |_gauge| 1).await, None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -129,6 +129,12 @@ impl Supervisor {
         }
     }
 
+    /// The critical task that has ended, if one has.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        self.inner.failed.borrow().clone()
+    }
+
     /// Ends all tasks where they stand, and waits until they are gone. Nothing can be started after it.
     pub async fn stop(&self) {
         let ending = {

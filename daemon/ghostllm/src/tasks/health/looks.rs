@@ -1,7 +1,7 @@
 //! Looking at disks and cards, each on a thread that nobody waits for longer than a while.
 //!
-//! Knows statvfs(3) and NVML's room. Refuses to know what is enough. Invariant: there is never more than one thread for one path, and
-//! one for the cards, however long they hang and whatever the configuration asks for meanwhile.
+//! Knows statvfs(3) and NVML's room. Refuses to know what is enough. Invariants: there is never more than one thread for one path, and
+//! one for the cards, however long they hang and whatever the configuration asks for meanwhile; what hangs is waited for once.
 
 use std::{
     collections::HashMap,
@@ -55,8 +55,10 @@ impl<T: Send + 'static> Look<T> {
     }
 
     async fn again(&mut self, within: Duration, look: impl FnOnce() -> Result<T, String> + Send + 'static) {
+        // It has been waited for; in each round, all others would wait with it.
+        let wait = if self.hangs() { Duration::ZERO } else { within };
         let going = self.going.get_or_insert_with(|| spawn_blocking(look));
-        self.seen = Some(match timeout(within, &mut *going).await {
+        self.seen = Some(match timeout(wait, &mut *going).await {
             Ok(ended) => {
                 self.going = None;
                 ended.unwrap_or_else(|_its_words| Err(PANICKED.to_owned()))
@@ -119,11 +121,18 @@ fn space(path: &Path) -> Result<Space, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::{sync::mpsc, time::Instant};
 
     use ghostllm_core::config::Room;
+    use tokio::task::yield_now;
 
     use super::*;
+
+    async fn until_over<T: Send + 'static>(look: &Look<T>) {
+        while look.hangs() {
+            yield_now().await;
+        }
+    }
 
     #[tokio::test]
     async fn what_hangs_fails_in_time_is_not_looked_at_twice_and_answers_in_the_end() {
@@ -137,10 +146,13 @@ mod tests {
         .await;
         let late = look.seen.take().unwrap().unwrap_err();
         assert_eq!(late, "there was no answer within 20ms");
-        look.again(within, || panic!("it is not looked at twice")).await;
+        let (long, begun) = (Duration::from_secs(20), Instant::now());
+        look.again(long, || panic!("it is not looked at twice")).await;
         assert!(look.seen.take().unwrap().is_err());
+        assert!(begun.elapsed() < long, "all others have waited with it for {:?}", begun.elapsed());
         go.send(()).unwrap();
-        look.again(Duration::from_secs(20), || panic!("its answer is awaited")).await;
+        until_over(&look).await;
+        look.again(Duration::from_secs(20), || panic!("its answer is taken")).await;
         assert_eq!(look.seen, Some(Ok(1)));
         look.again(Duration::from_secs(20), || Ok(2)).await;
         assert_eq!(look.seen, Some(Ok(2)));
@@ -164,6 +176,7 @@ mod tests {
         looks.look(&checks, soon).await;
         assert!(looks.disk(&root).unwrap().is_err());
         go.send(()).unwrap();
+        until_over(&looks.disks[&root]).await;
         looks.look(&checks, Duration::from_secs(20)).await;
         assert_eq!(looks.disk(&root), Some(&Ok(seen)));
         looks.look(&[], soon).await;

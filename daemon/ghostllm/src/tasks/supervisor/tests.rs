@@ -143,9 +143,11 @@ async fn a_panic_counts_as_an_error() {
 async fn the_end_of_a_critical_task_is_told_to_all_who_ask() {
     let supervisor = Supervisor::new();
     let early = supervisor.failed();
+    assert_eq!(supervisor.failure(), None);
     supervisor.spawn("returns", Policy::Critical, || async { Ok(()) });
     let failure = early.await;
     assert_eq!(failure.task, "returns");
+    assert_eq!(supervisor.failure().as_ref(), Some(&failure));
     supervisor
         .spawn("fails", Policy::Critical, || async { Err(anyhow::anyhow!("the cause").context("the deed")) });
     tokio::time::sleep(Duration::from_secs(1)).await;
