@@ -55,7 +55,7 @@ async fn crowd(daemon: &Daemon) -> Result<(Vec<TcpStream>, usize)> {
 }
 
 async fn cause(daemon: &Daemon) -> Result<Option<Value>> {
-    Ok(causes::find(&admin::read(daemon, "status").await?, "listener_paused").cloned())
+    causes::now(daemon, "listener_paused").await
 }
 
 #[tokio::test]

@@ -10,20 +10,16 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     admin, causes,
-    client::{Caller, End, Family, Request, VERSIONS, Version},
+    client::{Caller, Family, Request, VERSIONS, Version},
     daemon::{Daemon, Setup},
-    double::Double,
     netns::Namespace,
-    ollama::Ollama,
     other_clock::OtherClock,
-    script::Sin,
-    sse::Chat,
 };
 use serde_json::json;
 use tempfile::TempDir;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{address, bare};
+use crate::{bare, streams::Engines};
 
 /// How long a change may go unheard.
 const HEARD: Duration = Duration::from_secs(10);
@@ -185,39 +181,17 @@ async fn the_state_of_a_right_clock_serves_by_every_other() -> Result<()> {
 #[tokio::test]
 async fn streams_live_through_each_of_them() -> Result<()> {
     let (own, clock) = (Namespace::new()?, OtherClock::new()?);
-    let (mut doubles, mut setup) = (Vec::new(), Setup::default());
-    for version in VERSIONS {
-        let double = own.run(Double::start(Ollama::default())).await;
-        double.misbehave("tiny", Sin::Gated);
-        double.release(2);
-        setup = setup.with_backend(&format!("{version:?}").to_lowercase(), "ollama", &double.url(), "");
-        doubles.push(double);
-    }
+    let (engines, mut setup) = Engines::start(&own).await;
     setup.environment = clock.environment();
     clock.is_ahead(lost())?;
     let daemon = own.run(Daemon::start(&setup)).await?;
-    let mut streams = Vec::new();
-    for version in VERSIONS {
-        let caller = Caller::at(&daemon, version, address("127.0.0.1"))?.with_key(daemon.key.as_deref());
-        let model = format!("{version:?}/tiny").to_lowercase();
-        let mut stream =
-            own.run(caller.open(&Request::chat(&model, "What is the capital of France?", true))).await?;
-        let begun = stream.until(" capital").await?;
-        streams.push((version, stream, begun));
-    }
+    let streams = engines.open(&own, &daemon, "127.0.0.1").await?;
     for ahead in [time::Duration::ZERO, YEAR, lost(), time::Duration::ZERO] {
         clock.is_ahead(ahead)?;
         // Whatever goes by the clock, looks at it within a second.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    doubles.iter().for_each(|double| double.release(100));
-    for (version, stream, mut body) in streams {
-        let rest = stream.finish().await?;
-        body.extend(&rest.body);
-        ensure!(rest.end == End::Clean, "{version:?}: {:?}\n{}", rest.end, daemon.stderr());
-        let chat = Chat::read(&body)?;
-        ensure!(chat.done && chat.text() == "The capital of France is Paris.", "{version:?}: {chat:?}");
-    }
+    engines.check_whole(streams, &daemon).await?;
     daemon.stop().await
 }
 

@@ -18,6 +18,7 @@ mod pasted;
 mod restore;
 mod room;
 mod sources;
+mod streams;
 mod system;
 mod users;
 mod vanishing;

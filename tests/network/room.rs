@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
-    admin,
+    admin, causes,
     cgroup::{MODEL, Model},
     client::{Answer, Caller, Family, Request, VERSIONS, Version, open_unix, plain, unix},
     daemon::{Daemon, Setup},
@@ -14,7 +14,6 @@ use ghostllm_tests::{
     script::Sin,
     sheet::Sheet,
 };
-use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -34,18 +33,11 @@ async fn place(model: &Model, limits: &str) -> Result<(Daemon, Double)> {
     Ok((daemon, double))
 }
 
-/// The words of this cause, if it is one now.
-async fn cause(daemon: &Daemon, code: &str) -> Result<Option<Value>> {
-    let status = admin::read(daemon, "status").await?;
-    let causes = status["causes"].as_array().context("no causes")?;
-    Ok(causes.iter().find(|cause| cause["code"] == code).cloned())
-}
-
 /// Waits until this cause is there, in these words, or is not there any more.
 async fn until(daemon: &Daemon, code: &str, words: Option<&str>) -> Result<()> {
     let begun = Instant::now();
     loop {
-        let now = cause(daemon, code).await?;
+        let now = causes::now(daemon, code).await?;
         let is_so = match (&now, words) {
             (Some(now), Some(words)) => now["what"].as_str().is_some_and(|what| what.contains(words)),
             (now, None) => now.is_none(),
@@ -79,9 +71,7 @@ fn check_refused(answer: &Answer) -> Result<()> {
 }
 
 async fn shed(daemon: &Daemon) -> Result<f64> {
-    let text = plain(daemon.plain(false)?, &Request::get("/metrics")).await?.text();
-    let line = text.lines().find_map(|line| line.strip_prefix("ghostllm_shed_total{why=\"memory\"} "));
-    Ok(line.with_context(|| text.clone())?.parse()?)
+    Ok(Sheet::of(daemon).await?.sum("ghostllm_shed_total", &[("why", "memory")]))
 }
 
 #[tokio::test]
@@ -100,7 +90,7 @@ async fn at_80_percent_new_chats_are_refused_on_every_version_and_those_that_go_
     stream.until("data: ").await?;
     model.uses(79)?;
     sleep(Duration::from_millis(500)).await;
-    ensure!(cause(&daemon, "memory_short").await?.is_none(), "at 79 %");
+    ensure!(causes::now(&daemon, "memory_short").await?.is_none(), "at 79 %");
     model.uses(80)?;
     until(&daemon, "memory_short", Some("(80 %): new chats are refused")).await?;
     daemon.wait_status("memory is short").await?;
@@ -113,7 +103,7 @@ async fn at_80_percent_new_chats_are_refused_on_every_version_and_those_that_go_
         }
     }
     ensure!(shed(&daemon).await? == VERSIONS.len() as f64, "{}", shed(&daemon).await?);
-    ensure!(cause(&daemon, "listener_paused").await?.is_none(), "connections are accepted");
+    ensure!(causes::now(&daemon, "listener_paused").await?.is_none(), "connections are accepted");
     double.behave("tiny");
     double.release(100);
     let whole = stream.finish().await?;
@@ -209,10 +199,15 @@ async fn memory_that_another_program_has_filled_closes_no_connection() -> Result
     model.sockets(0)?;
     let (daemon, _double) = place(&model, "").await?;
     let mut idle_one = idle(&daemon).await?;
+    model.uses(85)?;
+    until(&daemon, "memory_short", Some("(85 %): others have filled it, and chats go on")).await?;
+    for version in VERSIONS {
+        ensure!(chat(&daemon, version).await?.status == 200, "{version:?}");
+    }
     model.uses(97)?;
     until(&daemon, "memory_short", Some("(97 %): new chats are refused (this program")).await?;
     sleep(Duration::from_millis(1500)).await;
-    ensure!(cause(&daemon, "listener_paused").await?.is_none(), "connections wait");
+    ensure!(causes::now(&daemon, "listener_paused").await?.is_none(), "connections wait");
     for version in VERSIONS {
         check_refused(&chat(&daemon, version).await?)?;
     }
@@ -222,6 +217,19 @@ async fn memory_that_another_program_has_filled_closes_no_connection() -> Result
     // With a tenth of the limit, its connections are some of what has filled it.
     model.sockets(MODEL / 10)?;
     until(&daemon, "listener_paused", Some("for want of memory")).await?;
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_controller_that_is_turned_off_and_on_again_is_found_anew() -> Result<()> {
+    let model = Model::new()?;
+    let (daemon, _double) = place(&model, "").await?;
+    model.turn_off()?;
+    until(&daemon, "memory_unknown", Some("memory.max has")).await?;
+    model.turn_on()?;
+    until(&daemon, "memory_unknown", None).await?;
+    model.uses(80)?;
+    until(&daemon, "memory_short", Some("(80 %): new chats are refused")).await?;
     daemon.stop().await
 }
 
@@ -295,7 +303,7 @@ async fn without_a_limit_nothing_is_refused_and_nothing_said() -> Result<()> {
         ensure!(chat(&daemon, version).await?.status == 200, "{version:?}");
     }
     for code in ["memory_short", "memory_unknown", "listener_paused"] {
-        ensure!(cause(&daemon, code).await?.is_none(), "{code}");
+        ensure!(causes::now(&daemon, code).await?.is_none(), "{code}");
     }
     let text = plain(daemon.plain(false)?, &Request::get("/metrics")).await?.text();
     ensure!(!text.lines().any(|line| line.starts_with("ghostllm_memory_limit_bytes ")), "{text}");

@@ -11,6 +11,8 @@ mod restarts;
 mod units;
 mod watchdog;
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use anyhow::{Result, ensure};
 use ghostllm_tests::{
     kept::{Dialer, Version},
@@ -41,15 +43,26 @@ pub(crate) async fn check_admin(container: &Container) -> Result<()> {
 
 /// GETs /healthz on a new connection.
 pub(crate) async fn asked(container: &Container, network: &Namespace, version: Version) -> Result<()> {
-    let dialer = dialer(container, network, version).await?;
+    ask(&dialer(container, network, version, Ipv4Addr::LOCALHOST.into()).await?, network).await
+}
+
+/// The same by this one.
+pub(crate) async fn ask(dialer: &Dialer, network: &Namespace) -> Result<()> {
     let sender = network.run(dialer.dial()).await?;
     let request = dialer.get("/healthz", ("accept", HeaderValue::from_static("*/*")))?;
     let mut body = sender.ask(request).await?;
-    ensure!(body.finish().await? > 0, "{version}: an empty answer");
+    ensure!(body.finish().await? > 0, "an empty answer");
     Ok(())
 }
 
-/// Makes connections there.
-pub(crate) async fn dialer(container: &Container, network: &Namespace, version: Version) -> Result<Dialer> {
-    network.run(async { Dialer::new(&container.place(version)) }).await
+/// Makes connections to this address of the host's there.
+pub(crate) async fn dialer(
+    container: &Container,
+    network: &Namespace,
+    version: Version,
+    at: IpAddr,
+) -> Result<Dialer> {
+    let mut place = container.place(version);
+    place.address.set_ip(at);
+    network.run(async { Dialer::new(&place) }).await
 }

@@ -25,6 +25,14 @@ pub fn find<'status>(status: &'status Value, code: &str) -> Option<&'status Valu
     status["causes"].as_array()?.iter().find(|cause| cause["code"] == code)
 }
 
+/// The first of this code in the status of this moment, if there is one.
+///
+/// # Errors
+/// When the status cannot be read.
+pub async fn now(daemon: &Daemon, code: &str) -> Result<Option<Value>> {
+    Ok(find(&admin::read(daemon, "status").await?, code).cloned())
+}
+
 /// The cause of this code is there, this bad and in these words, and says what to do.
 ///
 /// # Errors

@@ -294,19 +294,31 @@ impl Daemon {
         self.wait_said_times(text, 1).await
     }
 
+    /// The same, one of these.
+    ///
+    /// # Errors
+    /// When it says none of them in time.
+    pub async fn wait_any_said(&self, texts: &[&str]) -> Result<()> {
+        self.wait_until_said(&format!("{texts:?}"), |said| texts.iter().any(|text| said.contains(text))).await
+    }
+
     /// The same, so many times.
     ///
     /// # Errors
     /// When it does not in time.
     pub async fn wait_said_times(&self, text: &str, times: usize) -> Result<()> {
+        self.wait_until_said(&format!("{text:?}"), |said| said.matches(text).count() >= times).await
+    }
+
+    async fn wait_until_said(&self, what: &str, so: impl Fn(&str) -> bool) -> Result<()> {
         let mut said = self.said.clone();
         let found = timeout(PATIENCE, async {
-            while said.text().matches(text).count() < times {
+            while !so(&said.text()) {
                 said.grown.changed().await?;
             }
             anyhow::Ok(())
         });
-        found.await.flatten_said(|| format!("the daemon never said {text:?}; it wrote:\n{}", self.stderr()))
+        found.await.flatten_said(|| format!("the daemon never said {what}; it wrote:\n{}", self.stderr()))
     }
 
     /// Whether its standard error is left unread, as by a program that hangs; what it writes stays in the pipe, as far as that goes.
