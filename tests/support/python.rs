@@ -12,7 +12,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::root;
+use crate::{binary, root};
+
+/// Where those are that begin at once; unset where nobody has started them, and then each client is a Python of its own.
+pub const FORKS: &str = "FORKS_GHOSTLLM";
 
 /// Starts a client and gives it its order. Its input stays open for more, and it ends with what is returned.
 ///
@@ -21,6 +24,7 @@ use crate::root;
 pub async fn start(script: &str, order: &Value) -> Result<Child> {
     let python = root().join(".tools/venv/bin/python");
     ensure!(python.exists(), "{} is missing: run `just setup`", python.display());
+    let python = if std::env::var_os(FORKS).is_some() { binary("python-client") } else { python };
     let mut child = Command::new(python)
         .arg(root().join("tests/clients").join(script))
         .stdin(Stdio::piped())
