@@ -1,6 +1,9 @@
 # Every command of the project; `just` alone lists them. One build profile, release, serves run, test and bench.
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+# Tests wait most of the time: for systemd, for time limits, for each other's sockets.
+threads := `echo $((2 * $(nproc)))`
+
 # What the tests run, in one selection of targets, so that no crate is compiled twice for it.
 programs := "cargo build --release --workspace --bins --example render-template --features ghostctl/journal,ghostllm/freeze"
 
@@ -28,10 +31,13 @@ test: setup lint python templates
     tests/support/hookless.sh
     {{programs}}
     tests/support/canary.sh begin
-    tests/support/llama-server.sh tests/support/namespaces.sh cargo nextest run --release --workspace --features ghostctl/journal,ghostllm/freeze
+    tests/support/llama-server.sh .tools/venv/bin/python tests/support/forks.py tests/support/namespaces.sh cargo nextest run --release --workspace --features ghostctl/journal,ghostllm/freeze --test '*' --test-threads {{threads}}
+    # The unit tests, and the API's once more.
+    tests/support/coverage.sh
     # What must not compile is a document's test, which nextest does not run.
-    cargo test --release --doc -p ghostllm-core
-    cargo bench -p ghostllm-tests --bench answer --bench cancel
+    cargo test --release --doc --workspace --features ghostctl/journal,ghostllm/freeze
+    # By the tests' selection: of one package, its dependencies would have other features and be compiled once more.
+    cargo bench --workspace --features ghostctl/journal,ghostllm/freeze --bench answer --bench cancel --bench soak
     tests/support/canary.sh
     tests/support/fuzz.sh 30
     tests/support/deny.sh if-there
@@ -82,12 +88,14 @@ soak HOURS: setup-build
     cargo build --release -p ghostllm
     cargo bench -p ghostllm-tests --bench soak -- --hours={{HOURS}}
 
-# The same for three minutes, with all that is before and behind them.
+# The same for three minutes, with all that is before and behind them. By the tests' selection, which `just test` has built; the hook in
+# its daemon does nothing unless it is told to.
 soak-smoke: setup-build
-    cargo build --release -p ghostllm
-    cargo bench -p ghostllm-tests --bench soak
+    {{programs}}
+    cargo bench --workspace --features ghostctl/journal,ghostllm/freeze --bench soak
 
-# How many lines of the daemon and ghostctl the tests come by: fails below 90 %, and below 95 % in core. Installs cargo-llvm-cov.
+# The unit tests, and how many lines of the daemon and ghostctl they and the API's tests come by: fails below 90 %, and below 95 % in
+# core. Installs cargo-llvm-cov.
 coverage: setup
     {{programs}}
     tests/support/coverage.sh

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# How many lines of the daemon and ghostctl their tests come by, by cargo-llvm-cov. Fails below 95 % in `core`, and below 90 % in all but
-# what calls the card's driver and the engine, which are tested and not counted: what is left of them is C's.
-# Unit tests are built for it, and the API's tests run against programs that are; whatever else is compiled is taken over from
-# target/release. `coverage.sh show` also writes each line's count to target/coverage/html.
+# Runs the unit tests, and the API's tests, and says how many lines of the daemon and ghostctl they come by, by cargo-llvm-cov. Fails
+# below 95 % in `core`, and below 90 % in all but what calls the card's driver and the engine, which are tested and not counted: what is
+# left of them is C's. Where LLVM's tools cannot be had it says so, and runs the unit tests alone.
+# This workspace's crates are built for it; whatever else is compiled is taken over from target/release. `coverage.sh show` also writes
+# each line's count to target/coverage/html.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -14,6 +15,8 @@ others='/daemon/(engine|gpu|sys)/|/tests/|/tests\.rs$|_tests\.rs$|/examples/|/be
 # LLVM's tools have to know the counts' form, which is their own version's: those of rustc's, unless somebody names others.
 tools() {
   [ -z "${LLVM_COV:-}${LLVM_PROFDATA:-}" ] || return 0
+  # rustup's component llvm-tools, where somebody has it.
+  [ ! -x "$(rustc --print target-libdir)/../bin/llvm-cov" ] || return 0
   tests/support/sid.sh || return
   local chroot=$PWD/.tools/sid llvm name
   llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
@@ -27,36 +30,39 @@ tools() {
   export LLVM_COV=$PWD/.tools/llvm/llvm-cov LLVM_PROFDATA=$PWD/.tools/llvm/llvm-profdata
 }
 
-why=$(tools 2>&1) || { echo "SKIPPED the coverage: ${why:-the tools of LLVM cannot be had}"; exit 0; }
+# The whole workspace's selection, whatever is built of it: of some packages, their dependencies would have other features and be compiled
+# once more.
+features=ghostctl/journal,ghostllm/freeze
+units=(--release --workspace --features "$features" --lib --bins --test cli)
+
+if ! why=$(tools 2>&1); then
+  cargo nextest run "${units[@]}"
+  echo "SKIPPED the coverage: ${why:-the tools of LLVM cannot be had}"
+  exit 0
+fi
 tools
 cargo llvm-cov --version >/dev/null 2>&1 || cargo install --locked cargo-llvm-cov
 
 export CARGO_TARGET_DIR=$PWD/target/coverage
-features=ghostctl/journal,ghostllm/freeze
-# What is not counted is not compiled again. Copies, since cargo writes into some files where they are: links to them would change the
-# original.
+# Copies, since cargo writes into some files where they are: links to them would change the original.
 mkdir -p "$CARGO_TARGET_DIR"
 rm -rf "$CARGO_TARGET_DIR/release"
 cp -a --reflink=auto target/release "$CARGO_TARGET_DIR/release"
 find "$CARGO_TARGET_DIR" -name '*.profraw' -delete
 
+# shellcheck disable=SC1090
+. <(cargo llvm-cov show-env --sh)
 (
-  # shellcheck disable=SC1090
-  . <(cargo llvm-cov show-env --sh)
   # cargo compiles only this workspace's crates with it, and the rest once for all.
   export RUSTC_WORKSPACE_WRAPPER=$RUSTC_WRAPPER
   unset RUSTC_WRAPPER
-  # What the unit tests, the programs and the figures share.
-  cargo build --release -p ghostllm -p ghostctl --bins --features "$features"
-  cargo nextest run --release -p ghostllm-core -p ghostllm-edge -p ghostllm -p ghostctl --features "$features"
+  # With an example, as `just test` does: without one, dependencies have not the features that tests want.
+  cargo build --release --workspace --bins --example render-template --features "$features"
+  cargo nextest run "${units[@]}"
 )
-(
-  . <(cargo llvm-cov show-env --sh)
-  unset RUSTC_WRAPPER
-  cargo nextest run --release -p ghostllm-tests -E 'binary(api)'
-)
-. <(cargo llvm-cov show-env --sh)
+# The programs are those that were just built, and their tests the others.
 unset RUSTC_WRAPPER
+.tools/venv/bin/python tests/support/forks.py cargo nextest run --release --workspace --features "$features" --test api
 [ "${1:-}" != show ] || cargo llvm-cov report --release --html --output-dir "$CARGO_TARGET_DIR" --ignore-filename-regex "$others"
 cargo llvm-cov report --release --ignore-filename-regex "$others" --fail-under-lines "$all"
 cargo llvm-cov report --release --ignore-filename-regex "$others|/daemon/(edge|ghostllm|ghostctl)/" --fail-under-lines "$core" --summary-only

@@ -39,6 +39,9 @@ const QUESTIONS: Duration = Duration::from_millis(400);
 /// A reload asks new backends for their lists, and waits for them.
 const RELOADED: Duration = Duration::from_secs(20);
 
+/// How reloads of unsound configurations are noted.
+pub(crate) const REFUSED: &str = "reloads refused";
+
 /// All of it, until the load is over.
 pub(crate) async fn all(stage: &Arc<Stage>, notices: &watch::Receiver<u64>, round: u64) -> Result<()> {
     let chance = |nth| Chance::new(stage.seed, round << 32 | 0x1000 | nth);
@@ -132,7 +135,7 @@ async fn reload(
         stage.troubles.ending(back, Instant::now());
     }
     let how = ["by an order", "by a signal", "by the file"][nth % 3];
-    let what = if round.sound { "reloads" } else { "reloads refused" };
+    let what = if round.sound { "reloads" } else { REFUSED };
     stage.note(what, format!("reload {nth} {how}, sound: {}", round.sound));
     let before = *notices.borrow();
     stage.daemon.configure(&round.setup)?;

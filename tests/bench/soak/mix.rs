@@ -140,7 +140,7 @@ pub(crate) fn draw(chance: &mut Chance, version: Version) -> Draw {
             let spare = count(Kind::Spare, "spare/quick", chance.between(1, 60), stream);
             Draw { engine: Some(SPARE), ..spare }
         }
-        Kind::Reads => reads(chance),
+        Kind::Reads => reads(chance, version),
         // There every program on the box is let in, whatever it sends as its key.
         Kind::WrongKey if version != Version::Plain => {
             let asked = Asked::Refused(401, "invalid_api_key");
@@ -220,7 +220,7 @@ fn mortal(chance: &mut Chance, stream: bool) -> Draw {
     Draw { engine: Some(engine), ..count(Kind::Mortal, model, chance.between(1, 60), stream) }
 }
 
-fn reads(chance: &mut Chance) -> Draw {
+fn reads(chance: &mut Chance, version: Version) -> Draw {
     let some = [
         ("/v1/models", "/v1/models", "\"quick"),
         ("/v1/models/quick", "/v1/models/{model...}", "\"quick"),
@@ -231,7 +231,12 @@ fn reads(chance: &mut Chance) -> Draw {
         ("/", "/", "GhostLLM"),
     ];
     let (path, route, says) = chance.of(&some).unwrap_or_default();
-    get(Kind::Reads, path, route, Asked::Says(says))
+    // To a user's key the figures are shown on the plain port alone, which wants none.
+    let asked = match path {
+        "/metrics" if version != Version::Plain => Asked::Refused(403, "forbidden"),
+        _ => Asked::Says(says),
+    };
+    get(Kind::Reads, path, route, asked)
 }
 
 fn unknown(chance: &mut Chance, stream: bool) -> Draw {

@@ -52,13 +52,17 @@ pub(crate) struct Read {
     pub(crate) unread: u64,
     /// Records by their level.
     pub(crate) levels: BTreeMap<String, u64>,
-    /// The first lines that are none of the log's, and the first errors.
+    /// Errors that say of a configuration that it is not taken.
+    pub(crate) refusals: usize,
+    /// The first lines that are none of the log's, and the first errors of any other kind.
     pub(crate) odd: Vec<String>,
     pub(crate) panics: u64,
     pub(crate) events: u64,
     pub(crate) gaps: u64,
 }
 
+/// What is said of a configuration that is not taken.
+const REFUSAL: &str = "the changed configuration is not in use";
 /// So many lines of the log are shown.
 const SHOWN: usize = 5;
 
@@ -98,7 +102,9 @@ impl Watch {
             self.read(|read| {
                 *read.levels.entry(level.to_owned()).or_default() += 1;
                 read.panics += u64::from(line.contains("panicked"));
-                if matches!(level, "none" | "ERROR") && read.odd.len() < SHOWN {
+                if level == "ERROR" && line.contains(REFUSAL) {
+                    read.refusals += 1;
+                } else if matches!(level, "none" | "ERROR") && read.odd.len() < SHOWN {
                     read.odd.push(line.to_owned());
                 }
             });

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use ghostllm_tests::soak::slope::{Slope, theil_sen};
 
-use super::{GROWTH, Run, minutes};
+use super::{GROWTH, POOL, Run, minutes};
 use crate::{
+    chaos::REFUSED,
     mix::Kind,
     stage::Stage,
     watch::{Sample, Watch},
@@ -117,7 +118,8 @@ fn records(stage: &Stage, watch: &Watch, run: &Run) -> Vec<Judged> {
     let (sent, records) = (stage.ledger.sent(), stage.ledger.records());
     let (events, gaps, panics, unread) =
         watch.read(|read| (read.events, read.gaps, read.panics, read.unread));
-    let (levels, odd) = watch.read(|read| (read.levels.clone(), read.odd.clone()));
+    let (levels, odd, refusals) = watch.read(|read| (read.levels.clone(), read.odd.clone(), read.refusals));
+    let refused = stage.score().done.get(REFUSED).copied().unwrap_or_default();
     let sum = |name: &str| last.sum(name, &[]);
     let lost = sum("ghostllm_log_records_lost_total");
     let told_lost = sum("ghostllm_events_lost_total");
@@ -142,6 +144,12 @@ fn records(stage: &Stage, watch: &Watch, run: &Run) -> Vec<Judged> {
             ),
         ),
         Judged(odd.is_empty(), format!("lines of the log by level: {levels:?}{}", list(&odd))),
+        Judged(
+            refusals as u64 == refused,
+            format!(
+                "{refusals} of the errors name a configuration that was not taken, of which there were {refused}"
+            ),
+        ),
         Judged(unread == 0, format!("{unread} of its figures could not be read")),
     ]
 }
@@ -167,14 +175,16 @@ fn resources(watch: &Watch, run: &Run, lasted: Duration) -> Vec<Judged> {
     });
     let half = samples.iter().filter(|sample| sample.at > f64::midpoint(begun, ended));
     let slope = theil_sen(&half.map(|sample| (sample.at, sample.rss)).collect::<Vec<_>>());
-    let same = |name: &str, before: f64, most: f64, after: f64| {
-        Judged(after <= before, format!("{name} at rest: {before} before, {after} after, {most} at the most"))
+    let same = |name: &str, more: f64, before: f64, most: f64, after: f64| {
+        let may = if more > 0.0 { format!(" (no more than {more} more)") } else { String::new() };
+        let text = format!("{name} at rest: {before} before, {after} after{may}, {most} at the most");
+        Judged(after <= before + more, text)
     };
     let busy = (after.cpu_seconds - before.cpu_seconds) / lasted.as_secs_f64().max(1.0) * 100.0;
     vec![
-        same("files", before.files, most.files, after.files),
-        same("connections", before.connections, most.connections, after.connections),
-        same("threads", before.threads, most.threads, after.threads),
+        same("files", 0.0, before.files, most.files, after.files),
+        same("connections", 0.0, before.connections, most.connections, after.connections),
+        same("threads", POOL, before.threads, most.threads, after.threads),
         Judged(
             after.rss <= before.rss + GROWTH,
             format!(
