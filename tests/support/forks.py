@@ -78,23 +78,28 @@ def begin(watched, listener):
     if child == 0:
         become(caller, script)
     ended = os.pidfd_open(child)
+    over = False
 
     def end(watched, _):
+        nonlocal over
+        over = True
         _, status = os.waitpid(child, 0)
         try:
             connection.sendall(struct.pack("<i", os.waitstatus_to_exitcode(status)))
         except OSError:
             # Nobody waits any more.
             pass
-        for each in (ended, connection):
-            if each in watched.get_map():
-                watched.unregister(each)
+        watched.unregister(ended)
+        if connection in watched.get_map():
+            watched.unregister(connection)
         os.close(ended)
         connection.close()
 
     def leave(watched, _):
-        watched.unregister(connection)
-        signal.pidfd_send_signal(ended, signal.SIGKILL)
+        # The same look may have seen its end first.
+        if not over:
+            watched.unregister(connection)
+            signal.pidfd_send_signal(ended, signal.SIGKILL)
 
     watched.register(ended, selectors.EVENT_READ, end)
     watched.register(connection, selectors.EVENT_READ, leave)
@@ -111,7 +116,12 @@ def main():
         theirs, ours = os.pipe()
         if os.fork() == 0:
             os.close(ours)
-            serve(listener, theirs)
+            try:
+                serve(listener, theirs)
+            finally:
+                # What is left of this function is the parent's, the socket's directory among it.
+                sys.excepthook(*sys.exc_info())
+                os._exit(1)
         os.close(theirs)
         listener.close()
         os.environ["FORKS_GHOSTLLM"] = path

@@ -16,6 +16,8 @@ use crate::descriptors::Descriptors;
 
 /// What a chat may come to hold, its connection's share included (F-04 of the research on security; 120 to 260 kB were measured).
 const REQUEST: i64 = 300 << 10;
+/// The same: with less than this no chat is let in.
+pub const CHAT: u64 = REQUEST.unsigned_abs();
 /// Of that, what is for a body of some kB (twice its length), which is not charged once more.
 const SMALL: i64 = 64 << 10;
 /// What a connection holds before it asks for anything: TLS' buffers and keys (50 kB were measured).

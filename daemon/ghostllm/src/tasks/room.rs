@@ -17,7 +17,7 @@ use std::{
 use ghostllm_core::cgroup::{self, Bounds, GROUPS, Groups, MOUNTS, Memory, Version};
 use ghostllm_edge::{
     drain::EndIdle,
-    room::{Lack, Room},
+    room::{CHAT, Lack, Room},
 };
 use nix::libc::{EMFILE, ENFILE};
 use tokio::{
@@ -324,9 +324,9 @@ impl Watching {
             self.idle.now();
             self.pipeline.drop_caches();
         }
-        let own = own.map(|bytes| Own { bytes, goes_on: chats > 0 });
-        self.standing.gauged(Gauged::Limited(memory, state.room, own));
-        if state.room != before {
+        let own = own.map(|bytes| Own { bytes, goes_on: chats >= CHAT });
+        let is_new = self.standing.gauged(Gauged::Limited(memory, state.room, own));
+        if is_new && (before, state.room) != (cgroup::Room::Enough, cgroup::Room::Enough) {
             say(memory, state.room, own);
         }
         true
