@@ -67,7 +67,7 @@ find "$CARGO_TARGET_DIR" -name '*.profraw' -delete
 )
 # The programs are those that were just built, and their tests the others.
 unset RUSTC_WRAPPER
-.tools/venv/bin/python tests/support/forks.py cargo nextest run --release --workspace --features "$features" --test api
+.tools/venv/bin/python tests/support/forks.py cargo nextest run --release --workspace --features "$features" --test api --test-threads "$((2 * $(nproc)))"
 [ "${1:-}" != show ] || cargo llvm-cov report --release --html --output-dir "$CARGO_TARGET_DIR" --ignore-filename-regex "$others"
 report=$CARGO_TARGET_DIR/lcov.info
 cargo llvm-cov report --release --lcov --output-path "$report" --ignore-filename-regex "$others"

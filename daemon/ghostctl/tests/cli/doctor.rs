@@ -105,7 +105,11 @@ impl House {
                 .unwrap();
         }
         let mut command = Command::new(copy);
-        command.env_clear().env("PATH", self.dir.path().join("bin")).stdin(std::process::Stdio::null());
+        command
+            .env_clear()
+            .envs(crate::counted())
+            .env("PATH", self.dir.path().join("bin"))
+            .stdin(std::process::Stdio::null());
         command.arg("doctor").arg("--socket").arg(socket).arg("--root").arg(self.root());
         command.arg("--state-dir").arg(self.state("")).args(arguments);
         command

@@ -37,10 +37,15 @@ impl From<Output> for Ran {
     }
 }
 
+/// Where a program that counts its lines writes them (`tests/support/coverage.sh`), for those that have no other environment.
+fn counted() -> Option<(&'static str, std::ffi::OsString)> {
+    std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file))
+}
+
 /// The program with nothing of the test's own environment.
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ghostctl"));
-    command.env_clear().env("TERM", "xterm").stdin(Stdio::null());
+    command.env_clear().envs(counted()).env("TERM", "xterm").stdin(Stdio::null());
     command
 }
 

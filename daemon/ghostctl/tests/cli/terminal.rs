@@ -28,6 +28,7 @@ fn run(variables: &str, arguments: &str, typed: &str) -> (i32, String) {
     let mut script = Command::new("script")
         .args(["-q", "-e", "-c", &line, "/dev/null"])
         .env_clear()
+        .envs(crate::counted())
         .env("PATH", "/usr/bin:/bin")
         .env("TERM", "xterm")
         .env("SHELL", "/bin/sh")

@@ -76,7 +76,7 @@ impl Home {
         let mut command = Command::new("python3");
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/typed.py")).arg(&turns);
         command.arg(env!("CARGO_BIN_EXE_ghostctl")).args(arguments);
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
+        command.env_clear().envs(crate::counted()).env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
         command.env("GHOSTLLM_SOCKET", &self.daemon.socket);
         let output = command.output().unwrap();
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
