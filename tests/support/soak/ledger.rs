@@ -47,6 +47,8 @@ struct Entry {
     seen: Option<Seen>,
     /// The record's status, which may be none.
     logged: Option<Option<u16>>,
+    /// On its way.
+    way: Option<Way>,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +84,7 @@ impl Ledger {
         let mut state = self.state();
         let status = if let Seen::Status(status) = seen { Some(status) } else { None };
         *state.counts.entry(way).or_default().entry(status).or_default() += 1;
-        state.settle(number, |entry| entry.seen = Some(seen));
+        state.settle(number, |entry| (entry.seen, entry.way) = (Some(seen), Some(way)));
     }
 
     /// A record of the daemon's; whoever bears no id of ours is passed over.
@@ -170,8 +172,16 @@ impl State {
         if twice && entry.seen == before {
             self.unknown += 1;
         }
-        let (Some(seen), Some(logged)) = (entry.seen, entry.logged) else { return };
+        let (Some(seen), Some(logged), way) = (entry.seen, entry.logged, entry.way) else { return };
         self.open.remove(&number);
+        // Whoever answers before a body's end and closes may be unheard: what it has sent is known by its record.
+        if let (Seen::Nothing, Some(_), Some(way)) = (seen, logged, way) {
+            let statuses = self.counts.entry(way).or_default();
+            for (status, change) in [(None, -1), (logged, 1)] {
+                let count = statuses.entry(status).or_default();
+                *count = count.saturating_add_signed(change);
+            }
+        }
         if let Seen::Status(status) = seen
             && logged != Some(status)
             && self.amiss.len() < TOLD
@@ -273,5 +283,22 @@ mod tests {
         assert_eq!(ledger.unrecorded().len(), 1);
         ledger.log(&record(number, Some(500)));
         assert_eq!(ledger.unrecorded(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_answer_that_its_client_did_not_hear_counts_as_its_record_has_it() {
+        for recorded_first in [false, true] {
+            let (ledger, before) = (Ledger::default(), sheet(0, 0, 0));
+            let number = ledger.send();
+            if recorded_first {
+                ledger.log(&record(number, Some(404)));
+            }
+            ledger.end(number, CHAT, Seen::Nothing);
+            if !recorded_first {
+                ledger.log(&record(number, Some(404)));
+            }
+            assert_eq!(ledger.miscounted(&before, &sheet(0, 1, 0)), Vec::<String>::new());
+            assert_eq!(ledger.miscounted(&before, &sheet(0, 0, 1)).len(), 1);
+        }
     }
 }
