@@ -1,9 +1,14 @@
 //! What a client is told of its own mistakes, on every version: status, code, text, and the headers that help.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::client::{Caller, End, Family, Request, Version, gtlsclient};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
 
 use crate::{FRANCE, check_error, ollama, ollama_with, on_every_version};
 
@@ -121,6 +126,40 @@ async fn refuses_a_body_beyond_the_limit(version: Version) -> Result<()> {
     let passes = caller.send(&sized(LIMIT)).await?;
     ensure!(passes.status == 200, "the limit itself must pass: {} {}", passes.status, passes.text());
     check_error(&caller.send(&sized(LIMIT + 1)).await?, 413, None)?;
+    daemon.stop().await
+}
+
+/// A client of HTTP/1.1 that reads nothing before it has sent all, and sends on long after its body was refused.
+async fn sends_all_first(mut wire: impl AsyncRead + AsyncWrite + Unpin, key: &str) -> Result<String> {
+    const BODY: usize = 120 << 10;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: {BODY}\r\n\r\n"
+    );
+    wire.write_all(head.as_bytes()).await?;
+    for _ in 0..BODY / 4096 {
+        sleep(Duration::from_millis(10)).await;
+        wire.write_all(&[b' '; 4096]).await.context("it cannot send all of its body")?;
+    }
+    let mut said = Vec::new();
+    wire.read_to_end(&mut said).await.context("its answer is lost")?;
+    Ok(String::from_utf8(said)?)
+}
+
+#[tokio::test]
+async fn a_client_that_sends_all_of_a_refused_body_first_reads_why_over_http_1_1() -> Result<()> {
+    let (_double, daemon) = ollama_with("body = \"64KiB\"", "").await?;
+    let key = daemon.key.clone().context("no key")?;
+    let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
+    let plain = TcpStream::connect(daemon.plain(false)?).await?;
+    let said = tokio::try_join!(
+        sends_all_first(caller.dial().await?.wire, &key),
+        sends_all_first(plain, &key),
+        sends_all_first(caller.dial().await?.wire, "sk-unknown"),
+    )?;
+    for (said, status) in [(said.0, "413"), (said.1, "413"), (said.2, "401")] {
+        ensure!(said.starts_with(&format!("HTTP/1.1 {status} ")) && said.ends_with('}'), "{said}");
+    }
     daemon.stop().await
 }
 

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -37,6 +37,8 @@ pub struct Activity {
     /// When the last of these ended.
     forgone: Mutex<Option<Instant>>,
     served: AtomicUsize,
+    /// Whether a body was left that its sender may still send.
+    unread: AtomicBool,
     since: Mutex<Instant>,
 }
 
@@ -47,6 +49,7 @@ impl Default for Activity {
             forgoing: AtomicUsize::new(0),
             forgone: Mutex::new(None),
             served: AtomicUsize::new(0),
+            unread: AtomicBool::new(false),
             since: Mutex::new(Instant::now()),
         }
     }
@@ -111,6 +114,11 @@ impl Activity {
         Serving(Arc::clone(self))
     }
 
+    /// The rest of a request's body is left to itself.
+    pub fn leaves_unread(&self) {
+        self.unread.store(true, Relaxed);
+    }
+
     /// Requests served now.
     pub fn serving(&self) -> usize {
         self.serving.load(Relaxed)
@@ -171,7 +179,8 @@ impl Timer {
 /// Reading: the first byte must come within `handshake`, the first byte of a later request within
 /// `keep_alive_idle`, the rest of a head within `header_read`; while a request is served nothing is asked, nor over HTTP/1.1
 /// while the peer takes what was written. Writing: some byte must be taken within `write_idle`.
-/// The end, on HTTP/2: what the peer still sends is taken within `h2_linger`.
+/// The end: what the peer still sends is taken, on HTTP/2 within `h2_linger`, on HTTP/1.1 where a body was left unread within
+/// `refused_linger`.
 #[derive(Debug)]
 pub struct Deadlined<S> {
     stream: S,
@@ -186,12 +195,12 @@ pub struct Deadlined<S> {
     /// Since when no byte could be written, and since when one could again.
     blocked: Option<Instant>,
     unblocked: Option<Instant>,
-    /// None where nothing of the peer is taken behind our end.
-    rest: Option<Rest>,
+    rest: Rest,
 }
 
-/// What a peer sends behind our end, such as the windows that it opens for what it has read: a closed socket would answer with a
-/// reset, upon which some never read the last frames that they have received (curl 7.88 lost one stream of 450 at a drain's end).
+/// What a peer sends behind our end, such as the windows that it opens for what it has read, or the rest of a body: a closed socket would
+/// answer with a reset, upon which some never read what they have received last (curl 7.88 lost one stream of 450 at a drain's end; RFC
+/// 9112 section 9.6).
 #[derive(Debug)]
 struct Rest {
     within: Duration,
@@ -221,25 +230,21 @@ impl<S> Deadlined<S> {
             next: limits.keep_alive_idle,
             rest: limits.header_read,
         };
-        Self::new(stream, activity, heads, limits.write_idle, None)
+        let most = usize::try_from(limits.refused_bytes).unwrap_or(usize::MAX);
+        let rest = Rest { within: limits.refused_linger, most, until: None };
+        Self::new(stream, activity, heads, limits.write_idle, rest)
     }
 
     /// For a connection that speaks HTTP/2.
     pub fn http2(stream: S, activity: Arc<Activity>, limits: &Limits) -> Self {
         // No more of a body may be on its way than its window lets.
         let most = usize::try_from(limits.h2_connection_window).unwrap_or(usize::MAX);
-        let rest = Some(Rest { within: limits.h2_linger, most, until: None });
+        let rest = Rest { within: limits.h2_linger, most, until: None };
         let preface = ReadLimits::Preface { within: limits.handshake };
         Self::new(stream, activity, preface, limits.write_idle, rest)
     }
 
-    fn new(
-        stream: S,
-        activity: Arc<Activity>,
-        limits: ReadLimits,
-        write_idle: Duration,
-        rest: Option<Rest>,
-    ) -> Self {
+    fn new(stream: S, activity: Arc<Activity>, limits: ReadLimits, write_idle: Duration, rest: Rest) -> Self {
         Self {
             stream,
             activity,
@@ -297,7 +302,11 @@ impl<S> Deadlined<S> {
 impl<S: AsyncRead + Unpin> Deadlined<S> {
     /// Waits for the peer's end behind ours.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(rest) = &mut self.rest else { return Poll::Ready(Ok(())) };
+        let is_http1 = matches!(self.limits, ReadLimits::Heads { .. });
+        if is_http1 && !self.activity.unread.load(Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        let rest = &mut self.rest;
         let until = *rest.until.get_or_insert_with(|| Instant::now() + rest.within);
         let mut room = [0; 1024];
         while rest.most > 0 {
@@ -355,7 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.rest.as_ref().is_none_or(|rest| rest.until.is_none()) {
+        if self.rest.until.is_none() {
             let result = Pin::new(&mut self.stream).poll_shutdown(cx);
             ready!(self.took(cx, result))?;
         }

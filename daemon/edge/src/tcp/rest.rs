@@ -2,7 +2,7 @@
 //!
 //! Knows that clients send on after an answer, and that many read it only then. Refuses to know why it was not wanted.
 //! Invariants: what is left is read behind the answer, within a time and a number of bytes, and thrown away; a client that
-//! waits to be asked for its body is not asked.
+//! waits to be asked for its body is not asked; of what is not read even so the connection knows, for its end.
 
 use std::{
     pin::Pin,
@@ -63,9 +63,9 @@ impl Refused {
             return;
         };
         if self.linger.is_zero() || waits && !asked {
-            return;
+            return activity.leaves_unread();
         }
-        let reading = activity.reads_on();
+        let (reading, activity) = (activity.reads_on(), Arc::clone(activity));
         spawn(async move {
             let _reading = reading;
             let all = async {
@@ -77,6 +77,10 @@ impl Refused {
                 }
             };
             let _in_time = timeout(self.linger, all).await;
+            // Before hyper hears that nobody reads on, and ends the connection.
+            if !body.is_end_stream() {
+                activity.leaves_unread();
+            }
         });
     }
 }

@@ -100,3 +100,34 @@ async fn http1_does_not_ask_for_a_body_that_it_does_not_want() {
     // The connection ends, since nobody knows whether the body follows.
     assert_eq!(served.near.read_to_end(&mut Vec::new()).await.unwrap(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn http1_takes_what_still_comes_of_it_behind_its_end_so_that_the_answer_is_read() {
+    let limits = Limits { refused_bytes: 100_000, ..Limits::default() };
+    let mut served = served(false, limits);
+    let (head, near) =
+        ("POST /refuses HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n", &mut served.near);
+    let said = http1(near, head).await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    // As much as is read on, and then as much again behind the end.
+    near.write_all(&[b'x'; 200_000]).await.unwrap();
+    assert_eq!(near.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    assert!(near.write_all(&[b'x'; 100_000]).await.is_err(), "and not more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn http1_waits_for_it_for_so_long_and_not_at_all_where_nothing_was_left() {
+    for (length, seconds) in [(900, 10), (0, 0)] {
+        let mut served = served(false, Limits::default());
+        let head = format!(
+            "POST /refuses HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let begun = Instant::now();
+        http1(&mut served.near, &head).await;
+        assert_eq!(served.near.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+        while served.near.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(begun.elapsed().as_secs(), seconds, "{length} bytes");
+    }
+}
