@@ -78,24 +78,23 @@ pub(super) fn socket(listen: Option<&Listen>, wanted: &Wanted) -> Result<PathBuf
     })
 }
 
-/// Asks everything at once.
+/// Asks for the status, and then for all the rest at once: of its own connections the status counts one.
 pub(super) async fn ask(socket: Result<PathBuf, String>) -> Told {
     let path = match socket {
         Ok(path) => path,
         Err(why) => return Told::nothing(None, why),
     };
-    let (status, config, backends, models, tasks, maker) = tokio::join!(
-        answer::<Status>(&path, Admin::Status),
+    let status = match answer::<Status>(&path, Admin::Status).await {
+        Ok(status) => status,
+        Err(why) => return Told::nothing(Some(&path), why),
+    };
+    let (config, backends, models, tasks, maker) = tokio::join!(
         answer::<ConfigShown>(&path, Admin::Config),
         answer::<BackendList>(&path, Admin::Backends),
         answer::<ModelList>(&path, Admin::Models),
         answer::<TaskList>(&path, Admin::Tasks),
         maker(&path),
     );
-    let status = match status {
-        Ok(status) => status,
-        Err(why) => return Told::nothing(Some(&path), why),
-    };
     let config = config.ok();
     // What is shown can be read back.
     let read = |shown: &ConfigShown| {
