@@ -85,7 +85,7 @@ async fn each_request_has_one_record_with_its_figures(version: Version) -> Resul
         ensure!(number("prompt_tokens")? > 0 && number("completion_tokens")? > 0, "{record:#}");
         // An answer in one piece has no first word.
         let timed = if stream { number("ttft_ms")? <= number("ms")? } else { record["ttft_ms"].is_null() };
-        ensure!(timed, "{record:#}");
+        ensure!(timed && number("queue_ms")? <= number("ms")?, "{record:#}");
         ensure!(record["request"].as_str().is_some_and(|id| id.len() == 32), "{record:#}");
     }
     // What has no body has its record as well.
@@ -123,7 +123,7 @@ async fn a_refusal_has_its_status_and_its_code(version: Version) -> Result<()> {
     let nobodys = ask(&caller, Request::chat("nobody's", FRANCE, true), "nobodys").await?;
     let expected = json!({
         "level": "INFO", "message": "a chat was refused", "status": 404, "code": "model_not_found", "ended": "refused",
-        "model": "nobody's", "backend": null, "ttft_ms": null, "prompt_tokens": null,
+        "model": "nobody's", "backend": null, "queue_ms": null, "ttft_ms": null, "prompt_tokens": null,
     });
     check(&nobodys, &expected)?;
     let nowhere = ask(&caller, Request::get("/no/where"), "nowhere").await?;

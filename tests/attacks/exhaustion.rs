@@ -144,3 +144,47 @@ async fn chats_that_would_take_of_the_reserve_are_refused() -> Result<()> {
     drop(streams);
     daemon.stop().await
 }
+
+/// What is taken at a chat's head and opened behind its body is not forgotten in between.
+#[tokio::test]
+async fn bodies_that_are_held_back_and_come_at_once_take_nothing_of_the_reserve() -> Result<()> {
+    const CHATS: usize = 290;
+    const FILES: usize = 400;
+    let double = Double::start(Ollama::default()).await;
+    let setup = Setup::backend("ollama", &double.url()).with_limits(LIMITS);
+    let prefix = ["prlimit".to_owned(), format!("--nofile={FILES}:{FILES}")].to_vec();
+    let daemon = Daemon::start(&Setup { prefix, ..setup }).await?;
+    double.misbehave("tiny", Sin::HangBeforeHeaders);
+    let (address, body) = (daemon.plain(false)?, Request::chat("tiny", "Hello", true).body);
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut held = Vec::new();
+    for _ in 0..CHATS {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(&[head.as_bytes(), &body[..5]].concat()).await?;
+        held.push(stream);
+    }
+    // They are counted meanwhile, more than once.
+    sleep(Duration::from_millis(2500)).await;
+    for stream in &mut held {
+        // Some were refused.
+        let _rest = stream.write_all(&body[5..]).await;
+    }
+    sleep(Duration::from_secs(1)).await;
+    let most = open_files(&daemon)?;
+    let asked = Instant::now();
+    let status = admin::read(&daemon, "status").await?;
+    admin::make(&daemon, &json!({"name": "meanwhile", "role": "user"})).await?;
+    let took = asked.elapsed();
+    println!(
+        "{CHATS} bodies held back at {FILES} descriptors: {most} are open, an admin asks and makes a key within {took:?}"
+    );
+    ensure!(took <= ANSWERED, "{took:?}");
+    ensure!(most > FILES / 2 && most <= FILES - RESERVE + 6, "{most} descriptors are open");
+    ensure!(!causes::codes(&status).contains(&"backend_down"), "{status}");
+    ensure!(!daemon.stderr().contains("does not answer"), "{}", daemon.stderr());
+    drop(held);
+    daemon.stop().await
+}

@@ -154,9 +154,9 @@ async fn check(client: &Client, version: Version, reset: Option<&str>) -> Result
     let (_double, daemon) = failing().await?;
     let mut lost = BTreeMap::<String, usize>::new();
     for mut way in WAYS {
-        // A failed stream of HTTP/2 and 3 stays for a quarter of a second: more at a time, or this takes minutes.
+        // A failed stream of HTTP/2 and 3 stays for half a second: more at a time, or this takes minutes.
         if version != Version::H1 {
-            way.parallel = 50;
+            way.parallel = 100;
         }
         let (name, runs) = client.run(&ask(&daemon, version, &way).await?, &way).await?;
         ensure!(runs.len() == way.runs, "{name}: {} answers to {} requests", runs.len(), way.runs);

@@ -221,6 +221,34 @@ async fn memory_that_another_program_has_filled_closes_no_connection() -> Result
 }
 
 #[tokio::test]
+async fn what_is_promised_to_chats_whose_engine_is_silent_is_nobody_else_s_until_they_leave() -> Result<()> {
+    let model = Model::new()?;
+    let (daemon, double) = place(&model, "header_wait = \"500ms\"").await?;
+    // There are ten million bytes until 80 %, which is never reached.
+    model.uses(79)?;
+    until(&daemon, "memory_short", None).await?;
+    double.misbehave("tiny", Sin::HangBeforeHeaders);
+    let caller = Caller::new(&daemon, Version::H3, Family::V4).await?;
+    let mut held = Vec::new();
+    // Each wave finds what the one before was charged and does not hold; what it is promised is less each time.
+    for _ in 0..5 {
+        let came = caller.open_many(&Request::chat("tiny", CHAT, true), 20).await?;
+        held.extend(came.into_iter().filter(|stream| stream.status == 200));
+        sleep(Duration::from_millis(300)).await;
+    }
+    ensure!((30..=45).contains(&held.len()), "{} were let in", held.len());
+    until(&daemon, "memory_short", Some("promised to chats whose engine is silent")).await?;
+    for version in VERSIONS {
+        check_refused(&chat(&daemon, version).await?)?;
+    }
+    drop(held);
+    until(&daemon, "memory_short", None).await?;
+    double.behave("tiny");
+    ensure!(chat(&daemon, Version::H1).await?.status == 200);
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn a_controller_that_is_turned_off_and_on_again_is_found_anew() -> Result<()> {
     let model = Model::new()?;
     let (daemon, _double) = place(&model, "").await?;

@@ -150,7 +150,8 @@ metrics! {
     /// Requests that have ended, by how: what is 0 so far is here as well, so that a first failure is seen to be one
     REQUESTS_ENDED: Kind::Counter, "ghostllm_requests_ended", ["route", "ended"];
     /// From a request's head to the end of its answer
-    REQUEST_DURATION: Kind::Histogram(REQUEST_SECONDS), "ghostllm_request_duration" in Seconds, ["route", "http", "model", "backend"];
+    REQUEST_DURATION: Kind::Histogram(REQUEST_SECONDS), "ghostllm_request_duration" in Seconds,
+        ["route", "http", "status", "model", "backend"];
     /// Requests that are being answered
     STREAMS: Kind::Gauge, "ghostllm_streams", ["http"];
     /// Chats that were refused for want of room, by what was wanting

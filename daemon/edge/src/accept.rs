@@ -133,8 +133,8 @@ async fn run<T>(
 fn pause(lack: Lack) {
     match lack {
         Lack::Descriptors => tracing::warn!(
-            "nine tenths of the files and sockets that this process may have are open: further connections wait until some are closed, \
-             and only the admin's socket takes any. {OUT_OF_FILES}"
+            "nine tenths of the files and sockets that this process may have are open or promised to chats: further connections wait until \
+             some are closed, and only the admin's socket takes any. {OUT_OF_FILES}"
         ),
         Lack::Memory => tracing::warn!(
             "memory is nearly used up: further connections wait until there is more, and only the admin's socket takes any. \

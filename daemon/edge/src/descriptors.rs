@@ -39,6 +39,8 @@ pub(crate) struct Descriptors {
     left: AtomicI64,
     /// Of these, what connections leave to requests.
     kept: AtomicI64,
+    /// Taken by those who have not opened theirs yet: who counts does not see them.
+    awaited: AtomicI64,
     /// Half of what was left when they were counted: who takes of the other half counts them again, since most of those who took the
     /// first may have gone.
     half: AtomicI64,
@@ -51,6 +53,7 @@ impl Default for Descriptors {
         Self {
             left: AtomicI64::new(i64::MAX),
             kept: AtomicI64::new(0),
+            awaited: AtomicI64::new(0),
             half: AtomicI64::new(0),
             again: Mutex::new(None),
         }
@@ -69,9 +72,20 @@ impl Descriptors {
         let _left = self.less();
     }
 
-    /// Takes one for a request's backend, if there is one left before the reserve.
+    /// Takes one for a request's backend, if there is one left before the reserve. Until it is opened, or given up, it is awaited.
     pub(crate) fn take(&self) -> bool {
-        self.less() > 0 || self.count().is_ok() && self.less() > 0
+        // First, so that no count in between forgets it.
+        self.awaited.fetch_add(1, AcqRel);
+        let taken = self.less() > 0 || self.count().is_ok() && self.less() > 0;
+        if !taken {
+            self.opened();
+        }
+        taken
+    }
+
+    /// One that was taken is open, or is not wanted any more: the next count sees how that is.
+    pub(crate) fn opened(&self) {
+        self.awaited.fetch_sub(1, AcqRel);
     }
 
     /// Takes one; how many were left before.
@@ -99,13 +113,15 @@ impl Descriptors {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let (limit, _hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        // Whoever opens his meanwhile was awaited before, and whoever is let in is awaited behind.
+        let before = self.awaited.load(Relaxed);
         let open = open();
         // Where none is left to count them with, none is left.
         let open = open.or_else(|error| if is_out(&error) { Ok(limit) } else { Err(error) })?;
         let (connections, requests) = shares(limit);
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.kept.store(signed(requests - connections), Relaxed);
-        let left = signed(requests) - signed(open);
+        let left = signed(requests) - signed(open) - self.awaited.load(Relaxed).max(before);
         self.half.store(left / 2, Relaxed);
         self.left.store(left, Relaxed);
         *again = Some(begun + rest(begun.elapsed()));
@@ -133,8 +149,8 @@ fn open() -> io::Result<u64> {
     }
 }
 
-/// The process, or the system, has none left.
-fn is_out(error: &io::Error) -> bool {
+/// The process, or the system, has no descriptor left.
+pub fn is_out(error: &io::Error) -> bool {
     use nix::libc::{EMFILE, ENFILE};
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
@@ -144,6 +160,10 @@ mod tests {
     use super::*;
 
     impl Descriptors {
+        pub(crate) fn awaited(&self) -> i64 {
+            self.awaited.load(Relaxed)
+        }
+
         /// None is left, and nobody counts them again for an hour.
         pub(crate) fn exhaust(&self) {
             *self.again.lock().unwrap() = Some(Instant::now() + Duration::from_secs(3600));
@@ -214,5 +234,26 @@ mod tests {
         *descriptors.again.lock().unwrap() = None;
         descriptors.accepted();
         assert!(descriptors.left.load(Relaxed) > half);
+    }
+
+    #[test]
+    fn what_is_taken_and_not_opened_yet_is_gone_for_who_counts() {
+        let descriptors = Descriptors::default();
+        let count = || {
+            *descriptors.again.lock().unwrap() = None;
+            descriptors.count().unwrap();
+            descriptors.left.load(Relaxed)
+        };
+        let before = count();
+        assert!((0..500).all(|_| descriptors.take()));
+        // Other tests may open a few meanwhile.
+        let during = count();
+        assert!((400..=600).contains(&(before - during)), "{before} {during}");
+        (0..500).for_each(|_| descriptors.opened());
+        assert!(count() > before - 100);
+        // Whoever is refused awaits nothing.
+        descriptors.exhaust();
+        assert!(!descriptors.take());
+        assert_eq!(descriptors.awaited.load(Relaxed), 0);
     }
 }

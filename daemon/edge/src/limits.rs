@@ -75,7 +75,8 @@ pub struct Limits {
     pub h3_broken_requests: usize,
     /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
     pub failure_linger: Duration,
-    /// How long what is left of a request's body is read and thrown away behind an answer over TCP that did not want it.
+    /// How long what is left of a request's body is read and thrown away behind an answer over TCP that did not want it, and over
+    /// HTTP/1.1 as long again behind the connection's end.
     pub refused_linger: Duration,
     /// How many bytes of it.
     pub refused_bytes: u64,
@@ -139,7 +140,7 @@ impl Default for Limits {
             h3_other_frame: 16 * 1024,
             h3_empty_frames: 1024,
             h3_broken_requests: 128,
-            failure_linger: Duration::from_millis(250),
+            failure_linger: Duration::from_millis(500),
             refused_linger: Duration::from_secs(5),
             refused_bytes: 32 << 20,
             h3_linger: Duration::from_millis(500),

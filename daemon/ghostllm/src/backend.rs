@@ -37,6 +37,7 @@ use ghostllm_core::{
     error::{ApiError, BackendFault, Stage},
     routing::Model,
 };
+use ghostllm_edge::room::Slot;
 use http::Method;
 use tokio::time::timeout;
 
@@ -65,6 +66,8 @@ pub struct ChatCall {
     pub created: u64,
     /// What it is followed by.
     pub(crate) trace: Trace,
+    /// Its descriptor, where it was promised one.
+    pub(crate) slot: Option<Slot>,
 }
 
 impl ChatCall {
@@ -334,7 +337,7 @@ impl Parts {
         });
         let body = translated.await.map_err(ChatError::Request)?;
         let (method, accept, trace) = (Method::POST, "application/x-ndjson", Some(call.trace.clone()));
-        let ask = Ask { method, route: "/api/chat", accept, body, trace };
+        let ask = Ask { method, route: "/api/chat", accept, body, trace, slot: call.slot.clone() };
         let reply = self.wire()?.ask(&ask).await?;
         let reply = reply.success(&["application/x-ndjson", "application/json"]).await?;
         let seed = call.id.strip_prefix("chatcmpl-").unwrap_or(&call.id);
@@ -359,8 +362,8 @@ impl Parts {
             Kind::Ollama | Kind::OpenAi | Kind::Engine => Cow::Borrowed(call.model.as_str()),
         };
         let body = call.passed.with_model(&call.body, &model);
-        let (method, trace) = (Method::POST, Some(call.trace));
-        let ask = Ask { method, route: "/v1/chat/completions", accept: media, body, trace };
+        let (method, trace, slot) = (Method::POST, Some(call.trace), call.slot);
+        let ask = Ask { method, route: "/v1/chat/completions", accept: media, body, trace, slot };
         let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
         let asked = Some(call.passed.model.as_str());
         if stream {
@@ -405,7 +408,7 @@ impl Parts {
     }
 
     async fn list(&self, method: Method, route: &'static str, body: Bytes) -> Result<Bytes, BackendFault> {
-        let ask = Ask { method, route, accept: "application/json", body, trace: None };
+        let ask = Ask { method, route, accept: "application/json", body, trace: None, slot: None };
         let mut reply = self.wire()?.ask(&ask).await?.success(&["application/json"]).await?;
         reply.whole(self.limits.backend_list_bytes.as_usize()).await
     }
@@ -426,7 +429,7 @@ pub(crate) async fn peek(
         let wire = Wire::new(place, None, timeouts, &Arc::default())
             .map_err(|why| BackendFault::Unreachable { detail: why.to_string() })?;
         let (accept, body) = ("application/json", Bytes::new());
-        let ask = Ask { method: Method::GET, route, accept, body, trace: None };
+        let ask = Ask { method: Method::GET, route, accept, body, trace: None, slot: None };
         wire.ask(&ask).await?.success(&[accept]).await?.whole(largest).await
     };
     timeout(within, asked).await.unwrap_or(Err(BackendFault::Timeout { stage: Stage::FirstByte }))

@@ -318,9 +318,9 @@ impl Pipeline {
             Endpoint::Model => self.model(&asked.caller, &taken),
             Endpoint::Chat => {
                 let room = &self.shared.room;
-                let body = content::chat(&head.headers, body, &settings.limits, room).await?;
+                let (body, stay) = content::chat(&head.headers, body, &settings.limits, room).await?;
                 asked.record.read(body.len());
-                chat::answer(&self.shared, settings, asked, body).await
+                chat::answer(&self.shared, settings, asked, body, stay).await
             }
             Endpoint::Admin(endpoint) => {
                 admin::answer(&self.shared, settings, endpoint, taken, asked, head, body).await

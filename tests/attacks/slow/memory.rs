@@ -39,6 +39,8 @@ const MOST: usize = 8000;
 const LIMITS: &str = "host_interval = \"1s\"\nwrite_idle = \"1h\"\ntcp_vanished = \"1h\"\nh2_ping = \"1h\"";
 /// Twice what lies between two looks at the memory.
 const MEASURED: Duration = Duration::from_millis(200);
+/// By then all chats hold what they will, once their engine speaks.
+const GROWN: Duration = Duration::from_secs(5);
 /// A connection that is accepted no more is not waited for.
 const ACCEPTED: Duration = Duration::from_secs(2);
 /// An admin is answered within this at any time.
@@ -92,8 +94,46 @@ async fn turned_away(place: &Place, version: Version) -> Result<Option<Duration>
     Ok(refused.then(|| begun.elapsed()))
 }
 
-async fn judge(what: &str, wave: impl AsyncFn(&Place, &mut Held) -> Result<()>) -> Result<()> {
-    let (group, torrent) = (Group::new(LIMIT)?, Torrent::start().await?);
+/// When the engine speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    /// To each as it comes.
+    AtOnce,
+    /// To all of them, once there is no room for more.
+    Late,
+}
+
+impl Speaks {
+    async fn torrent(self) -> Result<Torrent> {
+        Ok(match self {
+            Self::AtOnce => Torrent::start().await?,
+            Self::Late => Torrent::silent().await?,
+        })
+    }
+}
+
+/// The engine speaks to all who wait for it: nobody is killed, and an admin is answered meanwhile; how soon at the most.
+async fn spoken(what: &str, place: &Place, group: &Group, torrent: &Torrent) -> Result<Duration> {
+    let waiting = torrent.begun();
+    ensure!(waiting >= WAVE, "{what}: only {waiting} chats were let in");
+    torrent.speak();
+    let (spoken, mut slowest) = (Instant::now(), Duration::ZERO);
+    while spoken.elapsed() < GROWN {
+        let asked = Instant::now();
+        shed(place).await?;
+        slowest = slowest.max(asked.elapsed());
+        ensure!(group.killed()? == 0, "{what}: the kernel has killed it when the engine spoke");
+        sleep(MEASURED).await;
+    }
+    Ok(slowest)
+}
+
+async fn judge(
+    what: &str,
+    speaks: Speaks,
+    wave: impl AsyncFn(&Place, &mut Held) -> Result<()>,
+) -> Result<()> {
+    let (group, torrent) = (Group::new(LIMIT)?, speaks.torrent().await?);
     let url = format!("http://{}", torrent.address);
     let place = Place::with(LIMITS, |setup| Setup {
         prefix: group.prefix(),
@@ -121,6 +161,9 @@ async fn judge(what: &str, wave: impl AsyncFn(&Place, &mut Held) -> Result<()>) 
             told.push(within);
         }
         ensure!(group.killed()? == 0, "{what}: the kernel has killed it");
+    }
+    if speaks == Speaks::Late {
+        slowest = slowest.max(spoken(what, &place, &group, &torrent).await?);
     }
     let (refused, peak) = (shed(&place).await?, place.daemon.peak_memory()?);
     ensure!(
@@ -164,26 +207,22 @@ async fn judge(what: &str, wave: impl AsyncFn(&Place, &mut Held) -> Result<()>) 
     place.end().await
 }
 
-#[tokio::test]
-async fn in_128_mib_http_1_1_readers_are_refused_and_nobody_is_killed() -> Result<()> {
-    judge("HTTP/1.1 over TLS", async |place, held| {
-        let caller = place.caller(Version::H1).await?;
-        let request = h1_asks(place.daemon.key.as_deref().context("no key")?);
-        for _ in 0..WAVE / 20 {
-            let dialled = join_all((0..20).map(|_| timeout(ACCEPTED, caller.dial()))).await;
-            for mut dialled in dialled.into_iter().flatten().flatten() {
-                SockRef::from(&dialled.socket).set_recv_buffer_size(4096)?;
-                // One that has been closed meanwhile is one less.
-                let _asked = dialled.wire.write_all(&request).await;
-                held.tasks.spawn(async move {
-                    let _open = dialled;
-                    std::future::pending().await
-                });
-            }
+async fn h1_wave(place: &Place, held: &mut Held) -> Result<()> {
+    let caller = place.caller(Version::H1).await?;
+    let request = h1_asks(place.daemon.key.as_deref().context("no key")?);
+    for _ in 0..WAVE / 20 {
+        let dialled = join_all((0..20).map(|_| timeout(ACCEPTED, caller.dial()))).await;
+        for mut dialled in dialled.into_iter().flatten().flatten() {
+            SockRef::from(&dialled.socket).set_recv_buffer_size(4096)?;
+            // One that has been closed meanwhile is one less.
+            let _asked = dialled.wire.write_all(&request).await;
+            held.tasks.spawn(async move {
+                let _open = dialled;
+                std::future::pending().await
+            });
         }
-        Ok(())
-    })
-    .await
+    }
+    Ok(())
 }
 
 /// One connection with all the streams that it may have, and no window for any.
@@ -202,33 +241,55 @@ async fn h2_reader(dialled: Dialled, asks: &[u8], held: &mut Held) -> Result<()>
     Ok(())
 }
 
+async fn h2_wave(place: &Place, held: &mut Held) -> Result<()> {
+    let caller = place.caller(Version::H2).await?;
+    let asks = h2_asks(place.daemon.key.as_deref().context("no key")?);
+    for _ in 0..WAVE / OF_A_CONNECTION {
+        // A connection that is not accepted, or closed again, is one less.
+        if let Ok(Ok(dialled)) = timeout(ACCEPTED, caller.dial()).await {
+            let _came = h2_reader(dialled, &asks, held).await;
+        }
+    }
+    Ok(())
+}
+
+async fn h3_wave(place: &Place, held: &mut Held) -> Result<()> {
+    let caller = place.caller(Version::H3).await?;
+    let key = place.daemon.key.as_deref().context("no key")?;
+    for _ in 0..WAVE / OF_A_CONNECTION {
+        if let Ok(Ok(quic)) = timeout(ACCEPTED, h3_dial(&caller, 100)).await {
+            let _came = h3_reader(quic, key, false, held).await;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_128_mib_http_1_1_readers_are_refused_and_nobody_is_killed() -> Result<()> {
+    judge("HTTP/1.1 over TLS", Speaks::AtOnce, h1_wave).await
+}
+
 #[tokio::test]
 async fn in_128_mib_http_2_readers_are_refused_and_nobody_is_killed() -> Result<()> {
-    judge("HTTP/2", async |place, held| {
-        let caller = place.caller(Version::H2).await?;
-        let asks = h2_asks(place.daemon.key.as_deref().context("no key")?);
-        for _ in 0..WAVE / OF_A_CONNECTION {
-            // A connection that is not accepted, or closed again, is one less.
-            if let Ok(Ok(dialled)) = timeout(ACCEPTED, caller.dial()).await {
-                let _came = h2_reader(dialled, &asks, held).await;
-            }
-        }
-        Ok(())
-    })
-    .await
+    judge("HTTP/2", Speaks::AtOnce, h2_wave).await
 }
 
 #[tokio::test]
 async fn in_128_mib_http_3_readers_are_refused_and_nobody_is_killed() -> Result<()> {
-    judge("HTTP/3", async |place, held| {
-        let caller = place.caller(Version::H3).await?;
-        let key = place.daemon.key.as_deref().context("no key")?;
-        for _ in 0..WAVE / OF_A_CONNECTION {
-            if let Ok(Ok(quic)) = timeout(ACCEPTED, h3_dial(&caller, 100)).await {
-                let _came = h3_reader(quic, key, false, held).await;
-            }
-        }
-        Ok(())
-    })
-    .await
+    judge("HTTP/3", Speaks::AtOnce, h3_wave).await
+}
+
+#[tokio::test]
+async fn in_128_mib_an_engine_that_speaks_late_to_all_http_1_1_readers_has_nobody_killed() -> Result<()> {
+    judge("HTTP/1.1 over TLS, an engine that speaks late", Speaks::Late, h1_wave).await
+}
+
+#[tokio::test]
+async fn in_128_mib_an_engine_that_speaks_late_to_all_http_2_readers_has_nobody_killed() -> Result<()> {
+    judge("HTTP/2, an engine that speaks late", Speaks::Late, h2_wave).await
+}
+
+#[tokio::test]
+async fn in_128_mib_an_engine_that_speaks_late_to_all_http_3_readers_has_nobody_killed() -> Result<()> {
+    judge("HTTP/3, an engine that speaks late", Speaks::Late, h3_wave).await
 }

@@ -1,7 +1,7 @@
-//! An engine whose answers have no end and come as fast as they are read, over OpenAI's wire.
+//! An engine whose answers have no end and come as fast as they are read, over OpenAI's wire; at once, or once the test lets all of them.
 //!
 //! Knows how many bytes it got rid of. Refuses to know who reads. Invariant: the kernel keeps little on its side, so that what
-//! is sent stands in the daemon, behind it, or in the kernel between.
+//! is sent stands in the daemon, behind it, or in the kernel between; it has a thread of its own, and slows nobody who measures.
 
 use std::{
     io,
@@ -18,7 +18,8 @@ use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
+    runtime::{Builder, Runtime},
+    sync::watch,
 };
 
 /// The model that it serves.
@@ -33,11 +34,14 @@ const KEPT: usize = 16 << 10;
 pub(crate) struct Torrent {
     pub(crate) address: SocketAddr,
     counts: Arc<Counts>,
-    accept: JoinHandle<()>,
+    /// None while it is dropped.
+    runtime: Option<Runtime>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
+    /// Whether it speaks.
+    speaks: watch::Sender<bool>,
     sent: AtomicU64,
     begun: AtomicUsize,
     ended: AtomicUsize,
@@ -45,10 +49,25 @@ struct Counts {
 
 impl Torrent {
     pub(crate) async fn start() -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, counts) = (listener.local_addr()?, Arc::<Counts>::default());
-        let accept = tokio::spawn(accept(listener, Arc::clone(&counts)));
-        Ok(Self { address, counts, accept })
+        let torrent = Self::silent().await?;
+        torrent.speak();
+        Ok(torrent)
+    }
+
+    /// One that sends the heads of its answers, and nothing more until it is told to.
+    pub(crate) async fn silent() -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let (listener, counts) = (std::net::TcpListener::bind("127.0.0.1:0")?, Arc::<Counts>::default());
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let accepting = Arc::clone(&counts);
+        runtime.spawn(async move { accept(TcpListener::from_std(listener)?, accepting).await });
+        Ok(Self { address, counts, runtime: Some(runtime) })
+    }
+
+    /// All answers that have begun go on, and those that begin.
+    pub(crate) fn speak(&self) {
+        self.counts.speaks.send_replace(true);
     }
 
     /// Bytes of answers so far.
@@ -69,16 +88,17 @@ impl Torrent {
 
 impl Drop for Torrent {
     fn drop(&mut self) {
-        self.accept.abort();
+        // All of it ends; a plain drop would wait for that.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
-async fn accept(listener: TcpListener, counts: Arc<Counts>) {
-    // Aborting this task drops the set, and so every connection.
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let counts = Arc::clone(&counts);
-        connections.spawn(async move { serve(stream, &counts).await.ok() });
+async fn accept(listener: TcpListener, counts: Arc<Counts>) -> io::Result<()> {
+    loop {
+        let ((stream, _), counts) = (listener.accept().await?, Arc::clone(&counts));
+        tokio::spawn(async move { serve(stream, &counts).await.ok() });
     }
 }
 
@@ -119,6 +139,8 @@ async fn pour(stream: &mut TcpStream, counts: &Counts) -> io::Result<()> {
         Err(io::ErrorKind::ConnectionAborted.into())
     };
     let send = async {
+        let mut speaks = counts.speaks.subscribe();
+        speaks.wait_for(|speaks| *speaks).await.map_err(io::Error::other)?;
         loop {
             writing.write_all(chunk.as_bytes()).await?;
             counts.sent.fetch_add(chunk.len() as u64, Relaxed);

@@ -138,9 +138,10 @@ section! {
         /// H3_EXCESSIVE_LOAD.
         h3_broken_requests: usize = 128 => at_least_one();
         /// How long the last event of a failed HTTP/2 or HTTP/3 stream is given to be read, once it has left, before the reset.
-        failure_linger: Duration = Duration::from_millis(250);
+        failure_linger: Duration = Duration::from_millis(500);
         /// How long what is left of a request's body, no more than `body` of it, is read and thrown away behind an answer over
-        /// TCP that did not want it: many clients read no answer before they have sent all. 0s stops them at once.
+        /// TCP that did not want it, and as long and as much again behind the end of a connection that this ends: many clients
+        /// read no answer before they have sent all. 0s stops them at once.
         refused_linger: Duration = seconds(5);
         /// How long an HTTP/3 connection that has answered everything waits for its client to close it: a client may throw
         /// away what it has not read when we close first (5 of 18 runs lost their last event without a wait).
@@ -158,9 +159,9 @@ section! {
         wrong_keys: usize = 20 => at_least_one();
         /// TLS handshakes over TCP at one time; QUIC's are quic_incoming.
         handshakes: usize = 512 => at_least_one();
-        /// When so much, in percent, of what the program's control group may have of memory is in use, new chats are refused
-        /// (503, with Retry-After), or where others have filled it, from memory_drop on; those that have begun go on. Without
-        /// such a limit, none is.
+        /// When so much, in percent, of what the program's control group may have of memory is in use, or promised to chats whose
+        /// engine is silent, new chats are refused (503, with Retry-After), or where others have filled it, from memory_drop on;
+        /// those that have begun go on. Without such a limit, none is.
         memory_shed: usize = 80 => percent();
         /// When so much of it is in use, a tenth of the limit by this program, connections without a request are closed, none
         /// is accepted any more but the admin's, and what can be made anew is dropped.

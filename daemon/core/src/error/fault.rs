@@ -28,6 +28,12 @@ pub enum BackendFault {
         /// The cause, for the log.
         detail: String,
     },
+    /// This program, or its system, has no descriptor left for a connection; of the backend nothing is known.
+    #[error("there is no descriptor left for a connection to the backend: {detail}")]
+    Full {
+        /// The cause, for the log.
+        detail: String,
+    },
     /// Nothing happened for too long.
     #[error("the backend was silent for too long ({stage:?})")]
     Timeout {
@@ -118,6 +124,7 @@ impl From<BackendFault> for ApiError {
                     RETRY_AFTER_DOWN,
                 )
             }
+            BackendFault::Full { .. } => Self::overloaded("descriptors"),
             BackendFault::Timeout { stage: Stage::FirstByte } => Self::backend_timeout(
                 "The engine behind this model took the request and did not answer in time.",
             ),

@@ -135,6 +135,7 @@ fn every_fault_has_its_answer() {
     };
     let detail = || "connect 127.0.0.1:11434: refused".to_owned();
     assert_eq!(status(BackendFault::Unreachable { detail: detail() }), (503, "backend_unavailable", Some(5)));
+    assert_eq!(status(BackendFault::Full { detail: detail() }), (503, "overloaded", Some(5)));
     assert_eq!(
         status(BackendFault::Timeout { stage: Stage::Connect }),
         (503, "backend_unavailable", Some(5))
@@ -155,6 +156,7 @@ fn no_detail_of_a_fault_reaches_the_client() {
     // The log has the causes, which are ours to word, and not what a backend wrote.
     for (fault, is_logged) in [
         (BackendFault::Unreachable { detail: secret.into() }, true),
+        (BackendFault::Full { detail: secret.into() }, true),
         (BackendFault::Died { detail: secret.into() }, true),
         (BackendFault::garbage(secret), true),
         (BackendFault::ErrorLine { message: secret.into() }, false),

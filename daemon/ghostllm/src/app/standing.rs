@@ -164,6 +164,7 @@ impl Standing {
             (Gauged::Limited(_, before, had), Gauged::Limited(_, room, has)) => {
                 before != room || had.map(|own| own.goes_on) != has.map(|own| own.goes_on)
             }
+            (Gauged::Promised(_), Gauged::Promised(_)) => false,
             (before, now) => before != now,
         };
         if is_new {
@@ -176,7 +177,10 @@ impl Standing {
 
     /// How much memory is used; none where it has no limit that is known.
     pub(crate) fn memory(&self) -> Option<Memory> {
-        if let Gauged::Limited(memory, ..) = self.amiss().memory { Some(memory) } else { None }
+        match self.amiss().memory {
+            Gauged::Limited(memory, ..) | Gauged::Promised(memory) => Some(memory),
+            Gauged::Unlimited | Gauged::Unknown(_) => None,
+        }
     }
 
     /// Why no connection is accepted, if none is.
@@ -355,6 +359,10 @@ fn short(memory: &Gauged) -> Option<Cause> {
             (memory, "others have filled it, and chats go on up to limits.memory_drop", own)
         }
         Gauged::Limited(memory, Room::Short, own) => (memory, "new chats are refused", own),
+        Gauged::Promised(memory) => {
+            let then = "the rest is promised to chats whose engine is silent, and new chats are refused";
+            (memory, then, &None)
+        }
         Gauged::Limited(memory, Room::Dire, own) => {
             (memory, "new chats are refused, and connections wait or are closed", own)
         }

@@ -27,6 +27,7 @@ use ghostllm_core::{
     config::{BackendUrl, ByteSize, Limits, Timeouts},
     error::{BackendFault, Stage},
 };
+use ghostllm_edge::room::Slot;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -37,7 +38,7 @@ pub(crate) use reply::Reply;
 
 use crate::{access, secrets::NoCredential, trace::Trace};
 use circuit::Circuit;
-use dial::{Dialer, Fruitless, Unreached, causes, find};
+use dial::{Dialer, Fruitless, Unreached, Why, causes, find};
 use pool::{Conn, Pool};
 
 /// Bytes of a key's file, at the most; a token has some hundred, and a request's headers hold no more than this.
@@ -93,6 +94,8 @@ pub(crate) struct Ask {
     pub(crate) body: Bytes,
     /// What a client's request is followed by.
     pub(crate) trace: Option<Trace>,
+    /// The descriptor that its chat was promised.
+    pub(crate) slot: Option<Slot>,
 }
 
 /// One backend's wire.
@@ -170,7 +173,7 @@ impl Wire {
     /// Asks, and gives the reply once its head is there.
     ///
     /// # Errors
-    /// No connection; silence until the first byte's time is over; an answer that is not HTTP; a broken connection.
+    /// No connection, or no descriptor for one; silence until the first byte's time is over; an answer that is not HTTP; a broken connection.
     pub(crate) async fn ask(&self, ask: &Ask) -> Result<Reply, BackendFault> {
         let request =
             self.request(ask).map_err(|why| BackendFault::Unreachable { detail: why.to_string() })?;
@@ -178,6 +181,9 @@ impl Wire {
             Some(conn) => conn,
             None => self.connect().await?,
         };
+        if let Some(slot) = &ask.slot {
+            slot.opened();
+        }
         let mut silence = Box::pin(sleep(self.timeouts.first_byte));
         let begun = Instant::now();
         let mut sent = send(&mut conn, request.clone(), &mut silence).await;
@@ -208,12 +214,16 @@ impl Wire {
             self.circuit.missed();
             return Err(BackendFault::Timeout { stage: Stage::Connect });
         };
-        if connected.as_ref().is_err_and(|unreached| unreached.absent) {
-            self.circuit.missed();
-        } else {
-            self.circuit.answered();
+        match &connected {
+            // That says nothing of the backend.
+            Err(Unreached { why: Why::Full, .. }) => {}
+            Err(Unreached { why: Why::Absent, .. }) => self.circuit.missed(),
+            _ => self.circuit.answered(),
         }
-        let stream = connected.map_err(|Unreached { detail, .. }| BackendFault::Unreachable { detail })?;
+        let stream = connected.map_err(|Unreached { detail, why }| match why {
+            Why::Full => BackendFault::Full { detail },
+            Why::Absent | Why::Other => BackendFault::Unreachable { detail },
+        })?;
         Conn::new(stream, &self.limits).await.map_err(|error| broken(&error))
     }
 

@@ -208,6 +208,7 @@ impl Direct {
             id: format!("chatcmpl-{number:032x}"),
             created: u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default(),
             trace: Trace::new((number << 64) | number, &HeaderMap::new()),
+            slot: None,
         };
         let begun = Instant::now();
         let answer = self.backend.chat(call).await.map_err(|error| Failed::of_api(&error.into()))?;

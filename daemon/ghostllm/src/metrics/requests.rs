@@ -34,6 +34,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) status: Option<u16>,
     /// How it ended.
     pub(crate) ended: &'static str,
+    /// It ended for want of room, which is no failure of a backend.
+    pub(crate) overloaded: bool,
     /// From its head to the end of its answer.
     pub(crate) took: Duration,
     /// What is known of a chat that an engine was asked for.
@@ -72,14 +74,6 @@ struct End {
     ended: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Timed {
-    route: &'static str,
-    http: &'static str,
-    model: Option<Arc<str>>,
-    backend: Option<Arc<str>>,
-}
-
 /// As OpenTelemetry calls them, dots being underscores.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Generated {
@@ -105,7 +99,7 @@ pub(super) struct Families {
     backends: Names,
     requests: Family<Answered, Counter>,
     ended: Family<End, Counter>,
-    duration: Histograms<Timed>,
+    duration: Histograms<Answered>,
     generation: Histograms<Generated>,
     first: Histograms<Generated>,
     each: Histograms<Generated>,
@@ -150,20 +144,20 @@ impl Families {
     }
 
     pub(super) fn ended(&self, request: &Ended<'_>) {
-        let Ended { route, http, status, ended, took, chat } = request;
+        let Ended { route, http, status, ended, overloaded, took, chat } = request;
         let (route, http) = (route.unwrap_or(UNMATCHED), *http);
         let model = chat.as_ref().map(|chat| self.model(chat));
         let backend = chat.as_ref().map(|chat| self.backends.of(chat.backend));
         if let (Some(chat), Some(model), Some(backend)) = (chat, &model, &backend) {
             self.generated(chat, model, *took);
-            if *ended == "failed" {
+            if *ended == "failed" && !overloaded {
                 self.failures.get_or_create(backend).inc();
             }
         }
         self.ended.get_or_create(&End { route, ended }).inc();
-        let timed = Timed { route, http, model: model.clone(), backend: backend.clone() };
-        self.duration.get_or_create(&timed).observe(took.as_secs_f64());
-        self.requests.get_or_create(&Answered { route, http, status: *status, model, backend }).inc();
+        let answered = Answered { route, http, status: *status, model, backend };
+        self.duration.get_or_create(&answered).observe(took.as_secs_f64());
+        self.requests.get_or_create(&answered).inc();
     }
 
     fn model(&self, chat: &Chat<'_>) -> Arc<str> {

@@ -6,6 +6,7 @@
 use std::{fmt::Display, sync::Arc, time::Instant};
 
 use ghostllm_core::{ApiError, chat::Usage};
+use ghostllm_edge::room::Stay;
 
 use super::{
     record::{By, Record},
@@ -38,18 +39,23 @@ pub(super) struct Account {
     record: Arc<Record>,
     outcome: Outcome,
     usage: Option<Usage>,
+    /// Since when it waits for its engine.
+    since: Instant,
     /// When the engine said its first word.
     first: Option<Instant>,
     /// When it had said all.
     last: Option<Instant>,
     /// All of it was given to its client, the last event as well.
     over: bool,
+    /// What it has of the box until then.
+    stay: Stay,
 }
 
 impl Account {
-    pub(super) fn open(place: Place, record: Arc<Record>) -> Self {
+    pub(super) fn open(place: Place, record: Arc<Record>, stay: Stay) -> Self {
         record.chat(&place.request);
-        Self { place, record, outcome: Outcome::Left, usage: None, first: None, last: None, over: false }
+        let (outcome, since) = (Outcome::Left, Instant::now());
+        Self { place, record, outcome, usage: None, since, first: None, last: None, over: false, stay }
     }
 
     /// The request itself.
@@ -77,8 +83,9 @@ impl Account {
         self.over = true;
     }
 
-    /// The engine has said something; what it has counted so far.
-    pub(super) fn counted(&mut self, usage: Option<Usage>) {
+    /// The engine has said something, of which so many bytes go to the client; what it has counted so far.
+    pub(super) fn counted(&mut self, bytes: usize, usage: Option<Usage>) {
+        self.stay.gave(bytes);
         self.first.get_or_insert_with(Instant::now);
         self.usage = usage.or(self.usage);
     }
@@ -93,6 +100,7 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.place.over(self.outcome.name());
-        self.record.settled(self.usage, self.first, self.last, self.over);
+        let queued = self.stay.opened().map(|opened| opened.duration_since(self.since));
+        self.record.settled(self.usage, (queued, self.first, self.last), self.over);
     }
 }

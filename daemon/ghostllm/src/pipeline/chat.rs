@@ -9,8 +9,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use ghostllm_core::{ApiError, dialect::openai::passthrough, error::RETRY_AFTER_DOWN};
-use ghostllm_edge::ResponseBody;
+use ghostllm_core::{
+    ApiError,
+    dialect::openai::passthrough,
+    error::{BackendFault, RETRY_AFTER_DOWN},
+};
+use ghostllm_edge::{
+    ResponseBody,
+    room::{Lack, Stay},
+};
 use http::Response;
 use http_body_util::BodyExt;
 use time::OffsetDateTime;
@@ -38,6 +45,7 @@ pub(super) async fn answer(
     settings: &Arc<Settings>,
     asked: Asked,
     body: Bytes,
+    stay: Stay,
 ) -> Result<Response<ResponseBody>, ApiError> {
     let reading = Arc::clone(settings);
     let passed = apart::read(&body, move |body| {
@@ -51,14 +59,16 @@ pub(super) async fn answer(
     record.listed(listed);
     let (id, trace) = (record.id, record.trace.clone());
     let lease = routed.backend.lease();
-    let account = Account::open(shared.requests.begin(asked, &passed.model, &routed.model, lease), record);
+    let slot = Some(stay.slot());
+    let place = shared.requests.begin(asked, &passed.model, &routed.model, lease);
+    let account = Account::open(place, record, stay);
     // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
     if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
         return Err(stopped(Ending::from(lost).into(), account));
     }
     let streamed = passed.stream;
     let (model, id) = (routed.model, format!("chatcmpl-{id}"));
-    let call = ChatCall { body, passed, model, id, created: now(), trace };
+    let call = ChatCall { body, passed, model, id, created: now(), trace, slot };
     let keep_alive = call.keep_alive(settings.limits.keep_alive_style);
     let answering = Box::pin(routed.backend.chat(call));
     if streamed {
@@ -151,8 +161,11 @@ where
 
 /// The engine has failed.
 fn fault(shared: &Shared, error: ChatError, account: Account) -> ApiError {
-    if matches!(error, ChatError::Fault(_)) {
-        shared.registry.nudge();
+    match &error {
+        // That says nothing of the backend.
+        ChatError::Fault(BackendFault::Full { .. }) => shared.room.turned_away(Lack::Descriptors),
+        ChatError::Fault(_) => shared.registry.nudge(),
+        ChatError::Request(_) => {}
     }
     let cause = error.to_string();
     failed(&cause, error.into(), account)

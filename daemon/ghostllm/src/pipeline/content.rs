@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use ghostllm_core::{ApiError, config::Limits, dialect::json};
 use ghostllm_edge::{
     BodyError, RequestBody,
-    room::{Charge, Lack, Room},
+    room::{Charge, Lack, Room, Stay},
 };
 use http::{
     HeaderMap,
@@ -16,16 +16,17 @@ use http::{
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-/// Reads a chat's body whole, as long as there is room for it.
+/// Reads a chat's body whole, as long as there is room for it, and gives it what it has for as long as it stays.
 pub(super) async fn chat(
     headers: &HeaderMap,
     body: RequestBody,
     limits: &Limits,
     room: &Room,
-) -> Result<Bytes, ApiError> {
+) -> Result<(Bytes, Stay), ApiError> {
     check_type(headers)?;
-    let mut charged = Charged { room, charge: room_for(room, &body, limits)? };
-    whole(body, limits, |bytes| charged.comes(bytes)).await
+    let (charge, stay) = room_for(room, &body, limits)?;
+    let mut charged = Charged { room, charge };
+    Ok((whole(body, limits, |bytes| charged.comes(bytes)).await?, stay))
 }
 
 /// What a body has been charged; that which has not come in the end is given back.
@@ -47,10 +48,10 @@ impl Drop for Charged<'_> {
 }
 
 /// Room for a chat with this body, of which nothing has been read. What is too long is refused for that.
-fn room_for(room: &Room, body: &RequestBody, limits: &Limits) -> Result<Charge, ApiError> {
-    let declared = body.size_hint().lower();
-    if declared > limits.body.bytes() {
-        return Ok(Charge::default());
+fn room_for(room: &Room, body: &RequestBody, limits: &Limits) -> Result<(Charge, Stay), ApiError> {
+    let (declared, limit) = (body.size_hint().lower(), limits.body.bytes());
+    if declared > limit {
+        return Err(ApiError::payload_too_large(limit));
     }
     room.take(declared).map_err(lacking)
 }

@@ -64,6 +64,7 @@ macro_rules! event {
             ended = ended.name(),
             by = told.by(ended),
             cause = told.failure.as_ref().map(|failure| display(OneLine(cut(&failure.cause)))),
+            queue_ms = told.queued.map(whole_millis),
             ttft_ms = told.first.map(|first| whole_millis(first - record.begun)),
             ms = millis(record.begun),
             prompt_tokens = usage.map(|usage| usage.prompt_tokens),
@@ -137,6 +138,8 @@ struct Told {
     /// None where not all of it was read.
     bytes_in: Option<u64>,
     usage: Option<Usage>,
+    /// Until it went to its engine.
+    queued: Option<Duration>,
     /// When the engine said its first word.
     first: Option<Instant>,
     /// When it had said all.
@@ -270,12 +273,11 @@ impl Record {
     pub(super) fn settled(
         &self,
         usage: Option<Usage>,
-        first: Option<Instant>,
-        last: Option<Instant>,
+        (queued, first, last): (Option<Duration>, Option<Instant>, Option<Instant>),
         over: bool,
     ) {
         let mut told = self.told();
-        (told.usage, told.first, told.last, told.over) = (usage, first, last, over);
+        (told.usage, told.queued, told.first, told.last, told.over) = (usage, queued, first, last, over);
     }
 
     /// It failed; `cause` is for the log, `shown` is what the client hears.
@@ -309,6 +311,7 @@ impl Record {
                 http: spoken(self.http),
                 status: told.answer.map(|answer| answer.status.as_u16()),
                 ended: ended.name(),
+                overloaded: told.failure.as_ref().is_some_and(|failure| failure.code == Code::Overloaded),
                 took: self.begun.elapsed(),
                 chat: told.chat.as_ref().map(|chat| told.generated(self, chat)),
             },

@@ -178,7 +178,7 @@ impl Events {
     fn given(&mut self, chunk: Option<Result<Bytes, BackendFault>>) -> Option<Result<Bytes, StreamFailed>> {
         match (chunk, std::mem::replace(&mut self.source, Source::Ended)) {
             (Some(Ok(bytes)), Source::Streaming(chunks)) => {
-                self.account.counted(chunks.usage());
+                self.account.counted(bytes.len(), chunks.usage());
                 // Most clients leave at `[DONE]`, and have been answered.
                 self.source = if chunks.is_over() {
                     self.account.over(chunks.usage());

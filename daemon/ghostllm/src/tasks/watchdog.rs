@@ -6,7 +6,7 @@
 use std::{io, time::Duration};
 
 use futures_util::future::join_all;
-use ghostllm_edge::{Handler, probe::Probe, pulse::Pulse};
+use ghostllm_edge::{Handler, probe::Probe, pulse::Pulse, room::is_out};
 use tokio::time::{sleep, timeout};
 
 /// The loop that looks after the host, the certificates and the configuration may wait 30 s for a disk and then 10 s for an engine: it
@@ -59,8 +59,8 @@ async fn silent<H: Handler>(probe: &Probe<H>, within: Duration) -> Vec<String> {
 
 /// It could not even be asked, for want of descriptors or memory, which says nothing of the thread: a restart would cost every stream.
 fn is_poor(error: &io::Error) -> bool {
-    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
+    use nix::libc::{ENOBUFS, ENOMEM};
+    is_out(error) || matches!(error.raw_os_error(), Some(ENOBUFS | ENOMEM))
 }
 
 fn said(late: &[String]) {

@@ -48,6 +48,8 @@ impl Known {
                 let models = Some(marked(models, backend.kind()));
                 Self { backend, models, fault: None, asked: true, heard: Some(now), listed: true }
             }
+            // What was known of it stays.
+            Err(BackendFault::Full { .. }) if self.asked => self.clone(),
             Err(fault) => {
                 let listed = self.heard.is_some_and(|heard| now.duration_since(heard) < kept);
                 Self { fault: Some(fault), asked: true, listed, ..self.clone() }
@@ -288,6 +290,9 @@ mod tests {
         assert_eq!(ids(&never), [DEMO_MODEL]);
         let up = at(&never, Ok(vec![model("tiny:latest", "ollama")]), Duration::ZERO);
         assert_eq!(ids(&up), ["tiny:latest"]);
+        // Want of descriptors says nothing of it.
+        let full = at(&up, Err(BackendFault::Full { detail: String::new() }), 2 * KEPT);
+        assert!(ids(&full) == ["tiny:latest"] && full.backends()[0].is_up());
         let away = at(&up, fault(), KEPT - Duration::from_millis(1));
         assert_eq!(ids(&away), ["tiny:latest"]);
         assert!(away.model("tiny").unwrap().is_ok() && !away.backends()[0].is_up());

@@ -16,6 +16,7 @@ use std::{
 };
 
 use ghostllm_core::config::BackendUrl;
+use ghostllm_edge::room::is_out;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
@@ -48,8 +49,29 @@ type Failure = Box<dyn Error + Send + Sync>;
 pub(super) struct Unreached {
     /// The cause, in words for the log.
     pub(super) detail: String,
+    /// What kind of.
+    pub(super) why: Why,
+}
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
     /// The system has waited for the machine, and it is not there.
-    pub(super) absent: bool,
+    Absent,
+    /// This process, or the system, has no descriptor left.
+    Full,
+    /// Any other.
+    Other,
+}
+
+impl Why {
+    fn of(failure: &(dyn Error + 'static)) -> Self {
+        match find::<io::Error>(failure) {
+            Some(error) if is_out(error) => Self::Full,
+            Some(error) if is_absence(error.kind()) => Self::Absent,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl Dialer {
@@ -86,7 +108,7 @@ impl Dialer {
         };
         let inner = connected.map_err(|failure| Unreached {
             detail: format!("{}: {}", self.shown(), causes(failure.as_ref())),
-            absent: find::<io::Error>(failure.as_ref()).is_some_and(|error| is_absence(error.kind())),
+            why: Why::of(failure.as_ref()),
         })?;
         Ok(Counted { inner, received: Arc::default(), fruitless })
     }
@@ -239,5 +261,20 @@ impl AsyncWrite for Counted {
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::libc::{EMFILE, ENFILE};
+
+    use super::*;
+
+    #[test]
+    fn want_of_descriptors_is_none_of_the_backend_s_failures() {
+        let why = |error: io::Error| Why::of(&error);
+        assert_eq!([EMFILE, ENFILE].map(|code| why(io::Error::from_raw_os_error(code))), [Why::Full; 2]);
+        assert_eq!(why(ErrorKind::TimedOut.into()), Why::Absent);
+        assert_eq!(why(ErrorKind::ConnectionRefused.into()), Why::Other);
     }
 }

@@ -28,7 +28,7 @@ fn timed(peer: &Peer, change: impl FnOnce(&mut Timeouts)) -> Wire {
 
 fn post() -> Ask {
     let body = Bytes::from_static(b"{\"a\":1}");
-    Ask { method: Method::POST, route: "/api/chat", accept: JSON, body, trace: None }
+    Ask { method: Method::POST, route: "/api/chat", accept: JSON, body, trace: None, slot: None }
 }
 
 async fn fetch(wire: &Wire) -> Result<Bytes, BackendFault> {
