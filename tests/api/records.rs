@@ -346,6 +346,11 @@ async fn nothing_that_a_client_writes_begins_a_record() -> Result<()> {
             "{line:?}"
         );
     }
+    let forged = "x ended=\"completed\" key=abc";
+    caller.send(&named(Request::chat(forged, FRANCE, false), "forged")).await?;
+    daemon.wait_said("client_request=\"forged\"").await?;
+    let quoted = format!("model={forged:?}");
+    ensure!(daemon.stderr().contains(&quoted), "{quoted} is not in {}", daemon.stderr());
     let of_it = said.lines().filter(|line| line.contains("client_request=\"evil\"")).count();
     ensure!(of_it == 1, "{said}");
     daemon.stop().await

@@ -44,6 +44,8 @@ units=(--release --workspace --exclude ghostllm-fuzz --features "$features" --li
 if ! why=$(tools 2>&1); then
   cargo nextest run "${units[@]}"
   echo "SKIPPED the coverage: ${why:-the tools of LLVM cannot be had}"
+  # There the figure is part of the promise.
+  [ "${CI:-}" != true ] || exit 1
   exit 0
 fi
 tools

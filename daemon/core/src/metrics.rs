@@ -241,7 +241,10 @@ pub const LABELS: &[(&str, &str)] = &[
          `other` beyond the first hundred names and for names that its backend has not listed",
     ),
     ("backend", "its name in the configuration; empty where none was asked"),
-    ("ended", "`completed`, `refused`, `failed`, `left` (by the client) or `cancelled`"),
+    (
+        "ended",
+        "`completed`, `refused`, `failed`, `shed` (for want of room), `left` (by the client) or `cancelled`",
+    ),
     ("why", "`memory` or `descriptors`"),
     ("severity", "`error`, `warning` or `note`"),
     ("name", "a check's name in the configuration"),

@@ -37,8 +37,11 @@ pub struct Activity {
     /// When the last of these ended.
     forgone: Mutex<Option<Instant>>,
     served: AtomicUsize,
-    /// Whether a body was left that its sender may still send.
+    /// Of those that are served, the bodies that are read although nobody wants them.
+    reading: AtomicUsize,
+    /// Whether a body was left that its sender may still send, and whether it is taken behind our end.
     unread: AtomicBool,
+    ending: AtomicBool,
     since: Mutex<Instant>,
 }
 
@@ -49,7 +52,9 @@ impl Default for Activity {
             forgoing: AtomicUsize::new(0),
             forgone: Mutex::new(None),
             served: AtomicUsize::new(0),
+            reading: AtomicUsize::new(0),
             unread: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             since: Mutex::new(Instant::now()),
         }
     }
@@ -58,6 +63,10 @@ impl Default for Activity {
 /// One request that is being served, until it is dropped.
 #[derive(Debug)]
 pub struct Serving(Arc<Activity>);
+
+/// A body that is read although nobody wants it, until it is dropped.
+#[derive(Debug)]
+pub struct Reading(Serving);
 
 /// A response that [ends at a drain](crate::EndsAtDrain), until it is dropped.
 #[derive(Debug)]
@@ -109,9 +118,21 @@ impl Activity {
     }
 
     /// What is left of a request's body is read on; that it is silent is the reader's affair.
-    pub fn reads_on(self: &Arc<Self>) -> Serving {
+    pub fn reads_on(self: &Arc<Self>) -> Reading {
         self.serving.fetch_add(1, Relaxed);
-        Serving(Arc::clone(self))
+        self.reading.fetch_add(1, Relaxed);
+        Reading(Serving(Arc::clone(self)))
+    }
+
+    /// Completes, once the connection is to end, when all that it waits for are bodies that nobody wants, and these have had `linger`.
+    pub async fn unwanted(&self, linger: Duration) {
+        loop {
+            sleep(linger).await;
+            let (serving, reading) = (self.serving(), self.reading.load(Relaxed));
+            if serving == reading && (reading > 0 || self.ending.load(Relaxed)) {
+                return;
+            }
+        }
     }
 
     /// The rest of a request's body is left to itself.
@@ -149,6 +170,12 @@ impl Drop for Forgoing {
         // In this order: at no moment is there neither.
         *self.0.forgone.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.0.forgoing.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.0.reading.fetch_sub(1, Relaxed);
     }
 }
 
@@ -306,6 +333,7 @@ impl<S: AsyncRead + Unpin> Deadlined<S> {
         if is_http1 && !self.activity.unread.load(Relaxed) {
             return Poll::Ready(Ok(()));
         }
+        self.activity.ending.store(is_http1, Relaxed);
         let rest = &mut self.rest;
         let until = *rest.until.get_or_insert_with(|| Instant::now() + rest.within);
         let mut room = [0; 1024];

@@ -1,8 +1,8 @@
 //! How much room there is for those who come: of memory, as somebody else measures it, and of descriptors.
 //!
-//! Knows what connections and requests take of both. Refuses to know how memory is measured, and what its bounds are. Invariant: what
-//! was measured is used up by those who come, and by the bytes of their bodies, until it is measured anew; what they were let in for and
-//! do not hold yet is theirs until they do. What somebody who is in grows by otherwise is seen when it is measured.
+//! Knows what connections and requests take of both. Refuses to know how memory is measured, and what its bounds are. Invariants: what
+//! was measured is used up by those who come, and by the bytes that are gathered of bodies and answers, until it is measured anew;
+//! whoever measures is told what those who are in may come to hold.
 
 use std::{
     sync::{
@@ -25,10 +25,12 @@ const REQUEST: i64 = 300 << 10;
 pub const CHAT: u64 = REQUEST.unsigned_abs();
 /// Of that, what is for a body of some kB (twice its length), which is not charged once more.
 const SMALL: i64 = 64 << 10;
-/// Of that, what it holds while its engine is silent (48 to 100 kB were measured), and is measured: the rest is promised to it.
-const WAITING: i64 = 64 << 10;
+/// Of that, what it holds at the least, while its engine is silent: 48 to 100 kB were measured.
+pub const WAITING: u64 = 48 << 10;
 /// What a connection holds before it asks for anything: TLS' buffers and keys (50 kB were measured).
 const CONNECTION: i64 = 64 << 10;
+/// The same.
+pub const IDLE: u64 = CONNECTION.unsigned_abs();
 
 /// What is wanting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +70,14 @@ pub struct Charge {
     small: i64,
 }
 
-/// How many bytes chats may still come to hold.
-#[derive(Debug)]
-pub struct Promised(i64);
+/// Who is in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// How many chats.
+    pub chats: u64,
+    /// How many bytes of their bodies and answers are gathered.
+    pub gathered: u64,
+}
 
 /// All of it. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -84,8 +91,9 @@ struct Inner {
     connections: AtomicI64,
     /// How often it was measured.
     looks: AtomicU64,
-    /// Bytes that those who are in may still come to hold.
-    promised: AtomicI64,
+    /// Chats that are in, and what is gathered for them, in bytes.
+    chats: AtomicI64,
+    gathered: AtomicI64,
     descriptors: Descriptors,
     /// How many chats were refused, by what was wanting.
     refused: [AtomicU64; 2],
@@ -97,7 +105,8 @@ impl Default for Inner {
             requests: AtomicI64::new(i64::MAX),
             connections: AtomicI64::new(i64::MAX),
             looks: AtomicU64::new(0),
-            promised: AtomicI64::new(0),
+            chats: AtomicI64::new(0),
+            gathered: AtomicI64::new(0),
             descriptors: Descriptors::default(),
             refused: Default::default(),
         }
@@ -105,29 +114,19 @@ impl Default for Inner {
 }
 
 impl Room {
-    /// What those who are in have been promised, before memory is measured.
+    /// Who is in now.
     #[must_use]
-    pub fn promised(&self) -> Promised {
-        Promised(self.0.promised.load(Relaxed))
+    pub fn load(&self) -> Load {
+        let of = |count: &AtomicI64| u64::try_from(count.load(Relaxed)).unwrap_or(0);
+        Load { chats: of(&self.0.chats), gathered: of(&self.0.gathered) }
     }
 
-    /// From now on there are so many bytes for chats, of which those who are in have been promised some, and so many for connections.
-    /// How many are left for further chats.
-    pub fn measured(&self, requests: u64, connections: u64) -> u64 {
-        self.measured_since(&Promised(0), requests, connections)
-    }
-
-    /// The same, where memory was measured after that was promised: what somebody was given meanwhile may stand in neither.
-    pub fn measured_since(&self, before: &Promised, requests: u64, connections: u64) -> u64 {
+    /// From now on there are so many bytes for further chats, and so many for connections.
+    pub fn measured(&self, requests: u64, connections: u64) {
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let left = match signed(requests) {
-            i64::MAX => i64::MAX,
-            there => (there - self.0.promised.load(Relaxed).max(before.0)).max(0),
-        };
-        self.0.requests.store(left, Relaxed);
+        self.0.requests.store(signed(requests), Relaxed);
         self.0.connections.store(signed(connections), Relaxed);
         self.0.looks.fetch_add(1, AcqRel);
-        left.unsigned_abs()
     }
 
     /// Counts the open descriptors anew.
@@ -227,55 +226,48 @@ impl Room {
     }
 }
 
-/// What a chat has for as long as it stays: its descriptor, until that is open, and the memory that it may still come to hold. A chat
-/// whose engine is silent holds a part of what it was charged; without the promise of the rest, those who came next would take it, and all
-/// of them would grow at once when the engine speaks.
+/// What a chat has for as long as it stays: its place among those who may come to hold what they were charged, and its descriptor, until
+/// that is open. A chat whose engine is silent, or whose reader takes all that comes, holds a part of what it was charged, and all of it once
+/// the engine speaks, or the reader takes nothing more: and all chats may do so at once.
 #[derive(Debug)]
 pub struct Stay {
     room: Room,
-    /// Bytes.
-    promised: i64,
     slot: Slot,
 }
 
 impl Stay {
     fn begin(room: &Room) -> Self {
-        // Without a limit nobody writes, as in `took`.
-        let promised = if room.0.requests.load(Relaxed) == i64::MAX { 0 } else { REQUEST - WAITING };
-        room.0.promised.fetch_add(promised, AcqRel);
-        Self { room: room.clone(), promised, slot: Slot::await_one(room) }
+        room.0.chats.fetch_add(1, AcqRel);
+        Self { room: room.clone(), slot: Slot::await_one(room) }
     }
 
-    /// Its descriptor.
+    /// Its descriptor, and what is gathered for it.
     #[must_use]
     pub fn slot(&self) -> Slot {
         self.slot.clone()
     }
 
-    /// When that was open.
+    /// When its descriptor was open.
     #[must_use]
     pub fn opened(&self) -> Option<Instant> {
         self.slot.0.opened.get().copied()
     }
 
-    /// So many bytes of its answer were given to its connection: it holds them, which is measured, or its reader has them.
-    pub fn gave(&mut self, bytes: usize) {
-        let part = i64::try_from(bytes).unwrap_or(i64::MAX).min(self.promised);
-        if part > 0 {
-            self.promised -= part;
-            self.room.0.promised.fetch_sub(part, AcqRel);
-        }
+    /// So many bytes of its body, which were charged as they came, are held for it.
+    pub fn holds(&self, bytes: usize) {
+        self.slot.0.hold(gathered(bytes as u64));
     }
 }
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        self.gave(usize::MAX);
+        self.room.0.chats.fetch_sub(1, AcqRel);
         self.slot.0.given_up();
     }
 }
 
-/// The descriptor of a chat's backend, which is taken when the chat is let in and opened once its body has come. Clones are the same.
+/// The descriptor of a chat's backend, which is taken when the chat is let in and opened once its body has come, and the bytes that are
+/// gathered for it. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Slot(Arc<Awaited>);
 
@@ -284,18 +276,48 @@ struct Awaited {
     room: Room,
     is_awaited: AtomicBool,
     opened: OnceLock<Instant>,
+    /// Bytes that are gathered.
+    held: AtomicI64,
+    /// Bytes of an answer that the chat's own charge covers.
+    small: AtomicI64,
 }
 
 impl Slot {
     fn await_one(room: &Room) -> Self {
-        let (room, is_awaited, opened) = (room.clone(), AtomicBool::new(true), OnceLock::new());
-        Self(Arc::new(Awaited { room, is_awaited, opened }))
+        Self(Arc::new(Awaited {
+            room: room.clone(),
+            is_awaited: AtomicBool::new(true),
+            opened: OnceLock::new(),
+            held: AtomicI64::new(0),
+            small: AtomicI64::new(SMALL),
+        }))
     }
 
     /// It is open, or an open one serves as well.
     pub fn opened(&self) {
         self.0.opened.get_or_init(Instant::now);
         self.0.given_up();
+    }
+
+    /// So many more bytes of an answer that is given out whole are gathered.
+    ///
+    /// # Errors
+    /// What is wanting.
+    pub fn gathers(&self, bytes: usize) -> Result<(), Lack> {
+        let (chat, due) = (&self.0, gathered(bytes as u64));
+        let covered = chat.small.load(Relaxed).min(due);
+        chat.small.fetch_sub(covered, Relaxed);
+        if due > covered && !took(&chat.room.0.requests, due - covered) {
+            return Err(chat.room.refuse(Lack::Memory));
+        }
+        chat.hold(due);
+        Ok(())
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.room.0.gathered.fetch_sub(*self.held.get_mut(), AcqRel);
     }
 }
 
@@ -305,9 +327,14 @@ impl Awaited {
             self.room.0.descriptors.opened();
         }
     }
+
+    fn hold(&self, bytes: i64) {
+        self.held.fetch_add(bytes, AcqRel);
+        self.room.0.gathered.fetch_add(bytes, AcqRel);
+    }
 }
 
-/// What a body takes in the end: it is gathered, and grows by halves of itself.
+/// What a body, or an answer, takes in the end: it is gathered, and grows by halves of itself.
 fn gathered(body: u64) -> i64 {
     i64::try_from(body).unwrap_or(i64::MAX).saturating_mul(2)
 }
@@ -427,38 +454,35 @@ mod tests {
     }
 
     #[test]
-    fn what_a_chat_was_charged_and_does_not_hold_yet_stays_charged_until_it_does() {
-        let (room, chat) = (Room::default(), REQUEST.unsigned_abs());
-        let promised = (REQUEST - WAITING).unsigned_abs();
-        assert_eq!(room.measured(10 * chat, u64::MAX), 10 * chat);
+    fn who_is_in_counts_until_he_leaves_and_what_is_gathered_for_him_until_nobody_gathers() {
+        let room = Room::default();
         let mut stays: Vec<_> = (0..2).map(|_| room.take(0).unwrap().1).collect();
-        let left = || room.measured(10 * chat, u64::MAX);
-        assert_eq!(left(), 10 * chat - 2 * promised);
-        stays[0].gave(1000);
-        assert_eq!(left(), 10 * chat - 2 * promised + 1000);
-        stays[0].gave(usize::MAX);
-        stays[0].gave(1);
-        assert_eq!(left(), 10 * chat - promised, "no more than it was promised");
+        stays[0].holds(1000);
+        let slot = stays[1].slot();
+        slot.gathers(500).unwrap();
+        assert_eq!(room.load(), Load { chats: 2, gathered: 3000 });
         drop(stays.remove(0));
-        assert_eq!(left(), 10 * chat - promised);
+        assert_eq!(room.load(), Load { chats: 1, gathered: 1000 });
         drop(stays);
-        assert_eq!(left(), 10 * chat);
-        // What is promised beyond what there is, is nobody's.
-        let _stay = room.take(0).unwrap().1;
-        assert_eq!(room.measured(1, u64::MAX), 0);
-        assert_eq!(room.measured(u64::MAX, u64::MAX), i64::MAX.unsigned_abs());
-        assert_eq!(room.take(0).unwrap().1.promised, 0, "nothing is promised of what has no end");
+        assert_eq!(room.load(), Load { chats: 0, gathered: 1000 });
+        drop(slot);
+        assert_eq!(room.load(), Load::default());
     }
 
     #[test]
-    fn what_was_given_while_memory_was_measured_counts_as_promised() {
+    fn an_answer_is_gathered_as_long_as_there_is_memory_for_it() {
         let (room, chat) = (Room::default(), REQUEST.unsigned_abs());
-        room.measured(10 * chat, u64::MAX);
-        let mut stay = room.take(0).unwrap().1;
-        let before = room.promised();
-        stay.gave(usize::MAX);
-        assert_eq!(room.measured_since(&before, chat, u64::MAX), WAITING.unsigned_abs());
-        assert_eq!(room.measured(chat, u64::MAX), chat);
+        let small = usize::try_from(SMALL / 2).unwrap();
+        room.measured(chat + 2000, u64::MAX);
+        let (_charge, stay) = room.take(0).unwrap();
+        let slot = stay.slot();
+        assert_eq!(
+            [small, 600, 400, 1].map(|bytes| slot.gathers(bytes)),
+            [Ok(()), Ok(()), Ok(()), Err(Lack::Memory)]
+        );
+        assert_eq!(room.refused(Lack::Memory), 1);
+        room.measured(u64::MAX, u64::MAX);
+        assert_eq!(slot.gathers(usize::MAX / 4), Ok(()), "without a limit");
     }
 
     #[test]

@@ -285,6 +285,7 @@ fn watch_room(supervisor: &Supervisor, pipeline: &Pipeline, standing: &Arc<Stand
         pipeline: pipeline.clone(),
         standing: Arc::clone(standing),
         idle: drain.idle(),
+        drain: drain.watch(),
     };
     supervisor.spawn("room", Policy::Restartable, move || {
         let watching = watching.clone();

@@ -349,7 +349,7 @@ impl Parts {
         }
         let most = self.limits.backend_answer.as_usize();
         let whole = ChatWhole::new(&call.id, call.created, &call.passed.model, most);
-        Ok(gather(reply, lines, whole).await?)
+        Ok(gather(reply, lines, whole, |bytes| gathers(call.slot.as_ref(), bytes)).await?)
     }
 
     async fn openai_chat(&self, call: ChatCall) -> Result<Answer, BackendFault> {
@@ -363,6 +363,7 @@ impl Parts {
         };
         let body = call.passed.with_model(&call.body, &model);
         let (method, trace, slot) = (Method::POST, Some(call.trace), call.slot);
+        let gathering = slot.clone();
         let ask = Ask { method, route: "/v1/chat/completions", accept: media, body, trace, slot };
         let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
         let asked = Some(call.passed.model.as_str());
@@ -372,7 +373,8 @@ impl Parts {
             return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder).await?)));
         }
         let most = self.limits.backend_answer.as_usize();
-        let whole = check_whole(&reply.whole(most).await?, asked)?;
+        let body = reply.gathered(most, |bytes| gathers(gathering.as_ref(), bytes)).await?;
+        let whole = check_whole(&body, asked)?;
         Ok(Answer::Whole(whole.body, whole.usage))
     }
 
@@ -412,6 +414,11 @@ impl Parts {
         let mut reply = self.wire()?.ask(&ask).await?.success(&["application/json"]).await?;
         reply.whole(self.limits.backend_list_bytes.as_usize()).await
     }
+}
+
+/// So many more bytes of an answer are gathered for a chat.
+fn gathers(slot: Option<&Slot>, bytes: usize) -> Result<(), BackendFault> {
+    slot.map_or(Ok(()), |slot| slot.gathers(bytes)).map_err(|_lack| BackendFault::NoMemory)
 }
 
 /// What is at this route, on a connection of its own and without any key.

@@ -16,6 +16,7 @@ use ghostllm_tests::{
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    sync::watch,
     time::{sleep, timeout},
 };
 
@@ -24,7 +25,7 @@ use crate::support::{
     Place,
     h2::{self, SETTINGS},
     mib,
-    torrent::Torrent,
+    torrent::{self, Torrent},
 };
 
 /// F-24 of the research on security.
@@ -101,28 +102,32 @@ enum Speaks {
     AtOnce,
     /// To all of them, once there is no room for more.
     Late,
+    /// To each as it comes, who takes what comes, and then, once there is no room for more, nothing any longer.
+    ToReaders,
 }
 
 impl Speaks {
     async fn torrent(self) -> Result<Torrent> {
         Ok(match self {
-            Self::AtOnce => Torrent::start().await?,
+            Self::AtOnce | Self::ToReaders => Torrent::start().await?,
             Self::Late => Torrent::silent().await?,
         })
     }
 }
 
-/// The engine speaks to all who wait for it: nobody is killed, and an admin is answered meanwhile; how soon at the most.
-async fn spoken(what: &str, place: &Place, group: &Group, torrent: &Torrent) -> Result<Duration> {
+/// Those who are in come to hold all that they may: nobody is killed, and an admin is answered meanwhile; how soon at the most.
+async fn grown(what: &str, place: &Place, group: &Group, torrent: &Torrent, held: &Held) -> Result<Duration> {
     let waiting = torrent.begun();
     ensure!(waiting >= WAVE, "{what}: only {waiting} chats were let in");
+    // One of the two is news.
     torrent.speak();
+    held.sated.send_replace(true);
     let (spoken, mut slowest) = (Instant::now(), Duration::ZERO);
     while spoken.elapsed() < GROWN {
         let asked = Instant::now();
         shed(place).await?;
         slowest = slowest.max(asked.elapsed());
-        ensure!(group.killed()? == 0, "{what}: the kernel has killed it when the engine spoke");
+        ensure!(group.killed()? == 0, "{what}: the kernel has killed it when all grew at once");
         sleep(MEASURED).await;
     }
     Ok(slowest)
@@ -162,8 +167,8 @@ async fn judge(
         }
         ensure!(group.killed()? == 0, "{what}: the kernel has killed it");
     }
-    if speaks == Speaks::Late {
-        slowest = slowest.max(spoken(what, &place, &group, &torrent).await?);
+    if speaks != Speaks::AtOnce {
+        slowest = slowest.max(grown(what, &place, &group, &torrent, &held).await?);
     }
     let (refused, peak) = (shed(&place).await?, place.daemon.peak_memory()?);
     ensure!(
@@ -223,6 +228,40 @@ async fn h1_wave(place: &Place, held: &mut Held) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Readers who take all that comes, a little at a time, until they are sated.
+async fn h1_reading_wave(place: &Place, held: &mut Held) -> Result<()> {
+    let caller = place.caller(Version::H1).await?;
+    let request = h1_asks(place.daemon.key.as_deref().context("no key")?);
+    for _ in 0..WAVE / 20 {
+        let dialled = join_all((0..20).map(|_| timeout(ACCEPTED, caller.dial()))).await;
+        for mut dialled in dialled.into_iter().flatten().flatten() {
+            let _asked = dialled.wire.write_all(&request).await;
+            let mut sated = held.sated.subscribe();
+            held.tasks.spawn(async move {
+                read_until(&mut dialled, &mut sated).await;
+                let _open = dialled;
+                std::future::pending().await
+            });
+        }
+    }
+    Ok(())
+}
+
+/// More than a chat is charged, and then as little as keeps it from being stalled.
+async fn read_until(dialled: &mut Dialled, sated: &mut watch::Receiver<bool>) {
+    let mut bytes = vec![0; 16 << 10];
+    let mut taken = 0;
+    while !*sated.borrow_and_update() {
+        if taken > 400 << 10 {
+            let _sated = timeout(MEASURED, sated.changed()).await;
+        }
+        match timeout(ACCEPTED, dialled.wire.read(&mut bytes)).await {
+            Ok(Ok(more)) if more > 0 => taken += more,
+            _ => return,
+        }
+    }
 }
 
 /// One connection with all the streams that it may have, and no window for any.
@@ -292,4 +331,38 @@ async fn in_128_mib_an_engine_that_speaks_late_to_all_http_2_readers_has_nobody_
 #[tokio::test]
 async fn in_128_mib_an_engine_that_speaks_late_to_all_http_3_readers_has_nobody_killed() -> Result<()> {
     judge("HTTP/3, an engine that speaks late", Speaks::Late, h3_wave).await
+}
+
+#[tokio::test]
+async fn in_128_mib_http_1_1_readers_who_stop_at_once_have_nobody_killed() -> Result<()> {
+    judge("HTTP/1.1 over TLS, readers who stop at once", Speaks::ToReaders, h1_reading_wave).await
+}
+
+/// Answers in one piece, each as long as one may be, come to more than the group has.
+#[tokio::test]
+async fn in_128_mib_answers_in_one_piece_are_refused_and_nobody_is_killed() -> Result<()> {
+    const ANSWERS: usize = 12;
+    let (group, torrent) = (Group::new(LIMIT)?, Torrent::start().await?);
+    let url = format!("http://{}", torrent.address);
+    let place = Place::with(LIMITS, |setup| Setup {
+        prefix: group.prefix(),
+        ..setup.with_backend("beside", "openai", &url, "")
+    })
+    .await?;
+    let asked = (0..ANSWERS).map(async |_| {
+        let caller = place.caller(Version::H1).await?;
+        caller.send(&Request::chat(torrent::MODEL, "Hello", false)).await
+    });
+    let answers = join_all(asked).await.into_iter().collect::<Result<Vec<_>>>()?;
+    ensure!(group.killed()? == 0, "the kernel has killed it");
+    let whole = answers.iter().filter(|answer| answer.status == 200).count();
+    let refused = answers.iter().filter(|answer| is_refused(answer)).count();
+    println!(
+        "of {ANSWERS} answers of {} {whole} were given, {refused} refused; its group held {} at the most",
+        mib(torrent::WHOLE as u64),
+        mib(group.peak()?)
+    );
+    ensure!(whole + refused == ANSWERS && refused > 0, "{whole} and {refused}: {:?}", answers.last());
+    answered(&place, Version::H1).await?;
+    place.end().await
 }

@@ -15,6 +15,7 @@ use quinn::{Connection, TransportConfig};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -66,6 +67,8 @@ pub(super) struct Held {
     pub(super) tasks: JoinSet<Result<()>>,
     /// Set when who trickles must stop.
     pub(super) dry: Arc<AtomicBool>,
+    /// Set when who reads must stop.
+    pub(super) sated: watch::Sender<bool>,
 }
 
 /// Waits until so many answers are left.

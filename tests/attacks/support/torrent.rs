@@ -24,6 +24,8 @@ use tokio::{
 
 /// The model that it serves.
 pub(crate) const MODEL: &str = "torrent";
+/// Text of an answer in one piece.
+pub(crate) const WHOLE: usize = 28 << 20;
 /// Text of one event.
 const TEXT: usize = 1000;
 /// What the kernel may keep of an answer on this side.
@@ -113,12 +115,27 @@ async fn serve(mut stream: TcpStream, counts: &Counts) -> io::Result<()> {
             stream.write_all(format!("{head}: {}\r\n\r\n{list}", list.len()).as_bytes()).await?;
             continue;
         }
+        if !String::from_utf8_lossy(&request.body).contains("\"stream\":true") {
+            stream.write_all(&whole()).await?;
+            continue;
+        }
         counts.begun.fetch_add(1, Relaxed);
         let ended = pour(&mut stream, counts).await;
         counts.ended.fetch_add(1, Relaxed);
         return ended;
     }
     Ok(())
+}
+
+/// An answer in one piece, nearly as long as one may be (`limits.backend_answer`).
+fn whole() -> Vec<u8> {
+    let body = format!(
+        "{{\"id\":\"1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"{MODEL}\",\"choices\":[{{\"index\":0,\
+         \"message\":{{\"role\":\"assistant\",\"content\":\"{}\"}},\"finish_reason\":\"stop\"}}]}}",
+        "a".repeat(WHOLE)
+    );
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length";
+    format!("{head}: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 /// Answers until the peer leaves.

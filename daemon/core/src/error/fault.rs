@@ -34,6 +34,9 @@ pub enum BackendFault {
         /// The cause, for the log.
         detail: String,
     },
+    /// There is no memory left to gather an answer that is to be given out whole; of the backend nothing is known.
+    #[error("there is no memory left to gather the answer")]
+    NoMemory,
     /// Nothing happened for too long.
     #[error("the backend was silent for too long ({stage:?})")]
     Timeout {
@@ -125,6 +128,7 @@ impl From<BackendFault> for ApiError {
                 )
             }
             BackendFault::Full { .. } => Self::overloaded("descriptors"),
+            BackendFault::NoMemory => Self::overloaded("memory"),
             BackendFault::Timeout { stage: Stage::FirstByte } => Self::backend_timeout(
                 "The engine behind this model took the request and did not answer in time.",
             ),

@@ -136,6 +136,7 @@ fn every_fault_has_its_answer() {
     let detail = || "connect 127.0.0.1:11434: refused".to_owned();
     assert_eq!(status(BackendFault::Unreachable { detail: detail() }), (503, "backend_unavailable", Some(5)));
     assert_eq!(status(BackendFault::Full { detail: detail() }), (503, "overloaded", Some(5)));
+    assert_eq!(status(BackendFault::NoMemory), (503, "overloaded", Some(5)));
     assert_eq!(
         status(BackendFault::Timeout { stage: Stage::Connect }),
         (503, "backend_unavailable", Some(5))

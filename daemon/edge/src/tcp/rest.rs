@@ -70,15 +70,16 @@ impl Refused {
             let _reading = reading;
             let all = async {
                 let mut left = self.bytes;
-                while let Some(Ok(frame)) = body.frame().await {
-                    let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
-                    let Some(still) = left.checked_sub(bytes) else { return };
-                    left = still;
+                while let Some(frame) = body.frame().await {
+                    let bytes = frame.ok()?.data_ref().map_or(0, Bytes::len) as u64;
+                    left = left.checked_sub(bytes)?;
                 }
+                Some(())
             };
-            let _in_time = timeout(self.linger, all).await;
+            // A body in chunks does not say by itself that it has ended.
+            let is_read = timeout(self.linger, all).await.is_ok_and(|all| all.is_some());
             // Before hyper hears that nobody reads on, and ends the connection.
-            if !body.is_end_stream() {
+            if !is_read {
                 activity.leaves_unread();
             }
         });

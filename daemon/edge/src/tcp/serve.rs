@@ -64,6 +64,7 @@ where
                     tokio::select! {
                         ended = served.as_mut() => ended,
                         () = activity.forgone(serve.limits.h2_linger) => Ok(()),
+                        () = activity.unwanted(serve.limits.h2_linger) => Ok(()),
                     }
                 }
             }

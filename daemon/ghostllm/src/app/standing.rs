@@ -360,7 +360,7 @@ fn short(memory: &Gauged) -> Option<Cause> {
         }
         Gauged::Limited(memory, Room::Short, own) => (memory, "new chats are refused", own),
         Gauged::Promised(memory) => {
-            let then = "the rest is promised to chats whose engine is silent, and new chats are refused";
+            let then = "the chats that are open may take the rest, and new chats are refused";
             (memory, then, &None)
         }
         Gauged::Limited(memory, Room::Dire, own) => {

@@ -183,6 +183,7 @@ pub(super) async fn gather(
     mut reply: Reply,
     mut lines: ChatDecoder,
     mut whole: ChatWhole,
+    comes: impl Fn(usize) -> Result<(), BackendFault>,
 ) -> Result<Answer, BackendFault> {
     let mut events = Vec::new();
     while !lines.is_done() {
@@ -194,7 +195,9 @@ pub(super) async fn gather(
             reply.bear();
         }
         for event in events.drain(..) {
+            let before = whole.held();
             whole.event(event)?;
+            comes(whole.held() - before)?;
         }
     }
     reply.complete();

@@ -153,12 +153,12 @@ fn overhead(benched: &Benched, screen: &Screen) -> String {
             let _infallible = writeln!(out, "{name:<NAME$}{:>CELL$}", told(None, screen));
             continue;
         };
-        let unit = if name == "tokens a second" { "fewer" } else { "ms" };
-        let row = format!(
-            "{name:<NAME$}{:>CELL$} {unit:<5} {:>7} %",
-            signed(cost.difference),
-            signed(cost.percent)
-        );
+        let (figure, unit) = match (name, cost.difference < 0.0) {
+            ("tokens a second", true) => (signed(-cost.difference), "more"),
+            ("tokens a second", false) => (signed(cost.difference), "fewer"),
+            _ => (signed(cost.difference), "ms"),
+        };
+        let row = format!("{name:<NAME$}{figure:>CELL$} {unit:<5} {:>7} %", signed(cost.percent));
         let certainty = certainty(&cost);
         let beside = row.len() + 2 + certainty.len() <= screen.width;
         let gap = if beside { "  ".to_owned() } else { format!("\n{}", " ".repeat(NAME + 2)) };

@@ -44,7 +44,7 @@ pub(super) struct Bench {
     #[arg(short = 'c', long = "concurrency", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_AT_ONCE))]
     at_once: u64,
     /// Requests through the gateway, and as many beside it
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=MOST_REQUESTS))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=MOST_REQUESTS))]
     requests: u64,
     /// The HTTP version that is spoken with the gateway
     #[arg(long, value_name = "1|2|3", default_value = "2", value_parser = ["1", "2", "3"], hide_possible_values = true)]

@@ -34,8 +34,6 @@ pub(crate) struct Ended<'a> {
     pub(crate) status: Option<u16>,
     /// How it ended.
     pub(crate) ended: &'static str,
-    /// It ended for want of room, which is no failure of a backend.
-    pub(crate) overloaded: bool,
     /// From its head to the end of its answer.
     pub(crate) took: Duration,
     /// What is known of a chat that an engine was asked for.
@@ -144,13 +142,13 @@ impl Families {
     }
 
     pub(super) fn ended(&self, request: &Ended<'_>) {
-        let Ended { route, http, status, ended, overloaded, took, chat } = request;
+        let Ended { route, http, status, ended, took, chat } = request;
         let (route, http) = (route.unwrap_or(UNMATCHED), *http);
         let model = chat.as_ref().map(|chat| self.model(chat));
         let backend = chat.as_ref().map(|chat| self.backends.of(chat.backend));
         if let (Some(chat), Some(model), Some(backend)) = (chat, &model, &backend) {
             self.generated(chat, model, *took);
-            if *ended == "failed" && !overloaded {
+            if *ended == "failed" {
                 self.failures.get_or_create(backend).inc();
             }
         }

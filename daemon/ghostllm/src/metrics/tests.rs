@@ -39,7 +39,6 @@ fn chat<'a>(model: Option<&'a str>, ended: &'static str) -> Ended<'a> {
         http: "HTTP/2",
         status: Some(200),
         ended,
-        overloaded: false,
         took: Duration::from_secs(3),
         chat: Some(Chat {
             model,

@@ -77,15 +77,20 @@ impl Account {
         self.outcome = Outcome::Completed;
     }
 
+    /// The same, of an answer that is given out whole: its client may take its time.
+    pub(super) fn gathered(&mut self, usage: Option<Usage>) {
+        self.record.holds(self.stay.slot());
+        self.completed(usage);
+    }
+
     /// The last event of a stream has been given.
     pub(super) fn over(&mut self, usage: Option<Usage>) {
         self.completed(usage);
         self.over = true;
     }
 
-    /// The engine has said something, of which so many bytes go to the client; what it has counted so far.
-    pub(super) fn counted(&mut self, bytes: usize, usage: Option<Usage>) {
-        self.stay.gave(bytes);
+    /// The engine has said something; what it has counted so far.
+    pub(super) fn counted(&mut self, usage: Option<Usage>) {
         self.first.get_or_insert_with(Instant::now);
         self.usage = usage.or(self.usage);
     }

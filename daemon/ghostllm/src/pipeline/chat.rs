@@ -9,15 +9,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use ghostllm_core::{
-    ApiError,
-    dialect::openai::passthrough,
-    error::{BackendFault, RETRY_AFTER_DOWN},
-};
-use ghostllm_edge::{
-    ResponseBody,
-    room::{Lack, Stay},
-};
+use ghostllm_core::{ApiError, dialect::openai::passthrough, error::RETRY_AFTER_DOWN};
+use ghostllm_edge::{ResponseBody, room::Stay};
 use http::Response;
 use http_body_util::BodyExt;
 use time::OffsetDateTime;
@@ -121,7 +114,7 @@ fn whole(
 ) -> Result<Response<ResponseBody>, ApiError> {
     match answered {
         Ok(Answer::Whole(bytes, usage)) => {
-            account.completed(usage);
+            account.gathered(usage);
             Ok(respond::json(bytes))
         }
         Ok(Answer::Stream(_)) => Err(failed(
@@ -161,12 +154,7 @@ where
 
 /// The engine has failed.
 fn fault(shared: &Shared, error: ChatError, account: Account) -> ApiError {
-    match &error {
-        // That says nothing of the backend.
-        ChatError::Fault(BackendFault::Full { .. }) => shared.room.turned_away(Lack::Descriptors),
-        ChatError::Fault(_) => shared.registry.nudge(),
-        ChatError::Request(_) => {}
-    }
+    stream::blame(&shared.registry, &shared.room, &error);
     let cause = error.to_string();
     failed(&cause, error.into(), account)
 }

@@ -26,7 +26,9 @@ pub(super) async fn chat(
     check_type(headers)?;
     let (charge, stay) = room_for(room, &body, limits)?;
     let mut charged = Charged { room, charge };
-    Ok((whole(body, limits, |bytes| charged.comes(bytes)).await?, stay))
+    let body = whole(body, limits, |bytes| charged.comes(bytes)).await?;
+    stay.holds(body.len());
+    Ok((body, stay))
 }
 
 /// What a body has been charged; that which has not come in the end is given back.

@@ -138,7 +138,9 @@ fn backends(shared: &Shared, snapshot: &Snapshot) -> Vec<BackendNow> {
             resting: backend.resting(),
         }
     };
-    snapshot.backends().iter().map(now).collect()
+    // One that was looked for, and has never been there, is none.
+    let is_one = |known: &&Known| !snapshot.found() || known.has_answered();
+    snapshot.backends().iter().filter(is_one).map(now).collect()
 }
 
 fn checks(shared: &Shared) -> Vec<(String, bool)> {

@@ -20,7 +20,7 @@ use ghostllm_core::{
     key,
     routes::{Endpoint, Row},
 };
-use ghostllm_edge::{Connection, ResponseBody, StreamFailed};
+use ghostllm_edge::{Connection, ResponseBody, StreamFailed, room::Slot};
 use http::{HeaderMap, Method, Response, StatusCode, Version, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -50,20 +50,20 @@ macro_rules! event {
             request = %record.id,
             client_request = record.trace.given(),
             trace = record.trace.trace(),
-            caller = told.caller.as_ref().map(|caller| display(OneLine(&caller.name))),
+            caller = told.caller.as_ref().map(|caller| one_line(&caller.name)),
             key = told.caller.as_ref().and_then(|caller| caller.id.as_deref()),
             from = record.from.map(display),
             http = spoken(record.http),
             method = record.asked.as_ref().map(|(method, _)| cut(&key::before(method.as_str())).to_owned()),
             route = told.row.map(|row| row.path),
-            path = told.path(record).map(|path| display(OneLine(path))),
+            path = told.path(record).map(one_line),
             status = told.answer.map(|answer| answer.status.as_u16()),
             code = told.code(),
-            model = told.model.as_deref().map(|model| display(OneLine(model))),
+            model = told.model.as_deref().map(one_line),
             backend = told.chat.as_ref().map(|chat| chat.backend.as_str()),
             ended = ended.name(),
             by = told.by(ended),
-            cause = told.failure.as_ref().map(|failure| display(OneLine(cut(&failure.cause)))),
+            cause = told.failure.as_ref().map(|failure| one_line(cut(&failure.cause))),
             queue_ms = told.queued.map(whole_millis),
             ttft_ms = told.first.map(|first| whole_millis(first - record.begun)),
             ms = millis(record.begun),
@@ -85,6 +85,8 @@ enum Ended {
     /// By the client's own mistake, or for want of a permission.
     Refused,
     Failed,
+    /// There was no room for it, which is nobody's fault.
+    Shed,
     /// Its client went before the answer's end.
     Left,
     /// Somebody else has ended it.
@@ -149,6 +151,8 @@ struct Told {
     /// Its backend has listed the model that answers.
     listed: bool,
     failure: Option<Failure>,
+    /// What was gathered of an answer that is given out whole is held until its reader has it.
+    held: Option<Slot>,
     /// Since there is an answer.
     answer: Option<Answer>,
 }
@@ -263,6 +267,11 @@ impl Record {
         self.told().listed = listed;
     }
 
+    /// An answer was gathered, and is held until this record is written.
+    pub(super) fn holds(&self, slot: Slot) {
+        self.told().held = Some(slot);
+    }
+
     /// An engine is asked.
     pub(super) fn chat(&self, request: &Arc<Request>) {
         self.told().chat = Some(Arc::clone(request));
@@ -311,7 +320,6 @@ impl Record {
                 http: spoken(self.http),
                 status: told.answer.map(|answer| answer.status.as_u16()),
                 ended: ended.name(),
-                overloaded: told.failure.as_ref().is_some_and(|failure| failure.code == Code::Overloaded),
                 took: self.begun.elapsed(),
                 chat: told.chat.as_ref().map(|chat| told.generated(self, chat)),
             },
@@ -326,7 +334,9 @@ impl Told {
             Some(Failure { by: Some(_), .. }) => Ended::Cancelled,
             // A client's own mistake is nobody's alarm.
             Some(Failure { code, .. }) if code.status().is_client_error() => Ended::Refused,
+            Some(Failure { code: Code::Overloaded, .. }) => Ended::Shed,
             Some(_) => Ended::Failed,
+            None if answer.code == Some(Code::Overloaded) => Ended::Shed,
             None if answer.status.is_client_error() => Ended::Refused,
             None if answer.status.is_server_error() || answer.broken => Ended::Failed,
             None if answer.whole || self.over => Ended::Completed,
@@ -377,6 +387,7 @@ impl Ended {
             Self::Completed => "completed",
             Self::Refused => "refused",
             Self::Failed => "failed",
+            Self::Shed => "shed",
             Self::Left => "left",
             Self::Cancelled => "cancelled",
         }
@@ -387,6 +398,7 @@ impl Ended {
             Self::Completed => "was answered",
             Self::Refused => "was refused",
             Self::Failed => "failed",
+            Self::Shed => "found no room",
             Self::Left => "was left",
             Self::Cancelled => "was ended",
         }
@@ -448,6 +460,11 @@ impl Drop for Recorded {
         self.answer.broken |= std::thread::panicking();
         self.open.0.told().answer = Some(self.answer);
     }
+}
+
+/// As a text of its own, which the text form puts into quotes: no client can add a field.
+fn one_line(text: &str) -> String {
+    OneLine(text).to_string()
 }
 
 fn cut(text: &str) -> &str {

@@ -17,7 +17,10 @@ use ghostllm_core::{
     ApiError,
     error::{BackendFault, RETRY_AFTER_DOWN},
 };
-use ghostllm_edge::{StreamFailed, drain};
+use ghostllm_edge::{
+    StreamFailed, drain,
+    room::{Lack, Room},
+};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -65,6 +68,8 @@ pub(super) struct Events {
     source: Source,
     /// Hears of the engine's failure.
     registry: Arc<Registry>,
+    /// Hears of its own.
+    room: Room,
     metrics: Arc<Metrics>,
     account: Account,
     keep_alive: Bytes,
@@ -111,8 +116,8 @@ impl Events {
         let timer = Box::pin(sleep_until(Instant::now() + every));
         let registry = Arc::clone(&shared.registry);
         let ending = Box::pin(ending(shared.drain.clone(), Arc::clone(account.request())));
-        let metrics = Arc::clone(&shared.metrics);
-        Self { source, registry, metrics, account, keep_alive, every, sent, timer, ending }
+        let (metrics, room) = (Arc::clone(&shared.metrics), shared.room.clone());
+        Self { source, registry, room, metrics, account, keep_alive, every, sent, timer, ending }
     }
 
     /// The same, and a panic of whatever reads the engine is a failure like any other; behind the last event it is none of the client's.
@@ -142,10 +147,7 @@ impl Events {
                             let cause = "a backend answered in one piece what was asked for as a stream";
                             return Poll::Ready(Some(Ok(self.fail(&cause, &ApiError::internal(), None))));
                         }
-                        Err(error) => {
-                            let cause = error.to_string();
-                            return Poll::Ready(Some(Ok(self.fail(&cause, &error.into(), None))));
-                        }
+                        Err(error) => return Poll::Ready(Some(Ok(self.fault(error)))),
                     }
                 }
                 Source::Streaming(chunks) => {
@@ -178,7 +180,7 @@ impl Events {
     fn given(&mut self, chunk: Option<Result<Bytes, BackendFault>>) -> Option<Result<Bytes, StreamFailed>> {
         match (chunk, std::mem::replace(&mut self.source, Source::Ended)) {
             (Some(Ok(bytes)), Source::Streaming(chunks)) => {
-                self.account.counted(bytes.len(), chunks.usage());
+                self.account.counted(chunks.usage());
                 // Most clients leave at `[DONE]`, and have been answered.
                 self.source = if chunks.is_over() {
                     self.account.over(chunks.usage());
@@ -189,10 +191,7 @@ impl Events {
                 };
                 Some(Ok(bytes))
             }
-            (Some(Err(fault)), _) => {
-                let cause = fault.to_string();
-                Some(Ok(self.fail(&cause, &fault.into(), None)))
-            }
+            (Some(Err(fault)), _) => Some(Ok(self.fault(fault.into()))),
             (None, Source::Streaming(chunks)) => {
                 self.account.completed(chunks.usage());
                 None
@@ -224,8 +223,14 @@ impl Events {
         self.account.request().ending().is_some() && !self.is_said()
     }
 
+    /// The engine has failed.
+    fn fault(&mut self, error: ChatError) -> Bytes {
+        blame(&self.registry, &self.room, &error);
+        let cause = error.to_string();
+        self.fail(&cause, &error.into(), None)
+    }
+
     fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError, by: Option<By>) -> Bytes {
-        self.registry.nudge();
         self.account.failed(cause, shown, by);
         self.source = Source::Failed;
         shown.stream_event()
@@ -248,6 +253,16 @@ impl Events {
             self.timer.as_mut().reset(due);
         }
         Poll::Pending
+    }
+}
+
+/// Tells of a failure whoever is concerned by it.
+pub(super) fn blame(registry: &Registry, room: &Room, error: &ChatError) {
+    match error {
+        // These say nothing of the backend; of memory it is counted already.
+        ChatError::Fault(BackendFault::Full { .. }) => room.turned_away(Lack::Descriptors),
+        ChatError::Fault(BackendFault::NoMemory) | ChatError::Request(_) => {}
+        ChatError::Fault(_) => registry.nudge(),
     }
 }
 

@@ -5,12 +5,13 @@
 //! cannot be read is said once.
 
 mod gauge;
+mod growth;
 
 use std::{sync::Arc, time::Duration};
 
 use ghostllm_core::cgroup::{self, Bounds, Memory};
 use ghostllm_edge::{
-    drain::EndIdle,
+    drain::{self, EndIdle},
     room::{CHAT, Lack, Room, is_out},
 };
 use tokio::{
@@ -20,6 +21,7 @@ use tokio::{
 
 use crate::{app::Standing, pipeline::Pipeline};
 use gauge::{Gauge, apart};
+use growth::Growth;
 
 /// How often is looked where memory has a limit: the limits and the usage of each group, and near the bounds of what that consists,
 /// which is a longer file.
@@ -49,7 +51,7 @@ pub(crate) enum Gauged {
     Unlimited,
     /// How much, what that means, and where it is short how much of it is this program's.
     Limited(Memory, cgroup::Room, Option<Own>),
-    /// So much is used, and there is enough, but it is promised to chats whose engine is silent.
+    /// So much is used, and there is enough, but the chats that are in may come to hold it.
     Promised(Memory),
     /// It cannot be read, for this reason.
     Unknown(String),
@@ -71,6 +73,8 @@ pub(crate) struct Watching {
     pub(crate) pipeline: Pipeline,
     pub(crate) standing: Arc<Standing>,
     pub(crate) idle: EndIdle,
+    /// Counts the connections.
+    pub(crate) drain: drain::Watch,
 }
 
 /// Looks again and again.
@@ -98,8 +102,11 @@ struct State {
     refused: u64,
     /// Whether memory is short, and others have filled it.
     others: bool,
+    growth: Growth,
     /// Whether there is none for a chat.
     full: Paused,
+    /// Whether it is there, and those who are in may come to hold it.
+    promised: bool,
     /// Whether either was so when it was told last.
     amiss: bool,
 }
@@ -175,7 +182,6 @@ impl Watching {
     /// Whether there is a limit.
     async fn look(&self, gauge: &mut Option<Gauge>, state: &mut State) -> bool {
         let bounds = self.bounds();
-        let promised = self.room.promised();
         let Some(mut memory) = self.read(gauge, bounds).await else { return false };
         let refused = self.room.refused(Lack::Memory);
         let wanted = refused != std::mem::replace(&mut state.refused, refused);
@@ -194,17 +200,24 @@ impl Watching {
         let spare = own.map_or(0, |own| spare(own, memory.limit, before));
         state.others = spare > 0;
         state.room = if spare > 0 { room.min(cgroup::Room::Short) } else { room };
-        let (chats, connections) = shares(memory, bounds, state.room, spare);
-        let chats = self.room.measured_since(&promised, chats, connections);
-        let is_full = state.full.next((chats < CHAT).then_some(Lack::Memory)).is_some();
+        let (chats, connections_may) = shares(memory, bounds, state.room, spare);
+        // Who is let in by what was left until now is among those who are in.
+        let connections = u64::try_from(self.drain.connections()).unwrap_or(u64::MAX);
+        let left = chats.saturating_sub(state.growth.of(memory.used, self.room.load(), connections));
+        self.room.measured(left, connections_may);
+        if left < CHAT {
+            state.promised = chats >= CHAT;
+        }
+        let is_full = state.full.next((left < CHAT).then_some(Lack::Memory)).is_some();
         if state.room == cgroup::Room::Dire && is_due(&mut state.dropped) {
             self.idle.now();
             self.pipeline.drop_caches();
         }
-        let gauged = if is_full && state.room == cgroup::Room::Enough {
-            Gauged::Promised(memory)
-        } else {
-            Gauged::Limited(memory, state.room, own.map(|bytes| Own { bytes, goes_on: !is_full }))
+        let gauged = match state.room {
+            cgroup::Room::Enough if is_full && state.promised => Gauged::Promised(memory),
+            // A chat would take it beyond the bound.
+            cgroup::Room::Enough if is_full => Gauged::Limited(memory, cgroup::Room::Short, None),
+            room => Gauged::Limited(memory, room, own.map(|bytes| Own { bytes, goes_on: !is_full })),
         };
         let is_amiss = is_full || state.room > cgroup::Room::Enough;
         // What goes well from the start on is not told.
@@ -293,7 +306,7 @@ fn say(gauged: &Gauged) {
         ),
         Gauged::Promised(memory) => tracing::warn!(
             %memory,
-            "memory is promised to chats whose engine is silent: new chats are refused until some of them have their answers"
+            "the memory that is left may be taken by the chats that are open: new chats are refused until some of them have ended"
         ),
         // These have words of their own.
         Gauged::Unlimited | Gauged::Unknown(_) => {}

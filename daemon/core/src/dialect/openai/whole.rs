@@ -131,6 +131,12 @@ impl ChatWhole {
         Ok(())
     }
 
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
     /// What was counted, as far as it is known.
     #[must_use]
     pub fn usage(&self) -> Usage {

@@ -117,17 +117,36 @@ async fn http1_takes_what_still_comes_of_it_behind_its_end_so_that_the_answer_is
 
 #[tokio::test(start_paused = true)]
 async fn http1_waits_for_it_for_so_long_and_not_at_all_where_nothing_was_left() {
-    for (length, seconds) in [(900, 10), (0, 0)] {
+    let chunks = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    for (rest, seconds) in
+        [("Content-Length: 900\r\n\r\n", 10), ("Content-Length: 0\r\n\r\n", 0), (chunks, 0)]
+    {
         let mut served = served(false, Limits::default());
-        let head = format!(
-            "POST /refuses HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-        );
+        let head = format!("POST /refuses HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{rest}");
         let begun = Instant::now();
         http1(&mut served.near, &head).await;
         assert_eq!(served.near.read_to_end(&mut Vec::new()).await.unwrap(), 0);
         while served.near.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        assert_eq!(begun.elapsed().as_secs(), seconds, "{length} bytes");
+        assert_eq!(begun.elapsed().as_secs(), seconds, "{rest}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_a_second_for_what_nobody_wants_over_http1() {
+    // It is read on, or taken behind the end.
+    for linger in [5, 0] {
+        let limits = Limits { refused_linger: Duration::from_secs(linger), ..Limits::default() };
+        let (due, mut served) = (limits.h2_linger, served(false, limits));
+        http1(&mut served.near, "POST /refuses HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n").await;
+        let begun = Instant::now();
+        served.drain.begin();
+        served.near.read_to_end(&mut Vec::new()).await.unwrap();
+        assert!(begun.elapsed() <= due, "{linger} s: {:?}", begun.elapsed());
+        while served.near.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(begun.elapsed() <= due + Duration::from_millis(10), "{linger} s: {:?}", begun.elapsed());
     }
 }

@@ -81,6 +81,11 @@ impl Known {
         self.asked
     }
 
+    /// Whether it has ever said what it has.
+    pub fn has_answered(&self) -> bool {
+        self.heard.is_some()
+    }
+
     /// Whether it answered the last time it was asked.
     #[must_use]
     pub fn is_up(&self) -> bool {

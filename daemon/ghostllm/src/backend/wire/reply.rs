@@ -159,9 +159,23 @@ impl Reply {
     /// # Errors
     /// As [`Reply::poll_next`]; more than `limit` bytes.
     pub(crate) async fn whole(&mut self, limit: usize) -> Result<Bytes, BackendFault> {
+        self.gathered(limit, |_bytes| Ok(())).await
+    }
+
+    /// The same, as long as there is room for it.
+    ///
+    /// # Errors
+    /// As [`Reply::whole`], and those of `comes`, which is told of each piece.
+    pub(crate) async fn gathered(
+        &mut self,
+        limit: usize,
+        comes: impl Fn(usize) -> Result<(), BackendFault>,
+    ) -> Result<Bytes, BackendFault> {
         let mut body = BytesMut::new();
         while let Some(bytes) = self.next().await {
-            body.extend_from_slice(&bytes?);
+            let bytes = bytes?;
+            comes(bytes.len())?;
+            body.extend_from_slice(&bytes);
             if body.len() > limit {
                 return Err(BackendFault::TooLong { limit });
             }
