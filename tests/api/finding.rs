@@ -69,9 +69,8 @@ async fn finds_an_ollama_that_comes_and_goes(version: Version) -> Result<()> {
     let daemon = Daemon::start(&setup.with_limits(OFTEN)).await?;
     let caller = Caller::new(&daemon, version, Family::V4).await?;
     ensure!(listed(&caller).await?.0 == [DEMO], "there is no Ollama yet");
-    let seen =
-        async || anyhow::Ok(Sheet::of(&daemon).await?.count("ghostllm_backend_up", &[("backend", "ollama")]));
-    ensure!(seen().await? == 0, "what was never there is no backend that is down");
+    let seen = |sheet: &Sheet| sheet.count("ghostllm_backend_up", &[("backend", "ollama")]);
+    ensure!(seen(&Sheet::of(&daemon).await?) == 0, "what was never there is no backend that is down");
     double.come_back().await;
     daemon.wait_said(&format!("ollama at {} answers; its models: tiny", double.url())).await?;
     let (ids, _) = listed(&caller).await?;
@@ -93,7 +92,8 @@ async fn finds_an_ollama_that_comes_and_goes(version: Version) -> Result<()> {
             ensure!(wait.is_some_and(|wait| wait > 0), "Retry-After is {:?}", answer.header("retry-after"));
         }
     }
-    ensure!(seen().await? == 1, "one that has been there is down");
+    // One that has been there is one that is down.
+    Sheet::until(&daemon, |sheet| seen(sheet) == 1).await?;
     let page = caller.send(&Request::get("/")).await?.text();
     ensure!(page.contains("Only the demo model answers"), "the page speaks of a model that cannot answer");
     // Whoever asks for the demo by name gets it still.

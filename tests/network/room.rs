@@ -237,7 +237,7 @@ async fn what_is_promised_to_chats_whose_engine_is_silent_is_nobody_else_s_until
         sleep(Duration::from_millis(300)).await;
     }
     ensure!((30..=45).contains(&held.len()), "{} were let in", held.len());
-    until(&daemon, "memory_short", Some("promised to chats whose engine is silent")).await?;
+    until(&daemon, "memory_short", Some("the chats that are open may take the rest")).await?;
     for version in VERSIONS {
         check_refused(&chat(&daemon, version).await?)?;
     }
