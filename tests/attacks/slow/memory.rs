@@ -63,6 +63,13 @@ async fn shed(place: &Place) -> Result<f64> {
     Ok(sheet.sum("ghostllm_shed_total", &[("why", "memory")]))
 }
 
+/// How soon an admin is answered.
+async fn asked(place: &Place) -> Result<Duration> {
+    let asked = Instant::now();
+    shed(place).await?;
+    Ok(asked.elapsed())
+}
+
 /// Waits until an honest caller has a whole answer, who tries again where there is none.
 async fn answered(place: &Place, version: Version) -> Result<()> {
     let begun = Instant::now();
@@ -124,13 +131,21 @@ async fn grown(what: &str, place: &Place, group: &Group, torrent: &Torrent, held
     held.sated.send_replace(true);
     let (spoken, mut slowest) = (Instant::now(), Duration::ZERO);
     while spoken.elapsed() < GROWN {
-        let asked = Instant::now();
-        shed(place).await?;
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(asked(place).await?);
         ensure!(group.killed()? == 0, "{what}: the kernel has killed it when all grew at once");
         sleep(MEASURED).await;
     }
     Ok(slowest)
+}
+
+/// A daemon in that group, with that engine beside the ordinary one.
+async fn placed(group: &Group, torrent: &Torrent) -> Result<Place> {
+    let url = format!("http://{}", torrent.address);
+    Place::with(LIMITS, |setup| Setup {
+        prefix: group.prefix(),
+        ..setup.with_backend("beside", "openai", &url, "")
+    })
+    .await
 }
 
 async fn judge(
@@ -139,12 +154,7 @@ async fn judge(
     wave: impl AsyncFn(&Place, &mut Held) -> Result<()>,
 ) -> Result<()> {
     let (group, torrent) = (Group::new(LIMIT)?, speaks.torrent().await?);
-    let url = format!("http://{}", torrent.address);
-    let place = Place::with(LIMITS, |setup| Setup {
-        prefix: group.prefix(),
-        ..setup.with_backend("beside", "openai", &url, "")
-    })
-    .await?;
+    let place = placed(&group, &torrent).await?;
     for version in VERSIONS {
         answered(&place, version).await?;
     }
@@ -155,9 +165,7 @@ async fn judge(
     while readers < MOST && told.len() < VERSIONS.len() {
         wave(&place, &mut held).await?;
         readers += WAVE;
-        let asked = Instant::now();
-        shed(&place).await?;
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(asked(&place).await?);
         // What was charged in advance is measured meanwhile: who is refused now finds no room, and is not one of too many at once.
         sleep(MEASURED).await;
         told.clear();
@@ -212,41 +220,45 @@ async fn judge(
     place.end().await
 }
 
-async fn h1_wave(place: &Place, held: &mut Held) -> Result<()> {
+/// Connections that have asked, each held as its reader does; the kernel takes so much for one, where that is said.
+async fn h1_asked<R: Future<Output = Result<()>> + Send + 'static>(
+    place: &Place,
+    held: &mut Held,
+    buffer: Option<usize>,
+    reader: impl Fn(Dialled, watch::Receiver<bool>) -> R,
+) -> Result<()> {
     let caller = place.caller(Version::H1).await?;
     let request = h1_asks(place.daemon.key.as_deref().context("no key")?);
     for _ in 0..WAVE / 20 {
         let dialled = join_all((0..20).map(|_| timeout(ACCEPTED, caller.dial()))).await;
         for mut dialled in dialled.into_iter().flatten().flatten() {
-            SockRef::from(&dialled.socket).set_recv_buffer_size(4096)?;
+            if let Some(bytes) = buffer {
+                SockRef::from(&dialled.socket).set_recv_buffer_size(bytes)?;
+            }
             // One that has been closed meanwhile is one less.
             let _asked = dialled.wire.write_all(&request).await;
-            held.tasks.spawn(async move {
-                let _open = dialled;
-                std::future::pending().await
-            });
+            held.tasks.spawn(reader(dialled, held.sated.subscribe()));
         }
     }
     Ok(())
 }
 
+async fn h1_wave(place: &Place, held: &mut Held) -> Result<()> {
+    h1_asked(place, held, Some(4096), |dialled, _sated| async move {
+        let _open = dialled;
+        std::future::pending().await
+    })
+    .await
+}
+
 /// Readers who take all that comes, a little at a time, until they are sated.
 async fn h1_reading_wave(place: &Place, held: &mut Held) -> Result<()> {
-    let caller = place.caller(Version::H1).await?;
-    let request = h1_asks(place.daemon.key.as_deref().context("no key")?);
-    for _ in 0..WAVE / 20 {
-        let dialled = join_all((0..20).map(|_| timeout(ACCEPTED, caller.dial()))).await;
-        for mut dialled in dialled.into_iter().flatten().flatten() {
-            let _asked = dialled.wire.write_all(&request).await;
-            let mut sated = held.sated.subscribe();
-            held.tasks.spawn(async move {
-                read_until(&mut dialled, &mut sated).await;
-                let _open = dialled;
-                std::future::pending().await
-            });
-        }
-    }
-    Ok(())
+    h1_asked(place, held, None, |mut dialled, mut sated| async move {
+        read_until(&mut dialled, &mut sated).await;
+        let _open = dialled;
+        std::future::pending().await
+    })
+    .await
 }
 
 /// More than a chat is charged, and then as little as keeps it from being stalled.
@@ -343,12 +355,7 @@ async fn in_128_mib_http_1_1_readers_who_stop_at_once_have_nobody_killed() -> Re
 async fn in_128_mib_answers_in_one_piece_are_refused_and_nobody_is_killed() -> Result<()> {
     const ANSWERS: usize = 12;
     let (group, torrent) = (Group::new(LIMIT)?, Torrent::start().await?);
-    let url = format!("http://{}", torrent.address);
-    let place = Place::with(LIMITS, |setup| Setup {
-        prefix: group.prefix(),
-        ..setup.with_backend("beside", "openai", &url, "")
-    })
-    .await?;
+    let place = placed(&group, &torrent).await?;
     let asked = (0..ANSWERS).map(async |_| {
         let caller = place.caller(Version::H1).await?;
         caller.send(&Request::chat(torrent::MODEL, "Hello", false)).await
