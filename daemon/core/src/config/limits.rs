@@ -159,8 +159,8 @@ section! {
         wrong_keys: usize = 20 => at_least_one();
         /// TLS handshakes over TCP at one time; QUIC's are quic_incoming.
         handshakes: usize = 512 => at_least_one();
-        /// When so much, in percent, of what the program's control group may have of memory is in use, or promised to chats whose
-        /// engine is silent, new chats are refused (503, with Retry-After), or where others have filled it, from memory_drop on;
+        /// When so much, in percent, of what the program's control group may have of memory is in use, or may be taken by chats
+        /// that are open, new chats are refused (503, with Retry-After), or where others have filled it, from memory_drop on;
         /// those that have begun go on. Without such a limit, none is.
         memory_shed: usize = 80 => percent();
         /// When so much of it is in use, a tenth of the limit by this program, connections without a request are closed, none

@@ -1,3 +1,5 @@
+use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
@@ -5,6 +7,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::BodyError;
 
 fn limits() -> Limits {
     Limits {
