@@ -7,6 +7,8 @@ import os
 import pty
 import sys
 
+from terminal import shown
+
 split = sys.argv.index("--")
 expected = list(zip(sys.argv[1:split:2], sys.argv[2:split:2]))
 child, terminal = pty.fork()
@@ -14,16 +16,9 @@ if child == 0:
     os.execvp(sys.argv[split + 1], sys.argv[split + 1 :])
 
 unread = b""
-while True:
-    try:
-        shown = os.read(terminal, 65536)
-    except OSError:
-        # The last who had the terminal has closed it.
-        break
-    if not shown:
-        break
-    os.write(1, shown)
-    unread += shown
+for piece in shown(terminal):
+    os.write(1, piece)
+    unread += piece
     while expected and expected[0][0].encode() in unread:
         prompt, answer = expected.pop(0)
         unread = unread[unread.index(prompt.encode()) + len(prompt) :]

@@ -7,15 +7,13 @@ import os
 import pty
 import sys
 
+from terminal import shown
+
 ours, its = pty.openpty()
 if os.fork() == 0:
     os.close(its)
-    try:
-        while written := os.read(ours, 65536):
-            os.write(2, written)
-    except OSError:
-        # The last who had the terminal has closed it.
-        pass
+    for written in shown(ours):
+        os.write(2, written)
     os._exit(0)
 os.close(ours)
 os.dup2(its, 2)

@@ -74,7 +74,7 @@ impl Home {
     fn typed(&self, turns: &[(&str, &str)], arguments: &[&Path]) -> (i32, String) {
         let turns = json!(turns).to_string();
         let mut command = Command::new("python3");
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/typed.py")).arg(&turns);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/support/typed.py")).arg(&turns);
         command.arg(env!("CARGO_BIN_EXE_ghostctl")).args(arguments);
         command.env_clear().envs(crate::counted()).env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
         command.env("GHOSTLLM_SOCKET", &self.daemon.socket);

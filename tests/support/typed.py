@@ -12,18 +12,16 @@ import struct
 import sys
 import termios
 
+from terminal import shown as pieces
+
 child, terminal = pty.fork()
 if child == 0:
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     os.execvp(sys.argv[2], sys.argv[2:])
 turns = [(wait.encode(), typed.encode()) for wait, typed in json.loads(sys.argv[1])]
 shown, seen = b"", 0
-while True:
-    try:
-        shown += os.read(terminal, 65536)
-    except OSError:
-        # The program has ended, and nobody else has the terminal.
-        break
+for piece in pieces(terminal):
+    shown += piece
     if turns and (at := shown.find(turns[0][0], seen)) >= 0:
         seen = at + len(turns[0][0])
         os.write(terminal, turns.pop(0)[1])
