@@ -10,6 +10,7 @@ mod build;
 pub(crate) mod descriptors;
 mod error;
 mod handed;
+pub(crate) mod heap;
 mod limits;
 mod listeners;
 mod moments;

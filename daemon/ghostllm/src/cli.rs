@@ -25,7 +25,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     access,
-    app::{App, Given, Handed, StartError, descriptors},
+    app::{App, Given, Handed, StartError, descriptors, heap},
     dumps, exit, log,
     store::{StateDir, keys::Show, settings::Kept},
     tasks::{
@@ -172,6 +172,7 @@ fn served(arguments: &Serve, state: &Path, kept: &Kept) -> Result<(), Failure> {
     let changes = Changes::new(Arc::new(again));
     let loaded = sources::load(arguments.config.as_deref(), &arguments.settings, kept)?;
     let config = &loaded.config;
+    heap::bound(&config.limits);
     let log = log::start(&config.log).map_err(|error| Failure {
         code: exit::INTERNAL,
         message: format!("no log can be written: {error}"),
