@@ -75,7 +75,8 @@ pub(crate) async fn exchange(stage: &Stage, on: On<'_>, draw: &Draw) -> bool {
     };
     let Partial { status, body } = partial;
     let seen = match (&end, status) {
-        (End::Left, _) => Seen::Left,
+        (End::Left, Some(_)) => Seen::Left,
+        (End::Left, None) => Seen::Unheard,
         (_, Some(status)) => Seen::Status(status),
         (_, None) => Seen::Nothing,
     };

@@ -36,8 +36,10 @@ pub struct Way {
 pub enum Seen {
     /// An answer of this status.
     Status(u16),
-    /// It left: whatever was sent, if anything was.
+    /// It left once it had heard a status: whatever was sent, if anything was.
     Left,
+    /// It left before that: where its daemon had not read its head by then, there is no record, and no count of it.
+    Unheard,
     /// No answer, although it had not left.
     Nothing,
 }
@@ -121,7 +123,8 @@ impl Ledger {
                 state.unknown
             ));
         }
-        let mut lost: Vec<u64> = state.open.keys().copied().collect();
+        let lost = state.open.iter().filter(|(_, entry)| entry.seen != Some(Seen::Unheard));
+        let mut lost: Vec<u64> = lost.map(|(number, _)| *number).collect();
         lost.sort_unstable();
         if !lost.is_empty() {
             let some: Vec<String> =
@@ -129,6 +132,12 @@ impl Ledger {
             said.push(format!("{} requests have no record, or no end: {} …", lost.len(), some.join(", ")));
         }
         said
+    }
+
+    /// How many left before they were heard by anybody.
+    #[must_use]
+    pub fn unheard(&self) -> usize {
+        self.state().open.values().filter(|entry| entry.seen == Some(Seen::Unheard)).count()
     }
 
     /// What the counters do not agree on, of all that was sent between the two sheets.
@@ -139,7 +148,9 @@ impl Ledger {
         let state = self.state();
         for (way, statuses) in state.counts.iter().filter(|(way, _)| way.route != FIGURES) {
             let labels = [("route", way.route), ("http", way.http)];
-            let all: u64 = statuses.values().sum();
+            let unheard = |entry: &&Entry| entry.seen == Some(Seen::Unheard) && entry.way == Some(*way);
+            let unheard = state.open.values().filter(unheard).count() as u64;
+            let all = statuses.values().sum::<u64>() - unheard;
             let total = grown(&labels);
             if total != all as f64 {
                 said.push(format!("{} over {}: {all} were sent, {total} counted", way.route, way.http));
@@ -241,6 +252,24 @@ mod tests {
             ledger.log(&record(number, status));
         }
         assert_eq!(ledger.unrecorded(), ["1 requests have no record, or no end: soak-1 …"]);
+    }
+
+    #[test]
+    fn who_left_before_anybody_heard_him_need_not_have_a_record() {
+        let ledger = three();
+        for (number, status) in [(0, Some(200)), (1, Some(404)), (2, None)] {
+            ledger.log(&record(number, status));
+        }
+        for is_logged in [true, false] {
+            let number = ledger.send();
+            ledger.end(number, CHAT, Seen::Unheard);
+            if is_logged {
+                ledger.log(&record(number, None));
+            }
+        }
+        assert_eq!((ledger.unrecorded(), ledger.unheard()), (Vec::<String>::new(), 1));
+        assert_eq!(ledger.miscounted(&sheet(0, 0, 0), &sheet(1, 1, 2)), Vec::<String>::new());
+        assert_eq!(ledger.miscounted(&sheet(0, 0, 0), &sheet(1, 1, 3)).len(), 1);
     }
 
     #[test]

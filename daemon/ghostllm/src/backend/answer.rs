@@ -74,6 +74,15 @@ impl Decoder {
         }
     }
 
+    /// The body has broken off.
+    fn broke(&mut self, fault: BackendFault, out: &mut BytesMut) -> Result<(), BackendFault> {
+        match self {
+            Self::OpenAi(repair) => repair.broke(fault, out),
+            // Its last line has all that an answer's end has.
+            Self::Ollama(_) => Err(fault),
+        }
+    }
+
     fn is_done(&self) -> bool {
         match self {
             Self::OpenAi(repair) => repair.is_done(),
@@ -148,7 +157,7 @@ impl ChatBytes {
             }
             let taken = match ready!(reply.poll_next(cx)) {
                 Some(Ok(bytes)) => self.decoder.feed(&bytes, &mut self.out),
-                Some(Err(fault)) => Err(fault),
+                Some(Err(fault)) => self.decoder.broke(fault, &mut self.out),
                 None => self.decoder.finish(&mut self.out),
             };
             if !self.out.is_empty() {

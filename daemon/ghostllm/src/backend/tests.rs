@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use tokio::join;
 
 use super::{
@@ -159,5 +160,33 @@ async fn so_much_of_an_answer_may_bring_nothing() {
         let answer = answer("text/event-stream", event, most + more);
         let answered = join!(openai(&peer, &limits).chat(call(true)), peer.answer(&answer)).0;
         assert_eq!(answered.err().map(|error| error.to_string()), fault);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_behind_its_finish_reason_is_whole() {
+    let limits = limits(|_limits| {});
+    let (text, finish) = (
+        r#"data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}"#,
+        r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+    );
+    for (events, is_whole) in [
+        (format!("{text}\n\n{finish}\n\n"), true),
+        (format!("{text}\n\n{finish}\n\ndata: [DO"), true),
+        (format!("{text}\n\n"), false),
+        (format!("{text}\n\n{}", &finish[..40]), false),
+    ] {
+        let peer = Peer::new().await;
+        let answer = format!("{}{:x}\r\n{events}\r\n", chunked("text/event-stream"), events.len());
+        let backend = openai(&peer, &limits);
+        let (answered, (line, _)) = join!(backend.chat(call(true)), peer.answer(&answer));
+        drop(line);
+        let Ok(Answer::Stream(mut chunks)) = answered else { panic!("no stream") };
+        let (mut said, mut failed) = (Vec::new(), false);
+        while let Some(piece) = chunks.next().await {
+            piece.map(|bytes| said.extend_from_slice(&bytes)).unwrap_or_else(|_fault| failed = true);
+        }
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!((said.ends_with("data: [DONE]\n\n"), failed), (is_whole, !is_whole), "{events:?}: {said}");
     }
 }

@@ -114,7 +114,7 @@ fn answers(stage: &Stage, lasted: Duration) -> Vec<Judged> {
 fn records(stage: &Stage, watch: &Watch, run: &Run) -> Vec<Judged> {
     let [first, last] = &run.sheets;
     let amiss = stage.ledger.unrecorded();
-    let miscounted = stage.ledger.miscounted(first, last);
+    let (miscounted, unheard) = (stage.ledger.miscounted(first, last), stage.ledger.unheard());
     let (sent, records) = (stage.ledger.sent(), stage.ledger.records());
     let (events, gaps, panics, unread) =
         watch.read(|read| (read.events, read.gaps, read.panics, read.unread));
@@ -128,7 +128,10 @@ fn records(stage: &Stage, watch: &Watch, run: &Run) -> Vec<Judged> {
     vec![
         Judged(
             amiss.is_empty() && lost == 0.0,
-            format!("{sent} requests, {records} records of them, {lost} lost by the log{}", list(&amiss)),
+            format!(
+                "{sent} requests, {records} records of them, {lost} lost by the log; {unheard} left before their heads were read{}",
+                list(&amiss)
+            ),
         ),
         Judged(miscounted.is_empty(), format!("its counters agree with what was sent{}", list(&miscounted))),
         Judged(

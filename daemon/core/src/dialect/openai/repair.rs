@@ -112,12 +112,21 @@ impl StreamRepair {
         if let Some(event) = self.events.finish()? {
             // The rest of a body that broke off is no garbage, it is just not whole.
             let cut = event.data.starts_with(b"{") || b"[DONE]".starts_with(&event.data);
-            self.event(&event, out).map_err(|fault| match fault {
-                BackendFault::Garbage { .. } if cut => BackendFault::EndedEarly,
-                other => other,
-            })?;
+            match self.event(&event, out) {
+                Err(BackendFault::Garbage { .. }) if cut => return self.broke(BackendFault::EndedEarly, out),
+                read => read?,
+            }
         }
         if self.done { Ok(()) } else { self.end(out) }
+    }
+
+    /// The engine's body has broken off, by this fault. Where every choice has its finish reason nothing of the answer is missing: appends
+    /// `[DONE]`. A count of tokens that was to follow does not come, as where OpenAI's own streams are cut.
+    ///
+    /// # Errors
+    /// The fault, where the answer is not whole.
+    pub fn broke(&mut self, fault: BackendFault, out: &mut BytesMut) -> Result<(), BackendFault> {
+        if self.done { Ok(()) } else { self.end(out).map_err(|_early| fault) }
     }
 
     /// Whether the end was sent; nothing may follow it.
