@@ -42,6 +42,7 @@ async fn a_certificate_s_complaint_is_a_cause_until_it_is_mended_and_its_change_
 async fn an_engine_that_ends_at_once_is_a_cause() -> Result<()> {
     let daemon = Daemon::start(&Setup::default().with_engine("binary = \"/bin/false\"")).await?;
     until(&daemon, |status| cause(status, "engine_down", "warning", "embedded engine").is_ok()).await?;
+    daemon.wait_status("; the embedded engine does not answer").await?;
     daemon.stop().await
 }
 

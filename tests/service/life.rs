@@ -93,3 +93,29 @@ async fn a_secret_comes_by_a_credential() -> Result<()> {
     ensure!(!container.journal().await?.contains("CANARY"), "the secret is in the journal");
     container.end().await
 }
+
+#[tokio::test]
+async fn what_protect_home_hides_is_no_disk_and_a_backend_that_is_away_stands_in_the_status() -> Result<()> {
+    let container = Container::boot().await?;
+    container.write(
+        CONFIG,
+        "[[health]]\nname = \"homes\"\ndisk = \"/home\"\nfree = \"1KiB\"\n\
+         [[backends]]\nname = \"far\"\nkind = \"openai\"\nurl = \"http://127.0.0.1:1\"\n",
+    )?;
+    container.systemctl("start ghostllm").await?;
+    let status = container.until("StatusText", |status| status.contains("the backend far")).await?;
+    ensure!(
+        status.starts_with("Serving at [::]:11443; ") && status.contains("no model can answer"),
+        "{status}"
+    );
+    let told = container.run(&["ghostctl", "status"]).await?;
+    let said = String::from_utf8_lossy(&told.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    ensure!(said.contains("its unit hides /home from the daemon (ProtectHome=)"), "{said}");
+    container.drop_in("ghostllm.service", "[Service]\nProtectHome=read-only\n").await?;
+    container.systemctl("restart ghostllm").await?;
+    container.until("StatusText", |status| status.contains("the backend far")).await?;
+    let told = container.run(&["ghostctl", "status"]).await?;
+    let said = String::from_utf8_lossy(&told.stdout);
+    ensure!(said.contains("far") && !said.contains("ProtectHome"), "{said}");
+    container.end().await
+}

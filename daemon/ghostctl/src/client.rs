@@ -244,6 +244,15 @@ mod tests {
 
     use super::*;
 
+    /// Which bounds a reload as well, and would leave nobody to say why it has failed.
+    #[test]
+    fn a_unit_s_reload_may_take_as_long_as_is_waited_for_it() {
+        let unit = include_str!("../../../systemd/ghostllm.service");
+        let allowed = unit.lines().find_map(|line| line.strip_prefix("TimeoutStartSec=")).unwrap();
+        let allowed: u64 = allowed.strip_suffix('s').unwrap().parse().unwrap();
+        assert!(Duration::from_secs(allowed) > SLOW, "{allowed} s");
+    }
+
     #[test]
     fn every_question_leads_to_its_own_route_with_its_name_whole() {
         for row in TABLE {

@@ -175,7 +175,7 @@ impl App {
             systemd::ready(&addresses);
             standing.certified(upkeep.left_out(), upkeep.complaint());
             standing.serves();
-            spawn_watchers(&running, &pipeline);
+            spawn_watchers(&running, &pipeline, &standing);
             watch_room(&supervisor, &pipeline, &standing, &drain);
             let kept_up = reload::kept_up(&mut changes, &mut running, &mut upkeep, parts, &drain);
             going_on(&mut stop, &supervisor, kept_up, parts).await
@@ -244,7 +244,7 @@ fn supervise(serving: &Serving, supervisor: &Supervisor, standing: &Arc<Standing
 }
 
 /// Starts what runs beside the requests.
-fn spawn_watchers(running: &Running, pipeline: &Pipeline) {
+fn spawn_watchers(running: &Running, pipeline: &Pipeline, standing: &Arc<Standing>) {
     let rounds = Arc::clone(&running.registry);
     running.supervisor.spawn("backends", Policy::Restartable, move || {
         let rounds = Arc::clone(&rounds);
@@ -269,11 +269,11 @@ fn spawn_watchers(running: &Running, pipeline: &Pipeline) {
             Ok(())
         }
     });
-    let journal = running.journal.clone();
+    let (journal, standing) = (running.journal.clone(), Arc::clone(standing));
     running.supervisor.spawn("news", Policy::Restartable, move || {
-        let (registry, journal) = (Arc::clone(&news), journal.clone());
+        let (registry, journal, standing) = (Arc::clone(&news), journal.clone(), Arc::clone(&standing));
         async move {
-            news::backends_told(&registry, &journal).await;
+            news::backends_told(&registry, &journal, &standing).await;
             Ok(())
         }
     });

@@ -4,6 +4,7 @@
 //! Invariant: a request is checked before anything is sent, and what comes back is either a complete answer of
 //! the client's dialect or a [`BackendFault`].
 
+pub(crate) mod amiss;
 mod answer;
 mod lease;
 mod limits;

@@ -1,4 +1,4 @@
-//! Which backends come and go, for whoever follows the events.
+//! Which backends come and go, for whoever follows the events, and what is amiss with them, for the service manager.
 //!
 //! Knows what was seen last. Refuses to ask a backend. Invariant: each change is told once.
 
@@ -6,19 +6,24 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Value, json};
 
+use super::Standing;
 use crate::{
     admin::events::Journal,
-    backend::registry::{Known, Registry},
+    backend::{
+        amiss,
+        registry::{Known, Registry},
+    },
 };
 
-/// Tells whoever follows the events which backends come and go.
-pub(super) async fn backends_told(registry: &Registry, journal: &Journal) {
+/// Tells both.
+pub(super) async fn backends_told(registry: &Registry, journal: &Journal, standing: &Standing) {
     let (mut snapshots, mut seen) = (registry.watch(), None);
     loop {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         for news in news(&mut seen, snapshot.backends()) {
             journal.say("backend", news);
         }
+        standing.engines(&amiss::causes(&snapshot));
         if snapshots.changed().await.is_err() {
             return;
         }

@@ -83,6 +83,8 @@ struct Amiss {
     memory: Gauged,
     /// Why no connection is accepted.
     paused: Option<Lack>,
+    /// What is wrong with the backends, in words; only the service manager hears it from here.
+    engines: Vec<String>,
     /// The service manager is told from the time on when the program serves.
     serves: bool,
 }
@@ -187,6 +189,15 @@ impl Standing {
     pub(crate) fn pauses(&self, paused: Option<Lack>) {
         if self.amiss().paused != paused {
             self.change(|amiss| amiss.paused = paused);
+        }
+    }
+
+    /// This is amiss with the backends now. A mere note is none for the service manager.
+    pub(super) fn engines(&self, causes: &[Cause]) {
+        let bad = causes.iter().filter(|cause| cause.severity >= Severity::Warning);
+        let engines: Vec<String> = bad.map(|cause| cause.what.clone()).collect();
+        if self.amiss().engines != engines {
+            self.change(|amiss| amiss.engines = engines);
         }
     }
 
@@ -345,7 +356,7 @@ impl Amiss {
         let degraded = (!missing.is_empty()).then(|| format!("degraded, without {}", missing.join(", ")));
         let others = self.causes().into_iter().filter(|cause| cause.code != MISSING).map(|cause| cause.what);
         let first = std::iter::once(format!("Serving at {at}"));
-        first.chain(degraded).chain(others).collect::<Vec<_>>().join("; ")
+        first.chain(degraded).chain(self.engines.iter().cloned()).chain(others).collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -88,10 +88,10 @@ fn daemon(daemon: &InspectedDaemon, program: &str) -> Vec<String> {
         lines.push(format!("this program is of version {program}"));
     }
     lines.push(format!(
-        "{} requests, {} connections, {} keys; certificate until {}",
-        status.requests,
-        status.connections,
-        status.keys,
+        "{}, {}, {}; certificate until {}",
+        counted(status.requests, "request"),
+        counted(status.connections, "connection"),
+        counted(status.keys, "key"),
         status.certificate_expires.as_deref().unwrap_or("nobody knows when")
     ));
     lines.extend(status.causes.iter().map(|cause| format!("{}: {}; {}", cause.code, cause.what, cause.next)));
@@ -110,9 +110,9 @@ fn host(host: &InspectedHost) -> Vec<String> {
             host.uptime_s.map_or_else(|| "for an unknown time".to_owned(), span)
         ),
         format!(
-            "{}{} processors; {}",
+            "{}{}; {}",
             host.processor.as_deref().map(|name| format!("{name}, ")).unwrap_or_default(),
-            host.processors,
+            counted(host.processors, "processor"),
             memory(host)
         ),
     ];
@@ -163,15 +163,14 @@ fn card(card: &InspectedCard) -> String {
 fn engine(engine: &InspectedEngine) -> String {
     let is = match (engine.answers, &engine.fault) {
         (Some(true), _) => "answers",
+        // It need not be there.
+        (Some(false), _) if !engine.configured => "was looked for and does not answer",
         (Some(false), _) => "does not answer",
         (None, None) => "is there",
         (None, Some(_)) => "cannot be used",
     };
     let version = engine.version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
-    let models = match engine.models {
-        1 => ", 1 model".to_owned(),
-        count => format!(", {count} models"),
-    };
+    let models = format!(", {}", counted(engine.models, "model"));
     let found = if engine.configured { "" } else { ", found" };
     let fault = engine.fault.as_deref().map(|fault| format!(": {fault}")).unwrap_or_default();
     let told = if engine.fault.is_some() { String::new() } else { format!("{version}{models}{found}") };
@@ -251,6 +250,11 @@ fn configuration(seen: &Inspected) -> Vec<String> {
     let read = if files.is_empty() { "no file is read".to_owned() } else { files.join(", ") };
     let faults = seen.configuration.faults.iter();
     std::iter::once(read).chain(faults.map(|fault| format!("fault: {fault}"))).collect()
+}
+
+/// So many of this.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The two largest units of a time that is not 0.

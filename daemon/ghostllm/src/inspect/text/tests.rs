@@ -162,7 +162,7 @@ fn a_daemon_and_what_is_amiss_come_first() {
 daemon     no model, version 0.2.0, process 7, since 2026-11-29T05:00:00Z (2 h 1
              min) at /s
            this program is of version 0.1.0
-           2 requests, 3 connections, 1 keys; certificate until
+           2 requests, 3 connections, 1 key; certificate until
              2027-02-27T05:00:00Z
            no_model: no model can answer; start Ollama
 host ";
@@ -179,4 +179,11 @@ fn no_line_is_wider_than_the_screen_but_for_a_long_word() {
     let wide: Vec<&str> = drawn.lines().filter(|line| line.chars().count() > WIDTH).collect();
     assert!(wide.len() == 1 && wide[0].ends_with("xxx"), "{drawn}");
     assert!(drawn.contains("and 28 more"), "{drawn}");
+}
+
+#[test]
+fn an_engine_that_need_not_be_there_was_looked_for() {
+    let seen = Inspected { engines: vec![of("ollama", Some(false), Some("refused"))], ..seen() };
+    let wanted = "engines    ollama at http://127.0.0.1:11434 was looked for and does not answer:\n             refused\n";
+    assert!(drawn(&seen).contains(wanted), "{}", drawn(&seen));
 }

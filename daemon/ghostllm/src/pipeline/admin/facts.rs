@@ -17,7 +17,7 @@ use super::blocking;
 use crate::{
     admin::Configured,
     backend::{
-        Kind,
+        amiss,
         registry::{Known, Snapshot},
     },
     date,
@@ -68,9 +68,7 @@ pub(super) async fn status(shared: &Arc<Shared>) -> Status {
 
 /// What is amiss, the worst first.
 pub(in crate::pipeline) fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<Cause> {
-    let mut causes = models_missing(snapshot);
-    causes.extend(snapshot.backends().iter().filter_map(engine_down));
-    causes.extend(snapshot.backends().iter().filter_map(|known| backend_down(known, snapshot.found())));
+    let mut causes = amiss::causes(snapshot);
     causes.extend(shared.desk.standing.causes());
     causes.extend(shared.desk.tasks.states().into_iter().filter_map(task_rests));
     causes.extend(shared.desk.health.all().iter().filter_map(check_fails));
@@ -96,53 +94,6 @@ pub(in crate::pipeline) fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<C
     }
     causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
     causes
-}
-
-fn models_missing(snapshot: &Snapshot) -> Vec<Cause> {
-    let next = "start Ollama and run `ollama pull llama3.2`, put a GGUF file into the engine's directory, or name a server under \
-                [[backends]]";
-    let cause = |code: &str, severity, what: &str| {
-        vec![Cause { code: code.to_owned(), severity, what: what.to_owned(), next: next.to_owned() }]
-    };
-    if !snapshot.ready() {
-        return cause("no_model", Severity::Error, "no model can answer");
-    }
-    if snapshot.only_demo() {
-        return cause(
-            "only_demo",
-            Severity::Note,
-            "the demo model is all there is, a toy that shows the wiring",
-        );
-    }
-    Vec::new()
-}
-
-/// Our engine, which is looked for only where its program is.
-fn engine_down(known: &Known) -> Option<Cause> {
-    let fault = known.fault().filter(|_| *known.backend().kind() == Kind::Engine)?;
-    Some(Cause {
-        code: "engine_down".to_owned(),
-        severity: Severity::Warning,
-        what: format!(
-            "the embedded engine does not answer, so that no GGUF file and no demo is served: {fault}"
-        ),
-        next: "see why it ended: journalctl -u ghostllm -g engine; where it crashes at one model, take that file out of its directory"
-            .to_owned(),
-    })
-}
-
-/// One that is configured and does not answer; of those that are looked for, none has to be there.
-fn backend_down(known: &Known, found: bool) -> Option<Cause> {
-    let fault = known.fault().filter(|_| !found && *known.backend().kind() != Kind::Engine)?;
-    let (name, place) = (known.backend().name(), known.backend().place());
-    Some(Cause {
-        code: "backend_down".to_owned(),
-        severity: Severity::Warning,
-        what: format!("the backend {name} does not answer: {fault}"),
-        next: format!(
-            "start it, or correct its address ({place}) under [[backends]]; then: ghostctl backends test {name}"
-        ),
-    })
 }
 
 /// A task that has failed. The engine's is told by its backend.

@@ -13,7 +13,7 @@ use ghostllm_gpu::Card;
 
 use super::{
     Amiss, Outcome,
-    looks::{Looks, Space},
+    looks::{Looks, Place, Space},
     unseen,
 };
 use crate::{
@@ -88,14 +88,22 @@ fn wanted(room: Room, total: u64) -> String {
     }
 }
 
-fn disk(path: &Path, room: Room, seen: &Result<Space, String>) -> Outcome {
+fn disk(path: &Path, room: Room, seen: &Result<Place, String>) -> Outcome {
     let at = access::quoted(path);
-    let Space { free, total } = seen.as_ref().map_err(|why| {
-        amiss(
-            format!("the disk of {} cannot be looked at: {why}", path.display()),
-            format!("stat -f {at}, which asks the same; or correct the check under [[health]]"),
-        )
-    })?;
+    let unseen = |why: &str| format!("the disk of {} cannot be looked at: {why}", path.display());
+    let Space { free, total } = match seen {
+        Ok(Place::Disk(space)) => space,
+        Ok(Place::Hidden(home)) => {
+            return Err(amiss(
+                unseen(&format!("its unit hides {home} from the daemon (ProtectHome=)")),
+                "systemctl edit ghostllm, with ProtectHome=read-only under [Service]; then: systemctl restart ghostllm",
+            ));
+        }
+        Err(why) => {
+            let next = format!("stat -f {at}, which asks the same; or correct the check under [[health]]");
+            return Err(amiss(unseen(why), next));
+        }
+    };
     let (there, least) = (size(*free), wanted(room, *total));
     let of = format!("{there} of {} are free on the disk of {}", size(*total), path.display());
     if *free >= room.of(*total) {
@@ -188,7 +196,7 @@ mod tests {
 
     #[test]
     fn as_much_as_is_wanted_passes_and_a_byte_less_does_not() {
-        let look = |free, total, room| disk(Path::new("/a b"), room, &Ok(Space { free, total }));
+        let look = |free, total, room| disk(Path::new("/a b"), room, &Ok(Place::Disk(Space { free, total })));
         assert_eq!(
             look(1024, 4096, bytes(1024)).unwrap(),
             "1.0 KiB of 4.0 KiB are free on the disk of /a b, and 1KiB are wanted"

@@ -5,6 +5,8 @@
 
 use std::{
     collections::HashMap,
+    fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,6 +22,15 @@ use tokio::{
 
 use crate::tasks::state::PANICKED;
 
+/// What there is to see at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A disk.
+    Disk(Space),
+    /// Nothing, since the service manager hides this from the program (`ProtectHome=` in systemd.exec(5)).
+    Hidden(&'static str),
+}
+
 /// Room on a disk, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Space {
@@ -31,7 +42,7 @@ pub(super) struct Space {
 /// What was seen last; in words, why nothing was.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
-    disks: HashMap<PathBuf, Look<Space>>,
+    disks: HashMap<PathBuf, Look<Place>>,
     cards: Look<Vec<Card>>,
 }
 
@@ -83,7 +94,7 @@ impl Looks {
         let asked_for = disks.iter_mut().filter(|(path, _)| paths.contains(path));
         let spaces = join_all(asked_for.map(|(path, look)| {
             let path = path.clone();
-            look.again(within, move || space(&path))
+            look.again(within, move || place(&path, &HOMES))
         }));
         let wanted = checks.iter().any(|check| matches!(check.subject, Subject::Cards { .. }));
         let asked = async {
@@ -95,8 +106,8 @@ impl Looks {
         tokio::join!(spaces, asked);
     }
 
-    /// A disk's room, as it was seen last.
-    pub(super) fn disk(&self, path: &Path) -> Option<&Result<Space, String>> {
+    /// What is there, as it was seen last.
+    pub(super) fn disk(&self, path: &Path) -> Option<&Result<Place, String>> {
         self.disks.get(path)?.seen.as_ref()
     }
 
@@ -113,6 +124,20 @@ fn disk(subject: &Subject) -> Option<&PathBuf> {
     }
 }
 
+/// What `ProtectHome=` hides.
+const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
+
+/// What is there. A home that is hidden is an empty directory with no permissions at all, on a small disk of its own in memory.
+fn place(path: &Path, homes: &[&'static str]) -> Result<Place, String> {
+    let real = path.canonicalize();
+    let path = real.as_deref().unwrap_or(path);
+    let is_hidden = |home: &&&str| fs::metadata(home).is_ok_and(|facts| facts.mode() & 0o7777 == 0);
+    match homes.iter().filter(|home| path.starts_with(home)).find(is_hidden) {
+        Some(home) => Ok(Place::Hidden(home)),
+        None => space(path).map(Place::Disk),
+    }
+}
+
 fn space(path: &Path) -> Result<Space, String> {
     let facts = statvfs(path).map_err(|error| error.desc().to_owned())?;
     let of = |blocks: u64| blocks.saturating_mul(facts.fragment_size());
@@ -121,7 +146,7 @@ fn space(path: &Path) -> Result<Space, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, time::Instant};
+    use std::{os::unix::fs::PermissionsExt as _, sync::mpsc, time::Instant};
 
     use ghostllm_core::config::Room;
     use tokio::task::yield_now;
@@ -164,7 +189,7 @@ mod tests {
         let root = PathBuf::from("/");
         let subject = Subject::Disk { path: root.clone(), free: Room::Percent(1) };
         let checks = [HealthCheck { name: "root".parse().unwrap(), subject }];
-        let (soon, seen) = (Duration::from_millis(20), Space { free: 1, total: 2 });
+        let (soon, seen) = (Duration::from_millis(20), Place::Disk(Space { free: 1, total: 2 }));
         let mut looks = Looks::default();
         let hangs = move || {
             wait.recv().unwrap();
@@ -189,5 +214,20 @@ mod tests {
         assert!(space.total > 0 && space.free <= space.total, "{space:?}");
         let missing = super::space(Path::new("/nowhere/at/all")).unwrap_err();
         assert_eq!(missing, "No such file or directory");
+    }
+
+    #[test]
+    fn a_home_that_is_hidden_is_no_small_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let home: &'static str = dir.path().join("home").display().to_string().leak();
+        fs::create_dir(home).unwrap();
+        let below = Path::new(home).join("anna/models");
+        assert!(matches!(place(Path::new(home), &[home]), Ok(Place::Disk(_))));
+        assert_eq!(place(&below, &[home]), Err("No such file or directory".to_owned()));
+        fs::set_permissions(home, fs::Permissions::from_mode(0)).unwrap();
+        for path in [Path::new(home), &below] {
+            assert_eq!(place(path, &["/nowhere", home]), Ok(Place::Hidden(home)));
+        }
+        assert!(matches!(place(dir.path(), &[home]), Ok(Place::Disk(_))), "it is not in it");
     }
 }

@@ -1,0 +1,65 @@
+//! What is amiss with the backends, in words, for whoever looks after the box.
+//!
+//! Knows what was heard of them last. Refuses to ask one, and to know who is told.
+
+use ghostllm_core::admin::{Cause, Severity};
+
+use super::{
+    Kind,
+    registry::{Known, Snapshot},
+};
+
+/// All that is.
+pub(crate) fn causes(snapshot: &Snapshot) -> Vec<Cause> {
+    let mut causes = models_missing(snapshot);
+    causes.extend(snapshot.backends().iter().filter_map(engine_down));
+    causes.extend(snapshot.backends().iter().filter_map(|known| backend_down(known, snapshot.found())));
+    causes
+}
+
+fn models_missing(snapshot: &Snapshot) -> Vec<Cause> {
+    let next = "start Ollama and run `ollama pull llama3.2`, put a GGUF file into the engine's directory, or name a server under \
+                [[backends]]";
+    let cause = |code: &str, severity, what: &str| {
+        vec![Cause { code: code.to_owned(), severity, what: what.to_owned(), next: next.to_owned() }]
+    };
+    if !snapshot.ready() {
+        return cause("no_model", Severity::Error, "no model can answer");
+    }
+    if snapshot.only_demo() {
+        return cause(
+            "only_demo",
+            Severity::Note,
+            "the demo model is all there is, a toy that shows the wiring",
+        );
+    }
+    Vec::new()
+}
+
+/// Our engine, which is looked for only where its program is.
+fn engine_down(known: &Known) -> Option<Cause> {
+    let fault = known.fault().filter(|_| *known.backend().kind() == Kind::Engine)?;
+    Some(Cause {
+        code: "engine_down".to_owned(),
+        severity: Severity::Warning,
+        what: format!(
+            "the embedded engine does not answer, so that no GGUF file and no demo is served: {fault}"
+        ),
+        next: "see why it ended: journalctl -u ghostllm -g engine; where it crashes at one model, take that file out of its directory"
+            .to_owned(),
+    })
+}
+
+/// One that is configured and does not answer; of those that are looked for, none has to be there.
+fn backend_down(known: &Known, found: bool) -> Option<Cause> {
+    let fault = known.fault().filter(|_| !found && *known.backend().kind() != Kind::Engine)?;
+    let (name, place) = (known.backend().name(), known.backend().place());
+    Some(Cause {
+        code: "backend_down".to_owned(),
+        severity: Severity::Warning,
+        what: format!("the backend {name} does not answer: {fault}"),
+        next: format!(
+            "start it, or correct its address ({place}) under [[backends]]; then: ghostctl backends test {name}"
+        ),
+    })
+}
