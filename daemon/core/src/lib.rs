@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod chat;
 pub mod config;
 pub mod dialect;
+pub mod embedding;
 pub mod error;
 pub mod framing;
 pub mod key;

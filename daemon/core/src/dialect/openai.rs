@@ -1,8 +1,9 @@
-//! OpenAI's chat completions: what our clients speak, and some engines too.
+//! OpenAI's chat completions and embeddings: what our clients speak, and some engines too.
 //!
 //! Knows the request fields, the chunks and the answers. Refuses to know Ollama. Invariant: what is sent is read
 //! by the strictest client that was tried; what is received is checked before it is believed.
 
+mod embeddings;
 mod fields;
 mod media;
 mod message;
@@ -14,6 +15,9 @@ mod request;
 mod stream;
 mod whole;
 
+pub use embeddings::{
+    PassedEmbeddings, Vectors, check_embeddings, embeddings_body, inspect_embeddings, parse_embeddings,
+};
 pub use models::{model_body, models_body, parse_models};
 pub use repair::{StreamRepair, Whole, check_whole};
 pub use request::parse_chat;

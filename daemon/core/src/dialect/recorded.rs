@@ -104,3 +104,31 @@ pub(crate) const ERRORS: &[Recording] = recordings![
     "errors/vllm-unknown-model.404",
     "errors/vllm-wrong-type.400",
 ];
+
+/// Ollama's native answers to requests for embeddings.
+pub(crate) const OLLAMA_EMBED: &[Recording] = recordings![
+    "ollama/embed-one.json",
+    "ollama/embed-list.json",
+    "ollama/embed-dimensions.json",
+    "ollama/embed-empty.json",
+];
+
+/// Embeddings of an engine that speaks OpenAI's language: of the same texts, in the same order.
+pub(crate) const OPENAI_EMBED: &[Recording] = recordings![
+    "ollama-v1/embeddings-one.json",
+    "ollama-v1/embeddings-list.json",
+    "ollama-v1/embeddings-dimensions.json",
+    "ollama-v1/embeddings-base64.json",
+];
+
+/// Error answers to requests for embeddings; the status is the file's extension.
+pub(crate) const EMBED_ERRORS: &[Recording] = recordings![
+    "errors/embed-llama-chat-model.501",
+    "errors/embed-ollama-chat-model.501",
+    "errors/embed-ollama-overflow.400",
+    "errors/embed-ollama-unknown-model.404",
+    "errors/embed-ollama-v1-chat-model.501",
+    "errors/embed-ollama-v1-tokens.400",
+    "errors/embed-transformers-no-route.404",
+    "errors/embed-vllm-no-route.404",
+];

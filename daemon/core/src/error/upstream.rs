@@ -94,12 +94,14 @@ fn named(code: &str) -> Code {
 }
 
 fn overflows(found: &Found) -> bool {
-    const TEXTS: [&str; 5] = [
+    const TEXTS: [&str; 6] = [
         "exceeds the available context size",
         "maximum context length",
         "exceeds the context length",
         "exceeds context length",
         "exceed the context window",
+        // llama.cpp's server of an input for embeddings, which it takes in one piece; its status is 500.
+        "is too large to process",
     ];
     found.kind == "exceed_context_size_error"
         || found.code == "context_length_exceeded"

@@ -45,6 +45,11 @@ impl<'a> Fields<'a> {
             .filter(|value| value.get() != "null")
     }
 
+    /// The names of those that are there and not null.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, value)| value.get() != "null").map(|(name, _)| name.as_ref())
+    }
+
     /// A field as a value of this type, named in the error where it is of another; `expected` completes
     /// "must be ...".
     pub(super) fn read_as<T: Deserialize<'a>>(

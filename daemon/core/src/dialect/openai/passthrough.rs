@@ -36,13 +36,18 @@ impl Passed {
     /// `body` is the one that was inspected.
     #[must_use]
     pub fn with_model(&self, body: &Bytes, model: &str) -> Bytes {
-        if model == self.model {
-            return body.clone();
-        }
-        let mut out = BytesMut::with_capacity(body.len() + model.len());
-        json::spliced(&mut out, body, self.span.clone(), model);
-        out.freeze()
+        renamed(body, &self.span, (&self.model, model))
     }
+}
+
+/// A body in which the model of one name, which lies in this range, gets another.
+pub(super) fn renamed(body: &Bytes, span: &Range<usize>, (from, to): (&str, &str)) -> Bytes {
+    if to == from {
+        return body.clone();
+    }
+    let mut out = BytesMut::with_capacity(body.len() + to.len());
+    json::spliced(&mut out, body, span.clone(), to);
+    out.freeze()
 }
 
 /// Reads what must be known of a request before it is passed on.

@@ -1,0 +1,198 @@
+//! OpenAI's embeddings: requests of clients, and what they get.
+//!
+//! Knows the request's fields, for engines that speak OpenAI's language as for those that do not. Refuses to know chats.
+//! Invariants: what is passed on has been checked in its form, and outside the range of the model's name its bytes are those
+//! that came; what is translated has no field that would be lost on the way.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use super::{passthrough, request};
+use crate::config::Limits;
+use crate::dialect::json;
+use crate::embedding::{EmbeddingInput, EmbeddingRequest, Encoding, INPUTS_LIMIT};
+use crate::error::ApiError;
+
+mod answer;
+mod base64;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Vectors, check_embeddings, embeddings_body};
+
+/// The fields of OpenAI's API description; what is not among them is known to the engine that it was meant for, if to any.
+const FIELDS: [&str; 5] = ["model", "input", "encoding_format", "dimensions", "user"];
+
+const INPUT: &str = "a text, a list of texts, a list of token ids, or a list of such lists";
+const TOKEN: &str = "a token id, a whole number from 0 to 2147483647";
+
+/// What was read from a request that will be passed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedEmbeddings {
+    /// The model's name, as asked for.
+    pub model: String,
+    /// How many vectors are wanted.
+    pub inputs: usize,
+    /// How long they shall be.
+    pub dimensions: Option<u32>,
+    /// How the client wants the numbers.
+    pub encoding: Encoding,
+    /// Where the model's name lies in the body, its quotes included.
+    span: Range<usize>,
+}
+
+impl PassedEmbeddings {
+    /// The body with another model's name, and not a byte changed elsewhere.
+    ///
+    /// `body` is the one that was inspected.
+    #[must_use]
+    pub fn with_model(&self, body: &Bytes, model: &str) -> Bytes {
+        passthrough::renamed(body, &self.span, (&self.model, model))
+    }
+}
+
+/// Reads what must be known of a request before it is passed on.
+///
+/// # Errors
+/// 400 where the body is not a JSON object, a top-level key is doubled or refused, and with the field where one is missing, of
+/// the wrong type, empty or out of range.
+pub fn inspect_embeddings(body: &[u8], limits: &Limits) -> Result<PassedEmbeddings, ApiError> {
+    let fields = Fields::read(body, limits.request_fields)?;
+    let model = request::model(&fields, limits)?;
+    let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
+    Ok(PassedEmbeddings {
+        model,
+        inputs: Inputs::read(&fields)?.count(),
+        dimensions: dimensions(&fields)?,
+        encoding: encoding(&fields)?,
+        span: json::span(body, raw.get()),
+    })
+}
+
+/// Reads a request for an engine of another language.
+///
+/// # Errors
+/// As [`inspect_embeddings`]; 400 with the field where it is none of OpenAI's, since nobody would see to it.
+pub fn parse_embeddings(body: &[u8], limits: &Limits) -> Result<EmbeddingRequest, ApiError> {
+    let fields = Fields::read(body, limits.request_fields)?;
+    if let Some(name) = fields.names().find(|name| !FIELDS.contains(name)) {
+        return Err(ApiError::unsupported(
+            name,
+            "The engine of this model has no such field for embeddings.",
+        ));
+    }
+    Ok(EmbeddingRequest {
+        model: request::model(&fields, limits)?,
+        input: Inputs::read(&fields)?.owned()?,
+        dimensions: dimensions(&fields)?,
+        encoding: encoding(&fields)?,
+        user: fields.read_as("user", "a string")?,
+    })
+}
+
+fn dimensions(fields: &Fields<'_>) -> Result<Option<u32>, ApiError> {
+    fields.integer("dimensions", 1, request::COUNT_LIMIT)
+}
+
+fn encoding(fields: &Fields<'_>) -> Result<Encoding, ApiError> {
+    match fields.read_as::<String>("encoding_format", "a string")?.as_deref() {
+        None | Some("float") => Ok(Encoding::Float),
+        Some("base64") => Ok(Encoding::Base64),
+        Some(_) => Err(ApiError::invalid_value("encoding_format", "float or base64")),
+    }
+}
+
+/// The inputs, checked and not yet copied.
+enum Inputs<'a> {
+    Texts(Vec<&'a RawValue>),
+    Tokens(Vec<&'a RawValue>),
+}
+
+impl<'a> Inputs<'a> {
+    fn read(fields: &Fields<'a>) -> Result<Self, ApiError> {
+        let raw = fields.get("input").ok_or_else(|| ApiError::missing("input"))?;
+        if raw.get().starts_with('"') {
+            check_text("input", raw)?;
+            return Ok(Self::Texts(vec![raw]));
+        }
+        let Some(list) = raw.get().strip_prefix('[') else {
+            return Err(ApiError::invalid_type("input", INPUT));
+        };
+        match list.trim_start().as_bytes().first() {
+            Some(b'"') => Ok(Self::Texts(gathered(raw, check_text)?)),
+            Some(b'[') => Ok(Self::Tokens(gathered(raw, check_tokens)?)),
+            Some(b']') => Err(ApiError::invalid_value("input", "a list that is not empty")),
+            Some(b'-' | b'0'..=b'9') => {
+                check_tokens("input", raw)?;
+                Ok(Self::Tokens(vec![raw]))
+            }
+            _ => Err(ApiError::invalid_type("input[0]", "a text, a token id or a list of token ids")),
+        }
+    }
+
+    fn count(&self) -> usize {
+        let (Self::Texts(list) | Self::Tokens(list)) = self;
+        list.len()
+    }
+
+    fn owned(&self) -> Result<EmbeddingInput, ApiError> {
+        // Each was checked, so that none of these fails.
+        let wrong = |_| ApiError::invalid_type("input", INPUT);
+        match self {
+            Self::Texts(list) => {
+                let texts = list.iter().map(|raw| serde_json::from_str(raw.get()));
+                texts.collect::<Result<_, _>>().map(EmbeddingInput::Texts).map_err(wrong)
+            }
+            Self::Tokens(list) => {
+                let tokens = list.iter().map(|raw| serde_json::from_str(raw.get()));
+                tokens.collect::<Result<_, _>>().map(EmbeddingInput::Tokens).map_err(wrong)
+            }
+        }
+    }
+}
+
+/// The elements of a list, no more than are taken, each of the first one's kind.
+fn gathered<'a>(
+    list: &'a RawValue,
+    check: impl Fn(&str, &RawValue) -> Result<(), ApiError>,
+) -> Result<Vec<&'a RawValue>, ApiError> {
+    let mut found = Vec::new();
+    let take = |place, element: &'a RawValue| {
+        if place == INPUTS_LIMIT {
+            return Err(ApiError::invalid_value("input", &format!("a list of at most {INPUTS_LIMIT}")));
+        }
+        check(&format!("input[{place}]"), element)?;
+        found.push(element);
+        Ok(())
+    };
+    json::each(list, take, |_place, _what| ApiError::invalid_type("input", INPUT))?;
+    Ok(found)
+}
+
+fn check_text(param: &str, raw: &RawValue) -> Result<(), ApiError> {
+    match raw.get() {
+        // OpenAI refuses it as well, and engines give nothing for it, or anything.
+        "\"\"" => Err(ApiError::invalid_value(param, "a text that is not empty")),
+        text if text.starts_with('"') => Ok(()),
+        _ => Err(ApiError::invalid_type(param, "a text")),
+    }
+}
+
+fn check_tokens(param: &str, raw: &RawValue) -> Result<(), ApiError> {
+    if !raw.get().starts_with('[') {
+        return Err(ApiError::invalid_type(param, "a list of token ids"));
+    }
+    let mut is_empty = true;
+    let take = |place, id: u32| {
+        is_empty = false;
+        if id > request::COUNT_LIMIT {
+            return Err(ApiError::invalid_value(format!("{param}[{place}]"), TOKEN));
+        }
+        Ok(())
+    };
+    json::each(raw, take, |place, _what| ApiError::invalid_type(format!("{param}[{place}]"), TOKEN))?;
+    if is_empty { Err(ApiError::invalid_value(param, "a list that is not empty")) } else { Ok(()) }
+}
