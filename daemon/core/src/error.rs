@@ -124,12 +124,12 @@ impl ApiError {
             .with_retry_after(retry_after)
     }
 
-    /// 503: this box has no room for one chat more; `of` completes "short of ...".
+    /// 503: this box has no room for one request of a model more; `of` completes "short of ...".
     #[must_use]
     pub fn overloaded(of: &str) -> Self {
         Self::new(
             Code::Overloaded,
-            format!("This box is short of {of} and begins no further chat now. Try again shortly."),
+            format!("This box is short of {of} and begins no further answer now. Try again shortly."),
         )
         .with_retry_after(RETRY_AFTER_OVERLOAD)
     }

@@ -154,7 +154,7 @@ metrics! {
         ["route", "http", "status", "model", "backend"];
     /// Requests that are being answered
     STREAMS: Kind::Gauge, "ghostllm_streams", ["http"];
-    /// Chats that were refused for want of room, by what was wanting
+    /// Requests of models that were refused for want of room, by what was wanting
     SHED: Kind::Counter, "ghostllm_shed", ["why"];
     /// Memory of the process's group that counts against its limit; nothing where none has a limit
     MEMORY_USED: Kind::Gauge, "ghostllm_memory_used" in Bytes, [];
@@ -162,7 +162,7 @@ metrics! {
     MEMORY_LIMIT: Kind::Gauge, "ghostllm_memory_limit" in Bytes, [];
     /// Requests whose handling has panicked
     REQUEST_PANICS: Kind::Counter, "ghostllm_request_panics", [];
-    /// Chats from their head to the end of their answer
+    /// Requests that a model was asked for, from their head to the end of their answer
     GENERATION_DURATION: Kind::Histogram(GENERATION_SECONDS), "gen_ai_server_request_duration" in Seconds,
         ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"];
     /// Streamed chats from their head to the engine's first event
@@ -171,7 +171,7 @@ metrics! {
     /// Whole streamed chats of two tokens or more, for each token behind the first
     EACH_TOKEN: Kind::Histogram(EACH_SECONDS), "gen_ai_server_time_per_output_token" in Seconds,
         ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"];
-    /// Tokens of each chat, as its engine has counted them
+    /// Tokens of each request, as its engine has counted them; embeddings have input alone
     TOKEN_USAGE: Kind::Histogram(TOKENS), "gen_ai_client_token_usage",
         ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"];
     /// Whether a model can answer now, as `/readyz` has it: 1 or 0
@@ -186,11 +186,11 @@ metrics! {
     BACKEND_UP: Kind::Gauge, "ghostllm_backend_up", ["backend"];
     /// The models that it listed when it answered last
     BACKEND_MODELS: Kind::Gauge, "ghostllm_backend_models", ["backend"];
-    /// Chats that it is answering
+    /// Requests that it is answering
     BACKEND_REQUESTS: Kind::Gauge, "ghostllm_backend_requests_open", ["backend"];
     /// Connections to it that rest until they are used again
     BACKEND_RESTING: Kind::Gauge, "ghostllm_backend_connections_resting", ["backend"];
-    /// Chats that have failed on it
+    /// Requests that have failed on it
     BACKEND_FAILURES: Kind::Counter, "ghostllm_backend_failures", ["backend"];
     /// Background tasks that run: by kind and not by name, in which there may be an address
     TASKS_RUNNING: Kind::Gauge, "ghostllm_tasks_running", ["task"];
@@ -252,7 +252,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("task", "the kind of a background task: the first word of its name in `ghostctl tasks`"),
     ("version", "the program's"),
     ("architecture", "that of its machine"),
-    ("gen_ai_operation_name", "`chat`"),
+    ("gen_ai_operation_name", "`chat` or `embeddings`"),
     ("gen_ai_provider_name", "the kind of the backend: `ollama`, `openai`, `engine` or `gguf`"),
     ("gen_ai_request_model", "as `model`"),
     ("gen_ai_token_type", "`input` or `output`"),

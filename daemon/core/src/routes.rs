@@ -103,6 +103,8 @@ pub enum Endpoint {
     Model,
     /// A chat.
     Chat,
+    /// Vectors for texts.
+    Embeddings,
     /// The admin API.
     Admin(Admin),
 }
@@ -197,6 +199,7 @@ const fn admin(verb: Verb, path: &'static str, endpoint: Admin, needs: Permissio
 /// Every route.
 pub const TABLE: &[Row] = &[
     open(Verb::Post, "/v1/chat/completions", Endpoint::Chat, Permission::Chat),
+    open(Verb::Post, "/v1/embeddings", Endpoint::Embeddings, Permission::Embeddings),
     open(Verb::Get, "/v1/models", Endpoint::Models, Permission::Models),
     open(Verb::Get, "/v1/models/{model...}", Endpoint::Model, Permission::Models),
     public("/", Endpoint::Page),

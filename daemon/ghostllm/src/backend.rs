@@ -6,6 +6,7 @@
 
 pub(crate) mod amiss;
 mod answer;
+mod embed;
 mod lease;
 mod limits;
 pub mod registry;
@@ -43,6 +44,7 @@ use http::Method;
 use tokio::time::timeout;
 
 pub use answer::{Answer, ChatBytes};
+pub use embed::{EmbedCall, Embedded};
 pub use lease::Lease;
 pub use wire::SetupError;
 
@@ -95,10 +97,10 @@ impl ChatCall {
     }
 }
 
-/// Why a chat was not answered.
+/// Why a chat was not answered, or no vectors were given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChatError {
-    /// The request itself is wrong, and nothing was sent. Its message may repeat the request, so that it is not for the log.
+    /// The request itself is wrong, which may be the engine's own word. Its message may repeat the request, so that it is not for the log.
     #[error("the request is refused: {}", in_short(.0))]
     Request(ApiError),
     /// The backend failed.

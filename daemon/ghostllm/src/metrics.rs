@@ -24,7 +24,7 @@ use ghostllm_core::metrics::{self, Definition};
 
 pub(crate) use accept::wanted;
 pub(crate) use moment::{BackendNow, Moment, TasksNow};
-pub(crate) use requests::{Chat, Ended};
+pub(crate) use requests::{Chat, Ended, Operation};
 
 use moment::Whole;
 use requests::Families;

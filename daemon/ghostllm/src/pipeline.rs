@@ -10,6 +10,7 @@ mod admin;
 mod authenticate;
 mod chat;
 mod content;
+mod embeddings;
 mod guesses;
 mod ids;
 mod metrics;
@@ -35,7 +36,7 @@ use ghostllm_core::{
 use ghostllm_edge::{
     Connection, Handler, RequestBody, ResponseBody, drain,
     guard::{self, Guard, Passed, Reason},
-    room::Room,
+    room::{Room, Stay},
 };
 use http::{Request, Response, StatusCode, Version, request};
 use time::OffsetDateTime;
@@ -317,15 +318,30 @@ impl Pipeline {
             }
             Endpoint::Model => self.model(&asked.caller, &taken),
             Endpoint::Chat => {
-                let room = &self.shared.room;
-                let (body, stay) = content::chat(&head.headers, body, &settings.limits, room).await?;
-                asked.record.read(body.len());
+                let (body, stay) = self.taken(&asked, settings, head, body).await?;
                 chat::answer(&self.shared, settings, asked, body, stay).await
+            }
+            Endpoint::Embeddings => {
+                let (body, stay) = self.taken(&asked, settings, head, body).await?;
+                embeddings::answer(&self.shared, settings, asked, body, stay).await
             }
             Endpoint::Admin(endpoint) => {
                 admin::answer(&self.shared, settings, endpoint, taken, asked, head, body).await
             }
         }
+    }
+
+    /// The body of a request that a model is asked for, and what it has of the box for as long as it stays.
+    async fn taken(
+        &self,
+        asked: &Asked,
+        settings: &Settings,
+        head: &request::Parts,
+        body: RequestBody,
+    ) -> Result<(Bytes, Stay), ApiError> {
+        let (body, stay) = content::chat(&head.headers, body, &settings.limits, &self.shared.room).await?;
+        asked.record.read(body.len());
+        Ok((body, stay))
     }
 
     /// Whether it can serve, in a line; whoever may see how the box stands is told what is amiss as well, a line each.

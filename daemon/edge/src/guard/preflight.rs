@@ -26,7 +26,8 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
 );
 
 /// What client libraries in a browser need to see of a response: when to try again, and what to report.
-const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, traceparent, x-request-id");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("retry-after, traceparent, x-ghostllm-ignored, x-request-id");
 
 /// Fields that the usual client libraries send from browsers, whole names and beginnings.
 const NAMES: [&str; 11] = [

@@ -40,9 +40,11 @@ pub(crate) struct Ended<'a> {
     pub(crate) chat: Option<Chat<'a>>,
 }
 
-/// A chat that an engine was asked for.
+/// A chat, or embeddings, that an engine was asked for.
 #[derive(Debug)]
 pub(crate) struct Chat<'a> {
+    /// What it was asked for.
+    pub(crate) operation: Operation,
     /// The model, as its backend has listed it; none for a name that it has not.
     pub(crate) model: Option<&'a str>,
     /// The backend's name.
@@ -55,6 +57,31 @@ pub(crate) struct Chat<'a> {
     pub(crate) rest: Option<Duration>,
     /// What the engine has counted.
     pub(crate) usage: Option<Usage>,
+}
+
+/// What an engine is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// An answer.
+    Chat,
+    /// Vectors.
+    Embeddings,
+}
+
+impl Operation {
+    /// As OpenTelemetry calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
+        }
+    }
+
+    /// The kinds of its tokens, with how many there are of each.
+    fn tokens(self, usage: Usage) -> impl Iterator<Item = (&'static str, u64)> {
+        let output = (self == Self::Chat).then_some(("output", usage.completion_tokens));
+        [("input", usage.prompt_tokens)].into_iter().chain(output)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -164,7 +191,7 @@ impl Families {
 
     fn generated(&self, chat: &Chat<'_>, model: &Arc<str>, took: Duration) {
         let labels = Generated {
-            gen_ai_operation_name: "chat",
+            gen_ai_operation_name: chat.operation.name(),
             gen_ai_provider_name: chat.provider,
             gen_ai_request_model: Arc::clone(model),
         };
@@ -177,7 +204,7 @@ impl Families {
             let each = rest.as_secs_f64() / amount(usage.completion_tokens - 1);
             self.each.get_or_create(&labels).observe(each);
         }
-        for (kind, count) in [("input", usage.prompt_tokens), ("output", usage.completion_tokens)] {
+        for (kind, count) in chat.operation.tokens(usage) {
             let labels = Counted {
                 gen_ai_operation_name: labels.gen_ai_operation_name,
                 gen_ai_provider_name: labels.gen_ai_provider_name,

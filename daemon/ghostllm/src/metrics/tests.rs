@@ -41,6 +41,7 @@ fn chat<'a>(model: Option<&'a str>, ended: &'static str) -> Ended<'a> {
         ended,
         took: Duration::from_secs(3),
         chat: Some(Chat {
+            operation: Operation::Chat,
             model,
             backend: "box",
             provider: "ollama",
@@ -121,6 +122,34 @@ fn a_chat_is_counted_where_it_belongs() {
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
     }
+}
+
+#[test]
+fn embeddings_are_an_operation_of_their_own_without_output() {
+    let metrics = Metrics::default();
+    let mut ended = chat(Some("tiny-embed"), "completed");
+    ended.route = Some("/v1/embeddings");
+    let usage = Some(Usage { prompt_tokens: 7, completion_tokens: 0 });
+    ended.chat = ended.chat.map(|chat| Chat {
+        operation: Operation::Embeddings,
+        first: None,
+        rest: None,
+        usage,
+        ..chat
+    });
+    told(&metrics, &ended);
+    let text = metrics.text(Format::Prometheus, moment()).unwrap();
+    let labels = "gen_ai_operation_name=\"embeddings\",gen_ai_provider_name=\"ollama\",gen_ai_request_model=\"tiny-embed\"";
+    for line in [
+        &format!("gen_ai_client_token_usage_sum{{{labels},gen_ai_token_type=\"input\"}} 7.0"),
+        &format!("gen_ai_server_request_duration_seconds_sum{{{labels}}} 3.0"),
+        "ghostllm_requests_ended_total{route=\"/v1/embeddings\",ended=\"completed\"} 1",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+    }
+    assert!(
+        !text.contains("gen_ai_token_type=\"output\"") && !text.contains("time_to_first_token_seconds_sum{")
+    );
 }
 
 #[test]

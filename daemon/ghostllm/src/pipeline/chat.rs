@@ -10,7 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use ghostllm_core::{ApiError, dialect::openai::passthrough, error::RETRY_AFTER_DOWN};
-use ghostllm_edge::{ResponseBody, room::Stay};
+use ghostllm_edge::{
+    ResponseBody,
+    room::{Slot, Stay},
+};
 use http::Response;
 use http_body_util::BodyExt;
 use time::OffsetDateTime;
@@ -46,22 +49,11 @@ pub(super) async fn answer(
         passthrough::inspect(body, &reading.limits)
     })
     .await?;
-    let record = Arc::clone(&asked.record);
-    record.model(&passed.model);
-    let (routed, listed) = route(shared, &asked.caller, &passed.model)?;
-    record.listed(listed);
-    let (id, trace) = (record.id, record.trace.clone());
-    let lease = routed.backend.lease();
-    let slot = Some(stay.slot());
-    let place = shared.requests.begin(asked, &passed.model, &routed.model, lease);
-    let account = Account::open(place, record, stay);
-    // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
-    if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
-        return Err(stopped(Ending::from(lost).into(), account));
-    }
+    let (id, trace) = (asked.record.id, asked.record.trace.clone());
+    let Begun { account, routed, slot } = begin(shared, asked, &passed.model, stay)?;
     let streamed = passed.stream;
     let (model, id) = (routed.model, format!("chatcmpl-{id}"));
-    let call = ChatCall { body, passed, model, id, created: now(), trace, slot };
+    let call = ChatCall { body, passed, model, id, created: now(), trace, slot: Some(slot) };
     let keep_alive = call.keep_alive(settings.limits.keep_alive_style);
     let answering = Box::pin(routed.backend.chat(call));
     if streamed {
@@ -74,6 +66,30 @@ pub(super) async fn answer(
         };
         whole(shared, answered, account)
     }
+}
+
+/// A request that an engine is about to be asked for: it is in the list.
+pub(super) struct Begun {
+    pub(super) account: Account,
+    pub(super) routed: Routed,
+    pub(super) slot: Slot,
+}
+
+/// Finds the backend of a model that this caller may use, and opens the request's account.
+pub(super) fn begin(shared: &Shared, asked: Asked, model: &str, stay: Stay) -> Result<Begun, ApiError> {
+    let record = Arc::clone(&asked.record);
+    record.model(model);
+    let (routed, listed) = route(shared, &asked.caller, model)?;
+    record.listed(listed);
+    let lease = routed.backend.lease();
+    let slot = stay.slot();
+    let place = shared.requests.begin(asked, model, &routed.model, lease);
+    let account = Account::open(place, record, stay);
+    // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
+    if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
+        return Err(stopped(Ending::from(lost).into(), account));
+    }
+    Ok(Begun { account, routed, slot })
 }
 
 /// Where it goes, and whether there is known to be such a model.
@@ -153,7 +169,7 @@ where
 }
 
 /// The engine has failed.
-fn fault(shared: &Shared, error: ChatError, account: Account) -> ApiError {
+pub(super) fn fault(shared: &Shared, error: ChatError, account: Account) -> ApiError {
     stream::blame(&shared.registry, &shared.room, &error);
     let cause = error.to_string();
     failed(&cause, error.into(), account)
@@ -165,7 +181,7 @@ fn failed(cause: &dyn Display, shown: ApiError, mut account: Account) -> ApiErro
 }
 
 /// Somebody has ended it.
-fn stopped(why: Stopped, mut account: Account) -> ApiError {
+pub(super) fn stopped(why: Stopped, mut account: Account) -> ApiError {
     account.failed(&why.cause, &why.shown, Some(why.by));
     why.shown
 }

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     log::{OneLine, millis},
-    metrics::{self, Metrics},
+    metrics::{self, Metrics, Operation},
     store::keys::Caller,
     trace::Trace,
 };
@@ -68,7 +68,7 @@ macro_rules! event {
             ttft_ms = told.first.map(|first| whole_millis(first - record.begun)),
             ms = millis(record.begun),
             prompt_tokens = usage.map(|usage| usage.prompt_tokens),
-            completion_tokens = usage.map(|usage| usage.completion_tokens),
+            completion_tokens = usage.filter(|_| told.operation() == Operation::Chat).map(|usage| usage.completion_tokens),
             bytes_in = told.bytes_in,
             bytes_out = told.answer.map_or(0, |answer| answer.bytes),
             "{} {}",
@@ -364,6 +364,7 @@ impl Told {
 
     fn generated<'a>(&self, record: &Record, chat: &'a Request) -> metrics::Chat<'a> {
         metrics::Chat {
+            operation: self.operation(),
             model: self.listed.then_some(chat.routed.as_str()),
             backend: &chat.backend,
             provider: chat.provider,
@@ -373,9 +374,18 @@ impl Told {
         }
     }
 
+    /// What its engine was asked for, if it was asked.
+    fn operation(&self) -> Operation {
+        match self.row.map(|row| row.endpoint) {
+            Some(Endpoint::Embeddings) => Operation::Embeddings,
+            _ => Operation::Chat,
+        }
+    }
+
     fn subject(&self) -> &'static str {
         match self.row.map(|row| row.endpoint) {
             Some(Endpoint::Chat) => "a chat",
+            Some(Endpoint::Embeddings) => "a request for embeddings",
             _ => "a request",
         }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ghostllm_core::ApiError;
 use ghostllm_edge::{ResponseBody, body as edge};
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode, Version,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
     header::{
         ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER, VARY,
         WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -16,6 +16,8 @@ use crate::trace::{REQUEST_ID, TRACE_PARENT, Trace};
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+/// The fields of a request that its model's engine has no use for.
+const IGNORED: HeaderName = HeaderName::from_static("x-ghostllm-ignored");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Bytes as a response's body.
@@ -33,6 +35,19 @@ fn with_type(status: StatusCode, kind: HeaderValue, bytes: Bytes) -> Response<Re
 /// A JSON answer.
 pub(super) fn json(bytes: Bytes) -> Response<ResponseBody> {
     with_type(StatusCode::OK, JSON, bytes)
+}
+
+/// The response, naming the fields of its request that were left out: nothing is dropped in silence.
+pub(super) fn ignoring(
+    mut response: Response<ResponseBody>,
+    fields: &[&'static str],
+) -> Response<ResponseBody> {
+    if let Ok(names) = HeaderValue::from_str(&fields.join(", "))
+        && !fields.is_empty()
+    {
+        response.headers_mut().insert(IGNORED, names);
+    }
+    response
 }
 
 /// Files in one.

@@ -1,0 +1,135 @@
+//! Embeddings, asked of each kind of backend.
+//!
+//! Knows which route each kind has for them, and that the embedded engine has none. Refuses to know what a client is. Invariant: what
+//! is given is what was asked for, one vector for each input and as long as wanted; what an engine refuses for the request's
+//! sake is the request's error, and not the engine's.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ghostllm_core::{
+    chat::Usage,
+    config::Limits,
+    dialect::{
+        ollama::{embed_body, embed_ignored, parse_embed},
+        openai::{PassedEmbeddings, Vectors, check_embeddings, embeddings_body, parse_embeddings},
+    },
+    embedding::{check_dimensions, no_embeddings_embedded, refusal},
+    error::{ApiError, BackendFault},
+};
+use ghostllm_edge::room::Slot;
+use http::Method;
+
+use super::{Backend, ChatError, Kind, Parts, wire::Ask};
+use crate::{apart, trace::Trace};
+
+#[cfg(test)]
+mod tests;
+
+const JSON: &str = "application/json";
+
+/// One request for embeddings, as a backend needs it.
+#[derive(Debug, Clone)]
+pub struct EmbedCall {
+    /// The request's body, as the client sent it.
+    pub body: Bytes,
+    /// What [`ghostllm_core::dialect::openai::inspect_embeddings`] found in that very body.
+    pub passed: PassedEmbeddings,
+    /// The model's id, as the backend spells it.
+    pub model: String,
+    /// What it is followed by.
+    pub(crate) trace: Trace,
+    /// Its descriptor, where it was promised one.
+    pub(crate) slot: Option<Slot>,
+}
+
+/// Vectors for the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedded {
+    /// The JSON body.
+    pub body: Bytes,
+    /// What the engine counted, where it said so.
+    pub usage: Option<Usage>,
+    /// The fields of the request that the engine has no use for.
+    pub ignored: &'static [&'static str],
+}
+
+impl Backend {
+    /// Asks for vectors, and gives them once all are there. Dropping the future closes the connection to the engine at once.
+    ///
+    /// # Errors
+    /// The request is wrong for this kind of backend or for its model, or the backend failed.
+    pub fn embed(&self, call: EmbedCall) -> impl Future<Output = Result<Embedded, ChatError>> + Send + use<> {
+        let parts = Arc::clone(&self.0);
+        async move {
+            let (model, dimensions) = (call.model.clone(), call.passed.dimensions);
+            let answered = match &parts.kind {
+                Kind::Ollama => parts.ollama_embed(call).await,
+                Kind::OpenAi => parts.openai_embed(call).await,
+                Kind::Engine | Kind::Gguf(_) => Err(ChatError::Request(no_embeddings_embedded(&model))),
+            };
+            let (vectors, ignored) = answered.map_err(|error| judged(error, &model))?;
+            check_dimensions(dimensions, vectors.dimensions).map_err(ChatError::Request)?;
+            Ok(Embedded { body: vectors.body, usage: vectors.usage, ignored })
+        }
+    }
+}
+
+/// The same error; where it was the request's doing, as its own.
+fn judged(error: ChatError, model: &str) -> ChatError {
+    match &error {
+        ChatError::Fault(fault) => refusal(fault, model).map_or(error, ChatError::Request),
+        ChatError::Request(_) => error,
+    }
+}
+
+type Answered = Result<(Vectors, &'static [&'static str]), ChatError>;
+
+impl Parts {
+    async fn ollama_embed(&self, call: EmbedCall) -> Answered {
+        let EmbedCall { body, passed, model, trace, slot } = call;
+        let limits = Arc::clone(&self.limits);
+        let translated = apart::read(&body, move |body| translate(body, &model, &limits)).await;
+        let (body, ignored) = translated.map_err(ChatError::Request)?;
+        let ask =
+            Ask { method: Method::POST, route: "/api/embed", accept: JSON, body, trace: Some(trace), slot };
+        let answer = self.embedded(&ask).await?;
+        let vectors = apart::read(&answer, move |answer| {
+            let embeddings = parse_embed(answer, passed.inputs)?;
+            Ok::<_, BackendFault>(embeddings_body(&embeddings, &passed.model, passed.encoding))
+        });
+        Ok((vectors.await?, ignored))
+    }
+
+    async fn openai_embed(&self, call: EmbedCall) -> Answered {
+        let EmbedCall { body, passed, model, trace, slot } = call;
+        let body = passed.with_model(&body, &model);
+        let ask = Ask {
+            method: Method::POST,
+            route: "/v1/embeddings",
+            accept: JSON,
+            body,
+            trace: Some(trace),
+            slot,
+        };
+        let answer = self.embedded(&ask).await?;
+        let vectors = apart::read(&answer, move |answer| check_embeddings(answer, &passed)).await?;
+        Ok((vectors, &[]))
+    }
+
+    /// The engine's whole answer.
+    async fn embedded(&self, ask: &Ask) -> Result<Bytes, BackendFault> {
+        let mut reply = self.wire()?.ask(ask).await?.success(&[JSON]).await?;
+        reply.whole(self.limits.backend_answer.as_usize()).await
+    }
+}
+
+/// Ollama's form of a request, and what is left out of it.
+fn translate(
+    body: &[u8],
+    model: &str,
+    limits: &Limits,
+) -> Result<(Bytes, &'static [&'static str]), ApiError> {
+    let request = parse_embeddings(body, limits)?;
+    Ok((embed_body(&request, model)?, embed_ignored(&request)))
+}

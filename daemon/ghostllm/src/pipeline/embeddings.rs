@@ -1,0 +1,53 @@
+//! One request for embeddings: which backend, and its vectors in one piece.
+//!
+//! Knows that there is nothing to stream. Refuses to know the vectors. Invariant: what a chat is held to, such a request is held to
+//! as well: its caller's models, room for it, its place in the list, its record.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ghostllm_core::{ApiError, dialect::openai::inspect_embeddings};
+use ghostllm_edge::{ResponseBody, room::Stay};
+use http::Response;
+
+use super::{
+    Settings, Shared,
+    chat::{self, Begun},
+    content,
+    requests::Asked,
+    respond, stream,
+};
+use crate::{
+    apart,
+    backend::{EmbedCall, Embedded},
+};
+
+pub(super) async fn answer(
+    shared: &Shared,
+    settings: &Arc<Settings>,
+    asked: Asked,
+    body: Bytes,
+    stay: Stay,
+) -> Result<Response<ResponseBody>, ApiError> {
+    let reading = Arc::clone(settings);
+    let passed = apart::read(&body, move |body| {
+        content::check_depth(body, reading.limits.json_depth)?;
+        inspect_embeddings(body, &reading.limits)
+    })
+    .await?;
+    let trace = asked.record.trace.clone();
+    let Begun { mut account, routed, slot } = chat::begin(shared, asked, &passed.model, stay)?;
+    let call = EmbedCall { body, passed, model: routed.model, trace, slot: Some(slot) };
+    let request = Arc::clone(account.request());
+    let answered = tokio::select! {
+        answered = routed.backend.embed(call) => answered,
+        why = stream::ending(shared.drain.clone(), request) => return Err(chat::stopped(why, account)),
+    };
+    match answered {
+        Ok(Embedded { body, usage, ignored }) => {
+            account.completed(usage);
+            Ok(respond::ignoring(respond::json(body), ignored))
+        }
+        Err(error) => Err(chat::fault(shared, error, account)),
+    }
+}
