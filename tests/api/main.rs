@@ -20,6 +20,7 @@ mod config_named;
 mod ctl;
 mod doctor;
 mod dumps;
+mod embeddings;
 mod engine;
 mod errors;
 mod files;

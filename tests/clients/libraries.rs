@@ -31,6 +31,7 @@ struct Step {
     models: Vec<String>,
     text: String,
     usage: Option<u64>,
+    vectors: Vec<Vec<f64>>,
     error: Option<String>,
     message: String,
     code: Option<String>,
@@ -38,14 +39,14 @@ struct Step {
 
 /// Over TLS, with a key and the box's CA, or over the plain port, with whatever the library insists on for a key.
 async fn check(script: &str, tls: bool) -> Result<()> {
-    let double =
-        Double::start(Ollama::with(vec![Model::new("tiny", false), Model::new("failing", false)])).await;
+    let models = ["tiny", "failing", "tiny-embed"].map(|name| Model::new(name, false));
+    let double = Double::start(Ollama::with(models.into())).await;
     double.misbehave("failing", Sin::FinAfter(2));
     let daemon = Daemon::start(&Setup::backend("ollama", &double.url())).await?;
     let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
     let ca = tempfile::NamedTempFile::new()?;
     std::fs::write(ca.path(), caller.ca())?;
-    let mut order = json!({"prompt": PROMPT, "model": "tiny", "failing": "failing", "runs": RUNS});
+    let mut order = json!({"prompt": PROMPT, "model": "tiny", "failing": "failing", "embedding": "tiny-embed", "runs": RUNS});
     if tls {
         order["base_url"] = format!("https://localhost:{}/v1", daemon.tls).into();
         order["key"] = daemon.key.clone().context("no key")?.into();
@@ -64,7 +65,8 @@ async fn check(script: &str, tls: bool) -> Result<()> {
 fn judge(steps: &[Step], tls: bool) -> Result<usize> {
     let step =
         |name: &str| steps.iter().find(|step| step.step == name).with_context(|| format!("no step {name}"));
-    ensure!(step("models")?.models == ["tiny:latest", "failing:latest"], "the models' list");
+    let models = ["tiny:latest", "failing:latest", "tiny-embed:latest"];
+    ensure!(step("models")?.models == models, "the models' list");
     for name in ["whole", "stream"] {
         let step = step(name)?;
         ensure!(step.text == PARIS && step.error.is_none(), "{name}: {step:?}");
@@ -81,6 +83,7 @@ fn judge(steps: &[Step], tls: bool) -> Result<usize> {
     let (error, code) =
         if tls { (Some("AuthenticationError"), Some("invalid_api_key")) } else { (None, None) };
     ensure!(wrong.error.as_deref() == error && wrong.code.as_deref() == code, "wrong key");
+    judge_vectors(&steps_of(steps, "embeddings"))?;
     let failing = || steps.iter().filter(|step| step.step == "failing");
     ensure!(failing().count() == RUNS, "{} failing streams were told", failing().count());
     let read =
@@ -89,6 +92,32 @@ fn judge(steps: &[Step], tls: bool) -> Result<usize> {
         read.filter(|step| step.message.len() > 10 && step.code.as_deref() == Some("backend_error")).count();
     ensure!(read == RUNS, "{read} of {RUNS} read their error event");
     Ok(read)
+}
+
+fn steps_of<'a>(steps: &'a [Step], name: &str) -> Vec<&'a Step> {
+    steps.iter().filter(|step| step.step == name).collect()
+}
+
+/// By default, as numbers and cut to 16: the recorded beginnings of "hello" and "world"; then what Ollama takes none of, and a model
+/// that makes none.
+fn judge_vectors(steps: &[&Step]) -> Result<()> {
+    let [default, float, short, tokens, chat] = steps else { anyhow::bail!("{} steps", steps.len()) };
+    // The default of both is base64, whose numbers have 32 bits.
+    for step in [default, float] {
+        let [hello, world] = &step.vectors[..] else { anyhow::bail!("{step:?}") };
+        ensure!(hello.len() == 128 && world.len() == 128 && step.usage == Some(6), "{step:?}");
+        ensure!((hello[0] + 0.043_540_757).abs() < 1e-7 && hello != world, "{step:?}");
+    }
+    let near = |one: &f64, other: &f64| (one - other).abs() < 1e-7;
+    ensure!(default.vectors[0].iter().zip(&float.vectors[0]).all(|(one, other)| near(one, other)));
+    ensure!(short.vectors[0].len() == 16 && near(&short.vectors[0][0], &-0.138_707_12), "{short:?}");
+    for (step, code) in [(tokens, "unsupported_parameter"), (chat, "invalid_value")] {
+        ensure!(
+            step.error.as_deref() == Some("BadRequestError") && step.code.as_deref() == Some(code),
+            "{step:?}"
+        );
+    }
+    Ok(())
 }
 
 #[tokio::test]

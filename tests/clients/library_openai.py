@@ -1,6 +1,7 @@
 """openai-python as people use it, with only the base URL, the key and the CA changed.
 
-The order on standard input is one line of JSON: base_url, key, prompt, model, failing (a model whose stream fails), runs.
+The order on standard input is one line of JSON: base_url, key, prompt, model, failing (a model whose stream fails), embedding (a
+model that makes vectors), runs.
 Told on standard output: {"client": ...}, then {"step": ..., and what was seen} for each step. The CA is the one that
 SSL_CERT_FILE names.
 """
@@ -37,6 +38,15 @@ def stream(client, order, model):
     return {"text": text, "usage": usage}
 
 
+def embeddings(client, model, given, **more):
+    """The vectors and the usage, or the error."""
+    try:
+        made = client.embeddings.create(model=model, input=given, **more)
+    except openai.APIError as failure:
+        return error(failure)
+    return {"vectors": [item.embedding for item in made.data], "usage": made.usage.total_tokens}
+
+
 def main():
     order = json.loads(sys.stdin.readline())
     say(client=f"openai-python {openai.__version__}")
@@ -46,6 +56,13 @@ def main():
     whole = client.chat.completions.create(model=order["model"], messages=messages)
     say(step="whole", text=whole.choices[0].message.content, usage=whole.usage.total_tokens)
     say(step="stream", **stream(client, order, order["model"]))
+    texts, model = ["hello", "world"], order["embedding"]
+    # By itself it asks for base64.
+    say(step="embeddings", **embeddings(client, model, texts))
+    say(step="embeddings", **embeddings(client, model, texts, encoding_format="float"))
+    say(step="embeddings", **embeddings(client, model, "hello", dimensions=16))
+    say(step="embeddings", **embeddings(client, model, [1, 2, 3]))
+    say(step="embeddings", **embeddings(client, order["model"], "hello"))
     for _ in range(order["runs"]):
         say(step="failing", **stream(client, order, order["failing"]))
     try:

@@ -3,7 +3,7 @@
 use ghostllm_tests::{
     double::Double,
     openai::{OpenAi, Style},
-    recording::masked,
+    recording::{load, masked},
     sse::Chat,
 };
 
@@ -50,5 +50,24 @@ async fn refuses_an_unknown_model_as_each_engine_does() {
         let (response, _) = exchange(double.address(), &chat(PATH, "other", "Hello", false, true)).await;
         let response = masked(&response);
         assert!(response.starts_with(status) && response.contains(part), "{style:?}: {response}");
+    }
+}
+
+/// The status line and the body.
+fn said(response: &[u8]) -> (String, String) {
+    let text = String::from_utf8(response.to_vec()).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn refuses_embeddings_as_was_recorded() {
+    for (style, engine) in
+        [(Style::Llama, "llama-server"), (Style::Vllm, "vllm"), (Style::Transformers, "transformers-serve")]
+    {
+        let recording = load(engine, "071-v1-embeddings-one");
+        let double = Double::start(OpenAi::new(style, "tiny")).await;
+        let (response, _) = exchange(double.address(), &recording.request).await;
+        assert_eq!(said(&response), said(&recording.response), "{engine}");
     }
 }

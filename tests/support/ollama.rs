@@ -4,6 +4,7 @@
 //! what it answers differs from a recording only in times, durations, and the ids of tool calls (tests/doubles).
 
 mod chat;
+mod embed;
 mod go;
 mod mind;
 mod shelf;
@@ -69,7 +70,8 @@ fn route(request: &Incoming, shelf: &mut Shelf) -> Reply {
         "/api/ps" if request.method == "GET" => json("200 OK", &shelf.loaded()),
         "/api/show" if posts => shelf::show(request, shelf),
         "/api/chat" if posts => chat::chat(request, shelf),
-        "/" | "/api/version" | "/api/tags" | "/api/ps" | "/api/show" | "/api/chat" => {
+        "/api/embed" if posts => embed::embed(request, shelf),
+        "/" | "/api/version" | "/api/tags" | "/api/ps" | "/api/show" | "/api/chat" | "/api/embed" => {
             text("405 Method Not Allowed", "text/plain", "405 method not allowed")
         }
         _ => text("404 Not Found", "text/plain", "404 page not found"),

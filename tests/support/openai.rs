@@ -3,6 +3,8 @@
 //! Knows how llama.cpp's server, vLLM and transformers differ: key order, header case, the first chunk, numeric error
 //! codes, `[DONE]` or none. Refuses to know sockets. Invariant: all three say the same text to the same prompt.
 
+mod embeddings;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -28,13 +30,21 @@ pub enum Style {
 pub struct OpenAi {
     style: Style,
     model: String,
+    /// It was started for embeddings.
+    embeds: bool,
 }
 
 impl OpenAi {
     /// An engine that serves `model`.
     #[must_use]
     pub fn new(style: Style, model: &str) -> Self {
-        Self { style, model: model.into() }
+        Self { style, model: model.into(), embeds: false }
+    }
+
+    /// An engine that serves `model`, and makes embeddings of what it is given.
+    #[must_use]
+    pub fn embedding(style: Style, model: &str) -> Self {
+        Self { embeds: true, ..Self::new(style, model) }
     }
 }
 
@@ -44,6 +54,7 @@ impl Voice for OpenAi {
             ("GET" | "HEAD", "/v1/models") => self.whole("200 OK", &self.models()),
             ("GET" | "HEAD", "/health") => self.whole("200 OK", "{\"status\":\"ok\"}"),
             ("POST", "/v1/chat/completions") => self.chat(request),
+            ("POST", "/v1/embeddings") => embeddings::answer(self, request),
             _ => self.whole("404 Not Found", self.no_route()),
         };
         reply.headless = request.method == "HEAD";

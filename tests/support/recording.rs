@@ -58,7 +58,9 @@ pub fn masked(response: &[u8]) -> String {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
     let mut out = String::new();
     for line in head.split("\r\n") {
-        let timed = body.contains("\"created_at\"") || body.contains("\"expires_at\"");
+        let timed = ["created_at", "expires_at", "total_duration"]
+            .iter()
+            .any(|key| body.contains(&format!("\"{key}\"")));
         let name = line.split(':').next().unwrap_or_default();
         if name == "Date" || (name == "Content-Length" && timed) {
             out += name;

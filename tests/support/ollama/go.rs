@@ -29,6 +29,17 @@ pub(super) fn quote(text: &str) -> String {
     out
 }
 
+/// A number of 32 bits as `encoding/json` writes it: as few digits as tell it, an exponent for what is very small or large.
+#[must_use]
+pub(super) fn float32(number: f32) -> String {
+    let size = number.abs();
+    if size == 0.0 || (1e-6..1e21).contains(&size) {
+        return number.to_string();
+    }
+    let text = format!("{number:e}");
+    if text.contains("e-") { text } else { text.replace('e', "e+") }
+}
+
 /// `time.RFC3339Nano` in UTC: trailing zeros of the fraction are dropped.
 #[must_use]
 pub(super) fn rfc3339(at: OffsetDateTime) -> String {
@@ -56,6 +67,12 @@ mod tests {
     #[test]
     fn escapes_what_go_escapes() {
         assert_eq!(quote("a<b>&\"\\\n\u{1}\u{2028}é😀"), r#""a\u003cb\u003e\u0026\"\\\n\u0001\u2028é😀""#);
+    }
+
+    #[test]
+    fn writes_numbers_as_go_does() {
+        let written = [0.5, -0.043540757, 1e-6, 1e-7, -2.5e-9, 1e21, 16.0, 0.0].map(float32);
+        assert_eq!(written, ["0.5", "-0.043540757", "0.000001", "1e-7", "-2.5e-9", "1e+21", "16", "0"]);
     }
 
     #[test]

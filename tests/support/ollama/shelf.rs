@@ -14,6 +14,8 @@ pub struct Model {
     pub name: String,
     /// It thinks before it answers.
     pub thinks: bool,
+    /// It makes embeddings: its name says so (`tiny-embed`).
+    pub embeds: bool,
     size: u64,
     digest: String,
     modified: String,
@@ -43,6 +45,7 @@ impl Model {
             size: 1_151_415,
             show: show.into(),
             thinks,
+            embeds: name.contains("embed"),
             name,
         }
     }

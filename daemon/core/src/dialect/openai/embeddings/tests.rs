@@ -132,10 +132,9 @@ fn asked(inputs: usize, encoding: Encoding) -> PassedEmbeddings {
 /// The vectors that openai-python reads out of a body.
 fn read(body: &[u8]) -> Vec<Vec<f32>> {
     let body: Value = serde_json::from_slice(body).unwrap();
-    let number = |number: &Value| number.as_f64().unwrap() as f32;
     let vector = |item: &Value| match &item["embedding"] {
         Value::String(text) => base64::decode(text).unwrap(),
-        list => list.as_array().unwrap().iter().map(number).collect(),
+        list => serde_json::from_value(list.clone()).unwrap(),
     };
     body["data"].as_array().unwrap().iter().map(vector).collect()
 }
