@@ -100,7 +100,7 @@ struct Counted {
 type Edit = (Range<usize>, Bytes);
 
 /// Checks an engine's answer of status 200, gives the model the name that the client asked for, and the numbers the form: some
-/// engines know one form alone, and openai-node reads whatever comes as base64.
+/// engines know one form alone, and a client that has asked for one need not read the other.
 ///
 /// # Errors
 /// An error object, something that is no list of embeddings, vectors that are too few, too many, out of their order, of
