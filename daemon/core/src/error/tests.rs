@@ -229,6 +229,8 @@ fn what_leaks_is_replaced_and_what_helps_is_kept() {
         "C:\\models\\x",
         "bell \u{7}",
         "",
+        "{}",
+        "500",
     ] {
         assert!(!classify(500, leak).message().contains(leak) || leak.is_empty(), "{leak}");
         assert!(classify(500, leak).message().len() > 10);

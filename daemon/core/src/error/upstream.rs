@@ -180,7 +180,7 @@ fn detail(item: &Value, found: &mut Found) -> Option<String> {
     Some(message)
 }
 
-/// Whether a text of an engine may be read by a stranger.
+/// Whether a text of an engine has words, and may be read by a stranger.
 fn harmless(text: &str) -> bool {
     const TELLTALES: [&str; 11] = [
         "Traceback",
@@ -195,7 +195,7 @@ fn harmless(text: &str) -> bool {
         ".go:",
         "stack trace",
     ];
-    !text.trim().is_empty()
+    text.contains(char::is_alphabetic)
         && text.len() <= MESSAGE_LIMIT
         && !text.contains(|c: char| c.is_control() && c != '\n')
         && !TELLTALES.iter().any(|telltale| text.contains(telltale))
