@@ -4,8 +4,12 @@
 //! Invariant: a value of these types has been checked. Numbers are in range, tool arguments are JSON objects,
 //! and pictures are in the request itself.
 
+mod defaults;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
+
+pub use defaults::Defaults;
 
 /// One request for an answer.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -20,6 +20,7 @@ mod file;
 mod health;
 mod limits;
 mod listen;
+mod models;
 mod ollama_host;
 mod outside;
 mod rule;
@@ -41,6 +42,7 @@ pub use fault::{ConfigError, Place, nearest};
 pub use health::{CardChoice, CheckName, HealthCheck, Margin, ModelName, Room, Subject};
 pub use limits::Limits;
 pub use listen::Listen;
+pub use models::NamedModel;
 pub use secret_file::SecretFile;
 pub use show::Pending;
 pub use values::{
@@ -64,15 +66,18 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("[backends]", backends::Keys::KEYS),
     ("backends.timeouts", backends::TimeoutKeys::KEYS),
     ("[health]", health::Keys::KEYS),
+    ("[models]", models::Keys::KEYS),
 ];
 
 /// Every list of tables that have names of their own.
-static LISTS: [List; 2] = [
+static LISTS: [List; 3] = [
     List { key: BACKENDS, one: "backend", many: "backends", name: "ollama", setting: "url" },
     List { key: HEALTH, one: "check", many: "checks", name: "disk", setting: "free" },
+    List { key: MODELS, one: "model", many: "models", name: "gpt-4o-mini", setting: "target" },
 ];
 const BACKENDS: &str = "backends";
 const HEALTH: &str = "health";
+const MODELS: &str = "models";
 
 /// Where settings come from. Of several files the later one wins; over the files lies the chosen profile, over that what is
 /// kept of `ghostctl config set`, over that the environment, over that the arguments.
@@ -107,6 +112,8 @@ pub struct Config {
     pub backends: Vec<Backend>,
     /// What the admin wants to be told of at `/readyz/NAME`, in order.
     pub health: Vec<HealthCheck>,
+    /// Other names for models, and what is wanted of a model, in order.
+    pub models: Vec<NamedModel>,
     /// How much, how many, how long.
     pub limits: Limits,
     /// What is logged.
@@ -122,6 +129,7 @@ impl Default for Config {
             engine: Engine::default(),
             backends: Vec::new(),
             health: Vec::new(),
+            models: Vec::new(),
             limits: Limits::default(),
             log: Log::default(),
             default_ollama: BackendUrl::ollama(),
@@ -171,6 +179,7 @@ impl Loaded {
             Config::read(layer, &mut reader);
             layer.list(BACKENDS).iter().for_each(|named| drop(backends::keys(named, &mut reader)));
             layer.list(HEALTH).iter().for_each(|named| drop(health::keys(named, &mut reader)));
+            layer.list(MODELS).iter().for_each(|named| drop(models::keys(named, &mut reader)));
         }
         reader.within = "";
         let mut errors = std::mem::take(&mut reader.errors);
@@ -203,6 +212,7 @@ impl Loaded {
         config.backends =
             backends.filter_map(|named| backends::read(named, &config.limits, reader)).collect();
         config.health = tree.list(HEALTH).iter().filter_map(|named| health::read(named, reader)).collect();
+        config.models = tree.list(MODELS).iter().filter_map(|named| models::read(named, reader)).collect();
         let ollama_host = host.map(|text| {
             let place = Place::Variable(outside::OLLAMA_HOST.to_owned());
             match ollama_host::parse(&text) {
@@ -235,7 +245,8 @@ impl Loaded {
     /// The same of a setting by its whole name: `log.level`, `backends.my-box.timeouts.idle`, `profile`.
     #[must_use]
     pub fn place_of(&self, setting: &str) -> Option<&Place> {
-        let path: Vec<&str> = setting.split('.').collect();
+        let path = outside::parts(setting);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
         match path.as_slice() {
             ["profile"] => self.profile.as_ref().map(|(_, place)| place),
             [list, name, keys @ ..] if LISTS.iter().any(|known| known.key == *list) => {
@@ -324,7 +335,11 @@ impl Config {
         let named = |(section, keys): (&str, Vec<&str>)| {
             keys.into_iter().map(|key| format!("{section}.{key}")).collect::<Vec<_>>()
         };
-        let lists = [(BACKENDS, self.backends != other.backends), (HEALTH, self.health != other.health)];
+        let lists = [
+            (BACKENDS, self.backends != other.backends),
+            (HEALTH, self.health != other.health),
+            (MODELS, self.models != other.models),
+        ];
         let lists = lists.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned());
         sections.into_iter().flat_map(named).chain(lists).collect()
     }
@@ -344,7 +359,8 @@ impl Config {
     /// Whether a setting, by its whole name, names a file or a program of the box, or a profile, which may.
     #[must_use]
     pub fn names_file(setting: &str) -> bool {
-        let path: Vec<&str> = setting.split('.').collect();
+        let path = outside::parts(setting);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let (section, key) = match path.as_slice() {
             ["backends", _, "timeouts", key] => ("backends.timeouts", *key),
             [list, _, key] if LISTS.iter().any(|known| known.key == *list) => (*list, *key),

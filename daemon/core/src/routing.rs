@@ -121,7 +121,7 @@ pub fn is_name(id: &str) -> bool {
 }
 
 /// The name with the tag that Ollama means when none is given; none where a tag is there already.
-fn latest(name: &str) -> Option<String> {
+pub(crate) fn latest(name: &str) -> Option<String> {
     let last = name.rsplit('/').next().unwrap_or(name);
     (!last.is_empty() && !last.contains(':')).then(|| format!("{name}:latest"))
 }

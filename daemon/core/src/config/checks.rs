@@ -9,6 +9,7 @@ use super::{
     BACKENDS, Config, Engine, HEALTH,
     fault::{ConfigError, Place, nearest},
     health::Subject,
+    models,
     tree::{Layer, Value},
 };
 
@@ -21,6 +22,7 @@ pub(super) fn check(config: &Config, tree: &Layer, errors: &mut Vec<ConfigError>
     checks.engine(config);
     checks.memory(config);
     checks.health(config);
+    models::check(config, tree, errors);
 }
 
 /// What is found by itself where there are no backends.

@@ -7,10 +7,10 @@ pub(super) mod example;
 pub(super) mod page;
 pub(super) mod schema;
 
-use super::{Engine, Limits, Listen, Log, backends, describe::Described, health};
+use super::{Engine, Limits, Listen, Log, backends, describe::Described, health, models};
 
 /// Every section, in the order of the documents.
-pub(super) fn sections() -> [Described; 7] {
+pub(super) fn sections() -> [Described; 8] {
     [
         Listen::describe(),
         Engine::describe(),
@@ -19,5 +19,6 @@ pub(super) fn sections() -> [Described; 7] {
         backends::Keys::describe(),
         backends::TimeoutKeys::describe(),
         health::Keys::describe(),
+        models::Keys::describe(),
     ]
 }

@@ -111,7 +111,10 @@ fn convert(value: &DeValue<'_>, place: &dyn Fn(Range<usize>) -> Place) -> Value 
             Err(_) => Value::Other("a number that is too large"),
         },
         DeValue::Boolean(yes) => Value::Boolean(*yes),
-        DeValue::Float(_) => Value::Other("a number with a fraction"),
+        DeValue::Float(number) => match number.as_str().replace('_', "").parse::<f64>() {
+            Ok(number) if number.is_finite() => Value::Real(number),
+            _ => Value::Other("no finite number"),
+        },
         DeValue::Datetime(_) => Value::Other("a date or time"),
         DeValue::Array(items) => Value::List(
             items

@@ -97,8 +97,15 @@ pub(super) fn kept(key: &str, value: &str, errors: &mut Vec<ConfigError>) -> Lay
     layer
 }
 
-fn parts(key: &str) -> Vec<String> {
-    key.split('.').map(str::to_owned).collect()
+/// The parts of a setting's whole name. A name of its own that has dots stands in quotes, as in TOML: `models."gpt-4.1".target`.
+pub(super) fn parts(key: &str) -> Vec<String> {
+    let quoted = key.split_once(".\"").and_then(|(section, rest)| {
+        let (name, rest) = rest.split_once('"')?;
+        let rest = rest.strip_prefix('.')?;
+        let rest = rest.split('.');
+        Some(section.split('.').chain([name]).chain(rest).map(str::to_owned).collect())
+    });
+    quoted.unwrap_or_else(|| key.split('.').map(str::to_owned).collect())
 }
 
 /// Lays one variable or argument over the others.

@@ -222,6 +222,7 @@ fn kind(value: &Value) -> &'static str {
     match value {
         Value::Text(_) | Value::Loose(_) => "a string",
         Value::Integer(_) => "a number",
+        Value::Real(_) => "a number with a fraction, or one that is too large",
         Value::Boolean(_) => "true or false",
         Value::Other(words) => words,
         Value::List(_) => "a list",

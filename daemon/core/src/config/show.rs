@@ -6,9 +6,9 @@
 use std::vec;
 
 use super::{
-    BACKENDS, Config, HEALTH, Loaded, backends,
+    BACKENDS, Config, HEALTH, Loaded, MODELS, backends,
     fault::Place,
-    health,
+    health, models,
     setting::Setting,
     tree::{Table, Value},
 };
@@ -89,6 +89,7 @@ fn written(loaded: &Loaded, config: &Config, mut out: Shown) -> Shown {
     for (check, named) in config.health.iter().zip(tree.list(HEALTH)) {
         health::show(check, named, &mut out);
     }
+    tree.list(MODELS).iter().for_each(|named| models::show(named, &mut out));
     out
 }
 

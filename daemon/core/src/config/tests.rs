@@ -57,6 +57,20 @@ name = "cards"
 gpu = "all"
 below_slowdown = 10
 
+[[models]]
+name = "gpt-4o-mini"
+target = "qwen3:8b"
+temperature = 0.25
+think = "off"
+
+[[models]]
+name = "qwen3:8b"
+hidden = true
+context = 16384
+keep_alive = "forever"
+frequency_penalty = -1
+seed = -7
+
 [limits]
 handshake = "1s"
 body = 1024
@@ -133,7 +147,7 @@ fn a_stray_key_in_any_table_is_refused_with_its_place() {
     let mut lines: Vec<&str> = SAMPLE.lines().collect();
     let tables: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].starts_with('[')).collect();
     // Every header and the root; the inline table follows below.
-    assert_eq!(tables.len(), 10);
+    assert_eq!(tables.len(), 12);
     for at in tables.into_iter().chain([0]) {
         lines.insert(at + 1, "  strayed = 1");
         let errors = refused_file(&lines.join("\n"));
@@ -159,7 +173,7 @@ fn every_key_misspelled_is_refused_and_its_right_name_told() {
         for key in *keys {
             let wrong = format!("{key}x");
             let text = match *section {
-                "[backends]" | "[health]" => format!("[{section}]\nname = \"a\"\n{wrong} = 1"),
+                "[backends]" | "[health]" | "[models]" => format!("[{section}]\nname = \"a\"\n{wrong} = 1"),
                 "backends.timeouts" => {
                     format!("[[backends]]\nname = \"a\"\n[backends.timeouts]\n{wrong} = 1")
                 }

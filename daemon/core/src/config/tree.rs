@@ -16,6 +16,8 @@ pub(super) enum Value {
     Loose(String),
     /// An integer.
     Integer(i64),
+    /// A number with a fraction.
+    Real(f64),
     /// A boolean.
     Boolean(bool),
     /// Something that no setting takes, in words.

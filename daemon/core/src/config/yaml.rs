@@ -126,8 +126,8 @@ impl<'de> Visitor<'de> for AnyVisitor {
         i64::try_from(number)
             .map_or_else(|_| other(TOO_LARGE), |number| Ok(Any::Plain(Value::Integer(number))))
     }
-    fn visit_f64<E>(self, _: f64) -> Result<Any, E> {
-        other("a number with a fraction, or one that is too large")
+    fn visit_f64<E>(self, number: f64) -> Result<Any, E> {
+        if number.is_finite() { Ok(Any::Plain(Value::Real(number))) } else { other("no finite number") }
     }
     fn visit_str<E>(self, text: &str) -> Result<Any, E> {
         Ok(Any::Plain(Value::Text(text.to_owned())))

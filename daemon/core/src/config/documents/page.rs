@@ -16,8 +16,8 @@ const INTRODUCTION: &str = "\
 
 ## Where settings come from
 
-Of several sources the later one wins. Single values and lists are replaced; `[[backends]]` and `[[health]]` are laid over
-each other by `name`.
+Of several sources the later one wins. Single values and lists are replaced; `[[backends]]`, `[[health]]` and `[[models]]` are
+laid over each other by `name`.
 
 1. The defaults below.
 2. `/etc/ghostllm/ghostllm.toml`; where that directory has no configuration, `$XDG_CONFIG_HOME/ghostllm/ghostllm.toml`
@@ -29,8 +29,9 @@ each other by `name`.
 5. What `ghostctl config set log.level debug` has kept in the state directory; `ghostctl config unset log.level` takes it away.
    Settings that name a file, `profile`, and where a backend is that has a key, are set on the box alone, not with an admin's key.
 6. The environment: `GHOSTLLM_LISTEN__TLS` is `tls` in `[listen]`, `GHOSTLLM_BACKENDS__MY_BOX__URL` the `url` of the backend
-   `my-box`. Lists are written with commas.
-7. `--set listen.tls=[::]:443`, `--set backends.my-box.url=http://…`.
+   `my-box`. Lists are written with commas. A model whose name has more than small letters, digits and hyphens has no variable.
+7. `--set listen.tls=[::]:443`, `--set backends.my-box.url=http://…`. A name with dots stands in quotes:
+   `--set 'models.\"gpt-4.1\".target=qwen3:8b'`, and likewise for `ghostctl config set`.
 
 A file whose name ends in `.yaml` or `.yml` is read as YAML, with the same keys; anchors, tags and merge keys are refused.
 

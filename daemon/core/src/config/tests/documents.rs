@@ -57,6 +57,7 @@ fn valid(schema: &Json, root: &Json, value: &Json) -> bool {
             "array" => value.is_array(),
             "string" => value.is_string(),
             "integer" => value.is_i64() || value.is_u64(),
+            "number" => value.is_number(),
             "boolean" => value.is_boolean(),
             other => panic!("type {other}"),
         },
@@ -111,6 +112,7 @@ fn the_schema_takes_what_is_sound_and_refuses_what_is_not() {
         let header = match *section {
             "[backends]" => backend.to_owned(),
             "[health]" => "[[health]]\nname = \"a\"".to_owned(),
+            "[models]" => "[[models]]\nname = \"a\"".to_owned(),
             "backends.timeouts" => format!("{backend}\n[backends.timeouts]"),
             section => format!("[{section}]"),
         };
@@ -140,6 +142,13 @@ fn the_schema_takes_what_is_sound_and_refuses_what_is_not() {
         "[listen]\nnames = [1]",
         "[[backends]]\nkind = \"gguf\"",
         "[backends]\nname = \"a\"",
+        "[models.a]\ntarget = \"b\"",
+        "[[models]]\nname = \"a\"\ntemperature = 2.1",
+        "[[models]]\nname = \"a\"\nfrequency_penalty = \"0.5\"",
+        "[[models]]\nname = \"a\"\ncontext = 0",
+        "[[models]]\nname = \"a\"\nseed = 1.5",
+        "[[models]]\nname = \"a\"\nthink = \"a lot\"",
+        "[[models]]\nname = \"a\"\nkeep_alive = 5",
     ] {
         assert!(!takes(text), "the schema takes {text}");
         assert!(Config::load(&[file(text)]).is_err(), "the program takes {text}");
