@@ -4,13 +4,19 @@
 //! whether a backend is up, and how it is reached. Invariant: an exact id wins over `backend/rest`, which wins
 //! over `name:latest`; within each, the first backend in configuration order wins.
 
-use std::collections::HashMap;
+mod capability;
+mod names;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
+pub use capability::Capability;
+pub use names::{Names, Place};
+
 /// A model as the list shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Model {
     /// The id as the backend spells it; may hold `/` and `:`.
     pub id: String,
@@ -18,6 +24,11 @@ pub struct Model {
     pub created: u64,
     /// Whose it is, for people: the backend's name, or a plain word about a demo.
     pub owned_by: String,
+    /// What it can do, as its backend's list has it, which may name less than there is; empty where it says nothing.
+    pub capabilities: Vec<Capability>,
+    /// Its tokens of context, as its backend says: of a running engine those that it has, of an Ollama those that the model
+    /// was made for.
+    pub context_length: Option<u64>,
 }
 
 /// A backend and what it serves.

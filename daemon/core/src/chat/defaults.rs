@@ -90,7 +90,10 @@ mod tests {
             ..ChatRequest::default()
         };
         defaults.fill(&mut request);
-        assert_eq!(request.sampling, Sampling { temperature: Some(0.0), top_k: Some(7), ..Sampling::default() });
+        assert_eq!(
+            request.sampling,
+            Sampling { temperature: Some(0.0), top_k: Some(7), ..Sampling::default() }
+        );
         assert_eq!((request.max_tokens, request.think), (Some(100), Some(Think::High)));
         assert_eq!((request.num_ctx, request.keep_alive), (Some(4096), Some(-1)));
         Defaults::default().fill(&mut request);

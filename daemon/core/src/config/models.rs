@@ -8,7 +8,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub use values::{Decimal, KeepLoaded, Seed, Thinking};
+use values::{Decimal, KeepLoaded, Seed, Thinking};
 
 use super::{
     Config, MODELS,
@@ -16,7 +16,7 @@ use super::{
     health::ModelName,
     rule::Rule,
     section::{Reader, Section, section},
-    setting::{Setting, quoted},
+    setting::quoted,
     show::Shown,
     tree::{Layer, NamedTable},
 };
@@ -210,7 +210,9 @@ fn chained(model: &NamedModel, all: &[NamedModel]) -> Option<String> {
     let other = all.iter().find(|other| other.name == *target)?;
     let end = other.target.as_ref()?;
     Some(if *end == model.name {
-        format!("\"{target}\" stands for \"{end}\" and this for \"{target}\"; one of them must name a model of a backend")
+        format!(
+            "\"{target}\" stands for \"{end}\" and this for \"{target}\"; one of them must name a model of a backend"
+        )
     } else {
         format!("\"{target}\" is itself another name, for \"{end}\"; write target = {}", quoted(end.as_str()))
     })

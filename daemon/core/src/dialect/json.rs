@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -208,6 +208,20 @@ pub(crate) fn spliced(out: &mut BytesMut, whole: &[u8], range: std::ops::Range<u
     out.put_slice(whole.get(..range.start).unwrap_or_default());
     write(out, text);
     out.put_slice(whole.get(range.end..).unwrap_or_default());
+}
+
+/// The text with each of these places replaced by what belongs there; no two of them overlap.
+pub(crate) fn edited(whole: &[u8], mut edits: Vec<(std::ops::Range<usize>, String)>) -> Bytes {
+    edits.sort_by_key(|(place, _)| place.start);
+    let more: usize = edits.iter().map(|(_, text)| text.len()).sum();
+    let (mut out, mut next) = (BytesMut::with_capacity(whole.len() + more), 0);
+    for (place, text) in edits {
+        out.put_slice(whole.get(next..place.start).unwrap_or_default());
+        out.put_slice(text.as_bytes());
+        next = place.end;
+    }
+    out.put_slice(whole.get(next..).unwrap_or_default());
+    out.freeze()
 }
 
 /// Reads an object from bytes that may be anything; the error is a sentence for the log, which says where and how much, and

@@ -3,7 +3,8 @@
 use super::{BackendModels, Catalog, Model};
 
 fn backend(name: &str, ids: &[&str]) -> BackendModels {
-    let model = |id: &&str| Model { id: (*id).to_owned(), created: 7, owned_by: name.to_owned() };
+    let model =
+        |id: &&str| Model { id: (*id).to_owned(), created: 7, owned_by: name.to_owned(), ..Model::default() };
     BackendModels { name: name.to_owned(), models: Some(ids.iter().map(model).collect()) }
 }
 

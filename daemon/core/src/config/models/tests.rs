@@ -64,8 +64,10 @@ fn words_that_people_write_are_taken() {
 
 #[test]
 fn other_sources_name_them_too() {
-    let variables = [("GHOSTLLM_MODELS__GPT_4O_MINI__TARGET", "tiny"), ("GHOSTLLM_MODELS__GPT_4O_MINI__THINK", "off")];
-    let environment = Source::Environment(variables.iter().map(|(name, value)| (name.into(), value.into())).collect());
+    let variables =
+        [("GHOSTLLM_MODELS__GPT_4O_MINI__TARGET", "tiny"), ("GHOSTLLM_MODELS__GPT_4O_MINI__THINK", "off")];
+    let environment =
+        Source::Environment(variables.iter().map(|(name, value)| (name.into(), value.into())).collect());
     let set = |key: &str| Source::Set(vec![key.to_owned()]);
     let loaded = Loaded::read(&[
         file("[[models]]\nname = \"gpt-4.1\"\ntarget = \"other\""),
@@ -91,7 +93,9 @@ fn a_name_stands_for_a_model_and_not_for_a_name() {
     let name = |name: &str, target: &str| format!("[[models]]\nname = \"{name}\"\ntarget = \"{target}\"\n");
     assert_eq!(
         refused(&name("a", "a")),
-        ["a.toml:3:10: models.target: \"a\" would stand for itself; take target away, or name the model that answers"]
+        [
+            "a.toml:3:10: models.target: \"a\" would stand for itself; take target away, or name the model that answers"
+        ]
     );
     assert_eq!(
         refused(&(name("a", "b") + &name("b", "c"))),
@@ -107,12 +111,16 @@ fn a_name_stands_for_a_model_and_not_for_a_name() {
 #[test]
 fn a_model_has_one_context() {
     let two = |first: &str, second: &str| {
-        format!("[[models]]\nname = \"a\"\ntarget = \"tiny\"\n{first}\n[[models]]\nname = \"tiny:latest\"\n{second}")
+        format!(
+            "[[models]]\nname = \"a\"\ntarget = \"tiny\"\n{first}\n[[models]]\nname = \"tiny:latest\"\n{second}"
+        )
     };
     assert_eq!(
         refused(&two("context = 1", "context = 2")),
-        ["a.toml:7:11: models.context: \"a\" has another context for the same model, \"tiny:latest\", which would be loaded anew \
-          for each change between them; write it once"]
+        [
+            "a.toml:7:11: models.context: \"a\" has another context for the same model, \"tiny:latest\", which would be loaded anew \
+          for each change between them; write it once"
+        ]
     );
     assert_eq!(refused(&two("keep_alive = \"1s\"", "keep_alive = \"forever\"")).len(), 1);
     for (first, second) in [("context = 1", ""), ("", "context = 1"), ("context = 1", "context = 1")] {
@@ -125,7 +133,10 @@ fn a_model_has_one_context() {
 fn what_is_wrong_is_told_with_its_place() {
     for (line, words) in [
         ("name = \"\"", "a model's name has 1 to 256 bytes"),
-        ("temperature = 2.01", "models.temperature: 2.01 is not between 0 and 2; expected a number from 0 to 2"),
+        (
+            "temperature = 2.01",
+            "models.temperature: 2.01 is not between 0 and 2; expected a number from 0 to 2",
+        ),
         ("top_p = \"0.5\"", "models.top_p: this is a string; expected a number from 0 to 1"),
         ("min_p = nan", "models.min_p: this is no finite number"),
         ("repeat_penalty = 99999999999", "is not between 0 and 10"),
@@ -141,5 +152,8 @@ fn what_is_wrong_is_told_with_its_place() {
         assert!(errors.len() == 1 && errors[0].contains(words), "{line}: {errors:?}");
     }
     let table = refused("[models.\"gpt-4o-mini\"]\ntarget = \"tiny\"");
-    assert_eq!(table, ["a.toml:1:2: models are written one by one, each under a line [[models]] with a name"]);
+    assert_eq!(
+        table,
+        ["a.toml:1:2: models are written one by one, each under a line [[models]] with a name"]
+    );
 }

@@ -12,12 +12,12 @@ use crate::{
 
 /// A number from `LEAST` to `MOST`, both included, perhaps with a fraction.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Decimal<const LEAST: i32, const MOST: i32>(f64);
+pub(in crate::config) struct Decimal<const LEAST: i32, const MOST: i32>(f64);
 
 impl<const LEAST: i32, const MOST: i32> Decimal<LEAST, MOST> {
     /// The number.
     #[must_use]
-    pub fn number(self) -> f64 {
+    pub(in crate::config) fn number(self) -> f64 {
         self.0
     }
 
@@ -61,7 +61,7 @@ impl<const LEAST: i32, const MOST: i32> Setting for Decimal<LEAST, MOST> {
 
 /// A whole number of 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seed(pub i64);
+pub(in crate::config) struct Seed(pub(in crate::config) i64);
 
 impl Setting for Seed {
     fn expected() -> String {
@@ -91,7 +91,7 @@ impl Setting for Seed {
 
 /// How long an engine keeps a model loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeepLoaded {
+pub(in crate::config) enum KeepLoaded {
     /// So many seconds after a request.
     For(u32),
     /// Until the engine ends.
@@ -101,7 +101,7 @@ pub enum KeepLoaded {
 impl KeepLoaded {
     /// As Ollama counts: seconds, negative for ever.
     #[must_use]
-    pub fn seconds(self) -> i64 {
+    pub(in crate::config) fn seconds(self) -> i64 {
         match self {
             Self::For(seconds) => i64::from(seconds),
             Self::Forever => -1,
@@ -142,7 +142,7 @@ impl Text for KeepLoaded {
 
 /// Whether and how hard a model thinks: a word, or the truth value that people write for the first two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Thinking(pub Think);
+pub(in crate::config) struct Thinking(pub(in crate::config) Think);
 
 const EFFORTS: [(&str, Think); 6] = [
     ("off", Think::Off),

@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::dialect::json::{self, Object};
 use crate::error::BackendFault;
-use crate::routing::is_name;
+use crate::routing::{Capability, Model, is_name};
 
 #[cfg(test)]
 mod tests;
@@ -28,11 +28,25 @@ pub struct Tag {
     pub digest: String,
     /// `completion`, `tools`, `thinking`, `embedding` and so on.
     pub capabilities: Vec<String>,
+    /// Tokens of context that it was made for, where that is said.
+    pub context_length: Option<u64>,
     /// The model runs on someone else's machine: prompts would leave this one.
     pub remote: bool,
 }
 
 impl Tag {
+    /// As the list of all backends' models has it, with its backend's name.
+    #[must_use]
+    pub fn model(self, backend: &str) -> Model {
+        Model {
+            capabilities: Capability::of_words(self.capabilities.iter().map(String::as_str)),
+            context_length: self.context_length,
+            id: self.name,
+            created: self.modified_at,
+            owned_by: backend.to_owned(),
+        }
+    }
+
     /// Whether it can answer in a chat; an Ollama that names no capabilities is older than they are.
     #[must_use]
     pub fn chats(&self) -> bool {
@@ -52,6 +66,7 @@ struct Entry {
     size: Option<u64>,
     digest: Option<String>,
     capabilities: Option<Vec<String>>,
+    details: Option<Value>,
     remote_host: Option<String>,
     remote_model: Option<String>,
 }
@@ -80,6 +95,10 @@ fn tag(entry: Entry) -> Tag {
         size: entry.size.unwrap_or(0),
         digest: entry.digest.clone().unwrap_or_default(),
         capabilities: entry.capabilities.clone().unwrap_or_default(),
+        context_length: entry
+            .details
+            .and_then(|details| details.get("context_length")?.as_u64())
+            .filter(|length| *length > 0),
         remote: set(&entry.remote_host) || set(&entry.remote_model),
         name: entry.name,
     }

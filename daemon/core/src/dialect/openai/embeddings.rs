@@ -50,7 +50,8 @@ impl PassedEmbeddings {
     /// `body` is the one that was inspected.
     #[must_use]
     pub fn with_model(&self, body: &Bytes, model: &str) -> Bytes {
-        passthrough::renamed(body, &self.span, (&self.model, model))
+        let edit = passthrough::renamed(&self.span, (&self.model, model));
+        edit.map_or_else(|| body.clone(), |edit| json::edited(body, vec![edit]))
     }
 }
 

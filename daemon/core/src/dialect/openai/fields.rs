@@ -50,6 +50,12 @@ impl<'a> Fields<'a> {
         self.0.iter().filter(|(_, value)| value.get() != "null").map(|(name, _)| name.as_ref())
     }
 
+    /// A field as it lies there, null included, with its key: of any case, as some readers would find it.
+    pub(super) fn lies(&self, name: &str) -> Option<(&str, &'a RawValue)> {
+        let (key, value) = self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        Some((key, value))
+    }
+
     /// A field as a value of this type, named in the error where it is of another; `expected` completes
     /// "must be ...".
     pub(super) fn read_as<T: Deserialize<'a>>(

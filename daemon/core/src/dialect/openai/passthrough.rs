@@ -1,8 +1,10 @@
 //! A request for an engine that speaks OpenAI's language itself.
 //!
 //! Knows the few fields that the daemon must read or change. Refuses to know the rest: unknown fields reach the
-//! engine byte for byte. Invariant: outside the range of the model's name, the bytes that go out are the bytes
-//! that came in.
+//! engine byte for byte. Invariant: outside the range of the model's name, and of fields that say nothing and have a
+//! default, the bytes that go out are the bytes that came in.
+
+mod defaults;
 
 use std::ops::Range;
 
@@ -10,9 +12,12 @@ use bytes::{Bytes, BytesMut};
 
 use super::fields::Fields;
 use super::{media, request};
+use crate::chat::Defaults;
 use crate::config::Limits;
 use crate::dialect::json;
 use crate::error::ApiError;
+
+use defaults::Sent;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +33,8 @@ pub struct Passed {
     pub include_usage: bool,
     /// Where the model's name lies in the body, its quotes included.
     span: Range<usize>,
+    /// What it says of all that may have a default.
+    sent: Sent,
 }
 
 impl Passed {
@@ -36,18 +43,29 @@ impl Passed {
     /// `body` is the one that was inspected.
     #[must_use]
     pub fn with_model(&self, body: &Bytes, model: &str) -> Bytes {
-        renamed(body, &self.span, (&self.model, model))
+        self.with(body, model, &Defaults::default())
+    }
+
+    /// The same, and each default in it of which the client has said nothing; the context length and the time that a model
+    /// stays loaded are not among a request's fields in this language.
+    ///
+    /// `body` is the one that was inspected.
+    #[must_use]
+    pub fn with(&self, body: &Bytes, model: &str, defaults: &Defaults) -> Bytes {
+        let mut edits = self.sent.filled(defaults);
+        edits.extend(renamed(&self.span, (&self.model, model)));
+        if edits.is_empty() {
+            return body.clone();
+        }
+        json::edited(body, edits)
     }
 }
 
-/// A body in which the model of one name, which lies in this range, gets another.
-pub(super) fn renamed(body: &Bytes, span: &Range<usize>, (from, to): (&str, &str)) -> Bytes {
-    if to == from {
-        return body.clone();
-    }
-    let mut out = BytesMut::with_capacity(body.len() + to.len());
-    json::spliced(&mut out, body, span.clone(), to);
-    out.freeze()
+/// The edit by which the model of one name, which lies in this range, gets another; none where that is the same.
+pub(super) fn renamed(span: &Range<usize>, (from, to): (&str, &str)) -> Option<(Range<usize>, String)> {
+    let mut name = BytesMut::new();
+    json::write(&mut name, to);
+    (from != to).then(|| (span.clone(), String::from_utf8_lossy(&name).into_owned()))
 }
 
 /// Reads what must be known of a request before it is passed on.
@@ -74,5 +92,6 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         stream: request::stream(&fields)?,
         include_usage: request::include_usage(&fields)?,
         span: json::span(body, raw.get()),
+        sent: Sent::read(&fields, body),
     })
 }

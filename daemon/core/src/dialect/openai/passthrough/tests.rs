@@ -4,6 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
 use super::Passed;
+use crate::chat::{Defaults, Sampling, Think};
 use crate::config::Limits;
 use crate::error::ApiError;
 
@@ -121,6 +122,103 @@ fn its_limits_pass_and_one_more_fails() {
     // Eighty letters of base64 are sixty bytes.
     assert!(media(1, 80).is_ok());
     assert!(media(1, 84).unwrap_err().message().contains("60B together"));
+}
+
+/// Every default that a body can have.
+fn all() -> Defaults {
+    Defaults {
+        sampling: Sampling {
+            temperature: Some(0.25),
+            top_p: Some(1.0),
+            top_k: Some(7),
+            min_p: Some(0.0),
+            repeat_penalty: Some(1.1),
+            frequency_penalty: Some(-0.5),
+            presence_penalty: Some(2.0),
+            seed: Some(-7),
+        },
+        max_tokens: Some(100),
+        think: Some(Think::Off),
+        num_ctx: Some(4096),
+        keep_alive: Some(-1),
+    }
+}
+
+fn with(body: &str, defaults: &Defaults) -> String {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    let passed = inspect(&body).unwrap();
+    String::from_utf8(passed.with(&body, &passed.model, defaults).to_vec()).unwrap()
+}
+
+#[test]
+fn a_body_that_says_nothing_gets_every_default_and_no_other_byte_changes() {
+    let body = " {\"model\":\"m\",\n\"messages\":[]}\n";
+    let filled = with(body, &all());
+    let fields = r#""temperature":0.25,"top_p":1,"min_p":0,"repeat_penalty":1.1,"repetition_penalty":1.1,"frequency_penalty":-0.5,"presence_penalty":2,"top_k":7,"seed":-7,"max_tokens":100,"reasoning_effort":"none","chat_template_kwargs":{"enable_thinking":false},"#;
+    assert_eq!(filled, body.replacen('{', &format!("{{{fields}"), 1));
+    assert_eq!(with(body, &Defaults::default()), body);
+    let loaded = Defaults { num_ctx: Some(4096), keep_alive: Some(-1), ..Defaults::default() };
+    assert_eq!(with(body, &loaded), body, "this language has no field for these");
+    for (think, fields) in [
+        (Think::On, r#""chat_template_kwargs":{"enable_thinking":true}"#),
+        (Think::Low, r#""reasoning_effort":"low""#),
+        (Think::Max, r#""reasoning_effort":"high""#),
+    ] {
+        let defaults = Defaults { think: Some(think), ..Defaults::default() };
+        assert_eq!(with(r#"{"model":"m"}"#, &defaults), format!(r#"{{{fields},"model":"m"}}"#));
+    }
+}
+
+#[test]
+fn what_a_client_says_stays_by_whatever_field_it_says_it() {
+    for said in [
+        r#""temperature":0"#,
+        r#""Temperature":1.5"#,
+        r#""top_p":0.1"#,
+        r#""top_k":-1"#,
+        r#""min_p":0.5"#,
+        r#""repetition_penalty":1.0"#,
+        r#""repeat_penalty":1.0"#,
+        r#""frequency_penalty":0"#,
+        r#""presence_penalty":0"#,
+        r#""seed":1"#,
+        r#""max_completion_tokens":3"#,
+        r#""max_tokens":3"#,
+        r#""n_predict":3"#,
+        r#""reasoning_effort":"low""#,
+        r#""reasoning":{"effort":"low"}"#,
+        r#""think":true"#,
+        r#""TOP_K":null"#,
+    ] {
+        let body = format!(r#"{{"model":"m",{said}}}"#);
+        let filled = with(&body, &all());
+        assert!(filled.ends_with(&body[1..]), "{filled}");
+        let before = serde_json::from_str::<serde_json::Value>(&with(r#"{"model":"m"}"#, &all())).unwrap();
+        let after = serde_json::from_str::<serde_json::Value>(&filled).unwrap();
+        let least = before.as_object().unwrap().len() - 1;
+        assert!(
+            (least..=before.as_object().unwrap().len()).contains(&after.as_object().unwrap().len()),
+            "{filled}"
+        );
+        // Whatever reader has it finds no field twice.
+        inspect(filled.replace("chat_template_kwargs", "x").as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_null_says_nothing_and_is_replaced_where_it_stands() {
+    let body =
+        r#"{"seed": null,"max_completion_tokens":null,"model":"m", "temperature":null,"reasoning":null}"#;
+    let defaults = Defaults {
+        sampling: Sampling { temperature: Some(0.5), seed: Some(7), ..Sampling::default() },
+        max_tokens: Some(9),
+        ..Defaults::default()
+    };
+    let expected = r#"{"max_tokens":9,"seed": 7,"max_completion_tokens":null,"model":"m", "temperature":0.5,"reasoning":null}"#;
+    assert_eq!(with(body, &defaults), expected);
+    let body = Bytes::from_static(body.as_bytes());
+    let renamed = inspect(&body).unwrap().with(&body, "other", &defaults);
+    assert_eq!(renamed, expected.replace("\"m\"", "\"other\""));
 }
 
 proptest! {
