@@ -93,6 +93,20 @@ impl ApiError {
         .with_param("model")
     }
 
+    /// 404: no backend has the model that the administrator has given this name to. Cut like the name itself.
+    #[must_use]
+    pub fn target_not_found(model: &str, target: &str) -> Self {
+        let (shown, target) = (clip(model, 128), clip(target, 128));
+        Self::new(
+            Code::ModelNotFound,
+            format!(
+                "The model '{shown}' does not exist here: the box's admin has given that name to '{target}', which no backend \
+                 has. GET /v1/models lists the models that exist."
+            ),
+        )
+        .with_param("model")
+    }
+
     /// 401: the key is missing or not one of ours. The text says which, never more.
     #[must_use]
     pub fn invalid_api_key(message: impl Into<String>) -> Self {

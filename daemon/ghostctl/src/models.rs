@@ -1,7 +1,10 @@
 //! `ghostctl models`: which there are, and which are at work.
 
 use clap::Subcommand;
-use ghostllm_core::{admin::ModelList, routes::Admin};
+use ghostllm_core::{
+    admin::{ModelInfo, ModelList},
+    routes::Admin,
+};
 use serde_json::Value;
 
 use crate::{
@@ -67,6 +70,15 @@ fn table(list: &ModelList) -> Table {
             up,
             Cell::from(model.requests.to_string()),
         ]);
+        table.note(&note(model));
     }
     table
+}
+
+/// What the configuration says of the name.
+fn note(model: &ModelInfo) -> String {
+    let target = model.target.as_ref().map(|target| format!("stands for {target}"));
+    let hidden = model.hidden.then(|| "not in /v1/models".to_owned());
+    let notes: Vec<String> = target.into_iter().chain(hidden).collect();
+    notes.join("; ")
 }

@@ -28,6 +28,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use ghostllm_core::{
+    chat::Defaults,
     config::{self, BackendUrl, KeepAliveStyle, Limits, Target, Timeouts},
     dialect::{
         ollama::{ChatDecoder, chat_body, parse_tags},
@@ -63,6 +64,8 @@ pub struct ChatCall {
     pub passed: Passed,
     /// The model's id, as the backend spells it.
     pub model: String,
+    /// What is wanted of it where the client says nothing.
+    pub defaults: Defaults,
     /// The answer's id, `chatcmpl-` and something unique.
     pub id: String,
     /// When it was asked, in Unix seconds.
@@ -333,9 +336,10 @@ impl Parts {
     }
 
     async fn ollama_chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
-        let (limits, model) = (Arc::clone(&self.limits), call.model.clone());
+        let (limits, model, defaults) = (Arc::clone(&self.limits), call.model.clone(), call.defaults);
         let translated = apart::read(&call.body, move |body| {
-            let request = parse_chat(body, &limits)?;
+            let mut request = parse_chat(body, &limits)?;
+            defaults.fill(&mut request);
             chat_body(&request, &model)
         });
         let body = translated.await.map_err(ChatError::Request)?;
@@ -364,7 +368,7 @@ impl Parts {
             Kind::Gguf(file) => file.to_string_lossy(),
             Kind::Ollama | Kind::OpenAi | Kind::Engine => Cow::Borrowed(call.model.as_str()),
         };
-        let body = call.passed.with_model(&call.body, &model);
+        let body = call.passed.with(&call.body, &model, &call.defaults);
         let (method, trace, slot) = (Method::POST, Some(call.trace), call.slot);
         let gathering = slot.clone();
         let ask = Ask { method, route: "/v1/chat/completions", accept: media, body, trace, slot };
@@ -389,12 +393,7 @@ impl Parts {
                 tags.sort_by_key(|tag| !tag.chats());
                 // A prompt must not leave this house because a list named a model of somebody else's.
                 let own = tags.into_iter().filter(|tag| !tag.remote);
-                let model = |tag: ghostllm_core::dialect::ollama::Tag| Model {
-                    id: tag.name,
-                    created: tag.modified_at,
-                    owned_by: self.name.clone(),
-                };
-                Ok(own.map(model).collect())
+                Ok(own.map(|tag| tag.model(&self.name)).collect())
             }
             Kind::OpenAi | Kind::Engine => {
                 parse_models(&self.list(Method::GET, "/v1/models", Bytes::new()).await?, &self.name)

@@ -29,7 +29,7 @@ use ghostllm_core::{
     ApiError,
     access::Permission,
     config::{HealthCheck, Limits, PlainAuth},
-    dialect::openai::{model_body, models_body},
+    dialect::openai::{ShownModel, model_body, models_body},
     error::Code,
     routes::{self, Access, Endpoint, Found, Row},
 };
@@ -44,7 +44,7 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use crate::{
     admin::{Desk, Page},
-    backend::registry::{Registry, Routed},
+    backend::registry::{Listed, Registry, Routed, Snapshot},
     log::OneLine,
     metrics::Metrics,
     store::keys::{Caller, Keys},
@@ -310,11 +310,9 @@ impl Pipeline {
             Endpoint::AuthorityPem => authority(settings, |(pem, _)| respond::authority_pem(pem)),
             Endpoint::Models => {
                 let snapshot = self.shared.registry.snapshot();
-                let listed = snapshot.listed();
-                let mine = listed.filter(|(known, model)| {
-                    models::may(&asked.caller, &snapshot, known.backend().name(), &model.id)
-                });
-                Ok(respond::json(models_body(mine.map(|(_, model)| model))))
+                let listed = snapshot.listed().filter(|listed| !listed.hidden);
+                let mine = listed.filter_map(|listed| shown(&asked.caller, &snapshot, listed));
+                Ok(respond::json(models_body(mine)))
             }
             Endpoint::Model => self.model(&asked.caller, &taken),
             Endpoint::Chat => {
@@ -387,17 +385,33 @@ impl Pipeline {
 
     fn model(&self, caller: &Caller, name: &str) -> Result<Response<ResponseBody>, ApiError> {
         let snapshot = self.shared.registry.snapshot();
-        let mine = |routed: &Routed| models::may(caller, &snapshot, routed.backend.name(), &routed.model);
+        let mine = |routed: &Routed| models::may_ask(caller, &snapshot, name, routed);
         if snapshot.route(name).filter(mine).is_none() {
             return Err(models::refused(caller, &snapshot, name));
         }
         let known = snapshot.model(name).ok_or_else(|| chat::unrouted(&snapshot, name))?;
-        let model = known.map_err(|fault| ApiError::from(fault.clone()))?;
+        let listed = known.map_err(|fault| ApiError::from(fault.clone()))?;
         // The answer repeats the id as it was asked, which is what a client looks for.
-        let mut model = model.clone();
-        name.clone_into(&mut model.id);
-        Ok(respond::json(model_body(&model)))
+        let alias = snapshot.target(name).is_some();
+        let shown = shown(caller, &snapshot, Listed { id: name, alias, ..listed });
+        let shown = shown.ok_or_else(|| models::refused(caller, &snapshot, name))?;
+        Ok(respond::json(model_body(&shown)))
     }
+}
+
+/// What this caller is shown of a model under this name; none where they may not use it.
+fn shown<'a>(caller: &Caller, snapshot: &Snapshot, listed: Listed<'a>) -> Option<ShownModel<'a>> {
+    let Listed { id, known, model, context_length, alias, .. } = listed;
+    let backend = known.backend();
+    // Whoever may use the name alone does not learn what else there is.
+    let may = models::may(caller, snapshot, backend.name(), &model.id);
+    (may || alias && models::may_name(caller, snapshot, id)).then(|| ShownModel {
+        id,
+        model,
+        backend_kind: backend.kind().name(),
+        context_length,
+        alias_of: (alias && may).then_some(model.id.as_str()),
+    })
 }
 
 /// For tests: a request or a stream whose client has called it so may hang or panic.

@@ -75,7 +75,7 @@ pub struct Cause {
     /// What, for programs: `no_model`, `only_demo`, `backend_down`, `listener_missing`, `certificate_lacks`,
     /// `certificate`, `configuration_refused`, `restart_needed`, `state_unwritable`, `audit_unwritable`, `clock_lost`,
     /// `first_key_waits`, `engine_down`, `hangs`, `task_rests`, `memory_short`, `memory_unknown`, `listener_paused`,
-    /// `health_check`.
+    /// `health_check`, `alias_of_nothing`, `alias_hides`.
     pub code: String,
     /// How bad it is.
     pub severity: Severity,
@@ -199,7 +199,7 @@ pub struct BackendInfo {
 pub struct ModelList {
     /// The version of this form.
     pub version: u32,
-    /// As `/v1/models` lists them.
+    /// As `/v1/models` lists them, and those that it leaves out by the configuration.
     pub models: Vec<ModelInfo>,
 }
 
@@ -212,8 +212,14 @@ pub struct ModelInfo {
     pub backend: String,
     /// Whether that backend answers.
     pub up: bool,
-    /// How many requests it is answering.
+    /// How many requests it is answering, by whatever name they have asked for it.
     pub requests: usize,
+    /// The model that answers, as its backend calls it, where the configuration has given it this name; else null.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Whether the configuration leaves it out of `/v1/models`.
+    #[serde(default)]
+    pub hidden: bool,
 }
 
 /// `GET /requests`

@@ -6,14 +6,16 @@ use ghostllm_core::admin::{Cause, Severity};
 
 use super::{
     Kind,
-    registry::{Known, Snapshot},
+    registry::{Known, Odd, Snapshot},
 };
+use crate::log::OneLine;
 
 /// All that is.
 pub(crate) fn causes(snapshot: &Snapshot) -> Vec<Cause> {
     let mut causes = models_missing(snapshot);
     causes.extend(snapshot.backends().iter().filter_map(engine_down));
     causes.extend(snapshot.backends().iter().filter_map(|known| backend_down(known, snapshot.found())));
+    causes.extend(snapshot.odd().map(|odd| odd_name(&odd)));
     causes
 }
 
@@ -62,4 +64,29 @@ fn backend_down(known: &Known, found: bool) -> Option<Cause> {
             "start it, or correct its address ({place}) under [[backends]]; then: ghostctl backends test {name}"
         ),
     })
+}
+
+/// A name of the configuration that may not be meant so.
+fn odd_name(odd: &Odd<'_>) -> Cause {
+    let (code, next) = match odd {
+        Odd::Nobodys { target, .. } => (
+            "alias_of_nothing",
+            format!(
+                "load that model (ollama pull {target}, or a GGUF file), or correct the target under [[models]]; ghostctl models ls \
+                 has those that there are"
+            ),
+        ),
+        Odd::Hides { model, backend, .. } => (
+            "alias_hides",
+            format!(
+                "nothing where that is meant, since {backend}/{model} still asks for it; else give the name under [[models]] another one"
+            ),
+        ),
+    };
+    Cause {
+        code: code.to_owned(),
+        severity: Severity::Note,
+        what: OneLine(&odd.to_string()).to_string(),
+        next: OneLine(&next).to_string(),
+    }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use futures_util::future::join_all;
 use ghostllm_core::{
-    config::{self, Config, Limits},
+    config::{self, Config, Limits, NamedModel},
     error::BackendFault,
     routing::Model,
 };
@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use snapshot::Moment;
-pub use snapshot::{Known, Routed, Snapshot};
+pub use snapshot::{Known, Listed, Odd, Routed, Snapshot};
 
 use super::{Backend, Kind, SetupError};
 
@@ -118,6 +118,7 @@ impl Registry {
             }
         }
         report_change(&before, &after);
+        report_names(&before, &after);
         // What did not answer in time is asked again at once.
         self.nudge();
         !new.is_empty() || before.backends().len() != after.backends().len()
@@ -189,6 +190,7 @@ impl Registry {
             }
             lost |= !after.is_up() && before.is_up();
         }
+        report_names(&before, &after);
         lost
     }
 
@@ -217,6 +219,8 @@ pub struct Backends {
     list: Vec<Backend>,
     /// What the configuration names is missed aloud; what is only looked for is not.
     found: bool,
+    /// What the configuration says of models by their names.
+    models: Arc<[NamedModel]>,
 }
 
 impl Backends {
@@ -229,7 +233,7 @@ impl Backends {
         let found = config.backends.is_empty();
         let limits = Arc::new(config.limits.clone());
         let list = if found { looked_for(config, engine, &limits)? } else { named(config, engine, &limits)? };
-        Ok(Self { list, found })
+        Ok(Self { list, found, models: config.models.as_slice().into() })
     }
 
     /// With those that are there already in the place of their equals.
@@ -279,6 +283,13 @@ fn report_change(before: &Snapshot, after: &Snapshot) {
     for known in before.backends().iter().filter(|known| after.at(known.backend()).is_none()) {
         let (name, place) = (known.backend().name(), known.backend().place());
         tracing::info!(backend = name, "{name} at {place} is asked no more: the configuration has changed");
+    }
+}
+
+/// Says what is odd about the configuration's names for models, once.
+fn report_names(before: &Snapshot, after: &Snapshot) {
+    for odd in after.odd().filter(|odd| before.odd().all(|other| other != *odd)) {
+        tracing::warn!("{odd}");
     }
 }
 

@@ -47,7 +47,16 @@ fn call(stream: bool) -> ChatCall {
     let passed = ghostllm_core::dialect::openai::passthrough::inspect(body.as_bytes(), &Limits::default());
     let (model, id) = ("m".to_owned(), "chatcmpl-1".to_owned());
     let trace = crate::trace::Trace::new(1, &http::HeaderMap::new());
-    ChatCall { body: body.into(), passed: passed.unwrap(), model, id, created: 1, trace, slot: None }
+    ChatCall {
+        body: body.into(),
+        passed: passed.unwrap(),
+        model,
+        defaults: Defaults::default(),
+        id,
+        created: 1,
+        trace,
+        slot: None,
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use ghostllm_core::{
+    chat::Defaults,
     config::Limits,
     dialect::openai::passthrough::inspect,
     error::{ApiError, BackendFault},
@@ -86,6 +87,8 @@ pub(super) struct Direct {
     pub(super) backend: Backend,
     /// The model, as the backend calls it.
     pub(super) model: String,
+    /// What the gateway would want of it.
+    pub(super) defaults: Defaults,
     /// The limits of a request.
     pub(super) limits: Arc<Limits>,
 }
@@ -205,6 +208,7 @@ impl Direct {
             body,
             passed,
             model: self.model.clone(),
+            defaults: self.defaults,
             id: format!("chatcmpl-{number:032x}"),
             created: u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default(),
             trace: Trace::new((number << 64) | number, &HeaderMap::new()),

@@ -15,10 +15,11 @@ use ghostllm_core::{
         BackendInfo, BackendList, CertificateInfo, Certificates, ConfigShown, Listener, ListenerList,
         ModelInfo, ModelList,
     },
+    chat::Defaults,
     config::{self, BackendUrl, Config, Source, Target, nearest},
     key::Key,
     routes::Admin,
-    routing::{BackendModels, Catalog, Model},
+    routing::{BackendModels, Catalog, Model, Names, Place},
 };
 use ghostllm_edge::{bind, client::Dialer, tls};
 use http::Version;
@@ -51,7 +52,7 @@ pub(super) struct House {
 }
 
 /// A model and who has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Choice {
     /// As the gateway is asked for it.
     pub(super) model: String,
@@ -59,6 +60,8 @@ pub(super) struct Choice {
     pub(super) own: String,
     /// The backend.
     pub(super) backend: String,
+    /// What the gateway wants of it.
+    defaults: Defaults,
 }
 
 /// The key that the environment has.
@@ -117,8 +120,7 @@ impl House {
     pub(super) async fn choices(&self, asked: Option<&str>) -> Result<Vec<Choice>, Unmeasured> {
         let Some(asked) = asked else {
             let up = self.models.iter().filter(|model| model.up);
-            let choices: Vec<Choice> =
-                up.map(|model| Choice::of(&model.id, &model.id, &model.backend)).collect();
+            let choices: Vec<Choice> = up.filter_map(|model| self.resolve(&model.id, None)).collect();
             if choices.is_empty() {
                 return Err(Unmeasured::Failed(
                     "no model can answer. See why: ghostctl status, ghostctl backends test".to_owned(),
@@ -144,8 +146,9 @@ impl House {
     fn resolve(&self, asked: &str, more: Option<&(&str, Vec<Model>)>) -> Option<Choice> {
         let listed = |info: &BackendInfo| {
             let models = self.models.iter().filter(|model| model.backend == info.name);
-            let model =
-                |model: &ModelInfo| Model { id: model.id.clone(), created: 0, owned_by: String::new() };
+            // A name that the configuration gives is none of the backend's.
+            let id = |model: &ModelInfo| model.target.as_ref().unwrap_or(&model.id).clone();
+            let model = |model: &ModelInfo| Model { id: id(model), ..Model::default() };
             let mut models: Vec<Model> = models.map(model).collect();
             if let Some((_, own)) = more.filter(|(name, _)| *name == info.name) {
                 models
@@ -154,13 +157,21 @@ impl House {
             BackendModels { name: info.name.clone(), models: Some(models) }
         };
         let catalog = Catalog::new(self.backends.iter().map(listed).collect());
-        if let Some(route) = catalog.resolve(asked) {
-            return Some(Choice::of(asked, route.model, route.backend));
+        let place = |name: &str| self.place(&catalog, name);
+        let names = Names::new(self.config.models.as_slice().into(), place);
+        let place = place(names.target(asked).unwrap_or(asked))?;
+        let backend = self.backends.get(place.0)?.name.clone();
+        let defaults = names.defaults(asked, &place);
+        Some(Choice { model: asked.to_owned(), own: place.1, backend, defaults })
+    }
+
+    fn place(&self, catalog: &Catalog, name: &str) -> Option<Place> {
+        if let Some(route) = catalog.resolve(name) {
+            return Some((route.index, route.model.to_owned()));
         }
         // Our engine has it always, and lists it only while there is nothing else.
-        let engine =
-            self.backends.iter().find(|info| info.kind == "engine").filter(|_| asked == DEMO_MODEL)?;
-        Some(Choice::of(asked, asked, &engine.name))
+        let engine = self.backends.iter().position(|info| info.kind == "engine");
+        Some((engine.filter(|_| name == DEMO_MODEL)?, name.to_owned()))
     }
 
     /// What is said of a name that nobody has.
@@ -186,7 +197,8 @@ impl House {
     pub(super) fn direct(&self, choice: &Choice) -> Result<Direct, String> {
         let info = self.info(&choice.backend).ok_or("the daemon does not say where its backend is")?;
         let limits = Arc::new(self.config.limits.clone());
-        Ok(Direct { backend: self.backend(info)?, model: choice.own.clone(), limits })
+        let (model, defaults) = (choice.own.clone(), choice.defaults);
+        Ok(Direct { backend: self.backend(info)?, model, defaults, limits })
     }
 
     fn backend(&self, info: &BackendInfo) -> Result<Backend, String> {
@@ -215,12 +227,6 @@ impl House {
         let socket = self.config.engine.socket.clone().or(own).filter(|socket| socket.exists());
         let none = "the socket of the daemon's own engine is not to be found from here; name the daemon with --state-dir DIR";
         socket.map(Some).ok_or_else(|| none.to_owned())
-    }
-}
-
-impl Choice {
-    fn of(model: &str, own: &str, backend: &str) -> Self {
-        Self { model: model.to_owned(), own: own.to_owned(), backend: backend.to_owned() }
     }
 }
 
@@ -352,6 +358,8 @@ mod tests {
             backend: (*backend).to_owned(),
             up: true,
             requests: 0,
+            target: None,
+            hidden: false,
         };
         House {
             desk: Desk::of_test(),
@@ -374,9 +382,23 @@ mod tests {
         assert_eq!(found("box/tiny"), is("box", "tiny:latest"));
         assert_eq!(found(DEMO_MODEL), is("engine", DEMO_MODEL));
         assert_eq!(found("vllm/tiny:latest"), None);
-        let also = vec![Model { id: "tiny:latest".to_owned(), created: 1, owned_by: "x".to_owned() }];
+        let also = vec![Model { id: "tiny:latest".to_owned(), created: 1, ..Model::default() }];
         let second = house.resolve("vllm/tiny", Some(&("vllm", also))).unwrap();
         assert_eq!((second.backend.as_str(), second.own.as_str()), ("vllm", "tiny:latest"));
+        let mut named = house;
+        let gpt = named.models[0].clone();
+        named.models.push(ModelInfo { id: "gpt".to_owned(), target: Some(gpt.id.clone()), ..gpt });
+        let names =
+            "[[models]]\nname = \"gpt\"\ntarget = \"tiny\"\n[[models]]\nname = \"tiny\"\ncontext = 64";
+        named.config =
+            Config::load(&[Source::File { name: "a.toml".to_owned(), bytes: names.into() }]).unwrap();
+        let gpt = named.resolve("gpt", None).unwrap();
+        assert_eq!(
+            (gpt.model.as_str(), gpt.own.as_str(), gpt.backend.as_str()),
+            ("gpt", "tiny:latest", "box")
+        );
+        assert_eq!(gpt.defaults.num_ctx, Some(64), "what it is not given, it would not do");
+        let house = named;
         let told = house.unknown("tinny:latest").to_string();
         assert!(told.contains("Did you mean tiny:latest?"), "{told}");
     }

@@ -68,6 +68,8 @@ pub(super) async fn look(
             backend: engine.name.clone(),
             up: true,
             requests: 0,
+            target: None,
+            hidden: false,
         })
     });
     let models = models.collect();

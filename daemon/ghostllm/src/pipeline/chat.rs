@@ -31,7 +31,7 @@ use crate::{
     apart,
     backend::{
         Answer, ChatCall, ChatError,
-        registry::{Known, Routed, Snapshot},
+        registry::{Routed, Snapshot},
     },
     store::keys::Caller,
 };
@@ -52,10 +52,11 @@ pub(super) async fn answer(
     let (id, trace) = (asked.record.id, asked.record.trace.clone());
     let Begun { account, routed, slot } = begin(shared, asked, &passed.model, stay)?;
     let streamed = passed.stream;
-    let (model, id) = (routed.model, format!("chatcmpl-{id}"));
-    let call = ChatCall { body, passed, model, id, created: now(), trace, slot: Some(slot) };
+    let Routed { backend, model, defaults, .. } = routed;
+    let id = format!("chatcmpl-{id}");
+    let call = ChatCall { body, passed, model, defaults, id, created: now(), trace, slot: Some(slot) };
     let keep_alive = call.keep_alive(settings.limits.keep_alive_style);
-    let answering = Box::pin(routed.backend.chat(call));
+    let answering = Box::pin(backend.chat(call));
     if streamed {
         stream(shared, settings, answering, account, keep_alive).await
     } else {
@@ -81,6 +82,9 @@ pub(super) fn begin(shared: &Shared, asked: Asked, model: &str, stay: Stay) -> R
     record.model(model);
     let (routed, listed) = route(shared, &asked.caller, model)?;
     record.listed(listed);
+    if routed.alias {
+        record.target(&routed.model);
+    }
     let lease = routed.backend.lease();
     let slot = stay.slot();
     let place = shared.requests.begin(asked, model, &routed.model, lease);
@@ -95,7 +99,7 @@ pub(super) fn begin(shared: &Shared, asked: Asked, model: &str, stay: Stay) -> R
 /// Where it goes, and whether there is known to be such a model.
 fn route(shared: &Shared, caller: &Caller, model: &str) -> Result<(Routed, bool), ApiError> {
     let snapshot = shared.registry.snapshot();
-    let mine = |routed: &Routed| models::may(caller, &snapshot, routed.backend.name(), &routed.model);
+    let mine = |routed: &Routed| models::may_ask(caller, &snapshot, model, routed);
     let routed =
         snapshot.route(model).filter(mine).ok_or_else(|| models::refused(caller, &snapshot, model))?;
     Ok((routed, snapshot.lists(model)))
@@ -106,21 +110,16 @@ pub(super) fn unrouted(snapshot: &Snapshot, model: &str) -> ApiError {
     if let Some(fault) = snapshot.unusable(model) {
         return fault.clone().into();
     }
-    let backends = snapshot.backends();
-    let silent = |known: &&Known| !known.is_up() && known.models().is_empty();
-    // A backend that has never said what it has may have this one.
-    let doubtful = if snapshot.found() {
-        backends.iter().all(|known| silent(&known))
-    } else {
-        backends.iter().any(|known| silent(&known))
-    };
-    if doubtful {
+    if snapshot.is_doubtful() {
         return ApiError::backend_unavailable(
             "No backend that has this model answers now; try again shortly.",
             RETRY_AFTER_DOWN,
         );
     }
-    ApiError::model_not_found(model)
+    match snapshot.target(model) {
+        None => ApiError::model_not_found(model),
+        Some(target) => ApiError::target_not_found(model, target),
+    }
 }
 
 fn whole(

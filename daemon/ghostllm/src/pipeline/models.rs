@@ -1,17 +1,43 @@
 //! Which models a caller may use, and what whoever asks for another one hears.
 //!
 //! Knows patterns and a model's names. Refuses to know keys. Invariants: it goes by the model that answers, however it was asked
-//! for; what begins with a backend's name stands for that backend's models alone; a caller who may use some models hears nothing
+//! for, or by a name that the configuration has given to it, whose admin has said so that whoever may use the name may use the
+//! model by it; what begins with a backend's name stands for that backend's models alone; a caller who may use some models hears nothing
 //! that tells whether there are others.
 
 use ghostllm_core::{ApiError, error::Code};
 
 use super::chat::unrouted;
-use crate::{backend::registry::Snapshot, store::keys::Caller};
+use crate::{
+    backend::registry::{Routed, Snapshot},
+    store::keys::Caller,
+};
 
 /// Whether the caller may use the model that its backend calls `model`.
 pub(super) fn may(caller: &Caller, snapshot: &Snapshot, backend: &str, model: &str) -> bool {
-    fit(caller, backend, model, |name| snapshot.backends().iter().any(|known| known.backend().name() == name))
+    fit(caller, backend, model, |name| is_backend(snapshot, name))
+}
+
+/// Whether the caller may have this model for this name.
+pub(super) fn may_ask(caller: &Caller, snapshot: &Snapshot, asked: &str, routed: &Routed) -> bool {
+    may(caller, snapshot, routed.backend.name(), &routed.model)
+        || routed.alias && may_name(caller, snapshot, asked)
+}
+
+/// Whether the caller may use a name that the configuration gives, whatever it stands for.
+pub(super) fn may_name(caller: &Caller, snapshot: &Snapshot, name: &str) -> bool {
+    named(caller, name, |name| is_backend(snapshot, name))
+}
+
+fn is_backend(snapshot: &Snapshot, name: &str) -> bool {
+    snapshot.backends().iter().any(|known| known.backend().name() == name)
+}
+
+fn named(caller: &Caller, name: &str, is_backend: impl Fn(&str) -> bool) -> bool {
+    // What is called as if it were a backend's own is allowed by no pattern for that backend.
+    let taken = name.split_once('/').is_some_and(|(first, _)| is_backend(first));
+    let fit = |pattern: &String| if taken { pattern == "*" } else { fits(pattern, name) };
+    caller.models.is_empty() || caller.models.iter().any(fit)
 }
 
 fn fit(caller: &Caller, backend: &str, model: &str, is_backend: impl Fn(&str) -> bool) -> bool {
@@ -96,6 +122,21 @@ mod tests {
         ] {
             assert_eq!(fits(pattern, name), wanted, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn a_name_that_the_configuration_gives_is_allowed_as_such() {
+        let may = |pattern: &str, name: &str| {
+            let caller = Caller { models: Arc::from([pattern.to_owned()]), ..Caller::local() };
+            named(&caller, name, |name| name == "box")
+        };
+        assert!(may("gpt-*", "gpt-4o-mini") && may("openai/*", "openai/gpt") && may("*", "box/gpt"));
+        for (pattern, name) in
+            [("gpt-*", "gpt/4"), ("box/*", "box/gpt"), ("box/gpt", "box/gpt"), ("tiny", "gpt")]
+        {
+            assert!(!may(pattern, name), "{pattern} {name}");
+        }
+        assert!(named(&Caller::local(), "box/gpt", |_| true));
     }
 
     #[test]

@@ -60,6 +60,7 @@ macro_rules! event {
             status = told.answer.map(|answer| answer.status.as_u16()),
             code = told.code(),
             model = told.model.as_deref().map(one_line),
+            target = told.target.as_deref().map(one_line),
             backend = told.chat.as_ref().map(|chat| chat.backend.as_str()),
             ended = ended.name(),
             by = told.by(ended),
@@ -136,6 +137,8 @@ struct Told {
     row: Option<&'static Row>,
     caller: Option<Caller>,
     model: Option<String>,
+    /// The model that answers, where the configuration has given it the name that was asked for.
+    target: Option<String>,
     chat: Option<Arc<Request>>,
     /// None where not all of it was read.
     bytes_in: Option<u64>,
@@ -260,6 +263,11 @@ impl Record {
     /// What was asked for, whether there is such a model or not.
     pub(super) fn model(&self, name: &str) {
         self.told().model = Some(cut(&key::before(name)).to_owned());
+    }
+
+    /// The configuration has given that name to this model.
+    pub(super) fn target(&self, model: &str) {
+        self.told().target = Some(cut(model).to_owned());
     }
 
     /// The model that answers is one that its backend has listed, or was once.

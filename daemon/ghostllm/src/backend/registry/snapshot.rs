@@ -2,11 +2,13 @@
 //!
 //! Knows each backend's last list and last fault. Refuses to ask anybody. Invariant: it never changes.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use ghostllm_core::{
+    chat::Defaults,
+    config::NamedModel,
     error::BackendFault,
-    routing::{BackendModels, Catalog, Model},
+    routing::{BackendModels, Catalog, Model, Names, Place},
 };
 use tokio::time::Instant;
 
@@ -106,6 +108,66 @@ pub struct Routed {
     pub backend: Backend,
     /// The model's id, as that backend spells it.
     pub model: String,
+    /// Whether the configuration has given it the name that was asked for.
+    pub alias: bool,
+    /// What is wanted of it where the client says nothing.
+    pub defaults: Defaults,
+}
+
+/// A model under one of its names.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed<'a> {
+    /// The name.
+    pub id: &'a str,
+    /// The backend that has it.
+    pub known: &'a Known,
+    /// What the backend says of it.
+    pub model: &'a Model,
+    /// Its tokens of context, as far as they are known.
+    pub context_length: Option<u64>,
+    /// Whether the configuration has given it this name.
+    pub alias: bool,
+    /// It answers to the name, and is not in the public list.
+    pub hidden: bool,
+}
+
+/// What is odd about a name that the configuration gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Odd<'a> {
+    /// No backend has what it stands for.
+    Nobodys {
+        /// The name.
+        name: &'a str,
+        /// What it stands for.
+        target: &'a str,
+    },
+    /// A backend has a model that is called so as well.
+    Hides {
+        /// The name.
+        name: &'a str,
+        /// What it stands for.
+        target: &'a str,
+        /// The other model, as its backend calls it.
+        model: &'a str,
+        /// That backend.
+        backend: &'a str,
+    },
+}
+
+impl fmt::Display for Odd<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nobodys { name, target } => {
+                write!(f, "the name {name} stands for the model {target}, which no backend has")
+            }
+            Self::Hides { name, target, model, backend } => {
+                write!(
+                    f,
+                    "the name {name} stands for the model {target} and hides {model}, which the backend {backend} has"
+                )
+            }
+        }
+    }
 }
 
 /// All backends at one moment.
@@ -113,13 +175,14 @@ pub struct Routed {
 pub struct Snapshot {
     backends: Vec<Known>,
     catalog: Catalog,
+    names: Names,
     found: bool,
 }
 
 impl Snapshot {
     /// Before anybody was asked.
     pub(super) fn unknown(backends: Backends) -> Self {
-        Self::of(backends.list.into_iter().map(Known::unknown).collect(), backends.found)
+        Self::of(backends.list.into_iter().map(Known::unknown).collect(), backends.found, backends.models)
     }
 
     /// After these have answered. Who is no longer there has answered in vain.
@@ -128,7 +191,8 @@ impl Snapshot {
             let place = heard.iter().position(|(asked, _)| asked.is(&before.backend));
             place.map_or_else(|| before.clone(), |place| before.after(heard.swap_remove(place).1, moment))
         };
-        Self::of(self.backends.iter().map(known).collect(), self.found)
+        let models = Arc::clone(self.names.list());
+        Self::of(self.backends.iter().map(known).collect(), self.found, models)
     }
 
     /// With other backends, some of which have been asked. What is known of a place stays known.
@@ -150,16 +214,17 @@ impl Snapshot {
                 None => known,
             }
         };
-        Self::of(backends.list.into_iter().map(known).collect(), backends.found)
+        Self::of(backends.list.into_iter().map(known).collect(), backends.found, backends.models)
     }
 
-    fn of(backends: Vec<Known>, found: bool) -> Self {
+    fn of(backends: Vec<Known>, found: bool, models: Arc<[NamedModel]>) -> Self {
         let entry = |known: &Known| BackendModels {
             name: known.backend.name().to_owned(),
             models: known.models.clone(),
         };
         let catalog = Catalog::new(backends.iter().map(entry).collect());
-        Self { backends, catalog, found }
+        let names = Names::new(models, |name| resolve(&backends, &catalog, name));
+        Self { backends, catalog, names, found }
     }
 
     /// Whether the backends are looked for; else the configuration names them.
@@ -188,55 +253,101 @@ impl Snapshot {
     /// Where a request for this name goes; none where no backend has it.
     #[must_use]
     pub fn route(&self, asked: &str) -> Option<Routed> {
-        let Some(route) = self.catalog.resolve(asked) else { return self.unlisted_demo(asked) };
-        let known = self.backends.get(route.index)?;
-        // Before its first list any name may be meant; a path is none, and our engine would open the file.
-        if *known.backend.kind() == Kind::Engine && route.model.starts_with('/') {
-            return None;
-        }
-        Some(Routed { backend: known.backend.clone(), model: route.model.to_owned() })
+        let place = resolve(&self.backends, &self.catalog, self.meant(asked))?;
+        let backend = self.backends.get(place.0)?.backend.clone();
+        let (alias, defaults) = (self.target(asked).is_some(), self.names.defaults(asked, &place));
+        Some(Routed { backend, model: place.1, alias, defaults })
+    }
+
+    /// What a name stands for, where the configuration has given it to a model that has another.
+    #[must_use]
+    pub fn target(&self, asked: &str) -> Option<&str> {
+        self.names.target(asked)
+    }
+
+    /// A model's name as a backend may have it.
+    fn meant<'a>(&'a self, asked: &'a str) -> &'a str {
+        self.target(asked).unwrap_or(asked)
     }
 
     /// Whether a backend has listed the model that a name means; before a backend's first list, any name may be one of its models.
     #[must_use]
     pub fn lists(&self, asked: &str) -> bool {
-        self.catalog.model(asked).is_some() || asked == DEMO_MODEL
+        let meant = self.meant(asked);
+        self.catalog.model(meant).is_some() || meant == DEMO_MODEL
     }
 
-    /// Our engine answers for the demo even where it lists real models alone.
-    fn unlisted_demo(&self, asked: &str) -> Option<Routed> {
-        let known = self.backends.iter().find(|known| *known.backend.kind() == Kind::Engine)?;
-        (asked == DEMO_MODEL).then(|| Routed { backend: known.backend.clone(), model: asked.to_owned() })
+    /// Whether a backend that has never said what it has may have a model that nobody lists.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        let mut silent = self.backends.iter().map(|known| !known.is_up() && known.models().is_empty());
+        if self.found { silent.all(|silent| silent) } else { silent.any(|silent| silent) }
+    }
+
+    /// What is odd about the names that the configuration gives.
+    pub fn odd(&self) -> impl Iterator<Item = Odd<'_>> {
+        let names = self
+            .names
+            .list()
+            .iter()
+            .filter_map(|named| Some((named.name.as_str(), named.target.as_ref()?.as_str())));
+        names.filter_map(|(name, target)| {
+            let place = resolve(&self.backends, &self.catalog, target);
+            if place.is_none() && self.unusable(name).is_none() && !self.is_doubtful() {
+                return Some(Odd::Nobodys { name, target });
+            }
+            let (at, model) = self.catalog.model(name)?;
+            let same = place.is_some_and(|place| place.0 == at && place.1 == model.id);
+            let backend = self.backends.get(at)?.backend.name();
+            (!same).then_some(Odd::Hides { name, target, model: &model.id, backend })
+        })
     }
 
     /// Why the file that would be called so cannot be served, where a file is configured and was never any good.
     #[must_use]
     pub fn unusable(&self, asked: &str) -> Option<&BackendFault> {
-        let called = |known: &&Known| known.backend.file_model().is_some_and(|model| model == asked);
+        let meant = self.meant(asked);
+        let called = |known: &&Known| known.backend.file_model().is_some_and(|model| model == meant);
         self.backends.iter().filter(|known| known.models.is_none()).find(called)?.fault()
     }
 
-    /// The models for the public list, without those of a backend that has been silent for long, each with its backend. The demo
-    /// is in it only while there is nothing else; whoever asks for it by name gets it still.
-    pub fn listed(&self) -> impl Iterator<Item = (&Known, &Model)> {
-        let listed = || {
-            let all = self.catalog.list();
-            all.filter_map(|(place, model)| Some((self.backends.get(place)?, model)))
-                .filter(|(known, _)| known.is_listed())
-        };
-        let real = listed().any(|(_, model)| !is_demo(model));
-        listed().filter(move |(_, model)| !(real && is_demo(model)))
+    /// The models for the list, without those of a backend that has been silent for long, each with its backend; behind them the
+    /// names that the configuration gives, as far as a backend has what they stand for. The demo is in it only while there is
+    /// nothing else; whoever asks for it by name gets it still.
+    pub fn listed(&self) -> impl Iterator<Item = Listed<'_>> {
+        let own = || self.catalog.list().filter_map(|(place, model)| self.listing(place, model));
+        let real = own().any(|listed| !is_demo(listed.model));
+        // What another model bears the name of is asked for by another one.
+        let own = own().filter(|listed| self.target(listed.id).is_none());
+        let own = own.filter(move |listed| !(real && is_demo(listed.model)));
+        let named = self.names.list().iter().filter(|named| named.target.is_some()).filter_map(|named| {
+            let (place, model) = self.catalog.model(named.meant())?;
+            let listed = self.listing(place, model)?;
+            Some(Listed { id: named.name.as_str(), alias: true, hidden: named.hidden, ..listed })
+        });
+        own.chain(named)
     }
 
-    /// The model that a name means; where the list has it no longer, why its backend does not answer.
+    /// A model under its own name; none where its backend has been silent for long.
+    fn listing<'a>(&'a self, place: usize, model: &'a Model) -> Option<Listed<'a>> {
+        let known = self.backends.get(place).filter(|known| known.is_listed())?;
+        let place: Place = (place, model.id.clone());
+        let (pinned, said) = (self.names.context(&place).map(u64::from), model.context_length);
+        let context_length = match known.backend.kind() {
+            // It is given what is pinned, but no more than the model was made for.
+            Kind::Ollama => pinned.into_iter().chain(said).min(),
+            // It has what it was started with.
+            Kind::OpenAi | Kind::Engine | Kind::Gguf(_) => said.or(pinned),
+        };
+        let hidden = self.names.is_hidden(&place);
+        Some(Listed { id: &model.id, known, model, context_length, alias: false, hidden })
+    }
+
+    /// The model that a name means, under its own name; where the list has it no longer, why its backend does not answer.
     #[must_use]
-    pub fn model(&self, asked: &str) -> Option<Result<&Model, &BackendFault>> {
-        let (place, model) = self.catalog.model(asked)?;
-        let known = self.backends.get(place)?;
-        Some(match known.fault() {
-            Some(fault) if !known.is_listed() => Err(fault),
-            _ => Ok(model),
-        })
+    pub fn model(&self, asked: &str) -> Option<Result<Listed<'_>, &BackendFault>> {
+        let (place, model) = self.catalog.model(self.meant(asked))?;
+        self.listing(place, model).map(Ok).or_else(|| self.backends.get(place)?.fault().map(Err))
     }
 
     /// Whether any model can answer now.
@@ -254,6 +365,21 @@ impl Snapshot {
     }
 }
 
+/// Which model a name means that a backend may have; none where no backend has it. Our engine answers for the demo even where it
+/// lists real models alone.
+fn resolve(backends: &[Known], catalog: &Catalog, name: &str) -> Option<Place> {
+    let is_engine = |known: &Known| *known.backend.kind() == Kind::Engine;
+    let Some(route) = catalog.resolve(name) else {
+        let place = backends.iter().position(is_engine).filter(|_| name == DEMO_MODEL)?;
+        return Some((place, name.to_owned()));
+    };
+    // Before its first list any name may be meant; a path is none, and our engine would open the file.
+    if is_engine(backends.get(route.index)?) && route.model.starts_with('/') {
+        return None;
+    }
+    Some((route.index, route.model.to_owned()))
+}
+
 /// Our engine's demo; a model of that name that somebody else has is a real one.
 fn is_demo(model: &Model) -> bool {
     model.id == DEMO_MODEL && model.owned_by == DEMO_OWNER
@@ -263,16 +389,19 @@ fn is_demo(model: &Model) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use ghostllm_core::{config::Limits, error::Stage};
+    use ghostllm_core::{
+        config::{Config, Limits, Source},
+        error::Stage,
+    };
 
     use super::*;
 
     fn model(id: &str, owned_by: &str) -> Model {
-        Model { id: id.to_owned(), created: 0, owned_by: owned_by.to_owned() }
+        Model { id: id.to_owned(), owned_by: owned_by.to_owned(), ..Model::default() }
     }
 
     fn ids(snapshot: &Snapshot) -> Vec<&str> {
-        snapshot.listed().map(|(_, model)| model.id.as_str()).collect()
+        snapshot.listed().map(|listed| listed.id).collect()
     }
 
     const KEPT: Duration = Duration::from_secs(60);
@@ -290,7 +419,8 @@ mod tests {
             let heard = asked.zip([ollama, demo()]).collect();
             snapshot.after(heard, Moment { now: begun + after, kept: KEPT })
         };
-        let unknown = Snapshot::unknown(Backends { list: vec![first, engine], found: true });
+        let unknown =
+            Snapshot::unknown(Backends { list: vec![first, engine], found: true, models: Arc::default() });
         let never = at(&unknown, fault(), Duration::ZERO);
         assert_eq!(ids(&never), [DEMO_MODEL]);
         let up = at(&never, Ok(vec![model("tiny:latest", "ollama")]), Duration::ZERO);
@@ -307,5 +437,71 @@ mod tests {
         assert!(gone.route("tiny").is_some() && gone.model("other").is_none());
         let back = at(&gone, Ok(vec![model("tiny:latest", "ollama")]), 2 * KEPT);
         assert_eq!(ids(&back), ["tiny:latest"]);
+    }
+
+    fn named(text: &str) -> Arc<[NamedModel]> {
+        let source = Source::File { name: "a.toml".to_owned(), bytes: text.into() };
+        Config::load(&[source]).unwrap_or_else(|errors| panic!("{errors:#?}")).models.into()
+    }
+
+    /// An Ollama that has listed these.
+    fn with(names: &str, models: &[&str]) -> Snapshot {
+        let limits = Arc::new(Limits::default());
+        let list = vec![Backend::found_ollama(&"http://127.0.0.1:1".parse().unwrap(), &limits).unwrap()];
+        let unknown = Snapshot::unknown(Backends { list, found: true, models: named(names) });
+        assert_eq!(unknown.odd().count(), 0, "nobody has said yet what there is");
+        let models = models.iter().map(|id| Model { context_length: Some(8192), ..model(id, "ollama") });
+        let heard = vec![(unknown.backends()[0].backend().clone(), Ok(models.collect()))];
+        unknown.after(heard, Moment { now: Instant::now(), kept: KEPT })
+    }
+
+    const NAMES: &str = "[[models]]\nname = \"gpt\"\ntarget = \"tiny\"\ntemperature = 0.5\n\
+                         [[models]]\nname = \"other\"\ntarget = \"ollama/tiny\"\nhidden = true\n\
+                         [[models]]\nname = \"tiny\"\ncontext = 4096\nhidden = true\n\
+                         [[models]]\nname = \"nobody\"\ntarget = \"none\"\n\
+                         [[models]]\nname = \"same\"\ntarget = \"ollama/same\"";
+
+    #[test]
+    fn a_name_of_the_configuration_is_routed_and_listed_as_its_model() {
+        let snapshot = with(NAMES, &["tiny:latest", "other", "same:latest"]);
+        let listed: Vec<_> = snapshot
+            .listed()
+            .map(|listed| (listed.id, listed.alias, listed.hidden, listed.context_length))
+            .collect();
+        assert_eq!(
+            listed,
+            [
+                ("tiny:latest", false, true, Some(4096)),
+                ("same:latest", false, false, Some(8192)),
+                ("gpt", true, false, Some(4096)),
+                ("other", true, true, Some(4096)),
+                ("same", true, false, Some(8192)),
+            ]
+        );
+        for (asked, alias, temperature) in
+            [("gpt", true, Some(0.5)), ("tiny", false, None), ("other", true, None)]
+        {
+            let routed = snapshot.route(asked).unwrap();
+            assert_eq!((routed.model.as_str(), routed.alias), ("tiny:latest", alias), "{asked}");
+            let said = (routed.defaults.num_ctx, routed.defaults.sampling.temperature);
+            assert_eq!(said, (Some(4096), temperature), "{asked}");
+            assert!(snapshot.lists(asked) && snapshot.model(asked).unwrap().is_ok(), "{asked}");
+        }
+        assert_eq!(snapshot.route("ollama/other").unwrap().model, "other", "what it hides is there still");
+        assert!(
+            snapshot.route("nobody").is_none()
+                && !snapshot.lists("nobody")
+                && snapshot.model("nobody").is_none()
+        );
+    }
+
+    #[test]
+    fn what_is_odd_about_names_is_told() {
+        let snapshot = with(NAMES, &["tiny:latest", "other", "same:latest"]);
+        let hides = Odd::Hides { name: "other", target: "ollama/tiny", model: "other", backend: "ollama" };
+        let nobodys = Odd::Nobodys { name: "nobody", target: "none" };
+        assert_eq!(snapshot.odd().collect::<Vec<_>>(), [hides, nobodys]);
+        let pulled = with(NAMES, &["tiny:latest", "none:latest", "same:latest"]);
+        assert_eq!(pulled.odd().count(), 0);
     }
 }

@@ -26,7 +26,7 @@ fn of(name: &str, answers: Option<bool>, fault: Option<&str>) -> InspectedEngine
 }
 
 fn model(id: &str, up: bool) -> ModelInfo {
-    ModelInfo { id: id.to_owned(), backend: "box".to_owned(), up, requests: 0 }
+    ModelInfo { id: id.to_owned(), backend: "box".to_owned(), up, requests: 0, target: None, hidden: false }
 }
 
 fn seen() -> Inspected {

@@ -18,7 +18,7 @@ use crate::{
     admin::Configured,
     backend::{
         amiss,
-        registry::{Known, Snapshot},
+        registry::{Listed, Snapshot},
     },
     date,
     log::OneLine,
@@ -56,7 +56,7 @@ pub(super) async fn status(shared: &Arc<Shared>) -> Status {
         since: date::rfc3339(standing.since()),
         uptime_s: standing.uptime().as_secs(),
         listeners: standing.listeners(),
-        models: snapshot.listed().count(),
+        models: snapshot.listed().filter(|listed| !listed.hidden).count(),
         backends: backends.len(),
         backends_up: backends.iter().filter(|known| known.is_up()).count(),
         requests: shared.requests.count(),
@@ -143,11 +143,12 @@ pub(super) fn backends(shared: &Shared) -> BackendList {
 
 pub(super) fn models(shared: &Shared) -> ModelList {
     let (snapshot, requests) = (shared.registry.snapshot(), shared.requests.by_model());
-    let models = snapshot.listed().map(|(known, model)| {
+    let models = snapshot.listed().map(|Listed { id, known, model, alias, hidden, .. }| {
         let place = (known.backend().name().to_owned(), model.id.clone());
         let requests = requests.get(&place).copied().unwrap_or_default();
-        let (backend, id) = place;
-        ModelInfo { id, backend, up: known.is_up(), requests }
+        let (backend, own) = place;
+        let target = alias.then_some(own);
+        ModelInfo { id: id.to_owned(), backend, up: known.is_up(), requests, target, hidden }
     });
     ModelList { version: FORM, models: models.collect() }
 }
