@@ -10,6 +10,7 @@ mod acts;
 mod adapter;
 mod admin;
 mod admin_socket;
+mod aliases;
 mod backup;
 mod bench;
 mod cancel;

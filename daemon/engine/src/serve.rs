@@ -125,7 +125,7 @@ async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Resp
         ("/status", &Method::GET) => Ok(reply(&status(engine))),
         ("/v1/models", &Method::GET) => {
             let models = off_thread(engine, |library| Ok(library.list())).await?;
-            let data: Vec<Value> = models.iter().map(|model| describe(model)).collect();
+            let data: Vec<Value> = models.iter().map(|model| describe(model, engine.settings)).collect();
             Ok(reply(&json!({"object": "list", "data": data})))
         }
         ("/v1/chat/completions", &Method::POST) => chat(engine, request).await,
@@ -135,7 +135,7 @@ async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Resp
         (path, &Method::GET) if path.starts_with("/v1/models/") => {
             let id = path.trim_start_matches("/v1/models/").to_owned();
             let model = off_thread(engine, move |library| library.find(&id)).await?;
-            Ok(reply(&describe(&model)))
+            Ok(reply(&describe(&model, engine.settings)))
         }
         _ => {
             let message = "there is nothing at this path; see /v1/models and /v1/chat/completions";
@@ -229,7 +229,7 @@ async fn load(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Respon
     let path: String = need("path", load.path, "the path of a .gguf file as a string")?;
     let preload = get("preload", load.preload, "true or false")?;
     let model = off_thread(engine, move |library| library.add(Path::new(&path))).await?;
-    let described = describe(&model);
+    let described = describe(&model, engine.settings);
     if preload == Some(true) {
         let mut ticket = engine.queue.submit(model, Work::Load)?;
         match ticket.events.recv().await {
@@ -241,7 +241,7 @@ async fn load(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Respon
     Ok(reply(&described))
 }
 
-fn describe(model: &Model) -> Value {
+fn describe(model: &Model, settings: Settings) -> Value {
     let created = model.changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let owner = if model.demo {
         "ghostllm: a toy of a million parameters that shows the wiring; put a .gguf file into the model directory for a real one"
@@ -252,6 +252,8 @@ fn describe(model: &Model) -> Value {
         "id": model.id, "object": "model", "created": created, "owned_by": owner, "demo": model.demo,
         "architecture": model.summary.architecture(), "context_length": model.summary.context_length(),
         "bytes": model.summary.bytes,
+        // As llama.cpp's own server calls what it has, which may be less than the model was trained on.
+        "meta": {"n_ctx": settings.context_of(&model.summary)},
     })
 }
 

@@ -61,8 +61,14 @@ impl Settings {
     /// What may be said to the model that a file's head tells of.
     #[must_use]
     pub fn allowance(self, summary: &Summary) -> Allowance {
+        Allowance::new(self.context_of(summary), summary.longest_token())
+    }
+
+    /// Tokens of context for that model.
+    #[must_use]
+    pub fn context_of(self, summary: &Summary) -> u32 {
         let trained = summary.context_length().and_then(|length| u32::try_from(length).ok());
-        Allowance::new(self.length(trained.unwrap_or(u32::MAX)), summary.longest_token())
+        self.length(trained.unwrap_or(u32::MAX))
     }
 }
 
