@@ -82,7 +82,8 @@ section! {
         temperature: Option<Decimal<0, 2>> = None;
         /// The share of the likeliest tokens that is drawn from.
         top_p: Option<Decimal<0, 1>> = None;
-        /// So many of the likeliest tokens are drawn from; 0 is all.
+        /// So many of the likeliest tokens are drawn from; 0 is all. This, min_p, repeat_penalty and think are no fields
+        /// of OpenAI's: a backend that refuses what it does not know, as transformers serve does, refuses the request.
         top_k: Option<u32> = None => candidates();
         /// The least share of the likeliest token's odds.
         min_p: Option<Decimal<0, 1>> = None;

@@ -97,7 +97,7 @@ fn fields_of(defaults: &Defaults, open: impl Fn(Subject) -> bool) -> Vec<(&'stat
         (Subject::Temperature, "temperature", sampling.temperature),
         (Subject::TopP, "top_p", sampling.top_p),
         (Subject::MinP, "min_p", sampling.min_p),
-        // llama.cpp knows the first name, vLLM and its like the second; each passes over the other.
+        // llama.cpp knows the first name, vLLM and its like the second.
         (Subject::RepeatPenalty, "repeat_penalty", sampling.repeat_penalty),
         (Subject::RepeatPenalty, "repetition_penalty", sampling.repeat_penalty),
         (Subject::FrequencyPenalty, "frequency_penalty", sampling.frequency_penalty),
