@@ -293,9 +293,9 @@ async fn a_record_has_both_names_and_the_metrics_the_model_s() -> Result<()> {
         record(&daemon, id).await
     };
     let gpt = ask("gpt-4o-mini", "gpt").await?;
-    ensure!(gpt["model"] == "gpt-4o-mini" && gpt["target"] == "tiny:latest", "{gpt:#}");
+    ensure!(gpt["model"] == "gpt-4o-mini" && gpt["alias_of"] == "tiny:latest", "{gpt:#}");
     let own = ask("tiny", "own").await?;
-    ensure!(own["model"] == "tiny" && own.get("target").is_none(), "{own:#}");
+    ensure!(own["model"] == "tiny" && own.get("alias_of").is_none(), "{own:#}");
     let sheet = Sheet::until(&daemon, |sheet| sheet.text.contains("tiny:latest")).await?;
     ensure!(!sheet.text.contains("gpt-4o-mini"), "{}", sheet.text);
     daemon.stop().await

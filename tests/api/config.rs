@@ -220,7 +220,9 @@ fn tables(schema: &Value) -> Result<Vec<(String, &Value)>> {
         let backend = format!("[[{within}backends]]\nname = \"a\"");
         tables.push((format!("{backend}\n[{within}backends.timeouts]"), definition("backends.timeouts")?));
         tables.push((backend, definition("backends")?));
-        tables.push((format!("[[{within}health]]\nname = \"a\""), definition("health")?));
+        for name in ["health", "models"] {
+            tables.push((format!("[[{within}{name}]]\nname = \"a\""), definition(name)?));
+        }
     }
     Ok(tables)
 }
@@ -230,7 +232,7 @@ fn a_stray_key_in_every_table_is_refused() -> Result<()> {
     let home = Home::new()?;
     let schema = serde_json::from_str(&home.run(&["config", "schema"], &[])?.out)?;
     let tables = tables(&schema)?;
-    ensure!(tables.len() == 32, "{} tables", tables.len());
+    ensure!(tables.len() == 36, "{} tables", tables.len());
     // The program's own list of what stands at the top: a section that it reads and the schema lacks has no test here.
     let ran = home.run(&["config", "check", "--set", "strayed=1"], &[])?;
     let mut known: Vec<&str> = ran
@@ -244,7 +246,7 @@ fn a_stray_key_in_every_table_is_refused() -> Result<()> {
     ensure!(known == properties.keys().collect::<Vec<_>>(), "it reads {known:?}");
     let listed = ["", "[listen]", "[engine]", "[limits]", "[log]"];
     ensure!(
-        properties.len() == listed.len() + ["backends", "health", "profiles"].len(),
+        properties.len() == listed.len() + ["backends", "health", "models", "profiles"].len(),
         "a section without a test: {known:?}"
     );
     for (header, _) in tables {
@@ -270,7 +272,7 @@ fn a_wrong_type_in_every_setting_is_refused() -> Result<()> {
             keys.into_iter().filter(|key| table["properties"][*key].get("$ref").is_none()).collect();
         let (mut text, first) = (format!("{header}\n"), header.lines().count() + 1);
         let mut wanted = Vec::new();
-        for key in keys.into_iter().filter(|key| !["name", "backends", "health"].contains(&key.as_str())) {
+        for key in keys.into_iter().filter(|key| !["name", "backends", "health", "models"].contains(&key.as_str())) {
             wanted.push(format!(":{}:{}: ", first + wanted.len(), key.len() + 4));
             writeln!(text, "{key} = {{ a = 1 }}")?;
         }

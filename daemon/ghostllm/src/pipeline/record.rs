@@ -60,7 +60,7 @@ macro_rules! event {
             status = told.answer.map(|answer| answer.status.as_u16()),
             code = told.code(),
             model = told.model.as_deref().map(one_line),
-            target = told.target.as_deref().map(one_line),
+            alias_of = told.target.as_deref().map(one_line),
             backend = told.chat.as_ref().map(|chat| chat.backend.as_str()),
             ended = ended.name(),
             by = told.by(ended),

@@ -18,7 +18,7 @@ use crate::{
     admin::Configured,
     backend::{
         amiss,
-        registry::{Listed, Snapshot},
+        registry::{Known, Listed, Snapshot},
     },
     date,
     log::OneLine,
