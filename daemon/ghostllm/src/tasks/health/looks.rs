@@ -224,7 +224,7 @@ mod tests {
         let below = Path::new(home).join("anna/models");
         assert!(matches!(place(Path::new(home), &[home]), Ok(Place::Disk(_))));
         assert_eq!(place(&below, &[home]), Err("No such file or directory".to_owned()));
-        fs::set_permissions(home, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(home, fs::Permissions::from_mode(0o0)).unwrap();
         for path in [Path::new(home), &below] {
             assert_eq!(place(path, &["/nowhere", home]), Ok(Place::Hidden(home)));
         }
