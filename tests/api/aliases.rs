@@ -109,7 +109,7 @@ async fn a_body_that_is_passed_on_gets_what_its_client_does_not_say() -> Result<
             let expected = json!({
                 "model": "tiny", "stream": stream, "messages": [{"role": "user", "content": FRANCE}],
                 "guided_regex": "[a-z]+", "temperature": 1, "seed": 7, "max_tokens": 50, "repeat_penalty": 1.1,
-                "repetition_penalty": 1.1, "reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": false},
+                "repetition_penalty": 1.1, "chat_template_kwargs": {"enable_thinking": false},
             });
             let body = sent(&double, "/v1/chat/completions")?;
             ensure!(body == expected, "{style:?}: {body}");
@@ -203,6 +203,23 @@ async fn a_key_may_use_a_name_by_either_name(version: Version) -> Result<()> {
         list.len() == 1 && list[0]["id"] == "gpt-4o-mini" && list[0].get("alias_of").is_none(),
         "{list:?}"
     );
+    // Nor does it learn that from an engine's words, in which the model is called by its name.
+    for (path, body) in [
+        (
+            "/v1/chat/completions",
+            json!({"reasoning_effort": "high", "messages": [{"role": "user", "content": FRANCE}]}),
+        ),
+        ("/v1/embeddings", json!({"input": "a"})),
+    ] {
+        let mut body = body;
+        body["model"] = json!("gpt-4o-mini");
+        let refused = by_name.send(&Request::post(path, &body)).await?;
+        let said = refused.text();
+        ensure!(
+            refused.status == 400 && said.contains("gpt-4o-mini") && !said.contains("tiny"),
+            "{path}: {said}"
+        );
+    }
     // What it stands for is told to whoever may use all.
     let refused = by_name.send(&Request::chat("gpt-none", FRANCE, false)).await?;
     check_error(&refused, 404, Some("model_not_found"))?;

@@ -272,7 +272,9 @@ fn a_wrong_type_in_every_setting_is_refused() -> Result<()> {
             keys.into_iter().filter(|key| table["properties"][*key].get("$ref").is_none()).collect();
         let (mut text, first) = (format!("{header}\n"), header.lines().count() + 1);
         let mut wanted = Vec::new();
-        for key in keys.into_iter().filter(|key| !["name", "backends", "health", "models"].contains(&key.as_str())) {
+        for key in
+            keys.into_iter().filter(|key| !["name", "backends", "health", "models"].contains(&key.as_str()))
+        {
             wanted.push(format!(":{}:{}: ", first + wanted.len(), key.len() + 4));
             writeln!(text, "{key} = {{ a = 1 }}")?;
         }

@@ -9,13 +9,14 @@ use ghostllm_tests::{
     client::{Answer, Caller, End, Family, Request, Version},
     daemon::{Daemon, Setup},
     double::Double,
+    ollama::Ollama,
     openai::{OpenAi, Style},
     script::Sin,
     sheet::Sheet,
 };
 use serde_json::{Value, json};
 
-use crate::{FRANCE, check_error, ollama, on_every_version, records::record};
+use crate::{FRANCE, check_error, ollama, ollama_with, on_every_version, records::record};
 
 on_every_version!(
     an_ollama_s_vectors_in_both_forms,
@@ -127,6 +128,12 @@ async fn what_is_wrong_is_named(version: Version) -> Result<()> {
             400,
             "unsupported_parameter",
             "api_base",
+        ),
+        (
+            json!({"model": "tiny-embed", "input": "a", "Messages": [{"role": "user", "content": "a"}]}),
+            400,
+            "unsupported_parameter",
+            "Messages",
         ),
         (json!({"model": "tiny-embed", "input": ["a", long]}), 400, "context_length_exceeded", "input"),
         (json!({"model": "tiny", "input": "a"}), 400, "invalid_value", "model"),
@@ -306,5 +313,38 @@ async fn the_embedded_engine_says_what_to_ask_instead() -> Result<()> {
     let answer = caller.send(&request(&json!({"model": "ghostllm-demo", "input": "hello"}))).await?;
     let text = check_error(&answer, 400, Some("invalid_value"))?;
     ensure!(text.contains("embedded engine") && text.contains("[[backends]]"), "{text}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_model_s_context_and_time_are_told_with_embeddings_as_well() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    let mut setup = Setup::default().with_backend("box", "ollama", &double.url(), "");
+    setup.config.push_str(
+        "\n[[models]]\nname = \"embed\"\ntarget = \"tiny-embed\"\n\
+         [[models]]\nname = \"tiny-embed\"\ncontext = 512\nkeep_alive = \"forever\"\ntemperature = 0.5\n",
+    );
+    let daemon = Daemon::start(&setup).await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    for name in ["embed", "tiny-embed"] {
+        check(&caller.send(&request(&json!({"model": name, "input": "hello"}))).await?, name, 2)?;
+        let sent = double.seen_at(EMBED).last().context("nothing was sent")?.request.json();
+        let expected = json!({
+            "model": "tiny-embed:latest", "input": ["hello"], "truncate": false, "keep_alive": -1,
+            "options": {"num_ctx": 512},
+        });
+        ensure!(sent == expected, "{name}: {sent}");
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn more_vectors_than_an_answer_may_have_are_the_request_s_error() -> Result<()> {
+    let (_double, daemon) = ollama_with("backend_answer = \"1KiB\"", "").await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let answer = caller.send(&request(&json!({"model": "tiny-embed", "input": ["hello", "world"]}))).await?;
+    let said = check_error(&answer, 400, Some("invalid_value"))?;
+    ensure!(said.contains("1.0 KiB") && said.contains("fewer inputs"), "{said}");
+    ensure!(!daemon.stderr().contains("backend_error"), "{}", daemon.stderr());
     daemon.stop().await
 }

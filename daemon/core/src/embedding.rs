@@ -5,6 +5,7 @@
 //! one length, and every number in them is one.
 
 use crate::error::{ApiError, BackendFault, Code, classify};
+use crate::text::size;
 
 #[cfg(test)]
 mod tests;
@@ -128,6 +129,20 @@ pub fn check_dimensions(wanted: Option<u32>, got: usize) -> Result<(), ApiError>
         }
         _ => Ok(()),
     }
+}
+
+/// 400: the vectors are more than an answer may have, in bytes of JSON.
+#[must_use]
+pub fn too_much(limit: usize) -> ApiError {
+    let limit = size(limit as u64);
+    ApiError::new(
+        Code::InvalidValue,
+        format!(
+            "The vectors of these inputs are longer than {limit}, the most that an answer may have here \
+             (limits.backend_answer). Send fewer inputs at once, or ask for base64 or fewer dimensions."
+        ),
+    )
+    .with_param("input")
 }
 
 /// 400: this model, or the engine behind it, makes no embeddings.

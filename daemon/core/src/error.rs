@@ -75,6 +75,25 @@ impl ApiError {
         self
     }
 
+    /// The same error, in whose text this name stands for that one wherever it is a word by itself.
+    #[must_use]
+    pub fn renamed(mut self, from: &str, to: &str) -> Self {
+        let text = &self.0.message;
+        let inside = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        let (mut out, mut rest) = (String::with_capacity(text.len()), 0);
+        for (at, found) in text.match_indices(from).filter(|(_, found)| !found.is_empty()) {
+            let (before, behind) = (&text[..at], &text[at + found.len()..]);
+            if !before.ends_with(inside) && !behind.starts_with(inside) {
+                out.push_str(&text[rest..at]);
+                out.push_str(to);
+                rest = at + found.len();
+            }
+        }
+        out.push_str(&text[rest..]);
+        self.0.message = out;
+        self
+    }
+
     /// The same error, asking the client to wait this many seconds before it tries again.
     #[must_use]
     pub fn with_retry_after(mut self, seconds: u32) -> Self {

@@ -375,7 +375,8 @@ impl Parts {
         let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
         let asked = Some(call.passed.model.as_str());
         if stream {
-            let repair = StreamRepair::new(self.limits.backend_line.as_usize(), asked);
+            let repair =
+                StreamRepair::new(self.limits.backend_line.as_usize(), asked).wanting(call.passed.choices);
             let decoder = Decoder::OpenAi(Box::new(repair));
             return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder).await?)));
         }

@@ -389,7 +389,7 @@ impl Pipeline {
         if snapshot.route(name).filter(mine).is_none() {
             return Err(models::refused(caller, &snapshot, name));
         }
-        let known = snapshot.model(name).ok_or_else(|| chat::unrouted(&snapshot, name))?;
+        let known = snapshot.model(name).ok_or_else(|| models::refused(caller, &snapshot, name))?;
         let listed = known.map_err(|fault| ApiError::from(fault.clone()))?;
         // The answer repeats the id as it was asked, which is what a client looks for.
         let alias = snapshot.target(name).is_some();

@@ -60,8 +60,13 @@ struct State {
     counts: BTreeMap<Way, BTreeMap<Option<u16>, u64>>,
     records: u64,
     unknown: u64,
+    /// Who left before they heard anything, recorded or not.
+    unheard: u64,
     amiss: Vec<String>,
 }
+
+/// So many who left unheard may have no record, in however short a run; in a longer one, half of them.
+const FEW: u64 = 5;
 
 /// The account of a run.
 #[derive(Debug, Default)]
@@ -84,6 +89,7 @@ impl Ledger {
     /// It is over.
     pub fn end(&self, number: u64, way: Way, seen: Seen) {
         let mut state = self.state();
+        state.unheard += u64::from(seen == Seen::Unheard);
         let status = if let Seen::Status(status) = seen { Some(status) } else { None };
         *state.counts.entry(way).or_default().entry(status).or_default() += 1;
         state.settle(number, |entry| (entry.seen, entry.way) = (Some(seen), Some(way)));
@@ -124,6 +130,10 @@ impl Ledger {
             ));
         }
         let lost = state.open.iter().filter(|(_, entry)| entry.seen != Some(Seen::Unheard));
+        let (missing, left) = (state.missing(), state.unheard);
+        if missing > FEW && missing * 2 > left {
+            said.push(format!("{missing} of the {left} who left before they heard anything have no record"));
+        }
         let mut lost: Vec<u64> = lost.map(|(number, _)| *number).collect();
         lost.sort_unstable();
         if !lost.is_empty() {
@@ -136,8 +146,8 @@ impl Ledger {
 
     /// How many left before they were heard by anybody.
     #[must_use]
-    pub fn unheard(&self) -> usize {
-        self.state().open.values().filter(|entry| entry.seen == Some(Seen::Unheard)).count()
+    pub fn unheard(&self) -> u64 {
+        self.state().missing()
     }
 
     /// What the counters do not agree on, of all that was sent between the two sheets.
@@ -172,6 +182,11 @@ impl Ledger {
 }
 
 impl State {
+    /// How many who left unheard have no record.
+    fn missing(&self) -> u64 {
+        self.open.values().filter(|entry| entry.seen == Some(Seen::Unheard)).count() as u64
+    }
+
     fn settle(&mut self, number: u64, change: impl FnOnce(&mut Entry)) {
         let Some(entry) = self.open.get_mut(&number) else {
             self.unknown += 1;
@@ -270,6 +285,11 @@ mod tests {
         assert_eq!((ledger.unrecorded(), ledger.unheard()), (Vec::<String>::new(), 1));
         assert_eq!(ledger.miscounted(&sheet(0, 0, 0), &sheet(1, 1, 2)), Vec::<String>::new());
         assert_eq!(ledger.miscounted(&sheet(0, 0, 0), &sheet(1, 1, 3)).len(), 1);
+        for _ in 0..FEW {
+            ledger.end(ledger.send(), CHAT, Seen::Unheard);
+        }
+        let many = ["6 of the 7 who left before they heard anything have no record"];
+        assert_eq!((ledger.unrecorded(), ledger.unheard()), (many.map(str::to_owned).to_vec(), 6));
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use values::{Decimal, KeepLoaded, Seed, Thinking};
+use values::{Above0, Decimal, KeepLoaded, Seed, Thinking};
 
 use super::{
     Config, MODELS,
@@ -63,7 +63,7 @@ section! {
     pub(super) struct Keys ("# [[models]]") {
         /// The name that programs ask for, and that answers and /v1/models show. A model of a backend that is called
         /// so as well is hidden by it where target names another one, which `ghostctl status` tells; whoever asks for
-        /// "backend/name" gets that one still.
+        /// "backend/name" gets that one still, unless that is the name here.
         name: Option<ModelName> = None;
         /// The model that answers, as a request would name it; not another name of this list. A key for some models
         /// may use it if it may use either name: this one, or the model's own.
@@ -81,7 +81,7 @@ section! {
         /// the Modelfile's. 0 takes the likeliest token.
         temperature: Option<Decimal<0, 2>> = None;
         /// The share of the likeliest tokens that is drawn from.
-        top_p: Option<Decimal<0, 1>> = None;
+        top_p: Option<Above0<1>> = None;
         /// So many of the likeliest tokens are drawn from; 0 is all. This, min_p, repeat_penalty and think are no fields
         /// of OpenAI's: a backend that refuses what it does not know, as transformers serve does, refuses the request.
         top_k: Option<u32> = None => candidates();
@@ -89,7 +89,7 @@ section! {
         min_p: Option<Decimal<0, 1>> = None;
         /// How much less likely what was said is; 1 is no less. To a backend of OpenAI's API it goes by both names
         /// that engines have for it, repeat_penalty and repetition_penalty.
-        repeat_penalty: Option<Decimal<0, 10>> = None;
+        repeat_penalty: Option<Above0<10>> = None;
         /// Taken off for each time that a token was said.
         frequency_penalty: Option<Decimal<-2, 2>> = None;
         /// Taken off once a token was said.
@@ -99,8 +99,8 @@ section! {
         /// The most tokens of an answer.
         max_tokens: Option<u32> = None => tokens();
         /// Whether, or how hard, the model thinks first. An Ollama refuses all but "off" for a model that cannot. To a
-        /// backend of OpenAI's API "off" and "on" go as chat_template_kwargs.enable_thinking, and "off" and the
-        /// efforts as reasoning_effort, of which "high" is the most that all of them know.
+        /// backend of OpenAI's API "off" and "on" go as chat_template_kwargs.enable_thinking, and the efforts as
+        /// reasoning_effort, of which "high" is the most that all of them know.
         think: Option<Thinking> = None;
     }
 }
@@ -135,10 +135,10 @@ fn defaults(keys: &Keys) -> Defaults {
     Defaults {
         sampling: Sampling {
             temperature: keys.temperature.map(Decimal::number),
-            top_p: keys.top_p.map(Decimal::number),
+            top_p: keys.top_p.map(Above0::number),
             top_k: keys.top_k,
             min_p: keys.min_p.map(Decimal::number),
-            repeat_penalty: keys.repeat_penalty.map(Decimal::number),
+            repeat_penalty: keys.repeat_penalty.map(Above0::number),
             frequency_penalty: keys.frequency_penalty.map(Decimal::number),
             presence_penalty: keys.presence_penalty.map(Decimal::number),
             seed: keys.seed.map(|Seed(seed)| seed),

@@ -326,3 +326,17 @@ fn other_statuses_keep_their_meaning() {
         classify(503, r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#);
     assert_eq!((loading.code(), loading.message()), (Code::BackendUnavailable, "Loading model"));
 }
+
+#[test]
+fn a_name_is_another_where_it_is_a_word_by_itself() {
+    for (text, wanted) in [
+        ("\"tiny:latest\" does not support thinking", "\"gpt\" does not support thinking"),
+        ("tiny:latest", "gpt"),
+        ("xtiny:latest, tiny:latestx, a-tiny:latest", "xtiny:latest, tiny:latestx, a-tiny:latest"),
+        ("tiny:latest and tiny:latest.", "gpt and gpt."),
+    ] {
+        let error = ApiError::new(Code::InvalidValue, text).with_param("model").renamed("tiny:latest", "gpt");
+        assert_eq!((error.message(), error.param()), (wanted, Some("model")));
+    }
+    assert_eq!(ApiError::new(Code::InvalidValue, "a b").renamed("", "x").message(), "a b");
+}

@@ -76,6 +76,10 @@ fn odd_name(odd: &Odd<'_>) -> Cause {
                  has those that there are"
             ),
         ),
+        Odd::Hides { name, model, backend, .. } if *name == format!("{backend}/{model}") => (
+            "alias_hides",
+            "nothing where that is meant; else give the name under [[models]] another one, without a backend's name in front".to_owned(),
+        ),
         Odd::Hides { model, backend, .. } => (
             "alias_hides",
             format!(

@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ghostllm_core::{
-    chat::Usage,
+    chat::{Defaults, Usage},
     config::Limits,
     dialect::{
         ollama::{embed_body, embed_ignored, parse_embed},
         openai::{PassedEmbeddings, Vectors, check_embeddings, embeddings_body, parse_embeddings},
     },
-    embedding::{check_dimensions, no_embeddings_embedded, refusal},
+    embedding::{check_dimensions, no_embeddings_embedded, refusal, too_much},
     error::{ApiError, BackendFault},
 };
 use ghostllm_edge::room::Slot;
 use http::Method;
 
-use super::{Backend, ChatError, Kind, Parts, wire::Ask};
+use super::{Backend, ChatError, Kind, Parts, gathers, wire::Ask};
 use crate::{apart, trace::Trace};
 
 #[cfg(test)]
@@ -37,6 +37,8 @@ pub struct EmbedCall {
     pub passed: PassedEmbeddings,
     /// The model's id, as the backend spells it.
     pub model: String,
+    /// What is wanted of it.
+    pub defaults: Defaults,
     /// What it is followed by.
     pub(crate) trace: Trace,
     /// Its descriptor, where it was promised one.
@@ -62,7 +64,8 @@ impl Backend {
     pub fn embed(&self, call: EmbedCall) -> impl Future<Output = Result<Embedded, ChatError>> + Send + use<> {
         let parts = Arc::clone(&self.0);
         async move {
-            let (model, dimensions) = (call.model.clone(), call.passed.dimensions);
+            // By the name that it was asked by, which may be all that its caller is to know.
+            let (model, dimensions) = (call.passed.model.clone(), call.passed.dimensions);
             let answered = match &parts.kind {
                 Kind::Ollama => parts.ollama_embed(call).await,
                 Kind::OpenAi => parts.openai_embed(call).await,
@@ -78,6 +81,7 @@ impl Backend {
 /// The same error; where it was the request's doing, as its own.
 fn judged(error: ChatError, model: &str) -> ChatError {
     match &error {
+        ChatError::Fault(BackendFault::TooLong { limit }) => ChatError::Request(too_much(*limit)),
         ChatError::Fault(fault) => refusal(fault, model).map_or(error, ChatError::Request),
         ChatError::Request(_) => error,
     }
@@ -87,13 +91,15 @@ type Answered = Result<(Vectors, &'static [&'static str]), ChatError>;
 
 impl Parts {
     async fn ollama_embed(&self, call: EmbedCall) -> Answered {
-        let EmbedCall { body, passed, model, trace, slot } = call;
+        let EmbedCall { body, passed, model, defaults, trace, slot } = call;
         let limits = Arc::clone(&self.limits);
-        let translated = apart::read(&body, move |body| translate(body, &model, &limits)).await;
+        let translated = apart::read(&body, move |body| translate(body, &model, &defaults, &limits)).await;
         let (body, ignored) = translated.map_err(ChatError::Request)?;
         let ask =
             Ask { method: Method::POST, route: "/api/embed", accept: JSON, body, trace: Some(trace), slot };
         let answer = self.embedded(&ask).await?;
+        // For what is written beside it.
+        gathers(ask.slot.as_ref(), answer.len())?;
         let vectors = apart::read(&answer, move |answer| {
             let embeddings = parse_embed(answer, passed.inputs)?;
             Ok::<_, BackendFault>(embeddings_body(&embeddings, &passed.model, passed.encoding))
@@ -102,7 +108,8 @@ impl Parts {
     }
 
     async fn openai_embed(&self, call: EmbedCall) -> Answered {
-        let EmbedCall { body, passed, model, trace, slot } = call;
+        // An engine of this language has no field for what is wanted of a loaded model.
+        let EmbedCall { body, passed, model, defaults: _, trace, slot } = call;
         let body = passed.with_model(&body, &model);
         let ask = Ask {
             method: Method::POST,
@@ -120,7 +127,7 @@ impl Parts {
     /// The engine's whole answer.
     async fn embedded(&self, ask: &Ask) -> Result<Bytes, BackendFault> {
         let mut reply = self.wire()?.ask(ask).await?.success(&[JSON]).await?;
-        reply.whole(self.limits.backend_answer.as_usize()).await
+        reply.gathered(self.limits.backend_answer.as_usize(), |bytes| gathers(ask.slot.as_ref(), bytes)).await
     }
 }
 
@@ -128,8 +135,9 @@ impl Parts {
 fn translate(
     body: &[u8],
     model: &str,
+    defaults: &Defaults,
     limits: &Limits,
 ) -> Result<(Bytes, &'static [&'static str]), ApiError> {
     let request = parse_embeddings(body, limits)?;
-    Ok((embed_body(&request, model)?, embed_ignored(&request)))
+    Ok((embed_body(&request, model, defaults)?, embed_ignored(&request)))
 }

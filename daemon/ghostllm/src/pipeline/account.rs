@@ -83,6 +83,18 @@ impl Account {
         self.completed(usage);
     }
 
+    /// An engine's words for whoever has asked: a model that was asked for by another name is called by that one, since its caller need
+    /// not know, nor be told, what it stands for.
+    pub(super) fn in_its_words(&self, error: ApiError) -> ApiError {
+        match self.record.names() {
+            Some((asked, target)) => {
+                let short = target.strip_suffix(":latest").unwrap_or(&target).to_owned();
+                error.renamed(&target, &asked).renamed(&short, &asked)
+            }
+            None => error,
+        }
+    }
+
     /// The last event of a stream has been given.
     pub(super) fn over(&mut self, usage: Option<Usage>) {
         self.completed(usage);

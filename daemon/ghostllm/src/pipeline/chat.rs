@@ -171,7 +171,8 @@ where
 pub(super) fn fault(shared: &Shared, error: ChatError, account: Account) -> ApiError {
     stream::blame(&shared.registry, &shared.room, &error);
     let cause = error.to_string();
-    failed(&cause, error.into(), account)
+    let shown = account.in_its_words(error.into());
+    failed(&cause, shown, account)
 }
 
 fn failed(cause: &dyn Display, shown: ApiError, mut account: Account) -> ApiError {

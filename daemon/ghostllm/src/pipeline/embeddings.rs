@@ -37,7 +37,8 @@ pub(super) async fn answer(
     .await?;
     let trace = asked.record.trace.clone();
     let Begun { mut account, routed, slot } = chat::begin(shared, asked, &passed.model, stay)?;
-    let call = EmbedCall { body, passed, model: routed.model, trace, slot: Some(slot) };
+    let call =
+        EmbedCall { body, passed, model: routed.model, defaults: routed.defaults, trace, slot: Some(slot) };
     let request = Arc::clone(account.request());
     let answered = tokio::select! {
         answered = routed.backend.embed(call) => answered,
@@ -45,7 +46,7 @@ pub(super) async fn answer(
     };
     match answered {
         Ok(Embedded { body, usage, ignored }) => {
-            account.completed(usage);
+            account.gathered(usage);
             Ok(respond::ignoring(respond::json(body), ignored))
         }
         Err(error) => Err(chat::fault(shared, error, account)),

@@ -270,6 +270,12 @@ impl Record {
         self.told().target = Some(cut(model).to_owned());
     }
 
+    /// The name that was asked for and the model's own, where they are two.
+    pub(super) fn names(&self) -> Option<(String, String)> {
+        let told = self.told();
+        told.model.clone().zip(told.target.clone())
+    }
+
     /// The model that answers is one that its backend has listed, or was once.
     pub(super) fn listed(&self, listed: bool) {
         self.told().listed = listed;

@@ -227,7 +227,8 @@ impl Events {
     fn fault(&mut self, error: ChatError) -> Bytes {
         blame(&self.registry, &self.room, &error);
         let cause = error.to_string();
-        self.fail(&cause, &error.into(), None)
+        let shown = self.account.in_its_words(error.into());
+        self.fail(&cause, &shown, None)
     }
 
     fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError, by: Option<By>) -> Bytes {

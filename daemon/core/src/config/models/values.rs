@@ -59,6 +59,43 @@ impl<const LEAST: i32, const MOST: i32> Setting for Decimal<LEAST, MOST> {
     }
 }
 
+/// A number from a hundredth to `MOST`, both included: engines refuse 0 where it would leave no token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::config) struct Above0<const MOST: i32>(Decimal<0, MOST>);
+
+impl<const MOST: i32> Above0<MOST> {
+    const LEAST: f64 = 0.01;
+
+    /// The number.
+    #[must_use]
+    pub(in crate::config) fn number(self) -> f64 {
+        self.0.number()
+    }
+}
+
+impl<const MOST: i32> Setting for Above0<MOST> {
+    fn expected() -> String {
+        format!("a number from {} to {MOST}", Self::LEAST)
+    }
+    fn example() -> String {
+        "0.9".to_owned()
+    }
+    fn read(value: &Value) -> Result<Self, Fault> {
+        let decimal = Decimal::<0, MOST>::read(value)?;
+        if decimal.number() < Self::LEAST {
+            let (number, least) = (decimal.number(), Self::LEAST);
+            return Err(Fault::Bad(format!("{number} is not between {least} and {MOST}")));
+        }
+        Ok(Self(decimal))
+    }
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+    fn schema() -> Json {
+        json!({ "type": "number", "minimum": Self::LEAST, "maximum": MOST })
+    }
+}
+
 /// A whole number of 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) struct Seed(pub(in crate::config) i64);

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::chat::Defaults;
 use crate::dialect::json;
 use crate::embedding::{EmbeddingInput, EmbeddingRequest, Embeddings, Measure};
 use crate::error::{ApiError, BackendFault};
@@ -22,13 +23,23 @@ struct Body<'a> {
     truncate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     dimensions: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_alive: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    options: Option<Options>,
 }
 
-/// The body for a request to this model, as Ollama spells its name.
+#[derive(Serialize)]
+struct Options {
+    num_ctx: u32,
+}
+
+/// The body for a request to this model, as Ollama spells its name; with the context and the time that it stays loaded by the
+/// administrator's choice, without which Ollama would load the model anew.
 ///
 /// # Errors
 /// 400 where the inputs are token ids, which Ollama does not take (recorded: `invalid input type`).
-pub fn embed_body(request: &EmbeddingRequest, model: &str) -> Result<Bytes, ApiError> {
+pub fn embed_body(request: &EmbeddingRequest, model: &str, defaults: &Defaults) -> Result<Bytes, ApiError> {
     let EmbeddingInput::Texts(texts) = &request.input else {
         let why = "The engine of this model takes no token ids. Send the texts themselves (with langchain-openai: \
                    check_embedding_ctx_length=False).";
@@ -36,7 +47,15 @@ pub fn embed_body(request: &EmbeddingRequest, model: &str) -> Result<Bytes, ApiE
     };
     let size: usize = texts.iter().map(|text| text.len() + 8).sum();
     let mut out = BytesMut::with_capacity(128 + size + size / 8);
-    json::write(&mut out, &Body { model, input: texts, truncate: false, dimensions: request.dimensions });
+    let body = Body {
+        model,
+        input: texts,
+        truncate: false,
+        dimensions: request.dimensions,
+        keep_alive: defaults.keep_alive,
+        options: defaults.num_ctx.map(|num_ctx| Options { num_ctx }),
+    };
+    json::write(&mut out, &body);
     Ok(out.freeze())
 }
 

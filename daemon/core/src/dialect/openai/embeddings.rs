@@ -26,6 +26,10 @@ pub use answer::{Vectors, check_embeddings, embeddings_body};
 /// The fields of OpenAI's API description; what is not among them is known to the engine that it was meant for, if to any.
 const FIELDS: [&str; 5] = ["model", "input", "encoding_format", "dimensions", "user"];
 
+/// What some engines take for embeddings in place of OpenAI's fields, and fetch what is named in it: vLLM a chat's messages, Infinity
+/// pictures and sounds by their addresses. Their readers may not mind the case.
+const REFUSED: [&str; 2] = ["messages", "modality"];
+
 const INPUT: &str = "a text, a list of texts, a list of token ids, or a list of such lists";
 const TOKEN: &str = "a token id, a whole number from 0 to 2147483647";
 
@@ -62,6 +66,12 @@ impl PassedEmbeddings {
 /// the wrong type, empty or out of range.
 pub fn inspect_embeddings(body: &[u8], limits: &Limits) -> Result<PassedEmbeddings, ApiError> {
     let fields = Fields::read(body, limits.request_fields)?;
+    if let Some((name, _)) = REFUSED.iter().find_map(|name| fields.lies(name)) {
+        return Err(ApiError::unsupported(
+            name,
+            "Embeddings are made of the texts or token ids in 'input' here.",
+        ));
+    }
     let model = request::model(&fields, limits)?;
     let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
     Ok(PassedEmbeddings {

@@ -31,6 +31,8 @@ pub struct Passed {
     pub stream: bool,
     /// Whether the stream shall end with the count of tokens.
     pub include_usage: bool,
+    /// How many answers it wants, at least one.
+    pub choices: u32,
     /// Where the model's name lies in the body, its quotes included.
     span: Range<usize>,
     /// What it says of all that may have a default.
@@ -80,7 +82,7 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
     for name in ["max_tokens", "max_completion_tokens"] {
         fields.integer_or_none(name, 1, request::COUNT_LIMIT)?;
     }
-    fields.integer("n", 1, request::CHOICES_LIMIT)?;
+    let choices = fields.integer("n", 1, request::CHOICES_LIMIT)?.unwrap_or(1);
     fields.integer("top_logprobs", 0, 20)?;
     fields.integer_or_none("top_k", 0, request::COUNT_LIMIT)?;
     fields.read_as::<i64>("seed", request::SEED)?;
@@ -91,6 +93,7 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         model,
         stream: request::stream(&fields)?,
         include_usage: request::include_usage(&fields)?,
+        choices,
         span: json::span(body, raw.get()),
         sent: Sent::read(&fields, body),
     })

@@ -63,6 +63,8 @@ pub struct StreamRepair {
     /// One bit per choice that was seen, and per choice that has its finish reason.
     begun: u128,
     finished: u128,
+    /// How many choices were asked for.
+    wanted: u32,
     done: bool,
     usage: Option<Usage>,
 }
@@ -77,9 +79,16 @@ impl StreamRepair {
             model: model.map(str::to_owned),
             begun: 0,
             finished: 0,
+            wanted: 1,
             done: false,
             usage: None,
         }
+    }
+
+    /// So many choices were asked for: fewer are no whole answer where the body breaks off.
+    #[must_use]
+    pub fn wanting(self, choices: u32) -> Self {
+        Self { wanted: choices, ..self }
     }
 
     /// Takes bytes of the engine's body, split anywhere, and appends what the client gets. What was appended
@@ -120,13 +129,20 @@ impl StreamRepair {
         if self.done { Ok(()) } else { self.end(out) }
     }
 
-    /// The engine's body has broken off, by this fault. Where every choice has its finish reason nothing of the answer is missing: appends
+    /// The engine's body has broken off, by this fault. Where every choice that was asked for has its finish reason nothing of the answer is missing: appends
     /// `[DONE]`. A count of tokens that was to follow does not come, as where OpenAI's own streams are cut.
     ///
     /// # Errors
     /// The fault, where the answer is not whole.
     pub fn broke(&mut self, fault: BackendFault, out: &mut BytesMut) -> Result<(), BackendFault> {
-        if self.done { Ok(()) } else { self.end(out).map_err(|_early| fault) }
+        if self.done {
+            return Ok(());
+        }
+        // One that was asked for may not have begun.
+        if self.finished.count_ones() < self.wanted {
+            return Err(fault);
+        }
+        self.end(out).map_err(|_early| fault)
     }
 
     /// Whether the end was sent; nothing may follow it.

@@ -14,7 +14,14 @@ use super::{
 fn call(body: &str) -> EmbedCall {
     let passed = inspect_embeddings(body.as_bytes(), &Limits::default()).unwrap();
     let trace = Trace::new(1, &http::HeaderMap::new());
-    EmbedCall { body: body.to_owned().into(), passed, model: "m:latest".to_owned(), trace, slot: None }
+    EmbedCall {
+        body: body.to_owned().into(),
+        passed,
+        model: "m:latest".to_owned(),
+        defaults: Defaults::default(),
+        trace,
+        slot: None,
+    }
 }
 
 fn backend(peer: &Peer, is_ollama: bool, limits: Limits) -> Backend {

@@ -16,12 +16,12 @@ fn request(body: &Value) -> EmbeddingRequest {
 fn a_request_is_never_cut_in_silence() {
     let one = request(&json!({"model": "m", "input": "a", "user": "u", "encoding_format": "base64"}));
     assert_eq!(
-        embed_body(&one, "m:latest").unwrap(),
+        embed_body(&one, "m:latest", &Defaults::default()).unwrap(),
         r#"{"model":"m:latest","input":["a"],"truncate":false}"#
     );
     assert_eq!(embed_ignored(&one), ["user"]);
     let more = request(&json!({"model": "m", "input": ["a", "é\"\n"], "dimensions": 8}));
-    let body: Value = serde_json::from_slice(&embed_body(&more, "m").unwrap()).unwrap();
+    let body: Value = serde_json::from_slice(&embed_body(&more, "m", &Defaults::default()).unwrap()).unwrap();
     assert_eq!(body, json!({"model": "m", "input": ["a", "é\"\n"], "truncate": false, "dimensions": 8}));
     assert!(embed_ignored(&more).is_empty());
 }
@@ -29,7 +29,8 @@ fn a_request_is_never_cut_in_silence() {
 #[test]
 fn token_ids_are_refused_by_name() {
     for input in [json!([1, 2]), json!([[1], [2]])] {
-        let error = embed_body(&request(&json!({"model": "m", "input": input})), "m").unwrap_err();
+        let error = embed_body(&request(&json!({"model": "m", "input": input})), "m", &Defaults::default())
+            .unwrap_err();
         assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some("input")));
     }
 }

@@ -124,7 +124,8 @@ fn thinking(think: Think) -> Vec<(&'static str, &'static str)> {
     const EFFORT: &str = "reasoning_effort";
     const TEMPLATE: &str = "chat_template_kwargs";
     match think {
-        Think::Off => vec![(EFFORT, "\"none\""), (TEMPLATE, "{\"enable_thinking\":false}")],
+        // "none" is an effort that not all know.
+        Think::Off => vec![(TEMPLATE, "{\"enable_thinking\":false}")],
         Think::On => vec![(TEMPLATE, "{\"enable_thinking\":true}")],
         Think::Low => vec![(EFFORT, "\"low\"")],
         Think::Medium => vec![(EFFORT, "\"medium\"")],

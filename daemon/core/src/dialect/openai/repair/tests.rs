@@ -137,6 +137,13 @@ fn every_choice_needs_its_own_finish_reason() {
     assert_eq!(repair([begun.as_bytes()], None).1, Err(BackendFault::EndedEarly));
     let ended = format!("{begun}{}", chunk(127, "\"length\""));
     assert_eq!(repair([ended.as_bytes()], None).1, Ok(()));
+    // Where the body breaks off, one that was asked for may not have begun.
+    for (wanted, broke) in [(1, Ok(())), (2, Ok(())), (3, Err(BackendFault::NoMemory))] {
+        let mut repair = StreamRepair::new(LINE_LIMIT, None).wanting(wanted);
+        let mut out = BytesMut::new();
+        repair.feed(ended.as_bytes(), &mut out).unwrap();
+        assert_eq!(repair.broke(BackendFault::NoMemory, &mut out), broke, "{wanted}");
+    }
 }
 
 #[test]
