@@ -199,17 +199,19 @@ async fn says_once_that_no_connection_can_be_accepted_and_once_that_it_is_over()
     for spell in 1..=2 {
         let limit = daemon.limit_descriptors(0).await?;
         let waiting = tokio::net::TcpStream::connect(("127.0.0.1", daemon.tls)).await?;
-        daemon.wait_said_times("could not be accepted", spell).await?;
+        // Whoever counts the descriptors meanwhile finds that none is left before an accept has failed.
+        daemon.wait_said_times("further connections wait", spell).await?;
         // Ten more tries.
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         daemon.limit_descriptors(limit).await?;
         // A second without a failure, and one that is accepted then.
         tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
         let accepted = tokio::net::TcpStream::connect(("127.0.0.1", daemon.tls)).await?;
-        daemon.wait_said_times("accepted again", spell).await?;
+        daemon.wait_said_times("there is room again", spell).await?;
         drop((waiting, accepted));
         let said = daemon.stderr();
-        ensure!(said.matches("could not be accepted").count() == spell, "once a spell:\n{said}");
+        ensure!(said.matches("further connections wait").count() == spell, "once a spell:\n{said}");
+        ensure!(said.matches("could not be accepted").count() <= spell, "once a spell:\n{said}");
         ensure!(said.contains("LimitNOFILE=") && said.contains("limits.connections"), "{said}");
     }
     daemon.stop().await
