@@ -22,6 +22,8 @@ pub struct ChatRequest {
     pub tools: Vec<Tool>,
     /// Whether and what it must call.
     pub tool_choice: ToolChoice,
+    /// Whether one answer may hold several calls; absent is the engine's own choice.
+    pub parallel_tool_calls: Option<bool>,
     /// How tokens are drawn; what is absent is the model's own choice.
     pub sampling: Sampling,
     /// Texts that end the answer.
@@ -45,6 +47,15 @@ pub struct ChatRequest {
     pub keep_alive: Option<i64>,
 }
 
+impl ChatRequest {
+    /// About how many bytes it has, for whoever writes it down.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let messages = self.messages.iter().map(Message::weight).sum::<usize>();
+        messages + self.tools.iter().map(|tool| tool.raw.get().len()).sum::<usize>()
+    }
+}
+
 /// One turn of the conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Message {
@@ -62,6 +73,14 @@ pub struct Message {
     pub name: Option<String>,
     /// What the assistant thought before it spoke.
     pub reasoning: Option<String>,
+}
+
+impl Message {
+    fn weight(&self) -> usize {
+        let images = self.images.iter().map(|image| 64 + image.base64.len()).sum::<usize>();
+        let calls = self.tool_calls.iter().map(|call| 96 + call.arguments.get().len()).sum::<usize>();
+        64 + self.text.len() + self.reasoning.as_ref().map_or(0, String::len) + images + calls
+    }
 }
 
 /// Who speaks.
@@ -215,7 +234,8 @@ impl PartialEq for Json {
 
 impl Eq for Json {}
 
-/// One piece of an answer. A good answer is any number of pieces, then one `Usage`, then one `Finish`.
+/// One piece of an answer. A good answer is any number of pieces, then one `Usage` where the engine counted, then one
+/// `Finish`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChatEvent {
     /// A piece of the answer's text.

@@ -3,18 +3,22 @@
 //! Knows the request fields, the chunks and the answers. Refuses to know Ollama. Invariant: what is sent is read
 //! by the strictest client that was tried; what is received is checked before it is believed.
 
+mod body;
+mod decode;
 mod embeddings;
-mod fields;
-mod media;
+pub(super) mod fields;
+pub(super) mod media;
 mod message;
 pub mod models;
 pub mod passthrough;
 mod refused;
 mod repair;
-mod request;
+pub(super) mod request;
 mod stream;
 mod whole;
 
+pub use body::chat_body;
+pub use decode::ChunkDecoder;
 pub use embeddings::{
     PassedEmbeddings, Vectors, check_embeddings, embeddings_body, inspect_embeddings, parse_embeddings,
 };

@@ -15,11 +15,11 @@ use crate::dialect::json;
 use crate::error::{ApiError, Code};
 
 /// The fields in their order.
-pub(super) struct Fields<'a>(Pairs<'a>);
+pub(in crate::dialect) struct Fields<'a>(Pairs<'a>);
 
 impl<'a> Fields<'a> {
     /// Reads the body, of at most `most` fields, which bounds the search for duplicates.
-    pub(super) fn read(body: &'a [u8], most: usize) -> Result<Self, ApiError> {
+    pub(in crate::dialect) fn read(body: &'a [u8], most: usize) -> Result<Self, ApiError> {
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(no_object(body));
         }
@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field's value; none where it is absent or null.
-    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub(in crate::dialect) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0
             .iter()
             .find(|(key, _)| key == name)
@@ -46,7 +46,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The names of those that are there and not null.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::dialect) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|(_, value)| value.get() != "null").map(|(name, _)| name.as_ref())
     }
 
@@ -58,7 +58,7 @@ impl<'a> Fields<'a> {
 
     /// A field as a value of this type, named in the error where it is of another; `expected` completes
     /// "must be ...".
-    pub(super) fn read_as<T: Deserialize<'a>>(
+    pub(in crate::dialect) fn read_as<T: Deserialize<'a>>(
         &self,
         name: &str,
         expected: &str,
@@ -68,7 +68,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A number in a range. Non-finite numbers do not exist in JSON, and 1e999 is a syntax error to serde_json.
-    pub(super) fn number(&self, name: &str, least: f64, most: f64) -> Result<Option<f64>, ApiError> {
+    pub(in crate::dialect) fn number(
+        &self,
+        name: &str,
+        least: f64,
+        most: f64,
+    ) -> Result<Option<f64>, ApiError> {
         let Some(number) = self.read_as::<f64>(name, "a number")? else { return Ok(None) };
         if (least..=most).contains(&number) {
             Ok(Some(number))
@@ -78,7 +83,12 @@ impl<'a> Fields<'a> {
     }
 
     /// The same, or -1, with which engines say "no limit" and "any": llama.cpp of `max_tokens`, vLLM of `top_k`.
-    pub(super) fn integer_or_none(&self, name: &str, least: u32, most: u32) -> Result<(), ApiError> {
+    pub(in crate::dialect) fn integer_or_none(
+        &self,
+        name: &str,
+        least: u32,
+        most: u32,
+    ) -> Result<(), ApiError> {
         if self.get(name).is_some_and(|raw| raw.get() == "-1") {
             return Ok(());
         }
@@ -86,7 +96,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number in a range.
-    pub(super) fn integer(&self, name: &str, least: u32, most: u32) -> Result<Option<u32>, ApiError> {
+    pub(in crate::dialect) fn integer(
+        &self,
+        name: &str,
+        least: u32,
+        most: u32,
+    ) -> Result<Option<u32>, ApiError> {
         let Some(raw) = self.get(name) else { return Ok(None) };
         let expected = format!("a whole number between {least} and {most}");
         match serde_json::from_str::<f64>(raw.get()) {

@@ -14,14 +14,14 @@ use crate::dialect::json::{self, Object};
 use crate::error::{ApiError, Code};
 
 /// What a request has used of its pictures so far, and what it may.
-pub(super) struct Allowance<'a> {
+pub(in crate::dialect) struct Allowance<'a> {
     parts: usize,
     bytes: usize,
     limits: &'a Limits,
 }
 
 impl<'a> Allowance<'a> {
-    pub(super) fn new(limits: &'a Limits) -> Self {
+    pub(in crate::dialect) fn new(limits: &'a Limits) -> Self {
         Self { parts: 0, bytes: 0, limits }
     }
 
@@ -63,8 +63,17 @@ pub(super) fn image(
     let url = match &url {
         Url::Named(Object(Named { url })) | Url::Text(url) => url.as_ref(),
     };
-    let (media_type, base64) = data_url(&param, url)?;
-    allowance.take(&param, base64)?;
+    picture(&param, url, allowance)
+}
+
+/// The picture in a data URL; `param` names the field that holds it.
+pub(in crate::dialect) fn picture(
+    param: &str,
+    url: &str,
+    allowance: &mut Allowance<'_>,
+) -> Result<Image, ApiError> {
+    let (media_type, base64) = data_url(param, url)?;
+    allowance.take(param, base64)?;
     Ok(Image { media_type: media_type.to_owned(), base64: base64.to_owned() })
 }
 

@@ -19,11 +19,11 @@ mod tests;
 
 /// OpenAI's own limit of tools, by its API reference ("a max of 128 functions are supported"): a promise to clients, not a
 /// guard of ours, and so no setting.
-const TOOLS_LIMIT: usize = 128;
+pub(in crate::dialect) const TOOLS_LIMIT: usize = 128;
 /// OpenAI's own limit of choices, by its API description (`n`, from 1 to 128); no setting either.
 pub(super) const CHOICES_LIMIT: u32 = 128;
 /// The most tokens or candidates that any engine counts: they use signed 32-bit integers.
-pub(super) const COUNT_LIMIT: u32 = i32::MAX as u32;
+pub(in crate::dialect) const COUNT_LIMIT: u32 = i32::MAX as u32;
 
 /// OpenAI's own range, by its API description.
 pub(super) const SEED: &str = "a whole number of 64 bits";
@@ -41,6 +41,7 @@ pub fn parse_chat(body: &[u8], limits: &Limits) -> Result<ChatRequest, ApiError>
         messages: message::messages(&fields, limits)?,
         tools: tools(&fields)?,
         tool_choice: tool_choice(&fields)?,
+        parallel_tool_calls: fields.read_as("parallel_tool_calls", "true or false")?,
         sampling: sampling(&fields)?,
         stop: stop(&fields, limits.stop_texts)?,
         max_tokens: max_tokens(&fields)?,
@@ -79,7 +80,7 @@ fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
 }
 
 /// The model's name, as asked for.
-pub(super) fn model(fields: &Fields<'_>, limits: &Limits) -> Result<String, ApiError> {
+pub(in crate::dialect) fn model(fields: &Fields<'_>, limits: &Limits) -> Result<String, ApiError> {
     let name: String = fields.read_as("model", "a string")?.ok_or_else(|| ApiError::missing("model"))?;
     let most = limits.model_name.as_usize();
     if name.is_empty() || name.len() > most || name.contains(|c: char| c.is_control()) {
@@ -89,7 +90,7 @@ pub(super) fn model(fields: &Fields<'_>, limits: &Limits) -> Result<String, ApiE
     Ok(name)
 }
 
-pub(super) fn stream(fields: &Fields<'_>) -> Result<bool, ApiError> {
+pub(in crate::dialect) fn stream(fields: &Fields<'_>) -> Result<bool, ApiError> {
     Ok(fields.read_as("stream", "true or false")?.unwrap_or(false))
 }
 
@@ -103,7 +104,7 @@ pub(super) fn include_usage(fields: &Fields<'_>) -> Result<bool, ApiError> {
     Ok(options.and_then(|Object(options)| options.include_usage).unwrap_or(false))
 }
 
-fn sampling(fields: &Fields<'_>) -> Result<Sampling, ApiError> {
+pub(in crate::dialect) fn sampling(fields: &Fields<'_>) -> Result<Sampling, ApiError> {
     let repeat = fields.number("repeat_penalty", 0.0, 10.0)?;
     Ok(Sampling {
         temperature: fields.number("temperature", 0.0, 2.0)?,
@@ -117,7 +118,7 @@ fn sampling(fields: &Fields<'_>) -> Result<Sampling, ApiError> {
     })
 }
 
-fn stop(fields: &Fields<'_>, most: usize) -> Result<Vec<String>, ApiError> {
+pub(in crate::dialect) fn stop(fields: &Fields<'_>, most: usize) -> Result<Vec<String>, ApiError> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Stop {
@@ -202,7 +203,7 @@ fn think(fields: &Fields<'_>) -> Result<Option<Think>, ApiError> {
     }
 }
 
-fn effort_of(param: &str, effort: &str) -> Result<Think, ApiError> {
+pub(in crate::dialect) fn effort_of(param: &str, effort: &str) -> Result<Think, ApiError> {
     match effort {
         "none" => Ok(Think::Off),
         "minimal" | "low" => Ok(Think::Low),
