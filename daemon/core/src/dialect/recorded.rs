@@ -77,6 +77,14 @@ pub(crate) const OPENAI_WHOLE: &[Recording] = recordings![
     "transformers/whole-tools.json",
 ];
 
+/// What engines with a Responses API of their own have sent: a second opinion of the events' order.
+pub(crate) const RESPONSES: &[Recording] = recordings![
+    "responses/ollama-plain.sse",
+    "responses/ollama-thinking.sse",
+    "responses/ollama-tools.sse",
+    "responses/vllm-tools.sse",
+];
+
 /// Lists of models of engines that speak OpenAI's language.
 pub(crate) const MODELS: &[Recording] = recordings!["llama-server/models.json", "vllm/models.json"];
 

@@ -1,0 +1,300 @@
+//! The conversation of a Responses request: items, of which several make one turn of the assistant.
+//!
+//! Knows the items that a client has from earlier answers or makes itself. Refuses to look anything up: an item that is
+//! named only, or sealed for OpenAI's own eyes, is not here. Invariant: thoughts, words and calls of one turn become one
+//! message, with the results of its calls behind it, which is the order that chat templates want.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::tools::{INPUT, inner_name};
+use crate::chat::{Image, Json, Message, Role, ToolCall};
+use crate::config::Limits;
+use crate::dialect::json::{self, Object};
+use crate::dialect::openai::fields::Fields;
+use crate::dialect::openai::media::{self, Allowance};
+use crate::error::{ApiError, Code};
+
+#[cfg(test)]
+mod tests;
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    role: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    id: Option<String>,
+    call_id: Option<String>,
+    name: Option<String>,
+    namespace: Option<String>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+    input: Option<String>,
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
+    #[serde(borrow)]
+    summary: Option<&'a RawValue>,
+    #[serde(borrow)]
+    encrypted_content: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    text: Option<String>,
+    refusal: Option<String>,
+    #[serde(borrow)]
+    image_url: Option<Cow<'a, str>>,
+}
+
+/// Reads `instructions` and `input`.
+pub(super) fn messages(
+    fields: &Fields<'_>,
+    limits: &Limits,
+    ignored: &mut Vec<String>,
+) -> Result<Vec<Message>, ApiError> {
+    let mut turns = Turns {
+        messages: Vec::new(),
+        open: None,
+        allowance: Allowance::new(limits),
+        depth: limits.json_depth,
+        ignored,
+    };
+    if let Some(text) = fields.read_as::<String>("instructions", "a string")? {
+        turns.say(Role::System, text, Vec::new());
+    }
+    let raw = fields.get("input").ok_or_else(|| ApiError::missing("input"))?;
+    if raw.get().starts_with('"') {
+        let text = fields.read_as::<String>("input", "a string or a list of items")?.unwrap_or_default();
+        turns.say(Role::User, text, Vec::new());
+    } else if raw.get().starts_with('[') {
+        let read =
+            |place: usize, Object(item): Object<Item<'_>>| turns.item(&format!("input[{place}]"), item);
+        json::each(raw, read, |place, what| {
+            let at = format!("input[{place}]");
+            let message = format!("The field '{at}' is not an item: {what}.");
+            ApiError::new(Code::InvalidType, message).with_param(at)
+        })?;
+    } else {
+        return Err(ApiError::invalid_type("input", "a string or a list of items"));
+    }
+    turns.close();
+    if turns.messages.iter().all(|message| message.role == Role::System) {
+        return Err(ApiError::invalid_value("input", "a text or a list of at least one item"));
+    }
+    Ok(turns.messages)
+}
+
+/// The conversation as it is put together.
+struct Turns<'a> {
+    messages: Vec<Message>,
+    /// The assistant's turn that further items may belong to.
+    open: Option<Message>,
+    allowance: Allowance<'a>,
+    depth: usize,
+    ignored: &'a mut Vec<String>,
+}
+
+impl Turns<'_> {
+    fn item(&mut self, at: &str, item: Item<'_>) -> Result<(), ApiError> {
+        match item.kind.as_deref() {
+            None | Some("message") => self.message(at, &item),
+            Some("function_call") => {
+                let arguments = arguments(at, item.arguments, self.depth)?;
+                self.call(at, item, arguments)
+            }
+            Some("custom_tool_call") => {
+                let text = item.input.as_deref().ok_or_else(|| ApiError::missing(format!("{at}.input")))?;
+                let arguments = serde_json::json!({ INPUT: text }).to_string();
+                let arguments = Json::object(&arguments).ok_or_else(ApiError::internal)?;
+                self.call(at, item, arguments)
+            }
+            Some("function_call_output" | "custom_tool_call_output") => self.result(at, item),
+            Some("reasoning") => self.reasoning(at, &item),
+            Some("item_reference") => self.reference(at, &item),
+            Some(_) => Err(ApiError::unsupported(
+                format!("{at}.type"),
+                "Items are message, reasoning, function_call, custom_tool_call and the outputs of both.",
+            )),
+        }
+    }
+
+    fn message(&mut self, at: &str, item: &Item<'_>) -> Result<(), ApiError> {
+        let role = match item.role.as_deref() {
+            None => return Err(ApiError::missing(format!("{at}.role"))),
+            // To the models here both words mean the same, and their templates know the older one alone.
+            Some("system" | "developer") => Role::System,
+            Some("user") => Role::User,
+            Some("assistant") => Role::Assistant,
+            Some(_) => {
+                let expected = "system, developer, user or assistant";
+                return Err(ApiError::invalid_value(format!("{at}.role"), expected));
+            }
+        };
+        let content = item.content.ok_or_else(|| ApiError::missing(format!("{at}.content")))?;
+        let (text, images) = self.content(&format!("{at}.content"), content)?;
+        self.say(role, text, images);
+        Ok(())
+    }
+
+    /// Adds a message. What an assistant says stays open for its calls; standing instructions that follow each other
+    /// become one, since many templates take one at the beginning and no other.
+    fn say(&mut self, role: Role, text: String, images: Vec<Image>) {
+        if role == Role::Assistant {
+            match &mut self.open {
+                Some(open) if open.text.is_empty() => {
+                    open.text = text;
+                    open.images.extend(images);
+                }
+                _ => {
+                    self.close();
+                    self.open = Some(Message { role, text, images, ..Message::default() });
+                }
+            }
+            return;
+        }
+        self.close();
+        match self.messages.last_mut() {
+            Some(last) if role == Role::System && last.role == role => {
+                last.text.push_str("\n\n");
+                last.text.push_str(&text);
+                last.images.extend(images);
+            }
+            _ => self.messages.push(Message { role, text, images, ..Message::default() }),
+        }
+    }
+
+    fn close(&mut self) {
+        self.messages.extend(self.open.take());
+    }
+
+    /// The assistant's turn, begun where there is none.
+    fn turn(&mut self) -> &mut Message {
+        self.open.get_or_insert_with(|| Message { role: Role::Assistant, ..Message::default() })
+    }
+
+    fn call(&mut self, at: &str, item: Item<'_>, arguments: Json) -> Result<(), ApiError> {
+        let id = item.call_id.ok_or_else(|| ApiError::missing(format!("{at}.call_id")))?;
+        let name = item.name.filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| ApiError::missing(format!("{at}.name")))?;
+        let name = inner_name(item.namespace.as_deref(), &name);
+        self.turn().tool_calls.push(ToolCall { id, name, arguments });
+        Ok(())
+    }
+
+    fn result(&mut self, at: &str, item: Item<'_>) -> Result<(), ApiError> {
+        let id = item.call_id.ok_or_else(|| ApiError::missing(format!("{at}.call_id")))?;
+        let output = item.output.ok_or_else(|| ApiError::missing(format!("{at}.output")))?;
+        let (text, images) = self.content(&format!("{at}.output"), output)?;
+        self.close();
+        let (role, tool_call_id) = (Role::Tool, Some(id));
+        self.messages.push(Message { role, text, images, tool_call_id, ..Message::default() });
+        Ok(())
+    }
+
+    /// What the assistant thought: the whole of it where it was given, else what stands for it.
+    fn reasoning(&mut self, at: &str, item: &Item<'_>) -> Result<(), ApiError> {
+        let mut thought = String::new();
+        for (name, raw) in [("content", item.content), ("summary", item.summary)] {
+            if let Some(raw) = raw.filter(|_| thought.is_empty()) {
+                (thought, _) = self.content(&format!("{at}.{name}"), raw)?;
+            }
+        }
+        if thought.is_empty() && item.encrypted_content.is_some_and(|raw| raw.get() != "null") {
+            self.note("reasoning.encrypted_content");
+        }
+        if !thought.is_empty() {
+            match &mut self.turn().reasoning {
+                Some(before) => {
+                    before.push('\n');
+                    before.push_str(&thought);
+                }
+                none => *none = Some(thought),
+            }
+        }
+        Ok(())
+    }
+
+    /// An item that is named only. The conversation is sound without a thought, which `@ai-sdk/openai` names so unless
+    /// it is told that nothing is stored.
+    fn reference(&mut self, at: &str, item: &Item<'_>) -> Result<(), ApiError> {
+        if item.id.as_deref().is_some_and(|id| id.starts_with("rs_")) {
+            self.note("item_reference");
+            return Ok(());
+        }
+        Err(ApiError::unsupported(
+            at,
+            "Nothing is kept here between requests: send the item itself (with @ai-sdk/openai, set store to false).",
+        ))
+    }
+
+    fn note(&mut self, what: &str) {
+        if !self.ignored.iter().any(|noted| noted == what) {
+            self.ignored.push(what.to_owned());
+        }
+    }
+
+    /// Text and pictures of a string or a list of parts, the texts joined by newlines.
+    fn content(&mut self, at: &str, raw: &RawValue) -> Result<(String, Vec<Image>), ApiError> {
+        let (mut text, mut images) = (String::new(), Vec::new());
+        let wrong = || ApiError::invalid_type(at, "a string or a list of parts");
+        match raw.get().as_bytes().first() {
+            Some(b'"') => return Ok((serde_json::from_str(raw.get()).map_err(|_| wrong())?, images)),
+            Some(b'n') => return Ok((text, images)),
+            _ => {}
+        }
+        let parts: Vec<Object<Part<'_>>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+        let mut texts = 0;
+        for (nr, Object(part)) in parts.into_iter().enumerate() {
+            let at = format!("{at}[{nr}]");
+            let piece = match part.kind.as_ref() {
+                "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => part.text,
+                "refusal" => part.refusal,
+                "input_image" => {
+                    images.push(self.picture(&at, part.image_url.as_deref())?);
+                    continue;
+                }
+                _ => {
+                    return Err(ApiError::unsupported(
+                        format!("{at}.type"),
+                        "Content is input_text, output_text, refusal or input_image.",
+                    ));
+                }
+            };
+            let piece = piece.ok_or_else(|| ApiError::missing(format!("{at}.text")))?;
+            if texts > 0 {
+                text.push('\n');
+            }
+            text.push_str(&piece);
+            texts += 1;
+        }
+        Ok((text, images))
+    }
+
+    fn picture(&mut self, at: &str, url: Option<&str>) -> Result<Image, ApiError> {
+        let param = format!("{at}.image_url");
+        // Files that were sent before are not here.
+        let url = url.ok_or_else(|| ApiError::missing(param.as_str()))?;
+        media::picture(&param, url, &mut self.allowance)
+    }
+}
+
+/// The arguments of an earlier call: a string that holds a JSON object.
+fn arguments(at: &str, raw: Option<&RawValue>, depth: usize) -> Result<Json, ApiError> {
+    let raw = raw.map_or("{}", RawValue::get);
+    let text: Cow<'_, str> =
+        if raw.starts_with('"') { serde_json::from_str(raw).unwrap_or_default() } else { Cow::Borrowed(raw) };
+    let text = if text.trim().is_empty() { "{}" } else { text.trim() };
+    // Inside a string they have passed the limit of the body's depth.
+    let object = if json::is_deeper(text.as_bytes(), depth) { None } else { Json::object(text) };
+    object.ok_or_else(|| {
+        let expected = format!("a string that holds a JSON object, nested at most {depth} levels deep");
+        ApiError::invalid_value(format!("{at}.arguments"), &expected)
+    })
+}

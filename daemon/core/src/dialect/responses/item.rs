@@ -1,0 +1,396 @@
+//! The items of an answer: what the model thought, said and wants called.
+//!
+//! Knows their objects on the wire. Refuses to know the events around them. Invariants: their places count from 0 in
+//! the order in which they came, each has an id of its own, and all together hold no more than the limit.
+
+use bytes::{BufMut, BytesMut};
+use serde::Serialize;
+
+use super::echo::Echo;
+use super::tools::INPUT;
+use crate::chat::{FinishReason, Usage};
+use crate::dialect::json;
+use crate::error::BackendFault;
+
+/// What an item holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Held {
+    /// What the model thought.
+    Reasoning(String),
+    /// What it said, and the inside of the JSON array of its tokens' probabilities.
+    Message { text: String, logprobs: String },
+    /// A call of a function, or of a tool whose input is plain text.
+    Call(Call),
+}
+
+/// A call, in its client's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) call_id: String,
+    pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    /// A JSON object as text, or the plain text.
+    pub(super) input: String,
+    pub(super) custom: bool,
+}
+
+/// An item with its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) id: String,
+    pub(super) held: Held,
+    status: Status,
+}
+
+/// How far an item has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    InProgress,
+    Completed,
+    Incomplete,
+}
+
+impl Status {
+    fn text(self) -> &'static str {
+        match self {
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ReasoningObject<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    summary: &'a [SummaryText<'a>],
+}
+
+/// OpenAI calls it a summary. Here it is all that was thought, in the place where Codex, `@ai-sdk/openai` and LangChain
+/// look for it: the events of raw thoughts are passed over by the latter two, and hidden by the first.
+#[derive(Serialize)]
+pub(super) struct SummaryText<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: &'a str,
+}
+
+impl<'a> SummaryText<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { kind: "summary_text", text }
+    }
+}
+
+#[derive(Serialize)]
+struct CallObject<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    call_id: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<&'a str>,
+    status: &'static str,
+}
+
+impl Item {
+    /// Appends the item: with nothing in it while it is in progress, else whole.
+    pub(super) fn write(&self, out: &mut BytesMut) {
+        let begins = self.status == Status::InProgress;
+        match &self.held {
+            Held::Reasoning(text) => {
+                let whole = [SummaryText::new(text)];
+                let summary: &[SummaryText<'_>] = if begins { &[] } else { &whole };
+                json::write(out, &ReasoningObject { kind: "reasoning", id: &self.id, summary });
+            }
+            Held::Message { text, logprobs } => {
+                out.put_slice(b"{\"type\":\"message\",\"id\":");
+                json::write(out, &self.id);
+                out.put_slice(b",\"role\":\"assistant\",\"status\":");
+                json::write(out, self.status.text());
+                out.put_slice(b",\"content\":[");
+                if !begins {
+                    write_text(text, logprobs, out);
+                }
+                out.put_slice(b"]}");
+            }
+            Held::Call(call) => {
+                let input = if begins { "" } else { call.input.as_str() };
+                let (kind, arguments, input) = if call.custom {
+                    ("custom_tool_call", None, Some(input))
+                } else {
+                    ("function_call", Some(input), None)
+                };
+                let namespace = call.namespace.as_deref();
+                let (id, call_id, name) = (&self.id, &call.call_id, &call.name);
+                let status = self.status.text();
+                json::write(
+                    out,
+                    &CallObject { kind, id, call_id, name, namespace, arguments, input, status },
+                );
+            }
+        }
+    }
+}
+
+/// Appends the one part of a message.
+pub(super) fn write_text(text: &str, logprobs: &str, out: &mut BytesMut) {
+    out.put_slice(b"{\"type\":\"output_text\",\"text\":");
+    json::write(out, text);
+    out.put_slice(b",\"annotations\":[],\"logprobs\":[");
+    out.put_slice(logprobs.as_bytes());
+    out.put_slice(b"]}");
+}
+
+/// The items of one answer, as they come.
+#[derive(Debug)]
+pub(super) struct Items {
+    /// What makes their ids their own.
+    seed: String,
+    limit: usize,
+    held: usize,
+    items: Vec<Item>,
+    /// The last one may still grow.
+    open: bool,
+}
+
+impl Items {
+    pub(super) fn new(seed: &str, limit: usize) -> Self {
+        Self { seed: seed.to_owned(), limit, held: 0, items: Vec::new(), open: false }
+    }
+
+    /// The last one, with its place, while it may still grow.
+    pub(super) fn open(&self) -> Option<(usize, &Item)> {
+        let place = self.items.len().checked_sub(1).filter(|_| self.open)?;
+        Some((place, self.items.get(place)?))
+    }
+
+    /// The last one, if it may still grow, has come to this end.
+    pub(super) fn end(&mut self, status: Status) {
+        if let Some(item) = self.items.last_mut().filter(|_| self.open) {
+            item.status = status;
+        }
+    }
+
+    /// The same, and it grows no more.
+    pub(super) fn close(&mut self, status: Status) {
+        self.end(status);
+        self.open = false;
+    }
+
+    pub(super) fn begin(&mut self, held: Held) {
+        let kind = match &held {
+            Held::Reasoning(_) => "rs",
+            Held::Message { .. } => "msg",
+            Held::Call(Call { custom: false, .. }) => "fc",
+            Held::Call(Call { custom: true, .. }) => "ctc",
+        };
+        let id = format!("{kind}_{}_{}", self.seed, self.items.len());
+        self.items.push(Item { id, held, status: Status::InProgress });
+        self.open = true;
+    }
+
+    /// Adds to what the last one thinks.
+    pub(super) fn think(&mut self, more: &str) {
+        if let Some(Item { held: Held::Reasoning(text), .. }) = self.items.last_mut() {
+            text.push_str(more);
+        }
+    }
+
+    /// Adds to what the last one says.
+    pub(super) fn say(&mut self, more: &str, more_logprobs: &str) {
+        if let Some(Item { held: Held::Message { text, logprobs }, .. }) = self.items.last_mut() {
+            text.push_str(more);
+            if !more_logprobs.is_empty() {
+                if !logprobs.is_empty() {
+                    logprobs.push(',');
+                }
+                logprobs.push_str(more_logprobs);
+            }
+        }
+    }
+
+    /// Room for so many bytes more.
+    pub(super) fn hold(&mut self, more: usize) -> Result<(), BackendFault> {
+        self.held = self.held.saturating_add(more);
+        if self.held > self.limit { Err(BackendFault::TooLong { limit: self.limit }) } else { Ok(()) }
+    }
+
+    /// Appends a JSON array of all of them.
+    pub(super) fn write(&self, out: &mut BytesMut) {
+        out.put_slice(b"[");
+        for (place, item) in self.items.iter().enumerate() {
+            if place > 0 {
+                out.put_slice(b",");
+            }
+            item.write(out);
+        }
+        out.put_slice(b"]");
+    }
+
+    /// How many bytes they hold.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+}
+
+/// A call as its client knows it.
+pub(super) fn call(echo: &Echo, call_id: String, name: String, arguments: String) -> Call {
+    let Some(known) = echo.names.of(&name) else {
+        return Call { call_id, name, namespace: None, input: arguments, custom: false };
+    };
+    let input = if known.custom { plain(arguments) } else { arguments };
+    Call {
+        call_id,
+        name: known.name.clone(),
+        namespace: known.namespace.clone(),
+        input,
+        custom: known.custom,
+    }
+}
+
+/// The plain text in the arguments of a tool that takes nothing else; the arguments where a model has not kept to that.
+fn plain(arguments: String) -> String {
+    let object: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(&arguments).ok();
+    match object.and_then(|mut object| object.remove(INPUT)) {
+        Some(serde_json::Value::String(text)) => text,
+        _ => arguments,
+    }
+}
+
+/// The inside of a list of probabilities, on one line.
+pub(super) fn inside(list: Option<&str>) -> String {
+    let inner = list.and_then(|list| list.trim().strip_prefix('[')?.strip_suffix(']')).unwrap_or_default();
+    String::from_utf8_lossy(&json::flat(inner.trim().as_bytes())).into_owned()
+}
+
+/// How a response stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Outcome<'a> {
+    InProgress,
+    Completed,
+    /// With its reason.
+    Incomplete(&'static str),
+    /// With a code and words for people.
+    Failed(&'static str, &'a str),
+}
+
+impl Outcome<'_> {
+    /// The outcome of an answer that ended so.
+    pub(super) fn of(reason: FinishReason) -> Self {
+        match reason {
+            FinishReason::Stop | FinishReason::ToolCalls => Self::Completed,
+            FinishReason::Length => Self::Incomplete("max_output_tokens"),
+            FinishReason::ContentFilter => Self::Incomplete("content_filter"),
+        }
+    }
+
+    /// The status of an item that is open then.
+    pub(super) fn last(self) -> Status {
+        match self {
+            Self::InProgress => Status::InProgress,
+            Self::Completed => Status::Completed,
+            Self::Incomplete(_) | Self::Failed(..) => Status::Incomplete,
+        }
+    }
+
+    /// The event that tells it.
+    pub(super) fn event(self) -> &'static str {
+        match self {
+            Self::InProgress => "response.in_progress",
+            Self::Completed => "response.completed",
+            Self::Incomplete(_) => "response.incomplete",
+            Self::Failed(..) => "response.failed",
+        }
+    }
+}
+
+/// What is the same in every response object of one answer.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) id: String,
+    pub(super) created: u64,
+}
+
+/// Appends the response object.
+pub(super) fn write_response(
+    head: &Head,
+    echo: &Echo,
+    items: &Items,
+    outcome: Outcome<'_>,
+    usage: Option<Usage>,
+    out: &mut BytesMut,
+) {
+    #[derive(Serialize)]
+    struct Error<'a> {
+        code: &'a str,
+        message: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Details {
+        reason: &'static str,
+    }
+    let (status, error, details) = match outcome {
+        Outcome::InProgress => ("in_progress", None, None),
+        Outcome::Completed => ("completed", None, None),
+        Outcome::Incomplete(reason) => ("incomplete", None, Some(Details { reason })),
+        Outcome::Failed(code, message) => ("failed", Some(Error { code, message }), None),
+    };
+    out.put_slice(b"{\"id\":");
+    json::write(out, &head.id);
+    out.put_slice(b",\"object\":\"response\",\"created_at\":");
+    json::write(out, &head.created);
+    out.put_slice(b",\"status\":");
+    json::write(out, status);
+    out.put_slice(b",\"error\":");
+    json::write(out, &error);
+    out.put_slice(b",\"incomplete_details\":");
+    json::write(out, &details);
+    out.put_slice(b",\"model\":");
+    json::write(out, &echo.model);
+    out.put_slice(b",\"output\":");
+    items.write(out);
+    out.put_slice(b",\"usage\":");
+    json::write(out, &usage.map(UsageObject::from));
+    out.put_slice(echo.fields.as_bytes());
+    out.put_slice(b"}");
+}
+
+/// OpenAI's usage object. No engine here tells what it has of a prompt from before, nor how much of an answer was thought.
+#[derive(Serialize)]
+struct UsageObject {
+    input_tokens: u64,
+    input_tokens_details: InputDetails,
+    output_tokens: u64,
+    output_tokens_details: OutputDetails,
+    total_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct InputDetails {
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct OutputDetails {
+    reasoning_tokens: u64,
+}
+
+impl From<Usage> for UsageObject {
+    fn from(usage: Usage) -> Self {
+        Self {
+            input_tokens: usage.prompt_tokens,
+            input_tokens_details: InputDetails { cached_tokens: 0, cache_write_tokens: 0 },
+            output_tokens: usage.completion_tokens,
+            output_tokens_details: OutputDetails { reasoning_tokens: 0 },
+            total_tokens: usage.total_tokens(),
+        }
+    }
+}

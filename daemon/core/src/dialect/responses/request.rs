@@ -1,0 +1,227 @@
+//! A Responses request, from the client's bytes to the internal form.
+//!
+//! Knows every field that is honoured, and what the others would have done. Refuses to know which engine will answer.
+//! Invariant: what comes out satisfies [`crate::chat`], every refusal names its field, and every field that changes
+//! nothing is named.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::echo::{self, Echo};
+use super::{input, tools};
+use crate::chat::{ChatRequest, Json, ResponseFormat, Think};
+use crate::config::Limits;
+use crate::dialect::json::Object;
+use crate::dialect::openai::fields::Fields;
+use crate::dialect::openai::request;
+use crate::error::ApiError;
+
+#[cfg(test)]
+mod tests;
+
+/// What was read from a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResponseRequest {
+    /// The conversation and what is wanted of it.
+    pub chat: ChatRequest,
+    /// What the response repeats of its request, and the names of the tools as the client knows them.
+    pub echo: Echo,
+    /// The fields that were understood, or are unknown, and change nothing; some as the client has spelled them.
+    pub ignored: Vec<String>,
+}
+
+/// The fields that are acted on, or are harmless as they are said.
+const KNOWN: [&str; 35] = [
+    "model",
+    "input",
+    "instructions",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "max_output_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repeat_penalty",
+    "repetition_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+    "seed",
+    "stop",
+    "top_logprobs",
+    "include",
+    "text",
+    "reasoning",
+    "stream",
+    "stream_options",
+    "metadata",
+    "store",
+    "truncation",
+    "background",
+    "previous_response_id",
+    "conversation",
+    "prompt",
+    "moderation",
+    "prompt_cache_key",
+    "service_tier",
+    "safety_identifier",
+    "user",
+];
+
+/// Reads a request for a response.
+///
+/// # Errors
+/// 400 with the position where the body is not JSON, and with the field where one is missing, doubled, of the wrong type,
+/// out of range, or asks for what is not kept or offered here.
+pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, ApiError> {
+    let fields = Fields::read(body, limits.request_fields)?;
+    refuse_unkept(&fields)?;
+    let mut ignored: Vec<String> =
+        fields.names().filter(|name| !KNOWN.contains(name)).map(str::to_owned).collect();
+    let offered = tools::offered(&fields, &mut ignored)?;
+    let reasoning = reasoning(&fields, &mut ignored)?;
+    let chat = ChatRequest {
+        model: request::model(&fields, limits)?,
+        messages: input::messages(&fields, limits, &mut ignored)?,
+        tools: offered.tools,
+        tool_choice: offered.choice,
+        parallel_tool_calls: fields.read_as("parallel_tool_calls", "true or false")?,
+        sampling: request::sampling(&fields)?,
+        stop: request::stop(&fields, limits.stop_texts)?,
+        max_tokens: fields.integer("max_output_tokens", 1, request::COUNT_LIMIT)?,
+        response_format: format(&fields, &mut ignored)?,
+        think: reasoning,
+        logprobs: logprobs(&fields, &mut ignored)?,
+        stream: request::stream(&fields)?,
+        include_usage: true,
+        num_ctx: None,
+        keep_alive: None,
+    };
+    note_unkept(&fields, &mut ignored)?;
+    let echo = echo::of(&fields, &chat, offered.shown, offered.names)?;
+    Ok(ResponseRequest { chat, echo, ignored })
+}
+
+/// Refuses what would be ignored although the client counts on it.
+fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
+    const WHOLE: &str = "Nothing is kept here between requests: send the whole conversation in input.";
+    for (name, why) in [
+        ("previous_response_id", WHOLE),
+        ("conversation", WHOLE),
+        ("prompt", "No prompts are kept here: send its text as instructions."),
+        ("moderation", "No moderation runs here."),
+    ] {
+        if fields.get(name).is_some() {
+            return Err(ApiError::unsupported(name, why));
+        }
+    }
+    if fields.read_as::<bool>("background", "true or false")? == Some(true) {
+        let why =
+            "Nothing is kept here to be fetched later: leave it out, and read the answer or its stream.";
+        return Err(ApiError::unsupported("background", why));
+    }
+    Ok(())
+}
+
+/// Names what is asked for and not done, although the answer is sound without it.
+fn note_unkept(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<(), ApiError> {
+    if fields.read_as::<bool>("store", "true or false")? == Some(true) {
+        ignored.push("store".to_owned());
+    }
+    let tier = fields.read_as::<String>("service_tier", "a string")?;
+    if tier.is_some_and(|tier| !matches!(tier.as_str(), "auto" | "default")) {
+        ignored.push("service_tier".to_owned());
+    }
+    match fields.read_as::<String>("truncation", "auto or disabled")?.as_deref() {
+        None | Some("disabled") => {}
+        // A conversation that is too long is refused, and not cut.
+        Some("auto") => ignored.push("truncation".to_owned()),
+        Some(_) => return Err(ApiError::invalid_value("truncation", "auto or disabled")),
+    }
+    Ok(())
+}
+
+fn format(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<ResponseFormat, ApiError> {
+    #[derive(Deserialize)]
+    struct Text<'a> {
+        #[serde(borrow)]
+        format: Option<Object<Format<'a>>>,
+        verbosity: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Format<'a> {
+        #[serde(rename = "type")]
+        kind: String,
+        #[serde(borrow)]
+        schema: Option<&'a RawValue>,
+    }
+    let expected = "an object such as {\"format\": {\"type\": \"text\"}}";
+    let Some(Object(text)) = fields.read_as::<Object<Text<'_>>>("text", expected)? else {
+        return Ok(ResponseFormat::Text);
+    };
+    match text.verbosity.as_deref() {
+        // Medium is what a model does by itself.
+        None | Some("medium") => {}
+        Some("low" | "high") => ignored.push("text.verbosity".to_owned()),
+        Some(_) => return Err(ApiError::invalid_value("text.verbosity", "low, medium or high")),
+    }
+    let Some(Object(format)) = text.format else { return Ok(ResponseFormat::Text) };
+    match format.kind.as_str() {
+        "text" => Ok(ResponseFormat::Text),
+        "json_object" => Ok(ResponseFormat::JsonObject),
+        "json_schema" => {
+            let schema = format.schema.ok_or_else(|| ApiError::missing("text.format.schema"))?;
+            let schema = Json::object_of(schema)
+                .ok_or_else(|| ApiError::invalid_type("text.format.schema", "an object"))?;
+            Ok(ResponseFormat::JsonSchema(schema))
+        }
+        _ => Err(ApiError::invalid_value("text.format.type", "text, json_object or json_schema")),
+    }
+}
+
+/// A model that thinks is heard thinking whatever summary is wanted; the rest of `reasoning` is for OpenAI's own models.
+fn reasoning(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<Option<Think>, ApiError> {
+    #[derive(Deserialize)]
+    struct Reasoning<'a> {
+        effort: Option<String>,
+        summary: Option<String>,
+        generate_summary: Option<String>,
+        #[serde(borrow)]
+        context: Option<&'a RawValue>,
+        #[serde(borrow)]
+        mode: Option<&'a RawValue>,
+    }
+    let expected = "an object such as {\"effort\": \"low\"}";
+    let Some(Object(reasoning)) = fields.read_as::<Object<Reasoning<'_>>>("reasoning", expected)? else {
+        return Ok(None);
+    };
+    for (name, summary) in [("summary", reasoning.summary), ("generate_summary", reasoning.generate_summary)]
+    {
+        if summary
+            .is_some_and(|summary| !matches!(summary.as_str(), "auto" | "concise" | "detailed" | "none"))
+        {
+            let param = format!("reasoning.{name}");
+            return Err(ApiError::invalid_value(param, "auto, concise or detailed"));
+        }
+    }
+    for (name, value) in [("context", reasoning.context), ("mode", reasoning.mode)] {
+        if value.is_some_and(|value| !matches!(value.get(), "null" | "\"auto\"" | "\"standard\"")) {
+            ignored.push(format!("reasoning.{name}"));
+        }
+    }
+    reasoning.effort.map(|effort| request::effort_of("reasoning.effort", &effort)).transpose()
+}
+
+/// The probabilities are given where `include` asks for them.
+fn logprobs(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<Option<u8>, ApiError> {
+    let include: Vec<String> = fields.read_as("include", "a list of strings")?.unwrap_or_default();
+    let wanted = include.iter().any(|name| name == "message.output_text.logprobs");
+    let others = include.iter().filter(|name| *name != "message.output_text.logprobs");
+    ignored.extend(others.map(|name| format!("include:{name}")));
+    let top = fields.integer("top_logprobs", 0, 20)?;
+    if !wanted && top.is_some_and(|top| top > 0) {
+        ignored.push("top_logprobs".to_owned());
+    }
+    Ok(wanted.then(|| top.and_then(|top| u8::try_from(top).ok()).unwrap_or(0)))
+}

@@ -1,0 +1,227 @@
+//! What is understood, what is refused with which field's name, and what is named as of no effect.
+
+use serde_json::{Value, json};
+
+use super::{ResponseRequest, parse_response};
+use crate::chat::{ResponseFormat, Role, Think, ToolChoice};
+use crate::config::Limits;
+use crate::error::{ApiError, Code};
+
+fn parse(request: &Value) -> Result<ResponseRequest, ApiError> {
+    parse_response(request.to_string().as_bytes(), &Limits::default())
+}
+
+fn with(field: &str, value: Value) -> Result<ResponseRequest, ApiError> {
+    parse(&json!({"model": "tiny", "input": "hi", field: value}))
+}
+
+fn refused(field: &str, value: Value) -> (Code, String) {
+    let error = with(field, value).unwrap_err();
+    (error.code(), error.param().unwrap_or_default().to_owned())
+}
+
+fn ignored(field: &str, value: Value) -> Vec<String> {
+    with(field, value).unwrap().ignored
+}
+
+/// What a response repeats.
+fn echoed(read: &ResponseRequest) -> Value {
+    serde_json::from_str(&format!("{{{}}}", read.echo.fields.strip_prefix(',').unwrap())).unwrap()
+}
+
+#[test]
+fn the_least_request() {
+    let read = parse(&json!({"model": "tiny", "input": "hi"})).unwrap();
+    let chat = &read.chat;
+    assert_eq!((chat.model.as_str(), chat.stream, chat.include_usage), ("tiny", false, true));
+    assert_eq!((chat.messages.len(), chat.messages[0].role), (1, Role::User));
+    assert_eq!(chat.messages[0].text, "hi");
+    assert_eq!(read.ignored, [""; 0]);
+}
+
+#[test]
+fn what_changes_the_answer_is_passed_on() {
+    let read = parse(&json!({
+        "model": "tiny", "input": "hi", "instructions": "Be brief.", "max_output_tokens": 7, "temperature": 0.5,
+        "top_p": 0.25, "stream": true, "parallel_tool_calls": false, "reasoning": {"effort": "high", "summary": "auto"},
+        "text": {"format": {"type": "json_schema", "name": "n", "strict": true, "schema": {"type": "object"}}},
+        "include": ["message.output_text.logprobs"], "top_logprobs": 3, "seed": 5, "stop": ["x"],
+        "metadata": {"a": "b"}, "user": "u", "prompt_cache_key": "k", "safety_identifier": "s",
+    }))
+    .unwrap();
+    let chat = &read.chat;
+    assert_eq!((chat.messages[0].role, chat.messages[0].text.as_str()), (Role::System, "Be brief."));
+    assert_eq!((chat.max_tokens, chat.stream, chat.parallel_tool_calls), (Some(7), true, Some(false)));
+    assert_eq!((chat.sampling.temperature, chat.sampling.top_p), (Some(0.5), Some(0.25)));
+    assert_eq!((chat.sampling.seed, chat.stop.as_slice()), (Some(5), &["x".to_owned()][..]));
+    assert_eq!((chat.think, chat.logprobs), (Some(Think::High), Some(3)));
+    assert!(
+        matches!(&chat.response_format, ResponseFormat::JsonSchema(schema) if schema.get() == r#"{"type":"object"}"#)
+    );
+    assert_eq!(read.ignored, [""; 0]);
+    let echo = echoed(&read);
+    assert_eq!((&echo["instructions"], &echo["max_output_tokens"]), (&json!("Be brief."), &json!(7)));
+    assert_eq!((&echo["temperature"], &echo["top_logprobs"]), (&json!(0.5), &json!(3)));
+    assert_eq!(echo["reasoning"], json!({"effort": "high", "summary": "auto"}));
+    assert_eq!(echo["text"]["format"]["name"], "n");
+    assert_eq!((&echo["user"], &echo["metadata"]), (&json!("u"), &json!({"a": "b"})));
+    assert_eq!(echo["parallel_tool_calls"], false);
+}
+
+#[test]
+fn what_is_repeated_is_one_line() {
+    let body = b"{\"model\":\"m\",\"input\":\"hi\",\"metadata\":{\r\n\"a\":\n\"b\"}}";
+    let read = parse_response(body, &Limits::default()).unwrap();
+    assert!(!read.echo.fields.contains(['\r', '\n']));
+    assert_eq!(echoed(&read)["metadata"], json!({"a": "b"}));
+}
+
+#[test]
+fn what_is_not_kept_is_refused_by_its_field() {
+    for (field, value) in [
+        ("previous_response_id", json!("resp_1")),
+        ("conversation", json!("conv_1")),
+        ("prompt", json!({"id": "pmpt_1"})),
+        ("background", json!(true)),
+        ("moderation", json!({"model": "x"})),
+    ] {
+        assert_eq!(refused(field, value), (Code::UnsupportedParameter, field.to_owned()));
+    }
+    for field in
+        ["previous_response_id", "conversation", "prompt", "background", "store", "truncation", "text"]
+    {
+        assert_eq!(ignored(field, Value::Null), [""; 0], "{field}");
+    }
+}
+
+#[test]
+fn what_changes_nothing_is_named() {
+    for (field, value, named) in [
+        ("store", json!(true), "store"),
+        ("truncation", json!("auto"), "truncation"),
+        ("text", json!({"verbosity": "low"}), "text.verbosity"),
+        ("include", json!(["reasoning.encrypted_content"]), "include:reasoning.encrypted_content"),
+        ("top_logprobs", json!(2), "top_logprobs"),
+        ("service_tier", json!("flex"), "service_tier"),
+        ("max_tool_calls", json!(2), "max_tool_calls"),
+        ("client_metadata", json!({"a": "b"}), "client_metadata"),
+        ("context_management", json!([]), "context_management"),
+        ("reasoning", json!({"mode": "pro"}), "reasoning.mode"),
+    ] {
+        assert_eq!(ignored(field, value), [named]);
+    }
+    for (field, value) in [
+        ("store", json!(false)),
+        ("truncation", json!("disabled")),
+        ("service_tier", json!("auto")),
+        ("background", json!(false)),
+        ("stream_options", json!({"include_obfuscation": false})),
+        ("text", json!({"format": {"type": "text"}, "verbosity": "medium"})),
+    ] {
+        assert_eq!(ignored(field, value), [""; 0], "{field}");
+    }
+    assert_eq!(echoed(&with("store", json!(true)).unwrap())["store"], false);
+    assert_eq!(echoed(&with("truncation", json!("auto")).unwrap())["truncation"], "disabled");
+}
+
+#[test]
+fn wrong_types_and_ranges_name_the_field() {
+    for (field, value, param) in [
+        ("temperature", json!(3), "temperature"),
+        ("max_output_tokens", json!(0), "max_output_tokens"),
+        ("top_logprobs", json!(21), "top_logprobs"),
+        ("truncation", json!("most"), "truncation"),
+        ("store", json!("yes"), "store"),
+        ("instructions", json!(["a"]), "instructions"),
+        ("text", json!({"format": {"type": "xml"}}), "text.format.type"),
+        ("text", json!({"format": {"type": "json_schema", "name": "n"}}), "text.format.schema"),
+        ("text", json!({"verbosity": "loud"}), "text.verbosity"),
+        ("text", json!([]), "text"),
+        ("reasoning", json!({"effort": "huge"}), "reasoning.effort"),
+        ("reasoning", json!({"summary": "long"}), "reasoning.summary"),
+        ("metadata", json!({"a": 1}), "metadata"),
+        ("metadata", json!({"a".repeat(65): "b"}), "metadata"),
+        ("user", json!(5), "user"),
+        ("include", json!("all"), "include"),
+        ("stream", json!("yes"), "stream"),
+        ("input", json!(5), "input"),
+        ("input", json!([]), "input"),
+    ] {
+        assert_eq!(refused(field, value).1, param);
+    }
+    let metadata: Value =
+        (0..17).map(|nr| (nr.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>().into();
+    assert_eq!(refused("metadata", metadata).1, "metadata");
+    for field in ["model", "input"] {
+        let mut request = json!({"model": "tiny", "input": "hi"});
+        request.as_object_mut().unwrap().remove(field);
+        let error = parse(&request).unwrap_err();
+        assert_eq!((error.code(), error.param()), (Code::MissingParameter, Some(field)));
+    }
+}
+
+#[test]
+fn what_reaches_into_engines_is_refused_here_too() {
+    assert_eq!(
+        refused("chat_template", json!("x")),
+        (Code::UnsupportedParameter, "chat_template".to_owned())
+    );
+    let error = parse_response(b"{\"model\":\"a\",\"input\":\"hi\",\"Model\":\"b\"}", &Limits::default())
+        .unwrap_err();
+    assert_eq!(error.param(), Some("model"));
+}
+
+#[test]
+fn what_codex_sends_is_understood() {
+    // Its request to a provider of the user's own for a model that it does not know, with an MCP server; from openai/codex.
+    let read = parse(&json!({
+        "model": "tiny", "instructions": "You are Codex.", "input": [
+            {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "Sandboxed."}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "List files."}]},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "ls"}], "encrypted_content": null},
+            {"type": "function_call", "name": "exec_command", "arguments": "{\"cmd\":\"ls\"}", "call_id": "call_1"},
+            {"type": "function_call", "name": "read", "namespace": "mcp__fs", "arguments": "{}", "call_id": "call_2"},
+            {"type": "function_call_output", "call_id": "call_1", "output": "a.txt"},
+            {"type": "function_call_output", "call_id": "call_2",
+             "output": [{"type": "input_text", "text": "b"}, {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}]},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a.txt"}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Thanks."}]},
+        ],
+        "tools": [
+            {"type": "function", "name": "exec_command", "description": "Runs.", "strict": false,
+             "parameters": {"type": "object", "properties": {"cmd": {"type": "string"}}, "additionalProperties": false}},
+            {"type": "web_search", "external_web_access": false},
+            {"type": "namespace", "name": "mcp__fs", "description": "Tools in the mcp__fs namespace.", "tools": [
+                {"type": "function", "name": "read", "description": "Reads.", "strict": false, "parameters": {"type": "object"}},
+            ]},
+        ],
+        "tool_choice": "auto", "parallel_tool_calls": true, "reasoning": {"summary": "auto"}, "store": false, "stream": true,
+        "include": ["reasoning.encrypted_content"], "prompt_cache_key": "0199", "client_metadata": {"x": "y"},
+    }))
+    .unwrap();
+    let roles: Vec<Role> = read.chat.messages.iter().map(|message| message.role).collect();
+    use Role::{Assistant, System, Tool, User};
+    assert_eq!(roles, [System, User, Assistant, Tool, Tool, Assistant, User]);
+    assert_eq!(read.chat.messages[0].text, "You are Codex.\n\nSandboxed.");
+    let turn = &read.chat.messages[2];
+    assert_eq!((turn.reasoning.as_deref(), turn.text.as_str()), (Some("ls"), ""));
+    let calls: Vec<&str> = turn.tool_calls.iter().map(|call| call.name.as_str()).collect();
+    assert_eq!(calls, ["exec_command", "mcp__fs__read"]);
+    assert_eq!(read.chat.messages[4].images.len(), 1);
+    let tools: Vec<&str> = read.chat.tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(tools, ["exec_command", "mcp__fs__read"]);
+    assert_eq!(read.chat.tool_choice, ToolChoice::Auto);
+    let mut named = read.ignored.clone();
+    named.sort();
+    assert_eq!(
+        named,
+        [
+            "client_metadata",
+            "include:reasoning.encrypted_content",
+            "tools[1]:web_search",
+            "tools[2].description",
+        ]
+    );
+    let shown = echoed(&read)["tools"].clone();
+    assert_eq!(shown.as_array().unwrap().len(), 2, "what is not there is not shown as taken: {shown}");
+}

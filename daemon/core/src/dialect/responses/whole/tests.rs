@@ -1,0 +1,80 @@
+//! A response in one piece holds what its stream would tell.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use serde_json::{Value, json};
+
+use super::ResponseWhole;
+use crate::chat::{ChatEvent, FinishReason, Usage};
+use crate::config::Limits;
+use crate::dialect::responses::{Echo, ResponseStream, parse_response};
+use crate::error::BackendFault;
+
+fn echo() -> Arc<Echo> {
+    let body = json!({"model": "m", "input": "hi", "instructions": "Be brief.", "metadata": {"a": "b"}});
+    Arc::new(parse_response(body.to_string().as_bytes(), &Limits::default()).unwrap().echo)
+}
+
+fn body(events: &[ChatEvent]) -> Result<Value, BackendFault> {
+    let mut whole = ResponseWhole::new("1", 5, echo(), 1000);
+    for event in events {
+        whole.event(event.clone())?;
+    }
+    whole.body().map(|body| serde_json::from_slice(&body).unwrap())
+}
+
+#[test]
+fn it_is_the_last_event_of_its_stream() {
+    let call = ChatEvent::ToolCall {
+        index: 0,
+        id: "call_0".to_owned(),
+        name: "f".to_owned(),
+        arguments: "{}".to_owned(),
+    };
+    let text = ChatEvent::Text { text: "a".to_owned(), logprobs: Some("[{\"token\":\"a\"}]".into()) };
+    let usage = ChatEvent::Usage(Usage { prompt_tokens: 1, completion_tokens: 2 });
+    let thought = ChatEvent::Reasoning("hm".to_owned());
+    for reason in [FinishReason::Stop, FinishReason::Length, FinishReason::ContentFilter] {
+        let finish = ChatEvent::Finish(reason);
+        let words = vec![thought.clone(), text.clone(), text.clone(), usage.clone(), finish.clone()];
+        for events in [words, vec![text.clone(), call.clone(), finish.clone()], vec![finish]] {
+            let (mut stream, mut out) = (ResponseStream::new("1", 5, echo(), 1000), BytesMut::new());
+            for event in &events {
+                stream.event(event.clone(), &mut out).unwrap();
+            }
+            stream.finish(&mut out);
+            let out = String::from_utf8(out.to_vec()).unwrap();
+            let last: Value =
+                serde_json::from_str(out.lines().rev().nth(1).unwrap().strip_prefix("data: ").unwrap())
+                    .unwrap();
+            assert_eq!(body(&events).unwrap(), last["response"], "{events:?}");
+        }
+    }
+}
+
+#[test]
+fn it_has_every_field_that_typed_clients_want() {
+    let body = body(&[ChatEvent::text("a"), ChatEvent::Finish(FinishReason::Stop)]).unwrap();
+    let mut rest = body.clone();
+    rest.as_object_mut().unwrap().remove("output");
+    assert_eq!(
+        rest,
+        json!({
+            "id": "resp_1", "object": "response", "created_at": 5, "status": "completed", "error": null,
+            "incomplete_details": null, "model": "m", "usage": null, "instructions": "Be brief.",
+            "max_output_tokens": null, "max_tool_calls": null, "metadata": {"a": "b"}, "parallel_tool_calls": true,
+            "previous_response_id": null, "prompt_cache_key": null, "reasoning": {"effort": null, "summary": null},
+            "safety_identifier": null, "service_tier": "default", "store": false, "background": false,
+            "temperature": null, "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [],
+            "top_logprobs": 0, "top_p": null, "truncation": "disabled", "user": null,
+        })
+    );
+}
+
+#[test]
+fn an_answer_without_an_end_is_none_and_one_that_is_too_long_neither() {
+    assert_eq!(body(&[ChatEvent::text("a")]), Err(BackendFault::EndedEarly));
+    assert!(body(&[ChatEvent::text("a".repeat(1000)), ChatEvent::Finish(FinishReason::Stop)]).is_ok());
+    assert_eq!(body(&[ChatEvent::text("a".repeat(1001))]), Err(BackendFault::TooLong { limit: 1000 }));
+}
