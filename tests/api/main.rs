@@ -48,6 +48,7 @@ mod quic_restart;
 mod readme;
 mod records;
 mod reload;
+mod responses;
 mod secrets;
 mod settings;
 mod start;

@@ -31,6 +31,7 @@ pub mod proxies;
 pub mod python;
 pub mod queue;
 pub mod recording;
+pub mod response;
 pub mod schema;
 pub mod script;
 pub mod sheet;

@@ -105,6 +105,8 @@ pub enum Endpoint {
     Chat,
     /// Vectors for texts.
     Embeddings,
+    /// A chat in the words of OpenAI's Responses.
+    Responses,
     /// The admin API.
     Admin(Admin),
 }
@@ -200,6 +202,7 @@ const fn admin(verb: Verb, path: &'static str, endpoint: Admin, needs: Permissio
 pub const TABLE: &[Row] = &[
     open(Verb::Post, "/v1/chat/completions", Endpoint::Chat, Permission::Chat),
     open(Verb::Post, "/v1/embeddings", Endpoint::Embeddings, Permission::Embeddings),
+    open(Verb::Post, "/v1/responses", Endpoint::Responses, Permission::Chat),
     open(Verb::Get, "/v1/models", Endpoint::Models, Permission::Models),
     open(Verb::Get, "/v1/models/{model...}", Endpoint::Model, Permission::Models),
     public("/", Endpoint::Page),

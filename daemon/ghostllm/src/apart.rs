@@ -21,15 +21,20 @@ pub(crate) async fn read<T: Send + 'static>(
     body: &Bytes,
     work: impl FnOnce(&Bytes) -> T + Send + 'static,
 ) -> T {
-    if body.len() < LARGE {
-        return work(body);
+    let (size, body) = (body.len(), body.clone());
+    weighing(size, move || work(&body)).await
+}
+
+/// Does what is done with so many bytes, likewise.
+pub(crate) async fn weighing<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if size < LARGE {
+        return work();
     }
     // It is closed by nobody. The work goes on where its caller has gone, and so the turn is the work's.
     let turn = TURNS.acquire().await;
-    let body = body.clone();
     let work = move || {
         let _turn = turn;
-        work(&body)
+        work()
     };
     match spawn_blocking(work).await {
         Ok(done) => done,

@@ -26,16 +26,17 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ghostllm_core::{
-    chat::Defaults,
+    chat::{ChatRequest, Defaults},
     config::{self, BackendUrl, KeepAliveStyle, Limits, Target, Timeouts},
     dialect::{
-        ollama::{ChatDecoder, chat_body, parse_tags},
+        ollama::{self, ChatDecoder, parse_tags},
         openai::{
-            ChatStream, ChatWhole, KEEP_ALIVE_COMMENT, StreamRepair, check_whole, parse_chat, parse_models,
-            passthrough::Passed,
+            self, ChunkDecoder, StreamRepair, check_whole, parse_chat, parse_models,
+            passthrough::{self, Passed},
         },
+        render::{Form, Named},
     },
     error::{ApiError, BackendFault, Stage},
     routing::Model,
@@ -50,53 +51,79 @@ pub use lease::Lease;
 pub use wire::SetupError;
 
 use crate::{apart, secrets, trace::Trace};
-use answer::{Decoder, OllamaDecoder, gather};
+use answer::{Decoder, Read, Reader, gather};
 use lease::Leases;
 pub(crate) use wire::Place;
-use wire::{Ask, Wire};
+use wire::{Ask, Reply, Wire};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// A chat in OpenAI's own words: passed on as it came where the engine speaks them too, so that nothing in it is lost.
+    AsSent {
+        /// The request's body.
+        body: Bytes,
+        /// What [`ghostllm_core::dialect::openai::passthrough::inspect`] found in that very body.
+        passed: Passed,
+    },
+    /// A request in any other words, as its dialect has read it.
+    Read(Arc<ChatRequest>),
+}
 
 /// One chat, as a backend needs it.
 #[derive(Debug, Clone)]
 pub struct ChatCall {
-    /// The request's body, as the client sent it.
-    pub body: Bytes,
-    /// What [`ghostllm_core::dialect::openai::passthrough::inspect`] found in that very body.
-    pub passed: Passed,
+    /// What is asked for.
+    pub asked: Asked,
+    /// What the answer is written in.
+    pub voice: Voice,
     /// The model's id, as the backend spells it.
     pub model: String,
     /// What is wanted of it where the client says nothing.
     pub defaults: Defaults,
-    /// The answer's id, `chatcmpl-` and something unique.
-    pub id: String,
-    /// When it was asked, in Unix seconds.
-    pub created: u64,
     /// What it is followed by.
     pub(crate) trace: Trace,
     /// Its descriptor, where it was promised one.
     pub(crate) slot: Option<Slot>,
 }
 
-impl ChatCall {
-    /// What is sent while the engine is silent, before its first event or between two.
-    ///
-    /// The empty delta has no role: clients append the texts of two roles to each other.
+/// What an answer is written in, and under which name.
+#[derive(Debug, Clone)]
+pub struct Voice {
+    /// The client's language.
+    pub form: Form,
+    /// Something unique, of letters and digits, of which the answer's ids are made.
+    pub id: String,
+    /// When it was asked, in Unix seconds.
+    pub created: u64,
+}
+
+impl Asked {
+    /// Whether the client wants a stream.
     #[must_use]
-    pub fn keep_alive(&self, style: KeepAliveStyle) -> Bytes {
-        match style {
-            KeepAliveStyle::Comment => Bytes::from_static(KEEP_ALIVE_COMMENT),
-            KeepAliveStyle::EmptyDelta => {
-                let mut stream = self.stream();
-                let mut out = BytesMut::new();
-                stream.keep_alive(&mut out);
-                out.clear();
-                stream.keep_alive(&mut out);
-                out.freeze()
-            }
+    pub fn streams(&self) -> bool {
+        match self {
+            Self::AsSent { passed, .. } => passed.stream,
+            Self::Read(request) => request.stream,
         }
     }
+}
 
-    fn stream(&self) -> ChatStream {
-        ChatStream::new(&self.id, self.created, &self.passed.model, self.passed.include_usage)
+impl Voice {
+    /// What is sent while the engine is silent, before its first event or between two.
+    #[must_use]
+    pub fn keep_alive(&self, style: KeepAliveStyle) -> Bytes {
+        self.form.keep_alive(style, self.named())
+    }
+
+    /// The last of a stream that has said nothing yet.
+    #[must_use]
+    pub fn failure(&self, error: &ApiError) -> Bytes {
+        self.form.stream(self.named(), 0).failure(error)
+    }
+
+    fn named(&self) -> Named<'_> {
+        Named { unique: &self.id, created: self.created }
     }
 }
 
@@ -337,53 +364,81 @@ impl Parts {
 
     async fn ollama_chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
         let (limits, model, defaults) = (Arc::clone(&self.limits), call.model.clone(), call.defaults);
-        let translated = apart::read(&call.body, move |body| {
-            let mut request = parse_chat(body, &limits)?;
-            defaults.fill(&mut request);
-            chat_body(&request, &model)
-        });
-        let body = translated.await.map_err(ChatError::Request)?;
+        let translated = match &call.asked {
+            Asked::AsSent { body, .. } => {
+                let translate = move |body: &Bytes| {
+                    let mut request = parse_chat(body, &limits)?;
+                    defaults.fill(&mut request);
+                    ollama::chat_body(&request, &model)
+                };
+                apart::read(body, translate).await
+            }
+            Asked::Read(request) => {
+                let (weight, request) = (request.weight(), Arc::clone(request));
+                let translate = move || {
+                    let mut request = Arc::unwrap_or_clone(request);
+                    defaults.fill(&mut request);
+                    ollama::chat_body(&request, &model)
+                };
+                apart::weighing(weight, translate).await
+            }
+        };
+        let body = translated.map_err(ChatError::Request)?;
         let (method, accept, trace) = (Method::POST, "application/x-ndjson", Some(call.trace.clone()));
         let ask = Ask { method, route: "/api/chat", accept, body, trace, slot: call.slot.clone() };
         let reply = self.wire()?.ask(&ask).await?;
         let reply = reply.success(&["application/x-ndjson", "application/json"]).await?;
-        let seed = call.id.strip_prefix("chatcmpl-").unwrap_or(&call.id);
-        let lines = ChatDecoder::new(seed, self.limits.backend_line.as_usize());
-        if call.passed.stream {
-            let decoder = OllamaDecoder { lines, stream: call.stream(), counted: false };
-            let decoder = Decoder::Ollama(Box::new(decoder));
-            return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder).await?)));
-        }
-        let most = self.limits.backend_answer.as_usize();
-        let whole = ChatWhole::new(&call.id, call.created, &call.passed.model, most);
-        Ok(gather(reply, lines, whole, |bytes| gathers(call.slot.as_ref(), bytes)).await?)
+        let lines = ChatDecoder::new(&call.voice.id, self.limits.backend_line.as_usize());
+        Ok(self.rendered(reply, Reader::Ollama(lines), &call).await?)
     }
 
     async fn openai_chat(&self, call: ChatCall) -> Result<Answer, BackendFault> {
-        let stream = call.passed.stream;
-        let media = if stream { "text/event-stream" } else { "application/json" };
         // Asked for by its path, a file is the right one whatever else bears its name, and an engine that was started
         // anew need not be told of it first.
         let model = match &self.kind {
             Kind::Gguf(file) => file.to_string_lossy(),
             Kind::Ollama | Kind::OpenAi | Kind::Engine => Cow::Borrowed(call.model.as_str()),
         };
-        let body = call.passed.with(&call.body, &model, &call.defaults);
-        let (method, trace, slot) = (Method::POST, Some(call.trace), call.slot);
-        let gathering = slot.clone();
+        let (streams, defaults) = (call.asked.streams(), call.defaults);
+        let (body, passed) = match &call.asked {
+            Asked::AsSent { body, passed } => (passed.with(body, &model, &defaults), Some(passed)),
+            Asked::Read(request) => {
+                let (weight, request, model) = (request.weight(), Arc::clone(request), model.into_owned());
+                let limits = Arc::clone(&self.limits);
+                let write = move || filled(openai::chat_body(&request, &model), &model, &defaults, &limits);
+                (apart::weighing(weight, write).await, None)
+            }
+        };
+        // What was read is gathered out of a stream where the client wants it whole.
+        let media = if streams || passed.is_none() { "text/event-stream" } else { "application/json" };
+        let (method, trace, slot) = (Method::POST, Some(call.trace.clone()), call.slot.clone());
         let ask = Ask { method, route: "/v1/chat/completions", accept: media, body, trace, slot };
         let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
-        let asked = Some(call.passed.model.as_str());
-        if stream {
-            let repair =
-                StreamRepair::new(self.limits.backend_line.as_usize(), asked).wanting(call.passed.choices);
-            let decoder = Decoder::OpenAi(Box::new(repair));
-            return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder).await?)));
+        let (line, most) = (self.limits.backend_line.as_usize(), self.limits.backend_answer.as_usize());
+        let Some(passed) = passed else {
+            let chunks = ChunkDecoder::new(&call.voice.id, line, most);
+            return self.rendered(reply, Reader::OpenAi(chunks), &call).await;
+        };
+        let asked = Some(passed.model.as_str());
+        if streams {
+            let decoder = Decoder::OpenAi(Box::new(StreamRepair::new(line, asked).wanting(passed.choices)));
+            return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder, None).await?)));
         }
-        let most = self.limits.backend_answer.as_usize();
-        let body = reply.gathered(most, |bytes| gathers(gathering.as_ref(), bytes)).await?;
+        let body = reply.gathered(most, |bytes| gathers(call.slot.as_ref(), bytes)).await?;
         let whole = check_whole(&body, asked)?;
         Ok(Answer::Whole(whole.body, whole.usage))
+    }
+
+    /// The answer in its client's language, out of the events that are read from the engine's.
+    async fn rendered(&self, reply: Reply, reader: Reader, call: &ChatCall) -> Result<Answer, BackendFault> {
+        let (form, named, most) =
+            (&call.voice.form, call.voice.named(), self.limits.backend_answer.as_usize());
+        if call.asked.streams() {
+            let decoder = Decoder::Read(Box::new(Read::new(reader, form.stream(named, most))));
+            let stream = ChatBytes::open(reply, decoder, call.slot.clone()).await?;
+            return Ok(Answer::Stream(Box::new(stream)));
+        }
+        gather(reply, reader, form.whole(named, most), call.slot.clone()).await
     }
 
     async fn models(&self) -> Result<Vec<Model>, BackendFault> {
@@ -422,6 +477,15 @@ impl Parts {
 /// So many more bytes of an answer are gathered for a chat.
 fn gathers(slot: Option<&Slot>, bytes: usize) -> Result<(), BackendFault> {
     slot.map_or(Ok(()), |slot| slot.gathers(bytes)).map_err(|_lack| BackendFault::NoMemory)
+}
+
+/// A body of ours with the defaults of its model: it is read as any client's is, so that a default means the same in every language.
+fn filled(body: Bytes, model: &str, defaults: &Defaults, limits: &Limits) -> Bytes {
+    if defaults.of_a_request() == Defaults::default() {
+        return body;
+    }
+    let passed = passthrough::inspect(&body, limits);
+    passed.map_or_else(|_refused| body.clone(), |passed| passed.with(&body, model, defaults))
 }
 
 /// What is at this route, on a connection of its own and without any key.

@@ -52,6 +52,7 @@ use crate::{
 };
 use admin::Denials;
 use authenticate::{Shown, authenticate, authorize};
+use chat::Language;
 use guesses::Guesses;
 use ids::Ids;
 use metrics::Shown as Scraped;
@@ -315,9 +316,11 @@ impl Pipeline {
                 Ok(respond::json(models_body(mine)))
             }
             Endpoint::Model => self.model(&asked.caller, &taken),
-            Endpoint::Chat => {
+            endpoint @ (Endpoint::Chat | Endpoint::Responses) => {
+                let responses = endpoint == Endpoint::Responses;
+                let language = if responses { Language::Responses } else { Language::Chat };
                 let (body, stay) = self.taken(&asked, settings, head, body).await?;
-                chat::answer(&self.shared, settings, asked, body, stay).await
+                chat::answer(&self.shared, settings, language, asked, body, stay).await
             }
             Endpoint::Embeddings => {
                 let (body, stay) = self.taken(&asked, settings, head, body).await?;

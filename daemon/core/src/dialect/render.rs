@@ -123,6 +123,15 @@ impl StreamOut {
         }
     }
 
+    /// How many bytes of the answer it holds, to repeat them at its end.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match self {
+            Self::Chat(_) => 0,
+            Self::Response(stream) => stream.held(),
+        }
+    }
+
     /// The last of a stream that failed.
     #[must_use]
     pub fn failure(&mut self, error: &ApiError) -> Bytes {
@@ -151,6 +160,15 @@ impl WholeOut {
         match self {
             Self::Chat(whole) => whole.event(event),
             Self::Response(whole) => whole.event(event),
+        }
+    }
+
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match self {
+            Self::Chat(whole) => whole.held(),
+            Self::Response(whole) => whole.held(),
         }
     }
 

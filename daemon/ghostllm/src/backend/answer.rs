@@ -16,12 +16,15 @@ use ghostllm_core::{
     chat::{ChatEvent, Usage},
     dialect::{
         ollama::ChatDecoder,
-        openai::{ChatStream, ChatWhole, StreamRepair},
+        openai::{ChunkDecoder, StreamRepair},
+        render::{StreamOut, WholeOut},
     },
-    error::BackendFault,
+    error::{ApiError, BackendFault},
 };
 
-use super::wire::Reply;
+use ghostllm_edge::room::Slot;
+
+use super::{gathers, wire::Reply};
 
 /// The answer to a chat.
 pub enum Answer {
@@ -31,38 +34,102 @@ pub enum Answer {
     Stream(Box<ChatBytes>),
 }
 
-/// A streamed answer: the client's own bytes, events of OpenAI's stream with `data: [DONE]` at the end.
+/// A streamed answer: the client's own bytes, events of its dialect with the last one at the end.
 ///
 /// Dropping it before its end closes the connection to the engine at once. It ends after the first error.
 pub struct ChatBytes {
     /// None once nothing more is wanted of it.
     reply: Option<Box<Reply>>,
     decoder: Decoder,
+    charge: Charge,
     out: BytesMut,
     fault: Option<BackendFault>,
     ending: bool,
 }
 
-/// Turns an engine's bytes into the client's.
-pub(super) enum Decoder {
-    /// Ollama's lines.
-    Ollama(Box<OllamaDecoder>),
-    /// OpenAI's own events.
-    OpenAi(Box<StreamRepair>),
+/// What of an answer is held is charged for.
+struct Charge {
+    slot: Option<Slot>,
+    /// Bytes.
+    charged: usize,
 }
 
-/// Ollama's lines to OpenAI's chunks.
-pub(super) struct OllamaDecoder {
-    pub(super) lines: ChatDecoder,
-    pub(super) stream: ChatStream,
-    pub(super) counted: bool,
+impl Charge {
+    /// So much is held now.
+    fn to(&mut self, held: usize) -> Result<(), BackendFault> {
+        gathers(self.slot.as_ref(), held.saturating_sub(self.charged))?;
+        self.charged = self.charged.max(held);
+        Ok(())
+    }
+}
+
+/// Turns an engine's bytes into the client's.
+pub(super) enum Decoder {
+    /// OpenAI's chunks, for a client that reads them.
+    OpenAi(Box<StreamRepair>),
+    /// What an engine says, read, and written in the client's language.
+    Read(Box<Read>),
+}
+
+/// An engine's language on the one side, the client's on the other.
+pub(super) struct Read {
+    reader: Reader,
+    out: StreamOut,
+    usage: Option<Usage>,
+}
+
+/// Reads what an engine says.
+pub(super) enum Reader {
+    /// Ollama's lines.
+    Ollama(ChatDecoder),
+    /// OpenAI's chunks.
+    OpenAi(ChunkDecoder),
+}
+
+impl Reader {
+    fn feed(&mut self, bytes: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        match self {
+            Self::Ollama(lines) => lines.feed(bytes, events),
+            Self::OpenAi(chunks) => chunks.feed(bytes, events),
+        }
+    }
+
+    fn finish(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        match self {
+            Self::Ollama(lines) => lines.finish(events),
+            Self::OpenAi(chunks) => chunks.finish(events),
+        }
+    }
+
+    fn broke(&mut self, fault: BackendFault, events: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        match self {
+            // Its last line has all that an answer's end has.
+            Self::Ollama(_) => Err(fault),
+            Self::OpenAi(chunks) => chunks.broke(fault, events),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Ollama(lines) => lines.is_done(),
+            Self::OpenAi(chunks) => chunks.is_done(),
+        }
+    }
+
+    /// What has come so far of what is given once it is whole.
+    fn gathered(&self) -> usize {
+        match self {
+            Self::Ollama(_) => 0,
+            Self::OpenAi(chunks) => chunks.gathered(),
+        }
+    }
 }
 
 impl Decoder {
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), BackendFault> {
         match self {
             Self::OpenAi(repair) => repair.feed(bytes, out),
-            Self::Ollama(ollama) => ollama.pass(out, |lines, events| lines.feed(bytes, events)),
+            Self::Read(read) => read.pass(out, |reader, events| reader.feed(bytes, events)),
         }
     }
 
@@ -70,7 +137,7 @@ impl Decoder {
     fn finish(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {
         match self {
             Self::OpenAi(repair) => repair.finish(out),
-            Self::Ollama(ollama) => ollama.pass(out, ChatDecoder::finish),
+            Self::Read(read) => read.pass(out, Reader::finish),
         }
     }
 
@@ -78,42 +145,70 @@ impl Decoder {
     fn broke(&mut self, fault: BackendFault, out: &mut BytesMut) -> Result<(), BackendFault> {
         match self {
             Self::OpenAi(repair) => repair.broke(fault, out),
-            // Its last line has all that an answer's end has.
-            Self::Ollama(_) => Err(fault),
+            Self::Read(read) => read.pass(out, |reader, events| reader.broke(fault, events)),
         }
     }
 
     fn is_done(&self) -> bool {
         match self {
             Self::OpenAi(repair) => repair.is_done(),
-            Self::Ollama(ollama) => ollama.lines.is_done(),
+            Self::Read(read) => read.reader.is_done(),
         }
     }
 
     fn usage(&self) -> Option<Usage> {
         match self {
             Self::OpenAi(repair) => repair.usage(),
-            Self::Ollama(ollama) => ollama.counted.then(|| ollama.stream.usage()),
+            Self::Read(read) => read.usage,
+        }
+    }
+
+    /// What has come so far of what is given once it is whole.
+    fn gathered(&self) -> usize {
+        match self {
+            Self::OpenAi(_) => 0,
+            Self::Read(read) => read.reader.gathered(),
+        }
+    }
+
+    /// How much of the answer is held: that, and what its last event repeats.
+    fn held(&self) -> usize {
+        match self {
+            Self::OpenAi(_) => 0,
+            Self::Read(read) => read.reader.gathered() + read.out.held(),
+        }
+    }
+
+    fn failure(&mut self, error: &ApiError) -> Bytes {
+        match self {
+            Self::OpenAi(_) => error.stream_event(),
+            Self::Read(read) => read.out.failure(error),
         }
     }
 }
 
-impl OllamaDecoder {
+impl Read {
+    pub(super) fn new(reader: Reader, out: StreamOut) -> Self {
+        Self { reader, out, usage: None }
+    }
+
     /// What came before a fault is good, and is given out.
     fn pass(
         &mut self,
         out: &mut BytesMut,
-        read: impl FnOnce(&mut ChatDecoder, &mut Vec<ChatEvent>) -> Result<(), BackendFault>,
+        read: impl FnOnce(&mut Reader, &mut Vec<ChatEvent>) -> Result<(), BackendFault>,
     ) -> Result<(), BackendFault> {
-        let was_done = self.lines.is_done();
+        let was_done = self.reader.is_done();
         let mut events = Vec::new();
-        let result = read(&mut self.lines, &mut events);
-        for event in &events {
-            self.counted |= matches!(event, ChatEvent::Usage(_));
-            self.stream.event(event, out);
+        let result = read(&mut self.reader, &mut events);
+        for event in events {
+            if let ChatEvent::Usage(usage) = &event {
+                self.usage = Some(*usage);
+            }
+            self.out.event(event, out)?;
         }
-        if !was_done && self.lines.is_done() {
-            self.stream.finish(out);
+        if !was_done && self.reader.is_done() {
+            self.out.finish(out);
         }
         result
     }
@@ -124,9 +219,14 @@ impl ChatBytes {
     ///
     /// # Errors
     /// The engine failed before it said anything.
-    pub(super) async fn open(reply: Reply, decoder: Decoder) -> Result<Self, BackendFault> {
+    pub(super) async fn open(
+        reply: Reply,
+        decoder: Decoder,
+        slot: Option<Slot>,
+    ) -> Result<Self, BackendFault> {
         let (reply, out) = (Some(Box::new(reply)), BytesMut::new());
-        let mut stream = Self { reply, decoder, out, fault: None, ending: false };
+        let charge = Charge { slot, charged: 0 };
+        let mut stream = Self { reply, decoder, charge, out, fault: None, ending: false };
         poll_fn(|cx| stream.poll_fill(cx)).await;
         match stream.fault.take_if(|_| stream.out.is_empty()) {
             Some(fault) => Err(fault),
@@ -140,7 +240,12 @@ impl ChatBytes {
         self.decoder.usage()
     }
 
-    /// Whether all was given, `[DONE]` as well: what is left is the end of the engine's own body, which concerns no client.
+    /// The last of this stream, which has failed.
+    pub(crate) fn failure(&mut self, error: &ApiError) -> Bytes {
+        self.decoder.failure(error)
+    }
+
+    /// Whether all was given, the last event as well: what is left is the end of the engine's own body, which concerns no client.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.ending && self.out.is_empty() && self.fault.is_none()
@@ -155,15 +260,18 @@ impl ChatBytes {
                 self.reply = None;
                 return Poll::Ready(());
             }
+            let before = self.decoder.gathered();
             let taken = match ready!(reply.poll_next(cx)) {
                 Some(Ok(bytes)) => self.decoder.feed(&bytes, &mut self.out),
                 Some(Err(fault)) => self.decoder.broke(fault, &mut self.out),
                 None => self.decoder.finish(&mut self.out),
             };
-            if !self.out.is_empty() {
+            if !self.out.is_empty() || self.decoder.gathered() > before {
                 reply.bear();
             }
-            if let Err(fault) = taken {
+            let held = self.decoder.held();
+            let charged = self.charge.to(held);
+            if let Err(fault) = taken.and(charged) {
                 self.fault = Some(fault);
                 self.reply = None;
             } else if self.decoder.is_done() {
@@ -187,29 +295,32 @@ impl Stream for ChatBytes {
     }
 }
 
-/// Gathers a whole answer out of Ollama's stream, so that its silence and its failures are seen while it is made.
+/// Gathers a whole answer out of a stream, so that its silence and its failures are seen while it is made.
 pub(super) async fn gather(
     mut reply: Reply,
-    mut lines: ChatDecoder,
-    mut whole: ChatWhole,
-    comes: impl Fn(usize) -> Result<(), BackendFault>,
+    mut reader: Reader,
+    mut whole: WholeOut,
+    slot: Option<Slot>,
 ) -> Result<Answer, BackendFault> {
-    let mut events = Vec::new();
-    while !lines.is_done() {
+    let (mut events, mut counted, mut charge) = (Vec::new(), None, Charge { slot, charged: 0 });
+    while !reader.is_done() {
+        let before = reader.gathered();
         match reply.next().await {
-            Some(bytes) => lines.feed(&bytes?, &mut events)?,
-            None => lines.finish(&mut events)?,
+            Some(bytes) => reader.feed(&bytes?, &mut events)?,
+            None => reader.finish(&mut events)?,
         }
-        if !events.is_empty() {
+        if !events.is_empty() || reader.gathered() > before {
             reply.bear();
         }
         for event in events.drain(..) {
-            let before = whole.held();
+            if let ChatEvent::Usage(usage) = &event {
+                counted = Some(*usage);
+            }
             whole.event(event)?;
-            comes(whole.held() - before)?;
         }
+        charge.to(reader.gathered() + whole.held())?;
     }
     reply.complete();
     poll_fn(|cx| reply.poll_end(cx)).await;
-    Ok(Answer::Whole(whole.body()?, Some(whole.usage())))
+    Ok(Answer::Whole(whole.body()?, counted))
 }

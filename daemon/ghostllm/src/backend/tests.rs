@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use ghostllm_core::dialect::responses;
 use tokio::join;
 
 use super::{
@@ -44,18 +45,116 @@ fn call(stream: bool) -> ChatCall {
     let body = format!(
         "{{\"model\":\"m\",\"stream\":{stream},\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}"
     );
-    let passed = ghostllm_core::dialect::openai::passthrough::inspect(body.as_bytes(), &Limits::default());
-    let (model, id) = ("m".to_owned(), "chatcmpl-1".to_owned());
+    let passed = openai::passthrough::inspect(body.as_bytes(), &Limits::default()).unwrap();
+    let form = Form::Chat { model: "m".into(), include_usage: false };
+    called(Asked::AsSent { body: body.into(), passed }, form)
+}
+
+/// The same of a client that speaks Responses.
+fn response(stream: bool) -> ChatCall {
+    let body = format!("{{\"model\":\"m\",\"stream\":{stream},\"input\":\"hi\"}}");
+    let read = responses::parse_response(body.as_bytes(), &Limits::default()).unwrap();
+    called(Asked::Read(Arc::new(read.chat)), Form::Response(Arc::new(read.echo)))
+}
+
+fn called(asked: Asked, form: Form) -> ChatCall {
+    let voice = Voice { form, id: "1".to_owned(), created: 1 };
     let trace = crate::trace::Trace::new(1, &http::HeaderMap::new());
-    ChatCall {
-        body: body.into(),
-        passed: passed.unwrap(),
-        model,
-        defaults: Defaults::default(),
-        id,
-        created: 1,
-        trace,
-        slot: None,
+    let (model, defaults) = ("m".to_owned(), Defaults::default());
+    ChatCall { asked, voice, model, defaults, trace, slot: None }
+}
+
+/// All of a stream, and the fault that ended it.
+async fn streamed(answer: Answer) -> (String, Option<BackendFault>) {
+    let Answer::Stream(mut stream) = answer else { panic!("in one piece") };
+    let mut text = String::new();
+    while let Some(bytes) = stream.next().await {
+        match bytes {
+            Ok(bytes) => text.push_str(std::str::from_utf8(&bytes).unwrap()),
+            Err(fault) => return (text, Some(fault)),
+        }
+    }
+    (text, None)
+}
+
+const LINES: &str = "{\"message\":{\"content\":\"Hey\"},\"done\":false}\n\
+    {\"message\":{\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":2,\"eval_count\":3}\n";
+const CHUNKS: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hey\"}}]}\n\n\
+    data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
+    data: {\"choices\":[],\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3}}\n\ndata: [DONE]\n\n";
+
+/// A backend of each language, with what it says.
+fn backends(peer: &Peer, limits: &Arc<Limits>) -> [(Backend, String); 2] {
+    let ollama = Backend::found_ollama(&peer.url(), limits).unwrap();
+    let lines = ok("application/x-ndjson", LINES);
+    [(ollama, lines), (openai(peer, limits), ok("text/event-stream", CHUNKS))]
+}
+
+#[tokio::test]
+async fn a_response_is_given_by_engines_of_either_language() {
+    let limits = limits(|_| {});
+    for which in [0, 1] {
+        let peer = Peer::new().await;
+        let (backend, answer) = &backends(&peer, &limits)[which];
+        let answered = join!(backend.chat(response(true)), peer.answer(answer)).0.unwrap();
+        let (text, fault) = streamed(answered).await;
+        assert_eq!(fault, None, "{text}");
+        let kinds: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+        assert_eq!((kinds.len(), kinds.last()), (9, Some(&"response.completed")), "{text}");
+        let peer = Peer::new().await;
+        let (backend, answer) = &backends(&peer, &limits)[which];
+        let answered = join!(backend.chat(response(false)), peer.answer(answer)).0.unwrap();
+        let Answer::Whole(body, usage) = answered else { panic!("a stream") };
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["output"][0]["content"][0]["text"], "Hey");
+        let counted = usage.map(|usage| (usage.prompt_tokens, usage.completion_tokens));
+        assert_eq!((counted, &body["usage"]["total_tokens"]), (Some((2, 3)), &serde_json::json!(5)));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_says_so_in_its_language_with_what_it_has_said() {
+    let cut = CHUNKS.split_once("data: {\"choices\":[{\"index\":0,\"delta\":{},").unwrap().0;
+    let peer = Peer::new().await;
+    let backend = openai(&peer, &limits(|_| {}));
+    let answer = ok("text/event-stream", cut);
+    let answered = join!(backend.chat(response(true)), peer.answer(&answer)).0.unwrap();
+    let Answer::Stream(mut stream) = answered else { panic!("in one piece") };
+    let mut fault = None;
+    while let Some(bytes) = stream.next().await {
+        fault = bytes.err();
+    }
+    let fault = fault.unwrap();
+    assert_eq!(fault, BackendFault::EndedEarly);
+    let last = stream.failure(&fault.into());
+    let last = std::str::from_utf8(&last).unwrap();
+    assert!(last.contains("\"type\":\"response.failed\",\"sequence_number\":5"), "{last}");
+    assert!(last.contains("\"text\":\"Hey\"") && last.contains("event: error\n"), "{last}");
+}
+
+#[tokio::test]
+async fn a_call_whose_pieces_come_for_long_is_no_surplus() {
+    let limits = limits(|limits| {
+        limits.backend_line = "200B".parse().unwrap();
+        limits.backend_header_bytes = "1KiB".parse().unwrap();
+        limits.backend_read_ahead = "8KiB".parse().unwrap();
+    });
+    let piece = |arguments: &str| {
+        format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{{\"index\":0,\"id\":\"a\",\"function\":\
+             {{\"name\":\"f\",\"arguments\":\"{arguments}\"}}}}]}}}}]}}\n\n"
+        )
+    };
+    let middle = piece("xxxxxxxxxx").repeat(1000);
+    let end = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n";
+    let answer = format!("{}{middle}{}{end}", piece("{\\\"a\\\":\\\""), piece("\\\"}"));
+    assert!(answer.len() > 100_000);
+    for stream in [false, true] {
+        let peer = Peer::new().await;
+        let backend = openai(&peer, &limits);
+        let answer = ok("text/event-stream", &answer);
+        let answered = join!(backend.chat(response(stream)), peer.answer(&answer)).0;
+        assert!(answered.is_ok(), "{:?}", answered.err());
     }
 }
 

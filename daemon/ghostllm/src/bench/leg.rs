@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use ghostllm_core::{
     chat::Defaults,
     config::Limits,
-    dialect::openai::passthrough::inspect,
+    dialect::{openai::passthrough::inspect, render::Form},
     error::{ApiError, BackendFault},
     key::Key,
 };
@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use super::answer::{Failed, Reading, Sample};
 use crate::{
-    backend::{Answer, Backend, ChatCall},
+    backend::{self, Answer, Backend, ChatCall, Voice},
     trace::Trace,
 };
 
@@ -204,13 +204,13 @@ impl Direct {
         let body = asked.body(&self.model);
         let passed = inspect(&body, &self.limits).map_err(|error| Failed::of_api(&error))?;
         let number = u128::from(asked.number).max(1);
+        let form = Form::Chat { model: passed.model.as_str().into(), include_usage: passed.include_usage };
+        let created = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default();
         let call = ChatCall {
-            body,
-            passed,
+            asked: backend::Asked::AsSent { body, passed },
+            voice: Voice { form, id: format!("{number:032x}"), created },
             model: self.model.clone(),
             defaults: self.defaults,
-            id: format!("chatcmpl-{number:032x}"),
-            created: u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default(),
             trace: Trace::new((number << 64) | number, &HeaderMap::new()),
             slot: None,
         };

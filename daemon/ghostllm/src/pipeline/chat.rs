@@ -1,6 +1,7 @@
-//! One chat: which backend, and what the client gets until it answers.
+//! One chat, in any language that clients speak: which backend, and what the client gets until it answers.
 //!
-//! Invariant: a status is sent only once it is known, or once the wait for it is over.
+//! Invariants: a status is sent only once it is known, or once the wait for it is over; what of a request changes nothing is named
+//! in the head of its answer.
 
 use std::{
     fmt::Display,
@@ -9,7 +10,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use ghostllm_core::{ApiError, dialect::openai::passthrough, error::RETRY_AFTER_DOWN};
+use ghostllm_core::{
+    ApiError,
+    config::Limits,
+    dialect::{openai::passthrough, render::Form, responses},
+    error::RETRY_AFTER_DOWN,
+};
 use ghostllm_edge::{
     ResponseBody,
     room::{Slot, Stay},
@@ -25,40 +31,79 @@ use super::{
     content, models,
     requests::{Asked, Ending},
     respond,
-    stream::{self, Events, Stopped},
+    stream::{self, Events, Stopped, Tone},
 };
 use crate::{
     apart,
     backend::{
-        Answer, ChatCall, ChatError,
+        self, Answer, ChatCall, ChatError, Voice,
         registry::{Routed, Snapshot},
     },
     store::keys::Caller,
 };
 
+/// The language of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Language {
+    /// OpenAI's chat completions.
+    Chat,
+    /// OpenAI's Responses.
+    Responses,
+}
+
+/// A request that was read.
+struct Read {
+    /// The model's name, as asked for.
+    model: String,
+    asked: backend::Asked,
+    form: Form,
+    /// Its fields that change nothing.
+    ignored: Vec<String>,
+}
+
+impl Language {
+    fn read(self, body: &Bytes, limits: &Limits) -> Result<Read, ApiError> {
+        content::check_depth(body, limits.json_depth)?;
+        match self {
+            Self::Chat => {
+                let passed = passthrough::inspect(body, limits)?;
+                let (model, include_usage) = (passed.model.clone(), passed.include_usage);
+                let form = Form::Chat { model: model.as_str().into(), include_usage };
+                let asked = backend::Asked::AsSent { body: body.clone(), passed };
+                Ok(Read { model, asked, form, ignored: Vec::new() })
+            }
+            Self::Responses => {
+                let read = responses::parse_response(body, limits)?;
+                let (model, form) = (read.chat.model.clone(), Form::Response(Arc::new(read.echo)));
+                let asked = backend::Asked::Read(Arc::new(read.chat));
+                Ok(Read { model, asked, form, ignored: read.ignored })
+            }
+        }
+    }
+}
+
 pub(super) async fn answer(
     shared: &Shared,
     settings: &Arc<Settings>,
+    language: Language,
     asked: Asked,
     body: Bytes,
     stay: Stay,
 ) -> Result<Response<ResponseBody>, ApiError> {
     let reading = Arc::clone(settings);
-    let passed = apart::read(&body, move |body| {
-        content::check_depth(body, reading.limits.json_depth)?;
-        passthrough::inspect(body, &reading.limits)
-    })
-    .await?;
-    let (id, trace) = (asked.record.id, asked.record.trace.clone());
-    let Begun { account, routed, slot } = begin(shared, asked, &passed.model, stay)?;
-    let streamed = passed.stream;
+    let read = apart::read(&body, move |body| language.read(body, &reading.limits)).await?;
+    drop(body);
+    let (id, trace) = (asked.record.id.to_string(), asked.record.trace.clone());
+    let Begun { account, routed, slot } = begin(shared, asked, &read.model, stay)?;
     let Routed { backend, model, defaults, .. } = routed;
-    let id = format!("chatcmpl-{id}");
-    let call = ChatCall { body, passed, model, defaults, id, created: now(), trace, slot: Some(slot) };
-    let keep_alive = call.keep_alive(settings.limits.keep_alive_style);
+    let streamed = read.asked.streams();
+    let voice = Voice { form: read.form, id, created: now() };
+    let call = ChatCall { asked: read.asked, voice: voice.clone(), model, defaults, trace, slot: Some(slot) };
     let answering = Box::pin(backend.chat(call));
-    if streamed {
-        stream(shared, settings, answering, account, keep_alive).await
+    let answered = if streamed {
+        let keep_alive = voice.keep_alive(settings.limits.keep_alive_style);
+        let tone = Tone { voice, keep_alive, every: settings.limits.sse_keep_alive };
+        stream(shared, settings, answering, account, tone).await
     } else {
         let request = Arc::clone(account.request());
         let answered = tokio::select! {
@@ -66,7 +111,11 @@ pub(super) async fn answer(
             why = stream::ending(shared.drain.clone(), request) => return Err(stopped(why, account)),
         };
         whole(shared, answered, account)
-    }
+    };
+    answered.map(|mut response| {
+        respond::ignored(&mut response, &read.ignored);
+        response
+    })
 }
 
 /// A request that an engine is about to be asked for: it is in the list.
@@ -147,7 +196,7 @@ async fn stream<F>(
     settings: &Settings,
     mut answering: std::pin::Pin<Box<F>>,
     account: Account,
-    keep_alive: Bytes,
+    tone: Tone,
 ) -> Result<Response<ResponseBody>, ApiError>
 where
     F: Future<Output = Result<Answer, ChatError>> + Send + 'static,
@@ -157,12 +206,11 @@ where
         answered = timeout(settings.limits.header_wait, answering.as_mut()) => answered,
         why = stream::ending(shared.drain.clone(), request) => return Err(stopped(why, account)),
     };
-    let every = settings.limits.sse_keep_alive;
     let events = match answered {
-        Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, (keep_alive, every), shared),
+        Ok(Ok(Answer::Stream(chunks))) => Events::of(chunks, account, tone, shared),
         Ok(Ok(whole @ Answer::Whole(..))) => return self::whole(shared, Ok(whole), account),
         Ok(Err(error)) => return Err(fault(shared, error, account)),
-        Err(_elapsed) => Events::awaited(answering, account, (keep_alive, every), shared),
+        Err(_elapsed) => Events::awaited(answering, account, tone, shared),
     };
     Ok(respond::events(events.boxed_unsync()))
 }

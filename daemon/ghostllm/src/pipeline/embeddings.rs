@@ -47,7 +47,9 @@ pub(super) async fn answer(
     match answered {
         Ok(Embedded { body, usage, ignored }) => {
             account.gathered(usage);
-            Ok(respond::ignoring(respond::json(body), ignored))
+            let mut response = respond::json(body);
+            respond::ignored(&mut response, ignored);
+            Ok(response)
         }
         Err(error) => Err(chat::fault(shared, error, account)),
     }

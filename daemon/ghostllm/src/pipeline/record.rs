@@ -398,7 +398,7 @@ impl Told {
 
     fn subject(&self) -> &'static str {
         match self.row.map(|row| row.endpoint) {
-            Some(Endpoint::Chat) => "a chat",
+            Some(Endpoint::Chat | Endpoint::Responses) => "a chat",
             Some(Endpoint::Embeddings) => "a request for embeddings",
             _ => "a request",
         }

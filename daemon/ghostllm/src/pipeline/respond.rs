@@ -16,7 +16,7 @@ use crate::trace::{REQUEST_ID, TRACE_PARENT, Trace};
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
-/// The fields of a request that its model's engine has no use for.
+/// The fields of a request that were understood, or are unknown, and changed nothing.
 const IGNORED: HeaderName = HeaderName::from_static("x-ghostllm-ignored");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -35,19 +35,6 @@ fn with_type(status: StatusCode, kind: HeaderValue, bytes: Bytes) -> Response<Re
 /// A JSON answer.
 pub(super) fn json(bytes: Bytes) -> Response<ResponseBody> {
     with_type(StatusCode::OK, JSON, bytes)
-}
-
-/// The response, naming the fields of its request that were left out: nothing is dropped in silence.
-pub(super) fn ignoring(
-    mut response: Response<ResponseBody>,
-    fields: &[&'static str],
-) -> Response<ResponseBody> {
-    if let Ok(names) = HeaderValue::from_str(&fields.join(", "))
-        && !fields.is_empty()
-    {
-        response.headers_mut().insert(IGNORED, names);
-    }
-    response
 }
 
 /// Files in one.
@@ -91,6 +78,19 @@ pub(super) fn events(body: ResponseBody) -> Response<ResponseBody> {
     // nginx holds a stream back unless it is told not to (ngx_http_proxy_module, proxy_buffering).
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+/// Names what of a request has changed nothing, some of it in the client's own words: what no field can hold is shown as `?`.
+pub(super) fn ignored(response: &mut Response<ResponseBody>, names: &[impl AsRef<str>]) {
+    /// More than an honest client has, and less than a head may hold.
+    const MOST: usize = 1024;
+    let plain = |c: char| if c.is_ascii_graphic() && c != ',' { c } else { '?' };
+    let shown: Vec<String> = names.iter().map(|name| name.as_ref().chars().map(plain).collect()).collect();
+    let mut list = shown.join(", ");
+    list.truncate(MOST);
+    if let Some(value) = HeaderValue::from_str(&list).ok().filter(|value| !value.is_empty()) {
+        response.headers_mut().insert(IGNORED, value);
+    }
 }
 
 /// The answer to a browser's question.
@@ -138,4 +138,22 @@ pub(super) fn finish(response: &mut Response<ResponseBody>, trace: &Trace) {
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_nothing_is_named_as_a_field_can_hold_it() {
+        let named = |names: &[&str]| {
+            let mut response = text(StatusCode::OK, "");
+            ignored(&mut response, &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+            response.headers().get(IGNORED).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(named(&[]), None);
+        assert_eq!(named(&["store", "tools[1]:web_search"]).as_deref(), Some("store, tools[1]:web_search"));
+        assert_eq!(named(&["a b,c\r\nx: y", "ü"]).as_deref(), Some("a?b?c??x:?y, ?"));
+        assert_eq!(named(&["ä".repeat(2000).as_str()]).map(|list| list.len()), Some(1024));
+    }
 }

@@ -32,7 +32,7 @@ use super::{
     requests::{Ending, Request},
 };
 use crate::{
-    backend::{Answer, ChatBytes, ChatError, registry::Registry},
+    backend::{Answer, ChatBytes, ChatError, Voice, registry::Registry},
     metrics::Metrics,
 };
 
@@ -63,6 +63,14 @@ pub(super) struct Stopped {
     pub(super) shown: ApiError,
 }
 
+/// How a stream sounds while its engine is silent.
+pub(super) struct Tone {
+    pub(super) voice: Voice,
+    /// What is sent then, and how often.
+    pub(super) keep_alive: Bytes,
+    pub(super) every: Duration,
+}
+
 /// A stream of events for the client.
 pub(super) struct Events {
     source: Source,
@@ -74,6 +82,8 @@ pub(super) struct Events {
     account: Account,
     keep_alive: Bytes,
     every: Duration,
+    /// What a failure is told in before the engine has said anything.
+    voice: Voice,
     /// When the client was last sent something; none before the first time.
     sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -82,42 +92,27 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// The events of an engine that speaks already; what is sent while it is silent, and how often.
-    pub(super) fn of(
-        chunks: Box<ChatBytes>,
-        account: Account,
-        keep_alive: (Bytes, Duration),
-        shared: &Shared,
-    ) -> Self {
-        Self::new(Source::Streaming(chunks), account, keep_alive, shared, Some(Instant::now()))
+    /// The events of an engine that speaks already.
+    pub(super) fn of(chunks: Box<ChatBytes>, account: Account, tone: Tone, shared: &Shared) -> Self {
+        Self::new(Source::Streaming(chunks), account, tone, shared, Some(Instant::now()))
     }
 
     /// The events of an engine that is still silent. A keep-alive goes out at once, since the client has been
     /// waiting for its headers.
-    pub(super) fn awaited<F>(
-        answering: Pin<Box<F>>,
-        account: Account,
-        keep_alive: (Bytes, Duration),
-        shared: &Shared,
-    ) -> Self
+    pub(super) fn awaited<F>(answering: Pin<Box<F>>, account: Account, tone: Tone, shared: &Shared) -> Self
     where
         F: Future<Output = Result<Answer, ChatError>> + Send + 'static,
     {
-        Self::new(Source::Awaited(answering), account, keep_alive, shared, None)
+        Self::new(Source::Awaited(answering), account, tone, shared, None)
     }
 
-    fn new(
-        source: Source,
-        account: Account,
-        (keep_alive, every): (Bytes, Duration),
-        shared: &Shared,
-        sent: Option<Instant>,
-    ) -> Self {
+    fn new(source: Source, account: Account, tone: Tone, shared: &Shared, sent: Option<Instant>) -> Self {
+        let Tone { voice, keep_alive, every } = tone;
         let timer = Box::pin(sleep_until(Instant::now() + every));
         let registry = Arc::clone(&shared.registry);
         let ending = Box::pin(ending(shared.drain.clone(), Arc::clone(account.request())));
         let (metrics, room) = (Arc::clone(&shared.metrics), shared.room.clone());
-        Self { source, registry, room, metrics, account, keep_alive, every, sent, timer, ending }
+        Self { source, registry, room, metrics, account, keep_alive, every, voice, sent, timer, ending }
     }
 
     /// The same, and a panic of whatever reads the engine is a failure like any other; behind the last event it is none of the client's.
@@ -131,6 +126,8 @@ impl Events {
                 self.source = Source::Ended;
                 return Poll::Ready(None);
             }
+            // It has no last words of its own either.
+            self.source = Source::Failed;
             Poll::Ready(Some(Ok(self.fail(&panics::CAUSE, &ApiError::internal(), None))))
         })
     }
@@ -191,7 +188,10 @@ impl Events {
                 };
                 Some(Ok(bytes))
             }
-            (Some(Err(fault)), _) => Some(Ok(self.fault(fault.into()))),
+            (Some(Err(fault)), source) => {
+                self.source = source;
+                Some(Ok(self.fault(fault.into())))
+            }
             (None, Source::Streaming(chunks)) => {
                 self.account.completed(chunks.usage());
                 None
@@ -233,8 +233,12 @@ impl Events {
 
     fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError, by: Option<By>) -> Bytes {
         self.account.failed(cause, shown, by);
-        self.source = Source::Failed;
-        shown.stream_event()
+        match std::mem::replace(&mut self.source, Source::Failed) {
+            Source::Streaming(mut chunks) => chunks.failure(shown),
+            Source::Awaited(_) | Source::Over(_) | Source::Failed | Source::Ended => {
+                self.voice.failure(shown)
+            }
+        }
     }
 
     /// A keep-alive when the client has been sent nothing for too long.

@@ -148,18 +148,32 @@ impl ChunkDecoder {
         if let Some(event) = self.events.finish()? {
             // The rest of a body that broke off is no garbage, it is just not whole.
             let cut = event.data.starts_with(b"{") || b"[DONE]".starts_with(&event.data);
-            self.event(&event, out).map_err(|fault| match fault {
-                BackendFault::Garbage { .. } if cut => BackendFault::EndedEarly,
-                other => other,
-            })?;
+            match self.event(&event, out) {
+                Err(BackendFault::Garbage { .. }) if cut => return self.broke(BackendFault::EndedEarly, out),
+                read => read?,
+            }
         }
         if self.done { Ok(()) } else { self.end(out) }
+    }
+
+    /// The engine's body has broken off, by this fault: where a finish reason came, nothing of the answer is missing.
+    ///
+    /// # Errors
+    /// The fault, where the answer is not whole.
+    pub fn broke(&mut self, fault: BackendFault, out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        if self.done { Ok(()) } else { self.end(out).map_err(|_early| fault) }
     }
 
     /// Whether the end was given: the rest of the body means nothing.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// How many bytes of calls have come so far: what they come to is given once they are whole.
+    #[must_use]
+    pub fn gathered(&self) -> usize {
+        self.held
     }
 
     fn event(&mut self, event: &Event, out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {

@@ -13,6 +13,7 @@ use super::echo::Echo;
 use super::item::{
     self, Call, Head, Held, Item, Items, Outcome, Status, SummaryText, inside, write_response, write_text,
 };
+use super::own_name;
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::dialect::json;
 use crate::error::{ApiError, BackendFault, Code};
@@ -48,6 +49,12 @@ impl ResponseStream {
             usage: None,
             ended: false,
         }
+    }
+
+    /// How many bytes of the answer it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.items.held()
     }
 
     /// Appends what this event is on the wire; what was counted, and why it ended, stand in the last one.
@@ -245,7 +252,8 @@ impl ResponseStream {
             message: &'a str,
             param: Option<&'a str>,
         }
-        let (code, message, param) = (error.code().text(), error.message(), error.param());
+        let (code, message) = (error.code().text(), error.message());
+        let param = error.param().map(own_name);
         begin("error", &mut self.sequence, out);
         for (name, value) in [("code", code), ("message", Some(message)), ("param", param)] {
             out.put_slice(b",\"");

@@ -71,6 +71,12 @@ impl ResponseWhole {
         Ok(())
     }
 
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.items.held()
+    }
+
     /// What was counted, where it was.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
