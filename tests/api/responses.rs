@@ -21,7 +21,9 @@ const WIRES: [(&str, &str); 2] = [("ollama", "/api/chat"), ("openai", "/v1/chat/
 /// An engine of this language, its model `tiny` sinning, and a daemon before it.
 async fn engine(wire: &str, sin: Option<Sin>, limits: &str) -> Result<(Double, Daemon)> {
     let double = match wire {
-        "ollama" => Double::start(Ollama::with(vec![Model::new("tiny", false), Model::new("think", true)])).await,
+        "ollama" => {
+            Double::start(Ollama::with(vec![Model::new("tiny", false), Model::new("think", true)])).await
+        }
         _ => Double::start(OpenAi::new(Style::Vllm, "tiny")).await,
     };
     let setup = Setup::default().with_backend("box", wire, &double.url(), "").with_limits(limits);
@@ -63,10 +65,18 @@ async fn is_whole_or_a_stream_of_the_same(version: Version) -> Result<()> {
         ensure!(whole["output"][0]["content"][0]["text"] == PARIS, "{wire}: {whole}");
         ensure!(whole["status"] == "completed" && whole["store"] == false, "{wire}: {whole}");
         let used = &whole["usage"];
-        ensure!(used["output_tokens"].as_u64() > Some(5) && used["input_tokens"].as_u64() > Some(5), "{wire}: {whole}");
-        let answer = caller.send(&ask(json!({"instructions": "Be brief.", "temperature": 0, "stream": true}))).await?;
+        ensure!(
+            used["output_tokens"].as_u64() > Some(5) && used["input_tokens"].as_u64() > Some(5),
+            "{wire}: {whole}"
+        );
+        let answer =
+            caller.send(&ask(json!({"instructions": "Be brief.", "temperature": 0, "stream": true}))).await?;
         let kind = answer.header("content-type").unwrap_or_default();
-        ensure!(kind.starts_with("text/event-stream") && answer.end == End::Clean, "{wire}: {kind} {:?}", answer.end);
+        ensure!(
+            kind.starts_with("text/event-stream") && answer.end == End::Clean,
+            "{wire}: {kind} {:?}",
+            answer.end
+        );
         let stream = Response::read(&answer.body).with_context(|| answer.text())?;
         ensure!(stream.text() == PARIS, "{wire}: {}", answer.text());
         let mut last = stream.last("response.completed")?.clone();
@@ -77,7 +87,8 @@ async fn is_whole_or_a_stream_of_the_same(version: Version) -> Result<()> {
         }
         ensure!(whole == last, "{wire}: {whole}\n{last}");
         let sent = double.seen_at(path)[0].request.json();
-        let roles: Vec<&Value> = sent["messages"].as_array().into_iter().flatten().map(|one| &one["role"]).collect();
+        let roles: Vec<&Value> =
+            sent["messages"].as_array().into_iter().flatten().map(|one| &one["role"]).collect();
         ensure!(roles == ["system", "user"], "{wire}: {sent}");
         daemon.stop().await.with_context(|| wire.to_owned())?;
     }
@@ -99,7 +110,9 @@ async fn leaving_frees_the_engine(version: Version) -> Result<()> {
 
 async fn a_failure_behind_the_headers_is_the_last_event(version: Version) -> Result<()> {
     for (wire, _) in WIRES {
-        for sin in [Sin::FinAfter(4), Sin::EndWithoutDone(4), Sin::ErrorAfter(4, "the boom of an engine".into())] {
+        for sin in
+            [Sin::FinAfter(4), Sin::EndWithoutDone(4), Sin::ErrorAfter(4, "the boom of an engine".into())]
+        {
             let (_double, daemon) = engine(wire, Some(sin.clone()), "").await?;
             let caller = Caller::new(&daemon, version, Family::V4).await?;
             let answer = caller.send(&ask(json!({"stream": true}))).await?;
@@ -180,7 +193,10 @@ async fn calls_of_functions_go_both_ways() -> Result<()> {
         let output = json!({"type": "function_call_output", "call_id": call["call_id"], "output": "18 degrees, sunny"});
         let second = ask(json!({"input": [question, call, output], "tools": weather()}));
         let answer = caller.send(&second).await?.json()?;
-        ensure!(answer["status"] == "completed" && answer["output"][0]["type"] == "message", "{wire}: {answer}");
+        ensure!(
+            answer["status"] == "completed" && answer["output"][0]["type"] == "message",
+            "{wire}: {answer}"
+        );
         let seen = double.seen_at(path);
         let sent = seen.last().context("nothing was asked")?.request.json();
         let turns = sent["messages"].as_array().context("no messages")?;
@@ -198,11 +214,14 @@ async fn calls_of_functions_go_both_ways() -> Result<()> {
 async fn a_limit_and_thoughts_are_told() -> Result<()> {
     let (_double, daemon) = engine("ollama", None, "").await?;
     let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
-    let answer = caller.send(&ask(json!({"input": "Tell me a long story.", "max_output_tokens": 6, "stream": true}))).await?;
+    let answer = caller
+        .send(&ask(json!({"input": "Tell me a long story.", "max_output_tokens": 6, "stream": true})))
+        .await?;
     let stream = Response::read(&answer.body)?;
     let last = stream.last("response.incomplete")?;
     ensure!(last["incomplete_details"]["reason"] == "max_output_tokens", "{last}");
-    let answer = caller.send(&ask(json!({"model": "think", "stream": true, "reasoning": {"effort": "low"}}))).await?;
+    let answer =
+        caller.send(&ask(json!({"model": "think", "stream": true, "reasoning": {"effort": "low"}}))).await?;
     let stream = Response::read(&answer.body).with_context(|| answer.text())?;
     let output = &stream.last("response.completed")?["output"];
     ensure!(output[0]["type"] == "reasoning" && output[1]["type"] == "message", "{output}");

@@ -12,3 +12,4 @@ mod libraries;
 mod order;
 mod page;
 mod refusals;
+mod responses;

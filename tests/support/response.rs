@@ -24,7 +24,10 @@ impl Response {
     pub fn read(body: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(body)?;
         let mut read = Self::default();
-        ensure!(text.is_empty() || text.ends_with("\n\n"), "the stream does not end with a blank line: {text:?}");
+        ensure!(
+            text.is_empty() || text.ends_with("\n\n"),
+            "the stream does not end with a blank line: {text:?}"
+        );
         for block in text.split("\n\n").filter(|block| !block.is_empty()) {
             if block.starts_with(':') {
                 read.comments += 1;
@@ -41,7 +44,11 @@ impl Response {
 
     fn take(&mut self, event: Value) -> Result<()> {
         let number = self.events.len();
-        ensure!(event["sequence_number"] == number, "number {} instead of {number}", event["sequence_number"]);
+        ensure!(
+            event["sequence_number"] == number,
+            "number {} instead of {number}",
+            event["sequence_number"]
+        );
         let kind = event["type"].as_str().unwrap_or_default();
         let first = ["response.created", "response.in_progress"].get(number);
         ensure!(first.is_none_or(|first| *first == kind), "event {number} is {kind}");

@@ -203,7 +203,7 @@ section! {
         backend_first_byte: Duration = seconds(300) => some_time();
         /// A backend may be silent for this long between two bytes: Ollama is, while it gathers a tool call.
         backend_idle: Duration = seconds(300) => some_time();
-        /// An answer of a backend that comes in one piece.
+        /// An answer of a backend that comes in one piece, or that a response's stream repeats at its end.
         backend_answer: ByteSize = ByteSize::mib(32) => some_bytes();
         /// All header fields of a backend's answer together; as much as our own clients may send.
         backend_header_bytes: ByteSize = ByteSize::kib(32) => some_bytes();

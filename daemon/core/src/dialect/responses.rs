@@ -17,3 +17,26 @@ pub use echo::Echo;
 pub use request::{ResponseRequest, parse_response};
 pub use stream::ResponseStream;
 pub use whole::ResponseWhole;
+
+use crate::error::ApiError;
+
+/// The name here of what a chat calls so, as errors do that were found once a request was read.
+fn own_name(param: &str) -> &str {
+    match param {
+        "messages" => "input",
+        "max_tokens" | "max_completion_tokens" => "max_output_tokens",
+        "response_format" => "text.format",
+        "reasoning_effort" | "think" => "reasoning.effort",
+        "logprobs" => "include",
+        other => other,
+    }
+}
+
+/// The error, with the field's name that its client knows.
+#[must_use]
+pub fn in_own_words(error: ApiError) -> ApiError {
+    match error.param().map(|param| own_name(param).to_owned()) {
+        Some(own) => error.with_param(own),
+        None => error,
+    }
+}

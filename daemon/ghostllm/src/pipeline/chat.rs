@@ -62,6 +62,14 @@ struct Read {
 }
 
 impl Language {
+    /// An error that was found once the request was read, with its client's own name of the field.
+    fn words(self, error: ApiError) -> ApiError {
+        match self {
+            Self::Chat => error,
+            Self::Responses => responses::in_own_words(error),
+        }
+    }
+
     fn read(self, body: &Bytes, limits: &Limits) -> Result<Read, ApiError> {
         content::check_depth(body, limits.json_depth)?;
         match self {
@@ -112,10 +120,9 @@ pub(super) async fn answer(
         };
         whole(shared, answered, account)
     };
-    answered.map(|mut response| {
-        respond::ignored(&mut response, &read.ignored);
-        response
-    })
+    let mut response = answered.map_err(|error| language.words(error))?;
+    respond::ignored(&mut response, &read.ignored);
+    Ok(response)
 }
 
 /// A request that an engine is about to be asked for: it is in the list.

@@ -331,7 +331,7 @@ fn a_failure_before_the_first_word_begins_the_response_first() {
     let events = read(&stream(json!({})).failure(&ApiError::context_length_exceeded("Too long.")));
     assert_eq!(kinds(&events), ["response.created", "response.in_progress", "response.failed", "error"]);
     assert_eq!(events[2]["response"]["error"]["code"], "context_length_exceeded");
-    assert_eq!(events[3]["param"], "messages");
+    assert_eq!(events[3]["param"], "input");
 }
 
 #[test]
