@@ -36,8 +36,8 @@ async fn engine(wire: &str, sin: Option<Sin>, limits: &str) -> Result<(Double, D
 
 fn ask(more: Value) -> Request {
     let mut body = json!({"model": "tiny", "input": FRANCE});
-    for (name, value) in more.as_object().into_iter().flatten() {
-        body[name] = value.clone();
+    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+        body.extend(more);
     }
     Request::post("/v1/responses", &body)
 }

@@ -8,7 +8,9 @@ use crate::dialect::responses::{ResponseRequest, parse_response};
 use crate::error::{ApiError, Code};
 
 fn parse(input: Value) -> Result<ResponseRequest, ApiError> {
-    parse_response(json!({"model": "m", "input": input}).to_string().as_bytes(), &Limits::default())
+    let mut body = json!({"model": "m"});
+    body["input"] = input;
+    parse_response(body.to_string().as_bytes(), &Limits::default())
 }
 
 fn messages(input: Value) -> Vec<Message> {

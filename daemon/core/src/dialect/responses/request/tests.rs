@@ -12,7 +12,9 @@ fn parse(request: &Value) -> Result<ResponseRequest, ApiError> {
 }
 
 fn with(field: &str, value: Value) -> Result<ResponseRequest, ApiError> {
-    parse(&json!({"model": "tiny", "input": "hi", field: value}))
+    let mut request = json!({"model": "tiny", "input": "hi"});
+    request[field] = value;
+    parse(&request)
 }
 
 fn refused(field: &str, value: Value) -> (Code, String) {

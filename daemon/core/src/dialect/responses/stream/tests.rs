@@ -19,7 +19,9 @@ const STOP: ChatEvent = ChatEvent::Finish(FinishReason::Stop);
 
 fn echo(more: Value) -> Arc<Echo> {
     let mut request = json!({"model": "a \"model\"", "input": "hi"});
-    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    if let Value::Object(more) = more {
+        request.as_object_mut().unwrap().extend(more);
+    }
     let read = parse_response(request.to_string().as_bytes(), &Limits::default());
     Arc::new(read.unwrap().echo)
 }

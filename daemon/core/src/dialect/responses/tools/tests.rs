@@ -8,7 +8,8 @@ use crate::dialect::responses::{ResponseRequest, parse_response};
 use crate::error::{ApiError, Code};
 
 fn parse(tools: Value, choice: Value) -> Result<ResponseRequest, ApiError> {
-    let body = json!({"model": "m", "input": "hi", "tools": tools, "tool_choice": choice});
+    let mut body = json!({"model": "m", "input": "hi"});
+    (body["tools"], body["tool_choice"]) = (tools, choice);
     parse_response(body.to_string().as_bytes(), &Limits::default())
 }
 
