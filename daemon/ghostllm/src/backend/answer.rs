@@ -57,8 +57,10 @@ struct Charge {
 impl Charge {
     /// So much is held now.
     fn to(&mut self, held: usize) -> Result<(), BackendFault> {
-        gathers(self.slot.as_ref(), held.saturating_sub(self.charged))?;
-        self.charged = self.charged.max(held);
+        if held > self.charged {
+            gathers(self.slot.as_ref(), held - self.charged)?;
+            self.charged = held;
+        }
         Ok(())
     }
 }
@@ -240,9 +242,11 @@ impl ChatBytes {
         self.decoder.usage()
     }
 
-    /// The last of this stream, which has failed.
+    /// The last of this stream, which has failed: what has come and was not given, and the failure.
     pub(crate) fn failure(&mut self, error: &ApiError) -> Bytes {
-        self.decoder.failure(error)
+        let mut last = self.out.split();
+        last.extend_from_slice(&self.decoder.failure(error));
+        last.freeze()
     }
 
     /// Whether all was given, the last event as well: what is left is the end of the engine's own body, which concerns no client.
@@ -306,7 +310,8 @@ pub(super) async fn gather(
     while !reader.is_done() {
         let before = reader.gathered();
         match reply.next().await {
-            Some(bytes) => reader.feed(&bytes?, &mut events)?,
+            Some(Ok(bytes)) => reader.feed(&bytes, &mut events)?,
+            Some(Err(fault)) => reader.broke(fault, &mut events)?,
             None => reader.finish(&mut events)?,
         }
         if !events.is_empty() || reader.gathered() > before {

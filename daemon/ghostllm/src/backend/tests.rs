@@ -298,3 +298,26 @@ async fn an_answer_that_breaks_off_behind_its_finish_reason_is_whole() {
         assert_eq!((said.ends_with("data: [DONE]\n\n"), failed), (is_whole, !is_whole), "{events:?}: {said}");
     }
 }
+
+#[tokio::test]
+async fn a_response_of_an_engine_that_breaks_off_behind_its_finish_reason_is_whole_in_either_form() {
+    let limits = limits(|_limits| {});
+    let events = CHUNKS.split_once("data: [DONE]").unwrap().0;
+    for stream in [true, false] {
+        let peer = Peer::new().await;
+        let answer = format!("{}{:x}\r\n{events}\r\n", chunked("text/event-stream"), events.len());
+        let backend = openai(&peer, &limits);
+        // The line is dropped once all of that is written.
+        let (answered, ()) =
+            join!(backend.chat(response(stream)), async { drop(peer.answer(&answer).await) });
+        let text = match answered.unwrap() {
+            Answer::Whole(body, _) => String::from_utf8(body.to_vec()).unwrap(),
+            whole @ Answer::Stream(_) => {
+                let (text, fault) = streamed(whole).await;
+                assert_eq!(fault, None, "{text}");
+                text
+            }
+        };
+        assert!(text.contains("\"status\":\"completed\"") && text.contains("Hey"), "{stream}: {text}");
+    }
+}

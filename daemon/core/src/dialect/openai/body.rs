@@ -40,12 +40,18 @@ struct Body<'a> {
     response_format: Option<Format<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<&'static str>,
+    /// OpenAI's field has no "on", and templates that can be told not to think go by this alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    think: Option<bool>,
+    chat_template_kwargs: Option<TemplateArguments>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_logprobs: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct TemplateArguments {
+    enable_thinking: bool,
 }
 
 #[derive(Serialize)]
@@ -139,15 +145,16 @@ struct Schema<'a> {
 #[must_use]
 pub fn chat_body(request: &ChatRequest, model: &str) -> Bytes {
     // Some engines show a template the tools all the same, and what the model then writes comes out as text.
-    let offered = request.tool_choice != ToolChoice::None;
+    let offered = request.tool_choice != ToolChoice::None && !request.tools.is_empty();
     let body = Body {
         model,
         messages: request.messages.iter().map(message).collect(),
         stream: true,
         stream_options: StreamOptions { include_usage: true },
         tools: request.tools.iter().filter(|_| offered).map(|tool| &tool.raw).collect(),
-        tool_choice: choice(&request.tool_choice),
-        parallel_tool_calls: request.parallel_tool_calls,
+        // Without tools, some refuse what is said of them.
+        tool_choice: choice(&request.tool_choice).filter(|_| offered),
+        parallel_tool_calls: request.parallel_tool_calls.filter(|_| offered),
         sampling: &request.sampling,
         repetition_penalty: request.sampling.repeat_penalty,
         stop: &request.stop,
@@ -160,7 +167,7 @@ pub fn chat_body(request: &ChatRequest, model: &str) -> Bytes {
             }
         },
         reasoning_effort: request.think.and_then(effort),
-        think: (request.think == Some(Think::On)).then_some(true),
+        chat_template_kwargs: request.think.and_then(template_arguments),
         logprobs: request.logprobs.map(|_| true),
         top_logprobs: request.logprobs,
     };
@@ -215,14 +222,18 @@ fn choice(choice: &ToolChoice) -> Option<Choice<'_>> {
     }
 }
 
-/// OpenAI has no word for "as the model likes", for which `think` stands.
+/// For whoever thinks or not, and no harder.
+fn template_arguments(think: Think) -> Option<TemplateArguments> {
+    matches!(think, Think::On | Think::Off)
+        .then_some(TemplateArguments { enable_thinking: think == Think::On })
+}
+
+/// The words that all engines know: `none` is not one of them, nor is what is beyond `high`.
 fn effort(think: Think) -> Option<&'static str> {
     match think {
-        Think::Off => Some("none"),
-        Think::On => None,
+        Think::Off | Think::On => None,
         Think::Low => Some("low"),
         Think::Medium => Some("medium"),
-        Think::High => Some("high"),
-        Think::Max => Some("xhigh"),
+        Think::High | Think::Max => Some("high"),
     }
 }

@@ -84,6 +84,14 @@ struct Gathered {
     arguments: String,
 }
 
+impl Gathered {
+    /// Whether it has a name, and arguments that are an object.
+    fn is_whole(&self) -> bool {
+        let arguments = self.arguments.trim_end();
+        !self.name.is_empty() && arguments.ends_with('}') && Json::object(arguments.trim_start()).is_some()
+    }
+}
+
 /// Turns the bytes of one stream into events.
 #[derive(Debug)]
 pub struct ChunkDecoder {
@@ -253,7 +261,12 @@ impl ChunkDecoder {
         if self.held > self.most {
             return Err(BackendFault::TooLong { limit: self.most });
         }
-        let another = |call: &Gathered| !id.is_empty() && !name.is_empty() && call.id != id;
+        // Some number all calls alike, some name a call with each of its pieces, and some make an id for each piece: another call begins
+        // where there is a name and the one before has all of its arguments.
+        let another = |call: &Gathered| {
+            let anew = id.is_empty() && !arguments.is_empty() || !id.is_empty() && call.id != id;
+            anew && !name.is_empty() && call.is_whole()
+        };
         let known = self.calls.iter_mut().rev().find(|call| call.index == piece.index);
         let call = match known {
             Some(call) if !another(call) => call,
@@ -291,6 +304,10 @@ impl ChunkDecoder {
 
     fn end(&mut self, out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
         let reason = self.reason.ok_or(BackendFault::EndedEarly)?;
+        // What came behind the finish reason.
+        self.give_calls(reason, out)?;
+        let calls = self.given > 0 && reason == FinishReason::Stop;
+        let reason = if calls { FinishReason::ToolCalls } else { reason };
         out.extend(self.usage.map(ChatEvent::Usage));
         out.push(ChatEvent::Finish(reason));
         self.done = true;

@@ -51,6 +51,8 @@ struct Part<'a> {
     refusal: Option<String>,
     #[serde(borrow)]
     image_url: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    detail: Option<Cow<'a, str>>,
 }
 
 /// Reads `instructions` and `input`.
@@ -62,6 +64,7 @@ pub(super) fn messages(
     let mut turns = Turns {
         messages: Vec::new(),
         open: None,
+        thought: None,
         allowance: Allowance::new(limits),
         depth: limits.json_depth,
         ignored,
@@ -70,12 +73,16 @@ pub(super) fn messages(
         turns.say(Role::System, text, Vec::new());
     }
     let raw = fields.get("input").ok_or_else(|| ApiError::missing("input"))?;
+    let mut any = true;
     if raw.get().starts_with('"') {
         let text = fields.read_as::<String>("input", "a string or a list of items")?.unwrap_or_default();
         turns.say(Role::User, text, Vec::new());
     } else if raw.get().starts_with('[') {
-        let read =
-            |place: usize, Object(item): Object<Item<'_>>| turns.item(&format!("input[{place}]"), item);
+        any = false;
+        let read = |place: usize, Object(item): Object<Item<'_>>| {
+            any = true;
+            turns.item(&format!("input[{place}]"), item)
+        };
         json::each(raw, read, |place, what| {
             let at = format!("input[{place}]");
             let message = format!("The field '{at}' is not an item: {what}.");
@@ -85,7 +92,7 @@ pub(super) fn messages(
         return Err(ApiError::invalid_type("input", "a string or a list of items"));
     }
     turns.close();
-    if turns.messages.iter().all(|message| message.role == Role::System) {
+    if !any || turns.messages.is_empty() {
         return Err(ApiError::invalid_value("input", "a text or a list of at least one item"));
     }
     Ok(turns.messages)
@@ -96,6 +103,8 @@ struct Turns<'a> {
     messages: Vec<Message>,
     /// The assistant's turn that further items may belong to.
     open: Option<Message>,
+    /// What was thought behind that turn's words: it belongs to its calls, or to the words of the next one.
+    thought: Option<String>,
     allowance: Allowance<'a>,
     depth: usize,
     ignored: &'a mut Vec<String>,
@@ -153,8 +162,9 @@ impl Turns<'_> {
                     open.images.extend(images);
                 }
                 _ => {
+                    let reasoning = self.thought.take();
                     self.close();
-                    self.open = Some(Message { role, text, images, ..Message::default() });
+                    self.open = Some(Message { role, text, images, reasoning, ..Message::default() });
                 }
             }
             return;
@@ -171,6 +181,7 @@ impl Turns<'_> {
     }
 
     fn close(&mut self) {
+        self.recall();
         self.messages.extend(self.open.take());
     }
 
@@ -179,7 +190,20 @@ impl Turns<'_> {
         self.open.get_or_insert_with(|| Message { role: Role::Assistant, ..Message::default() })
     }
 
+    /// What was thought last belongs to the turn that is open.
+    fn recall(&mut self) {
+        let Some(thought) = self.thought.take() else { return };
+        match &mut self.turn().reasoning {
+            Some(before) => {
+                before.push('\n');
+                before.push_str(&thought);
+            }
+            none => *none = Some(thought),
+        }
+    }
+
     fn call(&mut self, at: &str, item: Item<'_>, arguments: Json) -> Result<(), ApiError> {
+        self.recall();
         let id = item.call_id.ok_or_else(|| ApiError::missing(format!("{at}.call_id")))?;
         let name = item.name.filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| ApiError::missing(format!("{at}.name")))?;
@@ -209,14 +233,18 @@ impl Turns<'_> {
         if thought.is_empty() && item.encrypted_content.is_some_and(|raw| raw.get() != "null") {
             self.note("reasoning.encrypted_content");
         }
-        if !thought.is_empty() {
-            match &mut self.turn().reasoning {
-                Some(before) => {
-                    before.push('\n');
-                    before.push_str(&thought);
-                }
-                none => *none = Some(thought),
+        if thought.is_empty() {
+            return Ok(());
+        }
+        match &mut self.thought {
+            Some(before) => {
+                before.push('\n');
+                before.push_str(&thought);
             }
+            none => *none = Some(thought),
+        }
+        if self.open.as_ref().is_none_or(|open| open.text.is_empty()) {
+            self.recall();
         }
         Ok(())
     }
@@ -257,6 +285,9 @@ impl Turns<'_> {
                 "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => part.text,
                 "refusal" => part.refusal,
                 "input_image" => {
+                    if part.detail.as_deref().is_some_and(|detail| detail != "auto") {
+                        self.note("input_image.detail");
+                    }
                     images.push(self.picture(&at, part.image_url.as_deref())?);
                     continue;
                 }

@@ -12,6 +12,11 @@ use crate::chat::{FinishReason, Usage};
 use crate::dialect::json;
 use crate::error::BackendFault;
 
+/// The most items of an answer: each costs its objects and events, however little it says.
+const ITEMS_LIMIT: usize = 1024;
+/// What those come to, in bytes.
+const ITEM: usize = 2048;
+
 /// What an item holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Held {
@@ -216,8 +221,16 @@ impl Items {
         }
     }
 
-    /// Room for so many bytes more.
+    /// Whether a message is being said.
+    pub(super) fn speaks(&self) -> bool {
+        matches!(self.open(), Some((_, Item { held: Held::Message { .. }, .. })))
+    }
+
+    /// Room for so many bytes more, and for the items that there are.
     pub(super) fn hold(&mut self, more: usize) -> Result<(), BackendFault> {
+        if self.items.len() > ITEMS_LIMIT {
+            return Err(BackendFault::garbage(format!("an answer of more than {ITEMS_LIMIT} items")));
+        }
         self.held = self.held.saturating_add(more);
         if self.held > self.limit { Err(BackendFault::TooLong { limit: self.limit }) } else { Ok(()) }
     }
@@ -236,7 +249,7 @@ impl Items {
 
     /// How many bytes they hold.
     pub(super) fn held(&self) -> usize {
-        self.held
+        self.held + self.items.len() * ITEM
     }
 }
 
@@ -356,6 +369,11 @@ pub(super) fn write_response(
     json::write(out, &echo.model);
     out.put_slice(b",\"output\":");
     items.write(out);
+    // Typed clients want one in what has ended (`@ai-sdk/openai` takes no null), whether its engine counts or not.
+    let usage = match outcome {
+        Outcome::Completed | Outcome::Incomplete(_) => Some(usage.unwrap_or_default()),
+        Outcome::InProgress | Outcome::Failed(..) => usage,
+    };
     out.put_slice(b",\"usage\":");
     json::write(out, &usage.map(UsageObject::from));
     out.put_slice(echo.fields.as_bytes());

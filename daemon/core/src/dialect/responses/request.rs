@@ -99,6 +99,7 @@ pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, A
         keep_alive: None,
     };
     note_unkept(&fields, &mut ignored)?;
+    note_obfuscation(&fields, &mut ignored)?;
     let echo = echo::of(&fields, &chat, offered.shown, offered.names)?;
     Ok(ResponseRequest { chat, echo, ignored })
 }
@@ -142,6 +143,20 @@ fn note_unkept(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<(), Api
     Ok(())
 }
 
+/// Events are padded against whoever reads their lengths on the wire; here they are not.
+fn note_obfuscation(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<(), ApiError> {
+    #[derive(Deserialize)]
+    struct Options {
+        include_obfuscation: Option<bool>,
+    }
+    let expected = "an object such as {\"include_obfuscation\": false}";
+    let options = fields.read_as::<Object<Options>>("stream_options", expected)?;
+    if options.is_some_and(|Object(options)| options.include_obfuscation == Some(true)) {
+        ignored.push("stream_options.include_obfuscation".to_owned());
+    }
+    Ok(())
+}
+
 fn format(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<ResponseFormat, ApiError> {
     #[derive(Deserialize)]
     struct Text<'a> {
@@ -155,6 +170,7 @@ fn format(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<ResponseForm
         kind: String,
         #[serde(borrow)]
         schema: Option<&'a RawValue>,
+        description: Option<String>,
     }
     let expected = "an object such as {\"format\": {\"type\": \"text\"}}";
     let Some(Object(text)) = fields.read_as::<Object<Text<'_>>>("text", expected)? else {
@@ -167,6 +183,10 @@ fn format(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<ResponseForm
         Some(_) => return Err(ApiError::invalid_value("text.verbosity", "low, medium or high")),
     }
     let Some(Object(format)) = text.format else { return Ok(ResponseFormat::Text) };
+    if format.description.is_some_and(|text| !text.is_empty()) {
+        // No engine here has a place for it; the schema's own descriptions go along.
+        ignored.push("text.format.description".to_owned());
+    }
     match format.kind.as_str() {
         "text" => Ok(ResponseFormat::Text),
         "json_object" => Ok(ResponseFormat::JsonObject),

@@ -51,10 +51,11 @@ impl ResponseStream {
         }
     }
 
-    /// How many bytes of the answer it holds.
+    /// How many bytes it holds, or will at its end: its last events repeat a text four times, and the first and the last what is
+    /// repeated of the request.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.items.held()
+        self.items.held() * 5 + self.echo.fields.len() * 3
     }
 
     /// Appends what this event is on the wire; what was counted, and why it ended, stand in the last one.
@@ -64,6 +65,10 @@ impl ResponseStream {
     pub fn event(&mut self, event: ChatEvent, out: &mut BytesMut) -> Result<(), BackendFault> {
         match event {
             ChatEvent::Text { text, logprobs } => {
+                // The probabilities of what is thought or called begin no message.
+                if text.is_empty() && !self.items.speaks() {
+                    return Ok(());
+                }
                 let logprobs = inside(logprobs.as_deref());
                 self.items.hold(text.len() + logprobs.len())?;
                 self.say(&text, &logprobs, out);
@@ -120,7 +125,7 @@ impl ResponseStream {
     }
 
     fn say(&mut self, text: &str, logprobs: &str, out: &mut BytesMut) {
-        if !matches!(self.items.open(), Some((_, Item { held: Held::Message { .. }, .. }))) {
+        if !self.items.speaks() {
             self.open(Held::Message { text: String::new(), logprobs: String::new() }, out);
         }
         self.items.say(text, logprobs);

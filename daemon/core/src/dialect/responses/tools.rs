@@ -67,6 +67,7 @@ struct Wire<'a> {
     #[serde(borrow)]
     parameters: Option<&'a RawValue>,
     strict: Option<bool>,
+    defer_loading: Option<bool>,
     #[serde(borrow)]
     format: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -98,6 +99,9 @@ struct Outer<'a> {
 /// just that, and is refused.
 pub(super) fn offered(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<Offered, ApiError> {
     let raws: Vec<&RawValue> = fields.read_as("tools", "a list of tools")?.unwrap_or_default();
+    if raws.len() > TOOLS_LIMIT {
+        return Err(too_many("tools"));
+    }
     let mut taken = Taken::default();
     let mut hosted: Vec<String> = Vec::new();
     for (place, raw) in raws.iter().enumerate() {
@@ -112,12 +116,22 @@ pub(super) fn offered(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<
         return Err(hosted_alone(&format!("{param}.type")));
     }
     ignored.append(&mut hosted);
-    if taken.tools.len() > TOOLS_LIMIT {
-        return Err(ApiError::invalid_value("tools", &format!("a list of at most {TOOLS_LIMIT}")));
-    }
     let choice = taken.choice(fields)?;
+    if taken.tools.is_empty() && choice == ToolChoice::Required {
+        return Err(ApiError::invalid_value(
+            "tool_choice",
+            "none or auto where there are no tools to be called",
+        ));
+    }
     let shown = format!("[{}]", taken.shown.join(","));
     Ok(Offered { tools: taken.tools, choice, names: Names(taken.names), shown })
+}
+
+fn too_many(param: &str) -> ApiError {
+    ApiError::invalid_value(
+        param,
+        &format!("a list of at most {TOOLS_LIMIT}, those in namespaces counted one by one"),
+    )
 }
 
 fn hosted_alone(param: &str) -> ApiError {
@@ -189,11 +203,19 @@ impl<'a> Taken<'a> {
         let name = wire.name.as_deref().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| ApiError::missing(format!("{param}.name")))?;
         let inner = inner_name(namespace, name);
+        // Before they are compared with each other.
+        if self.tools.len() == TOOLS_LIMIT {
+            return Err(too_many("tools"));
+        }
         if self.tools.iter().any(|tool| tool.name == inner) {
             return Err(ApiError::invalid_value(
                 format!("{param}.name"),
                 "another name than any other tool's",
             ));
+        }
+        if wire.defer_loading == Some(true) {
+            // The model is shown it at once.
+            ignored.push(format!("{param}.defer_loading"));
         }
         let custom = wire.kind.as_deref() == Some("custom");
         let raw =
@@ -237,6 +259,9 @@ impl<'a> Taken<'a> {
 
     /// Leaves these tools alone of all.
     fn allow(&mut self, param: &str, allowed: &[Object<Named<'_>>]) -> Result<(), ApiError> {
+        if allowed.len() > TOOLS_LIMIT {
+            return Err(too_many(param));
+        }
         let mut names = Vec::with_capacity(allowed.len());
         for (nr, Object(named)) in allowed.iter().enumerate() {
             names.push(self.named(&format!("{param}[{nr}]"), named)?);

@@ -40,9 +40,13 @@ impl ResponseWhole {
     pub fn event(&mut self, event: ChatEvent) -> Result<(), BackendFault> {
         match event {
             ChatEvent::Text { text, logprobs } => {
+                // The probabilities of what is thought or called begin no message.
+                if text.is_empty() && !self.items.speaks() {
+                    return Ok(());
+                }
                 let logprobs = inside(logprobs.as_deref());
                 self.items.hold(text.len() + logprobs.len())?;
-                if !matches!(self.items.open(), Some((_, Item { held: Held::Message { .. }, .. }))) {
+                if !self.items.speaks() {
                     self.items.close(Status::Completed);
                     self.items.begin(Held::Message { text: String::new(), logprobs: String::new() });
                 }
@@ -71,10 +75,10 @@ impl ResponseWhole {
         Ok(())
     }
 
-    /// How many bytes it holds.
+    /// How many bytes it holds, or will with its body.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.items.held()
+        self.items.held() * 2 + self.echo.fields.len() * 2
     }
 
     /// What was counted, where it was.

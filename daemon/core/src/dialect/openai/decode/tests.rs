@@ -126,6 +126,22 @@ fn pieces_of_several_calls_are_told_apart_by_number_or_by_id() {
         end,
     ];
     assert_eq!(calls(&all_zero), [call(0, "a", "f", "{}"), call(1, "b", "f", "{}")]);
+    let no_ids = all_zero.map(|chunk| chunk.replace(r#""id":"a","#, "").replace(r#""id":"b","#, ""));
+    let no_ids = calls(&no_ids.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(no_ids, [call(0, "call_seed_0", "f", "{}"), call(1, "call_seed_1", "f", "{}")]);
+    let an_id_for_each_piece = [
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}}]}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"b","function":{"name":"f","arguments":"{\"x\":"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"1}"}}]}}]}"#,
+        end,
+    ];
+    assert_eq!(calls(&an_id_for_each_piece), [call(0, "a", "f", r#"{"x":1}"#)]);
+    let behind_the_finish = [
+        r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]}}]}"#,
+    ];
+    assert_eq!(calls(&behind_the_finish), [call(0, "a", "f", "{}")]);
+    assert_eq!(stream(&behind_the_finish).0.last(), Some(&ChatEvent::Finish(FinishReason::ToolCalls)));
     let nameless =
         [r#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f"}}]},"finish_reason":"stop"}]}"#];
     assert_eq!(calls(&nameless), [call(0, "call_seed_0", "f", "{}")]);

@@ -84,6 +84,11 @@ fn thoughts_words_and_calls_of_a_turn_are_one_message() {
         assert_eq!(message.text, id);
     }
     assert_eq!((read[4].text.as_str(), read[4].reasoning.as_deref()), ("Done.", Some("three")));
+    // Between words and words it is the later ones'.
+    let words = |text: &str| json!({"role": "assistant", "content": text});
+    let read = messages(json!([words("a"), thought("one"), words("b"), thought("two")]));
+    let thoughts: Vec<_> = read.iter().map(|turn| (turn.text.as_str(), turn.reasoning.as_deref())).collect();
+    assert_eq!(thoughts, [("a", None), ("b", Some("one\ntwo"))]);
 }
 
 #[test]
@@ -157,7 +162,8 @@ fn what_is_wrong_with_an_item_is_named() {
     ] {
         assert_eq!(refused(json!([user, item])).1, param, "{item}");
     }
-    assert_eq!(refused(json!([{"role": "system", "content": "a"}])).1, "input");
+    assert_eq!(refused(json!([])).1, "input");
+    assert_eq!(messages(json!([{"role": "system", "content": "a"}])), [said(Role::System, "a")]);
 }
 
 #[test]

@@ -227,3 +227,19 @@ fn what_codex_sends_is_understood() {
     let shown = echoed(&read)["tools"].clone();
     assert_eq!(shown.as_array().unwrap().len(), 2, "what is not there is not shown as taken: {shown}");
 }
+
+#[test]
+fn what_stands_inside_of_fields_and_changes_nothing_is_named() {
+    let body = json!({
+        "model": "m",
+        "input": [{"role": "user", "content": [
+            {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "high"}]}],
+        "stream_options": {"include_obfuscation": true},
+        "text": {"format": {"type": "json_schema", "name": "a", "schema": {}, "description": "An a."}},
+    });
+    let read = parse(&body).unwrap();
+    let named = ["input_image.detail", "text.format.description", "stream_options.include_obfuscation"];
+    assert_eq!(read.ignored, named);
+    let error = parse(&json!({"model": "m", "input": "a", "stream_options": "x"})).unwrap_err();
+    assert_eq!(error.param(), Some("stream_options"));
+}

@@ -237,11 +237,38 @@ fn a_limit_makes_it_incomplete_and_its_last_words_too() {
 }
 
 #[test]
-fn an_answer_without_words_or_count_has_neither() {
+fn an_answer_without_words_has_none_and_one_without_a_count_zeros() {
     let events = written(json!({}), &[STOP]);
     assert_eq!(kinds(&events), ["response.created", "response.in_progress", "response.completed"]);
     let response = &events[2]["response"];
-    assert_eq!((&response["output"], &response["usage"]), (&json!([]), &Value::Null));
+    assert_eq!((&response["output"], &response["usage"]["total_tokens"]), (&json!([]), &json!(0)));
+    assert_eq!(events[1]["response"]["usage"], Value::Null);
+}
+
+#[test]
+fn probabilities_of_thoughts_and_calls_begin_no_message() {
+    let silent = || ChatEvent::Text { text: String::new(), logprobs: Some("[{\"token\":\"h\"}]".into()) };
+    let thought = |text: &str| ChatEvent::Reasoning(text.to_owned());
+    let events = written(
+        json!({}),
+        &[thought("a"), silent(), thought("b"), silent(), call(0, "f", "{}"), silent(), STOP],
+    );
+    let output = events.last().unwrap()["response"]["output"].as_array().unwrap().clone();
+    let kinds: Vec<&str> = output.iter().map(|item| item["type"].as_str().unwrap()).collect();
+    assert_eq!((kinds, &output[0]["summary"][0]["text"]), (vec!["reasoning", "function_call"], &json!("ab")));
+}
+
+#[test]
+fn items_are_bounded_in_their_number_and_charged_for() {
+    let (mut stream, mut out) = (stream(json!({})), BytesMut::new());
+    let before = stream.held();
+    stream.event(ChatEvent::text("a"), &mut out).unwrap();
+    assert!(stream.held() - before > 4096, "{}", stream.held());
+    let result = (0..2000).try_for_each(|_| {
+        stream.event(ChatEvent::Reasoning("x".to_owned()), &mut out)?;
+        stream.event(ChatEvent::text("y"), &mut out)
+    });
+    assert!(matches!(result, Err(BackendFault::Garbage { .. })), "{result:?}");
 }
 
 #[test]

@@ -113,6 +113,11 @@ fn choices() {
     ] {
         assert_eq!(refused(tools(), choice).1, param);
     }
+    let none = json!({"type": "allowed_tools", "mode": "required", "tools": []});
+    for choice in [json!("required"), none] {
+        let tools = if choice.is_string() { json!([]) } else { tools() };
+        assert_eq!(refused(tools, choice).1, "tool_choice");
+    }
 }
 
 #[test]
@@ -132,4 +137,14 @@ fn what_is_wrong_with_a_tool_is_named() {
     let many: Vec<Value> = (0..129).map(|nr| function(&format!("f{nr}"))).collect();
     assert!(parse(json!(many[..128]), Value::Null).is_ok());
     assert_eq!(refused(json!(many), Value::Null).1, "tools");
+    // Wherever they stand, and before each is held against all others.
+    let inside = |tools: &[Value]| json!([function("f"), {"type": "namespace", "name": "n", "tools": tools}]);
+    assert!(parse(inside(&many[..127]), Value::Null).is_ok());
+    assert_eq!(refused(inside(&many[..128]), Value::Null).1, "tools");
+    assert_eq!(refused(json!(vec![json!({"type": "web_search"}); 129]), Value::Null).1, "tools");
+    let allowed = json!({"type": "allowed_tools", "tools": vec![function("f0"); 129]});
+    assert_eq!(refused(json!(many[..1]), allowed).1, "tool_choice.tools");
+    let mut later = function("f");
+    later["defer_loading"] = json!(true);
+    assert_eq!(parse(json!([later]), Value::Null).unwrap().ignored, ["tools[0].defer_loading"]);
 }

@@ -38,7 +38,10 @@ fn it_is_the_last_event_of_its_stream() {
     for reason in [FinishReason::Stop, FinishReason::Length, FinishReason::ContentFilter] {
         let finish = ChatEvent::Finish(reason);
         let words = vec![thought.clone(), text.clone(), text.clone(), usage.clone(), finish.clone()];
-        for events in [words, vec![text.clone(), call.clone(), finish.clone()], vec![finish]] {
+        let silent = ChatEvent::Text { text: String::new(), logprobs: Some("[{\"token\":\"h\"}]".into()) };
+        let thoughts =
+            vec![thought.clone(), silent.clone(), thought.clone(), silent, text.clone(), finish.clone()];
+        for events in [words, thoughts, vec![text.clone(), call.clone(), finish.clone()], vec![finish]] {
             let (mut stream, mut out) = (ResponseStream::new("1", 5, echo(), 1000), BytesMut::new());
             for event in &events {
                 stream.event(event.clone(), &mut out).unwrap();
@@ -62,7 +65,9 @@ fn it_has_every_field_that_typed_clients_want() {
         rest,
         json!({
             "id": "resp_1", "object": "response", "created_at": 5, "status": "completed", "error": null,
-            "incomplete_details": null, "model": "m", "usage": null, "instructions": "Be brief.",
+            "incomplete_details": null, "model": "m", "usage": {"input_tokens": 0, "output_tokens": 0,
+                "total_tokens": 0, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0}}, "instructions": "Be brief.",
             "max_output_tokens": null, "max_tool_calls": null, "metadata": {"a": "b"}, "parallel_tool_calls": true,
             "previous_response_id": null, "prompt_cache_key": null, "reasoning": {"effort": null, "summary": null},
             "safety_identifier": null, "service_tier": "default", "store": false, "background": false,
