@@ -271,3 +271,39 @@ async fn what_changes_nothing_is_named_in_the_head() -> Result<()> {
     }
     daemon.stop().await
 }
+
+#[tokio::test]
+async fn a_model_s_defaults_are_those_of_its_responses_as_well() -> Result<()> {
+    for (wire, path) in WIRES {
+        let double = match wire {
+            "ollama" => Double::start(Ollama::with(vec![Model::new("tiny", true)])).await,
+            _ => Double::start(OpenAi::new(Style::Vllm, "tiny")).await,
+        };
+        let mut setup = Setup::default().with_backend("box", wire, &double.url(), "");
+        setup.config.push_str(
+            "\n[[models]]\nname = \"gpt\"\ntarget = \"tiny\"\ntemperature = 0.25\nmax_tokens = 40\nthink = \"high\"\n",
+        );
+        let daemon = Daemon::start(&setup).await?;
+        let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+        let more = json!({"model": "gpt", "max_output_tokens": 30, "reasoning": {"effort": "none"}});
+        let answer = caller.send(&ask(more)).await?;
+        ensure!(answer.status == 200 && answer.json()?["model"] == "gpt", "{wire}: {}", answer.text());
+        let seen = double.seen_at(path);
+        let sent = seen.last().context("nothing was asked")?.request.json();
+        // What its client says wins, and is said once.
+        let (drawn, most, off) = match wire {
+            "ollama" => {
+                (&sent["options"]["temperature"], &sent["options"]["num_predict"], sent["think"] == false)
+            }
+            _ => (
+                &sent["temperature"],
+                &sent["max_tokens"],
+                sent["chat_template_kwargs"] == json!({"enable_thinking": false})
+                    && sent.get("reasoning_effort").is_none(),
+            ),
+        };
+        ensure!(*drawn == 0.25 && *most == 30 && off, "{wire}: {sent}");
+        daemon.stop().await?;
+    }
+    Ok(())
+}

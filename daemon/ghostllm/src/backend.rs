@@ -33,8 +33,7 @@ use ghostllm_core::{
     dialect::{
         ollama::{self, ChatDecoder, parse_tags},
         openai::{
-            self, ChunkDecoder, StreamRepair, check_whole, parse_chat, parse_models,
-            passthrough::{self, Passed},
+            self, ChunkDecoder, StreamRepair, check_whole, parse_chat, parse_models, passthrough::Passed,
         },
         render::{Form, Named},
     },
@@ -404,8 +403,11 @@ impl Parts {
             Asked::AsSent { body, passed } => (passed.with(body, &model, &defaults), Some(passed)),
             Asked::Read(request) => {
                 let (weight, request, model) = (request.weight(), Arc::clone(request), model.into_owned());
-                let limits = Arc::clone(&self.limits);
-                let write = move || filled(openai::chat_body(&request, &model), &model, &defaults, &limits);
+                let write = move || {
+                    let mut request = Arc::unwrap_or_clone(request);
+                    defaults.fill(&mut request);
+                    openai::chat_body(&request, &model)
+                };
                 (apart::weighing(weight, write).await, None)
             }
         };
@@ -477,15 +479,6 @@ impl Parts {
 /// So many more bytes of an answer are gathered for a chat.
 fn gathers(slot: Option<&Slot>, bytes: usize) -> Result<(), BackendFault> {
     slot.map_or(Ok(()), |slot| slot.gathers(bytes)).map_err(|_lack| BackendFault::NoMemory)
-}
-
-/// A body of ours with the defaults of its model: it is read as any client's is, so that a default means the same in every language.
-fn filled(body: Bytes, model: &str, defaults: &Defaults, limits: &Limits) -> Bytes {
-    if defaults.of_a_request() == Defaults::default() {
-        return body;
-    }
-    let passed = passthrough::inspect(&body, limits);
-    passed.map_or_else(|_refused| body.clone(), |passed| passed.with(&body, model, defaults))
 }
 
 /// What is at this route, on a connection of its own and without any key.

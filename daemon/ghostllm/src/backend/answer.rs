@@ -245,7 +245,10 @@ impl ChatBytes {
     /// The last of this stream, which has failed: what has come and was not given, and the failure.
     pub(crate) fn failure(&mut self, error: &ApiError) -> Bytes {
         let mut last = self.out.split();
-        last.extend_from_slice(&self.decoder.failure(error));
+        // Behind an answer's own end nothing follows.
+        if !self.ending {
+            last.extend_from_slice(&self.decoder.failure(error));
+        }
         last.freeze()
     }
 

@@ -3,7 +3,8 @@
 //! Knows OpenAI's fields and the few of its engines beside them. Refuses to know the client's dialect. Invariants: what
 //! the client left to the model is not sent, since a number that is sent overrides the model's own; a stream with its
 //! count of tokens is asked for whatever the client wants, so that silence and failures are seen while the answer is
-//! made; [`super::parse_chat`] reads the same request out of it.
+//! made; [`super::parse_chat`] reads the same request out of it, but for thinking that is only on or off, which no client may say so,
+//! thinking beyond `high`, and what is said of tools where none are shown.
 
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;

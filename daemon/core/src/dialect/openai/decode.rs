@@ -155,7 +155,8 @@ impl ChunkDecoder {
         }
         if let Some(event) = self.events.finish()? {
             // The rest of a body that broke off is no garbage, it is just not whole.
-            let cut = event.data.starts_with(b"{") || b"[DONE]".starts_with(&event.data);
+            let part = event.data.len() < b"[DONE]".len() && b"[DONE]".starts_with(&event.data);
+            let cut = event.data.starts_with(b"{") || part;
             match self.event(&event, out) {
                 Err(BackendFault::Garbage { .. }) if cut => return self.broke(BackendFault::EndedEarly, out),
                 read => read?,
@@ -251,7 +252,7 @@ impl ChunkDecoder {
         Ok(())
     }
 
-    /// Adds a piece to its call. An engine that numbers its calls all alike is told by their ids.
+    /// Adds a piece to its call.
     fn piece(&mut self, piece: &Piece<'_>) -> Result<(), BackendFault> {
         let id = piece.id.as_deref().unwrap_or_default();
         let function = piece.function.as_ref().map(|Object(function)| function);
@@ -262,10 +263,10 @@ impl ChunkDecoder {
             return Err(BackendFault::TooLong { limit: self.most });
         }
         // Some number all calls alike, some name a call with each of its pieces, and some make an id for each piece: another call begins
-        // where there is a name and the one before has all of its arguments.
+        // where there is another name, or a name and the one before has all of its arguments.
         let another = |call: &Gathered| {
-            let anew = id.is_empty() && !arguments.is_empty() || !id.is_empty() && call.id != id;
-            anew && !name.is_empty() && call.is_whole()
+            let anew = id.is_empty() && !arguments.trim().is_empty() || !id.is_empty() && call.id != id;
+            anew && !name.is_empty() && (call.is_whole() || !call.name.is_empty() && call.name != name)
         };
         let known = self.calls.iter_mut().rev().find(|call| call.index == piece.index);
         let call = match known {

@@ -12,7 +12,7 @@ use crate::chat::{FinishReason, Usage};
 use crate::dialect::json;
 use crate::error::BackendFault;
 
-/// The most items of an answer: each costs its objects and events, however little it says.
+/// About the most items of an answer, one more where it is the last: each costs its objects and events, however little it says.
 const ITEMS_LIMIT: usize = 1024;
 /// What those come to, in bytes.
 const ITEM: usize = 2048;
