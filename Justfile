@@ -104,9 +104,9 @@ coverage: setup
 deny:
     tests/support/deny.sh install
 
-# What is promised in figures: what a key costs among 10,000 and whether the time tells anything of it, how long the demo model
-# takes to answer, how soon an engine is free once its client has left (these fail beyond what is promised, or far beyond), and
-# what requests, events and streams cost beside nginx and haproxy.
+# What is promised in figures: what a key costs among 10,000 and whether the time tells anything of it, what another language costs
+# a request and an event, how long the demo model takes to answer, how soon an engine is free once its client has left (these fail
+# beyond what is promised, or far beyond), and what requests, events and streams cost beside nginx and haproxy.
 bench: (bench-load "")
 
 # One short round of the last of these.
@@ -121,5 +121,6 @@ bench-load arguments: setup
     cargo build --profile dist -p ghostllm
     tests/support/hookless.sh target/dist/ghostllm
     cargo bench -p ghostllm --bench verify
+    cargo bench -p ghostllm-core --bench translate
     cargo bench -p ghostllm-tests --bench answer --bench cancel --bench auth
     cargo bench -p ghostllm-tests --bench load -- --program="$PWD/target/dist/ghostllm" {{arguments}}
