@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 pub use nix::sys::signal::Signal;
+use nix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -433,8 +434,10 @@ impl Daemon {
     /// # Errors
     /// It does not say in time that it has.
     pub async fn reload(&self) -> Result<String> {
+        // A file that it has found by itself may be read twice: what began before this is not what is waited for.
+        let since = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
         self.signal(Signal::SIGHUP)?;
-        self.wait_reloaded().await
+        self.reloaded_since(since).await
     }
 
     /// Waits until it tells its supervisor that a reload is over; gives back how things stand then.
@@ -442,12 +445,21 @@ impl Daemon {
     /// # Errors
     /// It does not say so in time.
     pub async fn wait_reloaded(&self) -> Result<String> {
+        self.reloaded_since(Duration::ZERO).await
+    }
+
+    /// The same, of a reload that began after `since` by the monotonic clock, as it is told by `MONOTONIC_USEC=` (sd_notify(3)).
+    async fn reloaded_since(&self, since: Duration) -> Result<String> {
         let mut status = String::new();
         let reloaded = timeout(PATIENCE, async {
             let mut begun = false;
             loop {
                 let notice = Ready(self.notices.next().await?);
-                begun |= notice.get("RELOADING") == Some("1") && notice.get("MONOTONIC_USEC").is_some();
+                let began = notice
+                    .get("MONOTONIC_USEC")
+                    .and_then(|began| began.parse().ok())
+                    .map(Duration::from_micros);
+                begun |= notice.get("RELOADING") == Some("1") && began.is_some_and(|began| began >= since);
                 if let Some(text) = notice.get("STATUS") {
                     text.clone_into(&mut status);
                 }
