@@ -4,6 +4,7 @@
 //! what cannot be saved, the same bytes passed on as they came, and for a request beside one look at each of its bytes.
 //! Invariant: nothing is measured alone; what is compared takes turns, in the same run, on the same bytes, and what comes
 //! out was looked at before.
+#![expect(clippy::disallowed_methods, reason = "a bench looks at the clock, which the core itself does not")]
 #![expect(
     clippy::print_stdout,
     clippy::indexing_slicing,

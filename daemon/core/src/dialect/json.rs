@@ -197,6 +197,17 @@ pub(crate) fn write<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) {
     }
 }
 
+/// A value as a body of its own, of about so many bytes. A text with escapes is written in many short pieces, which a `Vec`
+/// takes more cheaply than a `BytesMut`.
+pub(crate) fn body<T: Serialize + ?Sized>(value: &T, about: usize) -> Bytes {
+    let mut out = Vec::with_capacity(about);
+    // As above: there is no way to fail.
+    match serde_json::to_writer(&mut out, value) {
+        Ok(()) => out.into(),
+        Err(_) => Bytes::from_static(b"null"),
+    }
+}
+
 /// Where a piece that was borrowed from a text begins and ends in it.
 pub(crate) fn span(whole: &[u8], piece: &str) -> std::ops::Range<usize> {
     let start = (piece.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);

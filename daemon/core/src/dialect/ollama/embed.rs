@@ -4,7 +4,7 @@
 //! Invariants: `truncate` is always false, since a text that is cut in silence has another meaning's vector; an answer is
 //! believed only if it has a vector for each input, which Ollama's empty lists have not.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -46,7 +46,6 @@ pub fn embed_body(request: &EmbeddingRequest, model: &str, defaults: &Defaults) 
         return Err(ApiError::unsupported("input", why));
     };
     let size: usize = texts.iter().map(|text| text.len() + 8).sum();
-    let mut out = BytesMut::with_capacity(128 + size + size / 8);
     let body = Body {
         model,
         input: texts,
@@ -55,8 +54,7 @@ pub fn embed_body(request: &EmbeddingRequest, model: &str, defaults: &Defaults) 
         keep_alive: defaults.keep_alive,
         options: defaults.num_ctx.map(|num_ctx| Options { num_ctx }),
     };
-    json::write(&mut out, &body);
-    Ok(out.freeze())
+    Ok(json::body(&body, 128 + size + size / 8))
 }
 
 /// The fields of a request that Ollama has no use for, and that are harmless to leave out.

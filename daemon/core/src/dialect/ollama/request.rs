@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Serialize;
 
 use crate::chat::{ChatRequest, Json, Message, ResponseFormat, Role, Sampling, Think, ToolCall, ToolChoice};
@@ -172,9 +172,7 @@ pub fn chat_body(request: &ChatRequest, model: &str) -> Result<Bytes, ApiError> 
         },
     };
     let size: usize = request.messages.iter().map(|message| message.text.len() + 64).sum();
-    let mut out = BytesMut::with_capacity(256 + size + size / 8);
-    json::write(&mut out, &body);
-    Ok(out.freeze())
+    Ok(json::body(&body, 256 + size + size / 8))
 }
 
 /// The tools that the choice leaves.

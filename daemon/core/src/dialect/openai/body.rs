@@ -6,7 +6,7 @@
 //! made; [`super::parse_chat`] reads the same request out of it, but for thinking that is only on or off, which no client may say so,
 //! thinking beyond `high`, and what is said of tools where none are shown.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::Serialize;
 
 use crate::chat::{ChatRequest, Image, Json, Message, ResponseFormat, Role, Think, ToolCall, ToolChoice};
@@ -172,9 +172,7 @@ pub fn chat_body(request: &ChatRequest, model: &str) -> Bytes {
         logprobs: request.logprobs.map(|_| true),
         top_logprobs: request.logprobs,
     };
-    let mut out = BytesMut::with_capacity(512 + request.weight() + request.weight() / 8);
-    json::write(&mut out, &body);
-    out.freeze()
+    json::body(&body, 512 + request.weight() + request.weight() / 8)
 }
 
 fn message(message: &Message) -> WireMessage<'_> {
