@@ -124,16 +124,28 @@ pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<(), A
     })
 }
 
+/// A content part, as far as media go: by these keys, whatever its type says, since engines go by either.
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow)]
+    image_url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    audio_url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    video_url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input_audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    file: Option<&'a RawValue>,
+    #[serde(borrow)]
+    image_embeds: Option<&'a RawValue>,
+    #[serde(borrow)]
+    audio_embeds: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt_embeds: Option<&'a RawValue>,
+}
+
 fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
-    #[derive(Deserialize)]
-    struct Part<'a> {
-        #[serde(borrow)]
-        image_url: Option<&'a RawValue>,
-        #[serde(borrow)]
-        audio_url: Option<&'a RawValue>,
-        #[serde(borrow)]
-        video_url: Option<&'a RawValue>,
-    }
     let Ok(Object(part)) = serde_json::from_str::<Object<Part<'_>>>(part.get()) else {
         // A part that repeats a key could show one address here and another one to the engine.
         let message = format!("The field '{at}' is not a content part.");
@@ -150,6 +162,43 @@ fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Resul
             return Err(remote(&param));
         }
         allowance.take(&param, url)?;
+    }
+    check_inline(at, &part, allowance)?;
+    for (name, raw) in [
+        ("image_embeds", part.image_embeds),
+        ("audio_embeds", part.audio_embeds),
+        ("prompt_embeds", part.prompt_embeds),
+    ] {
+        if raw.is_some() {
+            let why = "Tensors are not taken from clients: engines unpack them.";
+            return Err(ApiError::unsupported(format!("{at}.{name}"), why));
+        }
+    }
+    Ok(())
+}
+
+/// What carries its bytes itself, and would be counted by nobody else; an address in its place is refused.
+fn check_inline(at: &str, part: &Part<'_>, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
+    #[derive(Deserialize)]
+    struct Inline<'a> {
+        #[serde(borrow, alias = "file_data")]
+        data: Option<&'a RawValue>,
+        #[serde(borrow, alias = "file_url")]
+        url: Option<&'a RawValue>,
+    }
+    for (name, field, raw) in [("input_audio", "data", part.input_audio), ("file", "file_data", part.file)] {
+        let Some(raw) = raw.filter(|raw| raw.get() != "null") else { continue };
+        let at = format!("{at}.{name}");
+        let Ok(Object(inline)) = serde_json::from_str::<Object<Inline<'_>>>(raw.get()) else {
+            return Err(ApiError::invalid_type(
+                &at,
+                &format!("an object with {field}, each of its fields once"),
+            ));
+        };
+        if inline.url.is_some() {
+            return Err(remote(&format!("{at}.file_url")));
+        }
+        allowance.take(&format!("{at}.{field}"), inline.data.map_or("", RawValue::get))?;
     }
     Ok(())
 }

@@ -23,8 +23,8 @@ const DESTINATION: [&str; 13] = [
 ];
 
 /// What runs inside the engine: templates (CVE-2025-61620, CVE-2025-62426), its cache and its slots
-/// (CVE-2026-21869), its files.
-const INSIDE: [&str; 21] = [
+/// (CVE-2026-21869), its files, tensors that it would unpack (CVE-2025-62164).
+const INSIDE: [&str; 22] = [
     "chat_template",
     "chat_template_kwargs",
     "n_discard",
@@ -46,6 +46,7 @@ const INSIDE: [&str; 21] = [
     "vllm_xargs",
     "logits_processors",
     "allowed_local_media_path",
+    "prompt_embeds",
 ];
 
 /// Refuses a top-level field by its name.

@@ -81,12 +81,19 @@ fn remote_media_are_refused_and_inner_ones_pass() {
         r#"[{"type":"image_url","image_url":["data:image/png;base64,aa"]}]"#,
         r#"[[{"url":"data:image/png;base64,aa"},null,null]]"#,
         r#""x","content":[{"type":"image_url","image_url":{"url":"http://x"}}]"#,
+        r#"[{"type":"file","file":{"file_url":"http://x"}}]"#,
+        r#"[{"type":"input_audio","input_audio":{"data":"aa","url":"http://x"}}]"#,
+        r#"[{"type":"file","file":{"file_data":"aa","file_data":"bb"}}]"#,
+        r#"[{"type":"image_embeds","image_embeds":"aa"}]"#,
+        r#"[{"type":"text","text":"x","audio_embeds":{"a":"aa"}}]"#,
     ] {
         assert!(inspect(body(content).as_bytes()).is_err(), "{content}");
     }
     for content in [
         r#"[{"type":"image_url","image_url":{"url":"data:image/png;base64,aa"}},{"type":"text","text":"x"}]"#,
         r#"[{"type":"input_audio","input_audio":{"data":"aa","format":"wav"}}]"#,
+        r#"[{"type":"file","file":{"file_data":"data:application/pdf;base64,aa","filename":"a.pdf"}}]"#,
+        r#"[{"type":"file","file":{"file_id":"file-1"}}]"#,
         r#""see http://example.org""#,
         "null",
     ] {
@@ -122,6 +129,17 @@ fn its_limits_pass_and_one_more_fails() {
     // Eighty letters of base64 are sixty bytes.
     assert!(media(1, 80).is_ok());
     assert!(media(1, 84).unwrap_err().message().contains("60B together"));
+    for (name, field) in [("input_audio", "data"), ("file", "file_data")] {
+        let inline = |letters: usize| {
+            let data = "a".repeat(letters);
+            let part = format!(r#"{{"type":"{name}","{name}":{{"{field}":"{data}"}}}}"#);
+            inspect(format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{part}]}}]}}"#))
+        };
+        // With its quotes.
+        assert!(inline(78).is_ok());
+        let param = format!("messages[0].content[0].{name}.{field}");
+        assert_eq!(inline(82).unwrap_err().param(), Some(&*param));
+    }
 }
 
 /// Every default that a body can have.
