@@ -17,6 +17,7 @@ pub mod config;
 pub mod h3_gate;
 pub mod ndjson;
 pub mod openai_json;
+pub mod responses_json;
 pub mod sse;
 pub mod state;
 

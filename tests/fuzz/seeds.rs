@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ghostllm_fuzz::{api_key, authority, config, h3_gate, ndjson, openai_json, sse, state};
+use ghostllm_fuzz::{api_key, authority, config, h3_gate, ndjson, openai_json, responses_json, sse, state};
 
 /// The files below these folders, which are relative to this package.
 fn files(folders: &[&str]) -> Vec<PathBuf> {
@@ -65,6 +65,11 @@ fn h3_gate_holds() {
 #[test]
 fn openai_json_holds() {
     hold(&["corpus/openai_json", "../../daemon/core/tests-data"], openai_json::check);
+}
+
+#[test]
+fn responses_json_holds() {
+    hold(&["corpus/responses_json", "../../daemon/core/tests-data"], responses_json::check);
 }
 
 #[test]
