@@ -15,6 +15,7 @@ mod refused;
 mod repair;
 pub(super) mod request;
 mod stream;
+pub mod table;
 mod whole;
 
 pub use body::chat_body;
