@@ -295,6 +295,15 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Together with what was counted of one more answer to the same prompt, which is counted once, as OpenAI counts it.
+    #[must_use]
+    pub fn and_choice(self, other: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.max(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn total_tokens(self) -> u64 {

@@ -1,7 +1,7 @@
 //! Responses: the one place where errors become bytes, and the fields that every response has.
 
 use bytes::Bytes;
-use ghostllm_core::ApiError;
+use ghostllm_core::{ApiError, dialect::openai::table};
 use ghostllm_edge::{ResponseBody, body as edge};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
@@ -35,6 +35,17 @@ fn with_type(status: StatusCode, kind: HeaderValue, bytes: Bytes) -> Response<Re
 /// A JSON answer.
 pub(super) fn json(bytes: Bytes) -> Response<ResponseBody> {
     with_type(StatusCode::OK, JSON, bytes)
+}
+
+/// The same answer, which says what of its request was ignored.
+pub(super) fn ignoring(
+    mut response: Response<ResponseBody>,
+    names: Option<String>,
+) -> Response<ResponseBody> {
+    if let Some(value) = names.and_then(|names| HeaderValue::try_from(names).ok()) {
+        response.headers_mut().insert(table::IGNORED, value);
+    }
+    response
 }
 
 /// Files in one.

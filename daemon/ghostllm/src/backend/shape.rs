@@ -1,0 +1,215 @@
+//! Answers that a client wants otherwise than engines give them: several to one request, or with one call of a function at the most.
+//!
+//! Knows when the engine is to be asked again. Refuses to know what it is asked, and how the parts are put together. Invariants: a
+//! request never has two places at its engine, and holds no more connections than another; where one of several answers fails, the
+//! whole has failed.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use ghostllm_core::{
+    chat::Usage,
+    dialect::openai::{
+        one_call,
+        passthrough::inspect,
+        several::{Several, choices, joined},
+    },
+    error::{ApiError, BackendFault},
+};
+
+use super::{Answer, ChatBytes, ChatCall, ChatError, Kind, Parts};
+use crate::apart;
+
+type Next = Pin<Box<dyn Future<Output = Result<ChatBytes, BackendFault>> + Send>>;
+
+/// Whether a chat is one of those.
+pub(super) fn is_wanted(call: &ChatCall) -> bool {
+    call.passed.one_call || call.passed.choices > 1
+}
+
+/// Asks for such an answer.
+pub(super) async fn chat(parts: Arc<Parts>, call: ChatCall) -> Result<Answer, ChatError> {
+    let asked = Arc::new(Asked { parts, call });
+    match asked.ask(0).await? {
+        Answer::Stream(chunks) => Ok(Answer::Stream(Box::new(chunks.shaped(Shape::new(asked))))),
+        Answer::Whole(body, usage) => Ok(asked.whole(body, usage).await?),
+    }
+}
+
+/// Such a request.
+struct Asked {
+    parts: Arc<Parts>,
+    call: ChatCall,
+}
+
+impl Asked {
+    fn choices(&self) -> u32 {
+        self.call.passed.choices
+    }
+
+    /// One reply. An engine that may know how to give several answers is asked for all of them at first.
+    async fn ask(&self, choice: u32) -> Result<Answer, ChatError> {
+        let own = matches!(self.parts.kind, Kind::OpenAi);
+        let call = if choice == 0 && (own || self.choices() == 1) {
+            self.call.clone()
+        } else {
+            self.alone(choice).await.map_err(ChatError::Request)?
+        };
+        self.parts.chat(call).await
+    }
+
+    /// One more reply of a stream.
+    fn stream(self: Arc<Self>, choice: u32) -> Next {
+        Box::pin(async move {
+            match self.ask(choice).await.map_err(fault)? {
+                Answer::Stream(chunks) => Ok(*chunks),
+                Answer::Whole(..) => Err(BackendFault::garbage("an answer in one piece instead of a stream")),
+            }
+        })
+    }
+
+    /// The request for one answer alone.
+    async fn alone(&self, choice: u32) -> Result<ChatCall, ApiError> {
+        let (passed, limits) = (self.call.passed.clone(), Arc::clone(&self.parts.limits));
+        let read = move |body: &Bytes| {
+            let body = passed.with_choice(body, &passed.model, choice);
+            inspect(&body, &limits).map(|passed| (body, passed))
+        };
+        let (body, passed) = apart::read(&self.call.body, read).await?;
+        // The ids of calls are made of it, and are to differ.
+        let id = if choice == 0 { self.call.id.clone() } else { format!("{}-{choice}", self.call.id) };
+        // What it was promised has served for the first.
+        let slot = self.call.slot.clone().filter(|_| choice == 0);
+        Ok(ChatCall { body, passed, id, slot, ..self.call.clone() })
+    }
+
+    /// The whole of which the first reply is here.
+    async fn whole(&self, first: Bytes, mut usage: Option<Usage>) -> Result<Answer, BackendFault> {
+        let shaped = |body| if self.call.passed.one_call { one_call::whole(body) } else { body };
+        let (wanted, most) = (self.choices() as usize, self.parts.limits.backend_answer.as_usize());
+        let (mut given, mut held) = (choices(&first), first.len());
+        let mut others = Vec::new();
+        while given < wanted {
+            let choice = u32::try_from(given).unwrap_or(u32::MAX);
+            self.may_ask(choice)?;
+            let Answer::Whole(body, counted) = self.ask(choice).await.map_err(fault)? else {
+                return Err(BackendFault::garbage("a stream that was not asked for"));
+            };
+            held += body.len();
+            if held > most {
+                return Err(BackendFault::TooLong { limit: most });
+            }
+            given += choices(&body).max(1);
+            usage = usage.zip(counted).map(|(one, other)| one.and_choice(other)).or(usage);
+            others.push(shaped(body));
+        }
+        let first = shaped(first);
+        let body = if others.is_empty() { first } else { joined(&first, &others)? };
+        Ok(Answer::Whole(body, usage))
+    }
+
+    /// An engine of another's that gives fewer answers than were asked for is asked again no more often than our own.
+    fn may_ask(&self, choice: u32) -> Result<(), BackendFault> {
+        let (wanted, most) = (self.choices(), self.parts.limits.choices);
+        if wanted as usize > most {
+            return Err(BackendFault::garbage(format!("{choice} answers where {wanted} were asked for")));
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of one that failed behind the first.
+fn fault(error: ChatError) -> BackendFault {
+    match error {
+        ChatError::Fault(fault) => fault,
+        // The same request was taken a moment ago.
+        ChatError::Request(_) => BackendFault::garbage("a request that was taken is refused now"),
+    }
+}
+
+/// What is done with the events of a stream.
+pub(super) struct Shape {
+    one_call: bool,
+    several: Option<Several>,
+    /// The choice that is asked for once the reply's connection is free.
+    next: Option<u32>,
+    asking: Option<Next>,
+    /// What was counted in the replies before.
+    before: Option<Usage>,
+    asked: Arc<Asked>,
+}
+
+impl Shape {
+    fn new(asked: Arc<Asked>) -> Self {
+        let several = (asked.choices() > 1).then(|| Several::new(asked.choices()));
+        let one_call = asked.call.passed.one_call;
+        Self { one_call, several, next: None, asking: None, before: None, asked }
+    }
+
+    /// Whether the reply that speaks is the last.
+    pub(super) fn is_last(&self) -> bool {
+        self.next.is_none() && self.asking.is_none()
+    }
+
+    /// The counts of all replies.
+    pub(super) fn usage(&self, now: Option<Usage>) -> Option<Usage> {
+        match (self.before, now) {
+            (Some(before), Some(now)) => Some(before.and_choice(now)),
+            (before, now) => before.or(now),
+        }
+    }
+
+    /// The next events; `chunks` is the reply that speaks, and becomes the next one.
+    pub(super) fn poll(
+        &mut self,
+        chunks: &mut ChatBytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BackendFault>>> {
+        loop {
+            if let Some(asking) = &mut self.asking {
+                let next = ready!(asking.as_mut().poll(cx));
+                self.asking = None;
+                match next {
+                    Ok(next) => *chunks = next,
+                    Err(fault) => return Poll::Ready(Some(Err(fault))),
+                }
+            }
+            let Some(events) = ready!(chunks.poll_reply(cx)) else {
+                let Some(choice) = self.next.take() else { return Poll::Ready(None) };
+                self.before = self.usage(chunks.counted());
+                self.asking = Some(Arc::clone(&self.asked).stream(choice));
+                continue;
+            };
+            let events = match events {
+                Ok(events) => self.shaped(&events, chunks.has_ended()),
+                Err(fault) => Err(fault),
+            };
+            if !matches!(&events, Ok(events) if events.is_empty()) {
+                return Poll::Ready(Some(events));
+            }
+        }
+    }
+
+    fn shaped(&mut self, events: &Bytes, ended: bool) -> Result<Bytes, BackendFault> {
+        let mut out = BytesMut::with_capacity(events.len());
+        if self.one_call {
+            one_call::pass(events, &mut out);
+        } else {
+            out.extend_from_slice(events);
+        }
+        if let Some(several) = &mut self.several {
+            let shaped = out.split();
+            several.pass(&shaped, &mut out);
+            if ended && let Some(choice) = several.next_choice(&mut out) {
+                self.asked.may_ask(choice)?;
+                self.next = Some(choice);
+            }
+        }
+        Ok(out.freeze())
+    }
+}
