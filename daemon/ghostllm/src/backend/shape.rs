@@ -135,20 +135,20 @@ fn fault(error: ChatError) -> BackendFault {
 /// What is done with the events of a stream.
 pub(super) struct Shape {
     one_call: bool,
-    several: Option<Several>,
+    /// None where one reply has all that is wanted: a request of megabytes is not kept for nothing.
+    several: Option<(Several, Arc<Asked>)>,
     /// The choice that is asked for once the reply's connection is free.
     next: Option<u32>,
     asking: Option<Next>,
     /// What was counted in the replies before.
     before: Option<Usage>,
-    asked: Arc<Asked>,
 }
 
 impl Shape {
     fn new(asked: Arc<Asked>) -> Self {
-        let several = (asked.choices() > 1).then(|| Several::new(asked.choices()));
-        let one_call = asked.call.passed.one_call;
-        Self { one_call, several, next: None, asking: None, before: None, asked }
+        let (one_call, choices) = (asked.call.passed.one_call, asked.choices());
+        let several = (choices > 1).then(|| (Several::new(choices), asked));
+        Self { one_call, several, next: None, asking: None, before: None }
     }
 
     /// Whether the reply that speaks is the last.
@@ -158,7 +158,8 @@ impl Shape {
 
     /// The counts of all replies.
     pub(super) fn usage(&self, now: Option<Usage>) -> Option<Usage> {
-        match (self.before, now) {
+        // Until the next reply speaks, the last one is among those before.
+        match (self.before, now.filter(|_| self.asking.is_none())) {
             (Some(before), Some(now)) => Some(before.and_choice(now)),
             (before, now) => before.or(now),
         }
@@ -180,9 +181,11 @@ impl Shape {
                 }
             }
             let Some(events) = ready!(chunks.poll_reply(cx)) else {
-                let Some(choice) = self.next.take() else { return Poll::Ready(None) };
-                self.before = self.usage(chunks.counted());
-                self.asking = Some(Arc::clone(&self.asked).stream(choice));
+                let (Some(choice), Some((_, asked))) = (self.next.take(), &self.several) else {
+                    return Poll::Ready(None);
+                };
+                let next = Arc::clone(asked).stream(choice);
+                (self.before, self.asking) = (self.usage(chunks.counted()), Some(next));
                 continue;
             };
             let events = match events {
@@ -202,11 +205,11 @@ impl Shape {
         } else {
             out.extend_from_slice(events);
         }
-        if let Some(several) = &mut self.several {
+        if let Some((several, asked)) = &mut self.several {
             let shaped = out.split();
             several.pass(&shaped, &mut out);
             if ended && let Some(choice) = several.next_choice(&mut out) {
-                self.asked.may_ask(choice)?;
+                asked.may_ask(choice)?;
                 self.next = Some(choice);
             }
         }

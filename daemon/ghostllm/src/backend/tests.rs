@@ -383,7 +383,7 @@ async fn of_several_answers_each_is_asked_for_behind_the_other() {
                 );
             }
             Err(failed) => {
-                assert!(!good && matches!(failed, Err(ChatError::Fault(BackendFault::ErrorLine { .. }))))
+                assert!(!good && matches!(failed, Err(ChatError::Fault(BackendFault::ErrorLine { .. }))));
             }
             Ok((text, fault)) => {
                 assert!(text.contains("\"index\":0,") && text.contains("[DONE]") == good, "{text}");

@@ -231,7 +231,7 @@ impl Wanted {
                     }
                 }
                 None if wanted.unknown.len() < NAMES && may_be_shown(name) => {
-                    wanted.unknown.push(name.into())
+                    wanted.unknown.push(name.into());
                 }
                 None => wanted.more += 1,
             }

@@ -20,11 +20,11 @@ fn sent(parameters: &Value) -> Value {
 }
 
 /// What becomes of one property.
-fn property(schema: Value) -> Value {
-    with_defs(schema, json!({}))
+fn property(schema: &Value) -> Value {
+    with_defs(schema, &json!({}))
 }
 
-fn with_defs(schema: Value, defs: Value) -> Value {
+fn with_defs(schema: &Value, defs: &Value) -> Value {
     let parameters = json!({"type": "object", "properties": {"p": schema}, "$defs": defs});
     sent(&parameters)["parameters"]["properties"]["p"].take()
 }
@@ -75,15 +75,15 @@ fn what_is_dropped_is_said() {
         (json!({"x-unknown": 3}), "x-unknown: 3"),
         (json!({"anyOf": [], "oneOf": [{"type": "string"}]}), "oneOf: [{\"type\":\"string\"}]"),
     ] {
-        assert_eq!(property(schema.clone())["description"], words, "{schema}");
+        assert_eq!(property(&schema)["description"], words, "{schema}");
     }
-    let described = property(json!({"description": "A name.", "minLength": 1}));
+    let described = property(&json!({"description": "A name.", "minLength": 1}));
     assert_eq!(described["description"], "A name. (at least 1 characters)");
-    let long = property(json!({"pattern": "é".repeat(300)}));
+    let long = property(&json!({"pattern": "é".repeat(300)}));
     assert!(long["description"].as_str().unwrap().len() <= 210);
     let many: Value =
         (0..40).map(|nr| (format!("k{nr:02}"), json!(nr))).collect::<serde_json::Map<_, _>>().into();
-    assert!(property(many)["description"].as_str().unwrap().ends_with("k15: 15; and 24 more conditions"));
+    assert!(property(&many)["description"].as_str().unwrap().ends_with("k15: 15; and 24 more conditions"));
 }
 
 #[test]
@@ -103,16 +103,16 @@ fn what_is_dropped_of_all_the_arguments_is_said_of_the_function() {
 
 #[test]
 fn alternatives_and_constants_take_the_words_that_are_kept() {
-    assert_eq!(property(json!({"const": "x"})), json!({"enum": ["x"]}));
+    assert_eq!(property(&json!({"const": "x"})), json!({"enum": ["x"]}));
     assert_eq!(
-        property(json!({"oneOf": [{"const": 1}, {"type": "string", "maxLength": 2}]})),
+        property(&json!({"oneOf": [{"const": 1}, {"type": "string", "maxLength": 2}]})),
         json!({"anyOf": [{"enum": [1]}, {"type": "string", "maxLength": 2, "description": "at most 2 characters"}]})
     );
     // Ollama reads no truth values for schemas, and refuses the request.
-    assert_eq!(property(json!(true)), json!({}));
-    assert_eq!(property(json!(false)), json!({"description": "never given"}));
+    assert_eq!(property(&json!(true)), json!({}));
+    assert_eq!(property(&json!(false)), json!({"description": "never given"}));
     assert_eq!(
-        property(json!({"type": "array", "items": {"type": "integer", "minimum": 0}}))["items"]["description"],
+        property(&json!({"type": "array", "items": {"type": "integer", "minimum": 0}}))["items"]["description"],
         "at least 0"
     );
 }
@@ -121,25 +121,25 @@ fn alternatives_and_constants_take_the_words_that_are_kept() {
 fn references_are_written_out() {
     let defs = json!({"City": {"type": "string", "description": "A city", "maxLength": 9}, "Place": {"$ref": "#/$defs/City"}});
     let city = json!({"type": "string", "description": "A city (at most 9 characters)", "maxLength": 9});
-    assert_eq!(with_defs(json!({"$ref": "#/$defs/City"}), defs.clone()), city);
-    assert_eq!(with_defs(json!({"$ref": "#/$defs/Place"}), defs.clone()), city);
+    assert_eq!(with_defs(&json!({"$ref": "#/$defs/City"}), &defs), city);
+    assert_eq!(with_defs(&json!({"$ref": "#/$defs/Place"}), &defs), city);
     // What stands beside a reference is nearer.
-    let near = with_defs(json!({"$ref": "#/$defs/City", "description": "Where"}), defs.clone());
+    let near = with_defs(&json!({"$ref": "#/$defs/City", "description": "Where"}), &defs);
     assert_eq!(near["description"], "Where (at most 9 characters)");
     // Pydantic's older form.
-    let all = with_defs(json!({"allOf": [{"$ref": "#/$defs/City"}], "default": "Bonn"}), defs.clone());
+    let all = with_defs(&json!({"allOf": [{"$ref": "#/$defs/City"}], "default": "Bonn"}), &defs);
     assert_eq!(all["description"], "A city (default: Bonn; at most 9 characters)");
     let sent = sent(&json!({"properties": {"p": {"$ref": "#/$defs/City"}}, "$defs": defs}));
     assert!(sent["parameters"].get("$defs").is_none(), "nothing refers to them any more: {sent}");
     let odd = json!({"a/b~c d": {"type": "string"}});
-    assert_eq!(with_defs(json!({"$ref": "#/$defs/a~1b~0c%20d"}), odd), json!({"type": "string"}));
+    assert_eq!(with_defs(&json!({"$ref": "#/$defs/a~1b~0c%20d"}), &odd), json!({"type": "string"}));
 }
 
 #[test]
 fn references_in_circles_to_elsewhere_and_to_nothing_are_left_in_words() {
     let tree = json!({"Tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}}}});
     assert_eq!(
-        with_defs(json!({"$ref": "#/$defs/Tree"}), tree.clone()),
+        with_defs(&json!({"$ref": "#/$defs/Tree"}), &tree),
         json!({"type": "object", "properties": {"left": {"description": "in the form of Tree"}}})
     );
     let kept = sent(&json!({"properties": {"p": {"$ref": "#/$defs/Tree"}}, "$defs": tree.clone()}));
@@ -151,10 +151,10 @@ fn references_in_circles_to_elsewhere_and_to_nothing_are_left_in_words() {
         ("#/$defs/Self", "in the form of Self"),
     ] {
         let defs = json!({"Self": {"$ref": "#/$defs/Self"}});
-        assert_eq!(with_defs(json!({ "$ref": reference }), defs)["description"], words, "{reference}");
+        assert_eq!(with_defs(&json!({ "$ref": reference }), &defs)["description"], words, "{reference}");
     }
     let all = json!({"Loop": {"allOf": [{"$ref": "#/$defs/Loop"}], "type": "string"}});
-    assert_eq!(with_defs(json!({"$ref": "#/$defs/Loop"}), all)["type"], "string");
+    assert_eq!(with_defs(&json!({"$ref": "#/$defs/Loop"}), &all)["type"], "string");
 }
 
 #[test]
