@@ -460,7 +460,8 @@ impl Parts {
         let (form, named, most) =
             (&call.voice.form, call.voice.named(), self.limits.backend_answer.as_usize());
         if call.asked.streams() {
-            let decoder = Decoder::Read(Box::new(Read::new(reader, form.stream(named, most), call.asked.one_call())));
+            let decoder =
+                Decoder::Read(Box::new(Read::new(reader, form.stream(named, most), call.asked.one_call())));
             let stream = ChatBytes::open(reply, decoder, call.slot.clone()).await?;
             return Ok(Answer::Stream(Box::new(stream)));
         }

@@ -16,40 +16,47 @@ use ghostllm_core::{
     chat::Usage,
     dialect::openai::{
         one_call,
-        passthrough::inspect,
+        passthrough::{Passed, inspect},
         several::{Several, choices, joined},
     },
     error::{ApiError, BackendFault},
 };
 
-use super::{Answer, ChatBytes, ChatCall, ChatError, Kind, Parts};
+use super::{Answer, Asked, ChatBytes, ChatCall, ChatError, Kind, Parts, Voice};
 use crate::apart;
 
 type Next = Pin<Box<dyn Future<Output = Result<ChatBytes, BackendFault>> + Send>>;
 
 /// Whether a chat is one of those.
 pub(super) fn is_wanted(call: &ChatCall) -> bool {
-    call.passed.one_call || call.passed.choices > 1
+    match &call.asked {
+        Asked::AsSent { passed, .. } => passed.one_call || passed.choices > 1,
+        // It wants one answer, out of events of which the further calls are left out.
+        Asked::Read(_) => false,
+    }
 }
 
 /// Asks for such an answer.
 pub(super) async fn chat(parts: Arc<Parts>, call: ChatCall) -> Result<Answer, ChatError> {
-    let asked = Arc::new(Asked { parts, call });
-    match asked.ask(0).await? {
-        Answer::Stream(chunks) => Ok(Answer::Stream(Box::new(chunks.shaped(Shape::new(asked))))),
-        Answer::Whole(body, usage) => Ok(asked.whole(body, usage).await?),
+    let Asked::AsSent { body, passed } = call.asked.clone() else { return parts.chat(call).await };
+    let wish = Arc::new(Wish { parts, call, body, passed });
+    match wish.ask(0).await? {
+        Answer::Stream(chunks) => Ok(Answer::Stream(Box::new(chunks.shaped(Shape::new(wish))))),
+        Answer::Whole(body, usage) => Ok(wish.whole(body, usage).await?),
     }
 }
 
 /// Such a request.
-struct Asked {
+struct Wish {
     parts: Arc<Parts>,
     call: ChatCall,
+    body: Bytes,
+    passed: Passed,
 }
 
-impl Asked {
+impl Wish {
     fn choices(&self) -> u32 {
-        self.call.passed.choices
+        self.passed.choices
     }
 
     /// One reply. An engine that may know how to give several answers is asked for all of them at first.
@@ -75,22 +82,22 @@ impl Asked {
 
     /// The request for one answer alone.
     async fn alone(&self, choice: u32) -> Result<ChatCall, ApiError> {
-        let (passed, limits) = (self.call.passed.clone(), Arc::clone(&self.parts.limits));
+        let (passed, limits) = (self.passed.clone(), Arc::clone(&self.parts.limits));
+        let seed = self.call.defaults.sampling.seed;
         let read = move |body: &Bytes| {
-            let body = passed.with_choice(body, &passed.model, choice);
-            inspect(&body, &limits).map(|passed| (body, passed))
+            let body = passed.with_choice(body, seed, choice);
+            inspect(&body, &limits).map(|passed| Asked::AsSent { body, passed })
         };
-        let (body, passed) = apart::read(&self.call.body, read).await?;
+        let asked = apart::read(&self.body, read).await?;
         // The ids of calls are made of it, and are to differ.
-        let id = if choice == 0 { self.call.id.clone() } else { format!("{}-{choice}", self.call.id) };
-        // What it was promised has served for the first.
-        let slot = self.call.slot.clone().filter(|_| choice == 0);
-        Ok(ChatCall { body, passed, id, slot, ..self.call.clone() })
+        let voice = self.call.voice.clone();
+        let id = if choice == 0 { voice.id } else { format!("{}-{choice}", voice.id) };
+        Ok(ChatCall { asked, voice: Voice { id, ..voice }, ..self.call.clone() })
     }
 
     /// The whole of which the first reply is here.
     async fn whole(&self, first: Bytes, mut usage: Option<Usage>) -> Result<Answer, BackendFault> {
-        let shaped = |body| if self.call.passed.one_call { one_call::whole(body) } else { body };
+        let shaped = |body| if self.passed.one_call { one_call::whole(body) } else { body };
         let (wanted, most) = (self.choices() as usize, self.parts.limits.backend_answer.as_usize());
         let (mut given, mut held) = (choices(&first), first.len());
         let mut others = Vec::new();
@@ -136,7 +143,7 @@ fn fault(error: ChatError) -> BackendFault {
 pub(super) struct Shape {
     one_call: bool,
     /// None where one reply has all that is wanted: a request of megabytes is not kept for nothing.
-    several: Option<(Several, Arc<Asked>)>,
+    several: Option<(Several, Arc<Wish>)>,
     /// The choice that is asked for once the reply's connection is free.
     next: Option<u32>,
     asking: Option<Next>,
@@ -145,9 +152,9 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    fn new(asked: Arc<Asked>) -> Self {
-        let (one_call, choices) = (asked.call.passed.one_call, asked.choices());
-        let several = (choices > 1).then(|| (Several::new(choices), asked));
+    fn new(wish: Arc<Wish>) -> Self {
+        let (one_call, choices) = (wish.passed.one_call, wish.choices());
+        let several = (choices > 1).then(|| (Several::new(choices), wish));
         Self { one_call, several, next: None, asking: None, before: None }
     }
 
@@ -181,10 +188,10 @@ impl Shape {
                 }
             }
             let Some(events) = ready!(chunks.poll_reply(cx)) else {
-                let (Some(choice), Some((_, asked))) = (self.next.take(), &self.several) else {
+                let (Some(choice), Some((_, wish))) = (self.next.take(), &self.several) else {
                     return Poll::Ready(None);
                 };
-                let next = Arc::clone(asked).stream(choice);
+                let next = Arc::clone(wish).stream(choice);
                 (self.before, self.asking) = (self.usage(chunks.counted()), Some(next));
                 continue;
             };
@@ -205,11 +212,11 @@ impl Shape {
         } else {
             out.extend_from_slice(events);
         }
-        if let Some((several, asked)) = &mut self.several {
+        if let Some((several, wish)) = &mut self.several {
             let shaped = out.split();
             several.pass(&shaped, &mut out);
             if ended && let Some(choice) = several.next_choice(&mut out) {
-                asked.may_ask(choice)?;
+                wish.may_ask(choice)?;
                 self.next = Some(choice);
             }
         }

@@ -327,8 +327,8 @@ fn asking(fields: &str, stream: bool) -> ChatCall {
     let body = format!(
         "{{\"model\":\"m\",\"stream\":{stream},{fields},\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}"
     );
-    let passed = ghostllm_core::dialect::openai::passthrough::inspect(body.as_bytes(), &Limits::default());
-    ChatCall { body: body.into(), passed: passed.unwrap(), ..call(stream) }
+    let passed = openai::passthrough::inspect(body.as_bytes(), &Limits::default()).unwrap();
+    ChatCall { asked: Asked::AsSent { body: body.into(), passed }, ..call(stream) }
 }
 
 const DONE_LINE: &str = "{\"message\":{\"content\":\"x\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":5,\"eval_count\":2}\n";

@@ -243,12 +243,14 @@ fn an_answer_of_several_is_asked_for_alone_and_with_a_seed_of_its_own() {
     let (passed, body) = (inspect(text.as_bytes()).unwrap(), Bytes::from(text));
     assert_eq!(passed.choices, 3);
     for (choice, seed) in [(0, "41"), (1, "42"), (2, "43")] {
-        let expected = text.replace("41", seed).replace("\"n\":3", "\"n\":1").replace("\"m\"", "\"M\"");
-        assert_eq!(passed.with_choice(&body, "M", choice), expected);
+        let expected = text.replace("41", seed).replace("\"n\":3", "\"n\":1");
+        assert_eq!(passed.with_choice(&body, Some(7), choice), expected);
     }
-    // Without either there is nothing to change.
+    // Without either there is nothing to change, but for the administrator's own seed.
     let text = "{\"model\":\"m\",\"messages\":[]}";
-    assert_eq!(inspect(text.as_bytes()).unwrap().with_choice(&Bytes::from(text), "m", 1), text);
+    let (passed, body) = (inspect(text.as_bytes()).unwrap(), Bytes::from(text));
+    assert_eq!(passed.with_choice(&body, None, 1), text);
+    assert_eq!(passed.with_choice(&body, Some(7), 1), "{\"seed\":8,\"model\":\"m\",\"messages\":[]}");
     assert_eq!(super::seed_of(i64::MAX, 1), i64::MIN, "a seed is any number");
 }
 
