@@ -51,7 +51,8 @@ async fn names_what_came_to_nothing(version: Version) -> Result<()> {
     }
     for seen in double.seen_at("/api/chat") {
         let sent = seen.request.json();
-        let keys: Vec<&String> = sent.as_object().context("no object")?.keys().collect();
+        let mut keys: Vec<&String> = sent.as_object().context("no object")?.keys().collect();
+        keys.sort_unstable();
         ensure!(keys == ["messages", "model", "stream", "truncate"], "{sent}");
     }
     daemon.stop().await
@@ -65,7 +66,7 @@ async fn an_engine_that_is_given_all_is_given_what_it_ignores_too() -> Result<()
     let fields = json!({"user": "somebody", "num_ctx": 5, "guided_regex": "[a-z]", "logit_bias": {"5": 1}});
     let answer = caller.send(&Request::post(CHAT, &with(&fields))).await?;
     ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
-    ensure!(answer.header(IGNORED) == Some("user, num_ctx"), "{:?}", answer.header(IGNORED));
+    ensure!(answer.header(IGNORED).is_none(), "{:?}", answer.header(IGNORED));
     let sent = double.seen_at(CHAT)[0].request.json();
     ensure!(fields.as_object().into_iter().flatten().all(|(name, value)| sent[name] == *value), "{sent}");
     daemon.stop().await

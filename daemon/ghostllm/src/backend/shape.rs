@@ -91,7 +91,7 @@ impl Wish {
         let asked = apart::read(&self.body, read).await?;
         // The ids of calls are made of it, and are to differ.
         let voice = self.call.voice.clone();
-        let id = if choice == 0 { voice.id } else { format!("{}-{choice}", voice.id) };
+        let id = if choice == 0 { voice.id } else { format!("{}x{choice}", voice.id) };
         Ok(ChatCall { asked, voice: Voice { id, ..voice }, ..self.call.clone() })
     }
 
@@ -191,12 +191,16 @@ impl Shape {
                 let (Some(choice), Some((_, wish))) = (self.next.take(), &self.several) else {
                     return Poll::Ready(None);
                 };
+                // All that the reply has said was given.
+                if let Err(fault) = wish.may_ask(choice) {
+                    return Poll::Ready(Some(Err(fault)));
+                }
                 let next = Arc::clone(wish).stream(choice);
                 (self.before, self.asking) = (self.usage(chunks.counted()), Some(next));
                 continue;
             };
             let events = match events {
-                Ok(events) => self.shaped(&events, chunks.has_ended()),
+                Ok(events) => Ok(self.shaped(&events, chunks.has_ended())),
                 Err(fault) => Err(fault),
             };
             if !matches!(&events, Ok(events) if events.is_empty()) {
@@ -205,21 +209,20 @@ impl Shape {
         }
     }
 
-    fn shaped(&mut self, events: &Bytes, ended: bool) -> Result<Bytes, BackendFault> {
+    fn shaped(&mut self, events: &Bytes, ended: bool) -> Bytes {
         let mut out = BytesMut::with_capacity(events.len());
         if self.one_call {
             one_call::pass(events, &mut out);
         } else {
             out.extend_from_slice(events);
         }
-        if let Some((several, wish)) = &mut self.several {
+        if let Some((several, _)) = &mut self.several {
             let shaped = out.split();
             several.pass(&shaped, &mut out);
-            if ended && let Some(choice) = several.next_choice(&mut out) {
-                wish.may_ask(choice)?;
-                self.next = Some(choice);
+            if ended {
+                self.next = several.next_choice(&mut out);
             }
         }
-        Ok(out.freeze())
+        out.freeze()
     }
 }

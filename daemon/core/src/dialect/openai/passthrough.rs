@@ -37,7 +37,7 @@ pub struct Passed {
     /// Whether each may hold one call of a function at the most.
     pub one_call: bool,
     /// Which fields it has.
-    wanted: Wanted,
+    wanted: Box<Wanted>,
     /// Where the model's name lies in the body, its quotes included.
     span: Range<usize>,
     /// The same of the number of answers.
@@ -140,7 +140,7 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         model,
         choices: request::choices(&fields)?,
         one_call: request::one_call(&fields)?,
-        wanted: Wanted::of(&fields),
+        wanted: Box::new(Wanted::of(&fields)),
         choices_span: place("n"),
         seed: seed.zip(place("seed")),
         stream: request::stream(&fields)?,

@@ -94,6 +94,7 @@ const NAMES: usize = 16;
 const NAME_BYTES: usize = 48;
 
 const NO_TOOLS: &str = "It is out of date: send the functions as tools, and the choice as tool_choice.";
+const NO_MODERATION: &str = "No moderation runs here.";
 const NO_AUDIO: &str = "Answers are text.";
 const NO_SEARCH: &str = "Nothing leaves this machine.";
 const NO_STORE: &str = "No answer is kept here, so that none could be asked for later.";
@@ -112,8 +113,9 @@ const fn emulated(name: &'static str, note: &'static str) -> Row {
     row(name, [Fate::Emulated; 3], note)
 }
 
+/// Where an engine is given all fields, it may know more of it.
 const fn ignored(name: &'static str, note: &'static str) -> Row {
-    row(name, [Fate::Ignored; 3], note)
+    row(name, [Fate::Ignored, Fate::Passed, Fate::Ignored], note)
 }
 
 const fn refused(name: &'static str, asks: Asks, why: &'static str) -> Row {
@@ -149,6 +151,7 @@ pub const ROWS: &[Row] = &[
     works("max_tokens", ""),
     ignored("metadata", ""),
     refused("modalities", Asks::BesidesText, NO_AUDIO),
+    refused("moderation", Asks::Always, NO_MODERATION),
     emulated(
         "n",
         "As many requests, one after the other, where the engine gives fewer answers than asked for; the seed of each is \
@@ -158,6 +161,7 @@ pub const ROWS: &[Row] = &[
     ignored("prediction", "It would only make an answer come sooner."),
     works("presence_penalty", ""),
     ignored("prompt_cache_key", "Engines find by themselves what they have cached."),
+    ignored("prompt_cache_options", ""),
     ignored("prompt_cache_retention", ""),
     works("reasoning_effort", "Ollama: none is think false; minimal is low; xhigh is max."),
     works("response_format", "The own engine refuses all but text."),
@@ -188,8 +192,8 @@ pub const ROWS: &[Row] = &[
     extension(works("min_p", "")),
     extension(works("repeat_penalty", "It wins over repetition_penalty on Ollama.")),
     extension(works("repetition_penalty", "")),
-    extension(row("think", [Fate::Works, Fate::Ignored, Fate::Ignored], "true, false or an effort.")),
-    extension(row("reasoning", [Fate::Works, Fate::Ignored, Fate::Ignored], "effort, as reasoning_effort.")),
+    extension(row("think", [Fate::Works, Fate::Passed, Fate::Ignored], "true, false or an effort.")),
+    extension(row("reasoning", [Fate::Works, Fate::Passed, Fate::Ignored], "effort, as reasoning_effort.")),
     extension(ignored(
         "num_ctx",
         "The context's length is the admin's: another one makes an engine load the model anew.",

@@ -61,8 +61,8 @@ fn what_is_dropped_is_said() {
     for (schema, words) in [
         (json!({"type": "string", "format": "date-time"}), "format: date-time"),
         (json!({"pattern": "^[A-Z]$"}), "pattern: ^[A-Z]$"),
-        (json!({"minLength": 2, "maxLength": 5}), "at most 5 characters; at least 2 characters"),
-        (json!({"minimum": 1, "exclusiveMaximum": 2.5}), "less than 2.5; at least 1"),
+        (json!({"maxLength": 5, "minLength": 2}), "at most 5 characters; at least 2 characters"),
+        (json!({"exclusiveMaximum": 2.5, "minimum": 1}), "less than 2.5; at least 1"),
         (json!({"multipleOf": 5}), "a multiple of 5"),
         (json!({"minItems": 1, "uniqueItems": true}), "at least 1 elements; no element twice"),
         (json!({"default": "celsius"}), "default: celsius"),

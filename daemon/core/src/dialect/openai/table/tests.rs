@@ -36,11 +36,13 @@ fn every_field_of_openai_s_has_a_row() {
         "metadata",
         "modalities",
         "model",
+        "moderation",
         "n",
         "parallel_tool_calls",
         "prediction",
         "presence_penalty",
         "prompt_cache_key",
+        "prompt_cache_options",
         "prompt_cache_retention",
         "reasoning_effort",
         "response_format",
@@ -103,7 +105,7 @@ fn what_is_harmless_is_named() {
     let common = "metadata, modalities, service_tier, store, user";
     let of = |behind| wanted.ignored(behind).unwrap();
     assert_eq!(of(Behind::Ollama), format!("logit_bias, {common}, num_ctx, guided_regex"));
-    assert_eq!(of(Behind::OpenAi), format!("{common}, think, num_ctx"));
+    assert_eq!(of(Behind::OpenAi), "modalities, store");
     assert_eq!(of(Behind::Engine), format!("{common}, think, num_ctx, guided_regex"));
 }
 
