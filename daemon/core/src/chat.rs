@@ -304,6 +304,15 @@ impl Usage {
         }
     }
 
+    /// The same of two answers of which one may not have been counted.
+    #[must_use]
+    pub fn of_both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(one.and_choice(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn total_tokens(self) -> u64 {

@@ -2,7 +2,8 @@
 //!
 //! Knows the few fields that the daemon must read or change. Refuses to know the rest: unknown fields reach the
 //! engine byte for byte. Invariant: outside the values of the model's name, of `n` and `seed` where the answers are asked for
-//! one by one, and of fields that say nothing and have a default, the bytes that go out are the bytes that came in.
+//! one by one, of a `store` that is true, and of fields that say nothing and have a default, the bytes that go out are the bytes that
+//! came in.
 
 mod defaults;
 
@@ -44,6 +45,8 @@ pub struct Passed {
     choices_span: Option<Range<usize>>,
     /// The seed, and the same of it.
     seed: Option<(i64, Range<usize>)>,
+    /// Where the wish lies that the answer be kept.
+    store: Option<Range<usize>>,
     /// What it says of all that may have a default.
     sent: Sent,
 }
@@ -60,9 +63,7 @@ impl Passed {
         // Another engine may have more of its own; what it gives is seen then.
         let own = matches!(behind, Behind::Ollama | Behind::Engine);
         if own && self.choices as usize > most {
-            let expected =
-                format!("a number from 1 to {most}: the engine of this model gives one answer at a time");
-            return Err(ApiError::invalid_value("n", &expected));
+            return Err(too_many_choices(most));
         }
         Ok(self.wanted.ignored(behind))
     }
@@ -72,11 +73,15 @@ impl Passed {
     /// `body` is the one that was inspected.
     #[must_use]
     pub fn with_model(&self, body: &Bytes, model: &str) -> Bytes {
-        self.with(body, model, &Defaults::default())
+        match renamed(&self.span, (&self.model, model)) {
+            None => body.clone(),
+            Some(name) => json::edited(body, vec![name]),
+        }
     }
 
     /// The same, and each default in it of which the client has said nothing; the context length and the time that a model
-    /// stays loaded are not among a request's fields in this language.
+    /// stays loaded are not among a request's fields in this language. What the client would have kept is not: nothing is kept
+    /// here, and an engine that could is told so.
     ///
     /// `body` is the one that was inspected.
     #[must_use]
@@ -88,6 +93,7 @@ impl Passed {
     fn edits(&self, model: &str, defaults: &Defaults) -> Vec<(Range<usize>, String)> {
         let mut edits = self.sent.filled(defaults);
         edits.extend(renamed(&self.span, (&self.model, model)));
+        edits.extend(self.store.iter().map(|span| (span.clone(), "false".to_owned())));
         edits
     }
 
@@ -101,6 +107,15 @@ impl Passed {
         edits.extend(self.seed.iter().map(|(seed, span)| (span.clone(), seed_of(*seed, choice).to_string())));
         json::edited(body, edits)
     }
+}
+
+/// What a client hears that wants more answers than this limit ([`Limits::choices`]) where the engine gives one at a time.
+#[must_use]
+pub fn too_many_choices(most: usize) -> ApiError {
+    let expected = format!(
+        "a number from 1 to {most} (limits.choices): the engine of this model gives one answer at a time"
+    );
+    ApiError::invalid_value("n", &expected)
 }
 
 /// The seed of one answer of several, counted from 0: each has one of its own, so that they differ, and the same again for the
@@ -142,6 +157,7 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         one_call: request::one_call(&fields)?,
         wanted: Box::new(Wanted::of(&fields)),
         choices_span: place("n"),
+        store: request::stores(&fields)?.then(|| place("store")).flatten(),
         seed: seed.zip(place("seed")),
         stream: request::stream(&fields)?,
         include_usage: request::include_usage(&fields)?,

@@ -39,6 +39,7 @@ pub fn parse_chat(body: &[u8], limits: &Limits) -> Result<ChatRequest, ApiError>
     Wanted::of(&fields).check(Behind::Ollama)?;
     choices(&fields)?;
     one_call(&fields)?;
+    stores(&fields)?;
     Ok(ChatRequest {
         model: model(&fields, limits)?,
         messages: message::messages(&fields, limits)?,
@@ -66,6 +67,11 @@ pub(super) fn choices(fields: &Fields<'_>) -> Result<u32, ApiError> {
 /// Whether the answer may hold more than one call of a function.
 pub(super) fn one_call(fields: &Fields<'_>) -> Result<bool, ApiError> {
     Ok(fields.read_as("parallel_tool_calls", "true or false")? == Some(false))
+}
+
+/// Whether the answer is to be kept; it never is.
+pub(super) fn stores(fields: &Fields<'_>) -> Result<bool, ApiError> {
+    Ok(fields.read_as("store", "true or false")? == Some(true))
 }
 
 /// The model's name, as asked for.

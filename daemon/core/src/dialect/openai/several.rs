@@ -1,7 +1,10 @@
 //! Several answers to one request, each of which an engine was asked for by itself.
 //!
 //! Knows OpenAI's answers and chunks as the client would get each of them. Refuses to know who asks the engine. Invariants: the
-//! choices are numbered in the order in which they were asked for; the prompt is counted once; a stream has one `[DONE]`, behind all.
+//! choices are numbered in the order in which they were asked for; the prompt is counted once; a stream tells the counts once, to whoever
+//! asked for them, and has one `[DONE]`, behind all.
+
+use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
@@ -19,21 +22,29 @@ mod tests;
 #[derive(Debug)]
 pub struct Several {
     wanted: u32,
+    /// Whether the client wants the counts.
+    include_usage: bool,
     /// How many choices the replies before this one have had.
     given: u32,
     /// How many this one has had so far.
     here: u32,
-    /// What each chunk of the first had, and those of the others get: id and time.
+    /// What each chunk of the first had, and those of the others get.
     same: Map<String, Value>,
-    /// The chunk that tells the counts, with those of all replies so far.
-    counts: Option<Value>,
+    /// What this reply has counted so far: for each of its choices, or, under none, of all of them.
+    counts: BTreeMap<Option<u32>, Value>,
+    /// The counts of the replies before this one.
+    usage: Option<Value>,
 }
 
+/// The fields that all chunks of one stream have in common (OpenAI's API description of a chunk: "each chunk has the same").
+const SAME: [&str; 5] = ["id", "object", "created", "model", "system_fingerprint"];
+
 impl Several {
-    /// So many answers are wanted.
+    /// So many answers are wanted, and the counts of all where they are to be told.
     #[must_use]
-    pub fn new(wanted: u32) -> Self {
-        Self { wanted, given: 0, here: 0, same: Map::new(), counts: None }
+    pub fn new(wanted: u32, include_usage: bool) -> Self {
+        let (same, counts) = (Map::new(), BTreeMap::new());
+        Self { wanted, include_usage, given: 0, here: 0, same, counts, usage: None }
     }
 
     /// Takes whole events of a reply and appends those of the client's stream. The end and the counts are kept back.
@@ -45,41 +56,52 @@ impl Several {
         });
     }
 
+    /// How many choices the replies before the one that speaks have had: those of the next begin with this number.
+    #[must_use]
+    pub fn given(&self) -> u32 {
+        self.given
+    }
+
     /// The reply has ended well: which choice is to be asked for next. Where there is none, appends the end of the stream.
     pub fn next_choice(&mut self, out: &mut BytesMut) -> Option<u32> {
         self.given += self.here;
+        self.count_reply();
         // One without a choice would be asked for again for ever; no good reply is.
         if self.given < self.wanted && self.here > 0 {
             self.here = 0;
             return Some(self.given);
         }
-        if let Some(counts) = &self.counts {
-            event(counts, out);
+        if let Some(usage) = self.usage.take().filter(|_| self.include_usage) {
+            let mut chunk = self.same.clone();
+            chunk.insert("choices".to_owned(), Value::Array(Vec::new()));
+            chunk.insert("usage".to_owned(), usage);
+            event(&Value::Object(chunk), out);
         }
         out.put_slice(DONE);
         None
     }
 
     fn chunk(&mut self, bytes: &[u8], mut chunk: Value, out: &mut BytesMut) {
-        let choices = chunk.get_mut("choices").and_then(Value::as_array_mut);
-        if choices.as_ref().is_some_and(|choices| choices.is_empty())
-            && chunk.get("usage").is_some_and(Value::is_object)
-        {
-            self.count(chunk);
+        let Some(fields) = chunk.as_object_mut() else {
+            out.put_slice(bytes);
             return;
+        };
+        if self.same.is_empty() {
+            let same = SAME.into_iter().filter_map(|name| Some((name.to_owned(), fields.get(name)?.clone())));
+            self.same = same.collect();
         }
-        for choice in chunk.get_mut("choices").and_then(Value::as_array_mut).into_iter().flatten() {
+        let counted = self.take_counts(fields);
+        let choices = fields.get_mut("choices").and_then(Value::as_array_mut);
+        let mut silent = true;
+        for choice in choices.into_iter().flatten() {
+            silent = false;
             self.here = self.here.max(index(choice).saturating_add(1));
             renumber(choice, self.given);
         }
-        let Some(fields) = chunk.as_object_mut() else { return };
-        if self.given == 0 {
-            if self.same.is_empty() {
-                let same = ["id", "created"]
-                    .into_iter()
-                    .filter_map(|name| Some((name.to_owned(), fields.get(name)?.clone())));
-                self.same = same.collect();
-            }
+        if counted && silent {
+            return;
+        }
+        if self.given == 0 && !counted {
             out.put_slice(bytes);
             return;
         }
@@ -87,17 +109,47 @@ impl Several {
         event(&chunk, out);
     }
 
-    fn count(&mut self, chunk: Value) {
-        match (&mut self.counts, chunk.get("usage")) {
-            (None, _) => self.counts = Some(chunk),
-            (Some(counts), Some(more)) => {
-                if let Some(usage) = counts.get_mut("usage") {
-                    add_usage(usage, more);
-                }
+    /// Takes the counts out of a chunk, and whether it had any. They come in a chunk of their own, and some engines have them in
+    /// that of a finish reason as well or instead, or in each (vLLM's `continuous_usage_stats`): there they are of its choice, and
+    /// the last are the whole.
+    fn take_counts(&mut self, chunk: &mut Map<String, Value>) -> bool {
+        let Some(usage) = chunk.get_mut("usage").filter(|usage| usage.is_object()).map(Value::take) else {
+            return false;
+        };
+        if !self.include_usage {
+            chunk.remove("usage");
+        }
+        let choice = chunk.get("choices").and_then(Value::as_array).and_then(|choices| choices.first());
+        self.counts.insert(choice.map(index), usage);
+        true
+    }
+
+    /// Adds what this reply has counted to what those before it have.
+    fn count_reply(&mut self) {
+        let mut counts = std::mem::take(&mut self.counts);
+        let all = counts.remove(&None).map(|all| vec![all]);
+        for more in all.unwrap_or_else(|| counts.into_values().collect()) {
+            match &mut self.usage {
+                Some(usage) => add_usage(usage, &more),
+                None => self.usage = Some(more),
             }
-            (Some(_), None) => {}
         }
     }
+}
+
+/// An event of a stream's first choice, for another one.
+#[must_use]
+pub fn numbered(events: &[u8], choice: u32) -> Bytes {
+    let mut out = BytesMut::with_capacity(events.len() + 4);
+    each_event(events, |bytes, data| match data.map(serde_json::from_slice::<Value>) {
+        Some(Ok(mut chunk)) => {
+            let choices = chunk.get_mut("choices").and_then(Value::as_array_mut);
+            choices.into_iter().flatten().for_each(|each| renumber(each, choice));
+            event(&chunk, &mut out);
+        }
+        Some(Err(_)) | None => out.put_slice(bytes),
+    });
+    out.freeze()
 }
 
 /// How many choices a whole answer has; none where it is no answer.
@@ -178,23 +230,26 @@ fn renumber(choice: &mut Value, before: u32) {
     }
 }
 
-/// Adds what was counted of one more answer to the same prompt.
+/// Adds what was counted of one more answer to the same prompt, as [`crate::chat::Usage::and_choice`] does.
 fn add_usage(usage: &mut Value, more: &Value) {
     let count = |of: &Value, name: &str| of.get(name).and_then(Value::as_u64).unwrap_or(0);
     let completion = count(usage, "completion_tokens").saturating_add(count(more, "completion_tokens"));
-    let prompt = count(usage, "prompt_tokens");
+    let prompt = count(usage, "prompt_tokens").max(count(more, "prompt_tokens"));
     let Some(fields) = usage.as_object_mut() else { return };
+    fields.insert("prompt_tokens".to_owned(), prompt.into());
     fields.insert("completion_tokens".to_owned(), completion.into());
     fields.insert("total_tokens".to_owned(), prompt.saturating_add(completion).into());
     let details = "completion_tokens_details";
-    let (Some(Value::Object(own)), Some(Value::Object(more))) = (fields.get_mut(details), more.get(details))
-    else {
+    let Some(more) = more.get(details).and_then(Value::as_object) else { return };
+    let own = fields.entry(details).or_insert(Value::Null);
+    let Some(own) = own.as_object_mut() else {
+        *own = Value::Object(more.clone());
         return;
     };
-    for (name, value) in own {
-        if let (Some(one), Some(other)) = (value.as_u64(), more.get(name).and_then(Value::as_u64)) {
-            *value = one.saturating_add(other).into();
-        }
+    for (name, value) in more {
+        let Some(other) = value.as_u64() else { continue };
+        let one = own.get(name).and_then(Value::as_u64).unwrap_or(0);
+        own.insert(name.clone(), one.saturating_add(other).into());
     }
 }
 

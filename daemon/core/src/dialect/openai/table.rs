@@ -5,6 +5,8 @@
 //! reads it checks. Invariant: the requests' readers refuse by this table and answers name what was ignored by it, so that
 //! what it says is what happens.
 
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
@@ -38,13 +40,14 @@ pub enum Fate {
     Passed,
     /// The daemon does what the engine cannot be trusted with.
     Emulated,
-    /// Nothing comes of it, and no harm: the answer names it in [`IGNORED`].
+    /// Nothing comes of it, and no harm: the answer names it in [`IGNORED`]. Values that ask for nothing ([`Asks`]) are kept, and
+    /// not named.
     Ignored,
     /// It would change the answer, and cannot be had: 400, with this sentence. Values that ask for nothing ([`Asks`]) are ignored.
     Refused(&'static str),
 }
 
-/// Which values of a refused field ask for something.
+/// Which values of a field that is refused or ignored ask for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asks {
     /// All but null.
@@ -60,11 +63,11 @@ pub enum Asks {
 /// A field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
-    /// Its name.
+    /// Its name; a field inside of another one is named behind it and a dot.
     pub name: &'static str,
     /// Whether it is OpenAI's; else it is an engine's extension.
     pub official: bool,
-    /// Which of its values count where it is refused.
+    /// Which of its values count where it is refused or ignored.
     pub asks: Asks,
     /// What becomes of it, in the order of [`Behind::ALL`].
     pub fates: [Fate; 3],
@@ -97,7 +100,6 @@ const NO_TOOLS: &str = "It is out of date: send the functions as tools, and the 
 const NO_MODERATION: &str = "No moderation runs here.";
 const NO_AUDIO: &str = "Answers are text.";
 const NO_SEARCH: &str = "Nothing leaves this machine.";
-const NO_STORE: &str = "No answer is kept here, so that none could be asked for later.";
 const NO_BIAS: &str = "The engine of this model cannot weigh single tokens.";
 
 const fn row(name: &'static str, fates: [Fate; 3], note: &'static str) -> Row {
@@ -154,8 +156,9 @@ pub const ROWS: &[Row] = &[
     refused("moderation", Asks::Always, NO_MODERATION),
     emulated(
         "n",
-        "As many requests, one after the other, where the engine gives fewer answers than asked for; the seed of each is \
-         one more than the last. At most limits.choices. The prompt is counted once.",
+        "As many requests, one after the other, where the engine gives fewer answers than asked for, or refuses (400, 422) to \
+         give several; the seed of each is one more than the last. Where it does, 400 for more than limits.choices. The prompt \
+         is counted once; a stream tells the counts of all in one chunk at its end, where include_usage asks for them.",
     ),
     emulated("parallel_tool_calls", "false: the answer's first call is given, and any other left out."),
     ignored("prediction", "It would only make an answer come sooner."),
@@ -169,9 +172,24 @@ pub const ROWS: &[Row] = &[
     works("seed", ""),
     ignored("service_tier", "There is one."),
     works("stop", "At most limits.stop_texts."),
-    refused("store", Asks::UnlessFalse, NO_STORE),
+    Row {
+        asks: Asks::UnlessFalse,
+        ..row(
+            "store",
+            [Fate::Ignored; 3],
+            "true: nothing is kept, and an engine that is given all fields is told false; in Responses too, which answers \
+             store: false.",
+        )
+    },
     works("stream", ""),
     works("stream_options", "include_usage."),
+    Row {
+        asks: Asks::UnlessFalse,
+        ..ignored(
+            "stream_options.include_obfuscation",
+            "Events are not padded against whoever reads their lengths.",
+        )
+    },
     works("temperature", ""),
     row(
         "tool_choice",
@@ -181,7 +199,9 @@ pub const ROWS: &[Row] = &[
     ),
     works(
         "tools",
-        "Ollama: constraints of a schema that it drops are said in the descriptions. At most 128.",
+        "Ollama: constraints of a schema that it drops are said in the descriptions, each in at most 200 bytes (what is longer \
+         ends in an ellipsis), and 16 of one schema; what references bring is written out up to 64 KiB. At most 128 tools, \
+         there of 128 KiB each.",
     ),
     works("top_logprobs", ""),
     works("top_p", ""),
@@ -240,6 +260,12 @@ impl Wanted {
                 None => wanted.more += 1,
             }
         }
+        for (place, row) in ROWS.iter().enumerate() {
+            if inside(fields, row.name).is_some_and(|value| asks(row.asks, value)) {
+                wanted.named |= bit(place);
+                wanted.asking |= bit(place);
+            }
+        }
         wanted
     }
 
@@ -259,8 +285,9 @@ impl Wanted {
     /// The value of [`IGNORED`]; none where nothing is ignored.
     #[must_use]
     pub fn ignored(&self, behind: Behind) -> Option<String> {
-        let known = self.rows(self.named).filter(|(_, row)| match row.fate(behind) {
-            Fate::Ignored | Fate::Refused(_) => true,
+        let known = self.rows(self.named).filter(|(place, row)| match row.fate(behind) {
+            Fate::Ignored => self.asking & bit(*place) != 0,
+            Fate::Refused(_) => true,
             Fate::Works | Fate::Passed | Fate::Emulated => false,
         });
         let (unknown, mut more) = match behind {
@@ -290,6 +317,13 @@ impl Wanted {
     fn rows(&self, bits: Bits) -> impl Iterator<Item = (usize, &'static Row)> {
         ROWS.iter().enumerate().filter(move |(place, _)| bits & bit(*place) != 0)
     }
+}
+
+/// The value of a field inside of another one, by its name in the table; whoever reads the outer one refuses what is no object.
+fn inside<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
+    let (outer, inner) = name.split_once('.')?;
+    let inside: BTreeMap<String, &'a RawValue> = serde_json::from_str(fields.get(outer)?.get()).ok()?;
+    inside.get(inner).copied().filter(|value| value.get() != "null")
 }
 
 fn asks(asks: Asks, value: &RawValue) -> bool {

@@ -263,7 +263,23 @@ fn more_answers_than_the_limit_are_refused_where_each_is_a_request() {
     };
     for behind in [Behind::Ollama, Behind::Engine] {
         assert_eq!(taken(4, behind).unwrap().as_deref(), Some("user"));
-        assert_eq!(taken(5, behind).unwrap_err().param(), Some("n"));
+        let error = taken(5, behind).unwrap_err();
+        assert!(error.status() == 400 && error.param() == Some("n"), "{error}");
+        assert!(error.message().contains("1 to 4 (limits.choices)"), "{error}");
     }
     assert!(taken(128, Behind::OpenAi).is_ok(), "its engine may have them all");
+}
+
+#[test]
+fn no_engine_is_told_to_keep_an_answer() {
+    let text = "{\"store\" : true,\"model\":\"m\",\"messages\":[], \"metadata\":{\"store\":true}}";
+    let (passed, body) = (inspect(text.as_bytes()).unwrap(), Bytes::from(text));
+    let expected = text.replacen("true", "false", 1);
+    assert_eq!(passed.with(&body, "m", &Defaults::default()), expected);
+    let kept = expected.replace("\"m\"", "\"other\"");
+    assert_eq!(passed.with(&body, "other", &Defaults::default()), kept);
+    let (passed, body) = (inspect(expected.as_bytes()).unwrap(), Bytes::from(expected.clone()));
+    assert_eq!(passed.with(&body, "m", &Defaults::default()), expected);
+    let error = inspect(br#"{"model":"m","messages":[],"store":"yes"}"#).unwrap_err();
+    assert_eq!(error.param(), Some("store"));
 }

@@ -27,7 +27,7 @@ fn chunks(out: &[u8]) -> Vec<Value> {
 
 #[test]
 fn streams_are_one_with_a_number_for_each_choice_and_one_end() {
-    let (mut several, mut out) = (Several::new(3), BytesMut::new());
+    let (mut several, mut out) = (Several::new(3, true), BytesMut::new());
     let mut asked = Vec::new();
     for (nr, text) in ["one", "two", "three"].into_iter().enumerate() {
         several.pass(&reply(&format!("chatcmpl-{nr}"), text), &mut out);
@@ -49,10 +49,92 @@ fn streams_are_one_with_a_number_for_each_choice_and_one_end() {
     assert!(chunks.iter().filter(|chunk| chunk.is_object()).all(|chunk| chunk["id"] == "chatcmpl-0"));
 }
 
+fn told(usage: &[u64; 2]) -> Value {
+    let [prompt, completion] = usage;
+    json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion})
+}
+
+/// A reply of these choices of which each finish chunk has its own counts; before it, a running count.
+fn riding(choices: u32, completion: u64) -> BytesMut {
+    let mut out = BytesMut::new();
+    for index in 0..choices {
+        for (reason, tokens) in [(None, 1), (Some("stop"), completion)] {
+            let choice = json!({"index": index, "delta": {"content": "x"}, "finish_reason": reason});
+            event(&json!({"id": "a", "choices": [choice], "usage": told(&[5, tokens])}), &mut out);
+        }
+    }
+    out.put_slice(DONE);
+    out
+}
+
+/// The counts that a stream of these replies tells, of which the last that come in a chunk of choices must be none.
+fn counts(wanted: u32, include_usage: bool, replies: &[BytesMut]) -> Vec<Value> {
+    let (mut several, mut out) = (Several::new(wanted, include_usage), BytesMut::new());
+    for (nr, reply) in replies.iter().enumerate() {
+        several.pass(reply, &mut out);
+        assert_eq!(several.next_choice(&mut out).is_none(), nr + 1 == replies.len());
+    }
+    let chunks = chunks(&out);
+    let finished = chunks.iter().filter(|chunk| chunk["choices"][0]["finish_reason"] == "stop");
+    assert_eq!(finished.count() as u32, wanted, "every choice has its end");
+    let spoken = chunks.iter().filter(|chunk| chunk["choices"][0].is_object());
+    for chunk in spoken {
+        assert_eq!(chunk.get("usage"), include_usage.then_some(&Value::Null), "{chunk}");
+    }
+    let told = chunks.iter().filter(|chunk| chunk["usage"].is_object());
+    told.map(|chunk| {
+        assert_eq!((&chunk["choices"], &chunk["id"]), (&json!([]), &json!("a")));
+        chunk["usage"].clone()
+    })
+    .collect()
+}
+
+#[test]
+fn counts_that_ride_in_a_chunk_of_a_choice_add_up_and_are_told_once() {
+    let replies = [riding(1, 3), riding(1, 4), riding(1, 5)];
+    assert_eq!(counts(3, true, &replies), [told(&[5, 12])]);
+    assert_eq!(counts(3, false, &replies), [Value::Null; 0], "nobody asked for them");
+    // Two choices in one reply have each their own, and one reply with them all is told the same way.
+    assert_eq!(counts(3, true, &[riding(2, 3), riding(1, 4)]), [told(&[5, 10])]);
+    assert_eq!(counts(2, true, &[riding(2, 3)]), [told(&[5, 6])]);
+    // A chunk of their own has those of all.
+    let mut both = riding(2, 3);
+    event(&json!({"id": "b", "choices": [], "usage": told(&[5, 7])}), &mut both);
+    assert_eq!(counts(2, true, &[both]), [told(&[5, 7])]);
+}
+
+#[test]
+fn the_prompt_is_counted_once_and_as_the_longest_that_was_told() {
+    let mut usage =
+        json!({"prompt_tokens": 2, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 1}});
+    add_usage(
+        &mut usage,
+        &json!({"prompt_tokens": 9, "completion_tokens": 4, "completion_tokens_details": {"reasoning_tokens": 3}}),
+    );
+    add_usage(
+        &mut usage,
+        &json!({"prompt_tokens": 9, "completion_tokens": 0, "completion_tokens_details": {"reasoning_tokens": 2}}),
+    );
+    let expected = json!({
+        "prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14,
+        "prompt_tokens_details": {"cached_tokens": 1}, "completion_tokens_details": {"reasoning_tokens": 5},
+    });
+    assert_eq!(usage, expected);
+}
+
+#[test]
+fn an_event_of_another_choice_has_its_number() {
+    let mut event = BytesMut::new();
+    ChatStream::new("id", 5, "m", false).keep_alive(&mut event);
+    let chunk = &chunks(&numbered(&event, 2))[0];
+    assert_eq!((&chunk["choices"][0]["index"], &chunk["id"]), (&json!(2), &json!("id")));
+    assert_eq!(numbered(b": word\n\n", 2), ": word\n\n");
+}
+
 #[test]
 fn a_reply_that_has_all_choices_is_passed_byte_for_byte() {
     let text = "data: {\"id\":\"x\",\"choices\":[{\"index\":1,\"delta\":{}},{\"index\":0,\"delta\":{}}]}\n\n: word\n\ndata: odd\n\n";
-    let (mut several, mut out) = (Several::new(2), BytesMut::new());
+    let (mut several, mut out) = (Several::new(2, true), BytesMut::new());
     several.pass(text.as_bytes(), &mut out);
     several.pass(DONE, &mut out);
     assert_eq!(several.next_choice(&mut out), None);
@@ -61,7 +143,7 @@ fn a_reply_that_has_all_choices_is_passed_byte_for_byte() {
 
 #[test]
 fn a_reply_without_a_choice_is_not_asked_for_again() {
-    let (mut several, mut out) = (Several::new(2), BytesMut::new());
+    let (mut several, mut out) = (Several::new(2, true), BytesMut::new());
     several.pass(DONE, &mut out);
     assert_eq!((several.next_choice(&mut out), out.as_ref()), (None, DONE));
 }

@@ -20,7 +20,7 @@ fn every_row_stands_once_and_its_name_may_be_shown() {
     }
 }
 
-/// Every field of OpenAI's API description of 2026 for chat completions.
+/// Every field of OpenAI's API description of 2026 for chat completions, and those inside of one that have another fate than it.
 #[test]
 fn every_field_of_openai_s_has_a_row() {
     let official = [
@@ -53,6 +53,7 @@ fn every_field_of_openai_s_has_a_row() {
         "store",
         "stream",
         "stream_options",
+        "stream_options.include_obfuscation",
         "temperature",
         "tool_choice",
         "tools",
@@ -75,8 +76,7 @@ fn what_matters_and_cannot_be_had_is_refused_by_name() {
         ("modalities", json!("audio")),
         ("functions", json!([])),
         ("function_call", json!("auto")),
-        ("store", json!(true)),
-        ("store", json!("yes")),
+        ("moderation", json!({})),
         ("web_search_options", json!({})),
     ] {
         let wanted = wanted(&json!({ field: value }));
@@ -93,7 +93,7 @@ fn what_matters_and_cannot_be_had_is_refused_by_name() {
 #[test]
 fn what_is_harmless_is_named() {
     let body = json!({
-        "model": "m", "messages": [], "user": "a secret", "metadata": {"a": "b"}, "store": false, "modalities": ["text"],
+        "model": "m", "messages": [], "user": "a secret", "metadata": {"a": "b"}, "store": true, "modalities": ["text"],
         "logit_bias": {}, "num_ctx": 8192, "service_tier": "auto", "temperature": 1, "verbosity": null, "think": false,
         "guided_regex": "x", "n": 1, "parallel_tool_calls": true,
     });
@@ -107,6 +107,22 @@ fn what_is_harmless_is_named() {
     assert_eq!(of(Behind::Ollama), format!("logit_bias, {common}, num_ctx, guided_regex"));
     assert_eq!(of(Behind::OpenAi), "modalities, store");
     assert_eq!(of(Behind::Engine), format!("{common}, think, num_ctx, guided_regex"));
+}
+
+#[test]
+fn what_is_kept_is_not_named() {
+    let of = |body: Value, behind| wanted(&body).ignored(behind);
+    for behind in Behind::ALL {
+        assert_eq!(of(json!({"store": false}), behind), None, "nothing is stored");
+        assert_eq!(of(json!({"store": true}), behind).as_deref(), Some("store"));
+        assert_eq!(of(json!({"stream_options": {"include_obfuscation": false}}), behind), None);
+        assert_eq!(of(json!({"stream_options": {"include_obfuscation": null}}), behind), None);
+    }
+    let padded = json!({"stream_options": {"include_usage": true, "include_obfuscation": true}});
+    let named = Some("stream_options.include_obfuscation");
+    assert_eq!(of(padded.clone(), Behind::Ollama).as_deref(), named);
+    assert_eq!(of(padded.clone(), Behind::Engine).as_deref(), named);
+    assert_eq!(of(padded, Behind::OpenAi), None, "it has been given it");
 }
 
 #[test]
