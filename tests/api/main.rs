@@ -24,6 +24,7 @@ mod dumps;
 mod embeddings;
 mod engine;
 mod errors;
+mod fields;
 mod files;
 mod finding;
 mod guard;

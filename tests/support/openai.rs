@@ -73,10 +73,13 @@ impl OpenAi {
             return self.refuse("404 Not Found", 404, &text, "NotFoundError");
         }
         let thought = think(&Ask::from_openai(&body));
+        // transformers gives one, whatever it is asked for.
+        let count = if self.style == Style::Transformers { 1 } else { body["n"].as_u64().unwrap_or(1) };
         let mut reply = if body["stream"] == true {
-            self.stream(self.chunks(&thought, body["stream_options"]["include_usage"] == true))
+            let chunks = self.chunks(&thought, body["stream_options"]["include_usage"] == true);
+            self.stream(chunks.iter().flat_map(|chunk| of_each_choice(chunk, count)).collect())
         } else {
-            self.whole("200 OK", &self.completion(&thought))
+            self.whole("200 OK", &with_choices(&self.completion(&thought), count))
         };
         reply.generated = true;
         reply
@@ -262,6 +265,34 @@ impl OpenAi {
         let lowercase = self.style != Style::Llama;
         Reply { status, headers, lowercase, body: Body::None, headless: false, generated: false }
     }
+}
+
+/// The same chunk for each of so many choices.
+fn of_each_choice(chunk: &str, count: u64) -> Vec<String> {
+    let mut parsed: Value = serde_json::from_str(chunk).unwrap();
+    if count == 1 || parsed["choices"] == json!([]) {
+        return vec![chunk.to_owned()];
+    }
+    let numbered = |index: u64| {
+        parsed["choices"][0]["index"] = json!(index);
+        parsed.to_string()
+    };
+    (0..count).map(numbered).collect()
+}
+
+/// The same answer with so many choices; the counts are those of one.
+fn with_choices(answer: &str, count: u64) -> String {
+    if count == 1 {
+        return answer.to_owned();
+    }
+    let mut parsed: Value = serde_json::from_str(answer).unwrap();
+    let numbered = |index: u64| {
+        let mut choice = parsed["choices"][0].clone();
+        choice["index"] = json!(index);
+        choice
+    };
+    parsed["choices"] = (0..count).map(numbered).collect();
+    parsed.to_string()
 }
 
 fn whole_call(call: &Call) -> String {

@@ -295,6 +295,24 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Together with what was counted of one more answer to the same prompt, which is counted once, as OpenAI counts it.
+    #[must_use]
+    pub fn and_choice(self, other: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.max(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+        }
+    }
+
+    /// The same of two answers of which one may not have been counted.
+    #[must_use]
+    pub fn of_both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(one.and_choice(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn total_tokens(self) -> u64 {

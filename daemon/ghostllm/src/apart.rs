@@ -27,9 +27,11 @@ pub(crate) async fn read<T: Send + 'static>(
 
 /// Does what is done with so many bytes, likewise.
 pub(crate) async fn weighing<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
-    if size < LARGE {
-        return work();
-    }
+    if size < LARGE { work() } else { elsewhere(work).await }
+}
+
+/// The same on a thread that blocks nobody, however short the body is: what it takes is not told by its length.
+pub(crate) async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     // It is closed by nobody. The work goes on where its caller has gone, and so the turn is the work's.
     let turn = TURNS.acquire().await;
     let work = move || {

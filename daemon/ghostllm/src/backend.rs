@@ -10,6 +10,7 @@ mod embed;
 mod lease;
 mod limits;
 pub mod registry;
+mod shape;
 mod wire;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ use ghostllm_core::{
         ollama::{self, ChatDecoder, parse_tags},
         openai::{
             self, ChunkDecoder, StreamRepair, check_whole, parse_chat, parse_models, passthrough::Passed,
+            table::Behind,
         },
         render::{Form, Named},
     },
@@ -98,6 +100,14 @@ pub struct Voice {
 }
 
 impl Asked {
+    /// Whether the answer may hold one call of a function at the most.
+    fn one_call(&self) -> bool {
+        match self {
+            Self::AsSent { passed, .. } => passed.one_call,
+            Self::Read(request) => request.parallel_tool_calls == Some(false),
+        }
+    }
+
     /// Whether the client wants a stream.
     #[must_use]
     pub fn streams(&self) -> bool {
@@ -174,6 +184,15 @@ impl Kind {
             Self::OpenAi => "openai",
             Self::Engine => "engine",
             Self::Gguf(_) => "gguf",
+        }
+    }
+
+    /// What becomes of a request's fields there.
+    pub(crate) fn behind(&self) -> Behind {
+        match self {
+            Self::Ollama => Behind::Ollama,
+            Self::OpenAi => Behind::OpenAi,
+            Self::Engine | Self::Gguf(_) => Behind::Engine,
         }
     }
 }
@@ -328,13 +347,7 @@ impl Backend {
     pub fn chat(&self, call: ChatCall) -> impl Future<Output = Result<Answer, ChatError>> + Send + use<> {
         let parts = Arc::clone(&self.0);
         async move {
-            match &parts.kind {
-                Kind::Ollama => parts.ollama_chat(call).await,
-                Kind::OpenAi => Ok(parts.openai_chat(call).await?),
-                Kind::Engine | Kind::Gguf(_) => {
-                    Ok(parts.openai_chat(call).await.map_err(BackendFault::of_own_engine)?)
-                }
-            }
+            if shape::is_wanted(&call) { shape::chat(parts, call).await } else { parts.chat(call).await }
         }
     }
 
@@ -359,6 +372,17 @@ impl Parts {
                 .to_owned(),
         };
         self.wire.as_ref().ok_or_else(missing)
+    }
+
+    /// One reply of the engine.
+    async fn chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
+        match &self.kind {
+            Kind::Ollama => self.ollama_chat(call).await,
+            Kind::OpenAi => Ok(self.openai_chat(call).await?),
+            Kind::Engine | Kind::Gguf(_) => {
+                Ok(self.openai_chat(call).await.map_err(BackendFault::of_own_engine)?)
+            }
+        }
     }
 
     async fn ollama_chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
@@ -436,11 +460,13 @@ impl Parts {
         let (form, named, most) =
             (&call.voice.form, call.voice.named(), self.limits.backend_answer.as_usize());
         if call.asked.streams() {
-            let decoder = Decoder::Read(Box::new(Read::new(reader, form.stream(named, most))));
+            let decoder =
+                Decoder::Read(Box::new(Read::new(reader, form.stream(named, most), call.asked.one_call())));
             let stream = ChatBytes::open(reply, decoder, call.slot.clone()).await?;
             return Ok(Answer::Stream(Box::new(stream)));
         }
-        gather(reply, reader, form.whole(named, most), call.slot.clone()).await
+        let whole = (form.whole(named, most), call.asked.one_call());
+        gather(reply, reader, whole, call.slot.clone()).await
     }
 
     async fn models(&self) -> Result<Vec<Model>, BackendFault> {

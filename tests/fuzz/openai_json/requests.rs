@@ -71,7 +71,22 @@ fn check_passed(bytes: &[u8], passed: &Passed) {
     assert_eq!(was["stream"].as_bool().unwrap_or(false), passed.stream);
     assert!(was["stream"].is_boolean() || was["stream"].is_null());
     assert_eq!(value(&edited), Some(with(was.clone(), "model", OTHER)));
+    check_alone(&body, passed, &was);
     check_addresses(&was);
+}
+
+/// Asked for by itself, the third answer of several has a seed of its own, and no other value has changed.
+fn check_alone(body: &Bytes, passed: &Passed, was: &Value) {
+    let alone = passed.with_choice(body, None, 2);
+    let mut expected = was.clone();
+    if !was["n"].is_null() {
+        expected["n"] = 1.into();
+    }
+    if let Some(seed) = was["seed"].as_i64() {
+        expected["seed"] = seed.wrapping_add(2).into();
+    }
+    assert_eq!(value(&alone), Some(expected));
+    assert_eq!(inspect(&alone, &LIMITS).map(|alone| alone.choices), Ok(1));
 }
 
 /// No picture, sound or film at an address goes to an engine, which would fetch it.

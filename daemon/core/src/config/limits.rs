@@ -176,6 +176,9 @@ section! {
         model_name: ByteSize = ByteSize::new(256) => some_bytes();
         /// Texts in a request's stop: OpenAI allows four, engines take more, and programs use them.
         stop_texts: usize = 16 => at_least_one();
+        /// Answers to one request (its n) where the engine gives one at a time: each is a request of its own to it, one after
+        /// the other.
+        choices: usize = 4 => at_least_one();
         /// Pictures and other media inside one request; 0 takes none.
         media_parts: usize = 16;
         /// All of them together, decoded.

@@ -7,6 +7,7 @@ mod embed;
 mod models;
 mod request;
 mod response;
+mod tools;
 
 pub use embed::{embed_body, embed_ignored, parse_embed};
 pub use models::{Tag, parse_tags};

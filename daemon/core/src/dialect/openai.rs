@@ -10,11 +10,14 @@ pub(super) mod fields;
 pub(super) mod media;
 mod message;
 pub mod models;
+pub mod one_call;
 pub mod passthrough;
 mod refused;
 mod repair;
 pub(super) mod request;
+pub mod several;
 mod stream;
+pub mod table;
 mod whole;
 
 pub use body::chat_body;

@@ -25,7 +25,8 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
      Access-Control-Request-Private-Network",
 );
 
-/// What client libraries in a browser need to see of a response: when to try again, and what to report.
+/// What client libraries in a browser need to see of a response: when to try again, what to report, and what of the request
+/// was ignored.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("retry-after, traceparent, x-ghostllm-ignored, x-request-id");
 

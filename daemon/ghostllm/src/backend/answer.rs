@@ -24,7 +24,7 @@ use ghostllm_core::{
 
 use ghostllm_edge::room::Slot;
 
-use super::{gathers, wire::Reply};
+use super::{gathers, shape::Shape, wire::Reply};
 
 /// The answer to a chat.
 pub enum Answer {
@@ -45,6 +45,8 @@ pub struct ChatBytes {
     out: BytesMut,
     fault: Option<BackendFault>,
     ending: bool,
+    /// Where the client wants its events otherwise, or more of them than one reply has.
+    shape: Option<Box<Shape>>,
 }
 
 /// What of an answer is held is charged for.
@@ -77,6 +79,8 @@ pub(super) enum Decoder {
 pub(super) struct Read {
     reader: Reader,
     out: StreamOut,
+    /// The first call alone is given.
+    one_call: bool,
     usage: Option<Usage>,
 }
 
@@ -190,8 +194,8 @@ impl Decoder {
 }
 
 impl Read {
-    pub(super) fn new(reader: Reader, out: StreamOut) -> Self {
-        Self { reader, out, usage: None }
+    pub(super) fn new(reader: Reader, out: StreamOut, one_call: bool) -> Self {
+        Self { reader, out, one_call, usage: None }
     }
 
     /// What came before a fault is good, and is given out.
@@ -206,6 +210,9 @@ impl Read {
         for event in events {
             if let ChatEvent::Usage(usage) = &event {
                 self.usage = Some(*usage);
+            }
+            if self.one_call && is_further_call(&event) {
+                continue;
             }
             self.out.event(event, out)?;
         }
@@ -228,7 +235,7 @@ impl ChatBytes {
     ) -> Result<Self, BackendFault> {
         let (reply, out) = (Some(Box::new(reply)), BytesMut::new());
         let charge = Charge { slot, charged: 0 };
-        let mut stream = Self { reply, decoder, charge, out, fault: None, ending: false };
+        let mut stream = Self { reply, decoder, charge, out, fault: None, ending: false, shape: None };
         poll_fn(|cx| stream.poll_fill(cx)).await;
         match stream.fault.take_if(|_| stream.out.is_empty()) {
             Some(fault) => Err(fault),
@@ -236,14 +243,28 @@ impl ChatBytes {
         }
     }
 
+    /// The same, with its events in another shape.
+    pub(super) fn shaped(self, shape: Shape) -> Self {
+        Self { shape: Some(Box::new(shape)), ..self }
+    }
+
     /// What the engine counted, as far as it has said so; most say it at the end.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
+        self.shape.as_ref().map_or_else(|| self.counted(), |shape| shape.usage(self.counted()))
+    }
+
+    /// The same of this reply alone.
+    pub(super) fn counted(&self) -> Option<Usage> {
         self.decoder.usage()
     }
 
     /// The last of this stream, which has failed: what has come and was not given, and the failure.
     pub(crate) fn failure(&mut self, error: &ApiError) -> Bytes {
+        // What another reply has said is not in its shape yet, and behind it more is to come.
+        if self.shape.is_some() {
+            return self.decoder.failure(error);
+        }
         let mut last = self.out.split();
         // Behind an answer's own end nothing follows.
         if !self.ending {
@@ -255,7 +276,21 @@ impl ChatBytes {
     /// Whether all was given, the last event as well: what is left is the end of the engine's own body, which concerns no client.
     #[must_use]
     pub fn is_over(&self) -> bool {
+        self.has_ended() && self.shape.as_ref().is_none_or(|shape| shape.is_last())
+    }
+
+    /// The same of this reply alone.
+    pub(super) fn has_ended(&self) -> bool {
         self.ending && self.out.is_empty() && self.fault.is_none()
+    }
+
+    /// The next events of this reply, as it has them.
+    pub(super) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BackendFault>>> {
+        ready!(self.poll_fill(cx));
+        if !self.out.is_empty() {
+            return Poll::Ready(Some(Ok(self.out.split().freeze())));
+        }
+        Poll::Ready(self.fault.take().map(Err))
     }
 
     /// Reads until there is something for the client, a fault, or the end.
@@ -293,20 +328,25 @@ impl ChatBytes {
 impl Stream for ChatBytes {
     type Item = Result<Bytes, BackendFault>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        ready!(self.poll_fill(cx));
-        if !self.out.is_empty() {
-            return Poll::Ready(Some(Ok(self.out.split().freeze())));
-        }
-        Poll::Ready(self.fault.take().map(Err))
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let Some(mut shape) = this.shape.take() else { return this.poll_reply(cx) };
+        let events = shape.poll(this, cx);
+        this.shape = Some(shape);
+        events
     }
+}
+
+/// One that somebody who wants one call at the most does not want.
+fn is_further_call(event: &ChatEvent) -> bool {
+    matches!(event, ChatEvent::ToolCall { index, .. } if *index > 0)
 }
 
 /// Gathers a whole answer out of a stream, so that its silence and its failures are seen while it is made.
 pub(super) async fn gather(
     mut reply: Reply,
     mut reader: Reader,
-    mut whole: WholeOut,
+    (mut whole, one_call): (WholeOut, bool),
     slot: Option<Slot>,
 ) -> Result<Answer, BackendFault> {
     let (mut events, mut counted, mut charge) = (Vec::new(), None, Charge { slot, charged: 0 });
@@ -323,6 +363,9 @@ pub(super) async fn gather(
         for event in events.drain(..) {
             if let ChatEvent::Usage(usage) = &event {
                 counted = Some(*usage);
+            }
+            if one_call && is_further_call(&event) {
+                continue;
             }
             whole.event(event)?;
         }

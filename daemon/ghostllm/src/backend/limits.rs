@@ -14,6 +14,7 @@ pub(super) fn own(limits: &Limits) -> Arc<Limits> {
         request_fields: limits.request_fields,
         model_name: limits.model_name,
         stop_texts: limits.stop_texts,
+        choices: limits.choices,
         media_parts: limits.media_parts,
         media_bytes: limits.media_bytes,
         backend_line: limits.backend_line,

@@ -321,3 +321,102 @@ async fn a_response_of_an_engine_that_breaks_off_behind_its_finish_reason_is_who
         assert!(text.contains("\"status\":\"completed\"") && text.contains("Hey"), "{stream}: {text}");
     }
 }
+
+/// The same with these fields as well.
+fn asking(fields: &str, stream: bool) -> ChatCall {
+    let body = format!(
+        "{{\"model\":\"m\",\"stream\":{stream},{fields},\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}"
+    );
+    let passed = openai::passthrough::inspect(body.as_bytes(), &Limits::default()).unwrap();
+    ChatCall { asked: Asked::AsSent { body: body.into(), passed }, ..call(stream) }
+}
+
+const DONE_LINE: &str = "{\"message\":{\"content\":\"x\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":5,\"eval_count\":2}\n";
+
+/// All that a stream gives, and the fault at its end.
+async fn all_of(answer: Result<Answer, ChatError>) -> (String, Option<BackendFault>) {
+    let Ok(Answer::Stream(mut chunks)) = answer else { panic!("no stream") };
+    let mut text = String::new();
+    loop {
+        match futures_util::StreamExt::next(&mut chunks).await {
+            None => return (text, None),
+            Some(Ok(bytes)) => text.push_str(std::str::from_utf8(&bytes).unwrap()),
+            Some(Err(fault)) => return (text, Some(fault)),
+        }
+        assert_eq!(chunks.is_over(), text.contains("[DONE]"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn of_several_answers_each_is_asked_for_behind_the_other() {
+    let limits = limits(|_| {});
+    let answers = |good: bool| {
+        let bad = "{\"error\":\"the runner died\"}\n";
+        [
+            ok("application/x-ndjson", DONE_LINE),
+            ok("application/x-ndjson", if good { DONE_LINE } else { bad }),
+        ]
+    };
+    for (stream, good) in [(false, true), (false, false), (true, true), (true, false)] {
+        let peer = Peer::new().await;
+        let backend = Backend::found_ollama(&peer.url(), &limits).unwrap();
+        let [first, second] = answers(good);
+        let asked = async {
+            let answer = backend.chat(asking("\"n\":2,\"seed\":3", stream)).await;
+            if stream { Ok(all_of(answer).await) } else { Err(answer) }
+        };
+        let served = async {
+            let (mut line, got) = peer.answer(&first).await;
+            // The connection is the same.
+            let again = line.request().await;
+            line.send(&second).await;
+            (got.body, again.body, line)
+        };
+        let (answered, (one, two, _line)) = join!(asked, served);
+        assert!(one.contains("\"seed\":3") && two.contains("\"seed\":4"), "{one} {two}");
+        match answered {
+            Err(Ok(Answer::Whole(body, usage))) => {
+                let usage = usage.unwrap();
+                assert!(
+                    good && (usage.prompt_tokens, usage.completion_tokens) == (5, 4),
+                    "{usage:?} {body:?}"
+                );
+            }
+            Err(failed) => {
+                assert!(!good && matches!(failed, Err(ChatError::Fault(BackendFault::ErrorLine { .. }))));
+            }
+            Ok((text, fault)) => {
+                assert!(text.contains("\"index\":0,") && text.contains("[DONE]") == good, "{text}");
+                assert_eq!((text.contains("\"index\":1"), fault.is_none()), (good, good), "{text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_gives_too_few_answers_is_not_asked_more_often_than_the_limit() {
+    const WHOLE: &str = r#"{"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"stop"}]}"#;
+    let limits = limits(|limits| limits.choices = 2);
+    let peer = Peer::new().await;
+    let backend = openai(&peer, &limits);
+    let answer = ok("application/json", WHOLE);
+    let (answered, _line) = join!(backend.chat(asking("\"n\":3", false)), peer.answer(&answer));
+    let fault = answered.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(fault.contains("1 answers where 3 were asked for"), "{fault}");
+}
+
+#[tokio::test]
+async fn one_call_is_given_where_only_one_is_wanted() {
+    let limits = limits(|_| {});
+    let calls = "{\"message\":{\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":\"a\"}},{\"function\":{\"name\":\"b\"}}]},\
+                 \"done\":true,\"done_reason\":\"stop\"}\n";
+    for (parallel, count) in [(true, 2), (false, 1)] {
+        let peer = Peer::new().await;
+        let backend = Backend::found_ollama(&peer.url(), &limits).unwrap();
+        let answer = ok("application/x-ndjson", calls);
+        let call = asking(&format!("\"parallel_tool_calls\":{parallel}"), true);
+        let (answered, _line) = join!(async { all_of(backend.chat(call).await).await }, peer.answer(&answer));
+        assert_eq!(answered.0.matches("\"name\":").count(), count, "{}", answered.0);
+        assert!(answered.0.contains("\"finish_reason\":\"tool_calls\"") && answered.1.is_none());
+    }
+}

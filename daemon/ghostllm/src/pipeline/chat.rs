@@ -13,7 +13,11 @@ use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
     config::Limits,
-    dialect::{openai::passthrough, render::Form, responses},
+    dialect::{
+        openai::{passthrough, table::Behind},
+        render::Form,
+        responses,
+    },
     error::RETRY_AFTER_DOWN,
 };
 use ghostllm_edge::{
@@ -61,6 +65,19 @@ struct Read {
     ignored: Vec<String>,
 }
 
+impl Read {
+    /// What of it changes nothing at such a backend.
+    ///
+    /// # Errors
+    /// What it asks for cannot be had there.
+    fn taken(&self, behind: Behind, limits: &Limits) -> Result<String, ApiError> {
+        match &self.asked {
+            backend::Asked::AsSent { passed, .. } => Ok(passed.taken(behind, limits)?.unwrap_or_default()),
+            backend::Asked::Read(_) => Ok(respond::listed(&self.ignored)),
+        }
+    }
+}
+
 impl Language {
     /// An error that was found once the request was read, with its client's own name of the field.
     fn words(self, error: ApiError) -> ApiError {
@@ -102,7 +119,8 @@ pub(super) async fn answer(
     let read = apart::read(&body, move |body| language.read(body, &reading.limits)).await?;
     drop(body);
     let (id, trace) = (asked.record.id.to_string(), asked.record.trace.clone());
-    let Begun { account, routed, slot } = begin(shared, asked, &read.model, stay)?;
+    let taken = |routed: &Routed| read.taken(routed.backend.kind().behind(), &settings.limits);
+    let (Begun { account, routed, slot }, ignored) = begin(shared, asked, &read.model, stay, taken)?;
     let Routed { backend, model, defaults, .. } = routed;
     let streamed = read.asked.streams();
     let voice = Voice { form: read.form, id, created: now() };
@@ -121,7 +139,7 @@ pub(super) async fn answer(
         whole(shared, answered, account)
     };
     let mut response = answered.map_err(|error| language.words(error))?;
-    respond::ignored(&mut response, &read.ignored);
+    respond::ignored(&mut response, &ignored);
     Ok(response)
 }
 
@@ -132,8 +150,15 @@ pub(super) struct Begun {
     pub(super) slot: Slot,
 }
 
-/// Finds the backend of a model that this caller may use, and opens the request's account.
-pub(super) fn begin(shared: &Shared, asked: Asked, model: &str, stay: Stay) -> Result<Begun, ApiError> {
+/// Finds the backend of a model that this caller may use, and opens the request's account once `check` has found that this backend takes
+/// it.
+pub(super) fn begin<T>(
+    shared: &Shared,
+    asked: Asked,
+    model: &str,
+    stay: Stay,
+    check: impl FnOnce(&Routed) -> Result<T, ApiError>,
+) -> Result<(Begun, T), ApiError> {
     let record = Arc::clone(&asked.record);
     record.model(model);
     let (routed, listed) = route(shared, &asked.caller, model)?;
@@ -141,6 +166,7 @@ pub(super) fn begin(shared: &Shared, asked: Asked, model: &str, stay: Stay) -> R
     if routed.alias {
         record.target(&routed.model);
     }
+    let checked = check(&routed)?;
     let lease = routed.backend.lease();
     let slot = stay.slot();
     let place = shared.requests.begin(asked, model, &routed.model, lease);
@@ -149,7 +175,7 @@ pub(super) fn begin(shared: &Shared, asked: Asked, model: &str, stay: Stay) -> R
     if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
         return Err(stopped(Ending::from(lost).into(), account));
     }
-    Ok(Begun { account, routed, slot })
+    Ok((Begun { account, routed, slot }, checked))
 }
 
 /// Where it goes, and whether there is known to be such a model.

@@ -1,7 +1,9 @@
 //! A request's body: its type, its size, its depth.
 //!
 //! Invariants: what is longer than the limit is refused by its announced length, before a byte of it is read; a chat's body is charged
-//! as it comes, whatever length it has announced.
+//! as it comes, whatever length it has announced, and once more as it is unpacked.
+
+mod zstd;
 
 use bytes::{Bytes, BytesMut};
 use ghostllm_core::{ApiError, config::Limits, dialect::json};
@@ -24,11 +26,38 @@ pub(super) async fn chat(
     room: &Room,
 ) -> Result<(Bytes, Stay), ApiError> {
     check_type(headers)?;
+    let packing = packing(headers)?;
     let (charge, stay) = room_for(room, &body, limits)?;
     let mut charged = Charged { room, charge };
     let body = whole(body, limits, |bytes| charged.comes(bytes)).await?;
     stay.holds(body.len());
-    Ok((body, stay))
+    match packing {
+        Packing::None => Ok((body, stay)),
+        Packing::Zstd => {
+            let body = zstd::unpacked(body, limits, room).await?;
+            stay.holds(body.len());
+            Ok((body, stay))
+        }
+    }
+}
+
+/// How a body is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    None,
+    Zstd,
+}
+
+/// How a chat's body says that it is packed.
+fn packing(headers: &HeaderMap) -> Result<Packing, ApiError> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(Packing::None),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"zstd") => Ok(Packing::Zstd),
+        (Some(_), _) => Err(ApiError::unsupported_media_type(
+            "Of compressed request bodies zstd alone is taken: send it so, or without Content-Encoding.",
+        )),
+    }
 }
 
 /// What a body has been charged; that which has not come in the end is given back.
@@ -65,6 +94,11 @@ fn lacking(lack: Lack) -> ApiError {
 /// Reads a JSON body whole.
 pub(super) async fn read(headers: &HeaderMap, body: RequestBody, limits: &Limits) -> Result<Bytes, ApiError> {
     check_type(headers)?;
+    if packing(headers)? != Packing::None {
+        return Err(ApiError::unsupported_media_type(
+            "Compressed bodies are not taken here: send it without Content-Encoding.",
+        ));
+    }
     whole(body, limits, |_bytes| Ok(())).await
 }
 
@@ -118,11 +152,6 @@ async fn gather<B: Body<Data = Bytes> + Unpin>(
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    if headers.contains_key(CONTENT_ENCODING) {
-        return Err(ApiError::unsupported_media_type(
-            "Compressed request bodies are not taken: send it without Content-Encoding.",
-        ));
-    }
     let Some(kind) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let essence = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
@@ -227,14 +256,29 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_json_is_taken() {
-        let with = |name: &'static str, value: &'static str| {
-            check_type(&HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]))
+    fn only_json_is_taken_and_of_packings_only_zstd() {
+        let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
+            let pair = |(name, value): &(&'static str, &'static str)| {
+                (name.parse().unwrap(), value.parse().unwrap())
+            };
+            pairs.iter().map(pair).collect()
         };
         assert!(check_type(&HeaderMap::new()).is_ok());
-        assert!(with("content-type", "Application/JSON; charset=utf-8").is_ok());
-        for (name, value) in [("content-type", "text/plain"), ("content-encoding", "gzip")] {
-            assert_eq!(with(name, value).unwrap_err().status(), 415, "{value}");
+        assert!(check_type(&headers(&[("content-type", "Application/JSON; charset=utf-8")])).is_ok());
+        assert_eq!(check_type(&headers(&[("content-type", "text/plain")])).unwrap_err().status(), 415);
+        let coding = |value| packing(&headers(&[("content-encoding", value)]));
+        assert_eq!((packing(&HeaderMap::new()), coding("ZSTD")), (Ok(Packing::None), Ok(Packing::Zstd)));
+        for other in ["gzip", "identity", "zstd, gzip", "br", ""] {
+            assert_eq!(coding(other).unwrap_err().status(), 415, "{other}");
         }
+        let twice = headers(&[("content-encoding", "zstd"), ("content-encoding", "zstd")]);
+        assert_eq!(packing(&twice).unwrap_err().status(), 415);
+    }
+
+    #[tokio::test]
+    async fn what_an_admin_sends_is_not_packed() {
+        let headers = HeaderMap::from_iter([(CONTENT_ENCODING, "zstd".parse().unwrap())]);
+        let read = read(&headers, Stated.boxed_unsync(), &Limits::default()).await;
+        assert_eq!(read.unwrap_err().status(), 415);
     }
 }

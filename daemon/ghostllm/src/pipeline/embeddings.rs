@@ -36,7 +36,8 @@ pub(super) async fn answer(
     })
     .await?;
     let trace = asked.record.trace.clone();
-    let Begun { mut account, routed, slot } = chat::begin(shared, asked, &passed.model, stay)?;
+    let begun = chat::begin(shared, asked, &passed.model, stay, |_routed| Ok(()))?;
+    let (Begun { mut account, routed, slot }, ()) = begun;
     let call =
         EmbedCall { body, passed, model: routed.model, defaults: routed.defaults, trace, slot: Some(slot) };
     let request = Arc::clone(account.request());
@@ -48,7 +49,7 @@ pub(super) async fn answer(
         Ok(Embedded { body, usage, ignored }) => {
             account.gathered(usage);
             let mut response = respond::json(body);
-            respond::ignored(&mut response, ignored);
+            respond::ignored(&mut response, &respond::listed(ignored));
             Ok(response)
         }
         Err(error) => Err(chat::fault(shared, error, account)),

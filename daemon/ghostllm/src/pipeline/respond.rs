@@ -1,7 +1,7 @@
 //! Responses: the one place where errors become bytes, and the fields that every response has.
 
 use bytes::Bytes;
-use ghostllm_core::ApiError;
+use ghostllm_core::{ApiError, dialect::openai::table};
 use ghostllm_edge::{ResponseBody, body as edge};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
@@ -16,8 +16,6 @@ use crate::trace::{REQUEST_ID, TRACE_PARENT, Trace};
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
-/// The fields of a request that were understood, or are unknown, and changed nothing.
-const IGNORED: HeaderName = HeaderName::from_static("x-ghostllm-ignored");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Bytes as a response's body.
@@ -80,16 +78,21 @@ pub(super) fn events(body: ResponseBody) -> Response<ResponseBody> {
     response
 }
 
-/// Names what of a request has changed nothing, some of it in the client's own words: what no field can hold is shown as `?`.
-pub(super) fn ignored(response: &mut Response<ResponseBody>, names: &[impl AsRef<str>]) {
+/// The names of fields that changed nothing, as they may stand in a header.
+pub(super) fn listed(names: &[impl AsRef<str>]) -> String {
     /// More than an honest client has, and less than a head may hold.
     const MOST: usize = 1024;
     let plain = |c: char| if c.is_ascii_graphic() && c != ',' { c } else { '?' };
     let shown: Vec<String> = names.iter().map(|name| name.as_ref().chars().map(plain).collect()).collect();
     let mut list = shown.join(", ");
     list.truncate(MOST);
-    if let Some(value) = HeaderValue::from_str(&list).ok().filter(|value| !value.is_empty()) {
-        response.headers_mut().insert(IGNORED, value);
+    list
+}
+
+/// Names in the head of an answer what of its request changed nothing.
+pub(super) fn ignored(response: &mut Response<ResponseBody>, listed: &str) {
+    if let Some(value) = HeaderValue::from_str(listed).ok().filter(|value| !value.is_empty()) {
+        response.headers_mut().insert(HeaderName::from_static(table::IGNORED), value);
     }
 }
 
@@ -148,8 +151,8 @@ mod tests {
     fn what_changed_nothing_is_named_as_a_field_can_hold_it() {
         let named = |names: &[&str]| {
             let mut response = text(StatusCode::OK, "");
-            ignored(&mut response, &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
-            response.headers().get(IGNORED).map(|value| value.to_str().unwrap().to_owned())
+            ignored(&mut response, &listed(names));
+            response.headers().get(table::IGNORED).map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(named(&[]), None);
         assert_eq!(named(&["store", "tools[1]:web_search"]).as_deref(), Some("store, tools[1]:web_search"));

@@ -8,8 +8,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use crate::chat::{ChatRequest, Json, Message, ResponseFormat, Role, Sampling, Think, ToolCall, ToolChoice};
+use super::tools;
+use crate::chat::{
+    ChatRequest, Json, Message, ResponseFormat, Role, Sampling, Think, Tool, ToolCall, ToolChoice,
+};
 use crate::dialect::json;
 use crate::error::{ApiError, Code};
 
@@ -24,7 +28,7 @@ struct Body<'a> {
     /// Over-long conversations are refused rather than shortened from the front.
     truncate: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<&'a Json>,
+    tools: Vec<WireTool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<Format<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +71,13 @@ struct WireFunction<'a> {
     index: usize,
     name: &'a str,
     arguments: &'a Json,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WireTool<'a> {
+    AsItCame(&'a Json),
+    Written(Box<RawValue>),
 }
 
 #[derive(Serialize)]
@@ -154,7 +165,7 @@ pub fn chat_body(request: &ChatRequest, model: &str) -> Result<Bytes, ApiError> 
         messages: messages(&request.messages),
         stream: true,
         truncate: false,
-        tools: tools(request)?,
+        tools: chosen_tools(request)?,
         format: match &request.response_format {
             ResponseFormat::Text => None,
             ResponseFormat::JsonObject => Some(Format::Word("json")),
@@ -176,20 +187,26 @@ pub fn chat_body(request: &ChatRequest, model: &str) -> Result<Bytes, ApiError> 
 }
 
 /// The tools that the choice leaves.
-fn tools(request: &ChatRequest) -> Result<Vec<&Json>, ApiError> {
+fn chosen_tools(request: &ChatRequest) -> Result<Vec<WireTool<'_>>, ApiError> {
+    let all = request.tools.iter().enumerate();
     match &request.tool_choice {
-        ToolChoice::Auto => Ok(request.tools.iter().map(|tool| &tool.raw).collect()),
+        ToolChoice::Auto => all.map(|(place, tool)| wire_tool(place, tool)).collect(),
         ToolChoice::None => Ok(Vec::new()),
         ToolChoice::Required => {
             let message = "The engine of this model cannot be made to call a tool: tool_choice can be auto, none \
                            or one function's name.";
             Err(ApiError::new(Code::UnsupportedParameter, message).with_param("tool_choice"))
         }
-        ToolChoice::Function(name) => match request.tools.iter().find(|tool| tool.name == *name) {
-            Some(tool) => Ok(vec![&tool.raw]),
+        ToolChoice::Function(name) => match all.into_iter().find(|(_, tool)| tool.name == *name) {
+            Some((place, tool)) => Ok(vec![wire_tool(place, tool)?]),
             None => Err(ApiError::invalid_value("tool_choice", "the name of one of the tools")),
         },
     }
+}
+
+fn wire_tool(place: usize, tool: &Tool) -> Result<WireTool<'_>, ApiError> {
+    let written = tools::translated(place, tool)?;
+    Ok(written.map_or(WireTool::AsItCame(&tool.raw), WireTool::Written))
 }
 
 fn effort(think: Think) -> Effort {

@@ -56,6 +56,11 @@ impl<'a> Fields<'a> {
         Some((key, value))
     }
 
+    /// All that are not null, with their names.
+    pub(super) fn present(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().filter(|(_, value)| value.get() != "null").map(|(name, value)| (name.as_ref(), *value))
+    }
+
     /// A field as a value of this type, named in the error where it is of another; `expected` completes
     /// "must be ...".
     pub(in crate::dialect) fn read_as<T: Deserialize<'a>>(

@@ -1,8 +1,9 @@
 //! A request for an engine that speaks OpenAI's language itself.
 //!
 //! Knows the few fields that the daemon must read or change. Refuses to know the rest: unknown fields reach the
-//! engine byte for byte. Invariant: outside the range of the model's name, and of fields that say nothing and have a
-//! default, the bytes that go out are the bytes that came in.
+//! engine byte for byte. Invariant: outside the values of the model's name, of `n` and `seed` where the answers are asked for
+//! one by one, of a `store` that is true, and of fields that say nothing and have a default, the bytes that go out are the bytes that
+//! came in.
 
 mod defaults;
 
@@ -11,8 +12,9 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use super::fields::Fields;
+use super::table::{Behind, Wanted};
 use super::{media, request};
-use crate::chat::Defaults;
+use crate::chat::{Defaults, Sampling};
 use crate::config::Limits;
 use crate::dialect::json;
 use crate::error::ApiError;
@@ -33,34 +35,94 @@ pub struct Passed {
     pub include_usage: bool,
     /// How many answers it wants, at least one.
     pub choices: u32,
+    /// Whether each may hold one call of a function at the most.
+    pub one_call: bool,
+    /// Which fields it has.
+    wanted: Box<Wanted>,
     /// Where the model's name lies in the body, its quotes included.
     span: Range<usize>,
+    /// The same of the number of answers.
+    choices_span: Option<Range<usize>>,
+    /// The seed, and the same of it.
+    seed: Option<(i64, Range<usize>)>,
+    /// Where the wish lies that the answer be kept.
+    store: Option<Range<usize>>,
     /// What it says of all that may have a default.
     sent: Sent,
 }
 
 impl Passed {
+    /// Refuses what would change the answer and cannot be had behind there; else the value of [`super::table::IGNORED`] for
+    /// the answer.
+    ///
+    /// # Errors
+    /// 400 with the field.
+    pub fn taken(&self, behind: Behind, limits: &Limits) -> Result<Option<String>, ApiError> {
+        self.wanted.check(behind)?;
+        let most = limits.choices;
+        // Another engine may have more of its own; what it gives is seen then.
+        let own = matches!(behind, Behind::Ollama | Behind::Engine);
+        if own && self.choices as usize > most {
+            return Err(too_many_choices(most));
+        }
+        Ok(self.wanted.ignored(behind))
+    }
+
     /// The body with another model's name, and not a byte changed elsewhere.
     ///
     /// `body` is the one that was inspected.
     #[must_use]
     pub fn with_model(&self, body: &Bytes, model: &str) -> Bytes {
-        self.with(body, model, &Defaults::default())
+        match renamed(&self.span, (&self.model, model)) {
+            None => body.clone(),
+            Some(name) => json::edited(body, vec![name]),
+        }
     }
 
     /// The same, and each default in it of which the client has said nothing; the context length and the time that a model
-    /// stays loaded are not among a request's fields in this language.
+    /// stays loaded are not among a request's fields in this language. What the client would have kept is not: nothing is kept
+    /// here, and an engine that could is told so.
     ///
     /// `body` is the one that was inspected.
     #[must_use]
     pub fn with(&self, body: &Bytes, model: &str, defaults: &Defaults) -> Bytes {
+        let edits = self.edits(model, defaults);
+        if edits.is_empty() { body.clone() } else { json::edited(body, edits) }
+    }
+
+    fn edits(&self, model: &str, defaults: &Defaults) -> Vec<(Range<usize>, String)> {
         let mut edits = self.sent.filled(defaults);
         edits.extend(renamed(&self.span, (&self.model, model)));
-        if edits.is_empty() {
-            return body.clone();
-        }
+        edits.extend(self.store.iter().map(|span| (span.clone(), "false".to_owned())));
+        edits
+    }
+
+    /// The body for one answer of several, counted from 0: the same, with 1 for the number of answers and a seed of its own
+    /// ([`seed_of`]), of the client's or, where it has said none, of this one.
+    #[must_use]
+    pub fn with_choice(&self, body: &Bytes, seed: Option<i64>, choice: u32) -> Bytes {
+        let sampling = Sampling { seed: seed.map(|seed| seed_of(seed, choice)), ..Sampling::default() };
+        let mut edits = self.sent.filled(&Defaults { sampling, ..Defaults::default() });
+        edits.extend(self.choices_span.iter().map(|span| (span.clone(), "1".to_owned())));
+        edits.extend(self.seed.iter().map(|(seed, span)| (span.clone(), seed_of(*seed, choice).to_string())));
         json::edited(body, edits)
     }
+}
+
+/// What a client hears that wants more answers than this limit ([`Limits::choices`]) where the engine gives one at a time.
+#[must_use]
+pub fn too_many_choices(most: usize) -> ApiError {
+    let expected = format!(
+        "a number from 1 to {most} (limits.choices): the engine of this model gives one answer at a time"
+    );
+    ApiError::invalid_value("n", &expected)
+}
+
+/// The seed of one answer of several, counted from 0: each has one of its own, so that they differ, and the same again for the
+/// same request.
+#[must_use]
+pub fn seed_of(seed: i64, choice: u32) -> i64 {
+    seed.wrapping_add(i64::from(choice))
 }
 
 /// The edit by which the model of one name, which lies in this range, gets another; none where that is the same.
@@ -82,18 +144,23 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
     for name in ["max_tokens", "max_completion_tokens"] {
         fields.integer_or_none(name, 1, request::COUNT_LIMIT)?;
     }
-    let choices = fields.integer("n", 1, request::CHOICES_LIMIT)?.unwrap_or(1);
     fields.integer("top_logprobs", 0, 20)?;
     fields.integer_or_none("top_k", 0, request::COUNT_LIMIT)?;
-    fields.read_as::<i64>("seed", request::SEED)?;
+    let seed = fields.read_as::<i64>("seed", request::SEED)?;
     if let Some(messages) = fields.get("messages") {
         media::check_passed(messages, limits)?;
     }
+    let place = |name: &str| fields.get(name).map(|raw| json::span(body, raw.get()));
     Ok(Passed {
         model,
+        choices: request::choices(&fields)?,
+        one_call: request::one_call(&fields)?,
+        wanted: Box::new(Wanted::of(&fields)),
+        choices_span: place("n"),
+        store: request::stores(&fields)?.then(|| place("store")).flatten(),
+        seed: seed.zip(place("seed")),
         stream: request::stream(&fields)?,
         include_usage: request::include_usage(&fields)?,
-        choices,
         span: json::span(body, raw.get()),
         sent: Sent::read(&fields, body),
     })

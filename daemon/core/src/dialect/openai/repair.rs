@@ -5,6 +5,7 @@
 //! only behind a finish reason for every choice; every other end is a fault.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
@@ -66,7 +67,8 @@ pub struct StreamRepair {
     /// How many choices were asked for.
     wanted: u32,
     done: bool,
-    usage: Option<Usage>,
+    /// What was counted: for each choice where the counts come with it, or, under none, of all of them.
+    usage: BTreeMap<Option<u32>, Usage>,
 }
 
 impl StreamRepair {
@@ -81,7 +83,7 @@ impl StreamRepair {
             finished: 0,
             wanted: 1,
             done: false,
-            usage: None,
+            usage: BTreeMap::new(),
         }
     }
 
@@ -154,7 +156,14 @@ impl StreamRepair {
     /// What the engine counted, where it said so.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
-        self.usage
+        let each = || self.usage.values().copied().reduce(Usage::and_choice);
+        self.usage.get(&None).copied().or_else(each)
+    }
+
+    /// The first choice that is not finished; none where all that were asked for are, and only the end is wanting.
+    #[must_use]
+    pub fn speaking(&self) -> Option<u32> {
+        Some(self.finished.trailing_ones()).filter(|choice| *choice < self.wanted)
     }
 
     fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), BackendFault> {
@@ -177,7 +186,8 @@ impl StreamRepair {
             self.choice(choice)?;
         }
         if let Some(Object(usage)) = chunk.usage {
-            self.usage = Some(usage.into());
+            let choice = chunk.choices.iter().flatten().next().map(|Object(choice)| choice.index);
+            self.usage.insert(choice, usage.into());
         }
         self.forward(data, chunk.model, out);
         Ok(())

@@ -1,7 +1,7 @@
 //! A chat request, from the client's bytes to the internal form.
 //!
-//! Knows every field that is honoured, its type and its range, and the fields that change an answer so much that
-//! ignoring them would be a lie. Refuses to know which engine will answer. Invariant: what comes out satisfies
+//! Knows every field that is translated, its type and its range; what becomes of the others stands in [`super::table`]. Refuses to
+//! know which engine will answer, but that it is one that requests are translated for. Invariant: what comes out satisfies
 //! [`crate::chat`], and every refusal names its field.
 
 use serde::Deserialize;
@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::message;
+use super::table::{Behind, Wanted};
 use crate::chat::{ChatRequest, Json, ResponseFormat, Sampling, Think, Tool, ToolChoice};
 use crate::config::Limits;
 use crate::dialect::json::Object;
@@ -35,7 +36,10 @@ pub(super) const SEED: &str = "a whole number of 64 bits";
 /// wrong type, out of range or refused.
 pub fn parse_chat(body: &[u8], limits: &Limits) -> Result<ChatRequest, ApiError> {
     let fields = Fields::read(body, limits.request_fields)?;
-    refuse_unkept(&fields)?;
+    Wanted::of(&fields).check(Behind::Ollama)?;
+    choices(&fields)?;
+    one_call(&fields)?;
+    stores(&fields)?;
     Ok(ChatRequest {
         model: model(&fields, limits)?,
         messages: message::messages(&fields, limits)?,
@@ -55,28 +59,19 @@ pub fn parse_chat(body: &[u8], limits: &Limits) -> Result<ChatRequest, ApiError>
     })
 }
 
-/// Refuses what would be ignored although the client counts on it.
-fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
-    if fields.integer("n", 1, CHOICES_LIMIT)?.is_some_and(|n| n > 1) {
-        return Err(ApiError::unsupported("n", "One answer per request: send several requests."));
-    }
-    for (name, why) in [
-        ("functions", "Send the functions as tools."),
-        ("function_call", "Use tool_choice."),
-        ("audio", "Answers are text."),
-        ("web_search_options", "Nothing leaves this machine."),
-    ] {
-        if fields.get(name).is_some() {
-            return Err(ApiError::unsupported(name, why));
-        }
-    }
-    if fields.get("logit_bias").is_some_and(|bias| bias.get().contains(':')) {
-        return Err(ApiError::unsupported(
-            "logit_bias",
-            "The engine of this model cannot weigh single tokens.",
-        ));
-    }
-    Ok(())
+/// How many answers are wanted. Whoever asks an engine asks it for one at a time, or by [`super::passthrough`].
+pub(super) fn choices(fields: &Fields<'_>) -> Result<u32, ApiError> {
+    Ok(fields.integer("n", 1, CHOICES_LIMIT)?.unwrap_or(1))
+}
+
+/// Whether the answer may hold more than one call of a function.
+pub(super) fn one_call(fields: &Fields<'_>) -> Result<bool, ApiError> {
+    Ok(fields.read_as("parallel_tool_calls", "true or false")? == Some(false))
+}
+
+/// Whether the answer is to be kept; it never is.
+pub(super) fn stores(fields: &Fields<'_>) -> Result<bool, ApiError> {
+    Ok(fields.read_as("store", "true or false")? == Some(true))
 }
 
 /// The model's name, as asked for.

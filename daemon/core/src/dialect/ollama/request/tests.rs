@@ -20,7 +20,7 @@ fn with(field: &str, value: Value) -> Value {
 
 fn weather() -> Value {
     json!({"type": "function", "function": {"name": "get_weather", "parameters":
-        {"type": "object", "properties": {"city": {"type": "string", "pattern": "^[A-Z]"}}, "additionalProperties": false}}})
+        {"type": "object", "properties": {"city": {"type": "string", "description": "A city"}}, "required": ["city"]}}})
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
+use super::super::table::Behind;
 use super::Passed;
 use crate::chat::{Defaults, Sampling, Think};
 use crate::config::Limits;
@@ -252,4 +253,51 @@ proptest! {
         let expected = format!("{{{before}\"model\":{}{after}}}", serde_json::to_string(&new).unwrap());
         prop_assert_eq!(String::from_utf8(set_model(body.as_bytes(), &new).unwrap().to_vec()).unwrap(), expected);
     }
+}
+
+#[test]
+fn an_answer_of_several_is_asked_for_alone_and_with_a_seed_of_its_own() {
+    let text = "{\"seed\": 41 ,\"model\":\"m\",\n \"n\":3, \"messages\":[], \"stop\":\"\\u00e9\"}";
+    let (passed, body) = (inspect(text.as_bytes()).unwrap(), Bytes::from(text));
+    assert_eq!(passed.choices, 3);
+    for (choice, seed) in [(0, "41"), (1, "42"), (2, "43")] {
+        let expected = text.replace("41", seed).replace("\"n\":3", "\"n\":1");
+        assert_eq!(passed.with_choice(&body, Some(7), choice), expected);
+    }
+    // Without either there is nothing to change, but for the administrator's own seed.
+    let text = "{\"model\":\"m\",\"messages\":[]}";
+    let (passed, body) = (inspect(text.as_bytes()).unwrap(), Bytes::from(text));
+    assert_eq!(passed.with_choice(&body, None, 1), text);
+    assert_eq!(passed.with_choice(&body, Some(7), 1), "{\"seed\":8,\"model\":\"m\",\"messages\":[]}");
+    assert_eq!(super::seed_of(i64::MAX, 1), i64::MIN, "a seed is any number");
+}
+
+#[test]
+fn more_answers_than_the_limit_are_refused_where_each_is_a_request() {
+    let limits = Limits { choices: 4, ..Limits::default() };
+    let taken = |n: u32, behind| {
+        let body = format!(r#"{{"model":"m","n":{n},"user":"x"}}"#);
+        inspect(body.as_bytes()).unwrap().taken(behind, &limits)
+    };
+    for behind in [Behind::Ollama, Behind::Engine] {
+        assert_eq!(taken(4, behind).unwrap().as_deref(), Some("user"));
+        let error = taken(5, behind).unwrap_err();
+        assert!(error.status() == 400 && error.param() == Some("n"), "{error}");
+        assert!(error.message().contains("1 to 4 (limits.choices)"), "{error}");
+    }
+    assert!(taken(128, Behind::OpenAi).is_ok(), "its engine may have them all");
+}
+
+#[test]
+fn no_engine_is_told_to_keep_an_answer() {
+    let text = "{\"store\" : true,\"model\":\"m\",\"messages\":[], \"metadata\":{\"store\":true}}";
+    let (passed, body) = (inspect(text.as_bytes()).unwrap(), Bytes::from(text));
+    let expected = text.replacen("true", "false", 1);
+    assert_eq!(passed.with(&body, "m", &Defaults::default()), expected);
+    let kept = expected.replace("\"m\"", "\"other\"");
+    assert_eq!(passed.with(&body, "other", &Defaults::default()), kept);
+    let (passed, body) = (inspect(expected.as_bytes()).unwrap(), Bytes::from(expected.clone()));
+    assert_eq!(passed.with(&body, "m", &Defaults::default()), expected);
+    let error = inspect(br#"{"model":"m","messages":[],"store":"yes"}"#).unwrap_err();
+    assert_eq!(error.param(), Some("store"));
 }

@@ -255,3 +255,25 @@ fn half_a_character_is_replaced_and_the_rest_passes_as_it_came() {
     let fault = check_whole(&error, None).unwrap_err();
     assert_eq!(ApiError::from(fault).code(), Code::ContextLengthExceeded, "an error is read all the same");
 }
+
+#[test]
+fn counts_that_come_with_each_choice_add_up_and_the_first_that_is_not_finished_speaks() {
+    let chunk = |index: u32, reason: &str, completion: u32| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":{index},\"delta\":{{}},\"finish_reason\":{reason}}}],\"usage\":{{\"prompt_tokens\":5,\"completion_tokens\":{completion}}}}}\n\n"
+        )
+    };
+    let mut repair = StreamRepair::new(LINE_LIMIT, None).wanting(2);
+    let mut seen = Vec::new();
+    for text in [
+        chunk(0, "null", 1),
+        chunk(0, "\"stop\"", 3),
+        chunk(1, "\"stop\"", 4),
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":8}}\n\n".to_owned(),
+    ] {
+        repair.feed(text.as_bytes(), &mut BytesMut::new()).unwrap();
+        seen.push((repair.speaking(), repair.usage().unwrap().completion_tokens));
+    }
+    assert_eq!(seen, [(Some(0), 1), (Some(1), 3), (None, 7), (None, 8)]);
+    assert_eq!(repair.usage().unwrap().prompt_tokens, 5);
+}

@@ -134,7 +134,8 @@ fn wrong_types_and_ranges_name_the_field() {
         ("tool_choice", json!(5), Code::InvalidType),
         ("reasoning_effort", json!("enormous"), Code::InvalidValue),
         ("think", json!(5), Code::InvalidType),
-        ("n", json!(2), Code::UnsupportedParameter),
+        ("n", json!(129), Code::InvalidValue),
+        ("parallel_tool_calls", json!("no"), Code::InvalidType),
         ("n", json!(0), Code::InvalidValue),
         ("functions", json!([]), Code::UnsupportedParameter),
         ("logit_bias", json!({"5": 1}), Code::UnsupportedParameter),
@@ -161,7 +162,7 @@ fn numbers_that_break_engines_never_pass() {
     for seed in [i64::MIN, -1, i64::MAX] {
         assert_eq!(parse(&with("seed", json!(seed))).unwrap().sampling.seed, Some(seed));
     }
-    assert!(parse(&with("n", json!(1))).is_ok());
+    assert!(parse(&with("n", json!(1))).is_ok() && parse(&with("n", json!(128))).is_ok());
     assert!(parse(&with("logit_bias", json!({}))).is_ok());
 }
 

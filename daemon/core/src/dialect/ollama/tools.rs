@@ -1,0 +1,196 @@
+//! A tool's schema, in the words that Ollama keeps.
+//!
+//! Knows which keywords Ollama 0.33 reads of a tool (`type`, `description`, `enum`, `anyOf`, `items`, `properties`, `required`; of
+//! all others nothing reaches the model, by `api/types.go`), and JSON Schema's meaning of those that it drops. Refuses to know the
+//! rest of a request. Invariants: a tool of which nothing is dropped goes out as it came; whatever a schema refers to, what goes
+//! out is no deeper and no larger than the bounds here allow beside what came in; nothing that is dropped is dropped in silence.
+
+use serde_json::value::RawValue;
+
+use crate::chat::Tool;
+use crate::error::{ApiError, Code};
+
+mod node;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use node::Node;
+
+/// The longest tool that is read into a tree, which is many times as long. OpenAI takes 120,000 characters in all of a schema's
+/// names and values ("supported schemas" of its guide to structured outputs): a promise to clients, and so no setting.
+const LONGEST: usize = 128 * 1024;
+/// How many references within references are written out.
+const DEEPEST: usize = 8;
+/// How many references are looked up, in a list as long as the schema.
+const LOOKED_UP: usize = 1024;
+/// How much references may bring in all, in bytes. Two references to the next of a chain each time would double it at every link.
+const MOST: usize = 64 * 1024;
+/// How deep they may make the whole, which is read and written level by level; as deep as JSON's reader goes.
+const LEVELS: usize = 128;
+
+/// The tool as Ollama is sent it; none where it goes as it came.
+///
+/// # Errors
+/// 400 where it is too long to be read.
+pub(super) fn translated(place: usize, tool: &Tool) -> Result<Option<Box<RawValue>>, ApiError> {
+    let text = tool.raw.get();
+    if text.len() > LONGEST {
+        let message = format!("The tool '{}' is longer than {LONGEST} bytes.", tool.name);
+        return Err(ApiError::new(Code::InvalidValue, message).with_param(format!("tools[{place}]")));
+    }
+    // A number that no reader keeps, such as 1e999, is Ollama's to judge.
+    let Ok(mut whole) = serde_json::from_str::<Node>(text) else { return Ok(None) };
+    let Some(function) = whole.get_mut("function") else { return Ok(None) };
+    let Some(parameters) = function.get_mut("parameters") else { return Ok(None) };
+    let mut writer = Writer::new(parameters);
+    let lost = writer.root_schema(parameters);
+    if !writer.changed {
+        return Ok(None);
+    }
+    if !writer.refers {
+        let _written_out = ["$defs", "definitions"].map(|name| parameters.take(name));
+    }
+    function.describe(&lost);
+    Ok(serde_json::value::to_raw_value(&whole).ok())
+}
+
+/// Rewrites one tool's schema.
+struct Writer {
+    /// What references are looked up in: the schema as it came.
+    root: Node,
+    /// The references that are being written out, outermost first.
+    trail: Vec<String>,
+    /// How deep the schema is that is being written.
+    level: usize,
+    /// Bytes that references may still bring, and how many may still be looked up.
+    left: usize,
+    lookups: usize,
+    /// A reference was left as it is.
+    refers: bool,
+    changed: bool,
+}
+
+impl Writer {
+    fn new(root: &Node) -> Self {
+        let (root, trail) = (root.clone(), vec!["#".to_owned()]);
+        Self { root, trail, level: 0, left: MOST, lookups: LOOKED_UP, refers: false, changed: false }
+    }
+
+    /// The parameters themselves, of which Ollama keeps no description: what is lost of them is given back in words for the
+    /// function's.
+    fn root_schema(&mut self, schema: &mut Node) -> Vec<String> {
+        self.follow(schema);
+        self.merge(schema);
+        self.inner(schema);
+        let mut lost = words::lost(schema);
+        lost.extend(schema.get("description").map(|text| words::in_short("", text)));
+        lost.extend(schema.get("anyOf").map(|any| words::in_short("arguments are any of ", any)));
+        self.changed |= !lost.is_empty();
+        lost
+    }
+
+    /// A schema below: of a property, of a list's elements, of an alternative.
+    fn schema(&mut self, schema: &mut Node) {
+        match schema {
+            // Ollama reads no truth values here, and refuses the whole request.
+            Node::Scalar(serde_json::Value::Bool(any)) => {
+                let mut written = Node::Object(Vec::new());
+                if !*any {
+                    written.describe(&["never given".to_owned()]);
+                }
+                *schema = written;
+                self.changed = true;
+                return;
+            }
+            Node::Object(_) => {}
+            Node::List(_) | Node::Scalar(_) => return,
+        }
+        let outside = self.trail.len();
+        self.level += 2;
+        self.follow(schema);
+        self.merge(schema);
+        if let Some(only) = schema.take("const") {
+            schema.put("enum", Node::List(vec![only]));
+            self.changed = true;
+        }
+        if schema.get("anyOf").is_none()
+            && let Some(one) = schema.take("oneOf")
+        {
+            schema.put("anyOf", one);
+            self.changed = true;
+        }
+        self.inner(schema);
+        let lost = words::lost(schema);
+        self.changed |= !lost.is_empty();
+        schema.describe(&lost);
+        self.trail.truncate(outside);
+        self.level -= 2;
+    }
+
+    /// The schemas inside of one.
+    fn inner(&mut self, schema: &mut Node) {
+        if let Some(Node::Object(properties)) = schema.get_mut("properties") {
+            properties.iter_mut().for_each(|(_, property)| self.schema(property));
+        }
+        match schema.get_mut("items") {
+            Some(Node::List(each)) => each.iter_mut().for_each(|item| self.schema(item)),
+            Some(items) => self.schema(items),
+            None => {}
+        }
+        if let Some(Node::List(any)) = schema.get_mut("anyOf") {
+            any.iter_mut().for_each(|one| self.schema(one));
+        }
+    }
+
+    /// Writes out what a schema refers to, beside what it says itself, as often as that is a reference again. What it refers to
+    /// outside of itself, around itself, or too far down, is said in words.
+    fn follow(&mut self, schema: &mut Node) {
+        while let Some(reference) = schema.take("$ref") {
+            self.changed = true;
+            let Node::Scalar(serde_json::Value::String(reference)) = reference else { continue };
+            let Some(found) = self.found(&reference) else {
+                let name =
+                    reference.rsplit('/').next().filter(|name| *name != "#").unwrap_or("the arguments");
+                schema.describe(&[words::cut(&format!("in the form of {name}"))]);
+                self.refers = true;
+                return;
+            };
+            self.trail.push(reference);
+            schema.add(found);
+        }
+    }
+
+    /// What a reference leads to, if it is to be written out.
+    fn found(&mut self, reference: &str) -> Option<Node> {
+        if self.trail.iter().any(|outer| outer == reference) || self.trail.len() > DEEPEST {
+            return None;
+        }
+        self.lookups = self.lookups.checked_sub(1)?;
+        let found = self.root.at(reference).filter(|found| matches!(found, Node::Object(_)))?;
+        let (weight, depth) = found.measure(self.left);
+        if weight > self.left || self.level + depth > LEVELS {
+            // It was looked through for nothing.
+            self.left /= 2;
+            return None;
+        }
+        self.left -= weight;
+        Some(found.clone())
+    }
+
+    /// Puts what a schema must follow as well (`allOf`) into the schema itself, as far as the two do not contradict each other.
+    fn merge(&mut self, schema: &mut Node) {
+        // Parts may have parts: each is taken out before it is put in, and references are bounded.
+        while let Some(all) = schema.take("allOf") {
+            self.changed = true;
+            let Node::List(parts) = all else { continue };
+            for mut part in parts {
+                self.follow(&mut part);
+                let rest = schema.add_all_of(part);
+                if !rest.is_empty() {
+                    schema.describe(&[words::in_short("also: ", &Node::Object(rest))]);
+                }
+            }
+        }
+    }
+}

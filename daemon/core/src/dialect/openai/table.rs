@@ -1,0 +1,347 @@
+//! Every field of a chat request, and what becomes of it at each kind of backend.
+//!
+//! Knows the names in OpenAI's API description of chat completions and the extensions that clients send, and what the
+//! engines make of them (as recorded, and by Ollama's source). Refuses to know a field's type and range, which whoever
+//! reads it checks. Invariant: the requests' readers refuse by this table and answers name what was ignored by it, so that
+//! what it says is what happens.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use crate::error::ApiError;
+
+#[cfg(test)]
+mod tests;
+
+/// What answers behind the daemon, as far as fields go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// An Ollama: a request is translated, and what has no native word is lost.
+    Ollama,
+    /// A server that speaks OpenAI's API: it is given all fields as they came.
+    OpenAi,
+    /// Our own engine: the same, but it is known which of them it reads.
+    Engine,
+}
+
+impl Behind {
+    /// In the order of [`Row::fates`].
+    pub const ALL: [Self; 3] = [Self::Ollama, Self::OpenAi, Self::Engine];
+}
+
+/// What becomes of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It does what it says, by a word of the engine's own.
+    Works,
+    /// It goes to the engine as it came, which takes it or refuses it by its name.
+    Passed,
+    /// The daemon does what the engine cannot be trusted with.
+    Emulated,
+    /// Nothing comes of it, and no harm: the answer names it in [`IGNORED`]. Values that ask for nothing ([`Asks`]) are kept, and
+    /// not named.
+    Ignored,
+    /// It would change the answer, and cannot be had: 400, with this sentence. Values that ask for nothing ([`Asks`]) are ignored.
+    Refused(&'static str),
+}
+
+/// Which values of a field that is refused or ignored ask for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// All but null.
+    Always,
+    /// All but false.
+    UnlessFalse,
+    /// All but an empty object.
+    UnlessEmpty,
+    /// All but a list of "text" alone.
+    BesidesText,
+}
+
+/// A field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// Its name; a field inside of another one is named behind it and a dot.
+    pub name: &'static str,
+    /// Whether it is OpenAI's; else it is an engine's extension.
+    pub official: bool,
+    /// Which of its values count where it is refused or ignored.
+    pub asks: Asks,
+    /// What becomes of it, in the order of [`Behind::ALL`].
+    pub fates: [Fate; 3],
+    /// What else must be known of it; may be empty.
+    pub note: &'static str,
+}
+
+impl Row {
+    /// What becomes of it there.
+    #[must_use]
+    pub fn fate(&self, behind: Behind) -> Fate {
+        let [ollama, openai, engine] = self.fates;
+        match behind {
+            Behind::Ollama => ollama,
+            Behind::OpenAi => openai,
+            Behind::Engine => engine,
+        }
+    }
+}
+
+/// The field of an answer that names the request's fields of which nothing came: names separated by commas, and `+N` where
+/// N more are not named, since their names are too many, too long or of other characters than a name has.
+pub const IGNORED: &str = "x-ghostllm-ignored";
+
+/// So many names stand in it at the most, each of so many bytes: a few hundred bytes, which every client's buffer of headers has.
+const NAMES: usize = 16;
+const NAME_BYTES: usize = 48;
+
+const NO_TOOLS: &str = "It is out of date: send the functions as tools, and the choice as tool_choice.";
+const NO_MODERATION: &str = "No moderation runs here.";
+const NO_AUDIO: &str = "Answers are text.";
+const NO_SEARCH: &str = "Nothing leaves this machine.";
+const NO_BIAS: &str = "The engine of this model cannot weigh single tokens.";
+
+const fn row(name: &'static str, fates: [Fate; 3], note: &'static str) -> Row {
+    Row { name, official: true, asks: Asks::Always, fates, note }
+}
+
+/// The native word on Ollama, itself elsewhere.
+const fn works(name: &'static str, note: &'static str) -> Row {
+    row(name, [Fate::Works, Fate::Passed, Fate::Passed], note)
+}
+
+const fn emulated(name: &'static str, note: &'static str) -> Row {
+    row(name, [Fate::Emulated; 3], note)
+}
+
+/// Where an engine is given all fields, it may know more of it.
+const fn ignored(name: &'static str, note: &'static str) -> Row {
+    row(name, [Fate::Ignored, Fate::Passed, Fate::Ignored], note)
+}
+
+const fn refused(name: &'static str, asks: Asks, why: &'static str) -> Row {
+    Row { asks, ..row(name, [Fate::Refused(why); 3], "") }
+}
+
+const fn extension(row: Row) -> Row {
+    Row { official: false, ..row }
+}
+
+/// All fields that are known by name. Ollama and our own engine make nothing of any other, and the answer names it; other engines
+/// are given it as it came.
+pub const ROWS: &[Row] = &[
+    works("model", "An engine is sent its own name for the model; answers have the one that was asked for."),
+    works(
+        "messages",
+        "Ollama: developer is system; content parts become one message; pictures come inside the request.",
+    ),
+    refused("audio", Asks::Always, NO_AUDIO),
+    works("frequency_penalty", ""),
+    refused("function_call", Asks::Always, NO_TOOLS),
+    refused("functions", Asks::Always, NO_TOOLS),
+    Row {
+        asks: Asks::UnlessEmpty,
+        ..row(
+            "logit_bias",
+            [Fate::Refused(NO_BIAS), Fate::Passed, Fate::Passed],
+            "The own engine refuses it.",
+        )
+    },
+    works("logprobs", "The own engine refuses true."),
+    works("max_completion_tokens", "It wins over max_tokens."),
+    works("max_tokens", ""),
+    ignored("metadata", ""),
+    refused("modalities", Asks::BesidesText, NO_AUDIO),
+    refused("moderation", Asks::Always, NO_MODERATION),
+    emulated(
+        "n",
+        "As many requests, one after the other, where the engine gives fewer answers than asked for, or refuses (400, 422) to \
+         give several; the seed of each is one more than the last. Where it does, 400 for more than limits.choices. The prompt \
+         is counted once; a stream tells the counts of all in one chunk at its end, where include_usage asks for them.",
+    ),
+    emulated("parallel_tool_calls", "false: the answer's first call is given, and any other left out."),
+    ignored("prediction", "It would only make an answer come sooner."),
+    works("presence_penalty", ""),
+    ignored("prompt_cache_key", "Engines find by themselves what they have cached."),
+    ignored("prompt_cache_options", ""),
+    ignored("prompt_cache_retention", ""),
+    works("reasoning_effort", "Ollama: none is think false; minimal is low; xhigh is max."),
+    works("response_format", "The own engine refuses all but text."),
+    ignored("safety_identifier", ""),
+    works("seed", ""),
+    ignored("service_tier", "There is one."),
+    works("stop", "At most limits.stop_texts."),
+    Row {
+        asks: Asks::UnlessFalse,
+        ..row(
+            "store",
+            [Fate::Ignored; 3],
+            "true: nothing is kept, and an engine that is given all fields is told false; in Responses too, which answers \
+             store: false.",
+        )
+    },
+    works("stream", ""),
+    works("stream_options", "include_usage."),
+    Row {
+        asks: Asks::UnlessFalse,
+        ..ignored(
+            "stream_options.include_obfuscation",
+            "Events are not padded against whoever reads their lengths.",
+        )
+    },
+    works("temperature", ""),
+    row(
+        "tool_choice",
+        [Fate::Emulated, Fate::Passed, Fate::Passed],
+        "Ollama: none sends no tools, a function's name that tool alone; required is refused. The own engine refuses required \
+         and names.",
+    ),
+    works(
+        "tools",
+        "Ollama: constraints of a schema that it drops are said in the descriptions, each in at most 200 bytes (what is longer \
+         ends in an ellipsis), and 16 of one schema; what references bring is written out up to 64 KiB. At most 128 tools, \
+         there of 128 KiB each.",
+    ),
+    works("top_logprobs", ""),
+    works("top_p", ""),
+    ignored("user", ""),
+    ignored("verbosity", ""),
+    refused("web_search_options", Asks::Always, NO_SEARCH),
+    extension(works("top_k", "")),
+    extension(works("min_p", "")),
+    extension(works("repeat_penalty", "It wins over repetition_penalty on Ollama.")),
+    extension(works("repetition_penalty", "")),
+    extension(row("think", [Fate::Works, Fate::Passed, Fate::Ignored], "true, false or an effort.")),
+    extension(row("reasoning", [Fate::Works, Fate::Passed, Fate::Ignored], "effort, as reasoning_effort.")),
+    extension(ignored(
+        "num_ctx",
+        "The context's length is the admin's: another one makes an engine load the model anew.",
+    )),
+    extension(ignored("keep_alive", "How long a model stays loaded is the admin's.")),
+    extension(ignored("options", "Ollama's own; send the fields themselves.")),
+];
+
+/// A request's fields, one bit for each row.
+type Bits = u64;
+
+const _: () = assert!(ROWS.len() <= Bits::BITS as usize, "a row has no bit");
+
+fn bit(place: usize) -> Bits {
+    1 << place
+}
+
+/// The fields that a request has, as far as this table goes by them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    named: Bits,
+    /// Those whose value asks for something.
+    asking: Bits,
+    /// Names that stand in no row and may be shown, a few of them.
+    unknown: Vec<Box<str>>,
+    /// How many more are in no row.
+    more: usize,
+}
+
+impl Wanted {
+    pub(super) fn of(fields: &Fields<'_>) -> Self {
+        let mut wanted = Self::default();
+        for (name, value) in fields.present() {
+            match ROWS.iter().position(|row| row.name == name) {
+                Some(place) => {
+                    wanted.named |= bit(place);
+                    if ROWS.get(place).is_some_and(|row| asks(row.asks, value)) {
+                        wanted.asking |= bit(place);
+                    }
+                }
+                None if wanted.unknown.len() < NAMES && may_be_shown(name) => {
+                    wanted.unknown.push(name.into());
+                }
+                None => wanted.more += 1,
+            }
+        }
+        for (place, row) in ROWS.iter().enumerate() {
+            if inside(fields, row.name).is_some_and(|value| asks(row.asks, value)) {
+                wanted.named |= bit(place);
+                wanted.asking |= bit(place);
+            }
+        }
+        wanted
+    }
+
+    /// Refuses what would change the answer and cannot be had there.
+    ///
+    /// # Errors
+    /// 400 with the first such field of the table.
+    pub fn check(&self, behind: Behind) -> Result<(), ApiError> {
+        for (_, row) in self.rows(self.asking) {
+            if let Fate::Refused(why) = row.fate(behind) {
+                return Err(ApiError::unsupported(row.name, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of [`IGNORED`]; none where nothing is ignored.
+    #[must_use]
+    pub fn ignored(&self, behind: Behind) -> Option<String> {
+        let known = self.rows(self.named).filter(|(place, row)| match row.fate(behind) {
+            Fate::Ignored => self.asking & bit(*place) != 0,
+            Fate::Refused(_) => true,
+            Fate::Works | Fate::Passed | Fate::Emulated => false,
+        });
+        let (unknown, mut more) = match behind {
+            Behind::OpenAi => (&[][..], 0),
+            Behind::Ollama | Behind::Engine => (&*self.unknown, self.more),
+        };
+        let mut value = String::new();
+        for (place, name) in
+            known.map(|(_, row)| row.name).chain(unknown.iter().map(AsRef::as_ref)).enumerate()
+        {
+            if place >= NAMES {
+                more += 1;
+                continue;
+            }
+            if place > 0 {
+                value.push_str(", ");
+            }
+            value.push_str(name);
+        }
+        if more > 0 {
+            let comma = if value.is_empty() { "" } else { ", " };
+            value.push_str(&format!("{comma}+{more}"));
+        }
+        (!value.is_empty()).then_some(value)
+    }
+
+    fn rows(&self, bits: Bits) -> impl Iterator<Item = (usize, &'static Row)> {
+        ROWS.iter().enumerate().filter(move |(place, _)| bits & bit(*place) != 0)
+    }
+}
+
+/// The value of a field inside of another one, by its name in the table; whoever reads the outer one refuses what is no object.
+fn inside<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
+    let (outer, inner) = name.split_once('.')?;
+    let inside: BTreeMap<String, &'a RawValue> = serde_json::from_str(fields.get(outer)?.get()).ok()?;
+    inside.get(inner).copied().filter(|value| value.get() != "null")
+}
+
+fn asks(asks: Asks, value: &RawValue) -> bool {
+    let text = value.get();
+    match asks {
+        Asks::Always => true,
+        Asks::UnlessFalse => text != "false",
+        // Whatever is no object is wrong as well, and is not passed over.
+        Asks::UnlessEmpty => !text.starts_with('{') || text.contains(':'),
+        Asks::BesidesText => {
+            let words: Result<Vec<String>, _> = serde_json::from_str(text);
+            !words.is_ok_and(|words| words.iter().all(|word| word == "text"))
+        }
+    }
+}
+
+/// What clients make up is shown only where it is a name like those of the table: nobody's header, log or terminal is broken by it.
+fn may_be_shown(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    !name.is_empty() && name.len() <= NAME_BYTES && name.bytes().all(fits)
+}

@@ -1,0 +1,228 @@
+//! Answers that a client wants otherwise than engines give them: several to one request, or with one call of a function at the most.
+//!
+//! Knows when the engine is to be asked again. Refuses to know what it is asked, and how the parts are put together. Invariants: a
+//! request never has two places at its engine, and holds no more connections than another; where one of several answers fails, the
+//! whole has failed.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use ghostllm_core::{
+    chat::Usage,
+    dialect::openai::{
+        one_call,
+        passthrough::{Passed, inspect},
+        several::{Several, choices, joined},
+    },
+    error::{ApiError, BackendFault},
+};
+
+use super::{Answer, Asked, ChatBytes, ChatCall, ChatError, Kind, Parts, Voice};
+use crate::apart;
+
+type Next = Pin<Box<dyn Future<Output = Result<ChatBytes, BackendFault>> + Send>>;
+
+/// Whether a chat is one of those.
+pub(super) fn is_wanted(call: &ChatCall) -> bool {
+    match &call.asked {
+        Asked::AsSent { passed, .. } => passed.one_call || passed.choices > 1,
+        // It wants one answer, out of events of which the further calls are left out.
+        Asked::Read(_) => false,
+    }
+}
+
+/// Asks for such an answer.
+pub(super) async fn chat(parts: Arc<Parts>, call: ChatCall) -> Result<Answer, ChatError> {
+    let Asked::AsSent { body, passed } = call.asked.clone() else { return parts.chat(call).await };
+    let wish = Arc::new(Wish { parts, call, body, passed });
+    match wish.ask(0).await? {
+        Answer::Stream(chunks) => Ok(Answer::Stream(Box::new(chunks.shaped(Shape::new(wish))))),
+        Answer::Whole(body, usage) => Ok(wish.whole(body, usage).await?),
+    }
+}
+
+/// Such a request.
+struct Wish {
+    parts: Arc<Parts>,
+    call: ChatCall,
+    body: Bytes,
+    passed: Passed,
+}
+
+impl Wish {
+    fn choices(&self) -> u32 {
+        self.passed.choices
+    }
+
+    /// One reply. An engine that may know how to give several answers is asked for all of them at first.
+    async fn ask(&self, choice: u32) -> Result<Answer, ChatError> {
+        let own = matches!(self.parts.kind, Kind::OpenAi);
+        let call = if choice == 0 && (own || self.choices() == 1) {
+            self.call.clone()
+        } else {
+            self.alone(choice).await.map_err(ChatError::Request)?
+        };
+        self.parts.chat(call).await
+    }
+
+    /// One more reply of a stream.
+    fn stream(self: Arc<Self>, choice: u32) -> Next {
+        Box::pin(async move {
+            match self.ask(choice).await.map_err(fault)? {
+                Answer::Stream(chunks) => Ok(*chunks),
+                Answer::Whole(..) => Err(BackendFault::garbage("an answer in one piece instead of a stream")),
+            }
+        })
+    }
+
+    /// The request for one answer alone.
+    async fn alone(&self, choice: u32) -> Result<ChatCall, ApiError> {
+        let (passed, limits) = (self.passed.clone(), Arc::clone(&self.parts.limits));
+        let seed = self.call.defaults.sampling.seed;
+        let read = move |body: &Bytes| {
+            let body = passed.with_choice(body, seed, choice);
+            inspect(&body, &limits).map(|passed| Asked::AsSent { body, passed })
+        };
+        let asked = apart::read(&self.body, read).await?;
+        // The ids of calls are made of it, and are to differ.
+        let voice = self.call.voice.clone();
+        let id = if choice == 0 { voice.id } else { format!("{}x{choice}", voice.id) };
+        Ok(ChatCall { asked, voice: Voice { id, ..voice }, ..self.call.clone() })
+    }
+
+    /// The whole of which the first reply is here.
+    async fn whole(&self, first: Bytes, mut usage: Option<Usage>) -> Result<Answer, BackendFault> {
+        let shaped = |body| if self.passed.one_call { one_call::whole(body) } else { body };
+        let (wanted, most) = (self.choices() as usize, self.parts.limits.backend_answer.as_usize());
+        let (mut given, mut held) = (choices(&first), first.len());
+        let mut others = Vec::new();
+        while given < wanted {
+            let choice = u32::try_from(given).unwrap_or(u32::MAX);
+            self.may_ask(choice)?;
+            let Answer::Whole(body, counted) = self.ask(choice).await.map_err(fault)? else {
+                return Err(BackendFault::garbage("a stream that was not asked for"));
+            };
+            held += body.len();
+            if held > most {
+                return Err(BackendFault::TooLong { limit: most });
+            }
+            given += choices(&body).max(1);
+            usage = usage.zip(counted).map(|(one, other)| one.and_choice(other)).or(usage);
+            others.push(shaped(body));
+        }
+        let first = shaped(first);
+        let body = if others.is_empty() { first } else { joined(&first, &others)? };
+        Ok(Answer::Whole(body, usage))
+    }
+
+    /// An engine of another's that gives fewer answers than were asked for is asked again no more often than our own.
+    fn may_ask(&self, choice: u32) -> Result<(), BackendFault> {
+        let (wanted, most) = (self.choices(), self.parts.limits.choices);
+        if wanted as usize > most {
+            return Err(BackendFault::garbage(format!("{choice} answers where {wanted} were asked for")));
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of one that failed behind the first.
+fn fault(error: ChatError) -> BackendFault {
+    match error {
+        ChatError::Fault(fault) => fault,
+        // The same request was taken a moment ago.
+        ChatError::Request(_) => BackendFault::garbage("a request that was taken is refused now"),
+    }
+}
+
+/// What is done with the events of a stream.
+pub(super) struct Shape {
+    one_call: bool,
+    /// None where one reply has all that is wanted: a request of megabytes is not kept for nothing.
+    several: Option<(Several, Arc<Wish>)>,
+    /// The choice that is asked for once the reply's connection is free.
+    next: Option<u32>,
+    asking: Option<Next>,
+    /// What was counted in the replies before.
+    before: Option<Usage>,
+}
+
+impl Shape {
+    fn new(wish: Arc<Wish>) -> Self {
+        let (one_call, choices) = (wish.passed.one_call, wish.choices());
+        let several = (choices > 1).then(|| (Several::new(choices), wish));
+        Self { one_call, several, next: None, asking: None, before: None }
+    }
+
+    /// Whether the reply that speaks is the last.
+    pub(super) fn is_last(&self) -> bool {
+        self.next.is_none() && self.asking.is_none()
+    }
+
+    /// The counts of all replies.
+    pub(super) fn usage(&self, now: Option<Usage>) -> Option<Usage> {
+        // Until the next reply speaks, the last one is among those before.
+        match (self.before, now.filter(|_| self.asking.is_none())) {
+            (Some(before), Some(now)) => Some(before.and_choice(now)),
+            (before, now) => before.or(now),
+        }
+    }
+
+    /// The next events; `chunks` is the reply that speaks, and becomes the next one.
+    pub(super) fn poll(
+        &mut self,
+        chunks: &mut ChatBytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BackendFault>>> {
+        loop {
+            if let Some(asking) = &mut self.asking {
+                let next = ready!(asking.as_mut().poll(cx));
+                self.asking = None;
+                match next {
+                    Ok(next) => *chunks = next,
+                    Err(fault) => return Poll::Ready(Some(Err(fault))),
+                }
+            }
+            let Some(events) = ready!(chunks.poll_reply(cx)) else {
+                let (Some(choice), Some((_, wish))) = (self.next.take(), &self.several) else {
+                    return Poll::Ready(None);
+                };
+                // All that the reply has said was given.
+                if let Err(fault) = wish.may_ask(choice) {
+                    return Poll::Ready(Some(Err(fault)));
+                }
+                let next = Arc::clone(wish).stream(choice);
+                (self.before, self.asking) = (self.usage(chunks.counted()), Some(next));
+                continue;
+            };
+            let events = match events {
+                Ok(events) => Ok(self.shaped(&events, chunks.has_ended())),
+                Err(fault) => Err(fault),
+            };
+            if !matches!(&events, Ok(events) if events.is_empty()) {
+                return Poll::Ready(Some(events));
+            }
+        }
+    }
+
+    fn shaped(&mut self, events: &Bytes, ended: bool) -> Bytes {
+        let mut out = BytesMut::with_capacity(events.len());
+        if self.one_call {
+            one_call::pass(events, &mut out);
+        } else {
+            out.extend_from_slice(events);
+        }
+        if let Some((several, _)) = &mut self.several {
+            let shaped = out.split();
+            several.pass(&shaped, &mut out);
+            if ended {
+                self.next = several.next_choice(&mut out);
+            }
+        }
+        out.freeze()
+    }
+}
