@@ -35,8 +35,9 @@ async fn names_what_came_to_nothing(version: Version) -> Result<()> {
     let (double, daemon) = ollama().await?;
     let caller = Caller::new(&daemon, version, Family::V4).await?;
     let fields = json!({
-        "user": "somebody", "metadata": {"a": "b"}, "store": false, "num_ctx": 99999, "keep_alive": -1,
+        "user": "somebody", "metadata": {"a": "b"}, "store": true, "num_ctx": 99999, "keep_alive": -1,
         "service_tier": "flex", "guided_regex": "[a-z]", "n": 1, "a name": 1,
+        "stream_options": {"include_obfuscation": true},
     });
     for stream in [false, true] {
         let mut body = with(&fields);
@@ -44,12 +45,15 @@ async fn names_what_came_to_nothing(version: Version) -> Result<()> {
         let answer = caller.send(&Request::post(CHAT, &body)).await?;
         ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
         let named = answer.header(IGNORED);
-        let expected = "metadata, service_tier, store, user, num_ctx, keep_alive, guided_regex, +1";
+        let expected = "metadata, service_tier, store, stream_options.include_obfuscation, user, num_ctx, \
+                        keep_alive, guided_regex, +1";
         ensure!(named == Some(expected), "{named:?}");
         let plain = caller.send(&Request::chat("tiny", FRANCE, stream)).await?;
         ensure!(plain.header(IGNORED).is_none(), "nothing was ignored");
     }
-    for seen in double.seen_at("/api/chat") {
+    let seen = double.seen_at("/api/chat");
+    ensure!(seen.len() == 4, "each was asked for once: {}", seen.len());
+    for seen in seen {
         let sent = seen.request.json();
         let mut keys: Vec<&String> = sent.as_object().context("no object")?.keys().collect();
         keys.sort_unstable();
@@ -69,6 +73,13 @@ async fn an_engine_that_is_given_all_is_given_what_it_ignores_too() -> Result<()
     ensure!(answer.header(IGNORED).is_none(), "{:?}", answer.header(IGNORED));
     let sent = double.seen_at(CHAT)[0].request.json();
     ensure!(fields.as_object().into_iter().flatten().all(|(name, value)| sent[name] == *value), "{sent}");
+    let answer = caller.send(&Request::post(CHAT, &with(&json!({"store": true})))).await?;
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    ensure!(answer.header(IGNORED) == Some("store"), "{:?}", answer.header(IGNORED));
+    ensure!(
+        double.seen_at(CHAT)[1].request.json()["store"] == false,
+        "an engine that could keep it is told not to"
+    );
     daemon.stop().await
 }
 
@@ -80,7 +91,7 @@ async fn refuses_what_matters_and_cannot_be_had() -> Result<()> {
     let daemon = Daemon::start(&setup).await?;
     let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
     for (field, value) in [
-        ("store", json!(true)),
+        ("moderation", json!({"model": "omni-moderation-latest"})),
         ("audio", json!({"voice": "alloy", "format": "wav"})),
         ("modalities", json!(["text", "audio"])),
         ("web_search_options", json!({})),
@@ -206,6 +217,21 @@ async fn an_engine_is_asked_again_only_for_answers_that_it_did_not_give() -> Res
         daemon.stop().await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn an_engine_of_one_answer_is_asked_for_no_more_than_the_limit() -> Result<()> {
+    let double = Double::start(OpenAi::new(Style::Transformers, "tiny")).await;
+    let setup = Setup::backend("openai", &double.url()).with_limits("choices = 2");
+    let daemon = Daemon::start(&setup).await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let refused = caller.send(&Request::post(CHAT, &with(&json!({"n": 3})))).await?;
+    check_error(&refused, 400, Some("invalid_value"))?;
+    let error = &refused.json()?["error"];
+    let told = error["message"].as_str().is_some_and(|message| message.contains("limits.choices"));
+    ensure!(error["param"] == "n" && told, "{error}");
+    ensure!(double.seen_at(CHAT).len() == 1, "it was asked again");
+    daemon.stop().await
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use ghostllm_core::{
     chat::{ChatEvent, Usage},
     dialect::{
         ollama::ChatDecoder,
-        openai::{ChunkDecoder, StreamRepair},
+        openai::{ChunkDecoder, KEEP_ALIVE_COMMENT, StreamRepair, several::numbered},
         render::{StreamOut, WholeOut},
     },
     error::{ApiError, BackendFault},
@@ -24,7 +24,7 @@ use ghostllm_core::{
 
 use ghostllm_edge::room::Slot;
 
-use super::{gathers, shape::Shape, wire::Reply};
+use super::{ChatError, gathers, shape::Shape, wire::Reply};
 
 /// The answer to a chat.
 pub enum Answer {
@@ -177,6 +177,14 @@ impl Decoder {
         }
     }
 
+    /// The choice that is not finished; none where all are.
+    fn speaking(&self) -> Option<u32> {
+        match self {
+            Self::OpenAi(repair) => repair.speaking(),
+            Self::Read(_) => Some(0),
+        }
+    }
+
     /// How much of the answer is held: that, and what its last event repeats.
     fn held(&self) -> usize {
         match self {
@@ -259,6 +267,17 @@ impl ChatBytes {
         self.decoder.usage()
     }
 
+    /// What is sent while the engine is silent, out of what is sent before its first event: an empty delta is one of the choice that
+    /// is waited for, since behind a choice's end nothing more of it may come; behind the last one's it is a comment.
+    pub(crate) fn keep_alive(&self, first: &Bytes) -> Bytes {
+        let now = self.decoder.speaking();
+        match self.shape.as_ref().map_or(now, |shape| shape.speaking(now)) {
+            Some(0) => first.clone(),
+            Some(choice) => numbered(first, choice),
+            None => Bytes::from_static(KEEP_ALIVE_COMMENT),
+        }
+    }
+
     /// The last of this stream, which has failed: what has come and was not given, and the failure.
     pub(crate) fn failure(&mut self, error: &ApiError) -> Bytes {
         // What another reply has said is not in its shape yet, and behind it more is to come.
@@ -326,11 +345,13 @@ impl ChatBytes {
 }
 
 impl Stream for ChatBytes {
-    type Item = Result<Bytes, BackendFault>;
+    type Item = Result<Bytes, ChatError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let Some(mut shape) = this.shape.take() else { return this.poll_reply(cx) };
+        let Some(mut shape) = this.shape.take() else {
+            return this.poll_reply(cx).map_err(ChatError::Fault);
+        };
         let events = shape.poll(this, cx);
         this.shape = Some(shape);
         events

@@ -16,7 +16,7 @@ use ghostllm_core::{
     chat::Usage,
     dialect::openai::{
         one_call,
-        passthrough::{Passed, inspect},
+        passthrough::{Passed, inspect, too_many_choices},
         several::{Several, choices, joined},
     },
     error::{ApiError, BackendFault},
@@ -25,7 +25,7 @@ use ghostllm_core::{
 use super::{Answer, Asked, ChatBytes, ChatCall, ChatError, Kind, Parts, Voice};
 use crate::apart;
 
-type Next = Pin<Box<dyn Future<Output = Result<ChatBytes, BackendFault>> + Send>>;
+type Next = Pin<Box<dyn Future<Output = Result<ChatBytes, ChatError>> + Send>>;
 
 /// Whether a chat is one of those.
 pub(super) fn is_wanted(call: &ChatCall) -> bool {
@@ -42,7 +42,7 @@ pub(super) async fn chat(parts: Arc<Parts>, call: ChatCall) -> Result<Answer, Ch
     let wish = Arc::new(Wish { parts, call, body, passed });
     match wish.ask(0).await? {
         Answer::Stream(chunks) => Ok(Answer::Stream(Box::new(chunks.shaped(Shape::new(wish))))),
-        Answer::Whole(body, usage) => Ok(wish.whole(body, usage).await?),
+        Answer::Whole(body, usage) => wish.whole(body, usage).await,
     }
 }
 
@@ -59,15 +59,18 @@ impl Wish {
         self.passed.choices
     }
 
-    /// One reply. An engine that may know how to give several answers is asked for all of them at first.
+    /// One reply. An engine that may know how to give several answers is asked for all of them at first, and where it refuses that,
+    /// or the request for whatever else, for one alone: then it is known which.
     async fn ask(&self, choice: u32) -> Result<Answer, ChatError> {
         let own = matches!(self.parts.kind, Kind::OpenAi);
-        let call = if choice == 0 && (own || self.choices() == 1) {
-            self.call.clone()
-        } else {
-            self.alone(choice).await.map_err(ChatError::Request)?
-        };
-        self.parts.chat(call).await
+        if choice == 0 && (own || self.choices() == 1) {
+            let answered = self.parts.chat(self.call.clone()).await;
+            if self.choices() == 1 || self.may_ask().is_err() || !is_refused(&answered) {
+                return answered;
+            }
+        }
+        let alone = self.alone(choice).await.map_err(ChatError::Request)?;
+        self.parts.chat(alone).await
     }
 
     /// One more reply of a stream.
@@ -75,7 +78,9 @@ impl Wish {
         Box::pin(async move {
             match self.ask(choice).await.map_err(fault)? {
                 Answer::Stream(chunks) => Ok(*chunks),
-                Answer::Whole(..) => Err(BackendFault::garbage("an answer in one piece instead of a stream")),
+                Answer::Whole(..) => {
+                    Err(BackendFault::garbage("an answer in one piece instead of a stream").into())
+                }
             }
         })
     }
@@ -96,23 +101,23 @@ impl Wish {
     }
 
     /// The whole of which the first reply is here.
-    async fn whole(&self, first: Bytes, mut usage: Option<Usage>) -> Result<Answer, BackendFault> {
+    async fn whole(&self, first: Bytes, mut usage: Option<Usage>) -> Result<Answer, ChatError> {
         let shaped = |body| if self.passed.one_call { one_call::whole(body) } else { body };
         let (wanted, most) = (self.choices() as usize, self.parts.limits.backend_answer.as_usize());
         let (mut given, mut held) = (choices(&first), first.len());
         let mut others = Vec::new();
         while given < wanted {
             let choice = u32::try_from(given).unwrap_or(u32::MAX);
-            self.may_ask(choice)?;
+            self.may_ask().map_err(ChatError::Request)?;
             let Answer::Whole(body, counted) = self.ask(choice).await.map_err(fault)? else {
-                return Err(BackendFault::garbage("a stream that was not asked for"));
+                return Err(BackendFault::garbage("a stream that was not asked for").into());
             };
             held += body.len();
             if held > most {
-                return Err(BackendFault::TooLong { limit: most });
+                return Err(BackendFault::TooLong { limit: most }.into());
             }
             given += choices(&body).max(1);
-            usage = usage.zip(counted).map(|(one, other)| one.and_choice(other)).or(usage);
+            usage = Usage::of_both(usage, counted);
             others.push(shaped(body));
         }
         let first = shaped(first);
@@ -121,13 +126,15 @@ impl Wish {
     }
 
     /// An engine of another's that gives fewer answers than were asked for is asked again no more often than our own.
-    fn may_ask(&self, choice: u32) -> Result<(), BackendFault> {
-        let (wanted, most) = (self.choices(), self.parts.limits.choices);
-        if wanted as usize > most {
-            return Err(BackendFault::garbage(format!("{choice} answers where {wanted} were asked for")));
-        }
-        Ok(())
+    fn may_ask(&self) -> Result<(), ApiError> {
+        let most = self.parts.limits.choices;
+        if self.choices() as usize > most { Err(too_many_choices(most)) } else { Ok(()) }
     }
+}
+
+/// Whether the engine says that the request is wrong, as those do that know of no more than one answer (422 of a validator).
+fn is_refused(answered: &Result<Answer, ChatError>) -> bool {
+    matches!(answered, Err(ChatError::Fault(BackendFault::Answered { status: 400 | 422, .. })))
 }
 
 /// What becomes of one that failed behind the first.
@@ -154,7 +161,7 @@ pub(super) struct Shape {
 impl Shape {
     fn new(wish: Arc<Wish>) -> Self {
         let (one_call, choices) = (wish.passed.one_call, wish.choices());
-        let several = (choices > 1).then(|| (Several::new(choices), wish));
+        let several = (choices > 1).then(|| (Several::new(choices, wish.passed.include_usage), wish));
         Self { one_call, several, next: None, asking: None, before: None }
     }
 
@@ -166,10 +173,16 @@ impl Shape {
     /// The counts of all replies.
     pub(super) fn usage(&self, now: Option<Usage>) -> Option<Usage> {
         // Until the next reply speaks, the last one is among those before.
-        match (self.before, now.filter(|_| self.asking.is_none())) {
-            (Some(before), Some(now)) => Some(before.and_choice(now)),
-            (before, now) => before.or(now),
+        Usage::of_both(self.before, now.filter(|_| self.asking.is_none()))
+    }
+
+    /// The choice that is waited for; `now` is the one of the reply that speaks, none where it has finished all of its own.
+    pub(super) fn speaking(&self, now: Option<u32>) -> Option<u32> {
+        let Some((several, _)) = &self.several else { return now };
+        if self.is_last() {
+            return now.map(|choice| several.given() + choice);
         }
+        Some(several.given())
     }
 
     /// The next events; `chunks` is the reply that speaks, and becomes the next one.
@@ -177,14 +190,14 @@ impl Shape {
         &mut self,
         chunks: &mut ChatBytes,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, BackendFault>>> {
+    ) -> Poll<Option<Result<Bytes, ChatError>>> {
         loop {
             if let Some(asking) = &mut self.asking {
                 let next = ready!(asking.as_mut().poll(cx));
                 self.asking = None;
                 match next {
                     Ok(next) => *chunks = next,
-                    Err(fault) => return Poll::Ready(Some(Err(fault))),
+                    Err(error) => return Poll::Ready(Some(Err(error))),
                 }
             }
             let Some(events) = ready!(chunks.poll_reply(cx)) else {
@@ -192,8 +205,8 @@ impl Shape {
                     return Poll::Ready(None);
                 };
                 // All that the reply has said was given.
-                if let Err(fault) = wish.may_ask(choice) {
-                    return Poll::Ready(Some(Err(fault)));
+                if let Err(error) = wish.may_ask() {
+                    return Poll::Ready(Some(Err(ChatError::Request(error))));
                 }
                 let next = Arc::clone(wish).stream(choice);
                 (self.before, self.asking) = (self.usage(chunks.counted()), Some(next));
@@ -201,7 +214,7 @@ impl Shape {
             };
             let events = match events {
                 Ok(events) => Ok(self.shaped(&events, chunks.has_ended())),
-                Err(fault) => Err(fault),
+                Err(fault) => Err(fault.into()),
             };
             if !matches!(&events, Ok(events) if events.is_empty()) {
                 return Poll::Ready(Some(events));

@@ -64,6 +64,13 @@ fn called(asked: Asked, form: Form) -> ChatCall {
     ChatCall { asked, voice, model, defaults, trace, slot: None }
 }
 
+fn fault(error: ChatError) -> BackendFault {
+    match error {
+        ChatError::Fault(fault) => fault,
+        ChatError::Request(error) => panic!("the request is refused: {error}"),
+    }
+}
+
 /// All of a stream, and the fault that ended it.
 async fn streamed(answer: Answer) -> (String, Option<BackendFault>) {
     let Answer::Stream(mut stream) = answer else { panic!("in one piece") };
@@ -71,7 +78,7 @@ async fn streamed(answer: Answer) -> (String, Option<BackendFault>) {
     while let Some(bytes) = stream.next().await {
         match bytes {
             Ok(bytes) => text.push_str(std::str::from_utf8(&bytes).unwrap()),
-            Err(fault) => return (text, Some(fault)),
+            Err(error) => return (text, Some(fault(error))),
         }
     }
     (text, None)
@@ -122,7 +129,7 @@ async fn a_stream_that_fails_says_so_in_its_language_with_what_it_has_said() {
     let Answer::Stream(mut stream) = answered else { panic!("in one piece") };
     let mut fault = None;
     while let Some(bytes) = stream.next().await {
-        fault = bytes.err();
+        fault = bytes.err().map(self::fault);
     }
     let fault = fault.unwrap();
     assert_eq!(fault, BackendFault::EndedEarly);
@@ -333,15 +340,15 @@ fn asking(fields: &str, stream: bool) -> ChatCall {
 
 const DONE_LINE: &str = "{\"message\":{\"content\":\"x\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":5,\"eval_count\":2}\n";
 
-/// All that a stream gives, and the fault at its end.
-async fn all_of(answer: Result<Answer, ChatError>) -> (String, Option<BackendFault>) {
+/// All that a stream gives, and the error at its end.
+async fn all_of(answer: Result<Answer, ChatError>) -> (String, Option<ChatError>) {
     let Ok(Answer::Stream(mut chunks)) = answer else { panic!("no stream") };
     let mut text = String::new();
     loop {
-        match futures_util::StreamExt::next(&mut chunks).await {
+        match chunks.next().await {
             None => return (text, None),
             Some(Ok(bytes)) => text.push_str(std::str::from_utf8(&bytes).unwrap()),
-            Some(Err(fault)) => return (text, Some(fault)),
+            Some(Err(error)) => return (text, Some(error)),
         }
         assert_eq!(chunks.is_over(), text.contains("[DONE]"), "{text}");
     }
@@ -393,16 +400,138 @@ async fn of_several_answers_each_is_asked_for_behind_the_other() {
     }
 }
 
+const ONE_WHOLE: &str = r#"{"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#;
+const ONE_CHUNKS: &str = "data: {\"id\":\"e\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}],\
+                      \"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
+
+fn one_answer(stream: bool) -> String {
+    if stream { ok("text/event-stream", ONE_CHUNKS) } else { ok("application/json", ONE_WHOLE) }
+}
+
 #[tokio::test]
-async fn whoever_gives_too_few_answers_is_not_asked_more_often_than_the_limit() {
-    const WHOLE: &str = r#"{"choices":[{"index":0,"message":{"content":"x"},"finish_reason":"stop"}]}"#;
+async fn more_than_the_limit_of_whoever_gives_one_at_a_time_are_the_client_s_fault() {
     let limits = limits(|limits| limits.choices = 2);
+    for stream in [false, true] {
+        let peer = Peer::new().await;
+        let (backend, answer) = (openai(&peer, &limits), one_answer(stream));
+        let asked = async {
+            let answered = backend.chat(asking("\"n\":3", stream)).await;
+            if stream { all_of(answered).await.1 } else { answered.err() }
+        };
+        let (failed, _line) = join!(asked, peer.answer(&answer));
+        let Some(ChatError::Request(error)) = failed else { panic!("{failed:?}") };
+        assert_eq!((error.status().as_u16(), error.param()), (400, Some("n")), "{error}");
+        assert!(error.message().contains("1 to 2 (limits.choices)"), "{error}");
+        assert!(peer.nobody_else_came(), "it was asked again");
+    }
+}
+
+#[tokio::test]
+async fn whoever_refuses_several_answers_is_asked_for_one_at_a_time() {
+    let limits = limits(|_| {});
+    let refusal = |status: &str| {
+        ok("application/json", "{\"error\":{\"message\":\"Only one completion is supported\"}}")
+            .replace("200 OK", status)
+    };
+    for (status, stream) in [("400 Bad Request", false), ("422 Unprocessable Entity", true)] {
+        let peer = Peer::new().await;
+        let (backend, answer) = (openai(&peer, &limits), one_answer(stream));
+        let asked = async {
+            let call = asking("\"n\":2,\"stream_options\":{\"include_usage\":true}", stream);
+            match backend.chat(call).await {
+                Ok(Answer::Whole(body, usage)) => (String::from_utf8(body.to_vec()).unwrap(), usage),
+                answered => {
+                    let (text, error) = all_of(answered).await;
+                    assert_eq!(error, None, "{text}");
+                    (text, None)
+                }
+            }
+        };
+        let served = async {
+            let mut line = peer.accept().await;
+            let mut seen = Vec::new();
+            for reply in [&refusal(status), &answer, &answer] {
+                seen.push(line.request().await.body);
+                line.send(reply).await;
+            }
+            (seen, line)
+        };
+        let ((text, usage), (seen, _line)) = join!(asked, served);
+        let counts: Vec<_> = seen.iter().map(|body| body.contains("\"n\":1")).collect();
+        assert_eq!(counts, [false, true, true], "{seen:?}");
+        assert!(text.contains("\"index\":0") && text.contains("\"index\":1"), "{text}");
+        // What rides in each finish chunk adds up, and is told once.
+        assert_eq!(text.matches("\"completion_tokens\":4").count(), 1, "{text}");
+        assert_eq!(text.matches("completion_tokens").count(), 1, "{text}");
+        assert!(
+            stream || usage.is_some_and(|usage| (usage.prompt_tokens, usage.completion_tokens) == (5, 4))
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_an_engine_refuses_of_one_answer_too_is_its_refusal() {
+    let limits = limits(|_| {});
     let peer = Peer::new().await;
     let backend = openai(&peer, &limits);
-    let answer = ok("application/json", WHOLE);
-    let (answered, _line) = join!(backend.chat(asking("\"n\":3", false)), peer.answer(&answer));
-    let fault = answered.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(fault.contains("1 answers where 3 were asked for"), "{fault}");
+    let refusal =
+        ok("application/json", "{\"error\":{\"message\":\"bad\"}}").replace("200 OK", "400 Bad Request");
+    let served = async {
+        let mut line = peer.accept().await;
+        for _ in 0..2 {
+            line.request().await;
+            line.send(&refusal).await;
+        }
+        line
+    };
+    let (answered, _line) = join!(backend.chat(asking("\"n\":2", false)), served);
+    let refused = matches!(answered, Err(ChatError::Fault(BackendFault::Answered { status: 400, .. })));
+    assert!(refused && peer.nobody_else_came());
+}
+
+#[tokio::test]
+async fn a_client_that_waits_between_two_answers_waits_for_the_second() {
+    let limits = limits(|_| {});
+    let peer = Peer::new().await;
+    let backend = Backend::found_ollama(&peer.url(), &limits).unwrap();
+    let call = asking("\"n\":2", true);
+    let plain = call.voice.keep_alive(KeepAliveStyle::EmptyDelta);
+    let answer = ok("application/x-ndjson", DONE_LINE);
+    let (answered, (mut line, _)) = join!(backend.chat(call), peer.answer(&answer));
+    let Ok(Answer::Stream(mut chunks)) = answered else { panic!("no stream") };
+    assert_eq!(chunks.keep_alive(&plain), plain);
+    let first = chunks.next().await.unwrap().unwrap();
+    assert!(first.windows(6).any(|word| word == b"\"stop\""), "all of the first answer");
+    let index_of = |keep_alive: Bytes| -> serde_json::Value {
+        let chunk = serde_json::from_slice::<serde_json::Value>(&keep_alive["data: ".len()..]).unwrap();
+        assert_eq!(chunk["choices"][0]["delta"], serde_json::json!({"content": ""}));
+        chunk["choices"][0]["index"].clone()
+    };
+    assert_eq!(index_of(chunks.keep_alive(&plain)), 1, "before it is asked for");
+    tokio::select! {
+        event = chunks.next() => panic!("{event:?}"),
+        _ = line.request() => {}
+    }
+    assert_eq!(index_of(chunks.keep_alive(&plain)), 1, "while it is asked for");
+    let (second, ()) = join!(chunks.next(), line.send(&answer));
+    assert!(second.is_some_and(|events| events.is_ok()) && chunks.is_over());
+}
+
+#[tokio::test]
+async fn behind_the_end_of_a_choice_no_delta_of_it_keeps_alive() {
+    let limits = limits(|_| {});
+    let peer = Peer::new().await;
+    let backend = openai(&peer, &limits);
+    let call = asking("\"n\":1", true);
+    let plain = call.voice.keep_alive(KeepAliveStyle::EmptyDelta);
+    let (finish, done) = ONE_CHUNKS.split_once("data: [DONE]").unwrap();
+    let head = format!("{}{}", chunked("text/event-stream"), super::peer::chunk(finish));
+    let (answered, (mut line, _)) = join!(backend.chat(call), peer.answer(&head));
+    let Ok(Answer::Stream(mut chunks)) = answered else { panic!("no stream") };
+    assert!(chunks.next().await.is_some_and(|events| events.is_ok()) && !chunks.is_over());
+    assert_eq!(chunks.keep_alive(&plain), openai::KEEP_ALIVE_COMMENT);
+    line.send(&super::peer::chunk(&format!("data: [DONE]{done}"))).await;
+    assert!(chunks.next().await.is_some_and(|events| events.is_ok()) && chunks.is_over());
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use ghostllm_core::{
     chat::Defaults,
     config::Limits,
     dialect::{openai::passthrough::inspect, render::Form},
-    error::{ApiError, BackendFault},
+    error::ApiError,
     key::Key,
 };
 use ghostllm_edge::client::{Client, DialError, Dialer, Pieces};
@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use super::answer::{Failed, Reading, Sample};
 use crate::{
-    backend::{self, Answer, Backend, ChatCall, Voice},
+    backend::{self, Answer, Backend, ChatCall, ChatError, Voice},
     trace::Trace,
 };
 
@@ -221,7 +221,7 @@ impl Direct {
         };
         let mut reading = Reading::new(begun);
         while let Some(bytes) = stream.next().await {
-            reading.feed(&bytes.map_err(|fault| Failed::of_fault(&fault))?, Instant::now())?;
+            reading.feed(&bytes.map_err(|error| Failed::of_chat(&error))?, Instant::now())?;
         }
         reading.finish()
     }
@@ -251,8 +251,8 @@ impl Failed {
     }
 
     /// Whoever measures is on the box, and is told what the log would be.
-    fn of_fault(fault: &BackendFault) -> Self {
-        let told = fault.to_string();
-        Self { message: told, ..Self::of_api(&fault.clone().into()) }
+    fn of_chat(error: &ChatError) -> Self {
+        let told = error.to_string();
+        Self { message: told, ..Self::of_api(&error.clone().into()) }
     }
 }

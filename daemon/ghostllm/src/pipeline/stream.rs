@@ -66,7 +66,7 @@ pub(super) struct Stopped {
 /// How a stream sounds while its engine is silent.
 pub(super) struct Tone {
     pub(super) voice: Voice,
-    /// What is sent then, and how often.
+    /// What is sent then, before its first event, and how often.
     pub(super) keep_alive: Bytes,
     pub(super) every: Duration,
 }
@@ -174,7 +174,7 @@ impl Events {
     }
 
     /// What becomes of what the engine's stream gives.
-    fn given(&mut self, chunk: Option<Result<Bytes, BackendFault>>) -> Option<Result<Bytes, StreamFailed>> {
+    fn given(&mut self, chunk: Option<Result<Bytes, ChatError>>) -> Option<Result<Bytes, StreamFailed>> {
         match (chunk, std::mem::replace(&mut self.source, Source::Ended)) {
             (Some(Ok(bytes)), Source::Streaming(chunks)) => {
                 self.account.counted(chunks.usage());
@@ -188,9 +188,9 @@ impl Events {
                 };
                 Some(Ok(bytes))
             }
-            (Some(Err(fault)), source) => {
+            (Some(Err(error)), source) => {
                 self.source = source;
-                Some(Ok(self.fault(fault.into())))
+                Some(Ok(self.fault(error)))
             }
             (None, Source::Streaming(chunks)) => {
                 self.account.completed(chunks.usage());
@@ -241,6 +241,14 @@ impl Events {
         }
     }
 
+    /// What the client is sent then.
+    fn keep_alive(&self) -> Bytes {
+        match &self.source {
+            Source::Streaming(chunks) => chunks.keep_alive(&self.keep_alive),
+            Source::Awaited(_) | Source::Over(_) | Source::Failed | Source::Ended => self.keep_alive.clone(),
+        }
+    }
+
     /// A keep-alive when the client has been sent nothing for too long.
     ///
     /// The timer is not moved at every event, only when it fires early: an event costs a clock reading.
@@ -248,12 +256,12 @@ impl Events {
         if self.is_said() {
             return Poll::Pending;
         }
-        let Some(sent) = self.sent else { return Poll::Ready(self.keep_alive.clone()) };
+        let Some(sent) = self.sent else { return Poll::Ready(self.keep_alive()) };
         while self.timer.as_mut().poll(cx).is_ready() {
             let due = sent + self.every;
             if due <= Instant::now() {
                 self.timer.as_mut().reset(Instant::now() + self.every);
-                return Poll::Ready(self.keep_alive.clone());
+                return Poll::Ready(self.keep_alive());
             }
             self.timer.as_mut().reset(due);
         }

@@ -1,7 +1,12 @@
 //! Bodies that come as zstd (RFC 8878), as Codex sends them.
 //!
-//! Knows frames and blocks. Refuses to know what is in them. Invariants: no more is held than the limit of a body, one window and one
-//! block; what is unpacked has been charged; what is not sound from its first byte to its last is refused whole.
+//! Knows frames and blocks. Refuses to know what is in them. Invariants: no more is held than the limit of a body, one window and two
+//! blocks; what is unpacked and out of the window has been charged ([`Room::comes`]: twice its length); what is not sound from its first
+//! byte to its last is refused whole.
+//!
+//! The window itself is bounded and not charged: [`WINDOW`] and two blocks are reserved when a frame says so, which are addresses until
+//! they are written. A chat has written [`BLOCKS_HERE`] blocks of it (512 KiB) when it waits for its turn elsewhere, and turns there are
+//! as many as processors (`apart`): all windows together hold so much for each chat that waits, and 8.25 MiB for each processor.
 
 use bytes::Bytes;
 use ghostllm_core::{ApiError, config::Limits};

@@ -63,6 +63,7 @@ fn recordings_with_one_call_are_passed_byte_for_byte() {
         pass(recording.bytes, &mut out);
         assert_eq!(out, recording.bytes, "{}", recording.name);
     }
+    assert!(recorded::OPENAI.iter().any(|recording| may_call(recording.bytes)), "none has a call");
     for answer in ["{}", "no JSON with tool_calls", r#"{"choices":[{"message":{"tool_calls":[{}]}}]}"#] {
         assert_eq!(whole(Bytes::from(answer)), answer);
     }
