@@ -181,7 +181,8 @@ pub const ROWS: &[Row] = &[
     ),
     works(
         "tools",
-        "Ollama: constraints of a schema that it drops are said in the descriptions. At most 128.",
+        "Ollama: constraints of a schema that it drops are said in the descriptions. Servers that speak OpenAI's API: a call that \
+         one leaves in its text as <tool_call> is given as a call. At most 128.",
     ),
     works("top_logprobs", ""),
     works("top_p", ""),
