@@ -20,6 +20,7 @@ pub mod openai_json;
 pub mod responses_json;
 pub mod sse;
 pub mod state;
+pub mod tool_text;
 
 mod h3_server;
 mod memory;

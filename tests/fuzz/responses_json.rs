@@ -62,8 +62,7 @@ fn told(sent: &[u8]) -> (Vec<String>, Option<String>) {
 
 /// Exactly one event ends it, and nothing follows but the error behind a failure.
 fn check_end(kinds: &[String], failed: bool) {
-    let ends: Vec<usize> =
-        (0..kinds.len()).filter(|place| ENDS.contains(&kinds[*place].as_str())).collect();
+    let ends: Vec<usize> = (0..kinds.len()).filter(|place| ENDS.contains(&kinds[*place].as_str())).collect();
     assert_eq!(ends.len(), 1, "{kinds:?}");
     let behind = &kinds[ends[0] + 1..];
     assert_eq!(kinds[ends[0]] == "response.failed", failed, "{kinds:?}");
@@ -92,7 +91,8 @@ fn check_request(bytes: &[u8]) {
     let Ok(request) = parse_response(bytes, &Limits::default()) else { return };
     serde_json::from_slice::<IgnoredAny>(bytes).expect("what is taken is JSON");
     let body = openai::chat_body(&request.chat, "engine's");
-    let object = |body: &[u8]| serde_json::from_slice::<IgnoredAny>(body).expect("an engine is asked in JSON");
+    let object =
+        |body: &[u8]| serde_json::from_slice::<IgnoredAny>(body).expect("an engine is asked in JSON");
     object(&body);
     if let Ok(body) = ollama::chat_body(&request.chat, "engine's") {
         object(&body);

@@ -13,3 +13,4 @@ pub mod openai;
 pub(crate) mod recorded;
 pub mod render;
 pub mod responses;
+pub mod tool_text;
