@@ -1,7 +1,7 @@
 //! Answers that are held to a schema, and calls that are forced. The demo was taught neither.
 
-use crate::support::{Engine, Reply};
-use crate::{message, weather};
+use crate::message;
+use crate::support::{Engine, Reply, add_thinker};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
@@ -125,27 +125,39 @@ fn a_call_can_be_forced() {
 #[test]
 fn what_may_be_called_stays_free_beside_a_schema() {
     let engine = Engine::start(&[]);
-    let more = json!({"tools": weather(), "response_format": format(&trip()), "temperature": 2, "min_p": 0});
-    let mut kinds = [0, 0];
-    for seed in 0..12 {
-        let mut more = more.clone();
-        more["seed"] = json!(seed);
-        more["max_tokens"] = json!(200);
-        let choice = engine.chat("What is the weather in Paris?", &more).json()["choices"][0].clone();
-        match choice["finish_reason"].as_str().unwrap() {
-            "stop" => {
-                check_trip(choice["message"]["content"].as_str().unwrap());
-                kinds[0] += 1;
-            }
-            "tool_calls" => {
-                assert_eq!(choice["message"]["tool_calls"][0]["function"]["name"], "get_weather");
-                kinds[1] += 1;
-            }
-            // A call's arguments may be anything, also long.
-            other => assert_eq!(other, "length"),
-        }
-    }
-    assert!(kinds[0] > 0 && kinds[1] > 0, "{kinds:?}");
+    let number = json!({"type": "integer", "minimum": 1, "maximum": 9});
+    let more = json!({"tools": tools(), "response_format": format(&number)});
+    let counted = content(&engine.chat("Count from 3 to 9.", &more));
+    assert!((1..=9).contains(&counted.parse::<i64>().unwrap()), "{counted}");
+    let called = engine.chat("What is the weather in Paris?", &more);
+    assert_eq!(called.json()["choices"][0]["finish_reason"], "tool_calls", "{}", called.body);
+    let call = message(&called)["tool_calls"][0]["function"].clone();
+    assert_eq!(call["name"], "get_weather");
+    assert!(
+        serde_json::from_str::<Map<String, Value>>(call["arguments"].as_str().unwrap()).is_ok(),
+        "{call}"
+    );
+}
+
+#[test]
+fn reasoning_goes_before_what_is_held_and_is_free_of_it() {
+    let engine = Engine::start(&[]);
+    add_thinker(&engine);
+    let ask = |more: &Value| {
+        let mut fields = json!({"model": "thinker"});
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let reply = engine.chat("What is the capital of Norway? /think", &fields);
+        assert!(
+            message(&reply)["reasoning_content"].as_str().unwrap().starts_with("The user"),
+            "{}",
+            reply.body
+        );
+        reply
+    };
+    assert_eq!(message(&ask(&json!({})))["content"], "The capital of Norway is Oslo.");
+    check_trip(&content(&ask(&json!({"response_format": format(&trip())}))));
+    let called = ask(&json!({"tools": tools(), "tool_choice": "required"}));
+    assert_eq!(called.json()["choices"][0]["finish_reason"], "tool_calls", "{}", called.body);
 }
 
 #[test]

@@ -226,6 +226,17 @@ pub(crate) fn add_pooled(engine: &Engine, name: &str, pooling: u32) {
     std::fs::write(engine.models().join(format!("{name}.gguf")), bytes).unwrap();
 }
 
+/// Puts a model among the engine's whose prompt opens the reasoning, as those do that always reason: the demo with the end of its
+/// template written anew. Named `thinker`.
+pub(crate) fn add_thinker(engine: &Engine) {
+    let mut bytes = std::fs::read(demo()).unwrap();
+    let old = b"{%- if add_generation_prompt %}\n    {{- '<|im_start|>assistant\\n' }}\n{%- endif %}";
+    let at = (0..60_000).find(|at| bytes[*at..].starts_with(old)).unwrap();
+    let new = format!("{:<width$}}}}}", "{{- '<|im_start|>assistant\\n<think>'", width = old.len() - 2);
+    bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
+    std::fs::write(engine.models().join("thinker.gguf"), bytes).unwrap();
+}
+
 /// The demo's file.
 pub(crate) fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/ghostllm-demo.gguf")
