@@ -113,6 +113,9 @@ limits! {
     schema_bytes: usize = 128 << 10;
     /// Levels of such a schema, those of all its definitions together: each takes up to 10 kB of the inference thread's stack.
     schema_levels: usize = 2000;
+    /// Properties of one object in such a schema: the work grows as their square, and comes to half a second here. Of those that may be
+    /// left out, no more than some 500 can be kept in any case.
+    schema_properties: usize = 1500;
     /// Texts in one request for embeddings: as many as OpenAI takes.
     inputs: usize = 2048;
     /// Tokens of one text to embed, which is read in one step: pooling takes all of them together.
@@ -216,7 +219,7 @@ mod tests {
             .filter(|line| !line.starts_with(' '))
             .map(str::to_owned)
             .collect();
-        assert_eq!(settings.len(), 17, "{help}");
+        assert_eq!(settings.len(), 18, "{help}");
         assert_eq!(Limits::read(&settings).unwrap(), Limits::default());
     }
 }

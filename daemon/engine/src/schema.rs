@@ -67,7 +67,8 @@ const WORD_BYTES: usize = 32;
 /// # Errors
 /// 400 with the field, and the keyword at fault.
 pub fn check(at: &str, schema: &Value, limits: &Limits) -> Result<(), Failure> {
-    let mut walk = Walk { at, root: schema, refs: HashSet::new(), left: limits.schema_levels };
+    let (left, properties) = (limits.schema_levels, limits.schema_properties);
+    let mut walk = Walk { at, root: schema, refs: HashSet::new(), left, properties };
     let levels = walk.schema(schema, true)?;
     walk.spend(levels)?;
     let mut seen = HashSet::new();
@@ -84,7 +85,10 @@ struct Walk<'a> {
     at: &'a str,
     root: &'a Value,
     refs: HashSet<&'a str>,
+    /// How many levels there may still be.
     left: usize,
+    /// The most properties of one object.
+    properties: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -159,6 +163,9 @@ impl<'a> Walk<'a> {
 
     fn named(&mut self, keyword: &str, value: &'a Value) -> Result<usize, Failure> {
         match value {
+            Value::Object(schemas) if keyword == "properties" && schemas.len() > self.properties => {
+                Err(too_large(self.at))
+            }
             Value::Object(schemas) => self.deepest(schemas.values()),
             _ => self.refuse(keyword, "is no object"),
         }

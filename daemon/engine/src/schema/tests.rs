@@ -53,6 +53,17 @@ fn keywords_that_bind_are_kept_or_refused_by_their_names() {
 }
 
 #[test]
+fn an_object_has_properties_up_to_a_limit() {
+    let judge = |count: usize| {
+        let properties: Map<String, Value> = (0..count).map(|index| (index.to_string(), json!({}))).collect();
+        let limits = Limits { schema_properties: 5, ..Limits::default() };
+        check("tools", &json!({"items": {"properties": properties}}), &limits)
+    };
+    judge(5).unwrap();
+    assert!(judge(6).unwrap_err().message.contains("too large"));
+}
+
+#[test]
 fn levels_of_all_definitions_add_up_to_a_limit() {
     // Each is referred to from the one before: two levels each, and two of the root's own.
     let chain = |length: usize| {

@@ -44,8 +44,11 @@ const BLAMED: [(&str, &str); 9] = [
     ("regex", "pattern"),
     ("Invalid type", "type"),
 ];
-/// The same of those that are about size.
-const TOO_LARGE: [&str; 6] = ["too large", "too big", "fuel", "stack level", "limit", "max is"];
+/// What is in those that no answer could fulfil.
+const UNFULFILLED: &str = "Unsatisfiable";
+/// What is in those that are about size.
+const TOO_LARGE: [&str; 7] =
+    ["too large", "too big", "too complex", "fuel", "stack level", "limit for this grammar", "max is"];
 
 /// The parsers of one model.
 #[derive(Default)]
@@ -178,24 +181,36 @@ fn blame(factory: &ParserFactory, form: &Form, problem: &str) -> Failure {
         let form = Form { content: Some(held.clone()), calls: Vec::new() };
         parser(factory, grammar(&form)).err().map(|problem| refusal(&held.at, &problem))
     };
-    let several = form.calls.len() + usize::from(form.content.is_some()) > 1;
-    let found = if several { parts(form).find_map(alone) } else { None };
-    found.unwrap_or_else(|| refusal(parts(form).next().map_or("tools", |held| &held.at), problem))
+    let first = parts(form).next().map_or("tools", |held| &held.at);
+    if is_too_large(problem) {
+        // Each may pass alone, and it would take as long again.
+        return schema::too_large(if form.calls.len() > 1 { "tools" } else { first });
+    }
+    parts(form).find_map(alone).unwrap_or_else(|| refusal(first, problem))
 }
 
 fn refusal(at: &str, problem: &str) -> Failure {
-    let blamed = BLAMED.iter().find(|(words, _)| problem.contains(words));
-    let why = match blamed {
-        Some((_, keyword)) => format!("what the keyword '{keyword}' asks here is not kept by this engine"),
-        None if problem.contains("Unsatisfiable") => "there is nothing that fulfils it".to_owned(),
-        None if TOO_LARGE.iter().any(|words| problem.contains(words)) => return schema::too_large(at),
+    if is_too_large(problem) {
+        return schema::too_large(at);
+    }
+    let why = match blamed(problem) {
+        Some(keyword) => format!("what the keyword '{keyword}' asks here is not kept by this engine"),
+        None if problem.contains(UNFULFILLED) => "there is nothing that fulfils it".to_owned(),
         None => "its keywords are not kept by this engine together".to_owned(),
     };
-    tracing::debug!("llguidance refused a schema of {} bytes of words", problem.len());
     let message = format!(
         "An answer cannot be held to the schema in {at}: {why}; use a simpler one, or describe it in words"
     );
     Failure::unsupported(at, message)
+}
+
+fn blamed(problem: &str) -> Option<&'static str> {
+    BLAMED.iter().find(|(words, _)| problem.contains(words)).map(|(_, keyword)| *keyword)
+}
+
+fn is_too_large(problem: &str) -> bool {
+    let said = TOO_LARGE.iter().any(|words| problem.contains(words));
+    said && blamed(problem).is_none() && !problem.contains(UNFULFILLED)
 }
 
 /// Holds one answer to its form.
@@ -273,7 +288,7 @@ impl Holder {
 
     /// What is told where no token can follow; `problem` is llguidance's word for why.
     fn stuck(&self, problem: &str) -> Failure {
-        let why = if TOO_LARGE.iter().any(|words| problem.contains(words)) {
+        let why = if is_too_large(problem) {
             "looking for what may follow took more than one token may take"
         } else {
             "nothing that this model can write fulfils it"

@@ -195,11 +195,16 @@ fn hostile() -> Vec<(&'static str, Value)> {
             |index: usize| json!({"type": "object", "properties": {format!("p{index}"): {"const": index}}});
         json!({"anyOf": (0..count).map(option).collect::<Vec<_>>()})
     };
+    let object = |count: usize, inner: &Value| -> Value {
+        let properties: Map<_, _> = (0..count).map(|index| (format!("p{index}"), inner.clone())).collect();
+        json!({"type": "object", "properties": properties})
+    };
     let nested = |depth: usize| (0..depth).fold(json!({"type": "null"}), |inner, _| json!({"items": inner}));
     let chain: Map<String, Value> = (0..900)
         .map(|index| (format!("d{index}"), json!({"items": {"$ref": format!("#/$defs/d{}", index + 1)}})))
         .chain([("d900".to_owned(), json!({"type": "null"}))])
         .collect();
+    let patterns: Map<_, _> = (0..80).map(|index| (format!("^{index}(a|b)*{index}$"), json!({}))).collect();
     vec![
         ("a product of choices", json!({"allOf": [either(60), either(60), either(60)]})),
         (
@@ -219,16 +224,11 @@ fn hostile() -> Vec<(&'static str, Value)> {
         ("very many items", json!({"type": "array", "minItems": 1_000_000_000, "items": {"type": "null"}})),
         ("most items", json!({"type": "array", "maxItems": u64::MAX >> 12, "items": {"type": "null"}})),
         ("many words", json!({"enum": (0..10_000).map(|n| format!("w{n}")).collect::<Vec<_>>()})),
-        (
-            "many properties",
-            json!({"properties": (0..3000).map(|n| (format!("p{n}"), json!({}))).collect::<Map<_, _>>()}),
-        ),
+        ("many properties", object(1500, &json!({}))),
+        ("objects of many properties", object(8, &object(800, &json!({})))),
         ("small parts", json!({"type": "number", "multipleOf": 1e-300})),
         ("many parts", json!({"allOf": (2..60).map(|n| json!({"multipleOf": n})).collect::<Vec<_>>()})),
-        (
-            "many patterns",
-            json!({"patternProperties": (0..80).map(|n| (format!("^{n}(a|b)*{n}$"), json!({}))).collect::<Map<_, _>>()}),
-        ),
+        ("many patterns", json!({ "patternProperties": patterns })),
     ]
 }
 
