@@ -153,15 +153,36 @@ impl Summary {
         special.or_else(|| self.text("tokenizer.chat_template"))
     }
 
-    /// Whether the file can hold a conversation: not an encoder, a projector, an adapter or a bare vocabulary.
+    /// Whether the file can hold a conversation: not an encoder, one for embeddings or scores, a projector, an adapter or a bare
+    /// vocabulary.
     #[must_use]
     pub fn generates_text(&self) -> bool {
         const OTHERS: [&str; 4] = ["clip", "t5", "wavtokenizer", "mmproj"];
         let architecture = self.architecture();
         let kind = self.text("general.type").unwrap_or("model");
         kind == "model"
+            // None stands for no pooling.
+            && matches!(self.pooling(), None | Some(0))
             && !architecture.contains("bert")
             && !OTHERS.iter().any(|name| architecture.starts_with(name))
+    }
+
+    /// Whether the file makes vectors of texts, and none else: it says how to pool those of a text's tokens into one (llama.cpp's
+    /// `llama_pooling_type`: mean, the first token's, the last one's). Rerankers, which say how to score, do not.
+    #[must_use]
+    pub fn embeds(&self) -> bool {
+        matches!(self.pooling(), Some(1..=3))
+    }
+
+    /// How many numbers such a vector has.
+    #[must_use]
+    pub fn dimensions(&self) -> Option<u64> {
+        let number = |name: &str| self.number(&format!("{}.{name}", self.architecture()));
+        number("embedding_length_out").or_else(|| number("embedding_length"))
+    }
+
+    fn pooling(&self) -> Option<u64> {
+        self.number(&format!("{}.pooling_type", self.architecture()))
     }
 
     fn alignment(&self) -> Result<u64, GgufError> {

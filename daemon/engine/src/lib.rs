@@ -14,6 +14,7 @@ pub mod lifeline;
 pub mod limits;
 pub mod output;
 pub mod queue;
+pub mod schema;
 pub mod serve;
 pub mod socket;
 pub mod template;

@@ -100,11 +100,14 @@ impl Library {
         Ok(Self { directories, files, demo: demo.map(Arc::new), memory: Mutex::default() })
     }
 
-    /// The models to show, by name. The demo is among them only while there is no other.
+    /// The models to show, by name. The demo is among them only while there is no other that talks.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Model>> {
-        let models: Vec<Arc<Model>> = self.scan().into_values().filter_map(Result::ok).collect();
-        if models.is_empty() { self.demo.iter().cloned().collect() } else { models }
+        let mut models: Vec<Arc<Model>> = self.scan().into_values().filter_map(Result::ok).collect();
+        if !models.iter().any(|model| model.summary.generates_text()) {
+            models.extend(self.demo.iter().cloned());
+        }
+        models
     }
 
     /// The model of that name, or in the file at that absolute path: two files may bear one name.
@@ -152,7 +155,8 @@ impl Library {
         paths.extend(memory.named.values().map(|path| (path.clone(), true)));
         for (path, asked) in paths {
             let model = look(&mut memory, &path, asked);
-            if model.as_ref().is_ok_and(|model| !model.summary.generates_text()) {
+            let of_use = |model: &Arc<Model>| model.summary.generates_text() || model.summary.embeds();
+            if model.as_ref().is_ok_and(|model| !of_use(model)) {
                 continue;
             }
             found.entry(name_of(&path)).or_insert(model);

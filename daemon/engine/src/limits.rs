@@ -109,6 +109,17 @@ limits! {
     stop_texts: usize = 16;
     /// One of them: each is looked for at each token, at every length, and longer than a paragraph is a mistake.
     stop_bytes: usize = 4096;
+    /// A schema that an answer is held to, as JSON: as long as OpenAI's may be. Much of what a schema costs grows as its square.
+    schema_bytes: usize = 128 << 10;
+    /// Levels of such a schema, those of all its definitions together: each takes up to 10 kB of the inference thread's stack.
+    schema_levels: usize = 2000;
+    /// Properties of one object in such a schema: the work grows as their square, and comes to half a second here. Of those that may be
+    /// left out, no more than some 500 can be kept in any case.
+    schema_properties: usize = 1500;
+    /// Texts in one request for embeddings: as many as OpenAI takes.
+    inputs: usize = 2048;
+    /// Tokens of one text to embed, which is read in one step: pooling takes all of them together.
+    embedded_tokens: u32 = 2048;
     /// Tokens in one step: a departed client costs no more than this.
     batch: u32 = 128;
     /// How long llama.cpp may try a file: its vocabulary takes a second at most, a cold disk longer.
@@ -141,8 +152,10 @@ impl Limits {
                 u32::MAX
             ));
         }
-        if i32::try_from(limits.batch).is_err() {
-            return Err(format!("the limit batch is {}; at most {} is possible", limits.batch, i32::MAX));
+        for (name, tokens) in [("batch", limits.batch), ("embedded_tokens", limits.embedded_tokens)] {
+            if i32::try_from(tokens).is_err() {
+                return Err(format!("the limit {name} is {tokens}; at most {} is possible", i32::MAX));
+            }
         }
         Ok(limits)
     }
@@ -206,7 +219,7 @@ mod tests {
             .filter(|line| !line.starts_with(' '))
             .map(str::to_owned)
             .collect();
-        assert_eq!(settings.len(), 13, "{help}");
+        assert_eq!(settings.len(), 18, "{help}");
         assert_eq!(Limits::read(&settings).unwrap(), Limits::default());
     }
 }

@@ -25,6 +25,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// of bodies, and two for a file system that is slow.
 const LOOKERS: usize = 4;
 
+/// The inference thread's stack. What compiles schemas calls itself for each of their levels, at up to 10 kB each, and the limit
+/// `schema_levels` has thousands of them. Only what is used of it is memory.
+const STACK: usize = 64 << 20;
+
 /// Serves GGUF files over OpenAI's wire on a Unix socket.
 #[derive(Debug, Parser)]
 #[command(name = "ghostllm-engine", version, after_help = Limits::help())]
@@ -112,6 +116,7 @@ fn run(arguments: &Arguments, complaints: Complaints) -> Result<(), Failed> {
     let worker_queue = Arc::clone(&queue);
     let worker = std::thread::Builder::new()
         .name("inference".into())
+        .stack_size(STACK)
         .spawn(move || work(&worker_queue, settings, &complaints))
         .map_err(|error| (1, format!("cannot start the inference thread: {error}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

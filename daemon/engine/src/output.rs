@@ -6,14 +6,15 @@
 
 use calls::Tools;
 use splitter::Splitter;
+use std::ops::Range;
 
 pub mod calls;
 mod splitter;
 mod stop;
 mod utf8;
 
-pub(crate) use splitter::MARKS;
 pub use splitter::Piece;
+pub(crate) use splitter::{MARKS, THINK_END};
 
 /// The length of the longest suffix of `text` that begins, but does not complete, one of `marks`.
 fn held_back<'a>(text: &str, marks: impl Iterator<Item = &'a str>) -> usize {
@@ -30,6 +31,7 @@ pub struct Output {
     characters: utf8::Characters,
     stop: stop::StopTexts,
     splitter: Splitter,
+    length: usize,
 }
 
 impl Output {
@@ -41,14 +43,27 @@ impl Output {
             characters: utf8::Characters::default(),
             stop: stop::StopTexts::new(stops),
             splitter: Splitter::new(tools, thinking),
+            length: 0,
         }
     }
 
     /// Takes the bytes of the next token.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Piece> {
         let text = self.characters.push(bytes);
+        self.length += text.len();
         let text = self.stop.push(&text);
         self.splitter.push(&text)
+    }
+
+    /// The bytes of text that the tokens made so far, whether it was shown or not.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Where in that text the pieces of content stand that came since this was last asked: one place for each of them.
+    pub fn shown(&mut self) -> Vec<Range<usize>> {
+        self.splitter.shown()
     }
 
     /// Whether a stop text was met; what follows is ignored.
@@ -60,6 +75,7 @@ impl Output {
     /// Ends the text: what was held back comes out.
     pub fn finish(&mut self) -> Vec<Piece> {
         let tail = self.characters.finish();
+        self.length += tail.len();
         let mut text = self.stop.push(&tail);
         text.push_str(&self.stop.finish());
         let mut pieces = self.splitter.push(&text);

@@ -8,8 +8,7 @@
 use crate::body::Body;
 use crate::error::Failure;
 use crate::library::Model;
-use crate::output::Piece;
-use crate::wire::answer::{Finish, Usage};
+use crate::wire::answer::{Finish, Part, Usage};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
@@ -20,9 +19,11 @@ pub enum Event {
     /// The model is loaded and the request is sound; pieces follow.
     Begun,
     /// A part of the answer.
-    Piece(Piece),
+    Part(Part),
     /// The answer is whole.
     Ended(Finish, Usage),
+    /// The vectors of all texts, which were so many tokens.
+    Embedded(Vec<Vec<f32>>, usize),
     /// It failed; nothing follows.
     Failed(Failure),
 }
@@ -34,6 +35,8 @@ pub enum Work {
     Load,
     /// Load it if need be, and answer the chat that this is; it was found sound.
     Chat(Arc<Body>),
+    /// The same of a request for embeddings.
+    Embed(Arc<Body>),
 }
 
 /// A piece of work in the queue.

@@ -5,9 +5,11 @@
 
 use crate::body::{Bodies, Body};
 use crate::error::Failure;
+use crate::gguf::Summary;
 use crate::library::{Library, Model};
 use crate::queue::{Event, Queue, Ticket, Work};
 use crate::wire::answer::Answer;
+use crate::wire::embeddings::{self, Embeddings};
 use crate::wire::fields::{self, Field, get, need};
 use crate::wire::{self, Chat};
 use crate::worker::Settings;
@@ -129,16 +131,18 @@ async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Resp
             Ok(reply(&json!({"object": "list", "data": data})))
         }
         ("/v1/chat/completions", &Method::POST) => chat(engine, request).await,
+        ("/v1/embeddings", &Method::POST) => embed(engine, request).await,
         ("/load", &Method::POST) => load(engine, request).await,
         ("/healthz" | "/status" | "/v1/models", _) => Err(wrong_method("GET")),
-        ("/v1/chat/completions" | "/load", _) => Err(wrong_method("POST")),
+        ("/v1/chat/completions" | "/v1/embeddings" | "/load", _) => Err(wrong_method("POST")),
         (path, &Method::GET) if path.starts_with("/v1/models/") => {
             let id = path.trim_start_matches("/v1/models/").to_owned();
             let model = off_thread(engine, move |library| library.find(&id)).await?;
             Ok(reply(&describe(&model, engine.settings)))
         }
         _ => {
-            let message = "there is nothing at this path; see /v1/models and /v1/chat/completions";
+            let message =
+                "there is nothing at this path; see /v1/models, /v1/chat/completions and /v1/embeddings";
             Err(Failure::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("unknown_route"), message))
         }
     }
@@ -179,9 +183,15 @@ async fn chat(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Respon
     let name = read(engine, &body, wire::model).await?;
     let id = name.clone();
     let model = off_thread(engine, move |library| library.find(&id)).await?;
+    if !model.summary.generates_text() {
+        let message =
+            format!("the model {:?} holds no conversations; ask another, or /v1/embeddings", model.id);
+        return Err(Failure::invalid("model", message));
+    }
     let allowance = engine.settings.allowance(&model.summary);
-    let (stream, include_usage) = read(engine, &body, move |bytes| {
-        Chat::read(bytes, &allowance, &limits).map(|chat| (chat.stream, chat.include_usage))
+    let (stream, include_usage, odds) = read(engine, &body, move |bytes| {
+        let chat = Chat::read(bytes, &allowance, &limits)?;
+        Ok((chat.stream, chat.include_usage, chat.odds.is_some()))
     })
     .await?;
     let answer = Answer::new(&name, engine.answers.fetch_add(1, Ordering::Relaxed), now());
@@ -200,19 +210,50 @@ async fn chat(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Respon
         headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
         return Ok(response);
     }
-    whole(ticket, answer).await
+    whole(ticket, answer, odds).await
 }
 
-async fn whole(mut ticket: Ticket, mut answer: Answer) -> Result<Response<Answered>, Failure> {
-    let mut pieces = Vec::new();
+async fn whole(mut ticket: Ticket, mut answer: Answer, odds: bool) -> Result<Response<Answered>, Failure> {
+    let mut parts = Vec::new();
     loop {
         match ticket.events.recv().await {
-            Some(Event::Piece(piece)) => pieces.push(piece),
-            Some(Event::Ended(finish, usage)) => return Ok(reply(&answer.whole(&pieces, finish, usage))),
+            Some(Event::Part(part)) => parts.push(part),
+            Some(Event::Ended(finish, usage)) => {
+                return Ok(reply(&answer.whole(&parts, odds, finish, usage)));
+            }
             Some(Event::Failed(failure)) => return Err(failure),
             Some(Event::Begun) => {}
-            None => return Err(broken()),
+            Some(Event::Embedded(..)) | None => return Err(broken()),
         }
+    }
+}
+
+async fn embed(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Answered>, Failure> {
+    let limits = engine.settings.limits;
+    let body = Arc::new(engine.bodies.take(request, limits.longest_body).await?);
+    let name = read(engine, &body, wire::model).await?;
+    let id = name.clone();
+    let model = off_thread(engine, move |library| library.find(&id)).await?;
+    if !model.summary.embeds() {
+        let message = format!(
+            "the model {:?} makes no embeddings: its file names no pooling that makes one vector of a text; use one that was \
+             made for embeddings",
+            model.id
+        );
+        return Err(Failure::invalid("model", message));
+    }
+    let asked = Arc::clone(&model);
+    let base64 = read(engine, &body, move |bytes| {
+        Embeddings::read(bytes, &asked.summary, &limits).map(|request| request.base64)
+    })
+    .await?;
+    let mut ticket = engine.queue.submit(model, Work::Embed(body))?;
+    match ticket.events.recv().await {
+        Some(Event::Embedded(vectors, tokens)) => {
+            Ok(reply(&embeddings::answer(&name, &vectors, base64, tokens)))
+        }
+        Some(Event::Failed(failure)) => Err(failure),
+        _ => Err(broken()),
     }
 }
 
@@ -252,9 +293,19 @@ fn describe(model: &Model, settings: Settings) -> Value {
         "id": model.id, "object": "model", "created": created, "owned_by": owner, "demo": model.demo,
         "architecture": model.summary.architecture(), "context_length": model.summary.context_length(),
         "bytes": model.summary.bytes,
+        "capabilities": capabilities(&model.summary),
         // As llama.cpp's own server calls what it has, which may be less than the model was trained on.
         "meta": {"n_ctx": settings.context_of(&model.summary)},
     })
+}
+
+/// What a model can do, in the words of llama.cpp's own server and Ollama.
+fn capabilities(summary: &Summary) -> Vec<&'static str> {
+    if summary.embeds() {
+        return vec!["embedding"];
+    }
+    let tools = summary.chat_template(true).is_some_and(|template| template.contains("tools"));
+    if tools { vec!["completion", "tools"] } else { vec!["completion"] }
 }
 
 fn status(engine: &Engine) -> Value {

@@ -9,12 +9,17 @@ use crate::limits::Limits;
 use crate::output::calls::Tools;
 use crate::weight::{Allowance, Scale, WeightError};
 use fields::{Field, get, need};
+use form::{Choice, Form};
+use sampling::Sampling;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub mod answer;
+pub mod embeddings;
 pub(crate) mod fields;
+pub mod form;
 pub(crate) mod messages;
+pub mod sampling;
 mod tools;
 
 /// What a switch must be, in words.
@@ -44,6 +49,7 @@ struct Body<'a> {
     repeat_penalty: Field<'a>,
     n: Field<'a>,
     logprobs: Field<'a>,
+    top_logprobs: Field<'a>,
     logit_bias: Field<'a>,
     response_format: Field<'a>,
     reasoning_effort: Field<'a>,
@@ -65,27 +71,6 @@ pub fn model(body: &[u8]) -> Result<String, Failure> {
     need("model", named.model, "a model's name as a string")
 }
 
-/// How the next token is chosen.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sampling {
-    /// 0 takes the likeliest token; 1 leaves the model's own odds.
-    pub temperature: f32,
-    /// Only the likeliest tokens that together have this share.
-    pub top_p: f32,
-    /// Only so many of the likeliest tokens; 0 for all.
-    pub top_k: i32,
-    /// Only tokens with at least this share of the likeliest one's odds.
-    pub min_p: f32,
-    /// The same seed gives the same answer; `None` for chance.
-    pub seed: Option<u32>,
-    /// Taken off for each time a token was said.
-    pub frequency_penalty: f32,
-    /// Taken off once a token was said.
-    pub presence_penalty: f32,
-    /// Divides the odds of what was said; 1 for nothing.
-    pub repetition_penalty: f32,
-}
-
 /// A request that can be served.
 #[derive(Debug, Clone)]
 pub struct Chat {
@@ -97,10 +82,14 @@ pub struct Chat {
     pub tools: Vec<Value>,
     /// The same by name.
     pub functions: Option<Tools>,
+    /// What the answer is held to; `None` for nothing.
+    pub form: Option<Form>,
     /// Texts that end the answer.
     pub stop: Vec<String>,
     /// How to choose tokens.
     pub sampling: Sampling,
+    /// How many of the likeliest tokens to tell beside each token's own odds; `None` for no odds at all.
+    pub odds: Option<usize>,
     /// The most tokens to make; `None` for what the context leaves.
     pub max_tokens: Option<usize>,
     /// Whether to answer piece by piece.
@@ -124,14 +113,17 @@ impl Chat {
         let messages: Vec<Value> = need("messages", body.messages, "a list of messages")?;
         let messages = messages::flatten(messages)?;
         weigh_arguments(&messages, &mut scale, allowance)?;
-        let tools = offered_tools(&body)?;
+        let choice = Choice::read(&body)?;
+        let tools = offered_tools(&body, &choice)?;
         Ok(Self {
             model: need("model", body.model, "a model's name as a string")?,
             messages,
+            form: form::read(&body, &choice, &tools, limits)?,
             functions: (!tools.is_empty()).then(|| Tools::of(&tools)),
             tools,
             stop: stop_texts(body.stop, limits)?,
-            sampling: sampling(&body)?,
+            sampling: sampling::read(&body)?,
+            odds: sampling::odds(&body)?,
             max_tokens: max_tokens(&body)?,
             stream: get("stream", body.stream, SWITCH)?.unwrap_or(false),
             include_usage: include_usage(body.stream_options)?,
@@ -176,12 +168,6 @@ fn refuse_unsupported(body: &Body<'_>) -> Result<(), Failure> {
             "This engine gives one answer a request; leave n out, or send 1",
         ));
     }
-    if get("logprobs", body.logprobs, SWITCH)?.unwrap_or(false) {
-        return Err(Failure::unsupported(
-            "logprobs",
-            "This engine does not report log probabilities; leave logprobs out",
-        ));
-    }
     let bias: Option<Map<String, Value>> = get("logit_bias", body.logit_bias, "an object")?;
     if bias.is_some_and(|bias| !bias.is_empty()) {
         return Err(Failure::unsupported(
@@ -189,30 +175,13 @@ fn refuse_unsupported(body: &Body<'_>) -> Result<(), Failure> {
             "This engine does not apply logit_bias; leave it out",
         ));
     }
-    let format: Option<Map<String, Value>> =
-        get("response_format", body.response_format, "an object with a type")?;
-    let format = format.unwrap_or_default();
-    match messages::text("response_format", "type", &format)? {
-        None | Some("text") => Ok(()),
-        Some(_) => Err(Failure::unsupported(
-            "response_format",
-            "This engine cannot hold an answer to a format yet; leave response_format out and ask for JSON in words",
-        )),
-    }
+    Ok(())
 }
 
-fn offered_tools(body: &Body<'_>) -> Result<Vec<Value>, Failure> {
+fn offered_tools(body: &Body<'_>, choice: &Choice) -> Result<Vec<Value>, Failure> {
     let offered: Vec<Value> = get("tools", body.tools, "a list of tools")?.unwrap_or_default();
     tools::check(&offered)?;
-    match get("tool_choice", body.tool_choice, "\"auto\" or \"none\"")? {
-        None | Some(Value::Null) => Ok(offered),
-        Some(Value::String(choice)) if choice == "auto" => Ok(offered),
-        Some(Value::String(choice)) if choice == "none" => Ok(Vec::new()),
-        Some(_) => Err(Failure::unsupported(
-            "tool_choice",
-            "This engine cannot force a tool call yet; tool_choice can be \"auto\" or \"none\"",
-        )),
-    }
+    Ok(if *choice == Choice::Never { Vec::new() } else { offered })
 }
 
 fn stop_texts(stop: Field<'_>, limits: &Limits) -> Result<Vec<String>, Failure> {
@@ -256,37 +225,6 @@ fn max_tokens(body: &Body<'_>) -> Result<Option<usize>, Failure> {
     }
 }
 
-fn sampling(body: &Body<'_>) -> Result<Sampling, Failure> {
-    // With all tokens open, a small quantised model soon picks a senseless one. Where the caller names no cut of their
-    // own, llama.cpp's default one applies.
-    let cut = body.top_p.is_some() || body.top_k.is_some() || body.min_p.is_some();
-    let (repetition, penalty) = match body.repetition_penalty {
-        Some(_) => ("repetition_penalty", body.repetition_penalty),
-        None => ("repeat_penalty", body.repeat_penalty),
-    };
-    let seed: Option<i64> = get("seed", body.seed, "a whole number")?;
-    Ok(Sampling {
-        temperature: within("temperature", body.temperature, 1.0, 0.0, 2.0)?,
-        top_p: within("top_p", body.top_p, 1.0, 0.0, 1.0)?,
-        top_k: get::<i32>("top_k", body.top_k, "a whole number")?.unwrap_or(0).max(0),
-        min_p: within("min_p", body.min_p, if cut { 0.0 } else { 0.05 }, 0.0, 1.0)?,
-        // 2^32-1 means "any" to llama.cpp, so the remainder leaves it out.
-        seed: seed.and_then(|seed| u32::try_from(seed.rem_euclid(i64::from(u32::MAX))).ok()),
-        frequency_penalty: within("frequency_penalty", body.frequency_penalty, 0.0, -2.0, 2.0)?,
-        presence_penalty: within("presence_penalty", body.presence_penalty, 0.0, -2.0, 2.0)?,
-        repetition_penalty: within(repetition, penalty, 1.0, 0.01, 10.0)?,
-    })
-}
-
-fn within(name: &str, field: Field<'_>, default: f32, least: f32, most: f32) -> Result<f32, Failure> {
-    let wanted = format!("a number from {least} to {most}");
-    match get::<f32>(name, field, &wanted)? {
-        None => Ok(default),
-        Some(value) if (least..=most).contains(&value) => Ok(value),
-        Some(_) => Err(Failure::wrong_value(name, &wanted)),
-    }
-}
-
 fn template_extras(body: &Body<'_>) -> Result<Map<String, Value>, Failure> {
     // Names that the conversation itself fills may not come from outside.
     const OWN: [&str; 6] =
@@ -323,10 +261,11 @@ mod tests {
     fn what_cannot_be_honoured_is_refused_by_name() {
         for (more, param) in [
             (json!({"n": 2}), "n"),
-            (json!({"logprobs": true}), "logprobs"),
+            (json!({"logprobs": 1}), "logprobs"),
+            (json!({"logprobs": true, "top_logprobs": 21}), "top_logprobs"),
+            (json!({"logprobs": true, "top_logprobs": -1}), "top_logprobs"),
+            (json!({"top_logprobs": 2}), "top_logprobs"),
             (json!({"logit_bias": {"1": 2}}), "logit_bias"),
-            (json!({"response_format": {"type": "json_schema"}}), "response_format"),
-            (json!({"tools": [], "tool_choice": "required"}), "tool_choice"),
             (json!({"tools": [{"type": "web_search"}]}), "tools[0].function"),
             (json!({"stop": vec!["x"; STOPS + 1]}), "stop"),
             (json!({"stop": "x".repeat(STOP_BYTES + 1)}), "stop"),
@@ -348,6 +287,7 @@ mod tests {
             json!({"n": 1, "logprobs": false, "logit_bias": {}, "response_format": {"type": "text"}}),
             json!({"temperature": 2.0, "top_p": 1, "min_p": 0, "presence_penalty": -2, "max_tokens": 1, "seed": -1}),
             json!({"stop": vec!["x".repeat(STOP_BYTES); STOPS], "n": 1.0, "logprobs": null}),
+            json!({"logprobs": true, "top_logprobs": 20}),
             json!({"stop": null, "tools": null, "tool_choice": "auto", "unknown_field": {"a": 1}}),
         ] {
             read(&more).unwrap();

@@ -3,7 +3,7 @@
 //! Knows llama.cpp. Knows nothing of HTTP. Invariant: between two batches it looks whether the asker is still there,
 //! so whoever leaves costs at most one batch; one model is in memory at a time.
 //!
-//! Continuous batching, grammars and prompt caching belong here: the context lives as long as its model stays, and
+//! Continuous batching and prompt caching belong here: the context lives as long as its model stays, and
 //! [`generate`](generation) is the only place that decodes.
 
 use crate::error::Failure;
@@ -13,7 +13,9 @@ use crate::limits::Limits;
 use crate::queue::{Event, Job, Queue, Work};
 use crate::weight::Allowance;
 use crate::wire::answer::{Finish, Usage};
+use embedding::embed;
 use generation::answer;
+use grammar::Grammars;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -26,7 +28,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 mod complaint;
+mod embedding;
 mod generation;
+mod grammar;
+mod odds;
 mod prompt;
 mod sampler;
 pub mod trial;
@@ -68,7 +73,8 @@ impl Settings {
     #[must_use]
     pub fn context_of(self, summary: &Summary) -> u32 {
         let trained = summary.context_length().and_then(|length| u32::try_from(length).ok());
-        self.length(trained.unwrap_or(u32::MAX))
+        let length = self.length(trained.unwrap_or(u32::MAX));
+        if summary.embeds() { length.min(self.limits.embedded_tokens) } else { length }
     }
 }
 
@@ -127,30 +133,44 @@ fn stay_with(
         refuse("llama.cpp could not load it");
         return queue.next();
     };
-    let Ok(mut context) = weights.new_context(backend, context_params(&weights, &model, settings)) else {
+    let Ok(context) = weights.new_context(backend, context_params(&weights, &model, settings)) else {
         refuse("llama.cpp could not make room for its context (try a smaller --context)");
         return queue.next();
     };
     tracing::info!(model = model.id, context = context.n_ctx(), "model loaded");
     queue.set_loaded(Some(model.id.clone()));
+    let mut loaded = Loaded { weights: &weights, context, grammars: Grammars::default(), settings };
     let mut next = Some(job);
     while let Some(job) = next {
         if !Arc::ptr_eq(&job.model, &model) {
             return Some(job);
         }
-        serve(&weights, &mut context, &job, settings);
+        serve(&mut loaded, &job);
         drop(job);
         next = queue.next();
     }
     None
 }
 
-fn serve(weights: &LlamaModel, context: &mut LlamaContext<'_>, job: &Job, settings: Settings) {
+/// A model in memory, and what was made for it.
+struct Loaded<'a> {
+    weights: &'a LlamaModel,
+    context: LlamaContext<'a>,
+    grammars: Grammars,
+    settings: Settings,
+}
+
+fn serve(loaded: &mut Loaded<'_>, job: &Job) {
     let end = match &job.work {
         _ if job.abandoned() => return,
         Work::Load => Event::Ended(Finish::Stop, Usage::default()),
-        Work::Chat(body) => match answer(weights, context, job, body.bytes(), settings) {
+        Work::Chat(body) => match answer(loaded, job, body.bytes()) {
             Ok(Some((finish, usage))) => Event::Ended(finish, usage),
+            Ok(None) => return,
+            Err(failure) => Event::Failed(failure),
+        },
+        Work::Embed(body) => match embed(loaded, job, body.bytes()) {
+            Ok(Some((vectors, tokens))) => Event::Embedded(vectors, tokens),
             Ok(None) => return,
             Err(failure) => Event::Failed(failure),
         },
@@ -178,12 +198,17 @@ fn load(backend: &LlamaBackend, model: &Model) -> Result<LlamaModel, String> {
 }
 
 fn context_params(weights: &LlamaModel, model: &Model, settings: Settings) -> LlamaContextParams {
-    let length = settings.length(weights.n_ctx_train());
+    let embeds = model.summary.embeds();
+    let trained = settings.length(weights.n_ctx_train());
+    let length = trained.min(settings.context_of(&model.summary));
+    // An encoder reads a text in one step, or llama.cpp ends the process; and pooling knows only the tokens of its own step.
+    let batch = if embeds { length } else { settings.limits.batch };
     let threads = i32::try_from(threads(model, settings)).unwrap_or(1);
     LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(length))
-        .with_n_batch(settings.limits.batch)
-        .with_n_ubatch(settings.limits.batch)
+        .with_n_batch(batch)
+        .with_n_ubatch(batch)
+        .with_embeddings(embeds)
         .with_n_threads(threads)
         .with_n_threads_batch(threads)
         .with_no_perf(true)

@@ -6,9 +6,10 @@
 
 use super::calls::{self, Call, Tools};
 use super::held_back;
+use std::ops::Range;
 
 const THINK: &str = "<think>";
-const THINK_END: &str = "</think>";
+pub(crate) const THINK_END: &str = "</think>";
 const CALL: &str = "<tool_call>";
 const CALL_END: &str = "</tool_call>";
 /// Models of these two families end their turn after the calls, so the calls reach to the end.
@@ -56,13 +57,17 @@ pub(super) struct Splitter {
     tools: Option<Tools>,
     place: Place,
     held: String,
+    /// How much of the text came before what is held.
+    at: usize,
     pieces: Vec<Piece>,
+    /// Where in the text each piece of content stands that was not asked after.
+    shown: Vec<Range<usize>>,
 }
 
 impl Splitter {
     pub(super) fn new(tools: Option<Tools>, thinking: bool) -> Self {
         let place = if thinking { Place::Reasoning(false) } else { Place::Opening };
-        Self { tools, place, held: String::new(), pieces: Vec::new() }
+        Self { tools, place, held: String::new(), at: 0, pieces: Vec::new(), shown: Vec::new() }
     }
 
     pub(super) fn push(&mut self, text: &str) -> Vec<Piece> {
@@ -72,19 +77,42 @@ impl Splitter {
     }
 
     pub(super) fn finish(&mut self) -> Vec<Piece> {
-        let rest = std::mem::take(&mut self.held);
+        let at = self.at;
+        let rest = self.take_front(self.held.len());
         match self.place {
             Place::Reasoning(_) => self.reasoning(rest.trim_end()),
             Place::Between if rest.trim().is_empty() => {}
-            Place::Opening | Place::Between | Place::Content => self.content(rest),
-            Place::Bare => self.calls_or(calls::sequence(&rest), rest),
+            Place::Opening | Place::Between | Place::Content => self.content(at, rest),
+            Place::Bare => self.calls_or(calls::sequence(&rest), at, rest),
             Place::Hermes => {
-                self.calls_or(calls::hermes(&rest, self.tools.as_ref()), format!("{CALL}{rest}"));
+                let calls = calls::hermes(&rest, self.tools.as_ref());
+                self.calls_or(calls, at - CALL.len(), format!("{CALL}{rest}"));
             }
-            Place::Python => self.calls_or(calls::sequence(&rest), rest),
-            Place::Mistral => self.calls_or(calls::mistral(&rest), format!("{MISTRAL}{rest}")),
+            Place::Python => self.calls_or(calls::sequence(&rest), at, rest),
+            Place::Mistral => {
+                self.calls_or(calls::mistral(&rest), at - MISTRAL.len(), format!("{MISTRAL}{rest}"));
+            }
         }
         std::mem::take(&mut self.pieces)
+    }
+
+    /// Where in the text the pieces of content stand that came since this was last asked: one place for each of them.
+    pub(super) fn shown(&mut self) -> Vec<Range<usize>> {
+        std::mem::take(&mut self.shown)
+    }
+
+    /// Takes so many bytes off the front of what is held.
+    fn take_front(&mut self, length: usize) -> String {
+        let rest = self.held.split_off(length);
+        self.at += length;
+        std::mem::replace(&mut self.held, rest)
+    }
+
+    /// Drops all of what is held but so many bytes at its end.
+    fn keep(&mut self, length: usize) {
+        let dropped = self.held.len() - length;
+        self.held.drain(..dropped);
+        self.at += dropped;
     }
 
     /// One step; `false` when more text is needed.
@@ -105,13 +133,13 @@ impl Splitter {
             return false;
         }
         if let (Place::Opening, Some(rest)) = (self.place, start.strip_prefix(THINK)) {
-            self.held = rest.to_owned();
+            self.keep(rest.len());
             self.place = Place::Reasoning(false);
             return true;
         }
         if self.place == Place::Between {
             // A list of bare calls is divided by semicolons or commas.
-            self.held = start.trim_start_matches([';', ',']).trim_start().to_owned();
+            self.keep(start.trim_start_matches([';', ',']).trim_start().len());
             if self.held.is_empty() {
                 return false;
             }
@@ -127,25 +155,26 @@ impl Splitter {
             if start.is_empty() {
                 return false;
             }
-            self.held = start.to_owned();
+            self.keep(start.len());
             self.place = Place::Reasoning(true);
         }
         if let Some((thought, rest)) = self.held.split_once(THINK_END) {
-            let (thought, rest) = (thought.trim_end().to_owned(), rest.to_owned());
+            let (thought, rest) = (thought.trim_end().to_owned(), rest.len());
             self.reasoning(&thought);
-            self.held = rest;
+            self.keep(rest);
             self.place = Place::Between;
             return true;
         }
-        let ready = self.ready(&[THINK_END]);
+        let (_, ready) = self.ready(&[THINK_END]);
         self.reasoning(&ready);
         false
     }
 
     fn speak(&mut self) -> bool {
+        let at = self.at;
         if self.tools.is_none() {
-            let all = std::mem::take(&mut self.held);
-            self.content(all);
+            let all = self.take_front(self.held.len());
+            self.content(at, all);
             return false;
         }
         let marks = [(CALL, Place::Hermes), (PYTHON, Place::Python), (MISTRAL, Place::Mistral)];
@@ -153,25 +182,24 @@ impl Splitter {
             .iter()
             .filter_map(|(mark, place)| Some((self.held.find(mark)?, *mark, *place)))
             .min_by_key(|f| f.0);
-        let Some((at, mark, place)) = found else {
-            let ready = self.ready(&[CALL, PYTHON, MISTRAL]);
-            self.content(ready);
+        let Some((length, mark, place)) = found else {
+            let (at, ready) = self.ready(&[CALL, PYTHON, MISTRAL]);
+            self.content(at, ready);
             return false;
         };
-        let rest = self.held.split_off(at);
-        let before = std::mem::take(&mut self.held);
-        self.content(before.trim_end().to_owned());
-        self.held = rest.get(mark.len()..).unwrap_or_default().to_owned();
+        let before = self.take_front(length);
+        self.content(at, before.trim_end().to_owned());
+        self.keep(self.held.len() - mark.len());
         self.place = place;
         true
     }
 
     fn hermes(&mut self) -> bool {
         let Some((body, rest)) = self.held.split_once(CALL_END) else { return false };
-        let (body, rest) = (body.to_owned(), rest.to_owned());
-        self.held = rest;
+        let (at, body, rest) = (self.at - CALL.len(), body.to_owned(), rest.len());
+        self.keep(rest);
         self.place = Place::Between;
-        self.calls_or(calls::hermes(&body, self.tools.as_ref()), format!("{CALL}{body}{CALL_END}"));
+        self.calls_or(calls::hermes(&body, self.tools.as_ref()), at, format!("{CALL}{body}{CALL_END}"));
         true
     }
 
@@ -185,7 +213,7 @@ impl Splitter {
         match call.filter(|call| self.tools.as_ref().is_some_and(|tools| tools.contains(&call.name))) {
             Some(call) => {
                 self.pieces.push(Piece::Call(call));
-                self.held.drain(..length);
+                self.keep(self.held.len() - length);
                 self.place = Place::Between;
             }
             None => self.place = Place::Content,
@@ -193,18 +221,17 @@ impl Splitter {
         true
     }
 
-    /// Takes what can be shown: all but the beginning of a mark, and white space that may precede one.
-    fn ready(&mut self, marks: &[&str]) -> String {
+    /// Takes what can be shown, and where it stands: all but the beginning of a mark, and white space that may precede one.
+    fn ready(&mut self, marks: &[&str]) -> (usize, String) {
         let keep = held_back(&self.held, marks.iter().copied());
         let end = self.held.get(..self.held.len() - keep).map_or(0, |text| text.trim_end().len());
-        let rest = self.held.split_off(end);
-        std::mem::replace(&mut self.held, rest)
+        (self.at, self.take_front(end))
     }
 
-    fn calls_or(&mut self, calls: Option<Vec<Call>>, raw: String) {
+    fn calls_or(&mut self, calls: Option<Vec<Call>>, at: usize, raw: String) {
         match calls {
             Some(calls) => self.pieces.extend(calls.into_iter().map(Piece::Call)),
-            None => self.content(raw),
+            None => self.content(at, raw),
         }
     }
 
@@ -214,8 +241,9 @@ impl Splitter {
         }
     }
 
-    fn content(&mut self, text: String) {
+    fn content(&mut self, at: usize, text: String) {
         if !text.is_empty() {
+            self.shown.push(at..at + text.len());
             self.pieces.push(Piece::Content(text));
         }
     }

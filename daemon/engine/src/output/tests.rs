@@ -30,7 +30,18 @@ fn run(parts: &[&[u8]], stops: &[&str], with_tools: bool, thinking: bool) -> Vec
     let mut output = Output::new(stops, with_tools.then(tools), thinking);
     let mut pieces: Vec<Piece> = parts.iter().flat_map(|part| output.push(part)).collect();
     pieces.extend(output.finish());
+    check_places(&String::from_utf8_lossy(&parts.concat()), &output.shown(), &pieces);
     joined(pieces)
+}
+
+/// Each piece of content is found in the whole text where it is said to stand.
+fn check_places(text: &str, shown: &[Range<usize>], pieces: &[Piece]) {
+    let contents = pieces.iter().filter_map(|piece| match piece {
+        Piece::Content(content) => Some(content.as_str()),
+        _ => None,
+    });
+    let found: Vec<&str> = shown.iter().map(|place| &text[place.clone()]).collect();
+    assert_eq!(found, contents.collect::<Vec<_>>());
 }
 
 /// The result for the whole text, after checking that every cut in two, and byte by byte, gives the same.

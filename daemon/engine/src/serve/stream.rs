@@ -31,7 +31,7 @@ impl ChatStream {
     fn take(&mut self, next: Option<Event>) {
         match next {
             Some(Event::Begun) => {}
-            Some(Event::Piece(piece)) => self.ready.push_back(event(&self.answer.piece(&piece))),
+            Some(Event::Part(part)) => self.ready.push_back(event(&self.answer.part(&part))),
             Some(Event::Ended(finish, usage)) => {
                 self.ready.push_back(event(&self.answer.closing(finish)));
                 if self.include_usage {
@@ -44,7 +44,7 @@ impl ChatStream {
                 self.ready.push_back(event(&failure.body()));
                 self.ticket = None;
             }
-            None => {
+            Some(Event::Embedded(..)) | None => {
                 self.ready.push_back(event(&super::broken().body()));
                 self.ticket = None;
             }

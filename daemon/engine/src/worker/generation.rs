@@ -2,78 +2,157 @@
 //!
 //! Invariant: no step decodes more than the limit `batch` of tokens, and before each step the asker is known to be there.
 
-use super::{Settings, prompt, sampler};
+use super::grammar::Holder;
+use super::odds::{Ledger, odds};
+use super::{Loaded, prompt, sampler};
 use crate::error::Failure;
-use crate::output::{MARKS, Output};
+use crate::output::{MARKS, Output, Piece};
 use crate::queue::{Event, Job};
 use crate::wire::Chat;
-use crate::wire::answer::{Finish, Usage};
+use crate::wire::answer::{Finish, Part, Usage};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
-use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::vocab::LlamaVocab;
 
 /// Answers the chat of this body; `None` if its asker left.
 pub(super) fn answer(
-    weights: &LlamaModel,
-    context: &mut LlamaContext<'_>,
+    loaded: &mut Loaded<'_>,
     job: &Job,
     body: &[u8],
-    settings: Settings,
 ) -> Result<Option<(Finish, Usage)>, Failure> {
-    let (allowance, limits) = (settings.allowance(&job.model.summary), settings.limits);
+    let (settings, limits) = (loaded.settings, loaded.settings.limits);
+    let allowance = settings.allowance(&job.model.summary);
     let chat = Chat::read(body, &allowance, &limits)?;
-    let vocabulary = weights.vocab();
+    let vocabulary = loaded.weights.vocab();
     let Some(text) = prompt::text(job, &chat, &vocabulary, &allowance, limits.template_work)? else {
         return Ok(None);
     };
-    let limit = context.n_ctx() as usize;
+    let limit = loaded.context.n_ctx() as usize;
     let Some(tokens) = prompt::tokens(job, &vocabulary, &text, limit)? else { return Ok(None) };
+    let thinking = text.trim_end().ends_with("<think>");
+    let holder =
+        chat.form.as_ref().map(|form| loaded.grammars.holder(&vocabulary, form, thinking)).transpose()?;
     job.tell(Event::Begun);
-    let room = limit - tokens.len();
-    let most = chat.max_tokens.unwrap_or(room).min(room);
+    let context = &mut loaded.context;
     forget(context);
     let size = limits.batch as usize;
     let mut batch = LlamaBatch::new(size, 1);
     if !read_prompt(context, &mut batch, &tokens, size, job)? {
         return Ok(None);
     }
-    let thinking = text.trim_end().ends_with("<think>");
-    let mut output = Output::new(chat.stop, chat.functions, thinking);
-    let mut sampler = sampler::chain(&chat.sampling, weights.n_vocab(), context.n_ctx());
-    let mut usage = Usage { prompt: tokens.len(), completion: 0 };
-    let mut finish = Finish::Length;
-    while usage.completion < most {
-        let token = sampler.sample(context, -1);
+    let room = limit - tokens.len();
+    let odds = chat.odds.map(|most| (most, Ledger::default()));
+    let mut voice = Voice { job, output: Output::new(chat.stop, chat.functions, thinking), odds };
+    let sampler = sampler::chain(&chat.sampling, loaded.weights.n_vocab(), context.n_ctx());
+    let mut choice = Choice { sampler, holder };
+    let most = chat.max_tokens.unwrap_or(room).min(room);
+    let spoken = speak(context, &mut batch, &vocabulary, &mut choice, &mut voice, (tokens.len(), most))?;
+    Ok(spoken.map(|(finish, completion)| (finish, Usage { prompt: tokens.len(), completion })))
+}
+
+/// Says token after token, up to so `many` behind a prompt of such a length: why it ended, and how many there were. `None` if
+/// the asker left.
+fn speak(
+    context: &mut LlamaContext<'_>,
+    batch: &mut LlamaBatch<'_>,
+    vocabulary: &LlamaVocab<'_>,
+    choice: &mut Choice,
+    voice: &mut Voice<'_>,
+    (prompt, many): (usize, usize),
+) -> Result<Option<(Finish, usize)>, Failure> {
+    let (mut said, mut finish) = (0, Finish::Length);
+    while said < many {
+        let token = choice.next(context, vocabulary)?;
         if vocabulary.is_eog(token) {
             finish = Finish::Stop;
             break;
         }
-        usage.completion += 1;
-        tell_all(job, output.push(&piece(&vocabulary, token)));
-        if output.stopped() {
+        said += 1;
+        voice.say(context, vocabulary, token);
+        if voice.output.stopped() || choice.ended() {
             finish = Finish::Stop;
             break;
         }
-        if job.abandoned() {
+        if voice.job.abandoned() {
             return Ok(None);
         }
-        if usage.completion < most {
-            step(context, &mut batch, &[token], tokens.len() + usage.completion - 1, true)?;
+        if said < many {
+            step(context, batch, &[token], prompt + said - 1, true)?;
         }
     }
-    tell_all(job, output.finish());
-    Ok(Some((finish, usage)))
+    voice.end();
+    Ok(Some((finish, said)))
 }
 
-fn tell_all(job: &Job, pieces: Vec<crate::output::Piece>) {
-    for piece in pieces {
-        job.tell(Event::Piece(piece));
+/// How the next token is chosen.
+struct Choice {
+    sampler: LlamaSampler,
+    /// What the answer is held to, if anything.
+    holder: Option<Holder>,
+}
+
+impl Choice {
+    fn next(
+        &mut self,
+        context: &LlamaContext<'_>,
+        vocabulary: &LlamaVocab<'_>,
+    ) -> Result<LlamaToken, Failure> {
+        match &mut self.holder {
+            Some(holder) => holder.choose(context, vocabulary, &mut self.sampler),
+            None => Ok(self.sampler.sample(context, -1)),
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.holder.as_ref().is_some_and(Holder::ended)
     }
 }
 
-fn forget(context: &mut LlamaContext<'_>) {
+/// What is said, on its way from tokens to the one who asked.
+struct Voice<'a> {
+    job: &'a Job,
+    output: Output,
+    /// How many of the likeliest tokens to tell, and the tokens whose odds are to be told.
+    odds: Option<(usize, Ledger)>,
+}
+
+impl Voice<'_> {
+    /// Says the token that was chosen from the context's last logits.
+    fn say(&mut self, context: &LlamaContext<'_>, vocabulary: &LlamaVocab<'_>, token: LlamaToken) {
+        let bytes = piece(vocabulary, token);
+        let pieces = self.output.push(&bytes);
+        if let Some((most, ledger)) = &mut self.odds
+            && !bytes.is_empty()
+        {
+            ledger.add(odds(vocabulary, context.get_logits_ith(-1), token, *most), self.output.length());
+        }
+        self.tell(pieces);
+    }
+
+    /// Says what was held back.
+    fn end(&mut self) {
+        let pieces = self.output.finish();
+        if let Some((_, ledger)) = &mut self.odds {
+            ledger.reach(self.output.length());
+        }
+        self.tell(pieces);
+    }
+
+    fn tell(&mut self, pieces: Vec<Piece>) {
+        let mut places = self.output.shown().into_iter();
+        for piece in pieces {
+            let odds = match (&piece, &mut self.odds) {
+                (Piece::Content(_), Some((_, ledger))) => places.next().map(|place| ledger.take(&place)),
+                _ => None,
+            };
+            self.job.tell(Event::Part(Part { piece, odds }));
+        }
+    }
+}
+
+pub(super) fn forget(context: &mut LlamaContext<'_>) {
     // Forgetting positions is cheap; clearing the memory itself is not, and only needed where the first is refused.
     if !matches!(context.clear_kv_cache_seq(None, None, None), Ok(true)) {
         context.clear_kv_cache();
@@ -118,7 +197,7 @@ fn step(
 }
 
 /// The bytes of a token as the answer shows them: control tokens are silent, but for the marks that calls begin with.
-fn piece(vocabulary: &LlamaVocab<'_>, token: LlamaToken) -> Vec<u8> {
+pub(super) fn piece(vocabulary: &LlamaVocab<'_>, token: LlamaToken) -> Vec<u8> {
     if vocabulary.is_control(token) {
         let text = prompt::text_of(vocabulary, token);
         return if MARKS.contains(&text.as_str()) { text.into_bytes() } else { Vec::new() };

@@ -86,7 +86,12 @@ pub(super) fn tokens(
 
 /// Whether a text may have less than `limit` tokens, as far as can be told from counting those of its pieces; `None`
 /// if it is not `wanted` any more. The cuts change the count, so only what is well beyond the limit is told apart.
-fn fits(text: &str, limit: usize, count: impl Fn(&str) -> usize, wanted: impl Fn() -> bool) -> Option<bool> {
+pub(super) fn fits(
+    text: &str,
+    limit: usize,
+    count: impl Fn(&str) -> usize,
+    wanted: impl Fn() -> bool,
+) -> Option<bool> {
     let (mut rest, mut counted, mut most) = (text, 0_usize, limit.saturating_add(limit / 2));
     while rest.len() > PIECE_BYTES {
         if !wanted() {

@@ -1,6 +1,6 @@
 //! Makes llama.cpp's chain of samplers from a request's wishes.
 
-use crate::wire::Sampling;
+use crate::wire::sampling::Sampling;
 use llama_cpp_2::sampling::LlamaSampler;
 use std::hash::{BuildHasher, Hasher};
 

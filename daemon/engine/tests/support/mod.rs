@@ -210,6 +210,33 @@ pub(crate) fn add_endless(engine: &Engine) {
     std::fs::write(engine.models().join("endless.gguf"), bytes).unwrap();
 }
 
+/// Puts a model among the engine's that says in its file how to pool (`llama_pooling_type`): the demo with one number more in its
+/// head.
+pub(crate) fn add_pooled(engine: &Engine, name: &str, pooling: u32) {
+    let mut bytes = std::fs::read(demo()).unwrap();
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let number = [text("llama.pooling_type"), [4_u32, pooling].map(u32::to_le_bytes).concat()].concat();
+    // A text of such a length that what follows stands where it stood within its 32 bytes.
+    let padding = [text("x"), 8_u32.to_le_bytes().to_vec(), text("123456789")].concat();
+    let more = [number, padding].concat();
+    assert_eq!(more.len() % 32, 0);
+    let entries = u64::from_le_bytes(bytes[16..24].try_into().unwrap()) + 2;
+    bytes[16..24].copy_from_slice(&entries.to_le_bytes());
+    bytes.splice(24..24, more);
+    std::fs::write(engine.models().join(format!("{name}.gguf")), bytes).unwrap();
+}
+
+/// Puts a model among the engine's whose prompt opens the reasoning, as those do that always reason: the demo with the end of its
+/// template written anew. Named `thinker`.
+pub(crate) fn add_thinker(engine: &Engine) {
+    let mut bytes = std::fs::read(demo()).unwrap();
+    let old = b"{%- if add_generation_prompt %}\n    {{- '<|im_start|>assistant\\n' }}\n{%- endif %}";
+    let at = (0..60_000).find(|at| bytes[*at..].starts_with(old)).unwrap();
+    let new = format!("{:<width$}}}}}", "{{- '<|im_start|>assistant\\n<think>'", width = old.len() - 2);
+    bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
+    std::fs::write(engine.models().join("thinker.gguf"), bytes).unwrap();
+}
+
 /// The demo's file.
 pub(crate) fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/ghostllm-demo.gguf")

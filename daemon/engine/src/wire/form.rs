@@ -1,0 +1,265 @@
+//! What an answer is held to: `response_format`, and a `tool_choice` that forces a call.
+//!
+//! Knows OpenAI's forms of both. Knows nothing of grammars. Invariant: what passes has schemas that can be kept, as far as
+//! their words tell; what is not understood is refused, and never passed over.
+
+use super::Body;
+use super::fields::get;
+use super::messages::text;
+use crate::error::Failure;
+use crate::limits::Limits;
+use crate::schema;
+use serde_json::{Map, Value, json};
+
+/// The kinds of `response_format` that people do send, and that are named in the refusal.
+const OTHER_FORMATS: [&str; 5] = ["grammar", "regex", "structural_tag", "python", "choice"];
+
+/// A schema, and the field of the request that it came in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// The field.
+    pub at: String,
+    /// What the JSON must be.
+    pub schema: Value,
+}
+
+/// What an answer is held to: one of these.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Form {
+    /// The content, if there may be any.
+    pub content: Option<Held>,
+    /// The functions that may be called, by name, and what their arguments must be.
+    pub calls: Vec<(String, Held)>,
+}
+
+/// What `tool_choice` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The model calls or answers as it likes.
+    Free,
+    /// Nothing is called.
+    Never,
+    /// Some function is called.
+    Any,
+    /// This one is.
+    Named(String),
+}
+
+impl Choice {
+    /// Reads `tool_choice`.
+    ///
+    /// # Errors
+    /// 400: it is none of OpenAI's forms, or one that this engine does not know.
+    pub(super) fn read(body: &Body<'_>) -> Result<Self, Failure> {
+        let wanted = "\"auto\", \"none\", \"required\" or an object that names a function";
+        match get("tool_choice", body.tool_choice, wanted)? {
+            None | Some(Value::Null) => Ok(Self::Free),
+            Some(Value::String(choice)) => match choice.as_str() {
+                "auto" => Ok(Self::Free),
+                "none" => Ok(Self::Never),
+                "required" => Ok(Self::Any),
+                _ => Err(Failure::wrong_value("tool_choice", wanted)),
+            },
+            Some(Value::Object(choice)) => Self::named(&choice),
+            Some(_) => Err(Failure::wrong_type("tool_choice", wanted)),
+        }
+    }
+
+    fn named(choice: &Map<String, Value>) -> Result<Self, Failure> {
+        if text("tool_choice", "type", choice)? != Some("function") {
+            let message =
+                "This engine forces functions only: tool_choice as an object must have the type 'function'";
+            return Err(Failure::unsupported("tool_choice", message));
+        }
+        let name = choice.get("function").and_then(|function| function.get("name")).and_then(Value::as_str);
+        let name = name.ok_or_else(|| Failure::missing("tool_choice.function.name", "a string"))?;
+        Ok(Self::Named(name.to_owned()))
+    }
+}
+
+/// What the answer is held to; `None` for nothing. `tools` are those offered.
+///
+/// # Errors
+/// 400 with the field at fault.
+pub(super) fn read(
+    body: &Body<'_>,
+    choice: &Choice,
+    tools: &[Value],
+    limits: &Limits,
+) -> Result<Option<Form>, Failure> {
+    let content = response_format(body, limits)?;
+    let forced: Vec<(usize, &Value)> = match choice {
+        // A call may come in place of the content, but not within it.
+        Choice::Free | Choice::Never => return Ok(content.map(|content| beside(content, tools))),
+        Choice::Any => tools.iter().enumerate().collect(),
+        Choice::Named(name) => {
+            tools.iter().enumerate().filter(|(_, tool)| name_of(tool) == Some(name.as_str())).collect()
+        }
+    };
+    if forced.is_empty() {
+        let message =
+            "tool_choice forces a call of a function that is not among tools; offer it, or send \"auto\"";
+        return Err(Failure::invalid("tool_choice", message));
+    }
+    let calls = forced.into_iter().map(|(index, tool)| arguments(index, tool, limits));
+    Ok(Some(Form { content: None, calls: calls.collect::<Result<_, _>>()? }))
+}
+
+/// The content's form where functions may be called instead; their arguments are objects, which of them the model decides.
+fn beside(content: Held, tools: &[Value]) -> Form {
+    let any = || Held { at: "tools".into(), schema: json!({"type": "object"}) };
+    let names = tools.iter().filter_map(name_of);
+    Form { content: Some(content), calls: names.map(|name| (name.to_owned(), any())).collect() }
+}
+
+fn name_of(tool: &Value) -> Option<&str> {
+    tool.pointer("/function/name").and_then(Value::as_str)
+}
+
+/// A function that may have to be called: its name, and what its arguments must be.
+fn arguments(index: usize, tool: &Value, limits: &Limits) -> Result<(String, Held), Failure> {
+    let at = format!("tools[{index}].function.parameters");
+    let parameters = tool.pointer("/function/parameters").and_then(Value::as_object);
+    let fields = schema::of_object(parameters);
+    if fields.get("type").and_then(Value::as_str) != Some("object") {
+        return Err(Failure::wrong_value(&format!("{at}.type"), "'object' where a call is forced"));
+    }
+    let held = Held { schema: Value::Object(fields), at };
+    if held.schema.to_string().len() > limits.schema_bytes {
+        return Err(schema::too_large(&held.at));
+    }
+    schema::check(&held.at, &held.schema, limits)?;
+    Ok((name_of(tool).unwrap_or_default().to_owned(), held))
+}
+
+fn response_format(body: &Body<'_>, limits: &Limits) -> Result<Option<Held>, Failure> {
+    let at = "response_format";
+    let Some(raw) = body.response_format else { return Ok(None) };
+    let wanted = "an object with the type 'text', 'json_object' or 'json_schema'";
+    let format: Map<String, Value> = get(at, Some(raw), wanted)?.unwrap_or_default();
+    let schema = match text(at, "type", &format)? {
+        Some("text") => return Ok(None),
+        // llama.cpp's server takes a schema here as well.
+        Some("json_object") => match format.get("schema") {
+            None | Some(Value::Null) => json!({"type": "object"}),
+            Some(schema) => schema.clone(),
+        },
+        Some("json_schema") => named_schema(&format)?,
+        None => {
+            return Err(Failure::missing("response_format.type", "'text', 'json_object' or 'json_schema'"));
+        }
+        Some(other) => {
+            let known = OTHER_FORMATS.contains(&other).then(|| format!("'{other}'"));
+            let kind = known.unwrap_or_else(|| "that".to_owned());
+            let message = format!(
+                "This engine cannot hold an answer to a format of the type {kind}; response_format must be {wanted}"
+            );
+            return Err(Failure::unsupported(at, message));
+        }
+    };
+    if raw.get().len() > limits.schema_bytes {
+        return Err(schema::too_large(at));
+    }
+    schema::check(at, &schema, limits)?;
+    Ok(Some(Held { at: at.to_owned(), schema }))
+}
+
+fn named_schema(format: &Map<String, Value>) -> Result<Value, Failure> {
+    let wanted = "an object with a name and a schema";
+    match format.get("json_schema") {
+        None | Some(Value::Null) => Err(Failure::missing("response_format.json_schema", wanted)),
+        Some(Value::Object(named)) => match named.get("schema") {
+            Some(schema @ (Value::Object(_) | Value::Bool(_))) => Ok(schema.clone()),
+            None | Some(Value::Null) => {
+                Err(Failure::missing("response_format.json_schema.schema", "an object: a JSON schema"))
+            }
+            Some(_) => {
+                Err(Failure::wrong_type("response_format.json_schema.schema", "an object: a JSON schema"))
+            }
+        },
+        Some(_) => Err(Failure::wrong_type("response_format.json_schema", wanted)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Failure;
+    use crate::limits::Limits;
+    use crate::weight::Allowance;
+    use crate::wire::Chat;
+    use crate::wire::form::Form;
+    use serde_json::{Value, json};
+
+    fn read(more: &Value) -> Result<Option<Form>, Failure> {
+        let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let allowance = Allowance::new(2048, Some(13));
+        let limits = Limits { schema_bytes: 200, ..Limits::default() };
+        Chat::read(&serde_json::to_vec(&body).unwrap(), &allowance, &limits).map(|chat| chat.form)
+    }
+
+    fn tools() -> Value {
+        json!([{"type": "function", "function": {"name": "add", "parameters": {"properties": {"a": {"type": "integer"}}}}},
+            {"type": "function", "function": {"name": "ping"}}])
+    }
+
+    fn format(schema: &Value) -> Value {
+        json!({"type": "json_schema", "json_schema": {"name": "x", "strict": true, "schema": schema}})
+    }
+
+    #[test]
+    fn formats_and_forced_calls_are_read() {
+        assert_eq!(read(&json!({})).unwrap(), None);
+        assert_eq!(read(&json!({"response_format": {"type": "text"}, "tools": tools()})).unwrap(), None);
+        let form = read(&json!({"response_format": {"type": "json_object"}})).unwrap().unwrap();
+        assert_eq!((form.content.unwrap().schema, form.calls.len()), (json!({"type": "object"}), 0));
+        let form = read(&json!({"response_format": format(&json!({"type": "array"})), "tools": tools()}));
+        let form = form.unwrap().unwrap();
+        assert_eq!((form.content.unwrap().schema, form.calls.len()), (json!({"type": "array"}), 2));
+        let form = read(&json!({"tools": tools(), "tool_choice": "required"})).unwrap().unwrap();
+        assert_eq!(form.content, None);
+        let calls: Vec<(&str, &Value)> =
+            form.calls.iter().map(|(name, held)| (name.as_str(), &held.schema)).collect();
+        let add = json!({"properties": {"a": {"type": "integer"}}, "type": "object"});
+        assert_eq!(calls, [("add", &add), ("ping", &json!({"type": "object"}))]);
+        let named = json!({"type": "function", "function": {"name": "ping"}});
+        let form = read(&json!({"tools": tools(), "tool_choice": named})).unwrap().unwrap();
+        assert_eq!((form.calls.len(), form.calls[0].1.at.as_str()), (1, "tools[1].function.parameters"));
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_with_its_field() {
+        let parameters = |schema: &Value| json!([{"function": {"name": "f", "parameters": schema}}]);
+        let other = json!({"type": "function", "function": {"name": "other"}});
+        for (more, param) in [
+            (json!({"response_format": {}}), "response_format.type"),
+            (json!({"response_format": {"type": "grammar"}}), "response_format"),
+            (json!({"response_format": {"type": "json_schema"}}), "response_format.json_schema"),
+            (
+                json!({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}),
+                "response_format.json_schema.schema",
+            ),
+            (json!({"response_format": format(&json!([]))}), "response_format.json_schema.schema"),
+            (json!({"response_format": format(&json!({"not": {}}))}), "response_format"),
+            (json!({"response_format": format(&json!({"title": "x".repeat(200)}))}), "response_format"),
+            (json!({"tool_choice": "required"}), "tool_choice"),
+            (json!({"tools": tools(), "tool_choice": "any"}), "tool_choice"),
+            (json!({"tools": tools(), "tool_choice": other}), "tool_choice"),
+            (json!({"tools": tools(), "tool_choice": {"type": "allowed_tools"}}), "tool_choice"),
+            (json!({"tools": tools(), "tool_choice": {"type": "function"}}), "tool_choice.function.name"),
+            (
+                json!({"tools": parameters(&json!({"type": "array"})), "tool_choice": "required"}),
+                "tools[0].function.parameters.type",
+            ),
+            (
+                json!({"tools": parameters(&json!({"not": {}})), "tool_choice": "required"}),
+                "tools[0].function.parameters",
+            ),
+        ] {
+            let failure = read(&more).unwrap_err();
+            assert_eq!((failure.status.as_u16(), failure.param.as_deref()), (400, Some(param)), "{failure}");
+        }
+        // Where no call is forced, a function's schema is the model's to read, as far as it likes.
+        read(&json!({"tools": parameters(&json!({"type": "object", "not": {}}))})).unwrap();
+    }
+}
