@@ -11,7 +11,6 @@ mod fails;
 mod fields;
 mod headers;
 mod listing;
-mod model;
 mod operation;
 mod page;
 mod plain;

@@ -9,8 +9,7 @@ mod request;
 use serde_json::{Value, json};
 
 use super::fields;
-use super::model::BODY;
-use super::operation::{Answer, Body, Operation, Tag};
+use super::operation::{Answer, BODY, Body, Operation, Tag};
 use super::schemas::Schemas;
 use answer::{Chunk, Completion};
 
@@ -53,7 +52,7 @@ fn examples() -> Vec<(&'static str, Value)> {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     }});
     vec![
-        ("whole", json!({"model": "qwen3:8b", "messages": messages})),
+        ("answer", json!({"model": "qwen3:8b", "messages": messages})),
         (
             "stream",
             json!({
@@ -62,7 +61,7 @@ fn examples() -> Vec<(&'static str, Value)> {
         ),
         ("tools", json!({"model": "qwen3:8b", "messages": messages, "tools": [tool]})),
         (
-            "object",
+            "with a form",
             json!({
                 "model": "qwen3:8b", "messages": messages, "response_format": {"type": "json_object"},
             }),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde_json::json;
 
-use super::operation::{Answer, Body, Operation, Tag};
+use super::operation::{Answer, BODY, Body, Operation, Tag};
 use super::schemas::Schemas;
 use crate::dialect::openai::COUNT_LIMIT;
 use crate::embedding::INPUTS_LIMIT;
@@ -102,7 +102,7 @@ pub(super) fn operation(schemas: &mut Schemas) -> Operation {
         .takes(Body {
             form: schemas.taken::<Request>(),
             required: true,
-            about: super::model::BODY,
+            about: BODY,
             examples: vec![("texts", json!({"model": "all-minilm", "input": ["Good morning", "Bonjour"]}))],
         })
         .gives(Answer::json::<List>("The vectors.", schemas))

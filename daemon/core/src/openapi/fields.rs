@@ -36,8 +36,9 @@ pub(super) fn completed(name: &str, schemas: &mut Schemas) -> Value {
         Some(Value::Object(plain)) => plain,
         _ => Map::new(),
     };
-    let property = |row: &Row| (row.name.to_owned(), property(row, plain.get(row.name)));
-    form.insert("properties".to_owned(), ROWS.iter().map(property).collect());
+    let outer = ROWS.iter().filter(|row| !row.name.contains('.'));
+    let outer = outer.map(|row| (row.name.to_owned(), property(row, plain.get(row.name))));
+    form.insert("properties".to_owned(), outer.collect());
     schemas.add(name, form.into())
 }
 
@@ -48,12 +49,25 @@ fn property(row: &Row, plain: Option<&Value>) -> Value {
     if !about.is_empty() {
         property.insert("description".to_owned(), about.into());
     }
-    let fates = Behind::ALL.map(|behind| (backend(behind).to_owned(), fate(row.fate(behind)).into()));
-    property.insert("x-ghostllm-backends".to_owned(), Value::Object(fates.into_iter().collect()));
+    property.insert("x-ghostllm-backends".to_owned(), fates(row));
+    let inside = ROWS.iter().filter_map(|inner| {
+        let (outer, name) = inner.name.split_once('.')?;
+        (outer == row.name).then(|| (name.to_owned(), fates(inner)))
+    });
+    let inside: Map<String, Value> = inside.collect();
+    if !inside.is_empty() {
+        property.insert("x-ghostllm-inside".to_owned(), inside.into());
+    }
     if !row.official {
         property.insert("x-ghostllm-extension".to_owned(), true.into());
     }
     property.into()
+}
+
+/// What becomes of it at each kind of backend.
+fn fates(row: &Row) -> Value {
+    let fates = Behind::ALL.map(|behind| (backend(behind).to_owned(), fate(row.fate(behind)).into()));
+    Value::Object(fates.into_iter().collect())
 }
 
 /// What is said of it: its meaning, its note, and why it is refused.

@@ -7,8 +7,7 @@ mod request;
 use serde_json::json;
 
 use super::chat::STREAMED;
-use super::model::BODY;
-use super::operation::{Answer, Body, Operation, Tag};
+use super::operation::{Answer, BODY, Body, Operation, Tag};
 use super::schemas::Schemas;
 use answer::Response;
 use events::Event;

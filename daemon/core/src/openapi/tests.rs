@@ -86,22 +86,26 @@ fn what_is_referred_to_is_there_and_a_name_stands_for_one_form() {
 fn a_chat_s_fields_are_the_table_s_with_their_fates() {
     let document = value();
     let fields = properties(&document, "ChatCompletionRequest");
-    assert_eq!(fields.len(), ROWS.len());
+    let inside = fields.values().filter_map(|field| Some(field["x-ghostllm-inside"].as_object()?.len()));
+    assert_eq!(fields.len() + inside.sum::<usize>(), ROWS.len());
+    let required = form(&document, "ChatCompletionRequest")["required"].as_array().unwrap();
+    assert_eq!(required.len(), 2, "{required:?}");
     let typed = Schemas::new().inside::<super::chat::Request>()["properties"].as_object().unwrap().clone();
     for row in ROWS {
-        let field = &fields[row.name];
+        let (outer, inside) = row.name.split_once('.').unwrap_or((row.name, ""));
+        let field = &fields[outer];
+        let told = if inside.is_empty() {
+            &field["x-ghostllm-backends"]
+        } else {
+            &field["x-ghostllm-inside"][inside]
+        };
         let fates = [("ollama", Behind::Ollama), ("openai", Behind::OpenAi), ("engine", Behind::Engine)];
         for (name, behind) in fates {
             let word = super::fields::fate(row.fate(behind));
-            assert_eq!(field["x-ghostllm-backends"][name], word, "{}", row.name);
+            assert_eq!(told[name], word, "{}", row.name);
         }
         let refused = Behind::ALL.iter().all(|behind| matches!(row.fate(*behind), Fate::Refused(_)));
-        assert_eq!(
-            typed.contains_key(row.name),
-            !refused,
-            "{} has a form or is refused everywhere",
-            row.name
-        );
+        assert_eq!(typed.contains_key(outer), !refused, "{} has a form or is refused everywhere", row.name);
     }
     let unknown: Vec<&String> = typed.keys().filter(|name| !fields.contains_key(*name)).collect();
     assert_eq!(unknown, Vec::<&String>::new());
@@ -165,7 +169,7 @@ fn sends(form: &str, at_least: usize, base: &Value, read: impl Fn(&[u8]) -> Resu
 fn the_ranges_of_numbers_are_those_that_are_taken() {
     let limits = Limits::default();
     let chat = json!({"model": "m", "messages": [{"role": "user", "content": "a"}], "logprobs": true});
-    sends("ChatCompletionRequest", 13, &chat, |body| parse_chat(body, &limits).map(drop));
+    sends("ChatCompletionRequest", 12, &chat, |body| parse_chat(body, &limits).map(drop));
     let response = json!({"model": "m", "input": "a", "include": ["message.output_text.logprobs"]});
     sends("ResponseRequest", 10, &response, |body| parse_response(body, &limits).map(drop));
     let embeddings = json!({"model": "m", "input": "a"});
@@ -315,21 +319,21 @@ fn responses_and_their_events_are_of_the_forms_that_are_promised() {
 
 #[test]
 fn the_documents_are_those_that_are_generated() {
-    let written = include_str!("../../../../packaging/docs/openapi.json");
-    assert_eq!(serde_json::from_str::<Value>(written).unwrap(), value(), "run `just docs`");
-    assert_eq!(written, document(), "run `just docs`");
-    assert_eq!(include_str!("../../../../packaging/docs/api.html"), page(), "run `just docs`");
+    // All of it would be too much to be told.
+    assert!(include_str!("../../../../packaging/docs/openapi.json") == document(), "run `just docs`");
+    assert!(include_str!("../../../../packaging/docs/api.html") == page(), "run `just docs`");
 }
 
 #[test]
 fn the_page_has_every_route_and_field_and_loads_nothing() {
     let page = page();
-    assert!(!page.contains("{{") && !page.contains("}}"));
+    assert!(!page.contains("{{"));
     for row in TABLE {
         assert!(page.contains(&format!("<code>{}</code>", path(row))), "{}", row.path);
     }
     for row in ROWS {
-        assert!(page.contains(&format!("<th scope=\"row\"><code>{}</code>", row.name)), "{}", row.name);
+        let name = row.name.replace('_', "_<wbr>").replace('.', ".<wbr>");
+        assert!(page.contains(&format!("<th scope=\"row\"><code>{name}</code>")), "{}", row.name);
     }
     for code in Code::ALL {
         assert!(page.contains(super::fails::name(code)), "{code:?}");
@@ -362,7 +366,7 @@ fn the_page_has_every_route_and_field_and_loads_nothing() {
 fn its_lines_can_be_pasted() {
     let document = value();
     for row in TABLE {
-        for line in super::page::calls(row, &document["paths"][path(row)][verb(row.verb)]) {
+        for (_, line) in super::page::calls(row, &document["paths"][path(row)][verb(row.verb)]) {
             let words: Vec<&str> = line.split('\'').collect();
             assert_eq!(words.len() % 2, 1, "{line}");
             assert_eq!(line.matches('"').count() % 2, 0, "{line}");

@@ -29,9 +29,11 @@ pub(in crate::openapi) struct Request {
     /// Whether the answer has its tokens' probabilities.
     logprobs: Option<bool>,
     /// The most tokens of the answer; -1, where an engine is given it, is no limit.
+    #[serde(default)]
     #[schemars(schema_with = "count")]
     max_completion_tokens: Option<i64>,
     /// An older name for max_completion_tokens.
+    #[serde(default)]
     #[schemars(schema_with = "count")]
     max_tokens: Option<i64>,
     /// What the client notes for itself.
@@ -57,6 +59,8 @@ pub(in crate::openapi) struct Request {
     /// The same seed and the same request give the same answer, as far as the engine keeps to it.
     seed: Option<i64>,
     service_tier: Option<String>,
+    /// Whether the answer is kept, to be asked for later.
+    store: Option<bool>,
     /// Where the answer ends: before this text, or any of these; none of them is empty.
     stop: Option<Stop>,
     /// Whether the answer comes as it is made.
@@ -80,6 +84,7 @@ pub(in crate::openapi) struct Request {
     user: Option<String>,
     verbosity: Option<String>,
     /// Only so many of the likeliest tokens; -1, where an engine is given it, is all.
+    #[serde(default)]
     #[schemars(schema_with = "count_from_0")]
     top_k: Option<i64>,
     /// Only tokens at least so likely, beside the likeliest.
@@ -148,6 +153,8 @@ struct Reasoning {
 struct StreamOptions {
     /// Whether the last chunk before `[DONE]` has what was counted.
     include_usage: Option<bool>,
+    /// Whether events are padded against whoever reads their lengths.
+    include_obfuscation: Option<bool>,
 }
 
 /// One text, or several: at most limits.stop_texts (16).

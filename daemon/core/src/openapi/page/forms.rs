@@ -9,9 +9,11 @@ pub(super) fn all(document: &Value) -> String {
     let mut page = Page::default();
     let forms = document.pointer("/components/schemas").and_then(Value::as_object);
     for (name, form) in forms.into_iter().flatten() {
-        page.put(&format!("<details id=\"form-{name}\"><summary>")).element("code", name).put("</summary>\n");
+        page.put("<details><summary>").element("code", name).put("</summary>\n");
+        // A link to what is inside of it opens it (HTML, "ancestor details revealing algorithm").
+        page.put(&format!("<div id=\"form-{name}\">\n"));
         inside(&mut page, form);
-        page.put("</details>\n");
+        page.put("</div>\n</details>\n");
     }
     page.done()
 }

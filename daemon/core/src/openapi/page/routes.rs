@@ -57,8 +57,12 @@ fn route(page: &mut Page, row: &Row, operation: &Value) {
         page.put("<p>Takes ").put(&form).put(": ").put(&inline(words(body, "description"))).put("</p>\n");
     }
     answers(page, operation);
-    for line in calls(row, operation) {
-        page.put("<pre><code>").text(&line).put("</code></pre>\n");
+    for (name, line) in calls(row, operation) {
+        page.put("<p class=\"soft\">")
+            .text(&name)
+            .put("</p>\n<pre><code>")
+            .text(&line)
+            .put("</code></pre>\n");
     }
     page.put("</details>\n");
 }
@@ -103,8 +107,8 @@ fn answers(page: &mut Page, operation: &Value) {
     page.put("<li>Failures: ").put(&failures.join(", ")).put("</li>\n</ul>\n");
 }
 
-/// Lines for a shell, one for each example of the body.
-pub(in crate::openapi) fn calls(row: &Row, operation: &Value) -> Vec<String> {
+/// Lines for a shell, one for each example of the body, with its name.
+pub(in crate::openapi) fn calls(row: &Row, operation: &Value) -> Vec<(String, String)> {
     let method = match row.verb.method().as_str() {
         "GET" | "POST" => String::new(),
         other => format!(" -X {other}"),
@@ -118,15 +122,21 @@ pub(in crate::openapi) fn calls(row: &Row, operation: &Value) -> Vec<String> {
     let line = format!("{start}{}\"", path(row).replace('{', "").replace('}', ""));
     let examples =
         operation.pointer("/requestBody/content/application~1json/examples").and_then(Value::as_object);
-    let bodies: Vec<&Value> =
-        examples.into_iter().flatten().filter_map(|(_, example)| example.get("value")).collect();
+    let bodies: Vec<(&String, &Value)> = examples
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, example)| Some((name, example.get("value")?)))
+        .collect();
     if bodies.is_empty() {
         let post = if row.verb.method() == http::Method::POST { " -X POST" } else { "" };
-        return vec![format!("{line}{post}")];
+        return vec![("For example".to_owned(), format!("{line}{post}"))];
     }
-    let call = |body: &Value| {
+    let call = |(name, body): (&String, &Value)| {
         let quiet = if body.get("stream") == Some(&true.into()) { " -N" } else { "" };
-        format!("{line}{quiet} -H 'Content-Type: application/json' \\\n  -d '{body}'")
+        (
+            format!("For example: {name}"),
+            format!("{line}{quiet} -H 'Content-Type: application/json' \\\n  -d '{body}'"),
+        )
     };
     bodies.into_iter().map(call).collect()
 }

@@ -1,6 +1,6 @@
 //! The tables: fields and backends, failures, fields of heads, limits.
 
-use super::html::{Page, inline};
+use super::html::{Page, escaped, inline};
 use crate::config;
 use crate::dialect::openai::table::{Behind, Fate, ROWS, Row};
 use crate::error::Code;
@@ -47,7 +47,9 @@ pub(super) fn fields() -> String {
 }
 
 fn field(page: &mut Page, row: &Row) {
-    page.put("<tr><th scope=\"row\">").element("code", row.name);
+    // A long name breaks where its words do.
+    let name = escaped(row.name).replace('_', "_<wbr>").replace('.', ".<wbr>");
+    page.put("<tr><th scope=\"row\"><code>").put(&name).put("</code>");
     if !row.official {
         page.put(" <span class=\"soft\">extension</span>");
     }
