@@ -79,17 +79,13 @@ pub(in crate::openapi) struct Request {
     #[schemars(extend("enum" = [false, null]))]
     background: Option<bool>,
     /// Refused: send the whole conversation in input.
-    #[schemars(with = "()")]
-    previous_response_id: (),
+    previous_response_id: Option<()>,
     /// Refused: send the whole conversation in input.
-    #[schemars(with = "()")]
-    conversation: (),
+    conversation: Option<()>,
     /// Refused: send its text as instructions.
-    #[schemars(with = "()")]
-    prompt: (),
+    prompt: Option<()>,
     /// Refused: no moderation runs here.
-    #[schemars(with = "()")]
-    moderation: (),
+    moderation: Option<()>,
     /// Repeated.
     prompt_cache_key: Option<String>,
     /// Ignored but for `auto` and `default`.
