@@ -252,8 +252,10 @@ async fn answers_a_head_without_a_body_over_http3() -> Result<()> {
 }
 
 /// Every route that takes GET, a page that is not there, and a route that does not take it.
-const HEADS: [&str; 10] = [
+const HEADS: [&str; 12] = [
     "/",
+    "/openapi.json",
+    "/docs",
     "/healthz",
     "/readyz",
     "/readyz/disk",

@@ -20,6 +20,7 @@ mod config;
 mod config_named;
 mod ctl;
 mod doctor;
+mod documents;
 mod dumps;
 mod embeddings;
 mod engine;

@@ -9,6 +9,7 @@ mod curl;
 mod draining;
 mod failures;
 mod libraries;
+mod openapi;
 mod order;
 mod page;
 mod refusals;

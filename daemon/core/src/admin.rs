@@ -88,7 +88,7 @@ pub fn schema() -> String {
 }
 
 /// With the names of each object in order, which is serde_json's own unless another crate has asked it for theirs.
-fn sorted(value: Value) -> Value {
+pub(crate) fn sorted(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (name, sorted(value))).collect();

@@ -50,6 +50,7 @@ pub use values::{
     PlainAuth, Profile,
 };
 
+pub(crate) use documents::limits as documented_limits;
 use section::{Reader, Renames, Section, section, whole};
 use stack::Stack;
 use tree::{Layer, List};

@@ -16,6 +16,7 @@ pub mod error;
 pub mod framing;
 pub mod key;
 pub mod metrics;
+pub mod openapi;
 pub mod places;
 pub mod routes;
 pub mod routing;

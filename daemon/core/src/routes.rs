@@ -85,6 +85,10 @@ pub enum Access {
 pub enum Endpoint {
     /// The page.
     Page,
+    /// The description of this API, for programs.
+    OpenApi,
+    /// The same, for people.
+    Docs,
     /// Whether the edge serves.
     Health,
     /// Whether a model can answer.
@@ -206,6 +210,8 @@ pub const TABLE: &[Row] = &[
     open(Verb::Get, "/v1/models", Endpoint::Models, Permission::Models),
     open(Verb::Get, "/v1/models/{model...}", Endpoint::Model, Permission::Models),
     public("/", Endpoint::Page),
+    public("/openapi.json", Endpoint::OpenApi),
+    public("/docs", Endpoint::Docs),
     public("/healthz", Endpoint::Health),
     public("/readyz", Endpoint::Ready),
     public("/readyz/{name}", Endpoint::ReadyCheck),
@@ -284,8 +290,16 @@ pub fn find(method: &Method, path: &str) -> Found {
 
 /// The public pages that a link on any web site may lead to.
 pub fn pages() -> impl Iterator<Item = &'static str> {
-    let page =
-        |row: &&Row| matches!(row.endpoint, Endpoint::Page | Endpoint::AuthorityDer | Endpoint::AuthorityPem);
+    let page = |row: &&Row| {
+        matches!(
+            row.endpoint,
+            Endpoint::Page
+                | Endpoint::OpenApi
+                | Endpoint::Docs
+                | Endpoint::AuthorityDer
+                | Endpoint::AuthorityPem
+        )
+    };
     TABLE.iter().filter(page).map(|row| row.path)
 }
 
@@ -383,6 +397,6 @@ mod tests {
 
     #[test]
     fn pages_are_the_public_ones_for_people() {
-        assert_eq!(pages().collect::<Vec<_>>(), ["/", "/ca.crt", "/ca.pem"]);
+        assert_eq!(pages().collect::<Vec<_>>(), ["/", "/openapi.json", "/docs", "/ca.crt", "/ca.pem"]);
     }
 }

@@ -43,7 +43,7 @@ use time::OffsetDateTime;
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use crate::{
-    admin::{Desk, Page},
+    admin::{Desk, Documents, Page},
     backend::registry::{Listed, Registry, Routed, Snapshot},
     log::OneLine,
     metrics::Metrics,
@@ -104,6 +104,7 @@ struct Shared {
     denials: Denials,
     metrics: Arc<Metrics>,
     scraped: Scraped,
+    documents: Documents,
 }
 
 impl Deref for Shared {
@@ -175,6 +176,7 @@ impl Pipeline {
             denials: Denials::default(),
             metrics: Arc::default(),
             scraped: Scraped::default(),
+            documents: Documents::default(),
         };
         Ok(Self { shared: Arc::new(shared), ids: Arc::new(Ids::new()?) })
     }
@@ -302,6 +304,12 @@ impl Pipeline {
                 let page = Arc::clone(&self.shared.page.borrow());
                 let own = guard::asked_host(head).and_then(|host| page.reached_by(&host));
                 Ok(own.unwrap_or(&page).answer(&head.method, &head.headers).map(respond::body))
+            }
+            Endpoint::OpenApi => {
+                Ok(self.shared.documents.openapi.answer(&head.method, &head.headers).map(respond::body))
+            }
+            Endpoint::Docs => {
+                Ok(self.shared.documents.docs.answer(&head.method, &head.headers).map(respond::body))
             }
             Endpoint::Health => Ok(respond::text(StatusCode::OK, "the edge serves\n")),
             Endpoint::Ready => Ok(self.ready(&asked.caller)),

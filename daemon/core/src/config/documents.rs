@@ -22,3 +22,12 @@ pub(super) fn sections() -> [Described; 8] {
         models::Keys::describe(),
     ]
 }
+
+/// Some limits, for the documents of another room: each with its default, as it is written in TOML, and its words.
+pub(crate) fn limits(names: &[&'static str]) -> Vec<(&'static str, String, String)> {
+    let described = Limits::describe();
+    let shown = |setting: &super::describe::DescribedSetting| {
+        (setting.key, setting.default.clone().unwrap_or_default(), setting.line())
+    };
+    described.settings.iter().filter(|setting| names.contains(&setting.key)).map(shown).collect()
+}

@@ -29,6 +29,7 @@ pub use embeddings::{
 pub use models::{ShownModel, model_body, models_body, parse_models};
 pub use repair::{StreamRepair, Whole, check_whole};
 pub use request::parse_chat;
+pub(crate) use request::{CHOICES_LIMIT, COUNT_LIMIT, TOOLS_LIMIT};
 pub use stream::{ChatStream, DONE, KEEP_ALIVE_COMMENT};
 pub use text_calls::TextCalls;
 pub use whole::ChatWhole;

@@ -12,16 +12,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{
-        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-        REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    },
-};
+use http::{HeaderMap, Method, Response};
 
+use super::document::Document;
 use template::Template;
 
 const SOURCE: &str = include_str!("../../../../web-ui/index.html");
@@ -62,9 +56,7 @@ pub enum Answering {
 #[derive(Debug, Clone)]
 pub struct Page {
     facts: PageFacts,
-    body: Bytes,
-    etag: HeaderValue,
-    policy: HeaderValue,
+    document: Document,
     /// The same for who comes by one of the other names, each made when somebody does.
     others: Vec<(String, OnceLock<Arc<Self>>)>,
 }
@@ -78,10 +70,7 @@ impl Page {
     }
 
     fn alone(facts: &PageFacts) -> Self {
-        let body = Bytes::from(fill(facts));
-        let etag = format!("\"{}\"", hex(digest(&SHA256, &body).as_ref().get(..12).unwrap_or_default()));
-        let (etag, policy) = (value(&etag), value(&policy(SOURCE)));
-        Self { facts: facts.clone(), etag, policy, body, others: Vec::new() }
+        Self { facts: facts.clone(), document: Document::page(Bytes::from(fill(facts))), others: Vec::new() }
     }
 
     /// The page for who has reached the box by this host, as a URL spells it: whoever can, can paste it. Any other changes
@@ -96,40 +85,13 @@ impl Page {
     /// The document.
     #[must_use]
     pub fn body(&self) -> &Bytes {
-        &self.body
+        self.document.body()
     }
 
     /// The answer to a GET or HEAD: 200, or 304 for a client that already has this very page.
     #[must_use]
     pub fn answer(&self, method: &Method, request: &HeaderMap) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::new());
-        let headers = response.headers_mut();
-        headers.insert(ETAG, self.etag.clone());
-        // A page that tells how things stand is asked for again each time; the tag makes that cheap.
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert(CONTENT_SECURITY_POLICY, self.policy.clone());
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
-        headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-        if self.is_had_by(request) {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return response;
-        }
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
-        if method != Method::HEAD {
-            *response.body_mut() = self.body.clone();
-        }
-        response
-    }
-
-    /// Weak comparison, as RFC 9110 section 13.1.2 has it for `If-None-Match`.
-    fn is_had_by(&self, request: &HeaderMap) -> bool {
-        let tags = request.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
-        tags.flat_map(|tags| tags.split(','))
-            .map(str::trim)
-            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.etag.as_bytes())
+        self.document.answer(method, request)
     }
 }
 
@@ -176,39 +138,4 @@ fn groups(fingerprint: &str) -> Option<[String; 8]> {
     }
     let groups: Vec<String> = pairs.chunks(4).map(|group| group.join(":")).collect();
     (pairs.len() == 32).then_some(groups)?.try_into().ok()
-}
-
-/// Nothing may load or run but the one style in the page, which its hash names.
-fn policy(source: &str) -> String {
-    let style = source.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>"));
-    let style = style.map(|(style, _)| style).unwrap_or_default();
-    let hash = base64(digest(&SHA256, style.as_bytes()).as_ref());
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
-    )
-}
-
-/// RFC 4648 section 4, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let quad = |chunk: &[u8]| {
-        let bits = (0..3).fold(0_usize, |bits, at| bits << 8 | chunk.get(at).copied().map_or(0, usize::from));
-        (0..4_usize)
-            .map(|at| match DIGITS.get(bits >> (18 - 6 * at) & 63) {
-                Some(digit) if at <= chunk.len() => char::from(*digit),
-                _ => '=',
-            })
-            .collect::<String>()
-    };
-    bytes.chunks(3).map(quad).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Our own text of visible ASCII always is a header's value; were it not, an empty policy would still load nothing
-/// harmful, since the page has nothing to load.
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }

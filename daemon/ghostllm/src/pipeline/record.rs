@@ -322,6 +322,7 @@ impl Record {
             (_, Some(Endpoint::Health | Endpoint::Page | Endpoint::Metrics)) => {
                 event!(Level::DEBUG, self, told, ended);
             }
+            (_, Some(Endpoint::OpenApi | Endpoint::Docs)) => event!(Level::DEBUG, self, told, ended),
             _ => event!(Level::INFO, self, told, ended),
         }
         if self.own {

@@ -20,11 +20,11 @@ mod tests;
 
 /// OpenAI's own limit of tools, by its API reference ("a max of 128 functions are supported"): a promise to clients, not a
 /// guard of ours, and so no setting.
-pub(in crate::dialect) const TOOLS_LIMIT: usize = 128;
+pub(crate) const TOOLS_LIMIT: usize = 128;
 /// OpenAI's own limit of choices, by its API description (`n`, from 1 to 128); no setting either.
-pub(super) const CHOICES_LIMIT: u32 = 128;
+pub(crate) const CHOICES_LIMIT: u32 = 128;
 /// The most tokens or candidates that any engine counts: they use signed 32-bit integers.
-pub(in crate::dialect) const COUNT_LIMIT: u32 = i32::MAX as u32;
+pub(crate) const COUNT_LIMIT: u32 = i32::MAX as u32;
 
 /// OpenAI's own range, by its API description.
 pub(super) const SEED: &str = "a whole number of 64 bits";

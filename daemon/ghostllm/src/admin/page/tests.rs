@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, Method, StatusCode, header::IF_NONE_MATCH};
 
-use super::{Answering, Page, PageFacts, SOURCE, base64, groups, host_name};
+use super::{Answering, Page, PageFacts, SOURCE, groups, host_name};
+use crate::admin::document::base64;
 
 const PRINT: &str = "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:\
                      00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF";
@@ -189,15 +190,6 @@ fn the_policy_names_the_one_style() {
     assert!(
         policy.starts_with("default-src 'none';") && !policy.contains("unsafe") && !policy.contains("script")
     );
-}
-
-#[test]
-fn base64_is_rfc_4648s() {
-    for (text, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
-    {
-        assert_eq!(base64(text.as_bytes()), encoded);
-    }
-    assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
 }
 
 #[test]

@@ -1,0 +1,184 @@
+//! What a chat is answered with, whole and in chunks. An engine that speaks OpenAI's API may add fields of its own.
+#![expect(dead_code, reason = "these are read for their forms alone")]
+
+use schemars::JsonSchema;
+
+/// An answer in one piece.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatCompletion")]
+pub(super) struct Completion {
+    id: String,
+    #[schemars(extend("const" = "chat.completion"))]
+    object: String,
+    /// In Unix seconds.
+    created: u64,
+    /// The model's name, as asked for.
+    model: String,
+    /// As many as were asked for.
+    choices: Vec<Choice>,
+    usage: Usage,
+}
+
+/// One answer.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatChoice")]
+struct Choice {
+    /// From 0.
+    index: u32,
+    message: Message,
+    logprobs: Option<Logprobs>,
+    finish_reason: FinishReason,
+}
+
+/// What the model says.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatAnswer")]
+struct Message {
+    #[schemars(extend("const" = "assistant"))]
+    role: String,
+    /// null where it only calls functions.
+    content: Option<String>,
+    /// What it thought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<String>,
+    /// The same, by its other name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
+    /// The functions that it wants called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<Vec<Call>>,
+}
+
+/// A call that the model wants.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatToolCall")]
+struct Call {
+    /// What the answer to it names.
+    id: String,
+    #[serde(rename = "type")]
+    #[schemars(extend("const" = "function"))]
+    kind: String,
+    function: Function,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatCalledFunction")]
+struct Function {
+    name: String,
+    /// A JSON object, as a string.
+    arguments: String,
+}
+
+/// Why an answer ends.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "ChatFinishReason")]
+enum FinishReason {
+    /// The model has said all, or a text of `stop`.
+    Stop,
+    /// The tokens were used up.
+    Length,
+    /// The functions are to be called.
+    ToolCalls,
+    /// The engine's filter has cut it.
+    ContentFilter,
+}
+
+/// The probabilities of the answer's tokens.
+#[derive(JsonSchema)]
+struct Logprobs {
+    content: Option<Vec<TokenLogprob>>,
+}
+
+/// A token, and those that were likely in its place.
+#[derive(JsonSchema)]
+struct TokenLogprob {
+    token: String,
+    logprob: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<Vec<u8>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<Vec<LikelyToken>>,
+}
+
+#[derive(JsonSchema)]
+struct LikelyToken {
+    token: String,
+    logprob: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<Vec<u8>>,
+}
+
+/// What the engine has counted.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatUsage")]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+}
+
+/// A piece of an answer. The role comes once and first; what ends it has an empty delta; what was counted comes behind that, in
+/// a chunk without choices, where it was asked for.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatCompletionChunk")]
+pub(super) struct Chunk {
+    id: String,
+    #[schemars(extend("const" = "chat.completion.chunk"))]
+    object: String,
+    created: u64,
+    model: String,
+    choices: Vec<ChunkChoice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatChunkChoice")]
+struct ChunkChoice {
+    index: u32,
+    delta: Delta,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Logprobs>,
+    finish_reason: Option<FinishReason>,
+}
+
+/// What is new.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatDelta")]
+struct Delta {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<Vec<CallDelta>>,
+}
+
+/// A call, or the next piece of its arguments.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatToolCallDelta")]
+struct CallDelta {
+    /// Which call it belongs to, from 0.
+    index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    function: FunctionDelta,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatFunctionDelta")]
+struct FunctionDelta {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<String>,
+}

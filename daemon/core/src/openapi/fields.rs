@@ -1,0 +1,95 @@
+//! The table of fields, laid over the form of a chat.
+//!
+//! Knows what the table says. Refuses to know more of a field than its row and its form. Invariant: the form has the table's
+//! fields and no other.
+
+use serde_json::{Map, Value, json};
+
+use super::chat::Request;
+use super::schemas::Schemas;
+use crate::dialect::openai::table::{Asks, Behind, Fate, ROWS, Row};
+
+/// What a kind of backend is called.
+pub(super) const fn backend(behind: Behind) -> &'static str {
+    match behind {
+        Behind::Ollama => "ollama",
+        Behind::OpenAi => "openai",
+        Behind::Engine => "engine",
+    }
+}
+
+/// What a fate is called.
+pub(super) const fn fate(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Works => "works",
+        Fate::Passed => "passed",
+        Fate::Emulated => "emulated",
+        Fate::Ignored => "ignored",
+        Fate::Refused(_) => "refused",
+    }
+}
+
+/// Names the form of a chat, each of its fields with what becomes of it.
+pub(super) fn completed(name: &str, schemas: &mut Schemas) -> Value {
+    let mut form = schemas.inside::<Request>();
+    let plain = match form.remove("properties") {
+        Some(Value::Object(plain)) => plain,
+        _ => Map::new(),
+    };
+    let outer = ROWS.iter().filter(|row| !row.name.contains('.'));
+    let outer = outer.map(|row| (row.name.to_owned(), property(row, plain.get(row.name))));
+    form.insert("properties".to_owned(), outer.collect());
+    schemas.add(name, form.into())
+}
+
+fn property(row: &Row, plain: Option<&Value>) -> Value {
+    let mut property = plain.and_then(Value::as_object).cloned().unwrap_or_else(|| asks_nothing(row.asks));
+    let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
+    let about = said(row, about);
+    if !about.is_empty() {
+        property.insert("description".to_owned(), about.into());
+    }
+    property.insert("x-ghostllm-backends".to_owned(), fates(row));
+    let inside = ROWS.iter().filter_map(|inner| {
+        let (outer, name) = inner.name.split_once('.')?;
+        (outer == row.name).then(|| (name.to_owned(), fates(inner)))
+    });
+    let inside: Map<String, Value> = inside.collect();
+    if !inside.is_empty() {
+        property.insert("x-ghostllm-inside".to_owned(), inside.into());
+    }
+    if !row.official {
+        property.insert("x-ghostllm-extension".to_owned(), true.into());
+    }
+    property.into()
+}
+
+/// What becomes of it at each kind of backend.
+fn fates(row: &Row) -> Value {
+    let fates = Behind::ALL.map(|behind| (backend(behind).to_owned(), fate(row.fate(behind)).into()));
+    Value::Object(fates.into_iter().collect())
+}
+
+/// What is said of it: its meaning, its note, and why it is refused.
+fn said(row: &Row, about: &str) -> String {
+    let mut sentences: Vec<&str> = [about, row.note].into_iter().filter(|text| !text.is_empty()).collect();
+    for behind in Behind::ALL {
+        if let Fate::Refused(why) = row.fate(behind)
+            && !sentences.contains(&why)
+        {
+            sentences.push(why);
+        }
+    }
+    sentences.join(" ")
+}
+
+/// The values of a field that is refused which ask for nothing, and are taken.
+fn asks_nothing(asks: Asks) -> Map<String, Value> {
+    let form = match asks {
+        Asks::Always => json!({"type": "null"}),
+        Asks::UnlessFalse => json!({"enum": [false, null]}),
+        Asks::UnlessEmpty => json!({"type": ["object", "null"], "maxProperties": 0}),
+        Asks::BesidesText => json!({"type": ["array", "null"], "items": {"const": "text"}}),
+    };
+    form.as_object().cloned().unwrap_or_default()
+}

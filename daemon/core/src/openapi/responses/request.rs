@@ -1,0 +1,177 @@
+//! What a Responses request asks for, as `dialect::responses::request` reads it. `null` is as good as nothing.
+#![expect(dead_code, reason = "these are read for their forms alone")]
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde_json::Value;
+
+use crate::dialect::openai::COUNT_LIMIT;
+use crate::openapi::chat::Effort;
+
+/// A conversation, and what is wanted of the next response.
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseRequest")]
+pub(in crate::openapi) struct Request {
+    /// The model's name, as `GET /v1/models` lists it.
+    #[schemars(length(min = 1))]
+    model: String,
+    /// A text, or the items of the whole conversation.
+    input: Input,
+    /// What stands before the conversation.
+    instructions: Option<String>,
+    /// Functions, tools whose input is plain text, and namespaces of both. What only OpenAI could run is ignored beside them, and
+    /// refused alone. At most 128, those in namespaces counted one by one.
+    tools: Option<Vec<BTreeMap<String, Value>>>,
+    /// `none`, `auto`, `required`, a tool's name in an object, or `allowed_tools`.
+    tool_choice: Option<Value>,
+    /// Whether more than one function may be called.
+    parallel_tool_calls: Option<bool>,
+    /// The most tokens of the answer.
+    #[schemars(range(min = 1, max = COUNT_LIMIT))]
+    max_output_tokens: Option<u32>,
+    #[schemars(range(min = 0.0, max = 2.0))]
+    temperature: Option<f64>,
+    #[schemars(range(min = 0.0, max = 1.0))]
+    top_p: Option<f64>,
+    /// None of OpenAI's.
+    #[schemars(range(max = COUNT_LIMIT))]
+    top_k: Option<u32>,
+    /// None of OpenAI's.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    min_p: Option<f64>,
+    /// None of OpenAI's.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    repeat_penalty: Option<f64>,
+    /// Another name for repeat_penalty.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    repetition_penalty: Option<f64>,
+    /// None of OpenAI's.
+    #[schemars(range(min = -2.0, max = 2.0))]
+    frequency_penalty: Option<f64>,
+    /// None of OpenAI's.
+    #[schemars(range(min = -2.0, max = 2.0))]
+    presence_penalty: Option<f64>,
+    /// None of OpenAI's.
+    seed: Option<i64>,
+    /// None of OpenAI's: where the answer ends, before this text or any of these.
+    stop: Option<Value>,
+    /// How many likely tokens are told in each place, where `include` asks for the probabilities.
+    #[schemars(range(max = 20))]
+    top_logprobs: Option<u32>,
+    /// `message.output_text.logprobs` is had; anything else is ignored.
+    include: Option<Vec<String>>,
+    /// The form of the answer.
+    text: Option<Text>,
+    /// How much a model that thinks shall think. All that it thinks is given as the summary.
+    reasoning: Option<Reasoning>,
+    /// Whether the answer comes as it is made.
+    stream: Option<bool>,
+    /// include_obfuscation is ignored: events are not padded.
+    stream_options: Option<BTreeMap<String, Value>>,
+    /// What the client notes for itself: it is repeated. At most 16 entries, keys of 64 characters and values of 512.
+    metadata: Option<BTreeMap<String, String>>,
+    /// Ignored where it is true: nothing is stored.
+    store: Option<bool>,
+    /// `disabled`; `auto` is ignored: a conversation that is too long is refused, and not cut.
+    truncation: Option<Truncation>,
+    /// Refused where it is true: there is nothing to be fetched later.
+    #[schemars(extend("enum" = [false, null]))]
+    background: Option<bool>,
+    /// Refused: send the whole conversation in input.
+    previous_response_id: Option<()>,
+    /// Refused: send the whole conversation in input.
+    conversation: Option<()>,
+    /// Refused: send its text as instructions.
+    prompt: Option<()>,
+    /// Refused: no moderation runs here.
+    moderation: Option<()>,
+    /// Repeated.
+    prompt_cache_key: Option<String>,
+    /// Ignored but for `auto` and `default`.
+    service_tier: Option<String>,
+    /// Repeated.
+    safety_identifier: Option<String>,
+    /// Repeated.
+    user: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "ResponseInput")]
+enum Input {
+    Text(#[schemars(length(min = 1))] String),
+    Items(#[schemars(length(min = 1))] Vec<Item>),
+}
+
+/// An item: `message`, `reasoning`, `function_call`, `custom_tool_call`, or the output of either of both. A message needs no type.
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseInputItem")]
+struct Item {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// Of a message: `system`, `developer`, `user` or `assistant`.
+    role: Option<String>,
+    /// Of a message: a text, or parts: `input_text`, `output_text`, `refusal`, and `input_image` with a data URL.
+    content: Option<Value>,
+    id: Option<String>,
+    /// Of a call, and of its output.
+    call_id: Option<String>,
+    /// Of a call: the tool.
+    name: Option<String>,
+    namespace: Option<String>,
+    /// Of a function's call: a JSON object, as a string.
+    arguments: Option<Value>,
+    /// Of a custom tool's call: plain text.
+    input: Option<String>,
+    /// Of an output: a text, or parts.
+    output: Option<Value>,
+    /// Of a thought: its parts.
+    summary: Option<Value>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseText")]
+struct Text {
+    format: Option<Format>,
+    /// Ignored but for `medium`.
+    verbosity: Option<Verbosity>,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Verbosity {
+    Low,
+    Medium,
+    High,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Truncation {
+    Auto,
+    Disabled,
+}
+
+#[derive(JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "ResponseFormat")]
+enum Format {
+    Text,
+    JsonObject,
+    JsonSchema {
+        name: Option<String>,
+        schema: BTreeMap<String, Value>,
+        strict: Option<bool>,
+        /// Ignored: the schema's own descriptions go along.
+        description: Option<String>,
+    },
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseReasoning")]
+struct Reasoning {
+    effort: Option<Effort>,
+    /// `auto`, `concise` or `detailed`: all is given.
+    summary: Option<String>,
+}
