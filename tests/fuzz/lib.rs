@@ -19,6 +19,7 @@ pub mod ndjson;
 pub mod openai_json;
 pub mod sse;
 pub mod state;
+pub mod tool_text;
 
 mod h3_server;
 mod memory;

@@ -36,7 +36,7 @@ fn value(bytes: &[u8]) -> Option<Value> {
 }
 
 /// The text as an engine's answer is passed on: the escape of U+FFFD for each half of a surrogate pair.
-fn whole_characters(text: &[u8]) -> Vec<u8> {
+pub(crate) fn whole_characters(text: &[u8]) -> Vec<u8> {
     let unit = |at: usize| -> Option<u16> {
         let hex = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
         u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ghostllm_fuzz::{api_key, authority, config, h3_gate, ndjson, openai_json, sse, state};
+use ghostllm_fuzz::{api_key, authority, config, h3_gate, ndjson, openai_json, sse, state, tool_text};
 
 /// The files below these folders, which are relative to this package.
 fn files(folders: &[&str]) -> Vec<PathBuf> {
@@ -70,6 +70,11 @@ fn openai_json_holds() {
 #[test]
 fn state_holds() {
     hold(&["corpus/state", "../../daemon/core/tests-data/state"], state::check);
+}
+
+#[test]
+fn tool_text_holds() {
+    hold(&["corpus/tool_text", "../../daemon/core/tests-data"], tool_text::check);
 }
 
 /// What is one value away from a seed, which libFuzzer meets only by chance.
