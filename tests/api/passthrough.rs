@@ -9,7 +9,7 @@ use ghostllm_tests::{
     script::Sin,
     sse::Chat,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{FRANCE, PARIS, check_error, check_error_object};
 
@@ -73,23 +73,104 @@ async fn keeps_fields_that_it_does_not_know() -> Result<()> {
 }
 
 #[tokio::test]
-async fn passes_tool_calls_through() -> Result<()> {
-    for style in [Style::Llama, Style::Vllm] {
+async fn gives_tool_calls_however_the_engine_does() -> Result<()> {
+    for style in STYLES {
         let (_double, daemon, caller) = engine(style).await?;
         for stream in [false, true] {
-            let body = json!({
-                "model": "tiny", "stream": stream,
-                "messages": [{"role": "user", "content": "What is the weather in Paris?"}],
-                "tools": [{"type": "function", "function": {"name": "get_weather",
-                    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}],
-            });
-            let answer = caller.send(&Request::post("/v1/chat/completions", &body)).await?;
+            let answer = caller.send(&weather(&json!({ "stream": stream }))).await?;
             check_call(&answer.body, stream)
                 .with_context(|| format!("{style:?} {stream}: {}", answer.text()))?;
         }
         daemon.stop().await?;
     }
     Ok(())
+}
+
+/// Asks for a call.
+fn weather(more: &Value) -> Request {
+    let mut body = json!({
+        "model": "tiny",
+        "messages": [{"role": "user", "content": "What is the weather in Paris?"}],
+        "tools": [{"type": "function", "function": {"name": "get_weather",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}],
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    Request::post("/v1/chat/completions", &body)
+}
+
+const RAW: &str =
+    "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>";
+
+#[tokio::test]
+async fn a_call_in_a_text_is_a_call_with_an_id_of_its_own_and_the_answer_s_counts() -> Result<()> {
+    let (_double, daemon, caller) = engine(Style::Transformers).await?;
+    let whole = caller.send(&weather(&json!({}))).await?.json()?;
+    let (choice, used) = (&whole["choices"][0], &whole["usage"]);
+    ensure!(choice["message"]["content"].is_null() && choice["message"]["role"] == "assistant", "{whole}");
+    ensure!(used["completion_tokens"] == 24 && whole["model"] == "tiny", "{whole}");
+    let answer =
+        caller.send(&weather(&json!({"stream": true, "stream_options": {"include_usage": true}}))).await?;
+    let (chat, text) = (Chat::read(&answer.body)?, answer.text());
+    ensure!(chat.done && chat.text().is_empty() && chat.finishes() == ["tool_calls"], "{text}");
+    let deltas: Vec<&Value> = chat.chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
+    ensure!(deltas.iter().filter(|delta| delta["role"].is_string()).count() == 1, "{text}");
+    let calls: Vec<&Value> =
+        deltas.iter().filter_map(|delta| delta["tool_calls"].as_array()).flatten().collect();
+    ensure!(calls.len() == 1 && calls[0]["index"] == 0 && calls[0]["type"] == "function", "{text}");
+    let used: Vec<&Value> =
+        chat.chunks.iter().map(|chunk| &chunk["usage"]).filter(|used| used.is_object()).collect();
+    ensure!(used.len() == 1 && used[0]["completion_tokens"] == 24, "{text}");
+    let ids = [&choice["message"]["tool_calls"][0]["id"], &calls[0]["id"]];
+    ensure!(ids.iter().all(|id| id.as_str().is_some_and(|id| id.starts_with("call_"))), "{ids:?}");
+    ensure!(ids[0] != ids[1], "{ids:?}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_nobody_may_call_stays_the_text_that_it_is() -> Result<()> {
+    let other =
+        json!([{"type": "function", "function": {"name": "get_time", "parameters": {"type": "object"}}}]);
+    for style in STYLES {
+        let (_double, daemon, caller) = engine(style).await?;
+        let echoed = json!([{"role": "user", "content": format!("Echo: {RAW}")}]);
+        // Not wanted, not offered, and another's.
+        for more in [
+            json!({"tool_choice": "none"}),
+            json!({"messages": echoed, "tools": null}),
+            json!({"messages": echoed, "tools": other}),
+        ] {
+            for stream in [false, true] {
+                let mut more = more.clone();
+                more["stream"] = json!(stream);
+                let answer = caller.send(&weather(&more)).await?;
+                let (text, reason) = if stream {
+                    let chat = Chat::read(&answer.body)?;
+                    ensure!(chat.done, "{}", answer.text());
+                    (chat.text(), chat.finishes().concat())
+                } else {
+                    let choice = &answer.json()?["choices"][0];
+                    let text = choice["message"]["content"].as_str().unwrap_or_default();
+                    (text.to_owned(), choice["finish_reason"].as_str().unwrap_or_default().to_owned())
+                };
+                ensure!(text == RAW && reason == "stop", "{style:?} {more}: {}", answer.text());
+            }
+        }
+        daemon.stop().await.with_context(|| format!("{style:?}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_engine_that_answers_to_any_name_is_asked_for_its_own_models_alone() -> Result<()> {
+    let (double, daemon, caller) = engine(Style::Llama).await?;
+    for stream in [false, true] {
+        let answer = caller.send(&Request::chat("another", FRANCE, stream)).await?;
+        check_error(&answer, 404, Some("model_not_found"))?;
+    }
+    ensure!(double.seen_at("/v1/chat/completions").is_empty(), "it was asked");
+    daemon.stop().await
 }
 
 /// The call of `get_weather` for Paris, out of a whole answer or a stream of pieces.

@@ -211,6 +211,39 @@ async fn calls_of_functions_go_both_ways() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_call_in_an_engine_s_text_is_one_here_as_well() -> Result<()> {
+    let double = Double::start(OpenAi::new(Style::Transformers, "tiny")).await;
+    let daemon = Daemon::start(&Setup::backend("openai", &double.url())).await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let question = "What is the weather in Paris?";
+    let wanted = |more: Value| {
+        let mut body = json!({"input": question, "tools": weather()});
+        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+            body.extend(more);
+        }
+        ask(body)
+    };
+    let whole = caller.send(&wanted(json!({}))).await?.json()?;
+    let answer = caller.send(&wanted(json!({"stream": true}))).await?;
+    let stream = Response::read(&answer.body).with_context(|| answer.text())?;
+    ensure!(stream.text().is_empty(), "{}", answer.text());
+    for response in [&whole, stream.last("response.completed")?] {
+        let output = response["output"].as_array().context("no output")?;
+        ensure!(output.len() == 1 && output[0]["type"] == "function_call", "{response}");
+        ensure!(output[0]["name"] == "get_weather", "{response}");
+        let arguments: Value = serde_json::from_str(output[0]["arguments"].as_str().unwrap_or_default())?;
+        ensure!(arguments == json!({"city": "Paris"}), "{response}");
+        ensure!(output[0]["call_id"].as_str().is_some_and(|id| id.starts_with("call_")), "{response}");
+        ensure!(response["usage"]["output_tokens"] == 24, "{response}");
+    }
+    // Where none may be called it is text.
+    let text = caller.send(&wanted(json!({"tool_choice": "none"}))).await?.json()?;
+    ensure!(text["output"][0]["type"] == "message", "{text}");
+    ensure!(text.to_string().contains("<tool_call>"), "{text}");
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn a_limit_and_thoughts_are_told() -> Result<()> {
     let (_double, daemon) = engine("ollama", None, "").await?;
     let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;

@@ -18,6 +18,10 @@ const TOOLS: [&str; 2] = ["a", "get_weather"];
 const LIMITS: [usize; 2] = [48, 1 << 20];
 /// How often the closing words may stand inside of a call's own strings.
 const QUOTED: usize = 8;
+/// So many bytes of blanks around a call are no text.
+const BLANKS: usize = 256;
+/// Behind so many opening words that begin no call, all is text.
+const MISSES: usize = 64;
 
 #[derive(Debug, PartialEq)]
 enum Part {
@@ -75,8 +79,8 @@ fn say(parts: &mut Vec<Part>, text: &str) {
 }
 
 fn reference(text: &str, limit: usize) -> Vec<Part> {
-    let (mut parts, mut rest) = (Vec::new(), text);
-    while let Some(place) = rest.find(OPEN) {
+    let (mut parts, mut rest, mut misses) = (Vec::new(), text, 0);
+    while let Some(place) = rest.find(OPEN).filter(|_| misses < MISSES) {
         say(&mut parts, &rest[..place]);
         rest = &rest[place + OPEN.len()..];
         match call(rest, limit - OPEN.len()) {
@@ -84,12 +88,16 @@ fn reference(text: &str, limit: usize) -> Vec<Part> {
                 parts.push(Part::Call(name, arguments));
                 rest = &rest[length..];
             }
-            None => say(&mut parts, OPEN),
+            None => {
+                say(&mut parts, OPEN);
+                misses += 1;
+            }
         }
     }
     say(&mut parts, rest);
     if parts.iter().any(|part| matches!(part, Part::Call(..))) {
-        parts.retain(|part| !matches!(part, Part::Text(text) if text.trim_ascii().is_empty()));
+        let blank = |text: &str| text.len() <= BLANKS && text.trim_ascii().is_empty();
+        parts.retain(|part| !matches!(part, Part::Text(text) if blank(text)));
     }
     parts
 }

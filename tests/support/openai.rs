@@ -21,7 +21,7 @@ pub enum Style {
     Llama,
     /// vLLM 0.32: unknown models are 404 with a numeric code.
     Vllm,
-    /// transformers serve 5.23: no `[DONE]`, usage in the finish chunk, errors as `{"detail": ...}`.
+    /// transformers serve 5.23: no `[DONE]`, usage in the finish chunk, errors as `{"detail": ...}`, calls of functions in the text.
     Transformers,
 }
 
@@ -72,7 +72,11 @@ impl OpenAi {
             let text = format!("The model `{name}` does not exist. Valid aliases: {}.", self.model);
             return self.refuse("404 Not Found", 404, &text, "NotFoundError");
         }
-        let thought = think(&Ask::from_openai(&body));
+        let mut thought = think(&Ask::from_openai(&body));
+        // Told to call nothing, a model that calls all the same is not read by the others either.
+        if self.style == Style::Transformers || body["tool_choice"] == "none" {
+            thought = unread(thought);
+        }
         // transformers gives one, whatever it is asked for.
         let count = if self.style == Style::Transformers { 1 } else { body["n"].as_u64().unwrap_or(1) };
         let mut reply = if body["stream"] == true {
@@ -293,6 +297,29 @@ fn with_choices(answer: &str, count: u64) -> String {
     };
     parsed["choices"] = (0..count).map(numbered).collect();
     parsed.to_string()
+}
+
+/// The same with its call in its text, as the model of the recordings has written it.
+fn unread(thought: Thought) -> Thought {
+    let Some(call) = thought.call else { return thought };
+    let text = format!("{{\"name\": \"{}\", \"arguments\": {}}}", call.name, spaced(&call.arguments));
+    let letters: Vec<char> = text.chars().collect();
+    let mut content = vec!["<tool_call>".to_owned(), "\n".to_owned()];
+    content.extend(letters.chunks(3).map(|token| token.iter().collect::<String>()));
+    content.extend(["\n".to_owned(), "</tool_call>".to_owned()]);
+    Thought { content, call: None, ..thought }
+}
+
+/// JSON as Python writes it.
+fn spaced(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{}: {}", json!(name), spaced(value)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(list) => format!("[{}]", list.iter().map(spaced).collect::<Vec<_>>().join(", ")),
+        one => one.to_string(),
+    }
 }
 
 fn whole_call(call: &Call) -> String {

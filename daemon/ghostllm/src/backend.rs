@@ -29,15 +29,16 @@ use std::{
 
 use bytes::Bytes;
 use ghostllm_core::{
-    chat::{ChatRequest, Defaults},
+    chat::{ChatRequest, Defaults, ToolChoice},
     config::{self, BackendUrl, KeepAliveStyle, Limits, Target, Timeouts},
     dialect::{
         ollama::{self, ChatDecoder, parse_tags},
         openai::{
-            self, ChunkDecoder, StreamRepair, check_whole, parse_chat, parse_models, passthrough::Passed,
-            table::Behind,
+            self, ChunkDecoder, StreamRepair, TextCalls, Whole, check_whole, parse_chat, parse_models,
+            passthrough::Passed, table::Behind,
         },
         render::{Form, Named},
+        tool_text::ToolText,
     },
     error::{ApiError, BackendFault, Stage},
     routing::Model,
@@ -105,6 +106,15 @@ impl Asked {
         match self {
             Self::AsSent { passed, .. } => passed.one_call,
             Self::Read(request) => request.parallel_tool_calls == Some(false),
+        }
+    }
+
+    /// The functions that the answer may call.
+    fn functions(&self) -> Arc<[String]> {
+        match self {
+            Self::AsSent { passed, .. } => Arc::clone(&passed.functions),
+            Self::Read(request) if request.tool_choice == ToolChoice::None => Arc::default(),
+            Self::Read(request) => request.tools.iter().map(|tool| tool.name.clone()).collect(),
         }
     }
 
@@ -441,18 +451,34 @@ impl Parts {
         let ask = Ask { method, route: "/v1/chat/completions", accept: media, body, trace, slot };
         let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
         let (line, most) = (self.limits.backend_line.as_usize(), self.limits.backend_answer.as_usize());
+        let functions = self.unread(&call.asked);
         let Some(passed) = passed else {
-            let chunks = ChunkDecoder::new(&call.voice.id, line, most);
+            let text = functions.map(|functions| ToolText::new(functions, &call.voice.id, line));
+            let chunks = ChunkDecoder::new(&call.voice.id, line, most).calling(text);
             return self.rendered(reply, Reader::OpenAi(chunks), &call).await;
         };
         let asked = Some(passed.model.as_str());
+        // All choices together hold no more of it than an answer may be long.
+        let held = line.min(most / passed.choices.max(1) as usize);
+        let calls = functions.map(|functions| TextCalls::new(functions, &call.voice.id, held));
         if streams {
-            let decoder = Decoder::OpenAi(Box::new(StreamRepair::new(line, asked).wanting(passed.choices)));
-            return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder, None).await?)));
+            let repair = StreamRepair::new(line, asked).wanting(passed.choices).calling(calls);
+            let stream = ChatBytes::open(reply, Decoder::OpenAi(Box::new(repair)), call.slot.clone()).await?;
+            return Ok(Answer::Stream(Box::new(stream)));
         }
         let body = reply.gathered(most, |bytes| gathers(call.slot.as_ref(), bytes)).await?;
-        let whole = check_whole(&body, asked)?;
-        Ok(Answer::Whole(whole.body, whole.usage))
+        let Whole { body, usage } = check_whole(&body, asked)?;
+        let body = match calls {
+            Some(calls) => apart::weighing(body.len(), move || calls.whole(body)).await,
+            None => body,
+        };
+        Ok(Answer::Whole(body, usage))
+    }
+
+    /// The functions whose calls such an engine may leave in its answer's text; our own reads them itself.
+    fn unread(&self, asked: &Asked) -> Option<Arc<[String]>> {
+        let functions = asked.functions();
+        (self.kind == Kind::OpenAi && !functions.is_empty()).then_some(functions)
     }
 
     /// The answer in its client's language, out of the events that are read from the engine's.

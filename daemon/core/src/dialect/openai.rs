@@ -18,6 +18,7 @@ pub(super) mod request;
 pub mod several;
 mod stream;
 pub mod table;
+mod text_calls;
 mod whole;
 
 pub use body::chat_body;
@@ -29,4 +30,5 @@ pub use models::{ShownModel, model_body, models_body, parse_models};
 pub use repair::{StreamRepair, Whole, check_whole};
 pub use request::parse_chat;
 pub use stream::{ChatStream, DONE, KEEP_ALIVE_COMMENT};
+pub use text_calls::TextCalls;
 pub use whole::ChatWhole;

@@ -5,7 +5,7 @@
 //! one of the request's own tools is text, byte for byte; however the text is cut, the events say the same; no more of it is held back than
 //! a call may be long.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use memchr::memmem;
 use serde::Deserialize;
@@ -21,11 +21,16 @@ const OPEN: &str = "<tool_call>";
 const CLOSE: &str = "</tool_call>";
 /// So often the closing words may stand inside of a call's own strings.
 const QUOTED: usize = 8;
+/// So many bytes of blanks around a call are no text; more of them are not waited with.
+const BLANKS: usize = 256;
+/// So often the opening words may begin no call; who writes them more often writes about them, and each of them may cost a look at all
+/// that is held.
+const MISSES: usize = 64;
 
 /// Turns the calls in one answer's text into calls.
 #[derive(Debug)]
 pub struct ToolText {
-    tools: Vec<String>,
+    tools: Arc<[String]>,
     id_seed: String,
     limit: usize,
     /// Text that is not given out yet.
@@ -35,6 +40,13 @@ pub struct ToolText {
     /// Whether `held` begins with a call, behind so many bytes of blanks, which are text where it is none.
     inside: bool,
     blank: usize,
+    /// Where in `held` the call's closing words are looked for next, and how often they have stood inside of a string.
+    next: usize,
+    quoted: usize,
+    /// How often the opening words began no call.
+    misses: usize,
+    /// All is text from now on.
+    closed: bool,
     /// Whether text was given out since the last call: before and between calls, blanks are no text.
     spoken: bool,
     calls: u32,
@@ -62,15 +74,19 @@ struct Wire<'a> {
 impl ToolText {
     /// For a request with tools of these names; a call may be `limit` bytes long. `id_seed` makes the calls' ids unique beyond this answer.
     #[must_use]
-    pub fn new(tools: Vec<String>, id_seed: &str, limit: usize) -> Self {
+    pub fn new(tools: impl Into<Arc<[String]>>, id_seed: &str, limit: usize) -> Self {
         Self {
-            tools,
+            tools: tools.into(),
             id_seed: id_seed.to_owned(),
             limit,
             held: String::new(),
             logprobs: String::new(),
             inside: false,
             blank: 0,
+            next: 0,
+            quoted: 0,
+            misses: 0,
+            closed: false,
             spoken: false,
             calls: 0,
         }
@@ -85,7 +101,7 @@ impl ToolText {
                 self.read(out);
             }
             ChatEvent::ToolCall { id, name, arguments, .. } => {
-                self.end(out);
+                self.close(out);
                 out.push(self.numbered(id, name, arguments));
             }
             ChatEvent::Finish(FinishReason::Stop) => {
@@ -101,6 +117,39 @@ impl ToolText {
         }
     }
 
+    /// Whether nothing is held and this text is none but text. Then it counts as given, and need not be taken as an event.
+    pub fn passes(&mut self, text: &str) -> bool {
+        if self.closed {
+            return self.held.is_empty();
+        }
+        let calm = !self.inside && self.held.is_empty() && self.logprobs.is_empty();
+        let bytes = text.as_bytes();
+        let passes = calm
+            && (self.spoken || text.is_empty() || !text.trim_ascii().is_empty())
+            && (memchr::memchr(b'<', bytes).is_none()
+                || memmem::find(bytes, OPEN.as_bytes()).is_none() && begun(text, OPEN) == 0);
+        self.spoken |= passes && !text.is_empty();
+        passes
+    }
+
+    /// The engine itself tells calls: what is held is given, and all that follows is text.
+    pub fn close(&mut self, out: &mut Vec<ChatEvent>) {
+        self.end(out);
+        self.closed = true;
+    }
+
+    /// How many calls were given.
+    #[must_use]
+    pub fn calls(&self) -> u32 {
+        self.calls
+    }
+
+    /// How many bytes are held back.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.len() + self.logprobs.len()
+    }
+
     /// Gives out all that is known to be text or a call.
     fn read(&mut self, out: &mut Vec<ChatEvent>) {
         while if self.inside { self.read_call(out) } else { self.read_text(out) } {}
@@ -108,37 +157,50 @@ impl ToolText {
 
     /// Text up to where a call may begin; whether one does.
     fn read_text(&mut self, out: &mut Vec<ChatEvent>) -> bool {
+        if self.closed {
+            self.give(self.held.len(), out);
+            return false;
+        }
         let found = memmem::find(self.held.as_bytes(), OPEN.as_bytes());
         let end = found.unwrap_or_else(|| self.held.len() - begun(&self.held, OPEN));
-        let is_blank = self.held.get(..end).is_some_and(|text| text.trim_ascii().is_empty());
+        let is_blank = end <= BLANKS && self.held.get(..end).is_some_and(|text| text.trim_ascii().is_empty());
+        let gives = !is_blank || self.spoken;
         self.inside = found.is_some();
-        self.blank = 0;
-        if !is_blank || self.spoken {
+        self.blank = if gives || !self.inside { 0 } else { end };
+        (self.next, self.quoted) = (self.blank + OPEN.len(), 0);
+        if gives {
             self.give(end, out);
-        } else if self.inside {
-            self.blank = end;
         }
         self.inside
     }
 
     /// The call with which the rest begins, if it is one; whether there is more to read.
     fn read_call(&mut self, out: &mut Vec<ChatEvent>) -> bool {
-        let (mut from, mut quoted) = (self.blank + OPEN.len(), 0);
+        let begins =
+            self.held.get(self.blank + OPEN.len()..).and_then(|text| text.trim_ascii_start().chars().next());
+        if begins.is_some_and(|first| first != '{') {
+            self.no_call(out);
+            return true;
+        }
         let most = self.held.len().min(self.blank + self.limit);
-        while let Some(end) = find(&self.held, CLOSE, from, most) {
+        while let Some(end) = find(&self.held, CLOSE, self.next, most) {
             match self.judge(end) {
                 Read::Call { name, arguments } => {
                     self.held.drain(..end + CLOSE.len());
                     self.call(name, arguments, out);
                     return true;
                 }
-                Read::Cut if quoted < QUOTED => (from, quoted) = (end + CLOSE.len(), quoted + 1),
+                Read::Cut if self.quoted < QUOTED => {
+                    (self.next, self.quoted) = (end + CLOSE.len(), self.quoted + 1);
+                }
                 Read::Cut | Read::Text => {
                     self.no_call(out);
                     return true;
                 }
             }
         }
+        // The rest was looked through, but for the words' own beginning at its end.
+        self.next = self.next.max((most + 1).saturating_sub(CLOSE.len()));
         if self.held.len() - self.blank >= self.limit {
             self.no_call(out);
             return true;
@@ -176,7 +238,8 @@ impl ToolText {
         (self.inside, self.spoken) = (false, false);
         // Probabilities are those of text.
         self.logprobs.clear();
-        let id = format!("call_{}_{}", self.id_seed, self.calls);
+        // Another's ids may be made of the same seed and a number.
+        let id = format!("call_{}_t{}", self.id_seed, self.calls);
         out.push(self.numbered(id, name, arguments));
     }
 
@@ -189,6 +252,8 @@ impl ToolText {
     /// The opening words are text like any other.
     fn no_call(&mut self, out: &mut Vec<ChatEvent>) {
         self.inside = false;
+        self.misses += 1;
+        self.closed |= self.misses >= MISSES;
         self.give((self.blank + OPEN.len()).min(self.held.len()), out);
         self.blank = 0;
     }

@@ -172,7 +172,7 @@ impl Decoder {
     /// What has come so far of what is given once it is whole.
     fn gathered(&self) -> usize {
         match self {
-            Self::OpenAi(_) => 0,
+            Self::OpenAi(repair) => repair.held(),
             Self::Read(read) => read.reader.gathered(),
         }
     }
@@ -188,7 +188,7 @@ impl Decoder {
     /// How much of the answer is held: that, and what its last event repeats.
     fn held(&self) -> usize {
         match self {
-            Self::OpenAi(_) => 0,
+            Self::OpenAi(repair) => repair.held(),
             Self::Read(read) => read.reader.gathered() + read.out.held(),
         }
     }

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::repair::WireUsage;
 use crate::chat::{ChatEvent, FinishReason, Json, Usage};
 use crate::dialect::json::{self, Object};
+use crate::dialect::tool_text::ToolText;
 use crate::error::BackendFault;
 use crate::framing::sse::{Event, Events};
 
@@ -106,6 +107,7 @@ pub struct ChunkDecoder {
     reason: Option<FinishReason>,
     usage: Option<Usage>,
     done: bool,
+    text: Option<Box<ToolText>>,
 }
 
 impl ChunkDecoder {
@@ -123,7 +125,14 @@ impl ChunkDecoder {
             reason: None,
             usage: None,
             done: false,
+            text: None,
         }
+    }
+
+    /// Calls in the answer's text are given as calls.
+    #[must_use]
+    pub fn calling(self, text: Option<ToolText>) -> Self {
+        Self { text: text.map(Box::new), ..self }
     }
 
     /// Takes bytes of the body, split anywhere, and appends the events in them. Those that were appended before a
@@ -132,6 +141,10 @@ impl ChunkDecoder {
     /// # Errors
     /// An error object in the stream, a chunk that is not one, a line that is too long.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        self.calls_read(out, |decoder, events| decoder.read(bytes, events))
+    }
+
+    fn read(&mut self, bytes: &[u8], out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
         if self.done {
             return Ok(());
         }
@@ -150,6 +163,10 @@ impl ChunkDecoder {
     /// # Errors
     /// As [`ChunkDecoder::feed`]; [`BackendFault::EndedEarly`] where no finish reason came.
     pub fn finish(&mut self, out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        self.calls_read(out, Self::ended)
+    }
+
+    fn ended(&mut self, out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
         if self.done {
             return Ok(());
         }
@@ -158,7 +175,9 @@ impl ChunkDecoder {
             let part = event.data.len() < b"[DONE]".len() && b"[DONE]".starts_with(&event.data);
             let cut = event.data.starts_with(b"{") || part;
             match self.event(&event, out) {
-                Err(BackendFault::Garbage { .. }) if cut => return self.broke(BackendFault::EndedEarly, out),
+                Err(BackendFault::Garbage { .. }) if cut => {
+                    return self.end(out).map_err(|_early| BackendFault::EndedEarly);
+                }
                 read => read?,
             }
         }
@@ -170,7 +189,24 @@ impl ChunkDecoder {
     /// # Errors
     /// The fault, where the answer is not whole.
     pub fn broke(&mut self, fault: BackendFault, out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
-        if self.done { Ok(()) } else { self.end(out).map_err(|_early| fault) }
+        self.calls_read(
+            out,
+            |decoder, events| if decoder.done { Ok(()) } else { decoder.end(events).map_err(|_early| fault) },
+        )
+    }
+
+    /// What `read` gives, with the calls in its texts as calls. What came before a fault is good.
+    fn calls_read(
+        &mut self,
+        out: &mut Vec<ChatEvent>,
+        read: impl FnOnce(&mut Self, &mut Vec<ChatEvent>) -> Result<(), BackendFault>,
+    ) -> Result<(), BackendFault> {
+        let Some(mut text) = self.text.take() else { return read(self, out) };
+        let mut events = Vec::new();
+        let result = read(self, &mut events);
+        events.into_iter().for_each(|event| text.event(event, out));
+        self.text = Some(text);
+        result
     }
 
     /// Whether the end was given: the rest of the body means nothing.
@@ -179,10 +215,11 @@ impl ChunkDecoder {
         self.done
     }
 
-    /// How many bytes of calls have come so far: what they come to is given once they are whole.
+    /// How many bytes of calls have come so far: what they come to is given once they are whole. Those of text that may be a call are
+    /// among them until it is known.
     #[must_use]
     pub fn gathered(&self) -> usize {
-        self.held
+        self.held + self.text.as_ref().map_or(0, |text| text.held())
     }
 
     fn event(&mut self, event: &Event, out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {

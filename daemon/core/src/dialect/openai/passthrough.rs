@@ -7,16 +7,17 @@
 
 mod defaults;
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
+use serde::Deserialize;
 
 use super::fields::Fields;
 use super::table::{Behind, Wanted};
 use super::{media, request};
 use crate::chat::{Defaults, Sampling};
 use crate::config::Limits;
-use crate::dialect::json;
+use crate::dialect::json::{self, Object};
 use crate::error::ApiError;
 
 use defaults::Sent;
@@ -37,6 +38,8 @@ pub struct Passed {
     pub choices: u32,
     /// Whether each may hold one call of a function at the most.
     pub one_call: bool,
+    /// The functions that it may call; none where `tool_choice` is none.
+    pub functions: Arc<[String]>,
     /// Which fields it has.
     wanted: Box<Wanted>,
     /// Where the model's name lies in the body, its quotes included.
@@ -155,6 +158,7 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         model,
         choices: request::choices(&fields)?,
         one_call: request::one_call(&fields)?,
+        functions: functions(&fields),
         wanted: Box::new(Wanted::of(&fields)),
         choices_span: place("n"),
         store: request::stores(&fields)?.then(|| place("store")).flatten(),
@@ -164,4 +168,22 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         span: json::span(body, raw.get()),
         sent: Sent::read(&fields, body),
     })
+}
+
+/// The names of the tools that are functions. Of any other form, they are the engine's to refuse.
+fn functions(fields: &Fields<'_>) -> Arc<[String]> {
+    #[derive(Deserialize)]
+    struct Tool {
+        function: Option<Object<Function>>,
+    }
+    #[derive(Deserialize)]
+    struct Function {
+        name: Option<String>,
+    }
+    if fields.get("tool_choice").is_some_and(|choice| choice.get() == "\"none\"") {
+        return Arc::default();
+    }
+    let tools: Vec<Object<Tool>> = fields.read_as("tools", "a list").ok().flatten().unwrap_or_default();
+    let names = tools.into_iter().filter_map(|Object(tool)| tool.function?.0.name);
+    names.filter(|name| !name.is_empty()).collect()
 }

@@ -1,7 +1,7 @@
 //! An engine's own OpenAI answer, made trustworthy on its way through.
 //!
 //! Knows how engines end their streams, well and badly. Refuses to know what they say in them: a chunk is passed
-//! as it came, but for the model's name and for halves of characters. Invariant: a client sees exactly one `[DONE]`, and
+//! as it came, but for the model's name, for halves of characters, and for calls in a text ([`TextCalls`]). Invariant: a client sees exactly one `[DONE]`, and
 //! only behind a finish reason for every choice; every other end is a fault.
 
 use std::borrow::Cow;
@@ -9,10 +9,13 @@ use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::request::CHOICES_LIMIT;
+use super::several::event;
 use super::stream::DONE;
+use super::text_calls::TextCalls;
 use crate::chat::Usage;
 use crate::dialect::json::{self, Object};
 use crate::error::BackendFault;
@@ -69,6 +72,7 @@ pub struct StreamRepair {
     done: bool,
     /// What was counted: for each choice where the counts come with it, or, under none, of all of them.
     usage: BTreeMap<Option<u32>, Usage>,
+    calls: Option<Box<TextCalls>>,
 }
 
 impl StreamRepair {
@@ -84,6 +88,7 @@ impl StreamRepair {
             wanted: 1,
             done: false,
             usage: BTreeMap::new(),
+            calls: None,
         }
     }
 
@@ -91,6 +96,18 @@ impl StreamRepair {
     #[must_use]
     pub fn wanting(self, choices: u32) -> Self {
         Self { wanted: choices, ..self }
+    }
+
+    /// Calls in the answer's text are given as calls.
+    #[must_use]
+    pub fn calling(self, calls: Option<TextCalls>) -> Self {
+        Self { calls: calls.map(Box::new), ..self }
+    }
+
+    /// How many bytes of the answer are held back, since they may be those of a call.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.calls.as_ref().map_or(0, |calls| calls.held())
     }
 
     /// Takes bytes of the engine's body, split anywhere, and appends what the client gets. What was appended
@@ -189,7 +206,10 @@ impl StreamRepair {
             let choice = chunk.choices.iter().flatten().next().map(|Object(choice)| choice.index);
             self.usage.insert(choice, usage.into());
         }
-        self.forward(data, chunk.model, out);
+        match self.calls.as_mut().and_then(|calls| calls.chunk(data)) {
+            None => self.forward(data, chunk.model, out),
+            Some(chunks) => chunks.into_iter().for_each(|chunk| self.write(chunk, out)),
+        }
         Ok(())
     }
 
@@ -213,6 +233,14 @@ impl StreamRepair {
             (_, _) => out.put_slice(&flat),
         }
         out.put_slice(b"\n\n");
+    }
+
+    /// A chunk that is not as it came.
+    fn write(&self, mut chunk: Value, out: &mut BytesMut) {
+        if let (Some(name), Some(model)) = (&self.model, chunk.get_mut("model")) {
+            *model = name.as_str().into();
+        }
+        event(&chunk, out);
     }
 
     fn end(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {

@@ -201,7 +201,8 @@ pub const ROWS: &[Row] = &[
         "tools",
         "Ollama: constraints of a schema that it drops are said in the descriptions, each in at most 200 bytes (what is longer \
          ends in an ellipsis), and 16 of one schema; what references bring is written out up to 64 KiB. At most 128 tools, \
-         there of 128 KiB each.",
+         there of 128 KiB each. Servers that speak OpenAI's API: a call that one leaves in its text as <tool_call> is given as a \
+         call.",
     ),
     works("top_logprobs", ""),
     works("top_p", ""),

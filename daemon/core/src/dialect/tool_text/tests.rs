@@ -44,7 +44,7 @@ fn whole(text: &str) -> Vec<String> {
 
 #[test]
 fn a_call_is_one_wherever_it_is_cut() {
-    let call = r#"0 call_s_0 get_weather {"city": "Paris"}"#;
+    let call = r#"0 call_s_t0 get_weather {"city": "Paris"}"#;
     assert_eq!(whole(WEATHER), [call, "ToolCalls"]);
     for first in 0..WEATHER.len() {
         for second in first..WEATHER.len() {
@@ -59,12 +59,12 @@ fn blanks_around_calls_are_no_text_and_words_are() {
     let text = format!(" \n{WEATHER}\n<tool_call>{{\"name\":\"get_time\"}}</tool_call>\n\n");
     assert_eq!(
         whole(&text),
-        [r#"0 call_s_0 get_weather {"city": "Paris"}"#, "1 call_s_1 get_time {}", "ToolCalls"]
+        [r#"0 call_s_t0 get_weather {"city": "Paris"}"#, "1 call_s_t1 get_time {}", "ToolCalls"]
     );
     let text = format!("Let me see.\n{WEATHER}\n So.");
     assert_eq!(
         whole(&text),
-        ["Let me see.\n", r#"0 call_s_0 get_weather {"city": "Paris"}"#, "\n So.", "ToolCalls"]
+        ["Let me see.\n", r#"0 call_s_t0 get_weather {"city": "Paris"}"#, "\n So.", "ToolCalls"]
     );
     assert_eq!(whole(" \n "), [" \n ", "Stop"], "an answer of blanks is one");
 }
@@ -89,7 +89,7 @@ fn what_is_no_call_of_a_tool_is_text_as_it_came() {
     assert_eq!(
         whole(&blanks),
         [
-            r#"0 call_s_0 get_weather {"city": "Paris"}"#,
+            r#"0 call_s_t0 get_weather {"city": "Paris"}"#,
             "\n<tool_call>{\"name\":\"rm\"}</tool_call>",
             "ToolCalls"
         ]
@@ -97,7 +97,7 @@ fn what_is_no_call_of_a_tool_is_text_as_it_came() {
     let behind = format!("<tool_call>{{\"name\"}} {WEATHER}");
     assert_eq!(
         whole(&behind),
-        ["<tool_call>{\"name\"} ", r#"0 call_s_0 get_weather {"city": "Paris"}"#, "ToolCalls"]
+        ["<tool_call>{\"name\"} ", r#"0 call_s_t0 get_weather {"city": "Paris"}"#, "ToolCalls"]
     );
 }
 
@@ -110,7 +110,7 @@ fn arguments_are_an_object_in_a_string_or_not_and_may_hold_the_closing_words() {
         (r#"{"name":"get_time","arguments":{"x":"</tool_call>"}}"#, r#"{"x":"</tool_call>"}"#),
         (r#"{"name":"get_time","arguments":{"x":"\ud800"}}"#, r#"{"x":"\ufffd"}"#),
     ] {
-        let due = [format!("0 call_s_0 get_time {arguments}"), "ToolCalls".to_owned()];
+        let due = [format!("0 call_s_t0 get_time {arguments}"), "ToolCalls".to_owned()];
         assert_eq!(whole(&format!("<tool_call>{call}</tool_call>")), due);
         assert_eq!(whole(&format!("<tool_call>{call}")), due, "its end is the answer's");
     }
@@ -142,7 +142,10 @@ fn the_engine_s_own_calls_are_numbered_on_and_reasons_of_its_own_stay() {
     let own = ChatEvent::ToolCall { index: 0, id: "own".into(), name: "x".into(), arguments: "{}".into() };
     reader.event(own, &mut out);
     reader.event(ChatEvent::Finish(FinishReason::Length), &mut out);
-    assert_eq!(said(&out), [r#"0 call_s_0 get_weather {"city": "Paris"}"#, "<tool_", "1 own x {}", "Length"]);
+    assert_eq!(
+        said(&out),
+        [r#"0 call_s_t0 get_weather {"city": "Paris"}"#, "<tool_", "1 own x {}", "Length"]
+    );
 }
 
 #[test]
@@ -188,4 +191,74 @@ proptest! {
         pieces.push(&text[from..]);
         prop_assert_eq!(of_pieces(pieces, 60), of_pieces([text.as_str()], 60));
     }
+}
+
+#[test]
+fn blanks_are_waited_with_only_so_long() {
+    for (length, is_text) in [(BLANKS, false), (BLANKS + 1, true)] {
+        let blanks = " ".repeat(length);
+        for step in [1, 100, 1000] {
+            let text = format!("{blanks}{WEATHER}");
+            let pieces: Vec<_> =
+                text.as_bytes().chunks(step).map(|piece| str::from_utf8(piece).unwrap()).collect();
+            let said = of_pieces(pieces, 4096);
+            assert_eq!(said[0] == blanks, is_text, "{length} in steps of {step}");
+            assert_eq!(said.len(), if is_text { 3 } else { 2 }, "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn whoever_writes_the_opening_words_again_and_again_writes_text() {
+    for (misses, calls) in [(MISSES - 1, true), (MISSES, false)] {
+        let text = format!("{}{WEATHER}", "<tool_call>".repeat(misses));
+        let said = whole(&text);
+        assert_eq!(said.last().unwrap() == "ToolCalls", calls, "{misses}");
+        assert_eq!(
+            of_pieces(text.as_bytes().chunks(1).map(|piece| str::from_utf8(piece).unwrap()), 4096),
+            said
+        );
+    }
+}
+
+#[test]
+fn what_begins_no_object_is_not_waited_with() {
+    let (mut reader, mut out) = (ToolText::new(vec!["get_time".into()], "s", 4096), Vec::new());
+    reader.event(ChatEvent::text("<tool_call>\n"), &mut out);
+    assert_eq!((out.len(), reader.held()), (0, 12));
+    reader.event(ChatEvent::text(" is"), &mut out);
+    assert_eq!((said(&out), reader.held()), (vec!["<tool_call>\n is".to_owned()], 0));
+}
+
+#[test]
+fn text_that_can_be_no_call_passes_as_it_is() {
+    let mut reader = ToolText::new(vec!["get_time".into()], "s", 4096);
+    for (text, passes) in [
+        ("", true),
+        ("\n", false),
+        ("Hi", true),
+        ("\n", true),
+        ("a < b", true),
+        ("a <", false),
+        ("<tool_call>", false),
+    ] {
+        assert_eq!(reader.passes(text), passes, "{text}");
+    }
+    reader.event(ChatEvent::text("<to"), &mut Vec::new());
+    assert!(!reader.passes("Hi"), "what is held comes before it");
+    reader.close(&mut Vec::new());
+    assert!(reader.passes(WEATHER));
+}
+
+#[test]
+fn a_long_call_is_looked_through_once() {
+    // Anew with each piece, this would be tens of gigabytes.
+    let mut reader = ToolText::new(vec!["get_time".into()], "s", 2 << 20);
+    let mut out = Vec::new();
+    reader.event(ChatEvent::text("<tool_call>{\"name\":\"get_time\",\"arguments\":{\"x\":\""), &mut out);
+    for _ in 0..300_000 {
+        reader.event(ChatEvent::text("xyz"), &mut out);
+    }
+    reader.event(ChatEvent::text("\"}}</tool_call>"), &mut out);
+    assert_eq!((out.len(), reader.calls(), reader.held()), (1, 1, 0));
 }

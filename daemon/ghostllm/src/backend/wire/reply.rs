@@ -24,6 +24,9 @@ use super::{
     pool::{Conn, Pool},
 };
 
+/// What Go's server calls a body of JSON or of events that nobody has labelled (`http.DetectContentType`).
+const UNLABELLED: &str = "text/plain";
+
 /// An answer whose head has arrived.
 pub(crate) struct Reply {
     status: StatusCode,
@@ -98,10 +101,11 @@ impl Reply {
         Ok(self)
     }
 
-    /// A media type that is none of these. A head without a type is believed: what is in the body is checked anyhow. One with
-    /// two is not asked which of them it means.
+    /// A media type that is none of these. A head without a type is believed: what is in the body is checked anyhow. So is one of plain
+    /// text, with which servers label what they have no label for (Go's, of JSON). One with two is not asked which of them it means.
     fn other_type(&self, types: &[&str]) -> Option<&str> {
-        let fits = |essence: &str| types.iter().any(|kind| kind.eq_ignore_ascii_case(essence));
+        let fits =
+            |essence: &str| types.iter().chain(&[UNLABELLED]).any(|kind| kind.eq_ignore_ascii_case(essence));
         let essences = self.values(&header::CONTENT_TYPE).filter_map(|value| value.split(';').next());
         essences.map(str::trim).find(|essence| !essence.is_empty() && !fits(essence))
     }

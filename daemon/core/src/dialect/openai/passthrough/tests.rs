@@ -37,6 +37,22 @@ fn the_fields_that_are_read() {
 }
 
 #[test]
+fn the_functions_are_those_that_may_be_called() {
+    let tools = r#"[{"type":"function","function":{"name":"a","x":1}},{"type":"custom","custom":{"name":"b"}},{"function":{"name":""}},{"function":{"name":"c\u0064"}}]"#;
+    let of =
+        |more: &str| inspect(format!(r#"{{"model":"m",{more}}}"#).as_bytes()).unwrap().functions.to_vec();
+    for choice in
+        ["", r#","tool_choice":"auto""#, r#","tool_choice":null"#, r#","tool_choice":{"type":"function"}"#]
+    {
+        assert_eq!(of(&format!(r#""tools":{tools}{choice}"#)), ["a", "cd"], "{choice}");
+    }
+    assert_eq!(of(&format!(r#""tools":{tools},"tool_choice":"none""#)), [""; 0]);
+    for none in [r#""tools":null"#, r#""tools":[]"#, r#""tools":[7]"#, r#""tools":{}"#, r#""user":"x""#] {
+        assert_eq!(of(none), [""; 0], "{none}");
+    }
+}
+
+#[test]
 fn what_must_not_reach_an_engine_is_refused() {
     for (fields, param) in [
         (r#""api_base":"http://x""#, "api_base"),
