@@ -177,15 +177,16 @@ fn what_else_a_chunk_holds_is_kept_and_its_role_comes_first() {
         "delta": {"role": "assistant", "reasoning": "Hm.", "content": format!("Now: {RAW}")},
     }]});
     let chunks = given([&*stream(&[first])], Some(calls(LIMIT)));
-    assert_eq!(chunks.len(), 4, "{chunks:?}");
-    let deltas: Vec<_> = chunks[..3].iter().map(|chunk| chunk["choices"][0]["delta"].clone()).collect();
-    let spoken = json!({"role": "assistant", "reasoning": "Hm.", "content": "Now: "});
-    assert_eq!(deltas, [spoken, json!({"tool_calls": [weather(0)]}), json!({})]);
-    for (place, chunk) in chunks[..3].iter().enumerate() {
+    assert_eq!(chunks.len(), 5, "{chunks:?}");
+    let deltas: Vec<_> = chunks[..4].iter().map(|chunk| chunk["choices"][0]["delta"].clone()).collect();
+    let thought = json!({"role": "assistant", "reasoning": "Hm."});
+    let spoken = json!({"content": "Now: "});
+    assert_eq!(deltas, [thought, spoken, json!({"tool_calls": [weather(0)]}), json!({})]);
+    for (place, chunk) in chunks[..4].iter().enumerate() {
         let choice = &chunk["choices"][0];
         assert!(chunk["extra"] == 1 && choice.get("stop_reason").is_some() && chunk["model"] == "asked");
-        assert_eq!(chunk["usage"].is_object(), place == 2, "what was counted is said once");
-        assert_eq!(choice["finish_reason"].is_null(), place < 2);
+        assert_eq!(chunk["usage"].is_object(), place == 3, "what was counted is said once");
+        assert_eq!(choice["finish_reason"].is_null(), place < 3);
     }
     // A role whose text is held back is given.
     let (_, _, roles, _) = said(&given([&*saying(&[RAW])], Some(calls(LIMIT))));
