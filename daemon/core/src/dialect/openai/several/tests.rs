@@ -76,7 +76,7 @@ fn counts(wanted: u32, include_usage: bool, replies: &[BytesMut]) -> Vec<Value> 
     }
     let chunks = chunks(&out);
     let finished = chunks.iter().filter(|chunk| chunk["choices"][0]["finish_reason"] == "stop");
-    assert_eq!(finished.count() as u32, wanted, "every choice has its end");
+    assert_eq!(u32::try_from(finished.count()), Ok(wanted), "every choice has its end");
     let spoken = chunks.iter().filter(|chunk| chunk["choices"][0].is_object());
     for chunk in spoken {
         assert_eq!(chunk.get("usage"), include_usage.then_some(&Value::Null), "{chunk}");
