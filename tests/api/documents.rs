@@ -31,9 +31,9 @@ async fn everybody_gets_it_with_a_tag(version: Version) -> Result<()> {
         ensure!(header(&whole, "cache-control")? == "no-cache", "{path}");
         ensure!(header(&whole, "content-security-policy")?.starts_with("default-src 'none';"), "{path}");
         let tag = header(&whole, "etag")?;
-        let again = caller.send(&Request::get(path).header("if-none-match", tag)).await?;
+        let again = caller.send(&Request::get(path).with("if-none-match", tag)).await?;
         ensure!(again.status == 304 && again.body.is_empty(), "{path}: {}", again.status);
-        let other = caller.send(&Request::get(path).header("if-none-match", "\"x\"")).await?;
+        let other = caller.send(&Request::get(path).with("if-none-match", "\"x\"")).await?;
         ensure!(other.status == 200 && other.body == whole.body, "{path}: {}", other.status);
         let wrong = caller.send(&Request::post(path, &serde_json::json!({}))).await?;
         ensure!(wrong.status == 405, "{path}: {}", wrong.status);
