@@ -75,7 +75,8 @@ pub fn check(at: &str, schema: &Value, limits: &Limits) -> Result<(), Failure> {
     // What is referred to is compiled from where it is first referred to, one within the other, so that levels add up.
     while let Some(pointer) = walk.refs.iter().find(|pointer| !seen.contains(*pointer)).copied() {
         seen.insert(pointer);
-        let levels = walk.target(pointer).and_then(|target| walk.schema(target, false))?;
+        let levels =
+            walk.target(pointer).and_then(|target| walk.schema(target, std::ptr::eq(target, schema)))?;
         walk.spend(levels)?;
     }
     Ok(())

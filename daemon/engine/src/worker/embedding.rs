@@ -12,12 +12,11 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::vocab::LlamaVocab;
 
-/// The vectors for the request of this body, and how many tokens its texts were; `None` if its asker left.
-pub(super) fn embed(
-    loaded: &mut Loaded<'_>,
-    job: &Job,
-    body: &[u8],
-) -> Result<Option<(Vec<Vec<f32>>, usize)>, Failure> {
+/// One vector for each text, and how many tokens they all were.
+type Vectors = (Vec<Vec<f32>>, usize);
+
+/// The vectors for the request of this body; `None` if its asker left.
+pub(super) fn embed(loaded: &mut Loaded<'_>, job: &Job, body: &[u8]) -> Result<Option<Vectors>, Failure> {
     let request = Embeddings::read(body, &job.model.summary, &loaded.settings.limits)?;
     let vocabulary = loaded.weights.vocab();
     // The context itself may have been rounded up, beyond what the model was trained on.

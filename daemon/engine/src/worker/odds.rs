@@ -18,7 +18,9 @@ pub(super) fn odds(vocabulary: &LlamaVocab<'_>, logits: &[f32], said: LlamaToken
     let whole = log_of_sum(logits);
     let likelihood = |index: usize| {
         let token = LlamaToken(i32::try_from(index).unwrap_or(-1));
-        let log = logits.get(index).copied().unwrap_or(f32::NEG_INFINITY) - whole;
+        let logit = logits.get(index).copied().unwrap_or(f32::NEG_INFINITY);
+        #[expect(clippy::cast_possible_truncation, reason = "a logarithm, told to the seventh digit")]
+        let log = (f64::from(logit) - whole) as f32;
         let bytes = match piece(vocabulary, token) {
             // Only among those that were not said: a control token ends an answer, or is silent in it.
             silent if silent.is_empty() => text_of(vocabulary, token).into_bytes(),
@@ -33,13 +35,11 @@ pub(super) fn odds(vocabulary: &LlamaVocab<'_>, logits: &[f32], said: LlamaToken
 }
 
 /// The logarithm of the sum of all `exp(logit)`, from the largest down, so that nothing overflows.
-fn log_of_sum(logits: &[f32]) -> f32 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    // In 64 bits: a vocabulary has up to a quarter of a million tokens.
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
-    #[expect(clippy::cast_possible_truncation, reason = "a logarithm of at most some millions")]
-    let log = sum.ln() as f32;
-    largest + log
+fn log_of_sum(logits: &[f32]) -> f64 {
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    // A vocabulary has up to a quarter of a million tokens.
+    let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
+    largest + sum.ln()
 }
 
 /// Where the largest logits are, the largest first; of two alike the first.
@@ -109,9 +109,10 @@ mod tests {
     fn shares_sum_up_to_one_also_of_logits_that_would_overflow() {
         let logits = [1000.0, 999.0, -1000.0, f32::NEG_INFINITY];
         let whole = log_of_sum(&logits);
-        let sum: f32 = logits.iter().map(|logit| (logit - whole).exp()).sum();
-        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
-        assert!((logits[0] - whole - (-0.313_261_7)).abs() < 1e-4);
+        let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - whole).exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+        // Minus the logarithm of 1 + 1/e.
+        assert!((1000.0 - whole + 0.313_261_687_518).abs() < 1e-9);
     }
 
     #[test]
