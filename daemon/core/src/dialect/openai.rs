@@ -1,9 +1,10 @@
-//! OpenAI's chat completions and embeddings: what our clients speak, and some engines too.
+//! OpenAI's chat completions, older completions and embeddings: what our clients speak, and some engines too.
 //!
 //! Knows the request fields, the chunks and the answers. Refuses to know Ollama. Invariant: what is sent is read
 //! by the strictest client that was tried; what is received is checked before it is believed.
 
 mod body;
+mod completions;
 mod decode;
 mod embeddings;
 pub(super) mod fields;
@@ -21,6 +22,9 @@ pub mod table;
 mod whole;
 
 pub use body::chat_body;
+pub use completions::{
+    CompletionStream, CompletionWhole, ROWS as COMPLETION_ROWS, inspect_completion, parse_completion,
+};
 pub use decode::ChunkDecoder;
 pub use embeddings::{
     PassedEmbeddings, Vectors, check_embeddings, embeddings_body, inspect_embeddings, parse_embeddings,

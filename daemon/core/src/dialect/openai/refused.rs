@@ -24,7 +24,7 @@ const DESTINATION: [&str; 13] = [
 
 /// What runs inside the engine: templates (CVE-2025-61620, CVE-2025-62426), its cache and its slots
 /// (CVE-2026-21869), its files.
-const INSIDE: [&str; 21] = [
+const INSIDE: [&str; 22] = [
     "chat_template",
     "chat_template_kwargs",
     "n_discard",
@@ -45,6 +45,8 @@ const INSIDE: [&str; 21] = [
     "media_io_kwargs",
     "vllm_xargs",
     "logits_processors",
+    // A pickled tensor, which vLLM has read unchecked (CVE-2025-62164).
+    "prompt_embeds",
     "allowed_local_media_path",
 ];
 
