@@ -12,7 +12,12 @@ fn a_request_that_no_engine_could_take_is_told_so() {
             Code::UnsupportedParameter,
             "suffix",
         ),
-        (400, r#"{"error":"the input length exceeds the context length"}"#, Code::ContextLengthExceeded, "prompt"),
+        (
+            400,
+            r#"{"error":"the input length exceeds the context length"}"#,
+            Code::ContextLengthExceeded,
+            "prompt",
+        ),
         (400, r#"{"error":"\"tiny-embed\" does not support generate"}"#, Code::InvalidValue, "model"),
         (404, r#"{"detail":"Not Found"}"#, Code::InvalidValue, "model"),
         (501, "{}", Code::InvalidValue, "model"),
@@ -34,7 +39,8 @@ fn what_is_the_engine_s_own_failure_stays_one() {
 #[test]
 fn what_a_client_says_stays_and_thinking_is_nothing_of_it() {
     let sampling = Sampling { temperature: Some(0.5), seed: Some(1), ..Sampling::default() };
-    let defaults = Defaults { sampling, max_tokens: Some(7), num_ctx: Some(512), keep_alive: Some(-1), think: None };
+    let defaults =
+        Defaults { sampling, max_tokens: Some(7), num_ctx: Some(512), keep_alive: Some(-1), think: None };
     let own = Sampling { temperature: Some(0.0), ..Sampling::default() };
     let mut request = CompletionRequest { sampling: own, ..CompletionRequest::default() };
     request.fill(&defaults);

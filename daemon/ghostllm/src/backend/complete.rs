@@ -15,11 +15,7 @@ use ghostllm_core::{
 };
 use http::Method;
 
-use super::{
-    Answer, Asked, ChatCall, ChatError, Parts,
-    answer::Reader,
-    wire::Ask,
-};
+use super::{Answer, Asked, ChatCall, ChatError, Parts, answer::Reader, wire::Ask};
 use crate::apart;
 
 /// The model that is to go on with a text, by the name that it was asked by; none for a chat.

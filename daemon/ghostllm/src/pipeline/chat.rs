@@ -11,9 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use ghostllm_core::{
-    ApiError,
+    ApiError, completion,
     config::Limits,
-    completion,
     dialect::{
         openai::{inspect_completion, passthrough, table::Behind},
         render::Form,

@@ -94,14 +94,21 @@ pub fn parse_completion(body: &[u8], limits: &Limits) -> Result<CompletionReques
     Wanted::by(ROWS, &fields).check(Behind::Ollama)?;
     let prompts = Prompts::read(&fields)?;
     if prompts.count() != 1 {
-        return Err(ApiError::invalid_value("prompt", "one text: the engine of this model takes one at a time"));
+        return Err(ApiError::invalid_value(
+            "prompt",
+            "one text: the engine of this model takes one at a time",
+        ));
     }
     let request = native(&fields, &prompts, limits)?;
     Ok(CompletionRequest { prompt: prompts.text()?, ..request })
 }
 
 /// All but the prompt, of which it is checked that each is a text with something in it.
-fn native(fields: &Fields<'_>, prompts: &Prompts<'_>, limits: &Limits) -> Result<CompletionRequest, ApiError> {
+fn native(
+    fields: &Fields<'_>,
+    prompts: &Prompts<'_>,
+    limits: &Limits,
+) -> Result<CompletionRequest, ApiError> {
     prompts.check_texts()?;
     let samples = request::choices(fields)?;
     if best_of(fields, samples)?.is_some_and(|best| best > samples) {
@@ -150,7 +157,8 @@ fn choices(samples: u32, prompts: usize) -> Result<u32, ApiError> {
     let most = request::CHOICES_LIMIT;
     let all = u32::try_from(prompts).ok().and_then(|prompts| prompts.checked_mul(samples));
     all.filter(|all| *all <= most).ok_or_else(|| {
-        let expected = format!("at most {most} prompts, or fewer where n is more than one: {most} answers are the most");
+        let expected =
+            format!("at most {most} prompts, or fewer where n is more than one: {most} answers are the most");
         ApiError::invalid_value("prompt", &expected)
     })
 }

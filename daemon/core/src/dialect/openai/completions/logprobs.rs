@@ -91,7 +91,9 @@ mod tests {
     #[test]
     fn without_alternatives_there_is_no_list_of_them() {
         let lists = lists(r#"[{"token":"a","logprob":-1}]"#, &mut 0).unwrap();
-        assert!(serde_json::to_string(&lists).unwrap().ends_with("\"tokens\":[\"a\"],\"top_logprobs\":null}"));
+        assert!(
+            serde_json::to_string(&lists).unwrap().ends_with("\"tokens\":[\"a\"],\"top_logprobs\":null}")
+        );
         for other in ["{}", "[1]", r#"[{"logprob":1}]"#] {
             assert!(super::lists(other, &mut 0).is_none(), "{other}");
         }

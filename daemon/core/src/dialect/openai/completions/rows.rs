@@ -35,7 +35,10 @@ pub const ROWS: &[Row] = &[
         ..row("logit_bias", [Fate::Refused(NO_BIAS), Fate::Passed, EMBEDDED], "")
     },
     works("logprobs", "Ollama: 0 to 5."),
-    works("max_tokens", "16 where neither the client nor [[models]] says it, as OpenAI has it. Ollama: at least 1."),
+    works(
+        "max_tokens",
+        "16 where neither the client nor [[models]] says it, as OpenAI has it. Ollama: at least 1.",
+    ),
     row(
         "n",
         [Fate::Emulated, Fate::Emulated, EMBEDDED],

@@ -75,7 +75,13 @@ impl CompletionStream {
         out.put_slice(DONE);
     }
 
-    fn chunk(&mut self, text: &str, logprobs: Option<&str>, reason: Option<&'static str>, out: &mut BytesMut) {
+    fn chunk(
+        &mut self,
+        text: &str,
+        logprobs: Option<&str>,
+        reason: Option<&'static str>,
+        out: &mut BytesMut,
+    ) {
         out.put_slice(&self.head);
         out.put_slice(b"[{\"text\":");
         json::write(out, text);

@@ -40,7 +40,8 @@ fn every_form_of_a_prompt_is_taken() {
         assert_eq!((passed.choices, passed.samples()), (count, 1), "{prompt}");
         assert!(passed.completes() && !passed.one_call);
     }
-    let passed = inspect(&request(json!({"prompt": ["a", "b"], "n": 3, "parallel_tool_calls": false}))).unwrap();
+    let passed =
+        inspect(&request(json!({"prompt": ["a", "b"], "n": 3, "parallel_tool_calls": false}))).unwrap();
     assert_eq!((passed.choices, passed.samples(), passed.one_call), (6, 3, false));
 }
 
@@ -139,14 +140,22 @@ fn all_fields_are_read() {
 
 #[test]
 fn only_the_model_s_name_and_openai_s_own_limit_are_new() {
-    let body = Bytes::from_static(b"{ \"x\" : 1.0,\"prompt\":[ [1,2] , [3] ], \"model\":\"m\", \"echo\":true }");
+    let body =
+        Bytes::from_static(b"{ \"x\" : 1.0,\"prompt\":[ [1,2] , [3] ], \"model\":\"m\", \"echo\":true }");
     let passed = inspect_completion(&body, &Limits::default()).unwrap();
     assert_eq!(passed.with_model(&body, "m"), body);
     let sent = passed.with(&body, "n", &Defaults::default());
-    assert_eq!(sent, "{\"max_tokens\":16, \"x\" : 1.0,\"prompt\":[ [1,2] , [3] ], \"model\":\"n\", \"echo\":true }");
-    let defaults = Defaults { max_tokens: Some(5), think: Some(crate::chat::Think::High), ..Defaults::default() };
+    assert_eq!(
+        sent,
+        "{\"max_tokens\":16, \"x\" : 1.0,\"prompt\":[ [1,2] , [3] ], \"model\":\"n\", \"echo\":true }"
+    );
+    let defaults =
+        Defaults { max_tokens: Some(5), think: Some(crate::chat::Think::High), ..Defaults::default() };
     let sent = passed.with(&body, "m", &defaults);
-    assert_eq!(sent, "{\"max_tokens\":5, \"x\" : 1.0,\"prompt\":[ [1,2] , [3] ], \"model\":\"m\", \"echo\":true }");
+    assert_eq!(
+        sent,
+        "{\"max_tokens\":5, \"x\" : 1.0,\"prompt\":[ [1,2] , [3] ], \"model\":\"m\", \"echo\":true }"
+    );
     for said in ["\"max_tokens\":0", "\"max_tokens\":-1", "\"n_predict\":7"] {
         let body = Bytes::from(format!("{{\"model\":\"m\",\"prompt\":\"a\",{said}}}"));
         let passed = inspect_completion(&body, &Limits::default()).unwrap();
@@ -186,7 +195,8 @@ fn streamed(bytes: &[u8], echo: Option<&str>) -> Vec<Value> {
     stream.finish(&mut out);
     let text = String::from_utf8(out.to_vec()).unwrap();
     assert!(text.ends_with("\n\ndata: [DONE]\n\n"), "{text}");
-    let data = text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    let data =
+        text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
     data.map(|data| serde_json::from_str(data).unwrap()).collect()
 }
 
@@ -205,7 +215,10 @@ fn an_ollama_s_recorded_answers_become_completions() {
     let texts: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["text"].as_str()).collect();
     assert_eq!(texts, "There was a small storm in");
     let (counts, pieces) = chunks.split_last().unwrap();
-    assert_eq!((&counts["choices"], &counts["usage"]), (&json!([]), &json!({"prompt_tokens": 14, "completion_tokens": 6, "total_tokens": 20})));
+    assert_eq!(
+        (&counts["choices"], &counts["usage"]),
+        (&json!([]), &json!({"prompt_tokens": 14, "completion_tokens": 6, "total_tokens": 20}))
+    );
     assert_eq!(
         pieces[0],
         json!({"id": "cmpl-1", "object": "text_completion", "created": 5, "model": "m", "usage": null,
@@ -228,11 +241,20 @@ fn recorded_probabilities_stand_in_lists() {
     let logprobs = &whole["choices"][0]["logprobs"];
     assert_eq!(logprobs["tokens"].as_array().unwrap().concat_texts(), whole["choices"][0]["text"]);
     assert_eq!(logprobs["tokens"][1], " capital");
-    assert_eq!((&logprobs["text_offset"][0], &logprobs["text_offset"][1], &logprobs["text_offset"][2]), (&json!(0), &json!(3), &json!(11)));
+    assert_eq!(
+        (&logprobs["text_offset"][0], &logprobs["text_offset"][1], &logprobs["text_offset"][2]),
+        (&json!(0), &json!(3), &json!(11))
+    );
     assert_eq!(logprobs["token_logprobs"][0], json!(-0.000_126_846_731_291_152_54));
-    assert_eq!(logprobs["top_logprobs"][0], json!({"The": -0.000_126_846_731_291_152_54, "O": -11.804_825_782_775_879}));
+    assert_eq!(
+        logprobs["top_logprobs"][0],
+        json!({"The": -0.000_126_846_731_291_152_54, "O": -11.804_825_782_775_879})
+    );
     let length = |name: &str| logprobs[name].as_array().unwrap().len();
-    assert!(["tokens", "token_logprobs", "top_logprobs", "text_offset"].iter().all(|name| length(name) == 10), "{logprobs}");
+    assert!(
+        ["tokens", "token_logprobs", "top_logprobs", "text_offset"].iter().all(|name| length(name) == 10),
+        "{logprobs}"
+    );
 }
 
 trait Texts {
@@ -253,7 +275,8 @@ fn offsets_go_on_from_chunk_to_chunk() {
         stream.event(&ChatEvent::Text { text: text.to_owned(), logprobs }, &mut out);
     }
     let text = String::from_utf8(out.to_vec()).unwrap();
-    let offsets: Vec<&str> = text.split("\"text_offset\":").skip(1).map(|rest| rest.split(',').next().unwrap()).collect();
+    let offsets: Vec<&str> =
+        text.split("\"text_offset\":").skip(1).map(|rest| rest.split(',').next().unwrap()).collect();
     assert_eq!(offsets, ["[0]", "[1]", "[3]"]);
 }
 
@@ -266,7 +289,9 @@ fn an_answer_without_an_end_is_none() {
     stream.finish(&mut out);
     assert_eq!(out.len(), before);
     stream.keep_alive(&mut out);
-    assert!(out.ends_with(b"[{\"text\":\"\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"));
+    assert!(out.ends_with(
+        b"[{\"text\":\"\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n"
+    ));
     let mut whole = CompletionWhole::new("cmpl-1", 5, "m", 3);
     assert!(whole.body().is_err());
     assert!(whole.event(ChatEvent::text("abc")).is_ok() && whole.event(ChatEvent::text("d")).is_err());
@@ -285,8 +310,16 @@ fn recorded_streams_of_other_engines_pass_with_one_end() {
             repair.finish(&mut out).unwrap();
             let text = String::from_utf8(out.to_vec()).unwrap();
             assert_eq!(text.matches("[DONE]").count(), 1, "{}", recording.name);
-            assert!(text.ends_with("data: [DONE]\n\n") && text.contains("\"text_completion\""), "{}", recording.name);
-            assert!(text.contains("\"model\":\"asked\"") && !text.contains("\"model\":\"tiny"), "{}", recording.name);
+            assert!(
+                text.ends_with("data: [DONE]\n\n") && text.contains("\"text_completion\""),
+                "{}",
+                recording.name
+            );
+            assert!(
+                text.contains("\"model\":\"asked\"") && !text.contains("\"model\":\"tiny"),
+                "{}",
+                recording.name
+            );
             assert_eq!(repair.usage().map(|usage| usage.completion_tokens), Some(8), "{}", recording.name);
         }
     }

@@ -199,7 +199,8 @@ fn each_prompt_is_counted_once() {
         r#"{"choices":[{"index":0}],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}}"#,
     );
     let counted = |samples: u32| {
-        let joined = super::joined(&answer, &[answer.clone(), answer.clone(), answer.clone()], samples).unwrap();
+        let joined =
+            super::joined(&answer, &[answer.clone(), answer.clone(), answer.clone()], samples).unwrap();
         serde_json::from_slice::<Value>(&joined).unwrap()["usage"].clone()
     };
     let usage =
