@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ghostllm_core::{
+    ApiError,
     completion::refusal,
     dialect::{
         ollama::{ChatDecoder, generate_body},
@@ -42,7 +43,7 @@ impl Parts {
             let mut request = parse_completion(body, &limits)?;
             request.fill(&defaults);
             let native = generate_body(&request, &model);
-            Ok((native, request.echo.then_some(request.prompt)))
+            Ok::<_, ApiError>((native, request.echo.then_some(request.prompt)))
         };
         let (body, echo) = apart::read(body, translate).await.map_err(ChatError::Request)?;
         let (method, accept, trace) = (Method::POST, "application/x-ndjson", Some(call.trace.clone()));

@@ -272,7 +272,7 @@ impl Wanted {
                 None => wanted.more += 1,
             }
         }
-        for (place, row) in ROWS.iter().enumerate() {
+        for (place, row) in table.iter().enumerate() {
             if inside(fields, row.name).is_some_and(|value| asks(row.asks, value)) {
                 wanted.named |= bit(place);
                 wanted.asking |= bit(place);

@@ -49,6 +49,13 @@ pub const ROWS: &[Row] = &[
     works("stop", "At most limits.stop_texts."),
     works("stream", ""),
     works("stream_options", "include_usage."),
+    Row {
+        asks: Asks::UnlessFalse,
+        ..ignored(
+            "stream_options.include_obfuscation",
+            "Events are not padded against whoever reads their lengths.",
+        )
+    },
     works("suffix", "Ollama: by the model's own template, where the model can insert; else refused."),
     works("temperature", ""),
     works("top_p", ""),

@@ -101,10 +101,14 @@ fn an_engine_of_one_text_at_a_time_is_not_asked_for_what_it_cannot() {
         assert_eq!(passed.taken(Behind::OpenAi, &limits), Ok(None), "{more}");
         assert_eq!(passed.taken(Behind::Engine, &limits).unwrap_err().param(), Some("model"), "{more}");
     }
-    let fields = json!({"user": "u", "logit_bias": {}, "guided_regex": "a", "num_ctx": 5, "best_of": 1, "echo": false, "logprobs": 5});
+    let fields = json!({"user": "u", "logit_bias": {}, "guided_regex": "a", "num_ctx": 5, "best_of": 1, "echo": false, "logprobs": 5,
+        "stream_options": {"include_obfuscation": true}});
     let passed = inspect(&request(fields)).unwrap();
     let ignored = passed.taken(Behind::Ollama, &limits).unwrap();
-    assert_eq!(ignored.as_deref(), Some("logit_bias, user, num_ctx, guided_regex"));
+    assert_eq!(
+        ignored.as_deref(),
+        Some("logit_bias, stream_options.include_obfuscation, user, num_ctx, guided_regex")
+    );
 }
 
 #[test]
