@@ -317,6 +317,10 @@ async fn engines_of_openai_s_language_get_what_came() -> Result<()> {
         ensure!(answer.header("x-ghostllm-ignored").is_none(), "{:?}", answer.headers);
         let sent = double.seen_at(PATH)[0].request.json();
         ensure!(sent == with(fields), "{style:?}: {sent}");
+        // llama.cpp's server tells probabilities in a chat's form.
+        let logprobs = &answer.json()?["choices"][0]["logprobs"];
+        let told = logprobs["tokens"].as_array().is_some_and(|tokens| tokens.len() == 12);
+        ensure!(told == (style != Style::Transformers), "{style:?}: {logprobs}");
         // transformers sends no end.
         let answer = caller.send(&ask(json!({"stream": true}))).await?;
         ensure!(streamed(&answer, 1)?.0 == [BEHIND], "{style:?}: {}", answer.text());

@@ -35,8 +35,8 @@ use ghostllm_core::{
     dialect::{
         ollama::{self, ChatDecoder, parse_tags},
         openai::{
-            self, ChunkDecoder, StreamRepair, check_whole, parse_chat, parse_models, passthrough::Passed,
-            table::Behind,
+            self, ChunkDecoder, StreamRepair, check_whole, check_whole_completion, parse_chat, parse_models,
+            passthrough::Passed, table::Behind,
         },
         render::{Form, Named},
     },
@@ -461,11 +461,14 @@ impl Parts {
         };
         let asked = Some(passed.model.as_str());
         if streams {
-            let decoder = Decoder::OpenAi(Box::new(StreamRepair::new(line, asked).wanting(passed.choices)));
+            let repair = StreamRepair::new(line, asked).wanting(passed.choices);
+            let repair = if completes { repair.completing() } else { repair };
+            let decoder = Decoder::OpenAi(Box::new(repair));
             return Ok(Answer::Stream(Box::new(ChatBytes::open(reply, decoder, None).await?)));
         }
         let body = reply.gathered(most, |bytes| gathers(call.slot.as_ref(), bytes)).await?;
-        let whole = check_whole(&body, asked)?;
+        let check = if completes { check_whole_completion } else { check_whole };
+        let whole = check(&body, asked)?;
         Ok(Answer::Whole(whole.body, whole.usage))
     }
 

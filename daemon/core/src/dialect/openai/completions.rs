@@ -25,6 +25,7 @@ mod stream;
 mod tests;
 mod whole;
 
+pub(super) use logprobs::completion_logprobs;
 use prompt::Prompts;
 pub use rows::ROWS;
 pub use stream::CompletionStream;

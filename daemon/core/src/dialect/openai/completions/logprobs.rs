@@ -50,6 +50,17 @@ impl Serialize for Top<'_> {
     }
 }
 
+/// A choice's probabilities of a chat, `{"content": [...]}`, as a completion has them; none where they are something else.
+pub(in super::super) fn completion_logprobs(text: &str, offset: &mut usize) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Content<'a> {
+        #[serde(borrow)]
+        content: &'a RawValue,
+    }
+    let Object(Content { content }) = serde_json::from_str(text).ok()?;
+    serde_json::to_string(&lists(content.get(), offset)?).ok()
+}
+
 /// The lists of what stands in a JSON array of tokens; `offset` counts the characters before them, and with them from then on. None
 /// where it is something else.
 pub(super) fn lists<'a>(array: &'a str, offset: &mut usize) -> Option<Lists<'a>> {

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
-use super::super::{StreamRepair, check_whole};
+use super::super::{StreamRepair, check_whole, check_whole_completion};
 use super::*;
 use crate::chat::{ChatEvent, Defaults, FinishReason, Sampling, Usage};
 use crate::dialect::ollama::ChatDecoder;
@@ -332,4 +332,40 @@ fn recorded_streams_of_other_engines_pass_with_one_end() {
         let body: Value = serde_json::from_slice(&whole.body).unwrap();
         assert!(body["model"] == "asked" && whole.usage.is_some(), "{}: {body}", recording.name);
     }
+}
+
+#[test]
+fn probabilities_in_a_chat_s_form_stand_in_a_completion_s() {
+    let recorded = WHOLE.iter().find(|recording| recording.name.starts_with("llama-server")).unwrap();
+    let body = Bytes::from_static(recorded.bytes);
+    let whole: Value =
+        serde_json::from_slice(&check_whole_completion(&body, Some("asked")).unwrap().body).unwrap();
+    let choice = &whole["choices"][0];
+    assert_eq!((&whole["model"], &choice["text"]), (&json!("asked"), &json!(" to the fre")));
+    assert_eq!(choice["logprobs"]["tokens"], json!([" to", " the", " f", "re"]));
+    assert_eq!(choice["logprobs"]["text_offset"], json!([0, 3, 7, 9]));
+    assert_eq!(choice["logprobs"]["token_logprobs"][0], json!(-2.012_375_831_604_004));
+    assert_eq!(
+        choice["logprobs"]["top_logprobs"][1],
+        json!({" the": -1.456_986_308_097_839_4, "\n": -2.317_292_928_695_678_7})
+    );
+    let vllm = WHOLE.iter().find(|recording| recording.name.starts_with("vllm")).unwrap();
+    let body = Bytes::from_static(vllm.bytes);
+    assert_eq!(check_whole_completion(&body, None).unwrap().body, body);
+    let chunk = |token: &str, index: u32| {
+        format!(
+            "data: {{\"model\":\"m\",\"choices\":[{{\"text\":\"{token}\",\"index\":{index},\"logprobs\":{{\"content\":[{{\"token\":\"{token}\",\"logprob\":-1}}]}},\"finish_reason\":\"stop\"}}]}}\n\n"
+        )
+    };
+    let (mut repair, mut out) = (StreamRepair::new(1 << 20, Some("asked")).completing(), BytesMut::new());
+    for (token, index) in [("ab", 0), ("c", 1), ("d", 0)] {
+        repair.feed(chunk(token, index).as_bytes(), &mut out).unwrap();
+    }
+    let text = String::from_utf8(out.to_vec()).unwrap();
+    let offsets: Vec<&str> =
+        text.split("\"text_offset\":").skip(1).map(|rest| rest.split(',').next().unwrap()).collect();
+    assert_eq!((offsets, text.matches("\"model\":\"asked\"").count()), (vec!["[0]", "[0]", "[2]"], 3));
+    let (mut plain, mut out) = (StreamRepair::new(1 << 20, None), BytesMut::new());
+    plain.feed(chunk("ab", 0).as_bytes(), &mut out).unwrap();
+    assert_eq!(out, chunk("ab", 0));
 }
