@@ -77,7 +77,9 @@ impl Passed {
         }
     }
 
-    fn too_many(&self, most: usize) -> ApiError {
+    /// 400: more answers are wanted than are asked for one by one.
+    #[must_use]
+    pub fn too_many(&self, most: usize) -> ApiError {
         if self.alone.as_ref().is_none_or(|alone| alone.prompts.len() < 2) {
             return too_many_choices(most);
         }
