@@ -16,6 +16,7 @@ mod bench;
 mod cancel;
 mod causes;
 mod clients;
+mod completions;
 mod config;
 mod config_named;
 mod ctl;

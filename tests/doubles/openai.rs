@@ -3,9 +3,10 @@
 use ghostllm_tests::{
     double::Double,
     openai::{OpenAi, Style},
-    recording::{load, masked},
+    recording::{all, load, masked},
     sse::Chat,
 };
+use serde_json::Value;
 
 use super::{chat, exchange};
 
@@ -69,5 +70,54 @@ async fn refuses_embeddings_as_was_recorded() {
         let double = Double::start(OpenAi::new(style, "tiny")).await;
         let (response, _) = exchange(double.address(), &recording.request).await;
         assert_eq!(said(&response), said(&recording.response), "{engine}");
+    }
+}
+
+/// What of a completion is the same in two runs: its choices and its counts.
+fn completion(body: &str) -> Value {
+    let whole: Value = serde_json::from_str(body).unwrap();
+    let kept = |of: &Value, names: &[&str]| -> Value {
+        names
+            .iter()
+            .map(|&name| (name.to_owned(), of[name].clone()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    let choices = whole["choices"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let choices: Vec<Value> =
+        choices.iter().map(|choice| kept(choice, &["index", "text", "finish_reason"])).collect();
+    let usage = kept(&whole["usage"], &["prompt_tokens", "completion_tokens", "total_tokens"]);
+    serde_json::json!([whole["object"], choices, usage])
+}
+
+#[tokio::test]
+async fn completes_texts_as_was_recorded() {
+    for (style, engine, model) in [
+        (Style::Llama, "llama-server", "tiny"),
+        (Style::Vllm, "vllm", "tiny"),
+        (Style::Transformers, "transformers-serve", "hf-internal/tiny-chat1"),
+    ] {
+        for recording in all(engine).iter().filter(|recording| recording.name.contains("v1-completions")) {
+            let double = Double::start(OpenAi::new(style, model)).await;
+            let (response, _) = exchange(double.address(), &recording.request).await;
+            let name = format!("{engine} {}", recording.name);
+            if recording.name.contains("stream") {
+                let [ours, theirs] = [&response, &recording.response].map(|bytes| {
+                    let stream = Chat::read(&dechunked(bytes)).unwrap();
+                    let chunks: Vec<Value> =
+                        stream.chunks.iter().map(|chunk| completion(&chunk.to_string())).collect();
+                    (stream.done, chunks)
+                });
+                assert_eq!(ours, theirs, "{name}");
+                continue;
+            }
+            let ((status, ours), (recorded, theirs)) = (said(&response), said(&recording.response));
+            assert_eq!(status, recorded, "{name}");
+            if status.ends_with("200 OK") {
+                assert_eq!(completion(&ours), completion(&theirs), "{name}");
+            } else {
+                assert_eq!(ours, theirs, "{name}");
+            }
+        }
     }
 }

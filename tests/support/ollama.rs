@@ -5,6 +5,7 @@
 
 mod chat;
 mod embed;
+mod generate;
 mod go;
 mod mind;
 mod shelf;
@@ -70,10 +71,10 @@ fn route(request: &Incoming, shelf: &mut Shelf) -> Reply {
         "/api/ps" if request.method == "GET" => json("200 OK", &shelf.loaded()),
         "/api/show" if posts => shelf::show(request, shelf),
         "/api/chat" if posts => chat::chat(request, shelf),
+        "/api/generate" if posts => generate::generate(request, shelf),
         "/api/embed" if posts => embed::embed(request, shelf),
-        "/" | "/api/version" | "/api/tags" | "/api/ps" | "/api/show" | "/api/chat" | "/api/embed" => {
-            text("405 Method Not Allowed", "text/plain", "405 method not allowed")
-        }
+        "/" | "/api/version" | "/api/tags" | "/api/ps" | "/api/show" | "/api/chat" | "/api/generate"
+        | "/api/embed" => text("405 Method Not Allowed", "text/plain", "405 method not allowed"),
         _ => text("404 Not Found", "text/plain", "404 page not found"),
     }
 }

@@ -3,6 +3,7 @@
 //! Knows how llama.cpp's server, vLLM and transformers differ: key order, header case, the first chunk, numeric error
 //! codes, `[DONE]` or none. Refuses to know sockets. Invariant: all three say the same text to the same prompt.
 
+mod completions;
 mod embeddings;
 
 use serde_json::{Value, json};
@@ -54,6 +55,7 @@ impl Voice for OpenAi {
             ("GET" | "HEAD", "/v1/models") => self.whole("200 OK", &self.models()),
             ("GET" | "HEAD", "/health") => self.whole("200 OK", "{\"status\":\"ok\"}"),
             ("POST", "/v1/chat/completions") => self.chat(request),
+            ("POST", "/v1/completions") => completions::answer(self, request),
             ("POST", "/v1/embeddings") => embeddings::answer(self, request),
             _ => self.whole("404 Not Found", self.no_route()),
         };

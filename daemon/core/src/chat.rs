@@ -313,6 +313,15 @@ impl Usage {
         }
     }
 
+    /// Together with what was counted of an answer to another prompt.
+    #[must_use]
+    pub fn and_prompt(self, other: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn total_tokens(self) -> u64 {

@@ -9,6 +9,7 @@ pub mod admin;
 pub mod backup;
 pub mod cgroup;
 pub mod chat;
+pub mod completion;
 pub mod config;
 pub mod dialect;
 pub mod embedding;

@@ -252,7 +252,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("task", "the kind of a background task: the first word of its name in `ghostctl tasks`"),
     ("version", "the program's"),
     ("architecture", "that of its machine"),
-    ("gen_ai_operation_name", "`chat` or `embeddings`"),
+    ("gen_ai_operation_name", "`chat`, `text_completion` or `embeddings`"),
     ("gen_ai_provider_name", "the kind of the backend: `ollama`, `openai`, `engine` or `gguf`"),
     ("gen_ai_request_model", "as `model`"),
     ("gen_ai_token_type", "`input` or `output`"),

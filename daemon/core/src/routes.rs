@@ -107,6 +107,8 @@ pub enum Endpoint {
     Model,
     /// A chat.
     Chat,
+    /// A text gone on with.
+    Completions,
     /// Vectors for texts.
     Embeddings,
     /// A chat in the words of OpenAI's Responses.
@@ -205,6 +207,7 @@ const fn admin(verb: Verb, path: &'static str, endpoint: Admin, needs: Permissio
 /// Every route.
 pub const TABLE: &[Row] = &[
     open(Verb::Post, "/v1/chat/completions", Endpoint::Chat, Permission::Chat),
+    open(Verb::Post, "/v1/completions", Endpoint::Completions, Permission::Chat),
     open(Verb::Post, "/v1/embeddings", Endpoint::Embeddings, Permission::Embeddings),
     open(Verb::Post, "/v1/responses", Endpoint::Responses, Permission::Chat),
     open(Verb::Get, "/v1/models", Endpoint::Models, Permission::Models),

@@ -6,6 +6,7 @@
 
 pub(crate) mod amiss;
 mod answer;
+mod complete;
 mod embed;
 mod lease;
 mod limits;
@@ -34,8 +35,8 @@ use ghostllm_core::{
     dialect::{
         ollama::{self, ChatDecoder, parse_tags},
         openai::{
-            self, ChunkDecoder, StreamRepair, TextCalls, Whole, check_whole, parse_chat, parse_models,
-            passthrough::Passed, table::Behind,
+            self, ChunkDecoder, StreamRepair, TextCalls, Whole, check_whole, check_whole_completion,
+            parse_chat, parse_models, passthrough::Passed, table::Behind,
         },
         render::{Form, Named},
         tool_text::ToolText,
@@ -61,11 +62,11 @@ use wire::{Ask, Reply, Wire};
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub enum Asked {
-    /// A chat in OpenAI's own words: passed on as it came where the engine speaks them too, so that nothing in it is lost.
+    /// A chat, or a completion, in OpenAI's own words: passed on as it came where the engine speaks them too, so that nothing in it is lost.
     AsSent {
         /// The request's body.
         body: Bytes,
-        /// What [`ghostllm_core::dialect::openai::passthrough::inspect`] found in that very body.
+        /// What [`ghostllm_core::dialect::openai::passthrough::inspect`] or its like found in that very body.
         passed: Passed,
     },
     /// A request in any other words, as its dialect has read it.
@@ -357,7 +358,13 @@ impl Backend {
     pub fn chat(&self, call: ChatCall) -> impl Future<Output = Result<Answer, ChatError>> + Send + use<> {
         let parts = Arc::clone(&self.0);
         async move {
-            if shape::is_wanted(&call) { shape::chat(parts, call).await } else { parts.chat(call).await }
+            let completed = complete::completed(&call);
+            let answered =
+                if shape::is_wanted(&call) { shape::chat(parts, call).await } else { parts.chat(call).await };
+            match completed {
+                None => answered,
+                Some(model) => answered.map_err(|error| complete::judged(error, &model)),
+            }
         }
     }
 
@@ -396,6 +403,11 @@ impl Parts {
     }
 
     async fn ollama_chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
+        if let Asked::AsSent { body, passed } = &call.asked
+            && passed.completes()
+        {
+            return self.ollama_complete(body, &call).await;
+        }
         let (limits, model, defaults) = (Arc::clone(&self.limits), call.model.clone(), call.defaults);
         let translated = match &call.asked {
             Asked::AsSent { body, .. } => {
@@ -445,10 +457,12 @@ impl Parts {
                 (apart::weighing(weight, write).await, None)
             }
         };
+        let completes = passed.is_some_and(|passed| passed.completes());
+        let route = if completes { "/v1/completions" } else { "/v1/chat/completions" };
         // What was read is gathered out of a stream where the client wants it whole.
         let media = if streams || passed.is_none() { "text/event-stream" } else { "application/json" };
         let (method, trace, slot) = (Method::POST, Some(call.trace.clone()), call.slot.clone());
-        let ask = Ask { method, route: "/v1/chat/completions", accept: media, body, trace, slot };
+        let ask = Ask { method, route, accept: media, body, trace, slot };
         let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
         let (line, most) = (self.limits.backend_line.as_usize(), self.limits.backend_answer.as_usize());
         let functions = self.unread(&call.asked);
@@ -463,11 +477,13 @@ impl Parts {
         let calls = functions.map(|functions| TextCalls::new(functions, &call.voice.id, held));
         if streams {
             let repair = StreamRepair::new(line, asked).wanting(passed.choices).calling(calls);
+            let repair = if completes { repair.completing() } else { repair };
             let stream = ChatBytes::open(reply, Decoder::OpenAi(Box::new(repair)), call.slot.clone()).await?;
             return Ok(Answer::Stream(Box::new(stream)));
         }
         let body = reply.gathered(most, |bytes| gathers(call.slot.as_ref(), bytes)).await?;
-        let Whole { body, usage } = check_whole(&body, asked)?;
+        let check = if completes { check_whole_completion } else { check_whole };
+        let Whole { body, usage } = check(&body, asked)?;
         let body = match calls {
             Some(calls) => apart::weighing(body.len(), move || calls.whole(body)).await,
             None => body,

@@ -324,12 +324,9 @@ impl Pipeline {
                 Ok(respond::json(models_body(mine)))
             }
             Endpoint::Model => self.model(&asked.caller, &taken),
-            endpoint @ (Endpoint::Chat | Endpoint::Responses) => {
-                let responses = endpoint == Endpoint::Responses;
-                let language = if responses { Language::Responses } else { Language::Chat };
-                let (body, stay) = self.taken(&asked, settings, head, body).await?;
-                chat::answer(&self.shared, settings, language, asked, body, stay).await
-            }
+            Endpoint::Chat => self.chat(Language::Chat, asked, settings, head, body).await,
+            Endpoint::Completions => self.chat(Language::Completions, asked, settings, head, body).await,
+            Endpoint::Responses => self.chat(Language::Responses, asked, settings, head, body).await,
             Endpoint::Embeddings => {
                 let (body, stay) = self.taken(&asked, settings, head, body).await?;
                 embeddings::answer(&self.shared, settings, asked, body, stay).await
@@ -338,6 +335,18 @@ impl Pipeline {
                 admin::answer(&self.shared, settings, endpoint, taken, asked, head, body).await
             }
         }
+    }
+
+    async fn chat(
+        &self,
+        language: Language,
+        asked: Asked,
+        settings: &Arc<Settings>,
+        head: &request::Parts,
+        body: RequestBody,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        let (body, stay) = self.taken(&asked, settings, head, body).await?;
+        chat::answer(&self.shared, settings, language, asked, body, stay).await
     }
 
     /// The body of a request that a model is asked for, and what it has of the box for as long as it stays.

@@ -8,9 +8,9 @@ use ghostllm_core::{
     chat::{ChatRequest, Message, Role},
     config::Limits,
     dialect::{
-        ollama::chat_body,
+        ollama::{chat_body, generate_body},
         openai::{
-            parse_chat,
+            inspect_completion, parse_chat, parse_completion,
             passthrough::{Passed, inspect},
         },
     },
@@ -28,6 +28,7 @@ const OTHER: &str = "another \"model\"\\:é";
 const DEEPER: usize = 8;
 
 pub(super) fn check(bytes: &[u8]) {
+    check_completion(bytes);
     match inspect(bytes, &LIMITS) {
         Ok(passed) => check_passed(bytes, &passed),
         Err(error) => check_error(&error),
@@ -38,6 +39,41 @@ pub(super) fn check(bytes: &[u8]) {
             check_translation(bytes, &request);
         }
         Err(error) => check_error(&error),
+    }
+}
+
+/// A text to go on with: passed on as it came, or one of its prompts at a time, or translated.
+fn check_completion(bytes: &[u8]) {
+    match inspect_completion(bytes, &LIMITS) {
+        Ok(passed) => check_prompts(bytes, &passed),
+        Err(error) => check_error(&error),
+    }
+    match parse_completion(bytes, &LIMITS) {
+        Ok(request) => {
+            assert!(!request.prompt.is_empty() && request.suffix.as_deref() != Some(""));
+            assert!(request.max_tokens != Some(0) && request.logprobs.unwrap_or(0) <= 5);
+            let sent = value(&generate_body(&request, OTHER)).expect("what is written can be read");
+            assert_eq!((&sent["model"], sent["prompt"].as_str()), (&OTHER.into(), Some(&*request.prompt)));
+            assert_eq!(sent["raw"], request.suffix.is_none());
+        }
+        Err(error) => check_error(&error),
+    }
+}
+
+fn check_prompts(bytes: &[u8], passed: &Passed) {
+    let body = Bytes::copy_from_slice(bytes);
+    assert_eq!(passed.with_model(&body, &passed.model), body);
+    assert!((1..=128).contains(&passed.choices) && passed.choices.is_multiple_of(passed.samples()));
+    let Some(was) = value(bytes) else { return };
+    assert_eq!(value(&passed.with_model(&body, OTHER)), Some(with(was.clone(), "model", OTHER)));
+    let several = passed.choices > passed.samples();
+    for choice in [0, passed.choices - 1] {
+        let alone = passed.with_choice(&body, None, choice);
+        let prompt = &value(&alone).expect("it was JSON before")["prompt"];
+        let place = usize::try_from(choice / passed.samples()).unwrap();
+        assert_eq!(prompt, if several { &was["prompt"][place] } else { &was["prompt"] });
+        let again = inspect_completion(&alone, &LIMITS).expect("it was taken before");
+        assert_eq!((again.choices, again.stream), (1, passed.stream));
     }
 }
 

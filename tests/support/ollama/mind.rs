@@ -16,6 +16,8 @@ pub struct Ask {
     pub result: bool,
     /// The functions that may be called, as `{"name", "parameters"}`.
     pub tools: Vec<Value>,
+    /// The prompt is a text to go on with, without a template around it.
+    pub raw: bool,
     /// The model is to think aloud first.
     pub thinking: bool,
     /// At most so many tokens.
@@ -67,6 +69,22 @@ impl Ask {
         let limit = ["max_completion_tokens", "max_tokens"].iter().find_map(|key| body[*key].as_u64());
         let limit = limit.and_then(|count| usize::try_from(count).ok());
         Self { limit, stop: strings(&body["stop"]), ..Self::from_messages(body) }
+    }
+
+    /// Reads a native request to go on with a text.
+    #[must_use]
+    pub fn from_generate(body: &Value) -> Self {
+        let options = &body["options"];
+        let limit = options["num_predict"].as_u64().and_then(|count| usize::try_from(count).ok());
+        let (prompt, raw) = (body["prompt"].as_str().unwrap_or_default().to_owned(), body["raw"] == true);
+        Self { prompt, raw, limit, stop: strings(&options["stop"]), ..Self::default() }
+    }
+
+    /// Reads an OpenAI request to go on with this text.
+    #[must_use]
+    pub fn from_completion(body: &Value, prompt: &str) -> Self {
+        let limit = body["max_tokens"].as_u64().and_then(|count| usize::try_from(count).ok());
+        Self { prompt: prompt.to_owned(), raw: true, limit, stop: strings(&body["stop"]), ..Self::default() }
     }
 
     fn from_messages(body: &Value) -> Self {
@@ -158,6 +176,9 @@ fn say(ask: &Ask) -> Vec<String> {
             .map(|number| if number == 1 { "1".into() } else { format!(" {number}") })
             .collect();
     }
+    if let Some(tokens) = recorded_completion(prompt).filter(|_| ask.raw) {
+        return tokens.iter().map(|&token| token.to_owned()).collect();
+    }
     let recorded = match prompt {
         "What is the capital of France?" => "The capital of France is Paris.",
         "Hello" => "Hello! How can I help you today?",
@@ -169,6 +190,19 @@ fn say(ask: &Ask) -> Vec<String> {
         _ => return generated(prompt),
     };
     split(recorded)
+}
+
+/// The recorded tokens behind a recorded text, and more than any test asks for.
+fn recorded_completion(prompt: &str) -> Option<&'static [&'static str]> {
+    Some(match prompt {
+        "This program is free" => &[
+            " to", " the", " f", "re", "ed", "o", " G", "en", "er", "al", "\n", "p", "lic", " L", "icense",
+            ".", " It",
+        ],
+        "This program" => &[" is", " f", "ree", " to", " all"],
+        "The licence" => &["\n", "d", "er", "ed", " by"],
+        _ => return None,
+    })
 }
 
 /// Twelve words out of a small vocabulary, chosen by the prompt (FNV-1a).
@@ -238,6 +272,14 @@ fn choose(ask: &Ask) -> Option<Call> {
 
 /// The recorded counts for the recorded prompts, else a count that grows with the words.
 fn count_prompt(ask: &Ask) -> usize {
+    if ask.raw {
+        return match ask.prompt.as_str() {
+            "This program is free" => 9,
+            "This program" => 4,
+            "The licence" => 6,
+            prompt => 1 + prompt.split_whitespace().count(),
+        };
+    }
     match (ask.prompt.as_str(), ask.tools.len()) {
         ("What is the capital of France?", 0) => 16 + if ask.thinking { 5 } else { 0 },
         ("Hello", 1) => 174,

@@ -16,6 +16,8 @@ pub struct Model {
     pub thinks: bool,
     /// It makes embeddings: its name says so (`tiny-embed`).
     pub embeds: bool,
+    /// It fills in between two texts: its name says so (`tiny-fill`).
+    pub inserts: bool,
     size: u64,
     digest: String,
     modified: String,
@@ -46,6 +48,7 @@ impl Model {
             show: show.into(),
             thinks,
             embeds: name.contains("embed"),
+            inserts: name.contains("fill"),
             name,
         }
     }
@@ -103,8 +106,9 @@ impl Shelf {
             .models
             .iter()
             .map(|model| {
+                let insert = if model.inserts { ",\"insert\"" } else { "" };
                 format!(
-                    "{{{},\"modified_at\":\"{}\",\"size\":{},\"digest\":\"{}\",{},\"capabilities\":[\"completion\"]}}",
+                    "{{{},\"modified_at\":\"{}\",\"size\":{},\"digest\":\"{}\",{},\"capabilities\":[\"completion\"{insert}]}}",
                     names(model),
                     model.modified,
                     model.size,

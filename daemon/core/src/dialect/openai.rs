@@ -1,9 +1,10 @@
-//! OpenAI's chat completions and embeddings: what our clients speak, and some engines too.
+//! OpenAI's chat completions, older completions and embeddings: what our clients speak, and some engines too.
 //!
 //! Knows the request fields, the chunks and the answers. Refuses to know Ollama. Invariant: what is sent is read
 //! by the strictest client that was tried; what is received is checked before it is believed.
 
 mod body;
+mod completions;
 mod decode;
 mod embeddings;
 pub(super) mod fields;
@@ -22,12 +23,15 @@ mod text_calls;
 mod whole;
 
 pub use body::chat_body;
+pub use completions::{
+    CompletionStream, CompletionWhole, ROWS as COMPLETION_ROWS, inspect_completion, parse_completion,
+};
 pub use decode::ChunkDecoder;
 pub use embeddings::{
     PassedEmbeddings, Vectors, check_embeddings, embeddings_body, inspect_embeddings, parse_embeddings,
 };
 pub use models::{ShownModel, model_body, models_body, parse_models};
-pub use repair::{StreamRepair, Whole, check_whole};
+pub use repair::{StreamRepair, Whole, check_whole, check_whole_completion};
 pub use request::parse_chat;
 pub(crate) use request::{CHOICES_LIMIT, COUNT_LIMIT, TOOLS_LIMIT};
 pub use stream::{ChatStream, DONE, KEEP_ALIVE_COMMENT};

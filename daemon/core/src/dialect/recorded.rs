@@ -140,3 +140,33 @@ pub(crate) const EMBED_ERRORS: &[Recording] = recordings![
     "errors/embed-transformers-no-route.404",
     "errors/embed-vllm-no-route.404",
 ];
+
+/// Completions.
+pub(crate) mod completions {
+    use super::Recording;
+
+    macro_rules! file {
+        ($name:literal) => {
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests-data/", $name))
+        };
+    }
+
+    /// Ollama's, streamed.
+    pub(crate) const GENERATE: &[u8] = file!("ollama/generate.ndjson");
+    /// The same, which its limit has ended.
+    pub(crate) const GENERATE_LENGTH: &[u8] = file!("ollama/generate-length.ndjson");
+    /// The same with probabilities, in one piece.
+    pub(crate) const GENERATE_LOGPROBS: &[u8] = file!("ollama/whole-generate-logprobs.json");
+    /// Streams of engines that speak OpenAI's language.
+    pub(crate) const STREAMS: &[Recording] = recordings![
+        "llama-server/completion-usage.sse",
+        "vllm/completion-usage.sse",
+        "transformers/completion.sse",
+    ];
+    /// Their whole answers.
+    pub(crate) const WHOLE: &[Recording] = recordings![
+        "llama-server/whole-completion-logprobs.json",
+        "vllm/whole-completion-list.json",
+        "transformers/whole-completion.json",
+    ];
+}

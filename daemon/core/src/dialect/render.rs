@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::openai::{ChatStream, ChatWhole, KEEP_ALIVE_COMMENT};
+use super::openai::{ChatStream, ChatWhole, CompletionStream, CompletionWhole, KEEP_ALIVE_COMMENT};
 use super::responses::{Echo, ResponseStream, ResponseWhole};
 use crate::chat::ChatEvent;
+use crate::completion::in_own_words;
 use crate::config::KeepAliveStyle;
 use crate::error::{ApiError, BackendFault};
 
@@ -21,6 +22,13 @@ mod tests;
 pub enum Form {
     /// OpenAI's chat completions.
     Chat {
+        /// The model's name, as asked for.
+        model: Arc<str>,
+        /// Whether a stream ends with the count of tokens.
+        include_usage: bool,
+    },
+    /// OpenAI's older completions.
+    Completion {
         /// The model's name, as asked for.
         model: Arc<str>,
         /// Whether a stream ends with the count of tokens.
@@ -48,6 +56,10 @@ impl Form {
             Self::Chat { model, include_usage } => {
                 StreamOut::Chat(ChatStream::new(&chat_id(unique), created, model, *include_usage))
             }
+            Self::Completion { model, include_usage } => {
+                let id = completion_id(unique);
+                StreamOut::Completion(CompletionStream::new(&id, created, model, *include_usage))
+            }
             Self::Response(echo) => {
                 StreamOut::Response(ResponseStream::new(unique, created, Arc::clone(echo), limit))
             }
@@ -61,6 +73,9 @@ impl Form {
         match self {
             Self::Chat { model, .. } => {
                 WholeOut::Chat(ChatWhole::new(&chat_id(unique), created, model, limit))
+            }
+            Self::Completion { model, .. } => {
+                WholeOut::Completion(CompletionWhole::new(&completion_id(unique), created, model, limit))
             }
             Self::Response(echo) => {
                 WholeOut::Response(ResponseWhole::new(unique, created, Arc::clone(echo), limit))
@@ -82,7 +97,21 @@ impl Form {
                 stream.keep_alive(&mut out);
                 out.freeze()
             }
+            (StreamOut::Completion(mut stream), KeepAliveStyle::EmptyDelta) => {
+                let mut out = BytesMut::new();
+                stream.keep_alive(&mut out);
+                out.freeze()
+            }
             (_, _) => Bytes::from_static(KEEP_ALIVE_COMMENT),
+        }
+    }
+
+    /// An error that an engine has ended a stream with, with its client's own name of the field. A response names it as it is written.
+    #[must_use]
+    pub fn words(&self, error: ApiError) -> ApiError {
+        match self {
+            Self::Completion { .. } => in_own_words(error),
+            Self::Chat { .. } | Self::Response(_) => error,
         }
     }
 }
@@ -91,11 +120,17 @@ fn chat_id(unique: &str) -> String {
     format!("chatcmpl-{unique}")
 }
 
+fn completion_id(unique: &str) -> String {
+    format!("cmpl-{unique}")
+}
+
 /// Writes one answer as a stream.
 #[derive(Debug)]
 pub enum StreamOut {
     /// Chunks.
     Chat(ChatStream),
+    /// Chunks of a completion.
+    Completion(CompletionStream),
     /// Events of a response.
     Response(ResponseStream),
 }
@@ -111,6 +146,10 @@ impl StreamOut {
                 stream.event(&event, out);
                 Ok(())
             }
+            Self::Completion(stream) => {
+                stream.event(&event, out);
+                Ok(())
+            }
             Self::Response(stream) => stream.event(event, out),
         }
     }
@@ -119,6 +158,7 @@ impl StreamOut {
     pub fn finish(&mut self, out: &mut BytesMut) {
         match self {
             Self::Chat(stream) => stream.finish(out),
+            Self::Completion(stream) => stream.finish(out),
             Self::Response(stream) => stream.finish(out),
         }
     }
@@ -127,7 +167,7 @@ impl StreamOut {
     #[must_use]
     pub fn held(&self) -> usize {
         match self {
-            Self::Chat(_) => 0,
+            Self::Chat(_) | Self::Completion(_) => 0,
             Self::Response(stream) => stream.held(),
         }
     }
@@ -136,7 +176,7 @@ impl StreamOut {
     #[must_use]
     pub fn failure(&mut self, error: &ApiError) -> Bytes {
         match self {
-            Self::Chat(_) => error.stream_event(),
+            Self::Chat(_) | Self::Completion(_) => error.stream_event(),
             Self::Response(stream) => stream.failure(error),
         }
     }
@@ -147,6 +187,8 @@ impl StreamOut {
 pub enum WholeOut {
     /// A chat completion.
     Chat(ChatWhole),
+    /// A completion.
+    Completion(CompletionWhole),
     /// A response.
     Response(ResponseWhole),
 }
@@ -159,6 +201,7 @@ impl WholeOut {
     pub fn event(&mut self, event: ChatEvent) -> Result<(), BackendFault> {
         match self {
             Self::Chat(whole) => whole.event(event),
+            Self::Completion(whole) => whole.event(event),
             Self::Response(whole) => whole.event(event),
         }
     }
@@ -168,6 +211,7 @@ impl WholeOut {
     pub fn held(&self) -> usize {
         match self {
             Self::Chat(whole) => whole.held(),
+            Self::Completion(whole) => whole.held(),
             Self::Response(whole) => whole.held(),
         }
     }
@@ -179,6 +223,7 @@ impl WholeOut {
     pub fn body(&self) -> Result<Bytes, BackendFault> {
         match self {
             Self::Chat(whole) => whole.body(),
+            Self::Completion(whole) => whole.body(),
             Self::Response(whole) => whole.body(),
         }
     }

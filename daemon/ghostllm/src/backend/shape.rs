@@ -16,8 +16,8 @@ use ghostllm_core::{
     chat::Usage,
     dialect::openai::{
         one_call,
-        passthrough::{Passed, inspect, too_many_choices},
-        several::{Several, choices, joined},
+        passthrough::Passed,
+        several::{Several, begins_prompt, choices, joined},
     },
     error::{ApiError, BackendFault},
 };
@@ -59,6 +59,16 @@ impl Wish {
         self.passed.choices
     }
 
+    /// What was counted of answers so far and of the next ones, which begin with this choice.
+    fn added(&self, before: Option<Usage>, choice: u32, next: Option<Usage>) -> Option<Usage> {
+        match (before, next) {
+            (Some(one), Some(other)) if begins_prompt(choice, self.passed.samples()) => {
+                Some(one.and_prompt(other))
+            }
+            (before, next) => Usage::of_both(before, next),
+        }
+    }
+
     /// One reply. An engine that may know how to give several answers is asked for all of them at first, and where it refuses that,
     /// or the request for whatever else, for one alone: then it is known which.
     async fn ask(&self, choice: u32) -> Result<Answer, ChatError> {
@@ -91,7 +101,7 @@ impl Wish {
         let seed = self.call.defaults.sampling.seed;
         let read = move |body: &Bytes| {
             let body = passed.with_choice(body, seed, choice);
-            inspect(&body, &limits).map(|passed| Asked::AsSent { body, passed })
+            passed.inspect_again(&body, &limits).map(|passed| Asked::AsSent { body, passed })
         };
         let asked = apart::read(&self.body, read).await?;
         // The ids of calls are made of it, and are to differ.
@@ -117,18 +127,18 @@ impl Wish {
                 return Err(BackendFault::TooLong { limit: most }.into());
             }
             given += choices(&body).max(1);
-            usage = Usage::of_both(usage, counted);
+            usage = self.added(usage, choice, counted);
             others.push(shaped(body));
         }
         let first = shaped(first);
-        let body = if others.is_empty() { first } else { joined(&first, &others)? };
+        let body = if others.is_empty() { first } else { joined(&first, &others, self.passed.samples())? };
         Ok(Answer::Whole(body, usage))
     }
 
     /// An engine of another's that gives fewer answers than were asked for is asked again no more often than our own.
     fn may_ask(&self) -> Result<(), ApiError> {
         let most = self.parts.limits.choices;
-        if self.choices() as usize > most { Err(too_many_choices(most)) } else { Ok(()) }
+        if self.choices() as usize > most { Err(self.passed.too_many(most)) } else { Ok(()) }
     }
 }
 
@@ -153,6 +163,8 @@ pub(super) struct Shape {
     several: Option<(Several, Arc<Wish>)>,
     /// The choice that is asked for once the reply's connection is free.
     next: Option<u32>,
+    /// With which choice the reply that speaks has begun.
+    choice: u32,
     asking: Option<Next>,
     /// What was counted in the replies before.
     before: Option<Usage>,
@@ -160,9 +172,10 @@ pub(super) struct Shape {
 
 impl Shape {
     fn new(wish: Arc<Wish>) -> Self {
-        let (one_call, choices) = (wish.passed.one_call, wish.choices());
-        let several = (choices > 1).then(|| (Several::new(choices, wish.passed.include_usage), wish));
-        Self { one_call, several, next: None, asking: None, before: None }
+        let (one_call, choices, samples) = (wish.passed.one_call, wish.choices(), wish.passed.samples());
+        let several = (choices > 1)
+            .then(|| (Several::new(choices, wish.passed.include_usage).answering(samples), wish));
+        Self { one_call, several, next: None, choice: 0, asking: None, before: None }
     }
 
     /// Whether the reply that speaks is the last.
@@ -173,7 +186,11 @@ impl Shape {
     /// The counts of all replies.
     pub(super) fn usage(&self, now: Option<Usage>) -> Option<Usage> {
         // Until the next reply speaks, the last one is among those before.
-        Usage::of_both(self.before, now.filter(|_| self.asking.is_none()))
+        let now = now.filter(|_| self.asking.is_none());
+        match &self.several {
+            Some((_, wish)) => wish.added(self.before, self.choice, now),
+            None => Usage::of_both(self.before, now),
+        }
     }
 
     /// The choice that is waited for; `now` is the one of the reply that speaks, none where it has finished all of its own.
@@ -210,6 +227,7 @@ impl Shape {
                 }
                 let next = Arc::clone(wish).stream(choice);
                 (self.before, self.asking) = (self.usage(chunks.counted()), Some(next));
+                self.choice = choice;
                 continue;
             };
             let events = match events {

@@ -40,7 +40,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) chat: Option<Chat<'a>>,
 }
 
-/// A chat, or embeddings, that an engine was asked for.
+/// A chat, a completion, or embeddings, that an engine was asked for.
 #[derive(Debug)]
 pub(crate) struct Chat<'a> {
     /// What it was asked for.
@@ -64,6 +64,8 @@ pub(crate) struct Chat<'a> {
 pub(crate) enum Operation {
     /// An answer.
     Chat,
+    /// A text gone on with.
+    Completion,
     /// Vectors.
     Embeddings,
 }
@@ -73,13 +75,14 @@ impl Operation {
     const fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::Completion => "text_completion",
             Self::Embeddings => "embeddings",
         }
     }
 
     /// The kinds of its tokens, with how many there are of each.
     fn tokens(self, usage: Usage) -> impl Iterator<Item = (&'static str, u64)> {
-        let output = (self == Self::Chat).then_some(("output", usage.completion_tokens));
+        let output = (self != Self::Embeddings).then_some(("output", usage.completion_tokens));
         [("input", usage.prompt_tokens)].into_iter().chain(output)
     }
 }

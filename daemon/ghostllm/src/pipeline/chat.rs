@@ -1,4 +1,4 @@
-//! One chat, in any language that clients speak: which backend, and what the client gets until it answers.
+//! One chat, or one text to go on with, in any language that clients speak: which backend, and what the client gets until it answers.
 //!
 //! Invariants: a status is sent only once it is known, or once the wait for it is over; what of a request changes nothing is named
 //! in the head of its answer.
@@ -11,10 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use ghostllm_core::{
-    ApiError,
+    ApiError, completion,
     config::Limits,
     dialect::{
-        openai::{passthrough, table::Behind},
+        openai::{inspect_completion, passthrough, table::Behind},
         render::Form,
         responses,
     },
@@ -51,6 +51,8 @@ use crate::{
 pub(super) enum Language {
     /// OpenAI's chat completions.
     Chat,
+    /// OpenAI's older completions.
+    Completions,
     /// OpenAI's Responses.
     Responses,
 }
@@ -66,6 +68,12 @@ struct Read {
 }
 
 impl Read {
+    fn as_sent(body: &Bytes, passed: passthrough::Passed, form: Form) -> Self {
+        let model = passed.model.clone();
+        let asked = backend::Asked::AsSent { body: body.clone(), passed };
+        Self { model, asked, form, ignored: Vec::new() }
+    }
+
     /// What of it changes nothing at such a backend.
     ///
     /// # Errors
@@ -83,6 +91,7 @@ impl Language {
     fn words(self, error: ApiError) -> ApiError {
         match self {
             Self::Chat => error,
+            Self::Completions => completion::in_own_words(error),
             Self::Responses => responses::in_own_words(error),
         }
     }
@@ -92,10 +101,13 @@ impl Language {
         match self {
             Self::Chat => {
                 let passed = passthrough::inspect(body, limits)?;
-                let (model, include_usage) = (passed.model.clone(), passed.include_usage);
-                let form = Form::Chat { model: model.as_str().into(), include_usage };
-                let asked = backend::Asked::AsSent { body: body.clone(), passed };
-                Ok(Read { model, asked, form, ignored: Vec::new() })
+                let (model, include_usage) = (passed.model.as_str().into(), passed.include_usage);
+                Ok(Read::as_sent(body, passed, Form::Chat { model, include_usage }))
+            }
+            Self::Completions => {
+                let passed = inspect_completion(body, limits)?;
+                let (model, include_usage) = (passed.model.as_str().into(), passed.include_usage);
+                Ok(Read::as_sent(body, passed, Form::Completion { model, include_usage }))
             }
             Self::Responses => {
                 let read = responses::parse_response(body, limits)?;

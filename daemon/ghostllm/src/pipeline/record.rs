@@ -69,7 +69,7 @@ macro_rules! event {
             ttft_ms = told.first.map(|first| whole_millis(first - record.begun)),
             ms = millis(record.begun),
             prompt_tokens = usage.map(|usage| usage.prompt_tokens),
-            completion_tokens = usage.filter(|_| told.operation() == Operation::Chat).map(|usage| usage.completion_tokens),
+            completion_tokens = usage.filter(|_| told.operation() != Operation::Embeddings).map(|usage| usage.completion_tokens),
             bytes_in = told.bytes_in,
             bytes_out = told.answer.map_or(0, |answer| answer.bytes),
             "{} {}",
@@ -392,6 +392,7 @@ impl Told {
     /// What its engine was asked for, if it was asked.
     fn operation(&self) -> Operation {
         match self.row.map(|row| row.endpoint) {
+            Some(Endpoint::Completions) => Operation::Completion,
             Some(Endpoint::Embeddings) => Operation::Embeddings,
             _ => Operation::Chat,
         }
@@ -400,6 +401,7 @@ impl Told {
     fn subject(&self) -> &'static str {
         match self.row.map(|row| row.endpoint) {
             Some(Endpoint::Chat | Endpoint::Responses) => "a chat",
+            Some(Endpoint::Completions) => "a completion",
             Some(Endpoint::Embeddings) => "a request for embeddings",
             _ => "a request",
         }

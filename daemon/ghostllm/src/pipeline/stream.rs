@@ -227,7 +227,7 @@ impl Events {
     fn fault(&mut self, error: ChatError) -> Bytes {
         blame(&self.registry, &self.room, &error);
         let cause = error.to_string();
-        let shown = self.account.in_its_words(error.into());
+        let shown = self.voice.form.words(self.account.in_its_words(error.into()));
         self.fail(&cause, &shown, None)
     }
 

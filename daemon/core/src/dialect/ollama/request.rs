@@ -95,11 +95,11 @@ enum Effort {
 }
 
 /// Ollama's names for the sampling fields are the internal form's own; three more stand beside them.
-struct Options<'a> {
-    sampling: &'a Sampling,
-    stop: &'a [String],
-    num_predict: Option<u32>,
-    num_ctx: Option<u32>,
+pub(super) struct Options<'a> {
+    pub(super) sampling: &'a Sampling,
+    pub(super) stop: &'a [String],
+    pub(super) num_predict: Option<u32>,
+    pub(super) num_ctx: Option<u32>,
 }
 
 impl Options<'_> {

@@ -1,4 +1,4 @@
-//! An answer of `POST /api/chat`, from its bytes to events.
+//! An answer of `POST /api/chat` or `POST /api/generate`, from its bytes to events.
 //!
 //! Knows the lines of the stream, and that a whole answer is one such line. Refuses to know what the client gets.
 //! Invariant: the events end with a usage and a finish reason, or there is a fault; an end without a done line,
@@ -23,6 +23,9 @@ struct Line<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<Object<Message<'a>>>,
+    /// Both are of `/api/generate`.
+    response: Option<String>,
+    thinking: Option<String>,
     done: Option<bool>,
     #[serde(borrow)]
     done_reason: Option<Cow<'a, str>>,
@@ -63,6 +66,9 @@ pub struct ChatDecoder {
     id_seed: String,
     calls: u32,
     done: bool,
+    /// Whether it is an answer of `/api/generate`, and what stands before it.
+    completion: bool,
+    echo: Option<String>,
 }
 
 impl ChatDecoder {
@@ -70,7 +76,14 @@ impl ChatDecoder {
     /// beyond this answer: Ollama's own are random per call, or missing, and lack the `call_` that clients expect.
     #[must_use]
     pub fn new(id_seed: &str, limit: usize) -> Self {
-        Self { lines: Lines::new(limit), id_seed: id_seed.to_owned(), calls: 0, done: false }
+        let (id_seed, lines) = (id_seed.to_owned(), Lines::new(limit));
+        Self { lines, id_seed, calls: 0, done: false, completion: false, echo: None }
+    }
+
+    /// The same for an answer of `/api/generate`, whose text begins with this.
+    #[must_use]
+    pub fn completing(echo: Option<String>, limit: usize) -> Self {
+        Self { completion: true, echo, ..Self::new("", limit) }
     }
 
     /// Takes bytes of the body, split anywhere, and appends the events in them. Those that were appended before a
@@ -123,7 +136,8 @@ impl ChatDecoder {
         if line.error.is_some() {
             return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(bytes).into_owned() });
         }
-        if line.message.is_none() && line.done.is_none() {
+        let says = if self.completion { line.response.is_some() } else { line.message.is_some() };
+        if !says && line.done.is_none() {
             return Err(BackendFault::garbage(format!(
                 "{} bytes that are no line of an answer",
                 bytes.len()
@@ -132,7 +146,9 @@ impl ChatDecoder {
         // Judged before anything is given out: a done line that reports a broken end must not look like text.
         let finish =
             if line.done == Some(true) { Some(finish_reason(line.done_reason.as_deref())?) } else { None };
-        if let Some(Object(message)) = line.message {
+        if self.completion {
+            self.pieces([line.thinking, line.response], line.logprobs, out);
+        } else if let Some(Object(message)) = line.message {
             self.message(message, line.logprobs, out)?;
         }
         if let Some(reason) = finish {
@@ -146,6 +162,16 @@ impl ChatDecoder {
             self.done = true;
         }
         Ok(())
+    }
+
+    /// The pieces of a completion, all of which are its text.
+    fn pieces(&mut self, pieces: [Option<String>; 2], logprobs: Option<&RawValue>, out: &mut Vec<ChatEvent>) {
+        out.extend(self.echo.take().map(ChatEvent::text));
+        let text: String = pieces.into_iter().flatten().collect();
+        let logprobs = logprobs.map(RawValue::get).filter(|list| list.starts_with('['));
+        if !text.is_empty() || logprobs.is_some() {
+            out.push(ChatEvent::Text { text, logprobs: logprobs.map(Box::from) });
+        }
     }
 
     fn message(

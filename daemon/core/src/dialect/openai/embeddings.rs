@@ -192,7 +192,7 @@ fn check_text(param: &str, raw: &RawValue) -> Result<(), ApiError> {
     }
 }
 
-fn check_tokens(param: &str, raw: &RawValue) -> Result<(), ApiError> {
+pub(super) fn check_tokens(param: &str, raw: &RawValue) -> Result<(), ApiError> {
     if !raw.get().starts_with('[') {
         return Err(ApiError::invalid_type(param, "a list of token ids"));
     }

@@ -1,9 +1,9 @@
 //! A request for an engine that speaks OpenAI's language itself.
 //!
 //! Knows the few fields that the daemon must read or change. Refuses to know the rest: unknown fields reach the
-//! engine byte for byte. Invariant: outside the values of the model's name, of `n` and `seed` where the answers are asked for
-//! one by one, of a `store` that is true, and of fields that say nothing and have a default, the bytes that go out are the bytes that
-//! came in.
+//! engine byte for byte. Invariant: outside the values of the model's name, of `n`, `seed` and `prompt` where the answers are asked
+//! for one by one, of a `store` that is true, and of fields that say nothing and have a default, the bytes that go out are the bytes
+//! that came in.
 
 mod defaults;
 
@@ -12,10 +12,12 @@ use std::{ops::Range, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 
+use super::completions::{self, Alone};
 use super::fields::Fields;
 use super::table::{Behind, Wanted};
 use super::{media, request};
 use crate::chat::{Defaults, Sampling};
+use crate::completion::{MAX_TOKENS, no_completions_embedded};
 use crate::config::Limits;
 use crate::dialect::json::{self, Object};
 use crate::error::ApiError;
@@ -34,7 +36,7 @@ pub struct Passed {
     pub stream: bool,
     /// Whether the stream shall end with the count of tokens.
     pub include_usage: bool,
-    /// How many answers it wants, at least one.
+    /// How many answers it wants, at least one: of a completion, to all of its prompts.
     pub choices: u32,
     /// Whether each may hold one call of a function at the most.
     pub one_call: bool,
@@ -52,6 +54,8 @@ pub struct Passed {
     store: Option<Range<usize>>,
     /// What it says of all that may have a default.
     sent: Sent,
+    /// Of a completion, how each of its answers is asked for by itself; none for a chat.
+    pub(super) alone: Option<Box<Alone>>,
 }
 
 impl Passed {
@@ -61,14 +65,52 @@ impl Passed {
     /// # Errors
     /// 400 with the field.
     pub fn taken(&self, behind: Behind, limits: &Limits) -> Result<Option<String>, ApiError> {
+        if self.completes() && behind == Behind::Engine {
+            return Err(no_completions_embedded(&self.model));
+        }
         self.wanted.check(behind)?;
-        let most = limits.choices;
         // Another engine may have more of its own; what it gives is seen then.
         let own = matches!(behind, Behind::Ollama | Behind::Engine);
-        if own && self.choices as usize > most {
-            return Err(too_many_choices(most));
+        if own && self.choices as usize > limits.choices {
+            return Err(self.too_many(limits.choices));
         }
-        Ok(self.wanted.ignored(behind))
+        match self.alone.as_ref().and_then(|alone| alone.untaken.as_ref()).filter(|_| own) {
+            Some(untaken) => Err(untaken.clone()),
+            None => Ok(self.wanted.ignored(behind)),
+        }
+    }
+
+    /// 400: more answers are wanted than are asked for one by one.
+    #[must_use]
+    pub fn too_many(&self, most: usize) -> ApiError {
+        if self.alone.as_ref().is_none_or(|alone| alone.prompts.len() < 2) {
+            return too_many_choices(most);
+        }
+        let expected = format!(
+            "a list that at most {most} answers are wanted to in all (limits.choices): the engine of this model gives one answer \
+             at a time"
+        );
+        ApiError::invalid_value("prompt", &expected)
+    }
+
+    /// Whether it wants a text gone on with, and no chat.
+    #[must_use]
+    pub fn completes(&self) -> bool {
+        self.alone.is_some()
+    }
+
+    /// How many answers it wants to one prompt.
+    #[must_use]
+    pub fn samples(&self) -> u32 {
+        self.alone.as_ref().map_or(self.choices, |alone| alone.samples).max(1)
+    }
+
+    /// The same of another body, such as [`Passed::with_choice`] makes.
+    ///
+    /// # Errors
+    /// As whoever has inspected this one.
+    pub fn inspect_again(&self, body: &[u8], limits: &Limits) -> Result<Self, ApiError> {
+        if self.completes() { completions::inspect_completion(body, limits) } else { inspect(body, limits) }
     }
 
     /// The body with another model's name, and not a byte changed elsewhere.
@@ -82,13 +124,21 @@ impl Passed {
         }
     }
 
-    /// The same, and each default in it of which the client has said nothing; the context length and the time that a model
-    /// stays loaded are not among a request's fields in this language. What the client would have kept is not: nothing is kept
-    /// here, and an engine that could is told so.
+    /// The same, and each default in it of which the client has said nothing, for a completion also OpenAI's own of [`MAX_TOKENS`]; the
+    /// context length and the time that a model stays loaded are not among a request's fields in this language. What the client would
+    /// have kept is not: nothing is kept here, and an engine that could is told so.
     ///
     /// `body` is the one that was inspected.
     #[must_use]
     pub fn with(&self, body: &Bytes, model: &str, defaults: &Defaults) -> Bytes {
+        if !self.completes() {
+            return self.edited(body, model, defaults);
+        }
+        let max_tokens = defaults.max_tokens.or(Some(MAX_TOKENS));
+        self.edited(body, model, &Defaults { think: None, max_tokens, ..*defaults })
+    }
+
+    fn edited(&self, body: &Bytes, model: &str, defaults: &Defaults) -> Bytes {
         let edits = self.edits(model, defaults);
         if edits.is_empty() { body.clone() } else { json::edited(body, edits) }
     }
@@ -100,14 +150,16 @@ impl Passed {
         edits
     }
 
-    /// The body for one answer of several, counted from 0: the same, with 1 for the number of answers and a seed of its own
-    /// ([`seed_of`]), of the client's or, where it has said none, of this one.
+    /// The body for one answer of several, counted from 0: the same, with 1 for the number of answers, a seed of its own
+    /// ([`seed_of`]), of the client's or, where it has said none, of this one, and of several prompts the one that it answers.
     #[must_use]
     pub fn with_choice(&self, body: &Bytes, seed: Option<i64>, choice: u32) -> Bytes {
+        let (prompt, choice) = (choice / self.samples(), choice % self.samples());
         let sampling = Sampling { seed: seed.map(|seed| seed_of(seed, choice)), ..Sampling::default() };
         let mut edits = self.sent.filled(&Defaults { sampling, ..Defaults::default() });
         edits.extend(self.choices_span.iter().map(|span| (span.clone(), "1".to_owned())));
         edits.extend(self.seed.iter().map(|(seed, span)| (span.clone(), seed_of(*seed, choice).to_string())));
+        edits.extend(self.alone.as_ref().and_then(|alone| alone.prompt(body, prompt)));
         json::edited(body, edits)
     }
 }
@@ -142,31 +194,41 @@ pub(super) fn renamed(span: &Range<usize>, (from, to): (&str, &str)) -> Option<(
 /// media lie at a remote address.
 pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
     let fields = Fields::read(body, limits.request_fields)?;
-    let model = request::model(&fields, limits)?;
-    let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
-    for name in ["max_tokens", "max_completion_tokens"] {
-        fields.integer_or_none(name, 1, request::COUNT_LIMIT)?;
+    for (name, least) in [("max_tokens", 1), ("max_completion_tokens", 1), ("top_k", 0)] {
+        fields.integer_or_none(name, least, request::COUNT_LIMIT)?;
     }
     fields.integer("top_logprobs", 0, 20)?;
-    fields.integer_or_none("top_k", 0, request::COUNT_LIMIT)?;
-    let seed = fields.read_as::<i64>("seed", request::SEED)?;
     if let Some(messages) = fields.get("messages") {
         media::check_passed(messages, limits)?;
     }
+    passed(&fields, body, limits, Wanted::of(&fields))
+}
+
+/// What every request has that is passed on.
+pub(super) fn passed(
+    fields: &Fields<'_>,
+    body: &[u8],
+    limits: &Limits,
+    wanted: Wanted,
+) -> Result<Passed, ApiError> {
+    let model = request::model(fields, limits)?;
+    let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
+    let seed = fields.read_as::<i64>("seed", request::SEED)?;
     let place = |name: &str| fields.get(name).map(|raw| json::span(body, raw.get()));
     Ok(Passed {
         model,
-        choices: request::choices(&fields)?,
-        one_call: request::one_call(&fields)?,
-        functions: functions(&fields),
-        wanted: Box::new(Wanted::of(&fields)),
+        choices: request::choices(fields)?,
+        one_call: request::one_call(fields)?,
+        functions: functions(fields),
+        wanted: Box::new(wanted),
         choices_span: place("n"),
-        store: request::stores(&fields)?.then(|| place("store")).flatten(),
+        store: request::stores(fields)?.then(|| place("store")).flatten(),
         seed: seed.zip(place("seed")),
-        stream: request::stream(&fields)?,
-        include_usage: request::include_usage(&fields)?,
+        stream: request::stream(fields)?,
+        include_usage: request::include_usage(fields)?,
         span: json::span(body, raw.get()),
-        sent: Sent::read(&fields, body),
+        sent: Sent::read(fields, body),
+        alone: None,
     })
 }
 

@@ -6,12 +6,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::completions::completion_logprobs;
 use super::request::CHOICES_LIMIT;
 use super::several::event;
 use super::stream::DONE;
@@ -42,6 +44,8 @@ struct Choice<'a> {
     index: u32,
     #[serde(borrow)]
     finish_reason: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +77,8 @@ pub struct StreamRepair {
     /// What was counted: for each choice where the counts come with it, or, under none, of all of them.
     usage: BTreeMap<Option<u32>, Usage>,
     calls: Option<Box<TextCalls>>,
+    /// Of a completion, how many characters of each choice were given with probabilities; none for a chat.
+    offsets: Option<Offsets>,
 }
 
 impl StreamRepair {
@@ -89,6 +95,7 @@ impl StreamRepair {
             done: false,
             usage: BTreeMap::new(),
             calls: None,
+            offsets: None,
         }
     }
 
@@ -108,6 +115,12 @@ impl StreamRepair {
     #[must_use]
     pub fn held(&self) -> usize {
         self.calls.as_ref().map_or(0, |calls| calls.held())
+    }
+
+    /// It is a completion, whose probabilities some engines tell in a chat's form: llama.cpp's server, as recorded.
+    #[must_use]
+    pub fn completing(self) -> Self {
+        Self { offsets: Some(Offsets::default()), ..self }
     }
 
     /// Takes bytes of the engine's body, split anywhere, and appends what the client gets. What was appended
@@ -206,10 +219,12 @@ impl StreamRepair {
             let choice = chunk.choices.iter().flatten().next().map(|Object(choice)| choice.index);
             self.usage.insert(choice, usage.into());
         }
-        match self.calls.as_mut().and_then(|calls| calls.chunk(data)) {
-            None => self.forward(data, chunk.model, out),
-            Some(chunks) => chunks.into_iter().for_each(|chunk| self.write(chunk, out)),
+        if let Some(chunks) = self.calls.as_mut().and_then(|calls| calls.chunk(data)) {
+            chunks.into_iter().for_each(|chunk| self.write(chunk, out));
+            return Ok(());
         }
+        let edits = self.offsets.as_mut().map(|offsets| evened(data, chunk.choices.as_deref(), offsets));
+        self.forward(data, chunk.model, edits.unwrap_or_default(), out);
         Ok(())
     }
 
@@ -225,12 +240,18 @@ impl StreamRepair {
         Ok(())
     }
 
-    fn forward(&self, data: &[u8], model: Option<&RawValue>, out: &mut BytesMut) {
+    fn forward(&self, data: &[u8], model: Option<&RawValue>, mut edits: Vec<Edit>, out: &mut BytesMut) {
         let flat = json::flat(data);
         out.put_slice(b"data: ");
         match (&self.model, model) {
-            (Some(name), Some(raw)) => json::spliced(out, &flat, json::span(data, raw.get()), name),
-            (_, _) => out.put_slice(&flat),
+            (Some(name), Some(raw)) if edits.is_empty() => {
+                json::spliced(out, &flat, json::span(data, raw.get()), name);
+            }
+            (_, _) if edits.is_empty() => out.put_slice(&flat),
+            (name, raw) => {
+                edits.extend(named(data, name.as_deref(), raw));
+                out.put_slice(&json::edited(&flat, edits));
+            }
         }
         out.put_slice(b"\n\n");
     }
@@ -253,6 +274,33 @@ impl StreamRepair {
     }
 }
 
+/// How many characters of each choice were given with probabilities.
+type Offsets = BTreeMap<u32, usize>;
+
+/// A place in a text and what stands there then.
+type Edit = (Range<usize>, String);
+
+/// The edits by which a completion's probabilities in a chat's form stand in its own.
+fn evened(data: &[u8], choices: Option<&[Object<Choice<'_>>]>, offsets: &mut Offsets) -> Vec<Edit> {
+    let told = choices
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|Object(choice)| Some((choice.index, choice.logprobs?)));
+    let even = |(index, raw): (u32, &RawValue)| {
+        let lists = completion_logprobs(raw.get(), offsets.entry(index).or_default())?;
+        Some((json::span(data, raw.get()), lists))
+    };
+    told.filter_map(even).collect()
+}
+
+/// The edit that gives the model this name.
+fn named(data: &[u8], name: Option<&str>, model: Option<&RawValue>) -> Option<Edit> {
+    let (name, raw) = name.zip(model)?;
+    let mut text = BytesMut::new();
+    json::write(&mut text, name);
+    Some((json::span(data, raw.get()), String::from_utf8_lossy(&text).into_owned()))
+}
+
 /// A whole answer that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whole {
@@ -267,6 +315,18 @@ pub struct Whole {
 /// # Errors
 /// An error object, something that is not an answer, an answer without choices or without a finish reason.
 pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFault> {
+    checked(body, model, false)
+}
+
+/// The same of a completion, whose probabilities some engines tell in a chat's form.
+///
+/// # Errors
+/// As [`check_whole`].
+pub fn check_whole_completion(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFault> {
+    checked(body, model, true)
+}
+
+fn checked(body: &Bytes, model: Option<&str>, completes: bool) -> Result<Whole, BackendFault> {
     let body = match json::paired(body) {
         Cow::Borrowed(_) => body.clone(),
         Cow::Owned(mended) => mended.into(),
@@ -282,13 +342,11 @@ pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFa
     if choices.iter().any(|Object(choice)| choice.finish_reason.is_none()) {
         return Err(BackendFault::EndedEarly);
     }
-    let body = match (model, answer.model) {
-        (Some(name), Some(raw)) => {
-            let mut out = BytesMut::with_capacity(body.len() + name.len());
-            json::spliced(&mut out, &body, json::span(&body, raw.get()), name);
-            out.freeze()
-        }
-        (_, _) => body.clone(),
-    };
+    let mut edits = Vec::new();
+    if completes {
+        edits = evened(&body, Some(&choices), &mut Offsets::new());
+    }
+    edits.extend(named(&body, model, answer.model));
+    let body = if edits.is_empty() { body.clone() } else { json::edited(&body, edits) };
     Ok(Whole { body, usage: answer.usage.map(|Object(usage)| usage.into()) })
 }

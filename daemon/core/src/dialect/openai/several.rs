@@ -1,7 +1,7 @@
 //! Several answers to one request, each of which an engine was asked for by itself.
 //!
 //! Knows OpenAI's answers and chunks as the client would get each of them. Refuses to know who asks the engine. Invariants: the
-//! choices are numbered in the order in which they were asked for; the prompt is counted once; a stream tells the counts once, to whoever
+//! choices are numbered in the order in which they were asked for; each prompt is counted once; a stream tells the counts once, to whoever
 //! asked for them, and has one `[DONE]`, behind all.
 
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ mod tests;
 #[derive(Debug)]
 pub struct Several {
     wanted: u32,
+    /// How many of them are answers to one prompt.
+    samples: u32,
     /// Whether the client wants the counts.
     include_usage: bool,
     /// How many choices the replies before this one have had.
@@ -44,7 +46,13 @@ impl Several {
     #[must_use]
     pub fn new(wanted: u32, include_usage: bool) -> Self {
         let (same, counts) = (Map::new(), BTreeMap::new());
-        Self { wanted, include_usage, given: 0, here: 0, same, counts, usage: None }
+        Self { wanted, samples: wanted, include_usage, given: 0, here: 0, same, counts, usage: None }
+    }
+
+    /// The same, with so many of the answers to each prompt, where there are several.
+    #[must_use]
+    pub fn answering(self, samples: u32) -> Self {
+        Self { samples, ..self }
     }
 
     /// Takes whole events of a reply and appends those of the client's stream. The end and the counts are kept back.
@@ -64,8 +72,8 @@ impl Several {
 
     /// The reply has ended well: which choice is to be asked for next. Where there is none, appends the end of the stream.
     pub fn next_choice(&mut self, out: &mut BytesMut) -> Option<u32> {
-        self.given += self.here;
         self.count_reply();
+        self.given += self.here;
         // One without a choice would be asked for again for ever; no good reply is.
         if self.given < self.wanted && self.here > 0 {
             self.here = 0;
@@ -127,10 +135,13 @@ impl Several {
     /// Adds what this reply has counted to what those before it have.
     fn count_reply(&mut self) {
         let mut counts = std::mem::take(&mut self.counts);
-        let all = counts.remove(&None).map(|all| vec![all]);
-        for more in all.unwrap_or_else(|| counts.into_values().collect()) {
+        if let Some(all) = counts.remove(&None) {
+            counts = BTreeMap::from([(None, all)]);
+        }
+        for (choice, more) in counts {
+            let choice = self.given.saturating_add(choice.unwrap_or(0));
             match &mut self.usage {
-                Some(usage) => add_usage(usage, &more),
+                Some(usage) => add_usage(usage, &more, begins_prompt(choice, self.samples)),
                 None => self.usage = Some(more),
             }
         }
@@ -166,11 +177,17 @@ struct Parts<'a> {
     usage: Option<&'a RawValue>,
 }
 
-/// One whole answer out of several: the first, byte for byte but for its choices and its counts.
+/// Whether this answer of several is the first to a prompt to which so many are wanted.
+#[must_use]
+pub fn begins_prompt(choice: u32, samples: u32) -> bool {
+    choice.is_multiple_of(samples.max(1))
+}
+
+/// One whole answer out of several, of which so many are to each prompt: the first, byte for byte but for its choices and its counts.
 ///
 /// # Errors
 /// One of them is no answer.
-pub fn joined(first: &Bytes, others: &[Bytes]) -> Result<Bytes, BackendFault> {
+pub fn joined(first: &Bytes, others: &[Bytes], samples: u32) -> Result<Bytes, BackendFault> {
     #[derive(Deserialize)]
     struct Whole<'a> {
         #[serde(borrow)]
@@ -186,15 +203,16 @@ pub fn joined(first: &Bytes, others: &[Bytes]) -> Result<Bytes, BackendFault> {
     let mut count = u32::try_from(own.choices.len()).unwrap_or(u32::MAX);
     for other in others {
         let parts = read(other)?;
+        if let (Some(usage), Some(more)) = (&mut usage, parts.usage) {
+            let more = serde_json::from_str(more.get()).unwrap_or_default();
+            add_usage(usage, &more, begins_prompt(count, samples));
+        }
         for raw in &parts.choices {
             let mut choice: Value = serde_json::from_str(raw.get()).unwrap_or_default();
             let before = count.saturating_sub(index(&choice));
             renumber(&mut choice, before);
             choices.push(choice);
             count = count.saturating_add(1);
-        }
-        if let (Some(usage), Some(more)) = (&mut usage, parts.usage) {
-            add_usage(usage, &serde_json::from_str(more.get()).unwrap_or_default());
         }
     }
     let mut list = BytesMut::from(whole.choices.get().trim_end_matches(']').as_bytes());
@@ -230,11 +248,12 @@ fn renumber(choice: &mut Value, before: u32) {
     }
 }
 
-/// Adds what was counted of one more answer to the same prompt, as [`crate::chat::Usage::and_choice`] does.
-fn add_usage(usage: &mut Value, more: &Value) {
+/// Adds what was counted of one more answer, to the same prompt as [`crate::chat::Usage::and_choice`] does, or to another one.
+fn add_usage(usage: &mut Value, more: &Value, another: bool) {
     let count = |of: &Value, name: &str| of.get(name).and_then(Value::as_u64).unwrap_or(0);
     let completion = count(usage, "completion_tokens").saturating_add(count(more, "completion_tokens"));
-    let prompt = count(usage, "prompt_tokens").max(count(more, "prompt_tokens"));
+    let (before, own) = (count(usage, "prompt_tokens"), count(more, "prompt_tokens"));
+    let prompt = if another { before.saturating_add(own) } else { before.max(own) };
     let Some(fields) = usage.as_object_mut() else { return };
     fields.insert("prompt_tokens".to_owned(), prompt.into());
     fields.insert("completion_tokens".to_owned(), completion.into());

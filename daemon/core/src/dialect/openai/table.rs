@@ -100,9 +100,9 @@ const NO_TOOLS: &str = "It is out of date: send the functions as tools, and the 
 const NO_MODERATION: &str = "No moderation runs here.";
 const NO_AUDIO: &str = "Answers are text.";
 const NO_SEARCH: &str = "Nothing leaves this machine.";
-const NO_BIAS: &str = "The engine of this model cannot weigh single tokens.";
+pub(super) const NO_BIAS: &str = "The engine of this model cannot weigh single tokens.";
 
-const fn row(name: &'static str, fates: [Fate; 3], note: &'static str) -> Row {
+pub(super) const fn row(name: &'static str, fates: [Fate; 3], note: &'static str) -> Row {
     Row { name, official: true, asks: Asks::Always, fates, note }
 }
 
@@ -124,7 +124,7 @@ const fn refused(name: &'static str, asks: Asks, why: &'static str) -> Row {
     Row { asks, ..row(name, [Fate::Refused(why); 3], "") }
 }
 
-const fn extension(row: Row) -> Row {
+pub(super) const fn extension(row: Row) -> Row {
     Row { official: false, ..row }
 }
 
@@ -225,15 +225,22 @@ pub const ROWS: &[Row] = &[
 /// A request's fields, one bit for each row.
 type Bits = u64;
 
-const _: () = assert!(ROWS.len() <= Bits::BITS as usize, "a row has no bit");
+const _: () = assert!(fits(ROWS), "a row has no bit");
+
+/// Whether each row of a table has its bit.
+pub(super) const fn fits(rows: &[Row]) -> bool {
+    rows.len() <= Bits::BITS as usize
+}
 
 fn bit(place: usize) -> Bits {
     1 << place
 }
 
-/// The fields that a request has, as far as this table goes by them.
+/// The fields that a request has, as far as a table goes by them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
+    /// The table.
+    table: &'static [Row],
     named: Bits,
     /// Those whose value asks for something.
     asking: Bits,
@@ -245,12 +252,17 @@ pub struct Wanted {
 
 impl Wanted {
     pub(super) fn of(fields: &Fields<'_>) -> Self {
-        let mut wanted = Self::default();
+        Self::by(ROWS, fields)
+    }
+
+    /// The same by another route's table.
+    pub(super) fn by(table: &'static [Row], fields: &Fields<'_>) -> Self {
+        let mut wanted = Self { table, ..Self::default() };
         for (name, value) in fields.present() {
-            match ROWS.iter().position(|row| row.name == name) {
+            match table.iter().position(|row| row.name == name) {
                 Some(place) => {
                     wanted.named |= bit(place);
-                    if ROWS.get(place).is_some_and(|row| asks(row.asks, value)) {
+                    if table.get(place).is_some_and(|row| asks(row.asks, value)) {
                         wanted.asking |= bit(place);
                     }
                 }
@@ -260,7 +272,7 @@ impl Wanted {
                 None => wanted.more += 1,
             }
         }
-        for (place, row) in ROWS.iter().enumerate() {
+        for (place, row) in table.iter().enumerate() {
             if inside(fields, row.name).is_some_and(|value| asks(row.asks, value)) {
                 wanted.named |= bit(place);
                 wanted.asking |= bit(place);
@@ -315,7 +327,7 @@ impl Wanted {
     }
 
     fn rows(&self, bits: Bits) -> impl Iterator<Item = (usize, &'static Row)> {
-        ROWS.iter().enumerate().filter(move |(place, _)| bits & bit(*place) != 0)
+        self.table.iter().enumerate().filter(move |(place, _)| bits & bit(*place) != 0)
     }
 }
 

@@ -110,10 +110,12 @@ fn the_prompt_is_counted_once_and_as_the_longest_that_was_told() {
     add_usage(
         &mut usage,
         &json!({"prompt_tokens": 9, "completion_tokens": 4, "completion_tokens_details": {"reasoning_tokens": 3}}),
+        false,
     );
     add_usage(
         &mut usage,
         &json!({"prompt_tokens": 9, "completion_tokens": 0, "completion_tokens_details": {"reasoning_tokens": 2}}),
+        false,
     );
     let expected = json!({
         "prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14,
@@ -155,7 +157,7 @@ fn whole_answers_are_one() {
         events(text).into_iter().for_each(|event| whole.event(event).unwrap());
         whole.body().unwrap()
     };
-    let joined = joined(&whole("one"), &[whole("two"), whole("three")]).unwrap();
+    let joined = joined(&whole("one"), &[whole("two"), whole("three")], 3).unwrap();
     assert_eq!((choices(&whole("one")), choices(&joined), choices(b"[]")), (1, 3, 0));
     let body: Value = serde_json::from_slice(&joined).unwrap();
     for (nr, text) in ["one", "two", "three"].into_iter().enumerate() {
@@ -177,7 +179,7 @@ fn what_engines_add_of_their_own_stays() {
         );
         Bytes::from(text)
     };
-    let joined = joined(&answer(3), &[answer(4)]).unwrap();
+    let joined = joined(&answer(3), &[answer(4)], 2).unwrap();
     let text = std::str::from_utf8(&joined).unwrap();
     assert!(
         text.contains("\"timings\":{ \"a\":1.0}") && text.contains("[ {\"index\":0,\"x\":1} ,{"),
@@ -188,5 +190,27 @@ fn what_engines_add_of_their_own_stays() {
         (&usage["total_tokens"], &usage["completion_tokens_details"]["reasoning_tokens"]),
         (&json!(9), &json!(7))
     );
-    assert!(super::joined(&answer(1), &[Bytes::from_static(b"{}")]).is_err());
+    assert!(super::joined(&answer(1), &[Bytes::from_static(b"{}")], 2).is_err());
+}
+
+#[test]
+fn each_prompt_is_counted_once() {
+    let answer = Bytes::from(
+        r#"{"choices":[{"index":0}],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}}"#,
+    );
+    let counted = |samples: u32| {
+        let joined =
+            super::joined(&answer, &[answer.clone(), answer.clone(), answer.clone()], samples).unwrap();
+        serde_json::from_slice::<Value>(&joined).unwrap()["usage"].clone()
+    };
+    let usage =
+        |prompt: u32| json!({"prompt_tokens": prompt, "completion_tokens": 4, "total_tokens": prompt + 4});
+    assert_eq!([counted(4), counted(2), counted(1)], [usage(5), usage(10), usage(20)]);
+    let (mut several, mut out) = (Several::new(4, true).answering(2), BytesMut::new());
+    for nr in 0..4 {
+        several.pass(&reply(&format!("cmpl-{nr}"), "x"), &mut out);
+        several.next_choice(&mut out);
+    }
+    let told = chunks(&out).into_iter().find(|chunk| chunk["usage"].is_object()).unwrap();
+    assert_eq!(told["usage"], json!({"prompt_tokens": 14, "completion_tokens": 12, "total_tokens": 26}));
 }
