@@ -6,6 +6,7 @@
 
 mod admin;
 mod chat;
+mod completions;
 mod embeddings;
 mod fails;
 mod fields;

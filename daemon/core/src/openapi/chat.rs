@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 use super::fields;
 use super::operation::{Answer, BODY, Body, Operation, Tag};
 use super::schemas::Schemas;
+use crate::dialect::openai::table::ROWS;
 use answer::{Chunk, Completion};
 
-pub(super) use request::{Effort, Request};
+pub(super) use answer::Usage;
+pub(super) use request::{Effort, Request, Stop, StreamOptions, count_from_0};
 
 const ABOUT: &str = "What becomes of each field depends on the model's backend; `x-ghostllm-backends` says it beside the field: \
     `works` by a word of the engine's own, `passed` to the engine as it came, `emulated` by the daemon, `ignored` and named in the \
@@ -31,7 +33,7 @@ pub(super) const STREAMED: &str = "Where `stream` is true: server-sent events. W
     Comments (lines that begin with a colon) keep a silent one alive.";
 
 pub(super) fn operation(schemas: &mut Schemas) -> Operation {
-    let form = fields::completed("ChatCompletionRequest", schemas);
+    let form = fields::completed::<Request>("ChatCompletionRequest", ROWS, schemas);
     let whole = Answer::json::<Completion>(
         format!(
             "The answer. {STREAMED} Each is a line `data:` with a chunk; the last one is `data: [DONE]`."

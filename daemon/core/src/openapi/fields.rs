@@ -1,13 +1,13 @@
-//! The table of fields, laid over the form of a chat.
+//! A table of fields, laid over the form of a request.
 //!
 //! Knows what the table says. Refuses to know more of a field than its row and its form. Invariant: the form has the table's
 //! fields and no other.
 
+use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-use super::chat::Request;
 use super::schemas::Schemas;
-use crate::dialect::openai::table::{Asks, Behind, Fate, ROWS, Row};
+use crate::dialect::openai::table::{Asks, Behind, Fate, Row};
 
 /// What a kind of backend is called.
 pub(super) const fn backend(behind: Behind) -> &'static str {
@@ -29,20 +29,20 @@ pub(super) const fn fate(fate: Fate) -> &'static str {
     }
 }
 
-/// Names the form of a chat, each of its fields with what becomes of it.
-pub(super) fn completed(name: &str, schemas: &mut Schemas) -> Value {
-    let mut form = schemas.inside::<Request>();
+/// Names the form of a request, each of its fields with what becomes of it.
+pub(super) fn completed<T: JsonSchema>(name: &str, rows: &[Row], schemas: &mut Schemas) -> Value {
+    let mut form = schemas.inside::<T>();
     let plain = match form.remove("properties") {
         Some(Value::Object(plain)) => plain,
         _ => Map::new(),
     };
-    let outer = ROWS.iter().filter(|row| !row.name.contains('.'));
-    let outer = outer.map(|row| (row.name.to_owned(), property(row, plain.get(row.name))));
+    let outer = rows.iter().filter(|row| !row.name.contains('.'));
+    let outer = outer.map(|row| (row.name.to_owned(), property(row, rows, plain.get(row.name))));
     form.insert("properties".to_owned(), outer.collect());
     schemas.add(name, form.into())
 }
 
-fn property(row: &Row, plain: Option<&Value>) -> Value {
+fn property(row: &Row, rows: &[Row], plain: Option<&Value>) -> Value {
     let mut property = plain.and_then(Value::as_object).cloned().unwrap_or_else(|| asks_nothing(row.asks));
     let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
     let about = said(row, about);
@@ -50,7 +50,7 @@ fn property(row: &Row, plain: Option<&Value>) -> Value {
         property.insert("description".to_owned(), about.into());
     }
     property.insert("x-ghostllm-backends".to_owned(), fates(row));
-    let inside = ROWS.iter().filter_map(|inner| {
+    let inside = rows.iter().filter_map(|inner| {
         let (outer, name) = inner.name.split_once('.')?;
         (outer == row.name).then(|| (name.to_owned(), fates(inner)))
     });

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::schemas::Schemas;
-use super::{admin, chat, embeddings, fails, headers, listing, plain, responses};
+use super::{admin, chat, completions, embeddings, fails, headers, listing, plain, responses};
 use crate::error::Code;
 use crate::routes::Endpoint;
 
@@ -19,6 +19,7 @@ pub(super) const BODY: &str = "application/json, of at most limits.body bytes (3
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tag {
     Chat,
+    Completions,
     Responses,
     Embeddings,
     Models,
@@ -28,8 +29,9 @@ pub(super) enum Tag {
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Chat,
+        Self::Completions,
         Self::Responses,
         Self::Embeddings,
         Self::Models,
@@ -41,6 +43,7 @@ impl Tag {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Chat => "Chat",
+            Self::Completions => "Completions",
             Self::Responses => "Responses",
             Self::Embeddings => "Embeddings",
             Self::Models => "Models",
@@ -53,6 +56,7 @@ impl Tag {
     pub(super) const fn about(self) -> &'static str {
         match self {
             Self::Chat => "OpenAI's chat completions.",
+            Self::Completions => "OpenAI's older completions.",
             Self::Responses => "OpenAI's Responses, without anything that is kept between requests.",
             Self::Embeddings => "Vectors for texts.",
             Self::Models => "Which models there are.",
@@ -67,7 +71,7 @@ impl Tag {
     /// Whether a model has to answer.
     pub(super) const fn asks_a_model(self) -> bool {
         match self {
-            Self::Chat | Self::Responses | Self::Embeddings => true,
+            Self::Chat | Self::Completions | Self::Responses | Self::Embeddings => true,
             Self::Models | Self::Box | Self::Monitoring | Self::Admin => false,
         }
     }
@@ -223,6 +227,7 @@ impl Answer {
 pub(super) fn of(endpoint: Endpoint, schemas: &mut Schemas) -> Operation {
     match endpoint {
         Endpoint::Chat => chat::operation(schemas).fails(&fails::MODEL),
+        Endpoint::Completions => completions::operation(schemas).fails(&fails::MODEL),
         Endpoint::Embeddings => embeddings::operation(schemas).fails(&fails::MODEL),
         Endpoint::Responses => responses::operation(schemas).fails(&fails::MODEL),
         Endpoint::Models => listing::models(schemas),

@@ -9,8 +9,11 @@ use super::schemas::Schemas;
 use super::{document, operation, page, path, value, verb};
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::config::Limits;
-use crate::dialect::openai::table::{Behind, Fate, ROWS};
-use crate::dialect::openai::{ChatStream, ChatWhole, models_body, parse_chat, parse_embeddings};
+use crate::dialect::openai::table::{Behind, Fate, ROWS, Row};
+use crate::dialect::openai::{
+    COMPLETION_ROWS, ChatStream, ChatWhole, CompletionStream, CompletionWhole, inspect_completion,
+    models_body, parse_chat, parse_embeddings,
+};
 use crate::dialect::responses::{ResponseStream, ResponseWhole, parse_response};
 use crate::error::{ApiError, Code};
 use crate::routes::{Access, TABLE};
@@ -84,12 +87,21 @@ fn what_is_referred_to_is_there_and_a_name_stands_for_one_form() {
 
 #[test]
 fn a_chat_s_fields_are_the_table_s_with_their_fates() {
+    have_their_fates::<super::chat::Request>("ChatCompletionRequest", ROWS);
+}
+
+#[test]
+fn a_completion_s_fields_are_those_of_its_own_table() {
+    have_their_fates::<super::completions::Request>("CompletionRequest", COMPLETION_ROWS);
+}
+
+fn have_their_fates<T: schemars::JsonSchema>(name: &str, rows: &[Row]) {
     let document = value();
-    let fields = properties(&document, "ChatCompletionRequest");
+    let fields = properties(&document, name);
     let inside = fields.values().filter_map(|field| Some(field["x-ghostllm-inside"].as_object()?.len()));
-    assert_eq!(fields.len() + inside.sum::<usize>(), ROWS.len());
-    let typed = Schemas::new().inside::<super::chat::Request>()["properties"].as_object().unwrap().clone();
-    for row in ROWS {
+    assert_eq!(fields.len() + inside.sum::<usize>(), rows.len());
+    let typed = Schemas::new().inside::<T>()["properties"].as_object().unwrap().clone();
+    for row in rows {
         let (outer, inside) = row.name.split_once('.').unwrap_or((row.name, ""));
         let field = &fields[outer];
         let told = if inside.is_empty() {
@@ -173,6 +185,7 @@ fn no_more_must_be_there_than_is_read_without() {
         must
     };
     assert_eq!(must("ChatCompletionRequest"), ["messages", "model"]);
+    assert_eq!(must("CompletionRequest"), ["model", "prompt"]);
     assert_eq!(must("ResponseRequest"), ["input", "model"]);
     assert_eq!(must("EmbeddingRequest"), ["input", "model"]);
 }
@@ -184,6 +197,8 @@ fn the_ranges_of_numbers_are_those_that_are_taken() {
     sends("ChatCompletionRequest", 12, &chat, |body| parse_chat(body, &limits).map(drop));
     let response = json!({"model": "m", "input": "a", "include": ["message.output_text.logprobs"]});
     sends("ResponseRequest", 10, &response, |body| parse_response(body, &limits).map(drop));
+    let completion = json!({"model": "m", "prompt": "a", "n": 1});
+    sends("CompletionRequest", 8, &completion, |body| inspect_completion(body, &limits).map(drop));
     let embeddings = json!({"model": "m", "input": "a"});
     sends("EmbeddingRequest", 1, &embeddings, |body| parse_embeddings(body, &limits).map(drop));
 }
@@ -303,6 +318,16 @@ fn what_is_answered_is_of_the_forms_that_are_promised() {
     assert!(data(&out).len() >= 5);
     data(&out).iter().for_each(|chunk| fits(&document, "ChatCompletionChunk", chunk.as_bytes()));
     fits(&document, "Models", &models_body([]));
+    let mut whole = CompletionWhole::new("cmpl-1", 1, "m", 1 << 20);
+    let (mut stream, mut out) = (CompletionStream::new("cmpl-1", 1, "m", true), BytesMut::new());
+    for event in said().into_iter().filter(|event| !matches!(event, ChatEvent::ToolCall { .. })) {
+        stream.event(&event, &mut out);
+        whole.event(event).unwrap();
+    }
+    stream.finish(&mut out);
+    fits(&document, "Completion", &whole.body().unwrap());
+    assert!(data(&out).len() >= 3);
+    data(&out).iter().for_each(|piece| fits(&document, "Completion", piece.as_bytes()));
     for code in Code::ALL {
         fits(&document, "Error", &ApiError::new(code, "a").body());
     }

@@ -114,7 +114,7 @@ struct LikelyToken {
 /// What the engine has counted.
 #[derive(JsonSchema)]
 #[schemars(rename = "ChatUsage")]
-struct Usage {
+pub(in crate::openapi) struct Usage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,

@@ -110,7 +110,7 @@ fn count(_: &mut SchemaGenerator) -> Schema {
     whole(1)
 }
 
-fn count_from_0(_: &mut SchemaGenerator) -> Schema {
+pub(in crate::openapi) fn count_from_0(_: &mut SchemaGenerator) -> Schema {
     whole(0)
 }
 
@@ -150,7 +150,7 @@ struct Reasoning {
 }
 
 #[derive(JsonSchema)]
-struct StreamOptions {
+pub(in crate::openapi) struct StreamOptions {
     /// Whether the last chunk before `[DONE]` has what was counted.
     include_usage: Option<bool>,
     /// Whether events are padded against whoever reads their lengths.
@@ -160,7 +160,7 @@ struct StreamOptions {
 /// One text, or several: at most limits.stop_texts (16).
 #[derive(JsonSchema)]
 #[serde(untagged)]
-enum Stop {
+pub(in crate::openapi) enum Stop {
     One(#[schemars(length(min = 1))] String),
     Many(Vec<String>),
 }
