@@ -8,12 +8,15 @@
 //! The order is one line of JSON: `base_url`, `key`, `model`, `prompt` and `limit` (of tokens); `question`, `choice` and `result` of
 //! the tool `get_weather`; `fact`, to be told by a schema; `embedding` (a model) and `texts`; `failing` (a model whose stream fails, or
 //! null); `hanging` (a model) and `story`, to be left after two pieces. A script says `{"client": ...}` and then its steps, for each
-//! of its ways; after `left` it waits for a line.
+//! of its ways; after `left` it waits for a line, and at the end it says `done` and waits for the next order: to import such a library
+//! takes seconds.
 
 mod agent;
 mod legs;
 mod outside;
 mod silence;
+
+use std::io::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{expect::PARIS, openai::Style};
@@ -21,6 +24,7 @@ use legs::{Leg, STORY, Stage};
 use outside::Outside;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::order;
 
@@ -49,24 +53,46 @@ struct Step {
     message: String,
 }
 
-async fn check(script: &str, leg: Leg) -> Result<()> {
-    let stage = Stage::start(leg).await?;
+/// Before the doubles, and the engine that is built here.
+const HERE: [Leg; 5] = [
+    Leg::Ollama,
+    Leg::OpenAi(Style::Llama),
+    Leg::OpenAi(Style::Vllm),
+    Leg::OpenAi(Style::Transformers),
+    Leg::Embedded,
+];
+
+async fn check(script: &str, legs: &[Leg]) -> Result<()> {
+    let mut stages = Vec::new();
+    let mut authorities = NamedTempFile::new()?;
+    for leg in legs {
+        let stage = Stage::start(*leg).await.with_context(|| format!("{leg:?}"))?;
+        authorities.write_all(&stage.ca)?;
+        stages.push(stage);
+    }
     let outside = Outside::start().await?;
     let home = tempfile::tempdir()?;
     let mut command = order::command(script)?;
     outside.bar(&mut command, home.path());
-    order::trust(&mut command, &stage.order);
-    let left = || stage.wait_left();
-    let steps: Vec<Step> = order::talk(script, command, &stage.order, "left", left).await?;
+    order::trust(&mut command, authorities.path());
+    let orders: Vec<Value> = stages.iter().map(|stage| stage.order.clone()).collect();
+    let left = async |number: usize| stages[number].wait_left().await;
+    let said: Vec<Vec<Step>> = order::talk(script, command, &orders, "left", left).await?;
     outside.check()?;
-    let ways: Vec<&[Step]> = steps.chunk_by(|_, next| next.client.is_empty()).collect();
-    ensure!(!ways.is_empty(), "{script} said nothing");
-    for way in &ways {
-        judge(way, leg).with_context(|| format!("{way:#?}"))?;
-        println!("{}, before {leg:?}: all steps", way[0].client);
+    for (stage, steps) in stages.iter().zip(&said) {
+        let leg = stage.leg;
+        let ways: Vec<&[Step]> = steps.chunk_by(|_, next| next.client.is_empty()).collect();
+        ensure!(!ways.is_empty(), "{script} said nothing before {leg:?}");
+        for way in &ways {
+            judge(way, leg).with_context(|| format!("before {leg:?}: {way:#?}"))?;
+            println!("{}, before {leg:?}: all steps", way[0].client);
+        }
+        sent_the_schema(stage, ways.len()).with_context(|| format!("before {leg:?}"))?;
     }
-    sent_the_schema(&stage, ways.len())?;
-    stage.daemon.stop().await
+    for stage in stages {
+        stage.daemon.stop().await?;
+    }
+    Ok(())
 }
 
 fn judge(steps: &[Step], leg: Leg) -> Result<()> {
@@ -197,43 +223,19 @@ fn refused(step: &Step, code: &str) -> Result<()> {
     Ok(())
 }
 
-/// One test for each engine.
+/// The tests of each client.
 macro_rules! before_each {
     ($($client:ident $script:literal),+ $(,)?) => {
         $(mod $client {
-            use super::{Leg, Style, check};
-
-            const SCRIPT: &str = $script;
-
             #[tokio::test]
-            async fn before_ollama() -> anyhow::Result<()> {
-                check(SCRIPT, Leg::Ollama).await
-            }
-
-            #[tokio::test]
-            async fn before_llama() -> anyhow::Result<()> {
-                check(SCRIPT, Leg::OpenAi(Style::Llama)).await
-            }
-
-            #[tokio::test]
-            async fn before_vllm() -> anyhow::Result<()> {
-                check(SCRIPT, Leg::OpenAi(Style::Vllm)).await
-            }
-
-            #[tokio::test]
-            async fn before_transformers() -> anyhow::Result<()> {
-                check(SCRIPT, Leg::OpenAi(Style::Transformers)).await
-            }
-
-            #[tokio::test]
-            async fn before_the_own_engine() -> anyhow::Result<()> {
-                check(SCRIPT, Leg::Embedded).await
+            async fn before_each_engine() -> anyhow::Result<()> {
+                super::check($script, &super::HERE).await
             }
 
             #[tokio::test]
             #[ignore = "needs llama.cpp's server from a moving distribution: LLAMA_SERVER_URL"]
             async fn before_llama_server() -> anyhow::Result<()> {
-                check(SCRIPT, Leg::LlamaServer).await
+                super::check($script, &[super::Leg::LlamaServer]).await
             }
         })+
     };

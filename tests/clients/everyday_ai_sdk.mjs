@@ -17,7 +17,7 @@ globalThis.AI_SDK_LOG_WARNINGS = ({ warnings }) => warnings.forEach((warning) =>
 const say = (fields) => console.log(JSON.stringify(fields));
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const order = JSON.parse((await lines.next()).value);
+let order;
 
 const WAYS = {
   "@ai-sdk/openai, chat": (key) => {
@@ -60,7 +60,7 @@ async function tried(step, run) {
 }
 
 // Without chance in it, and never so long that it says nothing.
-const settings = { maxRetries: 0, temperature: 0, maxOutputTokens: order.limit };
+let settings;
 
 // The text so far, and the error that ended it, if any.
 async function streamed(model, prompt) {
@@ -118,26 +118,30 @@ async function left(model) {
   return { text };
 }
 
-for (const [name, way] of Object.entries(WAYS)) {
-  const box = way(order.key);
-  const model = box.model(order.model);
-  say({ client: `AI SDK ${require("ai/package.json").version}, ${name}` });
-  await tried("chat", async () => {
-    const made = await generateText({ ...settings, model, prompt: order.prompt });
-    return { text: made.text, usage: made.usage.totalTokens, finish: made.finishReason };
-  });
-  await tried("stream", () => streamed(model, order.prompt));
-  await tried("tools", () => tools(model, false));
-  await tried("tools", () => tools(model, true));
-  await tried("schema", () => schema(model));
-  await tried("embeddings", () => embeddings(box.embedding(order.embedding)));
-  await tried("unknown", () => generateText({ model: box.model("no-such-model"), prompt: order.prompt, maxRetries: 0 }));
-  await tried("wrong", () => generateText({ model: way("sk-wrong").model(order.model), prompt: order.prompt, maxRetries: 0 }));
-  const { refused } = box;
-  await tried("refused", () => generateText({ model, prompt: order.prompt, providerOptions: refused, maxRetries: 0 }));
-  if (order.failing) await tried("failing", () => streamed(box.model(order.failing), order.prompt));
-  await tried("left", () => left(box.model(order.hanging)));
-  // Whether the engine's work has ended is looked at while this program lives.
-  await lines.next();
+for (let line = await lines.next(); !line.done; line = await lines.next()) {
+  order = JSON.parse(line.value);
+  settings = { maxRetries: 0, temperature: 0, maxOutputTokens: order.limit };
+  for (const [name, way] of Object.entries(WAYS)) {
+    const box = way(order.key);
+    const model = box.model(order.model);
+    say({ client: `AI SDK ${require("ai/package.json").version}, ${name}` });
+    await tried("chat", async () => {
+      const made = await generateText({ ...settings, model, prompt: order.prompt });
+      return { text: made.text, usage: made.usage.totalTokens, finish: made.finishReason };
+    });
+    await tried("stream", () => streamed(model, order.prompt));
+    await tried("tools", () => tools(model, false));
+    await tried("tools", () => tools(model, true));
+    await tried("schema", () => schema(model));
+    await tried("embeddings", () => embeddings(box.embedding(order.embedding)));
+    await tried("unknown", () => generateText({ model: box.model("no-such-model"), prompt: order.prompt, maxRetries: 0 }));
+    await tried("wrong", () => generateText({ model: way("sk-wrong").model(order.model), prompt: order.prompt, maxRetries: 0 }));
+    const { refused } = box;
+    await tried("refused", () => generateText({ model, prompt: order.prompt, providerOptions: refused, maxRetries: 0 }));
+    if (order.failing) await tried("failing", () => streamed(box.model(order.failing), order.prompt));
+    await tried("left", () => left(box.model(order.hanging)));
+    // Whether the engine's work has ended is looked at while this program lives.
+    await lines.next();
+  }
+  say({ step: "done" });
 }
-process.exit(0);

@@ -132,6 +132,8 @@ def way(name, **more):
     sys.stdin.readline()
 
 
-ORDER = json.loads(sys.stdin.readline())
-way("chat")
-way("responses", use_responses_api=True)
+while line := sys.stdin.readline():
+    ORDER = json.loads(line)
+    way("chat")
+    way("responses", use_responses_api=True)
+    say(step="done")

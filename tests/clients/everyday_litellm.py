@@ -133,18 +133,24 @@ def left(model):
     return {"text": text}
 
 
-ORDER = json.loads(sys.stdin.readline())
-MODEL, PROMPT = ORDER["model"], ORDER["prompt"]
-say(client=f"LiteLLM {version('litellm')}")
-tried("chat", lambda: seen(asked(MODEL, user(PROMPT))))
-tried("stream", lambda: streamed(MODEL, PROMPT))
-tried("tools", lambda: tools(MODEL))
-tried("schema", lambda: schema(MODEL))
-tried("embeddings", lambda: embeddings(ORDER["embedding"]))
-tried("unknown", lambda: seen(asked("no-such-model", user(PROMPT))))
-tried("wrong", lambda: seen(asked(MODEL, user(PROMPT), api_key="sk-wrong")))
-tried("refused", lambda: seen(asked(MODEL, user(PROMPT), store=True)))
-if ORDER["failing"]:
-    tried("failing", lambda: streamed(ORDER["failing"], PROMPT))
-tried("left", lambda: left(ORDER["hanging"]))
-sys.stdin.readline()
+def main():
+    model, prompt = ORDER["model"], ORDER["prompt"]
+    say(client=f"LiteLLM {version('litellm')}")
+    tried("chat", lambda: seen(asked(model, user(prompt))))
+    tried("stream", lambda: streamed(model, prompt))
+    tried("tools", lambda: tools(model))
+    tried("schema", lambda: schema(model))
+    tried("embeddings", lambda: embeddings(ORDER["embedding"]))
+    tried("unknown", lambda: seen(asked("no-such-model", user(prompt))))
+    tried("wrong", lambda: seen(asked(model, user(prompt), api_key="sk-wrong")))
+    tried("refused", lambda: seen(asked(model, user(prompt), store=True)))
+    if ORDER["failing"]:
+        tried("failing", lambda: streamed(ORDER["failing"], prompt))
+    tried("left", lambda: left(ORDER["hanging"]))
+    sys.stdin.readline()
+
+
+while line := sys.stdin.readline():
+    ORDER = json.loads(line)
+    main()
+    say(step="done")

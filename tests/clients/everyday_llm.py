@@ -127,19 +127,25 @@ def left(name):
     return {"text": text}
 
 
-ORDER = json.loads(sys.stdin.readline())
-configure()
-MODEL, PROMPT = ORDER["model"], ORDER["prompt"]
-say(client=f"llm {version('llm')}")
-tried("chat", lambda: seen(asked(MODEL, PROMPT, stream=False)))
-tried("stream", lambda: streamed(MODEL, PROMPT))
-tried("tools", lambda: tools(False))
-tried("tools", lambda: tools(True))
-tried("schema", schema)
-tried("embeddings", embeddings)
-tried("unknown", lambda: seen(asked("no-such-model", PROMPT, stream=False)))
-tried("wrong", lambda: seen(asked(MODEL, PROMPT, key="sk-wrong", stream=False)))
-if ORDER["failing"]:
-    tried("failing", lambda: streamed(ORDER["failing"], PROMPT))
-tried("left", lambda: left(ORDER["hanging"]))
-sys.stdin.readline()
+def main():
+    configure()
+    model, prompt = ORDER["model"], ORDER["prompt"]
+    say(client=f"llm {version('llm')}")
+    tried("chat", lambda: seen(asked(model, prompt, stream=False)))
+    tried("stream", lambda: streamed(model, prompt))
+    tried("tools", lambda: tools(False))
+    tried("tools", lambda: tools(True))
+    tried("schema", schema)
+    tried("embeddings", embeddings)
+    tried("unknown", lambda: seen(asked("no-such-model", prompt, stream=False)))
+    tried("wrong", lambda: seen(asked(model, prompt, key="sk-wrong", stream=False)))
+    if ORDER["failing"]:
+        tried("failing", lambda: streamed(ORDER["failing"], prompt))
+    tried("left", lambda: left(ORDER["hanging"]))
+    sys.stdin.readline()
+
+
+while line := sys.stdin.readline():
+    ORDER = json.loads(line)
+    main()
+    say(step="done")

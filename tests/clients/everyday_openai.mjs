@@ -95,24 +95,29 @@ async function left(client, model) {
 }
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const order = JSON.parse((await lines.next()).value);
-const settled = { temperature: 0, max_completion_tokens: order.limit };
-const settings = { baseURL: order.base_url, apiKey: order.key, maxRetries: 0, timeout: 20_000 };
-const client = new OpenAI(settings);
-const { model, prompt } = order;
-const asked = (messages, more = {}) => ({ ...settled, model, messages, ...more });
-say({ client: `openai-node ${require("openai/version").VERSION}, Node ${process.version}` });
-await tried("chat", async () => seen(await client.chat.completions.create(asked(user(prompt)))));
-await tried("stream", () => streamed(client, model, prompt));
-await tried("tools", () => tools(client, model));
-await tried("schema", () => schema(client, model));
-await tried("embeddings", () => embeddings(client, order.embedding));
-const unknown = asked(user(prompt), { model: "no-such-model" });
-await tried("unknown", async () => seen(await client.chat.completions.create(unknown)));
-const stranger = new OpenAI({ ...settings, apiKey: "sk-wrong" });
-await tried("wrong", async () => seen(await stranger.chat.completions.create(asked(user(prompt)))));
-await tried("refused", async () => seen(await client.chat.completions.create(asked(user(prompt), { store: true }))));
-if (order.failing) await tried("failing", () => streamed(client, order.failing, prompt));
-await tried("left", () => left(client, order.hanging));
-await lines.next();
-process.exit(0);
+let order;
+// Without chance in it, and never so long that it says nothing.
+let settled;
+for (let line = await lines.next(); !line.done; line = await lines.next()) {
+  order = JSON.parse(line.value);
+  settled = { temperature: 0, max_completion_tokens: order.limit };
+  const settings = { baseURL: order.base_url, apiKey: order.key, maxRetries: 0, timeout: 20_000 };
+  const client = new OpenAI(settings);
+  const { model, prompt } = order;
+  const asked = (messages, more = {}) => ({ ...settled, model, messages, ...more });
+  say({ client: `openai-node ${require("openai/version").VERSION}, Node ${process.version}` });
+  await tried("chat", async () => seen(await client.chat.completions.create(asked(user(prompt)))));
+  await tried("stream", () => streamed(client, model, prompt));
+  await tried("tools", () => tools(client, model));
+  await tried("schema", () => schema(client, model));
+  await tried("embeddings", () => embeddings(client, order.embedding));
+  const unknown = asked(user(prompt), { model: "no-such-model" });
+  await tried("unknown", async () => seen(await client.chat.completions.create(unknown)));
+  const stranger = new OpenAI({ ...settings, apiKey: "sk-wrong" });
+  await tried("wrong", async () => seen(await stranger.chat.completions.create(asked(user(prompt)))));
+  await tried("refused", async () => seen(await client.chat.completions.create(asked(user(prompt), { store: true }))));
+  if (order.failing) await tried("failing", () => streamed(client, order.failing, prompt));
+  await tried("left", () => left(client, order.hanging));
+  await lines.next();
+  say({ step: "done" });
+}

@@ -79,7 +79,9 @@ def tools(client, model):
     made = message.tool_calls or []
     results = [{"role": "tool", "tool_call_id": call.id, "content": ORDER["result"]} for call in made]
     second = asked(client, model, [*question, message, *results], tools=TOOLS) if made else first
-    calls = [f"{call.function.name} {call.function.parsed_arguments.model_dump_json()}" for call in made]
+    # A model may call what it was not offered, which has no type.
+    said = [call.function.parsed_arguments or Weather.model_validate_json(call.function.arguments) for call in made]
+    calls = [f"{call.function.name} {weather.model_dump_json()}" for call, weather in zip(made, said)]
     return {**seen(second), "calls": calls}
 
 
@@ -134,5 +136,7 @@ def main():
     sys.stdin.readline()
 
 
-ORDER = json.loads(sys.stdin.readline())
-main()
+while line := sys.stdin.readline():
+    ORDER = json.loads(line)
+    main()
+    say(step="done")

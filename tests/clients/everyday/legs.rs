@@ -18,7 +18,7 @@ use ghostllm_tests::{
     script::Sin,
 };
 use serde_json::{Value, json};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
 use super::silence::Silence;
 
@@ -50,11 +50,12 @@ pub(crate) struct Stage {
     pub(crate) daemon: Daemon,
     pub(crate) leg: Leg,
     pub(crate) order: Value,
+    /// The box's CA, as PEM.
+    pub(crate) ca: Vec<u8>,
     /// What the client is answered by; none where the engine is real.
     pub(crate) double: Option<Double>,
     hanging: Hanging,
     _failing: Option<Double>,
-    _ca: NamedTempFile,
 }
 
 /// How it is seen that the client who left has ended the work behind it.
@@ -94,12 +95,9 @@ impl Stage {
         };
         let daemon = Daemon::start(&setup).await?;
         let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
-        let ca = NamedTempFile::new()?;
-        fs::write(ca.path(), caller.ca())?;
         let mut order = leg.models();
         order["base_url"] = format!("https://localhost:{}/v1", daemon.tls).into();
         order["key"] = daemon.key.clone().context("no key")?.into();
-        order["ca"] = json!(ca.path());
         for (name, text) in [
             ("prompt", FRANCE),
             ("question", "What is the weather in Berlin?"),
@@ -111,7 +109,7 @@ impl Stage {
         }
         order["texts"] = json!(["hello", "world"]);
         order["limit"] = 64.into();
-        Ok(Self { daemon, leg, order, double, hanging, _failing: failing, _ca: ca })
+        Ok(Self { daemon, leg, order, double, hanging, ca: caller.ca().into(), _failing: failing })
     }
 
     /// Waits until the engine works for nobody any more.
