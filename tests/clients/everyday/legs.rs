@@ -184,7 +184,7 @@ async fn embedded() -> Result<(Setup, Hanging)> {
     fs::copy(engine::demo(), models.join("ghostllm-demo.gguf"))?;
     fs::write(models.join("endless.gguf"), engine::endless())?;
     let models = models.to_str().context("a path of text")?;
-    let engine = Engine::start(&socket, &["--models", models]).await?;
+    let engine = Engine::start(&socket, &["--models", models, "--context", "50000"]).await?;
     let setup = Setup::default().with_engine(&format!("socket = \"{}\"", socket.display()));
     Ok((setup, Hanging::Embedded { socket, _engine: engine, _directory: directory }))
 }
