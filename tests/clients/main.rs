@@ -7,6 +7,7 @@
 
 mod curl;
 mod draining;
+mod everyday;
 mod failures;
 mod libraries;
 mod openapi;

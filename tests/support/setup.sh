@@ -61,7 +61,7 @@ if ! cmp -s "$wanted" "$node/installed.json"; then
   mkdir -p "$node"
   ln -sfn "$(realpath --relative-to="$node" "$wheel/bin")" "$node/bin"
   cp tests/clients/package.json "$wanted" "$node/"
-  (cd "$node" && PATH="$PWD/bin:$PATH" node "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --silent --no-audit --no-fund)
+  (cd "$node" && PATH="$PWD/bin:$PATH" node "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --silent --no-audit --no-fund --ignore-scripts)
   cp "$wanted" "$node/installed.json"
 fi
 

@@ -1,0 +1,249 @@
+//! What programs do every day, each by the library that people use for it, before every kind of engine: a chat whole and in pieces,
+//! a call of a function with its result in a second turn, JSON by a schema, embeddings, each kind of error, and leaving.
+//!
+//! Knows what such a program sees. Refuses to know the wire, but for what an engine was sent. Invariants: nothing is asked of a
+//! library but what its manual tells, and where it can hold answers against its own types, it does; no library finds a way to
+//! anybody but the box.
+//!
+//! The order is one line of JSON: `base_url`, `key`, `model`, `prompt` and `limit` (of tokens); `question`, `choice` and `result` of
+//! the tool `get_weather`; `fact`, to be told by a schema; `embedding` (a model) and `texts`; `failing` (a model whose stream fails, or
+//! null); `hanging` (a model) and `story`, to be left after two pieces. A script says `{"client": ...}` and then its steps, for each
+//! of its ways; after `left` it waits for a line, and at the end it says `done` and waits for the next order: to import such a library
+//! takes seconds.
+
+mod agent;
+mod legs;
+mod outside;
+mod silence;
+
+use std::io::Write as _;
+
+use anyhow::{Context, Result, ensure};
+use ghostllm_tests::{expect::PARIS, openai::Style};
+use legs::{Leg, STORY, Stage};
+use outside::Outside;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use crate::order;
+
+/// What the doubles' model makes of the tool's result.
+const WEATHER: &str = "The weather in Berlin is sunny, 21 degrees.";
+/// What the doubles' model begins to say to [`STORY`].
+const BEGUN: &str = "There was a";
+
+/// One line of a script.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Step {
+    client: String,
+    step: String,
+    text: String,
+    usage: Option<u64>,
+    finish: Option<String>,
+    calls: Vec<String>,
+    value: Value,
+    vectors: Vec<Vec<f64>>,
+    /// The library cannot ask that there be a call.
+    unforced: bool,
+    error: Option<String>,
+    status: Option<u16>,
+    code: Option<String>,
+    message: String,
+}
+
+/// Before the doubles, and the engine that is built here.
+const HERE: [Leg; 5] = [
+    Leg::Ollama,
+    Leg::OpenAi(Style::Llama),
+    Leg::OpenAi(Style::Vllm),
+    Leg::OpenAi(Style::Transformers),
+    Leg::Embedded,
+];
+
+async fn check(script: &str, legs: &[Leg]) -> Result<()> {
+    let mut stages = Vec::new();
+    let mut authorities = NamedTempFile::new()?;
+    for leg in legs {
+        let stage = Stage::start(*leg).await.with_context(|| format!("{leg:?}"))?;
+        authorities.write_all(&stage.ca)?;
+        stages.push(stage);
+    }
+    let outside = Outside::start().await?;
+    let home = tempfile::tempdir()?;
+    let mut command = order::command(script)?;
+    outside.bar(&mut command, home.path());
+    order::trust(&mut command, authorities.path());
+    let orders: Vec<Value> = stages.iter().map(|stage| stage.order.clone()).collect();
+    let left = async |number: usize| stages[number].wait_left().await;
+    let said: Vec<Vec<Step>> = order::talk(script, command, &orders, "left", left).await?;
+    outside.check()?;
+    for (stage, steps) in stages.iter().zip(&said) {
+        let leg = stage.leg;
+        let ways: Vec<&[Step]> = steps.chunk_by(|_, next| next.client.is_empty()).collect();
+        ensure!(!ways.is_empty(), "{script} said nothing before {leg:?}");
+        for way in &ways {
+            judge(way, leg).with_context(|| format!("before {leg:?}: {way:#?}"))?;
+            println!("{}, before {leg:?}: all steps", way[0].client);
+        }
+        sent_the_schema(stage, ways.len()).with_context(|| format!("before {leg:?}"))?;
+    }
+    for stage in stages {
+        stage.daemon.stop().await?;
+    }
+    Ok(())
+}
+
+fn judge(steps: &[Step], leg: Leg) -> Result<()> {
+    ensure!(!steps[0].client.is_empty(), "it does not say who it is");
+    for name in ["chat", "stream"] {
+        for step in some(steps, name)? {
+            judge_chat(step, leg).with_context(|| name.to_owned())?;
+        }
+    }
+    for step in some(steps, "tools")? {
+        judge_tools(step, leg).context("tools")?;
+    }
+    for step in some(steps, "schema")? {
+        judge_schema(step, leg).context("schema")?;
+    }
+    for step in some(steps, "embeddings")? {
+        judge_embeddings(step, leg).context("embeddings")?;
+    }
+    judge_errors(steps)?;
+    if leg.is_double() {
+        for step in some(steps, "failing")? {
+            let begun = !step.text.is_empty() && PARIS.starts_with(&step.text);
+            ensure!(begun && step.error.is_some() && step.message.len() > 10, "failing: {step:?}");
+        }
+    }
+    for step in some(steps, "left")? {
+        ensure!(step.error.is_none() && !step.text.is_empty(), "left: {step:?}");
+        ensure!(!leg.is_double() || BEGUN.starts_with(&step.text), "left {STORY:?}: {step:?}");
+    }
+    Ok(())
+}
+
+/// The steps of that name, of which there is one at least.
+fn some<'a>(steps: &'a [Step], name: &str) -> Result<Vec<&'a Step>> {
+    let found: Vec<&Step> = steps.iter().filter(|step| step.step == name).collect();
+    ensure!(!found.is_empty(), "no step {name}");
+    Ok(found)
+}
+
+fn judge_chat(step: &Step, leg: Leg) -> Result<()> {
+    ensure!(step.error.is_none() && step.usage.is_some_and(|usage| usage > 16), "{step:?}");
+    match leg.says() {
+        Some(says) => ensure!(step.text == says && step.finish.as_deref() == Some("stop"), "{step:?}"),
+        None => ensure!(!step.text.trim().is_empty() && step.finish.is_some(), "{step:?}"),
+    }
+    Ok(())
+}
+
+fn judge_tools(step: &Step, leg: Leg) -> Result<()> {
+    ensure!(step.error.is_none() && !step.text.trim().is_empty(), "{step:?}");
+    match leg {
+        // So small a model calls nothing for sure, and this engine forces no call.
+        Leg::Embedded => {}
+        Leg::LlamaServer if step.unforced => {}
+        Leg::LlamaServer => {
+            let cities = ["Berlin", "Oslo"].map(|city| format!("get_weather {{\"city\":\"{city}\"}}"));
+            ensure!(step.calls.len() == 1 && cities.contains(&step.calls[0]), "{step:?}");
+        }
+        Leg::Ollama | Leg::OpenAi(_) => {
+            ensure!(step.calls == ["get_weather {\"city\":\"Berlin\"}"] && step.text == WEATHER, "{step:?}");
+            ensure!(step.finish.as_deref() == Some("stop"), "{step:?}");
+        }
+    }
+    Ok(())
+}
+
+fn judge_schema(step: &Step, leg: Leg) -> Result<()> {
+    if leg == Leg::Embedded {
+        return refused(step, "unsupported_parameter");
+    }
+    ensure!(step.error.is_none(), "{step:?}");
+    let capital = &step.value["capital"];
+    ensure!(step.value["large"].is_boolean() && (capital == "Paris" || capital == "Oslo"), "{step:?}");
+    ensure!(!leg.is_double() || step.value == json!({"capital": "Paris", "large": true}), "{step:?}");
+    Ok(())
+}
+
+/// That the schema came to the engine, without which a double says the same.
+fn sent_the_schema(stage: &Stage, ways: usize) -> Result<()> {
+    let Some(double) = &stage.double else { return Ok(()) };
+    let bodies = double.seen_at(stage.leg.wire().1).into_iter().map(|seen| seen.request.json());
+    let properties = |body: Value| match stage.leg {
+        Leg::Ollama => body["format"]["properties"]["capital"].is_object(),
+        _ => body["response_format"]["json_schema"]["schema"]["properties"]["capital"].is_object(),
+    };
+    let sent = bodies.filter(|body| properties(body.clone())).count();
+    ensure!(sent >= ways, "{sent} requests had the schema");
+    Ok(())
+}
+
+fn judge_embeddings(step: &Step, leg: Leg) -> Result<()> {
+    if matches!(leg, Leg::OpenAi(Style::Transformers) | Leg::LlamaServer | Leg::Embedded) {
+        // None of these makes any, and the client is told whose doing that is.
+        ensure!(step.status == Some(400) && step.vectors.is_empty(), "{step:?}");
+        ensure!(step.message.contains("makes no embeddings"), "{step:?}");
+        return Ok(());
+    }
+    ensure!(step.error.is_none(), "{step:?}");
+    let [hello, world] = &step.vectors[..] else { anyhow::bail!("{step:?}") };
+    if leg == Leg::Ollama {
+        ensure!(hello.len() == 128 && (hello[0] + 0.043_540_757).abs() < 1e-7 && hello != world, "{step:?}");
+    } else {
+        ensure!(hello == &[5.5, 0.5] && world == &[5.5, 1.5], "{step:?}");
+    }
+    Ok(())
+}
+
+fn judge_errors(steps: &[Step]) -> Result<()> {
+    for (name, status, code) in [("unknown", 404, "model_not_found"), ("wrong", 401, "invalid_api_key")] {
+        for step in some(steps, name)? {
+            ensure!(step.error.is_some() && step.status == Some(status), "{name}: {step:?}");
+            ensure!(step.code.as_deref().is_none_or(|told| told == code), "{name}: {step:?}");
+        }
+    }
+    let unknown = some(steps, "unknown")?;
+    ensure!(unknown.iter().all(|step| step.message.contains("no-such-model")), "{unknown:?}");
+    let refusals = steps.iter().filter(|step| step.step == "refused");
+    // llm has no way to ask for what is refused.
+    ensure!(refusals.clone().count() > 0 || steps[0].client.starts_with("llm "), "no step refused");
+    refusals.into_iter().try_for_each(|step| refused(step, "unsupported_parameter"))
+}
+
+fn refused(step: &Step, code: &str) -> Result<()> {
+    ensure!(step.error.is_some() && step.status == Some(400), "{step:?}");
+    ensure!(step.code.as_deref().is_none_or(|told| told == code), "{step:?}");
+    Ok(())
+}
+
+/// The tests of each client.
+macro_rules! before_each {
+    ($($client:ident $script:literal),+ $(,)?) => {
+        $(mod $client {
+            #[tokio::test]
+            async fn before_each_engine() -> anyhow::Result<()> {
+                super::check($script, &super::HERE).await
+            }
+
+            #[tokio::test]
+            #[ignore = "needs llama.cpp's server from a moving distribution: LLAMA_SERVER_URL"]
+            async fn before_llama_server() -> anyhow::Result<()> {
+                super::check($script, &[super::Leg::LlamaServer]).await
+            }
+        })+
+    };
+}
+
+before_each!(
+    ai_sdk "everyday_ai_sdk.mjs",
+    langchain "everyday_langchain.py",
+    litellm "everyday_litellm.py",
+    llm "everyday_llm.py",
+    openai_node "everyday_openai.mjs",
+    openai_python "everyday_openai.py",
+);

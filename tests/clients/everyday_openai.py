@@ -1,0 +1,142 @@
+"""openai-python and chats as people use them, each answer held against the library's own types, strictly.
+
+The order, what is told and when a line is waited for are everyday.rs's. The CA is the one that SSL_CERT_FILE names.
+"""
+
+import json
+import sys
+from typing import Literal
+
+import openai
+from pydantic import BaseModel
+
+
+class Weather(BaseModel):
+    city: Literal["Berlin", "Oslo"]
+
+
+class Fact(BaseModel):
+    capital: Literal["Paris", "Oslo"]
+    large: bool
+
+
+TOOLS = [openai.pydantic_function_tool(Weather, name="get_weather", description="Get the current weather")]
+
+
+def say(**fields):
+    print(json.dumps(fields), flush=True)
+
+
+def error(failure):
+    status = getattr(failure, "status_code", None)
+    return {"error": type(failure).__name__, "status": status, "code": failure.code, "message": failure.message}
+
+
+def tried(step, run):
+    """What it returns, or the error of the server's; an answer that does not fit its type is an exception of neither."""
+    try:
+        say(step=step, **run())
+    except openai.APIResponseValidationError:
+        raise
+    except openai.APIError as failure:
+        say(step=step, **error(failure))
+
+
+def user(text):
+    return [{"role": "user", "content": text}]
+
+
+def asked(client, model, messages, **more):
+    settings = {"temperature": 0, "max_completion_tokens": ORDER["limit"], **more}
+    return client.chat.completions.create(model=model, messages=messages, **settings)
+
+
+def seen(answer):
+    choice = answer.choices[0]
+    return {"text": choice.message.content or "", "usage": answer.usage.total_tokens, "finish": choice.finish_reason}
+
+
+def streamed(client, model, prompt):
+    """The text so far stands beside the error that ended it."""
+    text = ""
+    options = {"temperature": 0, "max_completion_tokens": ORDER["limit"], "stream_options": {"include_usage": True}}
+    try:
+        with client.chat.completions.stream(model=model, messages=user(prompt), **options) as stream:
+            for event in stream:
+                text += event.delta if event.type == "content.delta" else ""
+            return seen(stream.get_final_completion())
+    except openai.APIError as failure:
+        return {"text": text, **error(failure)}
+
+
+def tools(client, model):
+    """A call of the function, read into its type, and its result in a second turn."""
+    question = user(ORDER["question"])
+    options = {"tools": TOOLS, "tool_choice": ORDER["choice"], "temperature": 0, "max_completion_tokens": ORDER["limit"]}
+    with client.chat.completions.stream(model=model, messages=question, **options) as stream:
+        first = stream.get_final_completion()
+    message = first.choices[0].message
+    made = message.tool_calls or []
+    results = [{"role": "tool", "tool_call_id": call.id, "content": ORDER["result"]} for call in made]
+    second = asked(client, model, [*question, message, *results], tools=TOOLS) if made else first
+    # A model may call what it was not offered, which has no type.
+    said = [call.function.parsed_arguments or Weather.model_validate_json(call.function.arguments) for call in made]
+    calls = [f"{call.function.name} {weather.model_dump_json()}" for call, weather in zip(made, said)]
+    return {**seen(second), "calls": calls}
+
+
+def schema(client, model):
+    answer = client.chat.completions.parse(
+        model=model,
+        messages=user(ORDER["fact"]),
+        response_format=Fact,
+        temperature=0,
+        max_completion_tokens=ORDER["limit"],
+    )
+    return {"value": answer.choices[0].message.parsed.model_dump()}
+
+
+def embeddings(client, model, **more):
+    made = client.embeddings.create(model=model, input=ORDER["texts"], **more)
+    return {"vectors": [item.embedding for item in made.data], "usage": made.usage.total_tokens}
+
+
+def left(client, model):
+    """Two pieces of a stream, and then nobody is there any more."""
+    text, pieces = "", 0
+    with asked(client, model, user(ORDER["story"]), stream=True, max_completion_tokens=None) as stream:
+        for piece in stream:
+            said = piece.choices[0].delta.content or ""
+            text += said
+            pieces += bool(said)
+            if pieces == 2:
+                break
+    return {"text": text}
+
+
+def main():
+    settings = {"base_url": ORDER["base_url"], "max_retries": 0, "timeout": 20, "_strict_response_validation": True}
+    client = openai.OpenAI(api_key=ORDER["key"], **settings)
+    model, prompt = ORDER["model"], ORDER["prompt"]
+    say(client=f"openai-python {openai.__version__}, strict")
+    tried("chat", lambda: seen(asked(client, model, user(prompt))))
+    tried("stream", lambda: streamed(client, model, prompt))
+    tried("tools", lambda: tools(client, model))
+    tried("schema", lambda: schema(client, model))
+    tried("embeddings", lambda: embeddings(client, ORDER["embedding"], encoding_format="float"))
+    # By itself it asks for base64, which its own types do not know: OpenAI's answer would not pass either.
+    lax = openai.OpenAI(api_key=ORDER["key"], **{**settings, "_strict_response_validation": False})
+    tried("embeddings", lambda: embeddings(lax, ORDER["embedding"]))
+    tried("unknown", lambda: seen(asked(client, "no-such-model", user(prompt))))
+    tried("wrong", lambda: seen(asked(openai.OpenAI(api_key="sk-wrong", **settings), model, user(prompt))))
+    tried("refused", lambda: seen(asked(client, model, user(prompt), store=True)))
+    if ORDER["failing"]:
+        tried("failing", lambda: streamed(client, ORDER["failing"], prompt))
+    tried("left", lambda: left(client, ORDER["hanging"]))
+    sys.stdin.readline()
+
+
+while line := sys.stdin.readline():
+    ORDER = json.loads(line)
+    main()
+    say(step="done")
