@@ -457,7 +457,7 @@ impl Parts {
                 (apart::weighing(weight, write).await, None)
             }
         };
-        let completes = passed.is_some_and(|passed| passed.completes());
+        let completes = passed.is_some_and(Passed::completes);
         let route = if completes { "/v1/completions" } else { "/v1/chat/completions" };
         // What was read is gathered out of a stream where the client wants it whole.
         let media = if streams || passed.is_none() { "text/event-stream" } else { "application/json" };

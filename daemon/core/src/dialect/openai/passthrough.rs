@@ -53,7 +53,7 @@ pub struct Passed {
     /// Where the wish lies that the answer be kept.
     store: Option<Range<usize>>,
     /// What it says of all that may have a default.
-    sent: Sent,
+    sent: Box<Sent>,
     /// Of a completion, how each of its answers is asked for by itself; none for a chat.
     pub(super) alone: Option<Box<Alone>>,
 }
@@ -227,7 +227,7 @@ pub(super) fn passed(
         stream: request::stream(fields)?,
         include_usage: request::include_usage(fields)?,
         span: json::span(body, raw.get()),
-        sent: Sent::read(fields, body),
+        sent: Box::new(Sent::read(fields, body)),
         alone: None,
     })
 }
