@@ -307,12 +307,12 @@ async fn a_key_opens_embeddings_or_chats_or_its_own_models() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_embedded_engine_says_what_to_ask_instead() -> Result<()> {
+async fn a_model_of_the_embedded_engine_that_talks_makes_none() -> Result<()> {
     let daemon = Daemon::start(&Setup::default()).await?;
     let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
     let answer = caller.send(&request(&json!({"model": "ghostllm-demo", "input": "hello"}))).await?;
     let text = check_error(&answer, 400, Some("invalid_value"))?;
-    ensure!(text.contains("embedded engine") && text.contains("[[backends]]"), "{text}");
+    ensure!(text.contains("'ghostllm-demo' makes no embeddings"), "{text}");
     daemon.stop().await
 }
 

@@ -236,10 +236,11 @@ async fn a_call_in_an_engine_s_text_is_one_here_as_well() -> Result<()> {
         ensure!(output[0]["call_id"].as_str().is_some_and(|id| id.starts_with("call_")), "{response}");
         ensure!(response["usage"]["output_tokens"] == 24, "{response}");
     }
-    // Where none may be called it is text.
+    // Where none may be called, such an engine is not told of any.
     let text = caller.send(&wanted(json!({"tool_choice": "none"}))).await?.json()?;
     ensure!(text["output"][0]["type"] == "message", "{text}");
-    ensure!(text.to_string().contains("<tool_call>"), "{text}");
+    let sent = double.seen_at("/v1/chat/completions").last().context("it was not asked")?.request.json();
+    ensure!(sent["tools"].is_null() && sent["tool_choice"].is_null(), "{sent}");
     daemon.stop().await
 }
 

@@ -153,25 +153,14 @@ pub fn no_embeddings(model: &str) -> ApiError {
         Code::InvalidValue,
         format!(
             "The model '{shown}' makes no embeddings. Ask for an embedding model; GET /v1/models lists the models that there \
-             are. llama.cpp's server makes them where it is started with --embeddings."
+             are, and of some what they can do. llama.cpp's server makes them where it is started with --embeddings."
         ),
     )
     .with_param("model")
 }
 
-/// 400: a model of the embedded engine, which answers chats alone.
-#[must_use]
-pub fn no_embeddings_embedded(model: &str) -> ApiError {
-    let shown: String = model.chars().take(128).collect();
-    ApiError::new(
-        Code::InvalidValue,
-        format!(
-            "The model '{shown}' runs in the embedded engine, which makes no embeddings. Ask for an embedding model of an \
-             Ollama, or of a server that speaks OpenAI's API; the box's admin can name one under [[backends]]."
-        ),
-    )
-    .with_param("model")
-}
+/// How engines say that a model makes none: Ollama and vLLM, and our own.
+const NO_EMBEDDINGS: [&str; 2] = ["does not support embedding", "makes no embeddings"];
 
 /// What an engine's refusal means where it is the request's doing, and not the engine's: an input that is too long for the
 /// model, or a model that makes no embeddings. Some engines say the second by having no such route.
@@ -183,8 +172,9 @@ pub fn refusal(fault: &BackendFault, model: &str) -> Option<ApiError> {
         (Code::ContextLengthExceeded, _) => Some(error.with_param("input")),
         (Code::ModelNotFound, _) => None,
         (_, 404 | 405 | 501) => Some(no_embeddings(model)),
-        // Ollama's and vLLM's words.
-        _ if body.to_ascii_lowercase().contains("does not support embedding") => Some(no_embeddings(model)),
+        _ if NO_EMBEDDINGS.iter().any(|words| body.to_ascii_lowercase().contains(words)) => {
+            Some(no_embeddings(model))
+        }
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Embeddings, asked of each kind of backend.
 //!
-//! Knows which route each kind has for them, and that the embedded engine has none. Refuses to know what a client is. Invariant: what
+//! Knows which route each kind has for them. Refuses to know what a client is. Invariant: what
 //! is given is what was asked for, one vector for each input and as long as wanted; what an engine refuses for the request's
 //! sake is the request's error, and not the engine's.
 
@@ -14,7 +14,7 @@ use ghostllm_core::{
         ollama::{embed_body, embed_ignored, parse_embed},
         openai::{PassedEmbeddings, Vectors, check_embeddings, embeddings_body, parse_embeddings},
     },
-    embedding::{check_dimensions, no_embeddings_embedded, refusal, too_much},
+    embedding::{check_dimensions, refusal, too_much},
     error::{ApiError, BackendFault},
 };
 use ghostllm_edge::room::Slot;
@@ -69,12 +69,20 @@ impl Backend {
             let answered = match &parts.kind {
                 Kind::Ollama => parts.ollama_embed(call).await,
                 Kind::OpenAi => parts.openai_embed(call).await,
-                Kind::Engine | Kind::Gguf(_) => Err(ChatError::Request(no_embeddings_embedded(&model))),
+                Kind::Engine | Kind::Gguf(_) => parts.openai_embed(call).await.map_err(own),
             };
             let (vectors, ignored) = answered.map_err(|error| judged(error, &model))?;
             check_dimensions(dimensions, vectors.dimensions).map_err(ChatError::Request)?;
             Ok(Embedded { body: vectors.body, usage: vectors.usage, ignored })
         }
+    }
+}
+
+/// The same error, of our own engine.
+fn own(error: ChatError) -> ChatError {
+    match error {
+        ChatError::Fault(fault) => ChatError::Fault(fault.of_own_engine()),
+        ChatError::Request(_) => error,
     }
 }
 
@@ -110,6 +118,11 @@ impl Parts {
     async fn openai_embed(&self, call: EmbedCall) -> Answered {
         // An engine of this language has no field for what is wanted of a loaded model.
         let EmbedCall { body, passed, model, defaults: _, trace, slot } = call;
+        // A file is asked for by its path, as for a chat.
+        let model = match &self.kind {
+            Kind::Gguf(file) => file.to_string_lossy(),
+            Kind::Ollama | Kind::OpenAi | Kind::Engine => model.into(),
+        };
         let body = passed.with_model(&body, &model);
         let ask = Ask {
             method: Method::POST,

@@ -148,7 +148,10 @@ pub const ROWS: &[Row] = &[
             "The own engine refuses it.",
         )
     },
-    works("logprobs", "The own engine refuses true."),
+    works(
+        "logprobs",
+        "The own engine tells those of the model itself, before temperature, penalties and forms.",
+    ),
     works("max_completion_tokens", "It wins over max_tokens."),
     works("max_tokens", ""),
     ignored("metadata", ""),
@@ -167,7 +170,10 @@ pub const ROWS: &[Row] = &[
     ignored("prompt_cache_options", ""),
     ignored("prompt_cache_retention", ""),
     works("reasoning_effort", "Ollama: none is think false; minimal is low; xhigh is max."),
-    works("response_format", "The own engine refuses all but text."),
+    works(
+        "response_format",
+        "The own engine keeps to it by a grammar, and refuses a schema by the keyword that it cannot keep.",
+    ),
     ignored("safety_identifier", ""),
     works("seed", ""),
     ignored("service_tier", "There is one."),
@@ -194,8 +200,8 @@ pub const ROWS: &[Row] = &[
     row(
         "tool_choice",
         [Fate::Emulated, Fate::Passed, Fate::Passed],
-        "Ollama: none sends no tools, a function's name that tool alone; required is refused. The own engine refuses required \
-         and names.",
+        "Ollama: none sends no tools, a function's name that tool alone; required is refused. The own engine makes the model call by a \
+         grammar.",
     ),
     works(
         "tools",
