@@ -22,7 +22,7 @@ from llm.default_plugins.openai_models import OpenAIEmbeddingModel
 from pydantic import BaseModel
 
 
-class Fact(BaseModel):
+class Fact(BaseModel, extra="forbid"):
     capital: Literal["Paris", "Oslo"]
     large: bool
 
