@@ -9,7 +9,7 @@ mod decode;
 mod embeddings;
 pub(super) mod fields;
 pub(super) mod media;
-mod message;
+pub(in crate::dialect) mod message;
 pub mod models;
 pub mod one_call;
 pub mod passthrough;

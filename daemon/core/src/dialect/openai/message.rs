@@ -169,13 +169,17 @@ fn tool_call(at: &str, nr: usize, call: &WireCall<'_>, limits: &Limits) -> Resul
     Ok(ToolCall {
         id: call.id.clone().unwrap_or_default(),
         name: function.name.clone(),
-        arguments: arguments(&at, function.arguments, limits.json_depth)?,
+        arguments: arguments(&format!("{at}.function.arguments"), function.arguments, limits.json_depth)?,
     })
 }
 
 /// The arguments: a string that holds a JSON object. Clients that send the object itself, or nothing for a
-/// function without arguments, are understood too.
-fn arguments(at: &str, raw: Option<&RawValue>, depth: usize) -> Result<Json, ApiError> {
+/// function without arguments, are understood too. `param` names the field.
+pub(in crate::dialect) fn arguments(
+    param: &str,
+    raw: Option<&RawValue>,
+    depth: usize,
+) -> Result<Json, ApiError> {
     let raw = raw.map_or("{}", RawValue::get);
     let text: Cow<'_, str> =
         if raw.starts_with('"') { serde_json::from_str(raw).unwrap_or_default() } else { Cow::Borrowed(raw) };
@@ -184,6 +188,6 @@ fn arguments(at: &str, raw: Option<&RawValue>, depth: usize) -> Result<Json, Api
     let object = if json::is_deeper(text.as_bytes(), depth) { None } else { Json::object(text) };
     object.ok_or_else(|| {
         let expected = format!("a string that holds a JSON object, nested at most {depth} levels deep");
-        ApiError::invalid_value(format!("{at}.function.arguments"), &expected)
+        ApiError::invalid_value(param, &expected)
     })
 }

@@ -15,6 +15,7 @@ use crate::config::Limits;
 use crate::dialect::json::{self, Object};
 use crate::dialect::openai::fields::Fields;
 use crate::dialect::openai::media::{self, Allowance};
+use crate::dialect::openai::message::arguments;
 use crate::error::{ApiError, Code};
 
 #[cfg(test)]
@@ -115,7 +116,7 @@ impl Turns<'_> {
         match item.kind.as_deref() {
             None | Some("message") => self.message(at, &item),
             Some("function_call") => {
-                let arguments = arguments(at, item.arguments, self.depth)?;
+                let arguments = arguments(&format!("{at}.arguments"), item.arguments, self.depth)?;
                 self.call(at, item, arguments)
             }
             Some("custom_tool_call") => {
@@ -314,18 +315,4 @@ impl Turns<'_> {
         let url = url.ok_or_else(|| ApiError::missing(param.as_str()))?;
         media::picture(&param, url, &mut self.allowance)
     }
-}
-
-/// The arguments of an earlier call: a string that holds a JSON object.
-fn arguments(at: &str, raw: Option<&RawValue>, depth: usize) -> Result<Json, ApiError> {
-    let raw = raw.map_or("{}", RawValue::get);
-    let text: Cow<'_, str> =
-        if raw.starts_with('"') { serde_json::from_str(raw).unwrap_or_default() } else { Cow::Borrowed(raw) };
-    let text = if text.trim().is_empty() { "{}" } else { text.trim() };
-    // Inside a string they have passed the limit of the body's depth.
-    let object = if json::is_deeper(text.as_bytes(), depth) { None } else { Json::object(text) };
-    object.ok_or_else(|| {
-        let expected = format!("a string that holds a JSON object, nested at most {depth} levels deep");
-        ApiError::invalid_value(format!("{at}.arguments"), &expected)
-    })
 }
