@@ -26,7 +26,7 @@ pub use embeddings::{
     PassedEmbeddings, Vectors, check_embeddings, embeddings_body, inspect_embeddings, parse_embeddings,
 };
 pub use models::{ShownModel, model_body, models_body, parse_models};
-pub use repair::{StreamRepair, Whole, check_whole};
+pub use repair::{StreamRepair, Whole, check_whole, refuses_counts};
 pub use request::parse_chat;
 pub use stream::{ChatStream, DONE, KEEP_ALIVE_COMMENT};
 pub use whole::ChatWhole;

@@ -51,7 +51,7 @@ struct Wish {
     parts: Arc<Parts>,
     call: ChatCall,
     body: Bytes,
-    passed: Passed,
+    passed: Box<Passed>,
 }
 
 impl Wish {
@@ -91,7 +91,7 @@ impl Wish {
         let seed = self.call.defaults.sampling.seed;
         let read = move |body: &Bytes| {
             let body = passed.with_choice(body, seed, choice);
-            inspect(&body, &limits).map(|passed| Asked::AsSent { body, passed })
+            inspect(&body, &limits).map(|passed| Asked::AsSent { body, passed: Box::new(passed) })
         };
         let asked = apart::read(&self.body, read).await?;
         // The ids of calls are made of it, and are to differ.
@@ -101,7 +101,7 @@ impl Wish {
     }
 
     /// The whole of which the first reply is here.
-    async fn whole(&self, first: Bytes, mut usage: Option<Usage>) -> Result<Answer, ChatError> {
+    async fn whole(&self, first: Bytes, mut usage: Usage) -> Result<Answer, ChatError> {
         let shaped = |body| if self.passed.one_call { one_call::whole(body) } else { body };
         let (wanted, most) = (self.choices() as usize, self.parts.limits.backend_answer.as_usize());
         let (mut given, mut held) = (choices(&first), first.len());
@@ -117,7 +117,7 @@ impl Wish {
                 return Err(BackendFault::TooLong { limit: most }.into());
             }
             given += choices(&body).max(1);
-            usage = Usage::of_both(usage, counted);
+            usage = usage.and_choice(counted);
             others.push(shaped(body));
         }
         let first = shaped(first);
@@ -171,9 +171,13 @@ impl Shape {
     }
 
     /// The counts of all replies.
-    pub(super) fn usage(&self, now: Option<Usage>) -> Option<Usage> {
-        // Until the next reply speaks, the last one is among those before.
-        Usage::of_both(self.before, now.filter(|_| self.asking.is_none()))
+    pub(super) fn usage(&self, now: Usage) -> Usage {
+        match self.before {
+            // Until the next reply speaks, the last one is among those before.
+            Some(before) if self.asking.is_some() => before,
+            Some(before) => before.and_choice(now),
+            None => now,
+        }
     }
 
     /// The choice that is waited for; `now` is the one of the reply that speaks, none where it has finished all of its own.
@@ -209,7 +213,7 @@ impl Shape {
                     return Poll::Ready(Some(Err(ChatError::Request(error))));
                 }
                 let next = Arc::clone(wish).stream(choice);
-                (self.before, self.asking) = (self.usage(chunks.counted()), Some(next));
+                (self.before, self.asking) = (Some(self.usage(chunks.counted())), Some(next));
                 continue;
             };
             let events = match events {

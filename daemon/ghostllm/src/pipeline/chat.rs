@@ -94,7 +94,7 @@ impl Language {
                 let passed = passthrough::inspect(body, limits)?;
                 let (model, include_usage) = (passed.model.clone(), passed.include_usage);
                 let form = Form::Chat { model: model.as_str().into(), include_usage };
-                let asked = backend::Asked::AsSent { body: body.clone(), passed };
+                let asked = backend::Asked::AsSent { body: body.clone(), passed: Box::new(passed) };
                 Ok(Read { model, asked, form, ignored: Vec::new() })
             }
             Self::Responses => {
@@ -170,7 +170,7 @@ pub(super) fn begin<T>(
     let lease = routed.backend.lease();
     let slot = stay.slot();
     let place = shared.requests.begin(asked, model, &routed.model, lease);
-    let account = Account::open(place, record, stay);
+    let account = Account::open(place, record, stay, &shared.usage);
     // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
     if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
         return Err(stopped(Ending::from(lost).into(), account));

@@ -2,9 +2,10 @@
 //!
 //! Knows the few fields that the daemon must read or change. Refuses to know the rest: unknown fields reach the
 //! engine byte for byte. Invariant: outside the values of the model's name, of `n` and `seed` where the answers are asked for
-//! one by one, of a `store` that is true, and of fields that say nothing and have a default, the bytes that go out are the bytes that
-//! came in.
+//! one by one, of a `store` that is true, of fields that say nothing and have a default, and of the words that have a stream end with
+//! its counts, the bytes that go out are the bytes that came in.
 
+mod counted;
 mod defaults;
 
 use std::ops::Range;
@@ -19,6 +20,7 @@ use crate::config::Limits;
 use crate::dialect::json;
 use crate::error::ApiError;
 
+use counted::Counted;
 use defaults::Sent;
 
 #[cfg(test)]
@@ -37,6 +39,8 @@ pub struct Passed {
     pub choices: u32,
     /// Whether each may hold one call of a function at the most.
     pub one_call: bool,
+    /// Bytes of the conversation and the tools, pictures and sounds aside: what an engine makes of them is its own affair.
+    pub prompt_bytes: u64,
     /// Which fields it has.
     wanted: Box<Wanted>,
     /// Where the model's name lies in the body, its quotes included.
@@ -49,6 +53,8 @@ pub struct Passed {
     store: Option<Range<usize>>,
     /// What it says of all that may have a default.
     sent: Sent,
+    /// What has the engine count a stream whose client has not asked for that.
+    counted: Option<Counted>,
 }
 
 impl Passed {
@@ -90,6 +96,20 @@ impl Passed {
         if edits.is_empty() { body.clone() } else { json::edited(body, edits) }
     }
 
+    /// The same; with `counts` it asks for those of a stream whose client has not asked for them.
+    ///
+    /// `body` is the one that was inspected.
+    #[must_use]
+    pub fn asking(&self, body: &Bytes, model: &str, defaults: &Defaults, counts: bool) -> Asking {
+        let Some(counted) = self.counted.as_ref().filter(|_| counts) else {
+            return self.with(body, model, defaults).into();
+        };
+        let mut edits = self.edits(model, defaults);
+        let words = counted.words_behind(&edits, body);
+        edits.push(counted.edit());
+        Asking { body: json::edited(body, edits), words: Some(words) }
+    }
+
     fn edits(&self, model: &str, defaults: &Defaults) -> Vec<(Range<usize>, String)> {
         let mut edits = self.sent.filled(defaults);
         edits.extend(renamed(&self.span, (&self.model, model)));
@@ -116,6 +136,36 @@ pub fn too_many_choices(most: usize) -> ApiError {
         "a number from 1 to {most} (limits.choices): the engine of this model gives one answer at a time"
     );
     ApiError::invalid_value("n", &expected)
+}
+
+/// A body for an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asking {
+    /// As it goes out.
+    pub body: Bytes,
+    /// Where in it the counts are asked for, and what its client has put there.
+    words: Option<(Range<usize>, String)>,
+}
+
+impl From<Bytes> for Asking {
+    /// One that asks for no more than its client.
+    fn from(body: Bytes) -> Self {
+        Self { body, words: None }
+    }
+}
+
+impl Asking {
+    /// Whether it asks for the counts of a stream, which its client does not.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.words.is_some()
+    }
+
+    /// The body for an engine that refuses to be asked for them; none where it is not asked.
+    #[must_use]
+    pub fn without(&self) -> Option<Bytes> {
+        self.words.clone().map(|words| json::edited(&self.body, vec![words]))
+    }
 }
 
 /// The seed of one answer of several, counted from 0: each has one of its own, so that they differ, and the same again for the
@@ -151,17 +201,21 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         media::check_passed(messages, limits)?;
     }
     let place = |name: &str| fields.get(name).map(|raw| json::span(body, raw.get()));
+    let (stream, include_usage) = (request::stream(&fields)?, request::include_usage(&fields)?);
+    let counted = if stream && !include_usage { Counted::wanted(body, &fields) } else { None };
     Ok(Passed {
         model,
         choices: request::choices(&fields)?,
         one_call: request::one_call(&fields)?,
+        prompt_bytes: counted::prompt_bytes(&fields),
         wanted: Box::new(Wanted::of(&fields)),
         choices_span: place("n"),
         store: request::stores(&fields)?.then(|| place("store")).flatten(),
         seed: seed.zip(place("seed")),
-        stream: request::stream(&fields)?,
-        include_usage: request::include_usage(&fields)?,
+        stream,
+        include_usage,
         span: json::span(body, raw.get()),
         sent: Sent::read(&fields, body),
+        counted,
     })
 }

@@ -1,15 +1,21 @@
 //! An engine's own OpenAI answer, made trustworthy on its way through.
 //!
 //! Knows how engines end their streams, well and badly. Refuses to know what they say in them: a chunk is passed
-//! as it came, but for the model's name and for halves of characters. Invariant: a client sees exactly one `[DONE]`, and
+//! as it came, but for the model's name, for halves of characters, and for counts that its client has not asked for: of these
+//! chunks the times that llama.cpp has beside them come with the chunk before. Invariant: a client sees exactly one `[DONE]`, and
 //! only behind a finish reason for every choice; every other end is a fault.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+mod counts;
+
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use counts::{Held, blanked, said_bytes};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+pub use counts::refuses_counts;
+pub(super) use counts::told;
 
 use super::request::CHOICES_LIMIT;
 use super::stream::DONE;
@@ -30,7 +36,24 @@ struct Chunk<'a> {
     model: Option<&'a RawValue>,
     #[serde(borrow)]
     choices: Option<Vec<Object<Choice<'a>>>>,
-    usage: Option<Object<WireUsage>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    /// llama.cpp's, beside the counts where it is asked for these, and else in the chunk that ends the answer.
+    #[serde(borrow)]
+    timings: Option<&'a RawValue>,
+}
+
+impl Chunk<'_> {
+    /// Whether it has counts and nothing that is said.
+    fn is_counts(&self) -> bool {
+        self.usage.is_some() && self.choices.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// In how many choices it says something: one token each, or nearly.
+    fn said(&self) -> u64 {
+        let choices = self.choices.iter().flatten();
+        choices.filter(|Object(choice)| said_bytes(choice.delta) > 0).map(|_| 1).sum()
+    }
 }
 
 #[derive(Deserialize)]
@@ -39,20 +62,17 @@ struct Choice<'a> {
     index: u32,
     #[serde(borrow)]
     finish_reason: Option<Cow<'a, str>>,
+    /// Of a stream.
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
+    /// Of a whole answer.
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct WireUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-}
-
-impl From<WireUsage> for Usage {
-    fn from(usage: WireUsage) -> Self {
-        Self {
-            prompt_tokens: usage.prompt_tokens.unwrap_or(0),
-            completion_tokens: usage.completion_tokens.unwrap_or(0),
-        }
+impl Choice<'_> {
+    fn is_finished(&self) -> bool {
+        self.finish_reason.as_ref().is_some_and(|reason| !reason.is_empty())
     }
 }
 
@@ -69,6 +89,12 @@ pub struct StreamRepair {
     done: bool,
     /// What was counted: for each choice where the counts come with it, or, under none, of all of them.
     usage: BTreeMap<Option<u32>, Usage>,
+    /// How many pieces of text, thought or calls have come.
+    said: u64,
+    /// The client has not asked for the counts.
+    hides: bool,
+    /// The chunk that ends a choice, until it is known what comes with the counts behind it.
+    held: Option<Held>,
 }
 
 impl StreamRepair {
@@ -84,6 +110,9 @@ impl StreamRepair {
             wanted: 1,
             done: false,
             usage: BTreeMap::new(),
+            said: 0,
+            hides: false,
+            held: None,
         }
     }
 
@@ -91,6 +120,12 @@ impl StreamRepair {
     #[must_use]
     pub fn wanting(self, choices: u32) -> Self {
         Self { wanted: choices, ..self }
+    }
+
+    /// The same for a client that has not asked for the counts which the engine was asked for.
+    #[must_use]
+    pub fn hiding_usage(self) -> Self {
+        Self { hides: true, ..self }
     }
 
     /// Takes bytes of the engine's body, split anywhere, and appends what the client gets. What was appended
@@ -103,6 +138,11 @@ impl StreamRepair {
             return Ok(());
         }
         self.events.push(bytes);
+        let read = self.read(out);
+        self.good_so_far(read, out)
+    }
+
+    fn read(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {
         while let Some(event) = self.events.next_event()? {
             self.event(&event, out)?;
             if self.done {
@@ -110,6 +150,18 @@ impl StreamRepair {
             }
         }
         Ok(())
+    }
+
+    /// The same outcome; behind a fault nothing comes for which a chunk is held.
+    fn good_so_far(
+        &mut self,
+        outcome: Result<(), BackendFault>,
+        out: &mut BytesMut,
+    ) -> Result<(), BackendFault> {
+        if outcome.is_err() {
+            self.release(out);
+        }
+        outcome
     }
 
     /// The engine's body has ended: appends `[DONE]` where it did not send one.
@@ -120,6 +172,11 @@ impl StreamRepair {
         if self.done {
             return Ok(());
         }
+        let ended = self.ended(out);
+        self.good_so_far(ended, out)
+    }
+
+    fn ended(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {
         if let Some(event) = self.events.finish()? {
             // The rest of a body that broke off is no garbage, it is just not whole.
             let cut = event.data.starts_with(b"{") || b"[DONE]".starts_with(&event.data);
@@ -142,9 +199,10 @@ impl StreamRepair {
         }
         // One that was asked for may not have begun.
         if self.finished.count_ones() < self.wanted {
-            return Err(fault);
+            return self.good_so_far(Err(fault), out);
         }
-        self.end(out).map_err(|_early| fault)
+        let ended = self.end(out).map_err(|_early| fault);
+        self.good_so_far(ended, out)
     }
 
     /// Whether the end was sent; nothing may follow it.
@@ -166,6 +224,18 @@ impl StreamRepair {
         Some(self.finished.trailing_ones()).filter(|choice| *choice < self.wanted)
     }
 
+    /// How many bytes are held of a chunk that is given once it is known what comes behind it.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.as_ref().map_or(0, |Held(chunk)| chunk.len())
+    }
+
+    /// How many pieces of text, thought or calls have come so far: one for each token, or nearly.
+    #[must_use]
+    pub fn said(&self) -> u64 {
+        self.said
+    }
+
     fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), BackendFault> {
         let data = event.data.trim_ascii();
         if data.is_empty() {
@@ -185,12 +255,47 @@ impl StreamRepair {
         for Object(choice) in chunk.choices.iter().flatten() {
             self.choice(choice)?;
         }
-        if let Some(Object(usage)) = chunk.usage {
+        self.said = self.said.saturating_add(chunk.said());
+        let counted = chunk.usage.map(told).transpose()?.flatten();
+        if let Some(usage) = counted {
             let choice = chunk.choices.iter().flatten().next().map(|Object(choice)| choice.index);
-            self.usage.insert(choice, usage.into());
+            self.usage.insert(choice, usage);
         }
-        self.forward(data, chunk.model, out);
+        self.pass(data, &chunk, counted.is_some(), out);
         Ok(())
+    }
+
+    /// Appends what its client gets of a chunk, which is `counted` where it has counts that are no zeros. Whoever has not asked for
+    /// counts gets no zeros, and no chunk that has nothing else.
+    fn pass(&mut self, data: &[u8], chunk: &Chunk<'_>, counted: bool, out: &mut BytesMut) {
+        if self.hides && chunk.is_counts() {
+            if let (Some(held), Some(timings)) = (&mut self.held, chunk.timings) {
+                held.add_timings(timings);
+            }
+            return;
+        }
+        self.release(out);
+        let name = chunk.model.map(|raw| json::span(data, raw.get()));
+        let shown = match chunk.usage.filter(|_| self.hides && !counted) {
+            Some(usage) => blanked(data, usage),
+            None => Cow::Borrowed(data),
+        };
+        let ends = chunk.choices.iter().flatten().any(|Object(choice)| choice.is_finished());
+        // Where the counts have come with it, none come behind it.
+        if self.hides && ends && !counted && chunk.timings.is_none() {
+            let mut held = BytesMut::with_capacity(shown.len());
+            self.forward(&shown, name, &mut held);
+            self.held = Some(Held(held));
+        } else {
+            self.forward(&shown, name, out);
+        }
+    }
+
+    /// Appends the chunk that was held, if one is.
+    fn release(&mut self, out: &mut BytesMut) {
+        if let Some(Held(chunk)) = self.held.take() {
+            out.put_slice(&chunk);
+        }
     }
 
     fn choice(&mut self, choice: &Choice<'_>) -> Result<(), BackendFault> {
@@ -199,17 +304,18 @@ impl StreamRepair {
         }
         let bit = 1_u128 << choice.index;
         self.begun |= bit;
-        if choice.finish_reason.as_ref().is_some_and(|reason| !reason.is_empty()) {
+        if choice.is_finished() {
             self.finished |= bit;
         }
         Ok(())
     }
 
-    fn forward(&self, data: &[u8], model: Option<&RawValue>, out: &mut BytesMut) {
-        let flat = json::flat(data);
+    /// Appends a chunk; `name` is where the model's stands in it.
+    fn forward(&self, chunk: &[u8], name: Option<Range<usize>>, out: &mut BytesMut) {
+        let flat = json::flat(chunk);
         out.put_slice(b"data: ");
-        match (&self.model, model) {
-            (Some(name), Some(raw)) => json::spliced(out, &flat, json::span(data, raw.get()), name),
+        match (&self.model, name) {
+            (Some(asked), Some(range)) => json::spliced(out, &flat, range, asked),
             (_, _) => out.put_slice(&flat),
         }
         out.put_slice(b"\n\n");
@@ -220,6 +326,7 @@ impl StreamRepair {
             return Err(BackendFault::EndedEarly);
         }
         self.done = true;
+        self.release(out);
         out.put_slice(DONE);
         Ok(())
     }
@@ -232,6 +339,8 @@ pub struct Whole {
     pub body: Bytes,
     /// What the engine counted, where it said so.
     pub usage: Option<Usage>,
+    /// Bytes of what it says, in text, thought and calls of all choices.
+    pub said_bytes: u64,
 }
 
 /// Checks an engine's whole answer of status 200, and gives the model this name where one is given.
@@ -247,6 +356,7 @@ pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFa
     if answer.error.is_some() {
         return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(&body).into_owned() });
     }
+    let usage = answer.usage.map(told).transpose()?.flatten();
     let choices = answer.choices.unwrap_or_default();
     if choices.is_empty() {
         return Err(BackendFault::garbage(format!("an answer of {} bytes without choices", body.len())));
@@ -254,6 +364,7 @@ pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFa
     if choices.iter().any(|Object(choice)| choice.finish_reason.is_none()) {
         return Err(BackendFault::EndedEarly);
     }
+    let said_bytes = choices.iter().map(|Object(choice)| said_bytes(choice.message)).sum();
     let body = match (model, answer.model) {
         (Some(name), Some(raw)) => {
             let mut out = BytesMut::with_capacity(body.len() + name.len());
@@ -262,5 +373,5 @@ pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFa
         }
         (_, _) => body.clone(),
     };
-    Ok(Whole { body, usage: answer.usage.map(|Object(usage)| usage.into()) })
+    Ok(Whole { body, usage, said_bytes })
 }
