@@ -119,7 +119,7 @@ pub(in crate::openapi) fn calls(row: &Row, operation: &Value) -> Vec<(String, St
     } else {
         format!("curl{method}{key} \"$GHOSTLLM_URL")
     };
-    let line = format!("{start}{}\"", path(row).replace('{', "").replace('}', ""));
+    let line = format!("{start}{}\"", path(row).replace(['{', '}'], ""));
     let examples =
         operation.pointer("/requestBody/content/application~1json/examples").and_then(Value::as_object);
     let bodies: Vec<(&String, &Value)> = examples

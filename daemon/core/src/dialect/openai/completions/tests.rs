@@ -357,7 +357,7 @@ fn probabilities_in_a_chat_s_form_stand_in_a_completion_s() {
             "data: {{\"model\":\"m\",\"choices\":[{{\"text\":\"{token}\",\"index\":{index},\"logprobs\":{{\"content\":[{{\"token\":\"{token}\",\"logprob\":-1}}]}},\"finish_reason\":\"stop\"}}]}}\n\n"
         )
     };
-    let (mut repair, mut out) = (StreamRepair::new(1 << 20, Some("asked")).completing(), BytesMut::new());
+    let (mut repair, mut out) = (StreamRepair::new(1 << 20, Some("asked")).completing(1), BytesMut::new());
     for (token, index) in [("ab", 0), ("c", 1), ("d", 0)] {
         repair.feed(chunk(token, index).as_bytes(), &mut out).unwrap();
     }
