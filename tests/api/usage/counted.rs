@@ -207,3 +207,49 @@ async fn a_model_is_counted_by_its_own_name_whatever_it_was_asked_for_by() -> Re
     told(&daemon, "?model=gpt-4o-mini", 2).await?;
     daemon.stop().await
 }
+
+#[tokio::test]
+async fn completions_are_counted_as_chats_are_and_each_prompt_once() -> Result<()> {
+    for wire in WIRES {
+        completed(wire).await.with_context(|| format!("{wire:?}"))?;
+    }
+    Ok(())
+}
+
+async fn completed(wire: Wire) -> Result<()> {
+    let double = wire.double().await;
+    let daemon = Daemon::start(&wire.setup(&double)).await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let ask = async |prompt: Value, max_tokens: u64, n: u64, stream: bool| {
+        let body =
+            json!({"model": "tiny", "prompt": prompt, "max_tokens": max_tokens, "n": n, "stream": stream});
+        let answer = caller.send(&Request::post("/v1/completions", &body)).await?;
+        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+        // These two tell their counts by themselves.
+        let shows = matches!(wire, Wire::OpenAi(Style::Llama | Style::Transformers));
+        ensure!(!stream || answer.text().contains("\"usage\":{") == shows, "{}", answer.text());
+        Ok(())
+    };
+    for stream in [false, true] {
+        ask(json!("This program is free"), 12, 1, stream).await?;
+    }
+    let expected = json!({"requests": 2, "prompt_tokens": 18, "completion_tokens": 24});
+    check(&told(&daemon, "", 2).await?["total"], &expected)?;
+    // That one takes no lists.
+    if wire == Wire::OpenAi(Style::Transformers) {
+        return daemon.stop().await;
+    }
+    let list = json!(["This program", "The licence"]);
+    ask(list.clone(), 4, 2, true).await?;
+    let expected = json!({"requests": 3, "prompt_tokens": 28, "completion_tokens": 40});
+    check(&told(&daemon, "", 3).await?["total"], &expected)?;
+    ask(list, 4, 2, false).await?;
+    // In one piece, llama.cpp's server tells the counts of one of its answers alone.
+    let expected = if wire == Wire::OpenAi(Style::Llama) {
+        json!({"requests": 4, "prompt_tokens": 34, "completion_tokens": 49, "estimated_requests": 1, "estimated_tokens": 15})
+    } else {
+        json!({"requests": 4, "prompt_tokens": 38, "completion_tokens": 56})
+    };
+    check(&told(&daemon, "", 4).await?["total"], &expected)?;
+    daemon.stop().await
+}

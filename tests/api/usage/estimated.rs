@@ -112,3 +112,24 @@ async fn an_engine_that_refuses_to_be_asked_is_asked_without_and_estimated() -> 
     ensure!(refused.status == 400, "{} {}", refused.status, refused.text());
     daemon.stop().await
 }
+
+#[tokio::test]
+async fn a_completion_is_estimated_where_its_engine_refuses_to_be_asked() -> Result<()> {
+    let double = Double::start(OpenAi::uncounted(Style::Vllm, "tiny")).await;
+    let daemon = Daemon::start(&Setup::backend("openai", &double.url())).await?;
+    let caller = Caller::new(&daemon, Version::H1, Family::V6).await?;
+    let body = json!({"model": "tiny", "prompt": "This program is free", "max_tokens": 12, "stream": true});
+    let answer = caller.send(&Request::post("/v1/completions", &body)).await?;
+    ensure!(answer.status == 200 && answer.text().contains("[DONE]"), "{} {}", answer.status, answer.text());
+    let asked: Vec<bool> = double
+        .seen_at("/v1/completions")
+        .iter()
+        .map(|seen| seen.request.json().get("stream_options").is_some())
+        .collect();
+    ensure!(asked == [true, false], "it was asked so: {asked:?}");
+    let expected = json!({
+        "requests": 1, "prompt_tokens": 5, "completion_tokens": 12, "estimated_requests": 1, "estimated_tokens": 17,
+    });
+    check(&told(&daemon, "", 1).await?["total"], &expected)?;
+    daemon.stop().await
+}

@@ -175,3 +175,13 @@ fn several_answers_count_their_prompt_once_and_an_estimate_says_so() {
     assert_eq!(cut.and_choice(second).prompt_tokens, 16, "what was counted goes first");
     assert_eq!(cut.and_choice(cut).prompt_tokens, 100);
 }
+
+#[test]
+fn each_prompt_of_several_counts() {
+    let first = Usage { cached_tokens: Some(2), ..Usage::counted(16, 5) };
+    let second = Usage { cached_tokens: Some(3), reasoning_tokens: Some(1), ..Usage::counted(7, 6) };
+    let both = Usage { cached_tokens: Some(5), reasoning_tokens: Some(1), ..Usage::counted(23, 11) };
+    assert_eq!(first.and_prompt(second), both);
+    let cut = Usage::estimated(400, 3);
+    assert_eq!(cut.and_prompt(Usage::counted(7, 6)), Usage { estimated: true, ..Usage::counted(107, 9) });
+}

@@ -1,6 +1,10 @@
 //! What is made of an engine's counts, and what its client sees of them.
 
-use super::super::refuses_counts;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::super::{TextCalls, check_whole_completion, refuses_counts};
 use super::*;
 
 fn hiding<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
@@ -139,4 +143,85 @@ fn what_was_said_is_counted_a_token_an_event() {
     }
     let two = r#"{"choices":[{"index":0,"delta":{"content":"x"}},{"index":1,"delta":{"content":"y"}}]}"#;
     assert_eq!(said(&[two]), 2, "of two answers");
+}
+
+#[test]
+fn a_chunk_that_calls_are_taken_out_of_loses_its_counts_as_well() {
+    const ZEROS: &str = r#""usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#;
+    let chunk = |delta: &str, reason: &str| {
+        format!(
+            r#"{{"choices":[{{"index":0,"delta":{delta},"finish_reason":{reason}}}],{ZEROS},"model":"m"}}"#
+        )
+    };
+    let called = chunk(r#"{"content":"So<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>"}"#, "null");
+    let counts = r#"{"choices":[],"usage":{"prompt_tokens":16,"completion_tokens":11},"timings":{"prompt_ms":2.5},"model":"m"}"#;
+    let stream = events(&[&called, &chunk("{}", "\"stop\""), counts, "[DONE]"]);
+    let repaired = |hides: bool, cut: usize| {
+        let calls = TextCalls::new(Arc::from(["f".to_owned()]), "seed", LINE_LIMIT);
+        let repair = StreamRepair::new(LINE_LIMIT, Some("asked")).calling(Some(calls));
+        let mut repair = if hides { repair.hiding_usage() } else { repair };
+        let mut out = BytesMut::new();
+        let (left, right) = stream.as_bytes().split_at(cut);
+        repair.feed(left, &mut out).unwrap();
+        repair.feed(right, &mut out).unwrap();
+        assert!(repair.is_done() && repair.held() == 0);
+        assert_eq!(repair.usage(), Some(Usage::counted(16, 11)));
+        let text = String::from_utf8(out.to_vec()).unwrap();
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect()
+    };
+    let whole: Vec<Value> = repaired(true, 0);
+    for cut in 0..=stream.len() {
+        assert_eq!(repaired(true, cut), whole, "{cut}");
+    }
+    assert!(whole.iter().all(|chunk| chunk["usage"].is_null() && chunk["model"] == "asked"), "{whole:?}");
+    let said: Vec<&Value> = whole.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
+    assert_eq!((said.len(), &said[0]["content"]), (3, &json!("So")), "{whole:?}");
+    assert_eq!(said[1]["tool_calls"][0]["function"]["name"], "f");
+    let last = &whole[2];
+    assert_eq!(
+        (&last["choices"][0]["finish_reason"], &last["timings"]),
+        (&json!("tool_calls"), &json!({"prompt_ms": 2.5}))
+    );
+    // Whoever has asked for counts sees them.
+    let asked = repaired(false, 0);
+    assert_eq!((asked.len(), &asked[3]["usage"]["completion_tokens"]), (4, &json!(11)), "{asked:?}");
+}
+
+#[test]
+fn a_completion_s_words_and_counts_are_those_of_all_its_answers() {
+    let ends = |index: u32, prompt: u64| {
+        format!(
+            r#"{{"choices":[{{"index":{index},"text":"","finish_reason":"length"}}],"usage":{{"prompt_tokens":{prompt},"completion_tokens":4}}}}"#
+        )
+    };
+    let says = r#"{"choices":[{"index":0,"text":"Hi"}]}"#;
+    // Two prompts, two answers to each: llama.cpp's server counts with the end of each.
+    let stream = events(&[says, says, &ends(0, 6), &ends(1, 6), &ends(2, 5), &ends(3, 5), "[DONE]"]);
+    let mut repair = StreamRepair::new(LINE_LIMIT, None).wanting(4).completing(2).hiding_usage();
+    let mut out = BytesMut::new();
+    repair.feed(stream.as_bytes(), &mut out).unwrap();
+    assert_eq!((repair.usage(), repair.said()), (Some(Usage::counted(11, 16)), 2));
+    assert_eq!(out, stream, "what an engine counts by itself is shown");
+    let whole = r#"{"choices":[{"index":0,"text":"Hello","finish_reason":"stop"},{"index":1,"text":"you","finish_reason":"stop"}],"usage":{"prompt_tokens":6,"completion_tokens":4}}"#;
+    let checked = |body: String| check_whole_completion(&Bytes::from(body), None).unwrap();
+    let counted = checked(whole.to_owned());
+    assert_eq!((counted.usage, counted.said_bytes), (Some(Usage::counted(6, 4)), 8));
+    // With its times, they are of one answer alone.
+    let of_one = checked(whole.replacen("}}", r#"},"timings":{"predicted_n":4}}"#, 1));
+    assert_eq!((of_one.usage, of_one.said_bytes), (None, 8));
+}
+
+#[test]
+fn counts_that_come_apart_for_each_choice_are_put_together() {
+    let counts = |more: &str| {
+        format!(r#"{{"choices":[],"usage":{{"prompt_tokens":16,"completion_tokens":11}}{more}}}"#)
+    };
+    let told = |counts: &str| {
+        let (_, result, usage) = hiding([events(&[SAYS, ENDS, counts, counts, "[DONE]"]).as_bytes()]);
+        assert_eq!(result, Ok(()));
+        usage
+    };
+    assert_eq!(told(&counts(r#","timings":{"predicted_n":11}"#)), Some(Usage::counted(16, 22)));
+    assert_eq!(told(&counts("")), Some(Usage::counted(16, 11)), "the last word of whoever says it twice");
 }
