@@ -207,7 +207,7 @@ async fn a_failure_behind_the_headers_is_the_last_event(version: Version) -> Res
     let (double, daemon) = ollama().await?;
     let caller = Caller::new(&daemon, version, Family::V4).await?;
     for (sin, code) in [
-        (Sin::ErrorAfter(2, "boom".into()), "backend_error"),
+        (Sin::ErrorAfter(2, "the model went away".into()), "backend_error"),
         (Sin::EndWithoutDone(2), "backend_error"),
         (Sin::FinAfter(2), "backend_error"),
         (Sin::ErrorAfter(2, "the input length exceeds the context length".into()), "context_length_exceeded"),

@@ -22,8 +22,8 @@ let order;
 const WAYS = {
   "@ai-sdk/openai, chat": (key) => {
     const openai = createOpenAI({ baseURL: order.base_url, apiKey: key });
-    const refused = { openai: { store: true } };
-    return { refused, model: (name) => openai.chat(name), embedding: (name) => openai.embedding(name) };
+    // Of what the server refuses, this way has no option for anything.
+    return { refused: null, model: (name) => openai.chat(name), embedding: (name) => openai.embedding(name) };
   },
   "@ai-sdk/openai, responses": (key) => {
     const openai = createOpenAI({ baseURL: order.base_url, apiKey: key });
@@ -33,7 +33,7 @@ const WAYS = {
   "@ai-sdk/openai-compatible": (key) => {
     const settings = { name: "box", baseURL: order.base_url, apiKey: key, includeUsage: true, supportsStructuredOutputs: true };
     const box = createOpenAICompatible(settings);
-    const refused = { box: { store: true } };
+    const refused = { box: { web_search_options: {} } };
     return { refused, model: (name) => box.chatModel(name), embedding: (name) => box.embeddingModel(name) };
   },
 };
@@ -137,7 +137,7 @@ for (let line = await lines.next(); !line.done; line = await lines.next()) {
     await tried("unknown", () => generateText({ model: box.model("no-such-model"), prompt: order.prompt, maxRetries: 0 }));
     await tried("wrong", () => generateText({ model: way("sk-wrong").model(order.model), prompt: order.prompt, maxRetries: 0 }));
     const { refused } = box;
-    await tried("refused", () => generateText({ model, prompt: order.prompt, providerOptions: refused, maxRetries: 0 }));
+    if (refused) await tried("refused", () => generateText({ model, prompt: order.prompt, providerOptions: refused, maxRetries: 0 }));
     if (order.failing) await tried("failing", () => streamed(box.model(order.failing), order.prompt));
     await tried("left", () => left(box.model(order.hanging)));
     // Whether the engine's work has ended is looked at while this program lives.

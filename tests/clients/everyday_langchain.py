@@ -124,7 +124,7 @@ def way(name, **more):
     tried("embeddings", lambda: embeddings(OpenAIEmbeddings(**made, check_embedding_ctx_length=False)))
     tried("unknown", lambda: seen(chat("no-such-model").invoke(ORDER["prompt"])))
     tried("wrong", lambda: seen(chat(ORDER["model"], api_key="sk-wrong").invoke(ORDER["prompt"])))
-    refused = {"previous_response_id": "resp_1"} if more else {"store": True}
+    refused = {"previous_response_id": "resp_1"} if more else {"web_search_options": {}}
     tried("refused", lambda: seen(model.invoke(ORDER["prompt"], **refused)))
     if ORDER["failing"]:
         tried("failing", lambda: streamed(chat(ORDER["failing"]), ORDER["prompt"]))

@@ -143,7 +143,7 @@ def main():
     tried("embeddings", lambda: embeddings(ORDER["embedding"]))
     tried("unknown", lambda: seen(asked("no-such-model", user(prompt))))
     tried("wrong", lambda: seen(asked(model, user(prompt), api_key="sk-wrong")))
-    tried("refused", lambda: seen(asked(model, user(prompt), store=True)))
+    tried("refused", lambda: seen(asked(model, user(prompt), extra_body={"web_search_options": {}})))
     if ORDER["failing"]:
         tried("failing", lambda: streamed(ORDER["failing"], prompt))
     tried("left", lambda: left(ORDER["hanging"]))

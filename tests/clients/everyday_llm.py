@@ -4,6 +4,7 @@ The order, what is told and when a line is waited for are everyday.rs's. The CA 
 way to force a call, nor to ask for anything that the server refuses but a schema.
 """
 
+import gc
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ from llm.default_plugins.openai_models import OpenAIEmbeddingModel
 from pydantic import BaseModel
 
 
-class Fact(BaseModel):
+class Fact(BaseModel, extra="forbid"):
     capital: Literal["Paris", "Oslo"]
     large: bool
 
@@ -124,6 +125,9 @@ def left(name):
         if pieces == 2:
             break
     stream.close()
+    # The library lets go of its connection when nothing refers to it any more, as when its program ends.
+    del stream
+    gc.collect()
     return {"text": text}
 
 

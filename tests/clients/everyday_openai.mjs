@@ -115,7 +115,7 @@ for (let line = await lines.next(); !line.done; line = await lines.next()) {
   await tried("unknown", async () => seen(await client.chat.completions.create(unknown)));
   const stranger = new OpenAI({ ...settings, apiKey: "sk-wrong" });
   await tried("wrong", async () => seen(await stranger.chat.completions.create(asked(user(prompt)))));
-  await tried("refused", async () => seen(await client.chat.completions.create(asked(user(prompt), { store: true }))));
+  await tried("refused", async () => seen(await client.chat.completions.create(asked(user(prompt), { web_search_options: {} }))));
   if (order.failing) await tried("failing", () => streamed(client, order.failing, prompt));
   await tried("left", () => left(client, order.hanging));
   await lines.next();

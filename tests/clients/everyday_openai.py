@@ -129,7 +129,7 @@ def main():
     tried("embeddings", lambda: embeddings(lax, ORDER["embedding"]))
     tried("unknown", lambda: seen(asked(client, "no-such-model", user(prompt))))
     tried("wrong", lambda: seen(asked(openai.OpenAI(api_key="sk-wrong", **settings), model, user(prompt))))
-    tried("refused", lambda: seen(asked(client, model, user(prompt), store=True)))
+    tried("refused", lambda: seen(asked(client, model, user(prompt), web_search_options={})))
     if ORDER["failing"]:
         tried("failing", lambda: streamed(client, ORDER["failing"], prompt))
     tried("left", lambda: left(client, ORDER["hanging"]))

@@ -82,7 +82,7 @@ fn answer() -> [ChatEvent; 6] {
         ChatEvent::text("In \"Paris\"\n"),
         call(0),
         call(1),
-        ChatEvent::Usage(Usage { prompt_tokens: 3, completion_tokens: 4, ..Usage::default() }),
+        ChatEvent::Usage(Usage { prompt_tokens: 3, completion_tokens: 4 }),
         ChatEvent::Finish(FinishReason::ToolCalls),
     ]
 }

@@ -57,7 +57,7 @@ const OTHERS: [&str; 16] = [
 /// Keywords whose numbers bind.
 const NUMBERS: [&str; 7] =
     ["const", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
-/// Whole numbers beyond this are rounded in 64-bit floating point, which the grammar has.
+/// Whole numbers from this on may have been rounded in 64-bit floating point, which the grammar has.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 /// A keyword is repeated in a refusal if it is no longer and has only such letters; else it may be anything.
 const WORD_BYTES: usize = 32;
@@ -205,7 +205,7 @@ pub(crate) fn too_large(at: &str) -> Failure {
 
 fn exact(value: &Value) -> bool {
     match value {
-        Value::Number(number) => number.as_f64().is_some_and(|number| number.abs() <= EXACT),
+        Value::Number(number) => number.as_f64().is_some_and(|number| number.abs() < EXACT),
         Value::Array(values) => values.iter().all(exact),
         Value::Object(fields) => fields.values().all(exact),
         _ => true,

@@ -18,7 +18,7 @@ pub(super) use tables::LIMITS;
 /// The page, as it is served and written to `packaging/docs/api.html`.
 #[must_use]
 pub fn page() -> String {
-    let document = super::value();
+    let document = crate::admin::sorted(super::value());
     let parts = [
         ("version", html::escaped(env!("CARGO_PKG_VERSION"))),
         ("about", prose(document.pointer("/info/description"))),

@@ -29,9 +29,8 @@ const STATES: usize = 50_000;
 /// Symbols in the rules of a grammar, about eight for each property: the work grows as their square, and comes to a second here.
 /// An object with more than some hundreds of properties that may be left out cannot be kept in any case.
 const SYMBOLS: usize = 20_000;
-/// White space between two words of JSON: indentation as deep as people read, and no more, since a small model may go on with it
-/// for ever.
-const SPACE: &str = "[ \\n\\r\\t]{1,40}";
+/// White space between two words of JSON: a blank at the most, since a small model may spend all of its tokens on more.
+const SPACE: &str = " ";
 /// What llguidance's words for a failure begin with, or have in them, and the keyword that it is about. The first found counts.
 const BLAMED: [(&str, &str); 9] = [
     ("oneOf constraints", "oneOf"),

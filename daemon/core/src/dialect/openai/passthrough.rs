@@ -172,7 +172,11 @@ impl Passed {
     /// ([`seed_of`]), of the client's or, where it has said none, of this one, and of several prompts the one that it answers.
     #[must_use]
     pub fn with_choice(&self, body: &Bytes, seed: Option<i64>, choice: u32) -> Bytes {
-        let (prompt, choice) = (choice / self.samples(), choice % self.samples());
+        // The answers to the first of several prompts come first.
+        let (prompt, choice) = match self.alone {
+            Some(_) => (choice / self.samples(), choice % self.samples()),
+            None => (0, choice),
+        };
         let sampling = Sampling { seed: seed.map(|seed| seed_of(seed, choice)), ..Sampling::default() };
         let mut edits = self.sent.filled(&Defaults { sampling, ..Defaults::default() });
         edits.extend(self.choices_span.iter().map(|span| (span.clone(), "1".to_owned())));

@@ -138,17 +138,6 @@ async fn what_cannot_be_translated_is_refused_before_anybody_is_asked() {
 }
 
 #[tokio::test]
-async fn the_embedded_engine_says_what_to_ask_instead() {
-    let peer = Peer::new().await;
-    let backend = Backend::engine(std::path::Path::new("/nowhere"), &Arc::default()).unwrap();
-    let answered = backend.embed(call(r#"{"model":"m","input":"a"}"#)).await;
-    let Err(ChatError::Request(error)) = answered else { panic!("{answered:?}") };
-    assert_eq!((error.status().as_u16(), error.param()), (400, Some("model")));
-    assert!(error.message().contains("Ollama") && error.message().contains("[[backends]]"), "{error}");
-    assert!(peer.nobody_else_came());
-}
-
-#[tokio::test]
 async fn an_answer_has_a_size() {
     for (more, fits) in [(0, true), (1, false)] {
         for (is_ollama, answer) in [(true, VECTORS), (false, r#"{"data":[{"index":0,"embedding":[1]}]}"#)] {
