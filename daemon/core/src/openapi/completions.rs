@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use super::chat::{STREAMED, Stop, StreamOptions, Usage, count_from_0};
+use super::chat::{STREAMED, Stop, StreamOptions, Usage, count, count_from_0};
 use super::fields;
 use super::operation::{Answer, BODY, Body, Operation, Tag};
 use super::schemas::Schemas;
@@ -43,13 +43,13 @@ pub(super) struct Request {
     frequency_penalty: Option<f64>,
     /// How much more or less likely single tokens are, by their ids.
     logit_bias: Option<BTreeMap<String, f64>>,
-    /// The probabilities of so many likely tokens in each place.
+    /// The probabilities of so many likely tokens in each place; -1, where an engine is given it, is all.
     #[serde(default)]
     #[schemars(schema_with = "count_from_0")]
     logprobs: Option<i64>,
-    /// The most tokens of the answer.
+    /// The most tokens of the answer; -1, where an engine is given it, is no limit.
     #[serde(default)]
-    #[schemars(schema_with = "count_from_0")]
+    #[schemars(schema_with = "count")]
     max_tokens: Option<i64>,
     /// How many answers are wanted to each prompt.
     #[schemars(range(min = 1, max = CHOICES_LIMIT))]

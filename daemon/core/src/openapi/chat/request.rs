@@ -106,7 +106,7 @@ pub(in crate::openapi) struct Request {
     options: Option<BTreeMap<String, Value>>,
 }
 
-fn count(_: &mut SchemaGenerator) -> Schema {
+pub(in crate::openapi) fn count(_: &mut SchemaGenerator) -> Schema {
     whole(1)
 }
 
