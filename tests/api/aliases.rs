@@ -106,11 +106,14 @@ async fn a_body_that_is_passed_on_gets_what_its_client_does_not_say() -> Result<
         for stream in [false, true] {
             let answer = caller.send(&asking("gpt", stream, &more)).await?;
             ensure!(answer.status == 200, "{style:?}: {} {}", answer.status, answer.text());
-            let expected = json!({
+            let mut expected = json!({
                 "model": "tiny", "stream": stream, "messages": [{"role": "user", "content": FRANCE}],
                 "guided_regex": "[a-z]+", "temperature": 1, "seed": 7, "max_tokens": 50, "repeat_penalty": 1.1,
                 "repetition_penalty": 1.1, "chat_template_kwargs": {"enable_thinking": false},
             });
+            if stream {
+                expected["stream_options"] = json!({"include_usage": true});
+            }
             let body = sent(&double, "/v1/chat/completions")?;
             ensure!(body == expected, "{style:?}: {body}");
         }

@@ -75,6 +75,7 @@ async fn every_read_is_answered_for_people_and_for_programs() -> Result<()> {
         &["backends", "test"],
         &["requests", "ls"],
         &["tasks"],
+        &["usage"],
         &["cert", "show"],
         &["cert", "fingerprint"],
         &["config", "show"],

@@ -56,6 +56,7 @@ mod secrets;
 mod settings;
 mod start;
 mod tasks;
+mod usage;
 
 use anyhow::Result;
 use ghostllm_tests::{

@@ -82,7 +82,7 @@ fn answer() -> [ChatEvent; 6] {
         ChatEvent::text("In \"Paris\"\n"),
         call(0),
         call(1),
-        ChatEvent::Usage(Usage { prompt_tokens: 3, completion_tokens: 4 }),
+        ChatEvent::Usage(Usage::counted(3, 4)),
         ChatEvent::Finish(FinishReason::ToolCalls),
     ]
 }
@@ -90,10 +90,11 @@ fn answer() -> [ChatEvent; 6] {
 fn check_request(bytes: &[u8]) {
     let Ok(request) = parse_response(bytes, &Limits::default()) else { return };
     serde_json::from_slice::<IgnoredAny>(bytes).expect("what is taken is JSON");
-    let body = openai::chat_body(&request.chat, "engine's");
     let object =
         |body: &[u8]| serde_json::from_slice::<IgnoredAny>(body).expect("an engine is asked in JSON");
-    object(&body);
+    for counts in [false, true] {
+        object(&openai::chat_body(&request.chat, "engine's", counts));
+    }
     if let Ok(body) = ollama::chat_body(&request.chat, "engine's") {
         object(&body);
     }

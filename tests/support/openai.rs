@@ -33,13 +33,38 @@ pub struct OpenAi {
     model: String,
     /// It was started for embeddings.
     embeds: bool,
+    /// What it is told of counts, and tells.
+    counts: Counting,
+}
+
+/// What an engine does about counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    /// As the most do.
+    Plain,
+    /// It also tells how many tokens of the prompt it had, all but the last, and that three of the answer were thought.
+    Details,
+    /// It knows no `stream_options`, and refuses what it does not know.
+    Refused,
 }
 
 impl OpenAi {
     /// An engine that serves `model`.
     #[must_use]
     pub fn new(style: Style, model: &str) -> Self {
-        Self { style, model: model.into(), embeds: false }
+        Self { style, model: model.into(), embeds: false, counts: Counting::Plain }
+    }
+
+    /// An engine that serves `model`, and tells which tokens it had from before, and which were thought.
+    #[must_use]
+    pub fn detailed(style: Style, model: &str) -> Self {
+        Self { counts: Counting::Details, ..Self::new(style, model) }
+    }
+
+    /// An engine that serves `model`, and refuses to be asked for the counts of a stream.
+    #[must_use]
+    pub fn uncounted(style: Style, model: &str) -> Self {
+        Self { counts: Counting::Refused, ..Self::new(style, model) }
     }
 
     /// An engine that serves `model`, and makes embeddings of what it is given.
@@ -73,6 +98,9 @@ impl OpenAi {
         if name != self.model && self.style != Style::Llama {
             let text = format!("The model `{name}` does not exist. Valid aliases: {}.", self.model);
             return self.refuse("404 Not Found", 404, &text, "NotFoundError");
+        }
+        if let Some(refused) = self.refuses_counts(&body) {
+            return refused;
         }
         let mut thought = think(&Ask::from_openai(&body));
         // Told to call nothing, a model that calls all the same is not read by the others either.
@@ -136,12 +164,21 @@ impl OpenAi {
         }
     }
 
-    fn usage(thought: &Thought) -> String {
+    fn refuses_counts(&self, body: &Value) -> Option<Reply> {
+        let asked = self.counts == Counting::Refused && body.get("stream_options").is_some();
+        let unknown = json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"],
+            "msg": "Extra inputs are not permitted"}]});
+        asked.then(|| self.whole("422 Unprocessable Entity", &unknown.to_string()))
+    }
+
+    fn usage(&self, thought: &Thought) -> String {
         let (prompt, completion) = (thought.prompt_count, thought.eval_count);
-        let total = prompt + completion;
+        let (total, details) = (prompt + completion, self.counts == Counting::Details);
+        let cached = if details { prompt - 1 } else { 0 };
+        let thoughts = if details { ",\"completion_tokens_details\":{\"reasoning_tokens\":3}" } else { "" };
         format!(
             "{{\"completion_tokens\":{completion},\"prompt_tokens\":{prompt},\"total_tokens\":{total},\
-             \"prompt_tokens_details\":{{\"cached_tokens\":0}}}}"
+             \"prompt_tokens_details\":{{\"cached_tokens\":{cached}}}{thoughts}}}"
         )
     }
 
@@ -152,7 +189,7 @@ impl OpenAi {
             Some(call) => ("tool_calls", format!(",\"tool_calls\":[{}]", whole_call(call))),
             None => (thought.reason, String::new()),
         };
-        let usage = Self::usage(thought);
+        let usage = self.usage(thought);
         match self.style {
             Style::Llama => format!(
                 "{{\"choices\":[{{\"finish_reason\":\"{reason}\",\"index\":0,\"message\":{{\"role\":\"assistant\",\
@@ -188,11 +225,15 @@ impl OpenAi {
             chunks.extend(call_deltas(call).iter().map(|delta| self.chunk(delta, None, None)));
         }
         let reason = if thought.call.is_some() { "tool_calls" } else { thought.reason };
-        let usage = Self::usage(thought);
+        let usage = self.usage(thought);
         let in_finish = (self.style == Style::Transformers).then_some(usage.as_str());
         chunks.push(self.chunk(&json!({}), Some(reason), in_finish));
         if include_usage && self.style != Style::Transformers {
             chunks.push(self.last_usage(&usage));
+        }
+        if let Some(last) = chunks.last_mut().filter(|_| self.style == Style::Llama) {
+            last.truncate(last.len() - 1);
+            last.push_str(TIMINGS);
         }
         chunks
     }
@@ -272,6 +313,9 @@ impl OpenAi {
         Reply { status, headers, lowercase, body: Body::None, headless: false, generated: false }
     }
 }
+
+/// What llama.cpp's server ends the last chunk of a stream with, be it that of the counts or the one before.
+const TIMINGS: &str = ",\"timings\":{\"prompt_ms\":2.169}}";
 
 /// The same chunk for each of so many choices.
 fn of_each_choice(chunk: &str, count: u64) -> Vec<String> {

@@ -18,7 +18,7 @@ pub enum Permission {
     Models,
     /// Read the figures that monitoring collects.
     Metrics,
-    /// See how the box is: its state, listeners, certificates, backends, requests and events.
+    /// See how the box is: its state, listeners, certificates, backends, requests and events, and what callers have used.
     Status,
     /// See the configuration, which names files and addresses.
     Configuration,

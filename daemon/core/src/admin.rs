@@ -12,6 +12,7 @@ mod keys;
 mod logs;
 mod state;
 mod tasks;
+mod usage;
 
 pub use bench::{BenchCost, BenchEnd, BenchError, BenchFigure, BenchLeg, BenchOverhead, Benched};
 pub use doctor::{DoctorCheck, DoctorReport, DoctorResult};
@@ -29,6 +30,7 @@ pub use state::{
     Status, Versions,
 };
 pub use tasks::{TaskInfo, TaskList, TaskPhase, TaskPolicy};
+pub use usage::{UsageReport, UsageRow};
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -45,7 +47,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 30] = [
+    let _referred: [Schema; 31] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -68,6 +70,7 @@ pub fn schema() -> String {
         generator.subschema_for::<AuditLog>(),
         generator.subschema_for::<Event>(),
         generator.subschema_for::<RouteList>(),
+        generator.subschema_for::<UsageReport>(),
         generator.subschema_for::<Manifest>(),
         generator.subschema_for::<Restored>(),
         generator.subschema_for::<DoctorReport>(),

@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::state::usage;
+
 /// The version of the list; it rises when an older program would put something back wrongly.
 pub const VERSION: u32 = 1;
 /// The list, the first member.
@@ -38,6 +40,8 @@ pub const DENIED: &str = "denied.log";
 pub const DENIED_BEFORE: &str = "denied.log.1";
 /// The largest file of ours, as the daemon reads it.
 pub const LARGEST_STATE: u64 = 16 << 20;
+/// All months of what requests have used together; those before are left out of a backup.
+pub const LARGEST_USAGE: u64 = 16 << 20;
 /// The largest configuration file.
 pub const LARGEST_CONFIG: u64 = 1 << 20;
 /// The most members: the state's, the list, and more configuration files than anybody has.
@@ -60,7 +64,8 @@ pub fn most(name: &str) -> Option<u64> {
         // Each has a mebibyte, and a line more where a backup was restored.
         AUDIT | AUDIT_BEFORE | DENIED | DENIED_BEFORE => Some(2 << 20),
         AUTHORITY | AUTHORITY_COPY | LEAF => Some(1 << 20),
-        _ => None,
+        // What requests have used, a file for each month.
+        other => usage::month(other).map(|_| LARGEST_STATE),
     }
 }
 
@@ -119,6 +124,7 @@ mod tests {
             "state/ca/ca.pem",
             "state/audit.log.1",
             "state/denied.log",
+            "state/usage-2026-11.json",
             "config/00-a.toml",
             MANIFEST,
         ] {
@@ -132,6 +138,8 @@ mod tests {
             "state/",
             "state/../keys.json",
             "state/first-key",
+            "state/usage-2026-11.json.last",
+            "state/usage-2026-00.json",
             "state/keys.json/",
             "./state/keys.json",
             "config/",

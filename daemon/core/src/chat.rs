@@ -52,7 +52,18 @@ impl ChatRequest {
     #[must_use]
     pub fn weight(&self) -> usize {
         let messages = self.messages.iter().map(Message::weight).sum::<usize>();
-        messages + self.tools.iter().map(|tool| tool.raw.get().len()).sum::<usize>()
+        messages + self.tools_bytes()
+    }
+
+    /// Bytes of the conversation and the tools, pictures aside: what an engine makes of them is its own affair.
+    #[must_use]
+    pub fn prompt_bytes(&self) -> u64 {
+        let messages = self.messages.iter().map(Message::said_bytes).sum::<usize>();
+        (messages + self.tools_bytes()) as u64
+    }
+
+    fn tools_bytes(&self) -> usize {
+        self.tools.iter().map(|tool| tool.raw.get().len()).sum()
     }
 }
 
@@ -78,8 +89,12 @@ pub struct Message {
 impl Message {
     fn weight(&self) -> usize {
         let images = self.images.iter().map(|image| 64 + image.base64.len()).sum::<usize>();
-        let calls = self.tool_calls.iter().map(|call| 96 + call.arguments.get().len()).sum::<usize>();
-        64 + self.text.len() + self.reasoning.as_ref().map_or(0, String::len) + images + calls
+        64 + self.said_bytes() + images + 96 * self.tool_calls.len()
+    }
+
+    fn said_bytes(&self) -> usize {
+        let calls = self.tool_calls.iter().map(|call| call.arguments.get().len()).sum::<usize>();
+        self.text.len() + self.reasoning.as_ref().map_or(0, String::len) + calls
     }
 }
 
@@ -292,33 +307,73 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Of the answer, thinking among them.
     pub completion_tokens: u64,
+    /// Those of the prompt that the engine had from an earlier request, where it says so.
+    pub cached_tokens: Option<u64>,
+    /// Those of the answer that the model has thought, where the engine says so.
+    pub reasoning_tokens: Option<u64>,
+    /// These are not the engine's own counts but what can be told without them: see [`Usage::estimated`].
+    pub estimated: bool,
 }
 
+/// Bytes of a conversation to a token, by OpenAI's own rule of thumb for English; other languages take fewer.
+pub(crate) const BYTES_A_TOKEN: u64 = 4;
+
 impl Usage {
-    /// Together with what was counted of one more answer to the same prompt, which is counted once, as OpenAI counts it.
+    /// An engine's own counts, of which it tells no more.
     #[must_use]
-    pub fn and_choice(self, other: Self) -> Self {
+    pub const fn counted(prompt_tokens: u64, completion_tokens: u64) -> Self {
         Self {
-            prompt_tokens: self.prompt_tokens.max(other.prompt_tokens),
-            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            prompt_tokens,
+            completion_tokens,
+            cached_tokens: None,
+            reasoning_tokens: None,
+            estimated: false,
         }
     }
 
-    /// The same of two answers of which one may not have been counted.
+    /// What an answer has come to whose engine has not told its counts, or not yet: `events` pieces of text, thought or calls, of
+    /// which engines give one for each token, and a prompt of so many bytes.
     #[must_use]
-    pub fn of_both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
-        match (one, other) {
-            (Some(one), Some(other)) => Some(one.and_choice(other)),
-            (one, other) => one.or(other),
+    pub const fn estimated(prompt_bytes: u64, events: u64) -> Self {
+        Self { estimated: true, ..Self::counted(prompt_bytes.div_ceil(BYTES_A_TOKEN), events) }
+    }
+
+    /// The same of an answer that has come in one piece, of so many bytes.
+    #[must_use]
+    pub const fn estimated_whole(prompt_bytes: u64, answer_bytes: u64) -> Self {
+        Self::estimated(prompt_bytes, answer_bytes.div_ceil(BYTES_A_TOKEN))
+    }
+
+    /// Together with what was counted of one more answer to the same prompt, which is counted once, as OpenAI counts it: for the
+    /// second answer the engine has all of it from the first.
+    #[must_use]
+    pub fn and_choice(self, other: Self) -> Self {
+        let prompt_tokens = match (self.estimated, other.estimated) {
+            (true, false) => other.prompt_tokens,
+            (false, true) => self.prompt_tokens,
+            (_, _) => self.prompt_tokens.max(other.prompt_tokens),
+        };
+        let reasoning = self.reasoning_tokens.into_iter().chain(other.reasoning_tokens);
+        Self {
+            prompt_tokens,
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            cached_tokens: self.cached_tokens.or(other.cached_tokens),
+            reasoning_tokens: reasoning.reduce(u64::saturating_add),
+            estimated: self.estimated || other.estimated,
         }
     }
 
     /// Together with what was counted of an answer to another prompt.
     #[must_use]
     pub fn and_prompt(self, other: Self) -> Self {
+        let both =
+            |one: Option<u64>, more: Option<u64>| one.into_iter().chain(more).reduce(u64::saturating_add);
         Self {
             prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
             completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            cached_tokens: both(self.cached_tokens, other.cached_tokens),
+            reasoning_tokens: both(self.reasoning_tokens, other.reasoning_tokens),
+            estimated: self.estimated || other.estimated,
         }
     }
 

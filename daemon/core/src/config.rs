@@ -30,6 +30,7 @@ mod setting;
 mod show;
 mod stack;
 mod tree;
+mod usage;
 mod values;
 mod yaml;
 
@@ -45,6 +46,7 @@ pub use listen::Listen;
 pub use models::NamedModel;
 pub use secret_file::SecretFile;
 pub use show::Pending;
+pub use usage::Usage;
 pub use values::{
     BackendName, BackendUrl, ByteSize, Exposure, HostName, KeepAliveStyle, Kind, LogFormat, LogLevel, Origin,
     PlainAuth, Profile,
@@ -64,6 +66,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("engine", Engine::KEYS),
     ("limits", Limits::KEYS),
     ("log", Log::KEYS),
+    ("usage", Usage::KEYS),
     ("[backends]", backends::Keys::KEYS),
     ("backends.timeouts", backends::TimeoutKeys::KEYS),
     ("[health]", health::Keys::KEYS),
@@ -119,6 +122,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is logged.
     pub log: Log,
+    /// What is kept of what requests have used.
+    pub usage: Usage,
     /// Where an Ollama is looked for while there are no backends; `OLLAMA_HOST` changes it.
     pub default_ollama: BackendUrl,
 }
@@ -133,6 +138,7 @@ impl Default for Config {
             models: Vec::new(),
             limits: Limits::default(),
             log: Log::default(),
+            usage: Usage::default(),
             default_ollama: BackendUrl::ollama(),
         }
     }
@@ -290,6 +296,7 @@ impl Config {
         }
         let (listen, engine) = (root.table("listen"), root.table("engine"));
         let (limits, log) = (root.table("limits"), root.table("log"));
+        let usage = root.table("usage");
         root.known(&LISTS.each_ref().map(|list| list.key));
         root.finish();
         Self {
@@ -297,6 +304,7 @@ impl Config {
             engine: whole("engine", engine, reader, Engine::read),
             limits: whole("limits", limits, reader, Limits::read),
             log: whole("log", log, reader, Log::read),
+            usage: whole("usage", usage, reader, Usage::read),
             ..Self::default()
         }
     }
@@ -332,6 +340,7 @@ impl Config {
             ("engine", self.engine.differing(&other.engine)),
             ("limits", self.limits.differing(&other.limits)),
             ("log", self.log.differing(&other.log)),
+            ("usage", self.usage.differing(&other.usage)),
         ];
         let named = |(section, keys): (&str, Vec<&str>)| {
             keys.into_iter().map(|key| format!("{section}.{key}")).collect::<Vec<_>>()

@@ -23,5 +23,6 @@ pub mod routes;
 pub mod routing;
 pub mod state;
 pub mod text;
+pub mod usage;
 
 pub use error::ApiError;

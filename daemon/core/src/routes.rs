@@ -142,6 +142,8 @@ pub enum Admin {
     CancelRequest,
     /// What runs beside them.
     Tasks,
+    /// What requests have used of the models.
+    Usage,
     /// Every setting, its value and its place.
     Config,
     /// Change some of them, and keep that.
@@ -242,6 +244,7 @@ pub const TABLE: &[Row] = &[
     admin(Verb::Get, "/admin/api/v1/requests", Admin::Requests, Permission::Status),
     admin(Verb::Delete, "/admin/api/v1/requests/{id}", Admin::CancelRequest, Permission::CancelRequests),
     admin(Verb::Get, "/admin/api/v1/tasks", Admin::Tasks, Permission::Status),
+    admin(Verb::Get, "/admin/api/v1/usage", Admin::Usage, Permission::Status),
     admin(Verb::Get, "/admin/api/v1/config", Admin::Config, Permission::Configuration),
     admin(Verb::Patch, "/admin/api/v1/config", Admin::ChangeConfig, Permission::Configure),
     admin(Verb::Post, "/admin/api/v1/config/check", Admin::CheckConfig, Permission::Reload),

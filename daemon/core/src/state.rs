@@ -8,6 +8,7 @@ pub mod keys;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+pub mod usage;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};

@@ -13,7 +13,7 @@ use crate::{
     exit::{Exit, Failure},
     keys, logs, models,
     output::{self, Screen},
-    reload, requests, restore, status, tasks, version,
+    reload, requests, restore, status, tasks, usage, version,
 };
 
 /// Heads what every command takes, below its own.
@@ -73,6 +73,7 @@ enum Command {
     Backends(backends::Command),
     #[command(subcommand)]
     Requests(requests::Command),
+    Usage(usage::Arguments),
     Tasks(tasks::Arguments),
     #[command(subcommand)]
     Cert(cert::Command),
@@ -127,6 +128,7 @@ impl Arguments {
             Command::Models(command) => command.run(context).await,
             Command::Backends(command) => command.run(context).await,
             Command::Requests(command) => command.run(context).await,
+            Command::Usage(command) => command.run(context).await,
             Command::Tasks(command) => command.run(context).await,
             Command::Cert(command) => command.run(context).await,
             Command::Config(command) => command.run(context).await,

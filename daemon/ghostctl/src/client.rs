@@ -32,8 +32,9 @@ use crate::{
     socket,
 };
 
-/// No answer of the admin API is longer; a backup, the longest, has the keys (16 MiB at the most) and the audit log (4 MiB).
-const LARGEST: usize = 24 << 20;
+/// No answer of the admin API is longer; a backup, the longest, has the keys (16 MiB at the most), what requests have used (as much)
+/// and the audit log (4 MiB).
+const LARGEST: usize = 40 << 20;
 /// How long an answer may take, if nobody has said it.
 const USUAL: Duration = Duration::from_secs(10);
 /// The same, for one that is slow: the daemon gives up by itself before this.

@@ -28,6 +28,7 @@ mod socket;
 mod span;
 mod status;
 mod tasks;
+mod usage;
 mod version;
 
 use std::{env, process::ExitCode};

@@ -19,7 +19,12 @@ use ghostllm_core::{
         AUDIT, AUDIT_BEFORE, AUTHORITY, AUTHORITY_COPY, DENIED, DENIED_BEFORE, KEYS, KEYS_COPY, LEAF,
         Restored, SETTINGS, SETTINGS_COPY, STATE,
     },
-    state::{Kind, Unread, decode, keys::KeysFile, settings::SettingsFile},
+    state::{
+        Kind, Unread, decode,
+        keys::KeysFile,
+        settings::SettingsFile,
+        usage::{self, UsageFile},
+    },
 };
 
 use crate::{
@@ -66,15 +71,16 @@ impl Arguments {
             context.show(&json, |screen| content.told(screen))?;
             return Ok(Exit::Well);
         }
-        let files = wanted(content, &self.file)?;
+        let mut files = wanted(content, &self.file)?;
         let mut place = Place::claim(self.state_dir.as_deref())?;
+        files.extend(others_usage(&place, &files)?);
         let (there, question) = question(&place, &files);
         if there {
             confirm::ask(self.yes, &question)?;
         }
         let before = place.replace(files.as_slice(), "restore")?;
         let restored: Vec<String> =
-            files.iter().filter(|file| file.text.is_some()).map(|file| file.name.to_owned()).collect();
+            files.iter().filter(|file| file.text.is_some()).map(|file| file.name.to_string()).collect();
         let state = place.path().display().to_string();
         let restored = Restored { version: FORM, state, restored, before };
         let json = serde_json::to_string(&restored).unwrap_or_default();
@@ -113,10 +119,7 @@ fn sound<K: Kind>(file: &Path, what: &str, text: &[u8]) -> Result<(), Failure> {
 /// What the state is to have, each file as it will be.
 fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
     let mut files = content.files;
-    let mut take = |name: &str| {
-        let place = files.iter().position(|(other, _)| other.strip_prefix(STATE) == Some(name))?;
-        Some(files.swap_remove(place).1)
-    };
+    let mut take = |name: &str| taken(&mut files, name);
     let keys = take(KEYS).ok_or_else(|| unsound(file, "it has no keys"))?;
     sound::<KeysFile>(file, "keys", &keys)?;
     // The copy as well: what it held before must take nobody's place.
@@ -130,6 +133,8 @@ fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
     }
     wanted.push(Wanted::new(SETTINGS_COPY, settings.clone()));
     wanted.push(Wanted::new(SETTINGS, settings));
+    wanted.extend(used(&mut files, file)?);
+    let mut take = |name: &str| taken(&mut files, name);
     // The CA whole or not at all: its certificate without its key looks to the daemon like a CA that was lost.
     if let Some(authority) = take(AUTHORITY) {
         wanted.push(Wanted::new(AUTHORITY, Some(authority)));
@@ -149,11 +154,49 @@ fn wanted(content: Content, file: &Path) -> Result<Vec<Wanted>, Failure> {
     Ok(wanted)
 }
 
+/// Takes the file of this name.
+fn taken(files: &mut Vec<(String, Vec<u8>)>, name: &str) -> Option<Vec<u8>> {
+    let place = files.iter().position(|(other, _)| other.strip_prefix(STATE) == Some(name))?;
+    Some(files.swap_remove(place).1)
+}
+
+/// Takes what requests have used, each month with its copy.
+fn used(files: &mut Vec<(String, Vec<u8>)>, file: &Path) -> Result<Vec<Wanted>, Failure> {
+    let names = files.iter().filter_map(|(name, _)| name.strip_prefix(STATE).map(str::to_owned));
+    let months: Vec<String> = names.filter(|name| usage::month(name).is_some()).collect();
+    let mut wanted = Vec::new();
+    for name in months {
+        let Some(text) = taken(files, &name) else { continue };
+        sound::<UsageFile>(file, "counts of what requests have used", &text)?;
+        wanted.push(Wanted::new(format!("{name}.last"), Some(text.clone())));
+        wanted.push(Wanted::new(name, Some(text)));
+    }
+    Ok(wanted)
+}
+
+/// What was used of another box, which is kept here and not in the backup: it is only set aside.
+fn others_usage(place: &Place, files: &[Wanted]) -> Result<Vec<Wanted>, Failure> {
+    let unread = |error: std::io::Error| {
+        Failure::new(Exit::Failed, format!("{} cannot be read: {error}", place.path().display()))
+            .next("the same command with sudo")
+    };
+    let mut others = Vec::new();
+    for entry in std::fs::read_dir(place.path()).map_err(unread)? {
+        let name = entry.map_err(unread)?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let is_usage = usage::month(name.strip_suffix(".last").unwrap_or(name)).is_some();
+        if is_usage && files.iter().all(|file| file.name != name) {
+            others.push(Wanted::new(name.to_owned(), None));
+        }
+    }
+    Ok(others)
+}
+
 /// What will be gone from its place, and whether there is any such thing.
 fn question(place: &Place, files: &[Wanted]) -> (bool, String) {
     let there: Vec<&str> = files
         .iter()
-        .map(|file| file.name)
+        .map(|file| &*file.name)
         .filter(|name| place.path().join(name).symlink_metadata().is_ok())
         .collect();
     let question = format!(

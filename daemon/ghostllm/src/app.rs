@@ -45,7 +45,7 @@ use crate::{
         reload::Changes,
         room::{self, Watching},
         supervisor::{Failure, InVain, Policy, Supervisor},
-        watchdog,
+        usage, watchdog,
     },
 };
 use admin_socket::AdminSocket;
@@ -192,7 +192,9 @@ impl App {
             failure
         })
         .await;
+        // With their threads the last requests have ended, and are counted.
         drop(workers);
+        usage::written_at_the_end(&running.usage, running.config.usage.days).await;
         drop(claim);
         failure.map_or(Ok(()), |failure| Err(StartError::Task(failure)))
     }
@@ -258,6 +260,15 @@ fn spawn_watchers(running: &Running, pipeline: &Pipeline, standing: &Arc<Standin
         let expiring = expiring.clone();
         async move {
             expiring.expire().await;
+            Ok(())
+        }
+    });
+    let (ledger, settings) = (running.usage.clone(), running.settings.subscribe());
+    let kept = Arc::clone(standing);
+    running.supervisor.spawn("usage", Policy::Restartable, move || {
+        let writing = usage::write(ledger.clone(), settings.clone(), Arc::clone(&kept));
+        async move {
+            writing.await;
             Ok(())
         }
     });

@@ -6,6 +6,8 @@
 
 pub(crate) mod amiss;
 mod answer;
+mod call;
+mod chat;
 mod complete;
 mod embed;
 mod lease;
@@ -20,26 +22,19 @@ mod peer;
 mod tests;
 
 use std::{
-    borrow::Cow,
     fmt,
     future::Future,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use bytes::Bytes;
 use ghostllm_core::{
-    chat::{ChatRequest, Defaults, ToolChoice},
-    config::{self, BackendUrl, KeepAliveStyle, Limits, Target, Timeouts},
+    config::{self, BackendUrl, Limits, Target, Timeouts},
     dialect::{
-        ollama::{self, ChatDecoder, parse_tags},
-        openai::{
-            self, ChunkDecoder, StreamRepair, TextCalls, Whole, check_whole, check_whole_completion,
-            parse_chat, parse_models, passthrough::Passed, table::Behind,
-        },
-        render::{Form, Named},
-        tool_text::ToolText,
+        ollama::parse_tags,
+        openai::{parse_models, table::Behind},
     },
     error::{ApiError, BackendFault, Stage},
     routing::Model,
@@ -49,103 +44,15 @@ use http::Method;
 use tokio::time::timeout;
 
 pub use answer::{Answer, ChatBytes};
+pub use call::{Asked, ChatCall, Voice};
 pub use embed::{EmbedCall, Embedded};
 pub use lease::Lease;
 pub use wire::SetupError;
 
-use crate::{apart, secrets, trace::Trace};
-use answer::{Decoder, Read, Reader, gather};
+use crate::secrets;
 use lease::Leases;
 pub(crate) use wire::Place;
-use wire::{Ask, Reply, Wire};
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub enum Asked {
-    /// A chat, or a completion, in OpenAI's own words: passed on as it came where the engine speaks them too, so that nothing in it is lost.
-    AsSent {
-        /// The request's body.
-        body: Bytes,
-        /// What [`ghostllm_core::dialect::openai::passthrough::inspect`] or its like found in that very body.
-        passed: Passed,
-    },
-    /// A request in any other words, as its dialect has read it.
-    Read(Arc<ChatRequest>),
-}
-
-/// One chat, as a backend needs it.
-#[derive(Debug, Clone)]
-pub struct ChatCall {
-    /// What is asked for.
-    pub asked: Asked,
-    /// What the answer is written in.
-    pub voice: Voice,
-    /// The model's id, as the backend spells it.
-    pub model: String,
-    /// What is wanted of it where the client says nothing.
-    pub defaults: Defaults,
-    /// What it is followed by.
-    pub(crate) trace: Trace,
-    /// Its descriptor, where it was promised one.
-    pub(crate) slot: Option<Slot>,
-}
-
-/// What an answer is written in, and under which name.
-#[derive(Debug, Clone)]
-pub struct Voice {
-    /// The client's language.
-    pub form: Form,
-    /// Something unique, of letters and digits, of which the answer's ids are made.
-    pub id: String,
-    /// When it was asked, in Unix seconds.
-    pub created: u64,
-}
-
-impl Asked {
-    /// Whether the answer may hold one call of a function at the most.
-    fn one_call(&self) -> bool {
-        match self {
-            Self::AsSent { passed, .. } => passed.one_call,
-            Self::Read(request) => request.parallel_tool_calls == Some(false),
-        }
-    }
-
-    /// The functions that the answer may call.
-    fn functions(&self) -> Arc<[String]> {
-        match self {
-            Self::AsSent { passed, .. } => Arc::clone(&passed.functions),
-            Self::Read(request) if request.tool_choice == ToolChoice::None => Arc::default(),
-            Self::Read(request) => request.tools.iter().map(|tool| tool.name.clone()).collect(),
-        }
-    }
-
-    /// Whether the client wants a stream.
-    #[must_use]
-    pub fn streams(&self) -> bool {
-        match self {
-            Self::AsSent { passed, .. } => passed.stream,
-            Self::Read(request) => request.stream,
-        }
-    }
-}
-
-impl Voice {
-    /// What is sent while the engine is silent, before its first event or between two.
-    #[must_use]
-    pub fn keep_alive(&self, style: KeepAliveStyle) -> Bytes {
-        self.form.keep_alive(style, self.named())
-    }
-
-    /// The last of a stream that has said nothing yet.
-    #[must_use]
-    pub fn failure(&self, error: &ApiError) -> Bytes {
-        self.form.stream(self.named(), 0).failure(error)
-    }
-
-    fn named(&self) -> Named<'_> {
-        Named { unique: &self.id, created: self.created }
-    }
-}
+use wire::{Ask, Wire};
 
 /// Why a chat was not answered, or no vectors were given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -220,6 +127,8 @@ struct Parts {
     wire: Option<Wire>,
     limits: Arc<Limits>,
     leases: Arc<Leases>,
+    /// It refuses to be asked for the counts of a stream; what its streams use is estimated.
+    uncounted: AtomicBool,
 }
 
 impl fmt::Debug for Backend {
@@ -283,7 +192,8 @@ impl Backend {
 
     fn new(name: &str, kind: Kind, shown: String, wire: Option<Wire>, limits: &Arc<Limits>) -> Self {
         let (name, limits) = (name.to_owned(), Arc::clone(limits));
-        Self(Arc::new(Parts { name, kind, shown, wire, limits, leases: Arc::default() }))
+        let (leases, uncounted) = (Arc::default(), AtomicBool::new(false));
+        Self(Arc::new(Parts { name, kind, shown, wire, limits, leases, uncounted }))
     }
 
     /// Whether it is this very one, with its connections.
@@ -389,126 +299,6 @@ impl Parts {
                 .to_owned(),
         };
         self.wire.as_ref().ok_or_else(missing)
-    }
-
-    /// One reply of the engine.
-    async fn chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
-        match &self.kind {
-            Kind::Ollama => self.ollama_chat(call).await,
-            Kind::OpenAi => Ok(self.openai_chat(call).await?),
-            Kind::Engine | Kind::Gguf(_) => {
-                Ok(self.openai_chat(call).await.map_err(BackendFault::of_own_engine)?)
-            }
-        }
-    }
-
-    async fn ollama_chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
-        if let Asked::AsSent { body, passed } = &call.asked
-            && passed.completes()
-        {
-            return self.ollama_complete(body, &call).await;
-        }
-        let (limits, model, defaults) = (Arc::clone(&self.limits), call.model.clone(), call.defaults);
-        let translated = match &call.asked {
-            Asked::AsSent { body, .. } => {
-                let translate = move |body: &Bytes| {
-                    let mut request = parse_chat(body, &limits)?;
-                    defaults.fill(&mut request);
-                    ollama::chat_body(&request, &model)
-                };
-                apart::read(body, translate).await
-            }
-            Asked::Read(request) => {
-                let (weight, request) = (request.weight(), Arc::clone(request));
-                let translate = move || {
-                    let mut request = Arc::unwrap_or_clone(request);
-                    defaults.fill(&mut request);
-                    ollama::chat_body(&request, &model)
-                };
-                apart::weighing(weight, translate).await
-            }
-        };
-        let body = translated.map_err(ChatError::Request)?;
-        let (method, accept, trace) = (Method::POST, "application/x-ndjson", Some(call.trace.clone()));
-        let ask = Ask { method, route: "/api/chat", accept, body, trace, slot: call.slot.clone() };
-        let reply = self.wire()?.ask(&ask).await?;
-        let reply = reply.success(&["application/x-ndjson", "application/json"]).await?;
-        let lines = ChatDecoder::new(&call.voice.id, self.limits.backend_line.as_usize());
-        Ok(self.rendered(reply, Reader::Ollama(lines), &call).await?)
-    }
-
-    async fn openai_chat(&self, call: ChatCall) -> Result<Answer, BackendFault> {
-        // Asked for by its path, a file is the right one whatever else bears its name, and an engine that was started
-        // anew need not be told of it first.
-        let model = match &self.kind {
-            Kind::Gguf(file) => file.to_string_lossy(),
-            Kind::Ollama | Kind::OpenAi | Kind::Engine => Cow::Borrowed(call.model.as_str()),
-        };
-        let (streams, defaults) = (call.asked.streams(), call.defaults);
-        let (body, passed) = match &call.asked {
-            Asked::AsSent { body, passed } => (passed.with(body, &model, &defaults), Some(passed)),
-            Asked::Read(request) => {
-                let (weight, request, model) = (request.weight(), Arc::clone(request), model.into_owned());
-                let write = move || {
-                    let mut request = Arc::unwrap_or_clone(request);
-                    defaults.fill(&mut request);
-                    openai::chat_body(&request, &model)
-                };
-                (apart::weighing(weight, write).await, None)
-            }
-        };
-        let completes = passed.is_some_and(Passed::completes);
-        let route = if completes { "/v1/completions" } else { "/v1/chat/completions" };
-        // What was read is gathered out of a stream where the client wants it whole.
-        let media = if streams || passed.is_none() { "text/event-stream" } else { "application/json" };
-        let (method, trace, slot) = (Method::POST, Some(call.trace.clone()), call.slot.clone());
-        let ask = Ask { method, route, accept: media, body, trace, slot };
-        let mut reply = self.wire()?.ask(&ask).await?.success(&[media]).await?;
-        let (line, most) = (self.limits.backend_line.as_usize(), self.limits.backend_answer.as_usize());
-        let functions = self.unread(&call.asked);
-        let Some(passed) = passed else {
-            let text = functions.map(|functions| ToolText::new(functions, &call.voice.id, line));
-            let chunks = ChunkDecoder::new(&call.voice.id, line, most).calling(text);
-            return self.rendered(reply, Reader::OpenAi(chunks), &call).await;
-        };
-        let asked = Some(passed.model.as_str());
-        // All choices together hold no more of it than an answer may be long.
-        let held = line.min(most / passed.choices.max(1) as usize);
-        let calls = functions.map(|functions| TextCalls::new(functions, &call.voice.id, held));
-        if streams {
-            let repair = StreamRepair::new(line, asked).wanting(passed.choices).calling(calls);
-            let repair = if completes { repair.completing() } else { repair };
-            let stream = ChatBytes::open(reply, Decoder::OpenAi(Box::new(repair)), call.slot.clone()).await?;
-            return Ok(Answer::Stream(Box::new(stream)));
-        }
-        let body = reply.gathered(most, |bytes| gathers(call.slot.as_ref(), bytes)).await?;
-        let check = if completes { check_whole_completion } else { check_whole };
-        let Whole { body, usage } = check(&body, asked)?;
-        let body = match calls {
-            Some(calls) => apart::weighing(body.len(), move || calls.whole(body)).await,
-            None => body,
-        };
-        Ok(Answer::Whole(body, usage))
-    }
-
-    /// The functions whose calls such an engine may leave in its answer's text; our own reads them itself.
-    fn unread(&self, asked: &Asked) -> Option<Arc<[String]>> {
-        let functions = asked.functions();
-        (self.kind == Kind::OpenAi && !functions.is_empty()).then_some(functions)
-    }
-
-    /// The answer in its client's language, out of the events that are read from the engine's.
-    async fn rendered(&self, reply: Reply, reader: Reader, call: &ChatCall) -> Result<Answer, BackendFault> {
-        let (form, named, most) =
-            (&call.voice.form, call.voice.named(), self.limits.backend_answer.as_usize());
-        if call.asked.streams() {
-            let decoder =
-                Decoder::Read(Box::new(Read::new(reader, form.stream(named, most), call.asked.one_call())));
-            let stream = ChatBytes::open(reply, decoder, call.slot.clone()).await?;
-            return Ok(Answer::Stream(Box::new(stream)));
-        }
-        let whole = (form.whole(named, most), call.asked.one_call());
-        gather(reply, reader, whole, call.slot.clone()).await
     }
 
     async fn models(&self) -> Result<Vec<Model>, BackendFault> {

@@ -28,7 +28,7 @@ use futures_util::FutureExt;
 use ghostllm_core::{
     ApiError,
     access::Permission,
-    config::{HealthCheck, Limits, PlainAuth},
+    config::{HealthCheck, Limits, PlainAuth, Usage},
     dialect::openai::{ShownModel, model_body, models_body},
     error::Code,
     routes::{self, Access, Endpoint, Found, Row},
@@ -47,7 +47,10 @@ use crate::{
     backend::registry::{Listed, Registry, Routed, Snapshot},
     log::OneLine,
     metrics::Metrics,
-    store::keys::{Caller, Keys},
+    store::{
+        keys::{Caller, Keys},
+        usage::Ledger,
+    },
     tasks::health::Amiss,
 };
 use admin::Denials;
@@ -72,6 +75,8 @@ pub struct Settings {
     pub plain_auth: PlainAuth,
     /// The admin's own checks.
     pub health: Vec<HealthCheck>,
+    /// What is kept of what requests have used.
+    pub usage: Usage,
     /// The box's CA, where it has its own: PEM and DER.
     pub authority: Option<(Bytes, Bytes)>,
 }
@@ -92,6 +97,8 @@ pub struct Parts {
     pub drain: drain::Watch,
     /// What is left for those who come.
     pub room: Room,
+    /// What requests have used.
+    pub usage: Ledger,
     /// What an admin may look at and have done.
     pub(crate) desk: Desk,
 }

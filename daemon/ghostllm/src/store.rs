@@ -14,6 +14,7 @@ pub mod keys;
 pub(crate) mod quic_key;
 mod replace;
 pub mod settings;
+pub mod usage;
 pub mod versioned;
 
 use std::{
@@ -208,6 +209,11 @@ impl StateDir {
     /// The same directory, for the audit log, whose failures are an alert of their own.
     fn for_audit(&self) -> Self {
         Self::at(self.path.clone(), Alert::audit())
+    }
+
+    /// The same directory, for files whose writer tells by itself that they cannot be written.
+    fn untold(&self) -> Self {
+        Self::at(self.path.clone(), Alert::unsaid())
     }
 
     /// A directory in this one, under the same rules.

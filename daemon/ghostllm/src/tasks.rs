@@ -9,4 +9,5 @@ pub mod reload;
 pub(crate) mod room;
 pub mod state;
 pub mod supervisor;
+pub(crate) mod usage;
 pub(crate) mod watchdog;

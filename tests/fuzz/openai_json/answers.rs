@@ -1,11 +1,13 @@
 //! An engine's answer: OpenAI's stream and whole answer on their way through, Ollama's translated, lists and errors.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use ghostllm_core::{
     chat::{ChatEvent, Usage},
     dialect::{
         ollama::{ChatDecoder, parse_tags},
-        openai::{ChatStream, ChatWhole, StreamRepair, check_whole, parse_models},
+        openai::{ChatStream, ChatWhole, StreamRepair, TextCalls, check_whole, parse_models},
     },
     error::{BackendFault, classify, classify_within},
     framing::sse::Events,
@@ -36,7 +38,16 @@ pub(super) fn check(bytes: &[u8]) {
 type Repaired = (Vec<u8>, Result<(), BackendFault>, Option<Usage>);
 
 fn repair(way: &[&[u8]], model: Option<&str>) -> Repaired {
-    let mut repair = StreamRepair::new(LIMIT, model);
+    repaired(StreamRepair::new(LIMIT, model), way)
+}
+
+/// For a client that has not asked for counts, whose answer's text may have calls.
+fn hide(way: &[&[u8]]) -> Repaired {
+    let calls = TextCalls::new(Arc::from(["f".to_owned()]), "seed", LIMIT);
+    repaired(StreamRepair::new(LIMIT, Some(NAME)).calling(Some(calls)).hiding_usage(), way)
+}
+
+fn repaired(mut repair: StreamRepair, way: &[&[u8]]) -> Repaired {
     let mut out = BytesMut::new();
     let mut result = Ok(());
     for piece in way {
@@ -67,6 +78,18 @@ fn check_repair(bytes: &[u8]) {
     }
     if done {
         check_finished(&chunks);
+    }
+    check_hidden(bytes, &way);
+}
+
+fn check_hidden(bytes: &[u8], way: &[&[u8]]) {
+    let hidden = hide(&[bytes]);
+    assert_eq!(hide(way), hidden);
+    let (chunks, done) = chunks(&hidden.0);
+    assert_eq!(done, hidden.1.is_ok());
+    for chunk in chunks.iter().filter_map(|chunk| value(chunk)) {
+        let choices = chunk["choices"].as_array().map_or(0, Vec::len);
+        assert!(choices > 0 || !chunk["usage"].is_object(), "{chunk} has counts alone");
     }
 }
 

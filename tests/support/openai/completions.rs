@@ -50,6 +50,9 @@ pub(super) fn answer(engine: &OpenAi, request: &Incoming) -> Reply {
             .collect();
         let mut whole = object(engine, &Value::from(choices));
         whole["usage"] = usage(engine, &said);
+        if engine.style == Style::Llama {
+            whole["timings"] = json!({"prompt_ms": 0.538});
+        }
         engine.whole("200 OK", &whole.to_string())
     };
     reply.generated = true;
@@ -59,6 +62,9 @@ pub(super) fn answer(engine: &OpenAi, request: &Incoming) -> Reply {
 fn refuses(engine: &OpenAi, body: &Value) -> Option<Reply> {
     let name = body["model"].as_str().unwrap_or_default();
     let bad = |text: &str| Some(engine.whole("400 Bad Request", text));
+    if let Some(refused) = engine.refuses_counts(body) {
+        return Some(refused);
+    }
     match engine.style {
         Style::Llama if body["prompt"].is_null() => bad(NO_PROMPT),
         Style::Vllm if name != engine.model => {

@@ -7,15 +7,16 @@ pub(super) mod example;
 pub(super) mod page;
 pub(super) mod schema;
 
-use super::{Engine, Limits, Listen, Log, backends, describe::Described, health, models};
+use super::{Engine, Limits, Listen, Log, Usage, backends, describe::Described, health, models};
 
 /// Every section, in the order of the documents.
-pub(super) fn sections() -> [Described; 8] {
+pub(super) fn sections() -> [Described; 9] {
     [
         Listen::describe(),
         Engine::describe(),
         Limits::describe(),
         Log::describe(),
+        Usage::describe(),
         backends::Keys::describe(),
         backends::TimeoutKeys::describe(),
         health::Keys::describe(),

@@ -75,6 +75,8 @@ fn written(loaded: &Loaded, config: &Config, mut out: Shown) -> Shown {
     config.limits.show(table("limits"), &mut out);
     out.header("[log]");
     config.log.show(table("log"), &mut out);
+    out.header("[usage]");
+    config.usage.show(table("usage"), &mut out);
     for (backend, named) in config.backends.iter().zip(tree.list(BACKENDS)) {
         backends::show(backend, named, &mut out);
     }

@@ -82,6 +82,10 @@ backend_idle = "9s"
 [log]
 level = "debug"
 format = "json"
+
+[usage]
+days = 7
+write_interval = "5s"
 "#;
 
 fn file(text: &str) -> Source {
@@ -131,6 +135,7 @@ fn the_sample_is_read_into_final_types() {
     assert_eq!(config.limits.handshake, Duration::from_secs(1));
     assert_eq!(config.limits.keep_alive_style, KeepAliveStyle::EmptyDelta);
     assert_eq!(config.log, Log { level: LogLevel::Debug, filter: Vec::new(), format: LogFormat::Json });
+    assert_eq!(config.usage, Usage { days: 7, write_interval: Duration::from_secs(5) });
     let [ollama, vllm, gguf] = config.backends.as_slice() else { panic!("three backends") };
     assert_eq!(ollama.timeouts.idle, Duration::from_secs(600));
     assert_eq!(ollama.timeouts.connect, Duration::from_secs(2));
@@ -147,7 +152,7 @@ fn a_stray_key_in_any_table_is_refused_with_its_place() {
     let mut lines: Vec<&str> = SAMPLE.lines().collect();
     let tables: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].starts_with('[')).collect();
     // Every header and the root; the inline table follows below.
-    assert_eq!(tables.len(), 12);
+    assert_eq!(tables.len(), 13);
     for at in tables.into_iter().chain([0]) {
         lines.insert(at + 1, "  strayed = 1");
         let errors = refused_file(&lines.join("\n"));

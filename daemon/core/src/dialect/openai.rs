@@ -31,7 +31,7 @@ pub use embeddings::{
     PassedEmbeddings, Vectors, check_embeddings, embeddings_body, inspect_embeddings, parse_embeddings,
 };
 pub use models::{ShownModel, model_body, models_body, parse_models};
-pub use repair::{StreamRepair, Whole, check_whole, check_whole_completion};
+pub use repair::{StreamRepair, Whole, check_whole, check_whole_completion, refuses_counts};
 pub use request::parse_chat;
 pub(crate) use request::{CHOICES_LIMIT, COUNT_LIMIT, TOOLS_LIMIT};
 pub use stream::{ChatStream, DONE, KEEP_ALIVE_COMMENT};

@@ -8,10 +8,11 @@ use super::schemas::Schemas;
 use crate::admin::{
     AuditLog, BackendInfo, BackendList, Cancelled, Certificates, Checked, ConfigChange, ConfigShown, Event,
     FirstKey, KeyList, ListenerList, MadeKey, ModelList, NewKey, Reloaded, Renewed, RequestList, Rotation,
-    RouteList, Status, TaskList,
+    RouteList, Status, TaskList, UsageReport,
 };
 use crate::error::Code;
 use crate::routes::Admin;
+use crate::usage::{DAYS, MOST_DAYS};
 
 fn plain(id: &'static str, summary: &'static str, about: &'static str) -> Operation {
     Operation::new(id, Tag::Admin, summary, about)
@@ -51,6 +52,7 @@ pub(super) fn operation(endpoint: Admin, schemas: &mut Schemas) -> Operation {
             .gives(Answer::json::<KeyList>("The keys.", schemas)),
         Admin::Routes => plain("listRoutes", "The table of routes", "With what each needs.")
             .gives(Answer::json::<RouteList>("The routes.", schemas)),
+        Admin::Usage => usage(schemas),
         Admin::Audit => audit(schemas),
         Admin::Backup => backup(),
         Admin::Events => events(schemas),
@@ -147,6 +149,35 @@ fn key(endpoint: Admin, schemas: &mut Schemas) -> Operation {
             .gives(Answer::json::<MadeKey>("The key, shown once.", schemas))
             .fails(&[Code::Conflict]),
     }
+}
+
+fn usage(schemas: &mut Schemas) -> Operation {
+    let about = "Counts are the engines' own; where one gives none, or was left before, they are estimated, and told as such. Days are \
+                 of UTC. A parameter of another name is refused.";
+    let parameter = |name, about, form| Parameter { name, place: "query", about, form };
+    let day = || json!({"type": "string", "format": "date", "examples": ["2026-11-28"]});
+    let text = || json!({"type": "string", "minLength": 1});
+    plain("getUsage", "What requests have used, by key, model and day", about)
+        .parameter(parameter(
+            "days",
+            "So many days, the last of them included. Not together with `from`.",
+            json!({"type": "integer", "minimum": 1, "maximum": MOST_DAYS, "default": DAYS}),
+        ))
+        .parameter(parameter("from", "From this day on.", day()))
+        .parameter(parameter("to", "To this day, it included; today where it is left out.", day()))
+        .parameter(parameter(
+            "key",
+            "Of this key alone, by its id or name, or of whoever needs none (`local`, `uid N`).",
+            text(),
+        ))
+        .parameter(parameter("model", "Of this model alone, by any name that it is asked for by.", text()))
+        .parameter(parameter(
+            "by",
+            "What rows are told apart by, of `day`, `key` and `model`, with commas between; the rest is summed up.",
+            json!({"type": "string", "default": "day,key,model", "pattern": "^(day|key|model)(,(day|key|model))*$"}),
+        ))
+        .gives(Answer::json::<UsageReport>("The counts.", schemas))
+        .fails(&[Code::InvalidValue])
 }
 
 fn audit(schemas: &mut Schemas) -> Operation {

@@ -301,7 +301,7 @@ fn said() -> Vec<ChatEvent> {
         ChatEvent::Reasoning("thought".to_owned()),
         ChatEvent::Text { text: "said".to_owned(), logprobs: Some(logprobs.into()) },
         ChatEvent::ToolCall { index: 0, id: "call_1".into(), name: "f".into(), arguments: "{}".into() },
-        ChatEvent::Usage(Usage::default()),
+        ChatEvent::Usage(Usage { cached_tokens: Some(1), reasoning_tokens: Some(2), ..Usage::counted(3, 4) }),
         ChatEvent::Finish(FinishReason::Stop),
     ]
 }

@@ -28,6 +28,7 @@ pub(crate) const FORMS: &[(&str, &str)] = &[
     ("restore", "Restored, with \\-\\-list Manifest"),
     ("status", "Status"),
     ("tasks", "TaskList"),
+    ("usage", "UsageReport"),
     ("version", "Versions"),
 ];
 

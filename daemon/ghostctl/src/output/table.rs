@@ -17,6 +17,8 @@ pub(crate) enum Fit {
     Whole,
     /// It breaks its lines.
     Wrap,
+    /// It stays whole, and ends below the end of its head, as numbers do.
+    Number,
 }
 
 /// A table.
@@ -60,7 +62,7 @@ impl Table {
     }
 
     /// One more row, a cell for each column.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [Cell; N]) {
+    pub(crate) fn row(&mut self, cells: impl Into<Vec<Cell>>) {
         self.rows.push(Row { cells: cells.into(), note: String::new() });
     }
 
@@ -106,12 +108,38 @@ impl Table {
 
     fn grid(&self, screen: &Screen, widths: &[usize]) -> String {
         let heads: Vec<Cell> = self.columns.iter().map(|(head, _)| Cell::new(head, Tone::Head)).collect();
-        let mut out = grid_row(screen, &heads, widths);
+        let mut out = self.grid_row(screen, &heads, widths);
         for row in &self.rows {
-            out.push_str(&grid_row(screen, &row.cells, widths));
+            out.push_str(&self.grid_row(screen, &row.cells, widths));
             if !row.note.is_empty() {
                 out.push_str(&screen.hanging("    ", Tone::Plain, &row.note));
             }
+        }
+        out
+    }
+
+    fn grid_row(&self, screen: &Screen, row: &[Cell], widths: &[usize]) -> String {
+        let broken: Vec<Vec<String>> =
+            row.iter().zip(widths).map(|(cell, width)| text::wrap(&cell.text, *width)).collect();
+        let height = broken.iter().map(Vec::len).max().unwrap_or(0);
+        let mut out = String::new();
+        for number in 0..height {
+            let mut line = String::new();
+            let mut owed = 0;
+            for (((lines, cell), width), (_, fit)) in broken.iter().zip(row).zip(widths).zip(&self.columns) {
+                let part = lines.get(number).map_or("", String::as_str);
+                let spare = width.saturating_sub(text::width(part));
+                let (before, behind) = if *fit == Fit::Number { (spare, 0) } else { (0, spare) };
+                owed += before;
+                if !part.is_empty() {
+                    line.push_str(&" ".repeat(owed));
+                    line.push_str(&screen.toned(part, cell.tone));
+                    owed = 0;
+                }
+                owed += behind + GAP;
+            }
+            out.push_str(&line);
+            out.push('\n');
         }
         out
     }
@@ -135,29 +163,6 @@ impl Table {
         }
         out
     }
-}
-
-fn grid_row(screen: &Screen, row: &[Cell], widths: &[usize]) -> String {
-    let broken: Vec<Vec<String>> =
-        row.iter().zip(widths).map(|(cell, width)| text::wrap(&cell.text, *width)).collect();
-    let height = broken.iter().map(Vec::len).max().unwrap_or(0);
-    let mut out = String::new();
-    for number in 0..height {
-        let mut line = String::new();
-        let mut owed = 0;
-        for ((lines, cell), width) in broken.iter().zip(row).zip(widths) {
-            let part = lines.get(number).map_or("", String::as_str);
-            if !part.is_empty() {
-                line.push_str(&" ".repeat(owed));
-                line.push_str(&screen.toned(part, cell.tone));
-                owed = 0;
-            }
-            owed += width.saturating_sub(text::width(part)) + GAP;
-        }
-        out.push_str(&line);
-        out.push('\n');
-    }
-    out
 }
 
 fn padded(text: &str, columns: usize) -> String {
@@ -201,5 +206,17 @@ mod tests {
         assert!(lines[0].starts_with("ID        NAME"), "{drawn}");
         assert!(lines[1].starts_with("Ab3dE6gH  模型 of"), "{drawn}");
         assert!(lines[2].starts_with("          "), "{drawn}");
+    }
+
+    #[test]
+    fn numbers_end_below_the_end_of_their_head() {
+        let mut table = Table::new(&[("N", Fit::Number), ("TOKENS", Fit::Number), ("X", Fit::Wrap)]);
+        table.row(["1".into(), "12".into(), "a b".into()]);
+        table.row(["1,000".into(), "1,234,567".into(), "".into()]);
+        let drawn = table.draw(&Screen::of_test(20, ""));
+        assert_eq!(
+            drawn,
+            "    N     TOKENS  X\n    1         12  a\n                  b\n1,000  1,234,567\n"
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! back what was there and leaves nothing behind.
 
 use std::{
+    borrow::Cow,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
@@ -19,7 +20,7 @@ use super::place;
 #[derive(Debug)]
 pub(crate) struct Wanted {
     /// Its name from the state directory on.
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// What is to be in it; none where it is only to be set aside.
     pub(crate) text: Option<Vec<u8>>,
     /// When what is in it was written at the earliest, which its stamp bears witness to; so does that of the file before it.
@@ -28,8 +29,8 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// A file with this in it, or none of the name.
-    pub(crate) fn new(name: &'static str, text: Option<Vec<u8>>) -> Self {
-        Self { name, text, least: None }
+    pub(crate) fn new(name: impl Into<Cow<'static, str>>, text: Option<Vec<u8>>) -> Self {
+        Self { name: name.into(), text, least: None }
     }
 }
 
@@ -99,7 +100,7 @@ impl Steps {
         file: &Wanted,
         give: &dyn Fn(&File) -> io::Result<()>,
     ) -> io::Result<()> {
-        let target = state.join(file.name);
+        let target = state.join(&*file.name);
         let Some(text) = &file.text else {
             self.steps.push(Step { target, staged: None, aside: None, done: false });
             return Ok(());

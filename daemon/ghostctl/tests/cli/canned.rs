@@ -193,6 +193,24 @@ fn task(name: &str, policy: &str, state: &str, last_error: Option<&str>) -> Valu
     json!({ "name": name, "policy": policy, "state": state, "restarts": u8::from(last_error.is_some()), "last_error": last_error })
 }
 
+fn usage() -> Value {
+    let counts = |requests: u64, estimated: u64| {
+        json!({
+            "requests": requests, "refused": 0, "failed": 1, "cancelled": 2, "uncounted": 1, "prompt_tokens": 18_446_744_073_709_u64,
+            "completion_tokens": 51_004, "cached_tokens": 300_000, "reasoning_tokens": 7, "estimated_requests": estimated,
+            "estimated_tokens": estimated * 10
+        })
+    };
+    json!({
+        "version": 1, "from": "2026-10-30", "to": "2026-11-28", "by": ["key", "model"], "more": true, "unreadable": ["2026-10"],
+        "rows": [
+            { "day": null, "key": "Ab3dE6gH", "caller": EVIL, "model": "Qwen/Qwen3-Coder-480B-A35B-Instruct:fp8", "counts": counts(120, 2) },
+            { "day": null, "key": null, "caller": "local", "model": EVIL, "counts": counts(1, 0) }
+        ],
+        "total": counts(121, 2)
+    })
+}
+
 fn model(id: &str, requests: usize) -> Value {
     json!({ "id": id, "backend": "vllm", "up": requests > 0, "requests": requests, "new_here": true })
 }
@@ -230,6 +248,7 @@ pub(crate) fn usual(line: &str) -> Option<Value> {
             task("plain [2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:11430", "critical", "running", None),
             task("engine", "restartable", "waiting", Some("it ended by itself (signal 9) \u{1b}[2J and once more, in words that take more than a line does")),
             task("quic [::]:11443", "restartable", "hanging", None), task("news", "restartable", "ended", None)] }),
+        "GET /usage?days=30&by=key,model" => usage(),
         "GET /certificates" => certificates(),
         "POST /certificates/renew" | "POST /certificates/authority" => {
             json!({ "version": 1, "certificates": certificates() })

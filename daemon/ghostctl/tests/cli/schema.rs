@@ -92,6 +92,7 @@ fn every_answer_in_json_is_one_line_of_its_form() {
         &["requests", "ls"],
         &["requests", "cancel", REQUEST, "--yes"],
         &["tasks"],
+        &["usage"],
         &["cert", "show"],
         &["cert", "export"],
         &["cert", "fingerprint"],

@@ -19,6 +19,7 @@ const TABLES: &[&[&str]] = &[
     &["backends", "test"],
     &["requests", "ls"],
     &["tasks"],
+    &["usage"],
     &["cert", "show"],
     &["cert", "renew"],
     &["config", "check"],
@@ -99,9 +100,13 @@ fn check(ran: &Ran, columns: usize) {
 #[test]
 fn what_is_told_beside_a_table_fits_as_well() {
     let daemon = Daemon::well();
-    for arguments in
-        [&["keys", "ls"][..], &["audit"], &["config", "show"], &["requests", "cancel", "ffffffff", "--yes"]]
-    {
+    for arguments in [
+        &["keys", "ls"][..],
+        &["audit"],
+        &["usage"],
+        &["config", "show"],
+        &["requests", "cancel", "ffffffff", "--yes"],
+    ] {
         let output = program()
             .env("COLUMNS", "40")
             .args(arguments)

@@ -35,8 +35,9 @@ use crate::{
     store::{
         StateDir,
         audit::Audit,
-        keys::{self, FirstKey, Keys, Show},
+        keys::{self, FirstKey, Keys, Opened, Show},
         quic_key,
+        usage::Ledger,
     },
     tasks::{engine::EngineTask, health::Health, reload::Changes, supervisor::Supervisor},
 };
@@ -85,8 +86,7 @@ impl App {
         let mut upkeep = Upkeep::new(records, certificates, host, &addresses, Arc::clone(&config), &registry);
         let workers = workers(&config)?;
         // Behind all that may fail: the first key is shown once, and a start that ends would take it along.
-        let keys = opened_keys(&state, now, given.show)?;
-        moments::tell(&keys, upkeep.audit(), now);
+        let (keys, usage) = opened_keys(&state, upkeep.audit(), now, given.show)?;
         systemd::goes_on();
         let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
         let (orders, taken) = mpsc::channel(ORDERS);
@@ -107,7 +107,7 @@ impl App {
             tasks: supervisor.list(),
             health: health.verdicts(),
         };
-        let pipeline = pipeline(&upkeep, keys, &registry, seen, &drain, desk)?;
+        let pipeline = pipeline(&upkeep, (keys, usage.clone()), &registry, seen, &drain, desk)?;
         let running = Running {
             config,
             registry,
@@ -122,6 +122,7 @@ impl App {
             configured,
             journal,
             health,
+            usage,
         };
         Ok(Self { stop, claim, changes, listeners, pipeline, running, upkeep, workers, drain, standing })
     }
@@ -199,7 +200,7 @@ fn standing(listeners: &Listeners, config: &Config, upkeep: &mut Upkeep) -> Arc<
 
 fn pipeline(
     upkeep: &Upkeep,
-    keys: Keys,
+    (keys, usage): (Keys, Ledger),
     registry: &Arc<Registry>,
     settings: watch::Receiver<Arc<Settings>>,
     drain: &Drain,
@@ -213,16 +214,25 @@ fn pipeline(
         page: upkeep.page(),
         drain: drain.watch(),
         room: Room::default(),
+        usage,
         desk,
     };
     let random = |_unspecified| StartError::internal("no random bytes", "the operating system gave none");
     Pipeline::new(parts).map_err(random)
 }
 
-fn opened_keys(state: &StateDir, now: OffsetDateTime, show: Show) -> Result<Keys, StartError> {
-    let opened = Keys::open(state, now, keys::random, show)?;
-    tell_first_key(opened.first.as_ref());
-    Ok(opened.keys)
+/// The keys, which are told what time it has been already, and what they have used.
+fn opened_keys(
+    state: &StateDir,
+    audit: &Audit,
+    now: OffsetDateTime,
+    show: Show,
+) -> Result<(Keys, Ledger), StartError> {
+    let Opened { keys, first } = Keys::open(state, now, keys::random, show)?;
+    tell_first_key(first.as_ref());
+    moments::tell(&keys, audit, now);
+    let usage = Ledger::open(state, &keys);
+    Ok((keys, usage))
 }
 
 fn tell_first_key(first: Option<&FirstKey>) {

@@ -31,7 +31,7 @@ use crate::{
     certificates::Prepared,
     log::{Level, OneLine},
     pipeline::Settings,
-    store::{StateDir, settings::Kept},
+    store::{StateDir, settings::Kept, usage::Ledger},
     tasks::{
         engine::{EngineAt, EngineTask},
         health::Health,
@@ -65,6 +65,8 @@ pub(super) struct Running {
     pub(super) configured: watch::Sender<Arc<Configured>>,
     pub(super) journal: Journal,
     pub(super) health: Arc<Health>,
+    /// What requests have used.
+    pub(super) usage: Ledger,
 }
 
 /// What became of a configuration that was sound.
@@ -380,6 +382,7 @@ pub(super) fn settings(config: &Config, upkeep: &Upkeep) -> Settings {
         limits: config.limits.clone(),
         plain_auth: config.listen.plain_auth,
         health: config.health.clone(),
+        usage: config.usage.clone(),
         authority: upkeep.authority(),
     }
 }

@@ -77,6 +77,8 @@ struct Amiss {
     unwritable: bool,
     /// Acts cannot be written to the audit log.
     unaudited: bool,
+    /// What requests have used cannot be written.
+    unkept: bool,
     /// What gives no sign of life.
     late: Vec<String>,
     /// What is known of the memory.
@@ -95,6 +97,9 @@ const MISSING: &str = "listener_missing";
 const UNWRITABLE: &str = "state cannot be written, so keys and certificates cannot be changed";
 /// What an audit log that cannot be written means.
 const UNAUDITED: &str = "the audit log cannot be written, so no act of an admin is done";
+/// What usage that cannot be written means.
+const UNKEPT: &str =
+    "what requests have used cannot be written, and is lost where the program ends before it can";
 
 impl Standing {
     pub(super) fn new(addresses: &Addresses, listeners: Vec<Listener>, missing: Vec<Missing>) -> Self {
@@ -157,6 +162,13 @@ impl Standing {
     pub(crate) fn audits(&self, audits: bool) {
         if self.amiss().unaudited == audits {
             self.change(|amiss| amiss.unaudited = !audits);
+        }
+    }
+
+    /// Whether what requests have used can be written.
+    pub(crate) fn keeps_usage(&self, keeps: bool) {
+        if self.amiss().unkept == keeps {
+            self.change(|amiss| amiss.unkept = !keeps);
         }
     }
 
@@ -299,6 +311,7 @@ impl Amiss {
             restart,
             unwritable,
             unaudited,
+            unkept,
             late,
             memory,
             paused,
@@ -334,6 +347,7 @@ impl Amiss {
         let warning = |code, what: &str| cause(code, Severity::Warning, what.to_owned(), room);
         let unwritable = unwritable.then(|| warning("state_unwritable", UNWRITABLE));
         let unaudited = unaudited.then(|| warning("audit_unwritable", UNAUDITED));
+        let unkept = unkept.then(|| warning("usage_unwritable", UNKEPT));
         let left_out = left_out.into_iter().map(|line| {
             let (what, next) = line.split_once(". ").unwrap_or((&line, "see listen.names"));
             cause("certificate_lacks", Severity::Note, what.to_owned(), next)
@@ -346,7 +360,7 @@ impl Amiss {
             .chain(certificate)
             .chain(refused)
             .chain(restart);
-        whole.chain(unwritable).chain(unaudited).chain(left_out).collect()
+        whole.chain(unwritable).chain(unaudited).chain(unkept).chain(left_out).collect()
     }
 
     /// In one line, of which systemctl shows the beginning.

@@ -13,23 +13,25 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use ghostllm_core::{
-    chat::{ChatEvent, Usage},
+    chat::Usage,
     dialect::{
-        ollama::ChatDecoder,
-        openai::{ChunkDecoder, KEEP_ALIVE_COMMENT, StreamRepair, several::numbered},
-        render::{StreamOut, WholeOut},
+        openai::{KEEP_ALIVE_COMMENT, several::numbered},
+        render::WholeOut,
     },
     error::{ApiError, BackendFault},
 };
-
 use ghostllm_edge::room::Slot;
 
 use super::{ChatError, gathers, shape::Shape, wire::Reply};
+pub(super) use decoder::{Decoder, Read, Reader};
+use decoder::{Tally, is_further_call};
+
+mod decoder;
 
 /// The answer to a chat.
 pub enum Answer {
-    /// In one piece: the JSON body for the client, and what the engine counted, where it said so.
-    Whole(Bytes, Option<Usage>),
+    /// In one piece: the JSON body for the client, and what the engine counted, or what is estimated where it did not.
+    Whole(Bytes, Usage),
     /// Piece by piece.
     Stream(Box<ChatBytes>),
 }
@@ -47,6 +49,8 @@ pub struct ChatBytes {
     ending: bool,
     /// Where the client wants its events otherwise, or more of them than one reply has.
     shape: Option<Box<Shape>>,
+    /// Of the conversation, for an estimate until the engine has told its counts.
+    prompt_bytes: u64,
 }
 
 /// What of an answer is held is charged for.
@@ -67,170 +71,6 @@ impl Charge {
     }
 }
 
-/// Turns an engine's bytes into the client's.
-pub(super) enum Decoder {
-    /// OpenAI's chunks, for a client that reads them.
-    OpenAi(Box<StreamRepair>),
-    /// What an engine says, read, and written in the client's language.
-    Read(Box<Read>),
-}
-
-/// An engine's language on the one side, the client's on the other.
-pub(super) struct Read {
-    reader: Reader,
-    out: StreamOut,
-    /// The first call alone is given.
-    one_call: bool,
-    usage: Option<Usage>,
-}
-
-/// Reads what an engine says.
-pub(super) enum Reader {
-    /// Ollama's lines.
-    Ollama(ChatDecoder),
-    /// OpenAI's chunks.
-    OpenAi(ChunkDecoder),
-}
-
-impl Reader {
-    fn feed(&mut self, bytes: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
-        match self {
-            Self::Ollama(lines) => lines.feed(bytes, events),
-            Self::OpenAi(chunks) => chunks.feed(bytes, events),
-        }
-    }
-
-    fn finish(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
-        match self {
-            Self::Ollama(lines) => lines.finish(events),
-            Self::OpenAi(chunks) => chunks.finish(events),
-        }
-    }
-
-    fn broke(&mut self, fault: BackendFault, events: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
-        match self {
-            // Its last line has all that an answer's end has.
-            Self::Ollama(_) => Err(fault),
-            Self::OpenAi(chunks) => chunks.broke(fault, events),
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        match self {
-            Self::Ollama(lines) => lines.is_done(),
-            Self::OpenAi(chunks) => chunks.is_done(),
-        }
-    }
-
-    /// What has come so far of what is given once it is whole.
-    fn gathered(&self) -> usize {
-        match self {
-            Self::Ollama(_) => 0,
-            Self::OpenAi(chunks) => chunks.gathered(),
-        }
-    }
-}
-
-impl Decoder {
-    fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), BackendFault> {
-        match self {
-            Self::OpenAi(repair) => repair.feed(bytes, out),
-            Self::Read(read) => read.pass(out, |reader, events| reader.feed(bytes, events)),
-        }
-    }
-
-    /// The body has ended.
-    fn finish(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {
-        match self {
-            Self::OpenAi(repair) => repair.finish(out),
-            Self::Read(read) => read.pass(out, Reader::finish),
-        }
-    }
-
-    /// The body has broken off.
-    fn broke(&mut self, fault: BackendFault, out: &mut BytesMut) -> Result<(), BackendFault> {
-        match self {
-            Self::OpenAi(repair) => repair.broke(fault, out),
-            Self::Read(read) => read.pass(out, |reader, events| reader.broke(fault, events)),
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        match self {
-            Self::OpenAi(repair) => repair.is_done(),
-            Self::Read(read) => read.reader.is_done(),
-        }
-    }
-
-    fn usage(&self) -> Option<Usage> {
-        match self {
-            Self::OpenAi(repair) => repair.usage(),
-            Self::Read(read) => read.usage,
-        }
-    }
-
-    /// What has come so far of what is given once it is whole.
-    fn gathered(&self) -> usize {
-        match self {
-            Self::OpenAi(repair) => repair.held(),
-            Self::Read(read) => read.reader.gathered(),
-        }
-    }
-
-    /// The choice that is not finished; none where all are.
-    fn speaking(&self) -> Option<u32> {
-        match self {
-            Self::OpenAi(repair) => repair.speaking(),
-            Self::Read(_) => Some(0),
-        }
-    }
-
-    /// How much of the answer is held: that, and what its last event repeats.
-    fn held(&self) -> usize {
-        match self {
-            Self::OpenAi(repair) => repair.held(),
-            Self::Read(read) => read.reader.gathered() + read.out.held(),
-        }
-    }
-
-    fn failure(&mut self, error: &ApiError) -> Bytes {
-        match self {
-            Self::OpenAi(_) => error.stream_event(),
-            Self::Read(read) => read.out.failure(error),
-        }
-    }
-}
-
-impl Read {
-    pub(super) fn new(reader: Reader, out: StreamOut, one_call: bool) -> Self {
-        Self { reader, out, one_call, usage: None }
-    }
-
-    /// What came before a fault is good, and is given out.
-    fn pass(
-        &mut self,
-        out: &mut BytesMut,
-        read: impl FnOnce(&mut Reader, &mut Vec<ChatEvent>) -> Result<(), BackendFault>,
-    ) -> Result<(), BackendFault> {
-        let was_done = self.reader.is_done();
-        let mut events = Vec::new();
-        let result = read(&mut self.reader, &mut events);
-        for event in events {
-            if let ChatEvent::Usage(usage) = &event {
-                self.usage = Some(*usage);
-            }
-            if self.one_call && is_further_call(&event) {
-                continue;
-            }
-            self.out.event(event, out)?;
-        }
-        if !was_done && self.reader.is_done() {
-            self.out.finish(out);
-        }
-        result
-    }
-}
-
 impl ChatBytes {
     /// A stream, once its first event is there.
     ///
@@ -240,10 +80,12 @@ impl ChatBytes {
         reply: Reply,
         decoder: Decoder,
         slot: Option<Slot>,
+        prompt_bytes: u64,
     ) -> Result<Self, BackendFault> {
         let (reply, out) = (Some(Box::new(reply)), BytesMut::new());
         let charge = Charge { slot, charged: 0 };
-        let mut stream = Self { reply, decoder, charge, out, fault: None, ending: false, shape: None };
+        let mut stream =
+            Self { reply, decoder, charge, out, fault: None, ending: false, shape: None, prompt_bytes };
         poll_fn(|cx| stream.poll_fill(cx)).await;
         match stream.fault.take_if(|_| stream.out.is_empty()) {
             Some(fault) => Err(fault),
@@ -256,15 +98,15 @@ impl ChatBytes {
         Self { shape: Some(Box::new(shape)), ..self }
     }
 
-    /// What the engine counted, as far as it has said so; most say it at the end.
+    /// What the engine counted; until it has said so, which most do at the end, what is estimated.
     #[must_use]
-    pub fn usage(&self) -> Option<Usage> {
+    pub fn usage(&self) -> Usage {
         self.shape.as_ref().map_or_else(|| self.counted(), |shape| shape.usage(self.counted()))
     }
 
     /// The same of this reply alone.
-    pub(super) fn counted(&self) -> Option<Usage> {
-        self.decoder.usage()
+    pub(super) fn counted(&self) -> Usage {
+        self.decoder.tally().usage(self.prompt_bytes)
     }
 
     /// What is sent while the engine is silent, out of what is sent before its first event: an empty delta is one of the choice that
@@ -358,19 +200,15 @@ impl Stream for ChatBytes {
     }
 }
 
-/// One that somebody who wants one call at the most does not want.
-fn is_further_call(event: &ChatEvent) -> bool {
-    matches!(event, ChatEvent::ToolCall { index, .. } if *index > 0)
-}
-
 /// Gathers a whole answer out of a stream, so that its silence and its failures are seen while it is made.
 pub(super) async fn gather(
     mut reply: Reply,
     mut reader: Reader,
     (mut whole, one_call): (WholeOut, bool),
     slot: Option<Slot>,
+    prompt_bytes: u64,
 ) -> Result<Answer, BackendFault> {
-    let (mut events, mut counted, mut charge) = (Vec::new(), None, Charge { slot, charged: 0 });
+    let (mut events, mut tally, mut charge) = (Vec::new(), Tally::default(), Charge { slot, charged: 0 });
     while !reader.is_done() {
         let before = reader.gathered();
         match reply.next().await {
@@ -382,9 +220,7 @@ pub(super) async fn gather(
             reply.bear();
         }
         for event in events.drain(..) {
-            if let ChatEvent::Usage(usage) = &event {
-                counted = Some(*usage);
-            }
+            tally.event(&event);
             if one_call && is_further_call(&event) {
                 continue;
             }
@@ -394,5 +230,5 @@ pub(super) async fn gather(
     }
     reply.complete();
     poll_fn(|cx| reply.poll_end(cx)).await;
-    Ok(Answer::Whole(whole.body()?, counted))
+    Ok(Answer::Whole(whole.body()?, tally.usage(prompt_bytes)))
 }

@@ -37,7 +37,7 @@ pub(super) fn judged(error: ChatError, model: &str) -> ChatError {
 
 impl Parts {
     /// Asks an Ollama to go on with this request's one text.
-    pub(super) async fn ollama_complete(&self, body: &Bytes, call: &ChatCall) -> Result<Answer, ChatError> {
+    pub(super) async fn ollama_complete(&self, body: Bytes, call: &ChatCall) -> Result<Answer, ChatError> {
         let (limits, model, defaults) = (Arc::clone(&self.limits), call.model.clone(), call.defaults);
         let translate = move |body: &Bytes| {
             let mut request = parse_completion(body, &limits)?;
@@ -45,7 +45,7 @@ impl Parts {
             let native = generate_body(&request, &model);
             Ok::<_, ApiError>((native, request.echo.then_some(request.prompt)))
         };
-        let (body, echo) = apart::read(body, translate).await.map_err(ChatError::Request)?;
+        let (body, echo) = apart::read(&body, translate).await.map_err(ChatError::Request)?;
         let (method, accept, trace) = (Method::POST, "application/x-ndjson", Some(call.trace.clone()));
         let ask = Ask { method, route: "/api/generate", accept, body, trace, slot: call.slot.clone() };
         let reply = self.wire()?.ask(&ask).await?;

@@ -50,8 +50,8 @@ pub struct EmbedCall {
 pub struct Embedded {
     /// The JSON body.
     pub body: Bytes,
-    /// What the engine counted, where it said so.
-    pub usage: Option<Usage>,
+    /// What the engine counted, or what is estimated where it did not.
+    pub usage: Usage,
     /// The fields of the request that the engine has no use for.
     pub ignored: &'static [&'static str],
 }
@@ -65,7 +65,8 @@ impl Backend {
         let parts = Arc::clone(&self.0);
         async move {
             // By the name that it was asked by, which may be all that its caller is to know.
-            let (model, dimensions) = (call.passed.model.clone(), call.passed.dimensions);
+            let (model, dimensions, estimate) =
+                (call.passed.model.clone(), call.passed.dimensions, call.passed.estimate);
             let answered = match &parts.kind {
                 Kind::Ollama => parts.ollama_embed(call).await,
                 Kind::OpenAi => parts.openai_embed(call).await,
@@ -73,7 +74,7 @@ impl Backend {
             };
             let (vectors, ignored) = answered.map_err(|error| judged(error, &model))?;
             check_dimensions(dimensions, vectors.dimensions).map_err(ChatError::Request)?;
-            Ok(Embedded { body: vectors.body, usage: vectors.usage, ignored })
+            Ok(Embedded { body: vectors.body, usage: vectors.usage.unwrap_or(estimate), ignored })
         }
     }
 }

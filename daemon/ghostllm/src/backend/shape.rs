@@ -51,7 +51,7 @@ struct Wish {
     parts: Arc<Parts>,
     call: ChatCall,
     body: Bytes,
-    passed: Passed,
+    passed: Box<Passed>,
 }
 
 impl Wish {
@@ -60,12 +60,11 @@ impl Wish {
     }
 
     /// What was counted of answers so far and of the next ones, which begin with this choice.
-    fn added(&self, before: Option<Usage>, choice: u32, next: Option<Usage>) -> Option<Usage> {
-        match (before, next) {
-            (Some(one), Some(other)) if begins_prompt(choice, self.passed.samples()) => {
-                Some(one.and_prompt(other))
-            }
-            (before, next) => Usage::of_both(before, next),
+    fn added(&self, before: Usage, choice: u32, next: Usage) -> Usage {
+        if begins_prompt(choice, self.passed.samples()) {
+            before.and_prompt(next)
+        } else {
+            before.and_choice(next)
         }
     }
 
@@ -101,7 +100,9 @@ impl Wish {
         let seed = self.call.defaults.sampling.seed;
         let read = move |body: &Bytes| {
             let body = passed.with_choice(body, seed, choice);
-            passed.inspect_again(&body, &limits).map(|passed| Asked::AsSent { body, passed })
+            passed
+                .inspect_again(&body, &limits)
+                .map(|passed| Asked::AsSent { body, passed: Box::new(passed) })
         };
         let asked = apart::read(&self.body, read).await?;
         // The ids of calls are made of it, and are to differ.
@@ -111,7 +112,7 @@ impl Wish {
     }
 
     /// The whole of which the first reply is here.
-    async fn whole(&self, first: Bytes, mut usage: Option<Usage>) -> Result<Answer, ChatError> {
+    async fn whole(&self, first: Bytes, mut usage: Usage) -> Result<Answer, ChatError> {
         let shaped = |body| if self.passed.one_call { one_call::whole(body) } else { body };
         let (wanted, most) = (self.choices() as usize, self.parts.limits.backend_answer.as_usize());
         let (mut given, mut held) = (choices(&first), first.len());
@@ -184,12 +185,12 @@ impl Shape {
     }
 
     /// The counts of all replies.
-    pub(super) fn usage(&self, now: Option<Usage>) -> Option<Usage> {
-        // Until the next reply speaks, the last one is among those before.
-        let now = now.filter(|_| self.asking.is_none());
-        match &self.several {
-            Some((_, wish)) => wish.added(self.before, self.choice, now),
-            None => Usage::of_both(self.before, now),
+    pub(super) fn usage(&self, now: Usage) -> Usage {
+        match (self.before, &self.several) {
+            // Until the next reply speaks, the last one is among those before.
+            (Some(before), _) if self.asking.is_some() => before,
+            (Some(before), Some((_, wish))) => wish.added(before, self.choice, now),
+            (_, _) => now,
         }
     }
 
@@ -226,7 +227,7 @@ impl Shape {
                     return Poll::Ready(Some(Err(ChatError::Request(error))));
                 }
                 let next = Arc::clone(wish).stream(choice);
-                (self.before, self.asking) = (self.usage(chunks.counted()), Some(next));
+                (self.before, self.asking) = (Some(self.usage(chunks.counted())), Some(next));
                 self.choice = choice;
                 continue;
             };

@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use ghostllm_core::dialect::responses;
+use ghostllm_core::{
+    chat::{Defaults, Usage},
+    config::KeepAliveStyle,
+    dialect::{openai, render::Form, responses},
+};
 use tokio::join;
 
 use super::{
     peer::{Peer, chunked, ok},
     *,
 };
+
+mod counts;
 
 #[test]
 fn a_file_is_called_as_the_engine_calls_it() {
@@ -47,7 +53,7 @@ fn call(stream: bool) -> ChatCall {
     );
     let passed = openai::passthrough::inspect(body.as_bytes(), &Limits::default()).unwrap();
     let form = Form::Chat { model: "m".into(), include_usage: false };
-    called(Asked::AsSent { body: body.into(), passed }, form)
+    called(Asked::AsSent { body: body.into(), passed: Box::new(passed) }, form)
 }
 
 /// The same of a client that speaks Responses.
@@ -114,8 +120,7 @@ async fn a_response_is_given_by_engines_of_either_language() {
         let Answer::Whole(body, usage) = answered else { panic!("a stream") };
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["output"][0]["content"][0]["text"], "Hey");
-        let counted = usage.map(|usage| (usage.prompt_tokens, usage.completion_tokens));
-        assert_eq!((counted, &body["usage"]["total_tokens"]), (Some((2, 3)), &serde_json::json!(5)));
+        assert_eq!((usage, &body["usage"]["total_tokens"]), (Usage::counted(2, 3), &serde_json::json!(5)));
     }
 }
 
@@ -254,7 +259,7 @@ async fn so_much_of_an_answer_may_bring_nothing() {
     });
     let most = 4 * 100 + 1024 + 8 * 1024;
     let line = "{\"message\":{\"content\":\"x\"},\"done\":true,\"done_reason\":\"stop\"}\n";
-    let event = "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\n";
+    let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n";
     // Up to the event's last byte, with which something comes of it.
     let answer = |media: &str, event: &str, length: usize| {
         let around = chunked(media).len() + "2fff\r\n".len() + event.len();
@@ -335,7 +340,7 @@ fn asking(fields: &str, stream: bool) -> ChatCall {
         "{{\"model\":\"m\",\"stream\":{stream},{fields},\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}"
     );
     let passed = openai::passthrough::inspect(body.as_bytes(), &Limits::default()).unwrap();
-    ChatCall { asked: Asked::AsSent { body: body.into(), passed }, ..call(stream) }
+    ChatCall { asked: Asked::AsSent { body: body.into(), passed: Box::new(passed) }, ..call(stream) }
 }
 
 const DONE_LINE: &str = "{\"message\":{\"content\":\"x\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":5,\"eval_count\":2}\n";
@@ -383,11 +388,7 @@ async fn of_several_answers_each_is_asked_for_behind_the_other() {
         assert!(one.contains("\"seed\":3") && two.contains("\"seed\":4"), "{one} {two}");
         match answered {
             Err(Ok(Answer::Whole(body, usage))) => {
-                let usage = usage.unwrap();
-                assert!(
-                    good && (usage.prompt_tokens, usage.completion_tokens) == (5, 4),
-                    "{usage:?} {body:?}"
-                );
+                assert!(good && usage == Usage::counted(5, 4), "{usage:?} {body:?}");
             }
             Err(failed) => {
                 assert!(!good && matches!(failed, Err(ChatError::Fault(BackendFault::ErrorLine { .. }))));
@@ -439,7 +440,7 @@ async fn whoever_refuses_several_answers_is_asked_for_one_at_a_time() {
         let asked = async {
             let call = asking("\"n\":2,\"stream_options\":{\"include_usage\":true}", stream);
             match backend.chat(call).await {
-                Ok(Answer::Whole(body, usage)) => (String::from_utf8(body.to_vec()).unwrap(), usage),
+                Ok(Answer::Whole(body, usage)) => (String::from_utf8(body.to_vec()).unwrap(), Some(usage)),
                 answered => {
                     let (text, error) = all_of(answered).await;
                     assert_eq!(error, None, "{text}");
@@ -463,9 +464,7 @@ async fn whoever_refuses_several_answers_is_asked_for_one_at_a_time() {
         // What rides in each finish chunk adds up, and is told once.
         assert_eq!(text.matches("\"completion_tokens\":4").count(), 1, "{text}");
         assert_eq!(text.matches("completion_tokens").count(), 1, "{text}");
-        assert!(
-            stream || usage.is_some_and(|usage| (usage.prompt_tokens, usage.completion_tokens) == (5, 4))
-        );
+        assert!(stream || usage == Some(Usage::counted(5, 4)));
     }
 }
 

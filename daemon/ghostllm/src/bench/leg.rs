@@ -207,7 +207,7 @@ impl Direct {
         let form = Form::Chat { model: passed.model.as_str().into(), include_usage: passed.include_usage };
         let created = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default();
         let call = ChatCall {
-            asked: backend::Asked::AsSent { body, passed },
+            asked: backend::Asked::AsSent { body, passed: Box::new(passed) },
             voice: Voice { form, id: format!("{number:032x}"), created },
             model: self.model.clone(),
             defaults: self.defaults,

@@ -47,7 +47,7 @@ fn chat<'a>(model: Option<&'a str>, ended: &'static str) -> Ended<'a> {
             provider: "ollama",
             first: Some(Duration::from_millis(50)),
             rest: Some(Duration::from_secs(2)),
-            usage: Some(Usage { prompt_tokens: 10, completion_tokens: 21 }),
+            usage: Some(Usage::counted(10, 21)),
         }),
     }
 }
@@ -129,7 +129,7 @@ fn embeddings_are_an_operation_of_their_own_without_output() {
     let metrics = Metrics::default();
     let mut ended = chat(Some("tiny-embed"), "completed");
     ended.route = Some("/v1/embeddings");
-    let usage = Some(Usage { prompt_tokens: 7, completion_tokens: 0 });
+    let usage = Some(Usage::counted(7, 0));
     ended.chat = ended.chat.map(|chat| Chat {
         operation: Operation::Embeddings,
         first: None,

@@ -1,7 +1,7 @@
 //! The end of a chat, told exactly once: completed, failed, or its client gone.
 //!
-//! Knows what the engine counted. Refuses to know what was said. Invariant: whatever becomes of the chat, its place in the list is
-//! given back, and its record has its end.
+//! Knows what the engine counted, or what is estimated in its place. Refuses to know what was said. Invariant: whatever becomes of
+//! the chat, its place in the list is given back, and its record has its end.
 
 use std::{fmt::Display, sync::Arc, time::Instant};
 
@@ -12,6 +12,7 @@ use super::{
     record::{By, Record},
     requests::{Place, Request},
 };
+use crate::store::usage::Ledger;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +53,8 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn open(place: Place, record: Arc<Record>, stay: Stay) -> Self {
-        record.chat(&place.request);
+    pub(super) fn open(place: Place, record: Arc<Record>, stay: Stay, ledger: &Ledger) -> Self {
+        record.chat(&place.request, ledger);
         let (outcome, since) = (Outcome::Left, Instant::now());
         Self { place, record, outcome, usage: None, since, first: None, last: None, over: false, stay }
     }
@@ -70,15 +71,15 @@ impl Account {
     }
 
     /// The answer is whole.
-    pub(super) fn completed(&mut self, usage: Option<Usage>) {
+    pub(super) fn completed(&mut self, usage: Usage) {
         // No first word of its own: an answer in one piece says all at once.
-        self.usage = usage.or(self.usage);
+        self.usage = Some(usage);
         self.last = Some(Instant::now());
         self.outcome = Outcome::Completed;
     }
 
     /// The same, of an answer that is given out whole: its client may take its time.
-    pub(super) fn gathered(&mut self, usage: Option<Usage>) {
+    pub(super) fn gathered(&mut self, usage: Usage) {
         self.record.holds(self.stay.slot());
         self.completed(usage);
     }
@@ -96,15 +97,15 @@ impl Account {
     }
 
     /// The last event of a stream has been given.
-    pub(super) fn over(&mut self, usage: Option<Usage>) {
+    pub(super) fn over(&mut self, usage: Usage) {
         self.completed(usage);
         self.over = true;
     }
 
-    /// The engine has said something; what it has counted so far.
-    pub(super) fn counted(&mut self, usage: Option<Usage>) {
+    /// The engine has said something; what is known of its counts so far.
+    pub(super) fn counted(&mut self, usage: Usage) {
         self.first.get_or_insert_with(Instant::now);
-        self.usage = usage.or(self.usage);
+        self.usage = Some(usage);
     }
 
     /// It failed, by somebody's doing or by itself; `cause` is for the log, `shown` is what the client hears.

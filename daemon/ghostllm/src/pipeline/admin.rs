@@ -7,6 +7,7 @@ mod acts;
 mod audited;
 mod backup;
 mod facts;
+mod usage;
 
 use std::sync::Arc;
 
@@ -60,6 +61,7 @@ pub(super) async fn answer(
         Admin::Models => json(&facts::models(shared)),
         Admin::Requests => json(&facts::requests(shared)),
         Admin::Tasks => json(&facts::tasks(shared)),
+        Admin::Usage => json(&usage::answer(shared, head.uri.query()).await?),
         Admin::Config => json(&facts::config(shared)),
         Admin::Keys => json(&facts::keys(shared).await),
         Admin::Audit => json(&audit(shared, head).await?),

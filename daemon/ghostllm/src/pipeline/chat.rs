@@ -70,7 +70,7 @@ struct Read {
 impl Read {
     fn as_sent(body: &Bytes, passed: passthrough::Passed, form: Form) -> Self {
         let model = passed.model.clone();
-        let asked = backend::Asked::AsSent { body: body.clone(), passed };
+        let asked = backend::Asked::AsSent { body: body.clone(), passed: Box::new(passed) };
         Self { model, asked, form, ignored: Vec::new() }
     }
 
@@ -182,7 +182,7 @@ pub(super) fn begin<T>(
     let lease = routed.backend.lease();
     let slot = stay.slot();
     let place = shared.requests.begin(asked, model, &routed.model, lease);
-    let account = Account::open(place, record, stay);
+    let account = Account::open(place, record, stay, &shared.usage);
     // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
     if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
         return Err(stopped(Ending::from(lost).into(), account));

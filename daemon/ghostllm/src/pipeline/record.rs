@@ -4,27 +4,31 @@
 //! Invariants: each request has exactly one record, written once nobody can add to it: when its response's body is gone, or it is
 //! dropped before it was answered; whatever a client has chosen is escaped and cut.
 
+mod body;
+mod told;
+
 use std::{
     fmt::Display,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
     chat::Usage,
     error::Code,
     key,
     routes::{Endpoint, Row},
+    usage::{Counts, OTHER},
 };
-use ghostllm_edge::{Connection, ResponseBody, StreamFailed, room::Slot};
+use ghostllm_edge::{Connection, ResponseBody, room::Slot};
 use http::{HeaderMap, Method, Response, StatusCode, Version, request};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tracing::Level;
+
+use body::Recorded;
+pub(super) use told::By;
+use told::{Answer, Ended, Failure, Told};
 
 use super::{
     ids::Id,
@@ -33,7 +37,7 @@ use super::{
 use crate::{
     log::{OneLine, millis},
     metrics::{self, Metrics, Operation},
-    store::keys::Caller,
+    store::{keys::Caller, usage::Ledger},
     trace::Trace,
 };
 
@@ -70,6 +74,9 @@ macro_rules! event {
             ms = millis(record.begun),
             prompt_tokens = usage.map(|usage| usage.prompt_tokens),
             completion_tokens = usage.filter(|_| told.operation() != Operation::Embeddings).map(|usage| usage.completion_tokens),
+            cached_tokens = usage.and_then(|usage| usage.cached_tokens),
+            reasoning_tokens = usage.and_then(|usage| usage.reasoning_tokens),
+            estimated = usage.filter(|usage| usage.estimated).map(|_| true),
             bytes_in = told.bytes_in,
             bytes_out = told.answer.map_or(0, |answer| answer.bytes),
             "{} {}",
@@ -77,42 +84,6 @@ macro_rules! event {
             ended.words(),
         );
     }};
-}
-
-/// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    Completed,
-    /// By the client's own mistake, or for want of a permission.
-    Refused,
-    Failed,
-    /// There was no room for it, which is nobody's fault.
-    Shed,
-    /// Its client went before the answer's end.
-    Left,
-    /// Somebody else has ended it.
-    Cancelled,
-}
-
-/// Who has ended a request before its answer's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
-    /// Whoever asked.
-    Client,
-    /// An admin.
-    Admin,
-    /// Its key, which is taken no more.
-    Key,
-    /// The end of the program.
-    Shutdown,
-}
-
-/// Why an answer is none.
-#[derive(Debug)]
-struct Failure {
-    cause: String,
-    code: Code,
-    by: Option<By>,
 }
 
 /// What is known of a request when it comes in, and what its steps tell.
@@ -130,44 +101,6 @@ pub(super) struct Record {
     told: Mutex<Told>,
     /// Count it as well when it ends.
     metrics: Arc<Metrics>,
-}
-
-#[derive(Debug, Default)]
-struct Told {
-    row: Option<&'static Row>,
-    caller: Option<Caller>,
-    model: Option<String>,
-    /// The model that answers, where the configuration has given it the name that was asked for.
-    target: Option<String>,
-    chat: Option<Arc<Request>>,
-    /// None where not all of it was read.
-    bytes_in: Option<u64>,
-    usage: Option<Usage>,
-    /// Until it went to its engine.
-    queued: Option<Duration>,
-    /// When the engine said its first word.
-    first: Option<Instant>,
-    /// When it had said all.
-    last: Option<Instant>,
-    /// The last event of a stream was given.
-    over: bool,
-    /// Its backend has listed the model that answers.
-    listed: bool,
-    failure: Option<Failure>,
-    /// What was gathered of an answer that is given out whole is held until its reader has it.
-    held: Option<Slot>,
-    /// Since there is an answer.
-    answer: Option<Answer>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Answer {
-    status: StatusCode,
-    code: Option<Code>,
-    bytes: u64,
-    /// All of it was taken.
-    whole: bool,
-    broken: bool,
 }
 
 /// A request that is being answered; its record is written when this is dropped.
@@ -286,9 +219,10 @@ impl Record {
         self.told().held = Some(slot);
     }
 
-    /// An engine is asked.
-    pub(super) fn chat(&self, request: &Arc<Request>) {
-        self.told().chat = Some(Arc::clone(request));
+    /// An engine is asked, and what it has used is counted there.
+    pub(super) fn chat(&self, request: &Arc<Request>, ledger: &Ledger) {
+        let mut told = self.told();
+        (told.chat, told.ledger) = (Some(Arc::clone(request)), Some(ledger.clone()));
     }
 
     /// What the engine has counted, and when it began to speak and had said all.
@@ -328,6 +262,12 @@ impl Record {
         if self.own {
             return;
         }
+        if let (Some(chat), Some(ledger)) = (&told.chat, &told.ledger) {
+            let model = if told.listed { &chat.routed } else { OTHER };
+            let caller = chat.caller.id.as_ref().unwrap_or(&chat.caller.name);
+            let counts = Counts::of(ended.into(), told.queued.is_some(), told.usage);
+            ledger.count(caller, model, &counts);
+        }
         self.metrics.ended(
             self.http,
             &metrics::Ended {
@@ -339,153 +279,6 @@ impl Record {
                 chat: told.chat.as_ref().map(|chat| told.generated(self, chat)),
             },
         );
-    }
-}
-
-impl Told {
-    fn ended(&self) -> Ended {
-        let Some(answer) = self.answer else { return Ended::Left };
-        match &self.failure {
-            Some(Failure { by: Some(_), .. }) => Ended::Cancelled,
-            // A client's own mistake is nobody's alarm.
-            Some(Failure { code, .. }) if code.status().is_client_error() => Ended::Refused,
-            Some(Failure { code: Code::Overloaded, .. }) => Ended::Shed,
-            Some(_) => Ended::Failed,
-            None if answer.code == Some(Code::Overloaded) => Ended::Shed,
-            None if answer.status.is_client_error() => Ended::Refused,
-            None if answer.status.is_server_error() || answer.broken => Ended::Failed,
-            None if answer.whole || self.over => Ended::Completed,
-            None => Ended::Left,
-        }
-    }
-
-    fn by(&self, ended: Ended) -> Option<&'static str> {
-        let by = self.failure.as_ref().and_then(|failure| failure.by);
-        by.or((ended == Ended::Left).then_some(By::Client)).map(By::name)
-    }
-
-    fn code(&self) -> Option<&'static str> {
-        let failed = self.failure.as_ref().map(|failure| failure.code);
-        let code = failed.or_else(|| self.answer.and_then(|answer| answer.code))?;
-        // OpenAI has no code for it.
-        Some(code.text().unwrap_or("invalid_request"))
-    }
-
-    /// The path, where its route does not say it.
-    fn path<'a>(&self, record: &'a Record) -> Option<&'a str> {
-        let (_, path) = record.asked.as_ref()?;
-        self.row.is_none_or(|row| row.path.contains('{')).then_some(path)
-    }
-
-    fn generated<'a>(&self, record: &Record, chat: &'a Request) -> metrics::Chat<'a> {
-        metrics::Chat {
-            operation: self.operation(),
-            model: self.listed.then_some(chat.routed.as_str()),
-            backend: &chat.backend,
-            provider: chat.provider,
-            first: self.first.map(|first| first - record.begun),
-            rest: self.first.zip(self.last).map(|(first, last)| last - first),
-            usage: self.usage,
-        }
-    }
-
-    /// What its engine was asked for, if it was asked.
-    fn operation(&self) -> Operation {
-        match self.row.map(|row| row.endpoint) {
-            Some(Endpoint::Completions) => Operation::Completion,
-            Some(Endpoint::Embeddings) => Operation::Embeddings,
-            _ => Operation::Chat,
-        }
-    }
-
-    fn subject(&self) -> &'static str {
-        match self.row.map(|row| row.endpoint) {
-            Some(Endpoint::Chat | Endpoint::Responses) => "a chat",
-            Some(Endpoint::Completions) => "a completion",
-            Some(Endpoint::Embeddings) => "a request for embeddings",
-            _ => "a request",
-        }
-    }
-}
-
-impl Ended {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::Shed => "shed",
-            Self::Left => "left",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Completed => "was answered",
-            Self::Refused => "was refused",
-            Self::Failed => "failed",
-            Self::Shed => "found no room",
-            Self::Left => "was left",
-            Self::Cancelled => "was ended",
-        }
-    }
-}
-
-impl By {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Admin => "admin",
-            Self::Key => "key",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
-
-/// A response's body that counts what is taken of it.
-struct Recorded {
-    // Its end is told before the record is written.
-    body: ResponseBody,
-    answer: Answer,
-    open: Open,
-}
-
-impl Body for Recorded {
-    type Data = Bytes;
-    type Error = StreamFailed;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StreamFailed>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.answer.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-            }
-            Poll::Ready(Some(Err(StreamFailed))) => self.answer.broken = true,
-            Poll::Ready(None) => self.answer.whole = true,
-            Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Recorded {
-    fn drop(&mut self) {
-        self.answer.whole |= self.body.is_end_stream();
-        // Its own polling has failed, and no client has left.
-        self.answer.broken |= std::thread::panicking();
-        self.open.0.told().answer = Some(self.answer);
     }
 }
 

@@ -62,3 +62,15 @@ fn a_fault_is_told_once() {
     errors.dedup();
     assert_eq!(errors.len(), all, "{errors:#?}");
 }
+
+#[test]
+fn no_more_than_a_minute_of_usage_may_be_lost() {
+    assert!(Usage::default().write_interval <= Duration::from_secs(60));
+    let with = |time: &str| format!("[usage]\nwrite_interval = \"{time}\"");
+    let config = Config::load(&[file(&with("60s"))]).unwrap();
+    assert_eq!(config.usage.write_interval, Duration::from_secs(60));
+    for time in ["61s", "0s"] {
+        let errors = refused_file(&with(time));
+        assert!(errors.len() == 1 && errors[0].contains("at most 60s"), "{time}: {errors:?}");
+    }
+}

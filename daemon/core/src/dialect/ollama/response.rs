@@ -154,10 +154,7 @@ impl ChatDecoder {
         if let Some(reason) = finish {
             let reason =
                 if self.calls > 0 && reason == FinishReason::Stop { FinishReason::ToolCalls } else { reason };
-            out.push(ChatEvent::Usage(Usage {
-                prompt_tokens: line.prompt_eval_count,
-                completion_tokens: line.eval_count,
-            }));
+            out.push(ChatEvent::Usage(Usage::counted(line.prompt_eval_count, line.eval_count)));
             out.push(ChatEvent::Finish(reason));
             self.done = true;
         }

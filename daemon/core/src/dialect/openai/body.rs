@@ -1,8 +1,8 @@
 //! A chat request, from the internal form to the body of `POST /v1/chat/completions`.
 //!
 //! Knows OpenAI's fields and the few of its engines beside them. Refuses to know the client's dialect. Invariants: what
-//! the client left to the model is not sent, since a number that is sent overrides the model's own; a stream with its
-//! count of tokens is asked for whatever the client wants, so that silence and failures are seen while the answer is
+//! the client left to the model is not sent, since a number that is sent overrides the model's own; a stream is asked for, with its
+//! count of tokens where the engine takes that, whatever the client wants, so that silence and failures are seen while the answer is
 //! made; [`super::parse_chat`] reads the same request out of it, but for thinking that is only on or off, which no client may say so,
 //! thinking beyond `high`, and what is said of tools where none are shown.
 
@@ -20,7 +20,8 @@ struct Body<'a> {
     model: &'a str,
     messages: Vec<WireMessage<'a>>,
     stream: bool,
-    stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<&'a Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,17 +142,17 @@ struct Schema<'a> {
     schema: &'a Json,
 }
 
-/// The body for a request to this model, as the engine spells its name. It always asks for a stream that ends with the
-/// count of tokens. What is for Ollama alone (`num_ctx`, `keep_alive`) has no place in it.
+/// The body for a request to this model, as the engine spells its name. It always asks for a stream, with
+/// `counts` for one that ends with the count of tokens, which some engines refuse. What is for Ollama alone (`num_ctx`, `keep_alive`) has no place in it.
 #[must_use]
-pub fn chat_body(request: &ChatRequest, model: &str) -> Bytes {
+pub fn chat_body(request: &ChatRequest, model: &str, counts: bool) -> Bytes {
     // Some engines show a template the tools all the same, and what the model then writes comes out as text.
     let offered = request.tool_choice != ToolChoice::None && !request.tools.is_empty();
     let body = Body {
         model,
         messages: request.messages.iter().map(message).collect(),
         stream: true,
-        stream_options: StreamOptions { include_usage: true },
+        stream_options: counts.then_some(StreamOptions { include_usage: true }),
         tools: request.tools.iter().filter(|_| offered).map(|tool| &tool.raw).collect(),
         // Without tools, some refuse what is said of them.
         tool_choice: choice(&request.tool_choice).filter(|_| offered),

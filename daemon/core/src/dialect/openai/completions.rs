@@ -59,6 +59,7 @@ pub fn inspect_completion(body: &[u8], limits: &Limits) -> Result<Passed, ApiErr
     };
     let mut passed = passthrough::passed(&fields, body, limits, Wanted::by(ROWS, &fields))?;
     (passed.choices, passed.one_call, passed.alone) = (choices, false, Some(Box::new(alone)));
+    passed.prompt_bytes = prompts.bytes().saturating_add(suffix_bytes(&fields));
     Ok(passed)
 }
 
@@ -142,6 +143,11 @@ const TEXT: &str = "a text";
 
 fn text(raw: &RawValue) -> Result<(), ApiError> {
     if raw.get().starts_with('"') { Ok(()) } else { Err(ApiError::invalid_type("suffix", TEXT)) }
+}
+
+/// An engine shows it to the model as it does the prompt.
+fn suffix_bytes(fields: &Fields<'_>) -> u64 {
+    fields.get("suffix").map_or(0, |raw| (raw.get().len() as u64).saturating_sub(2))
 }
 
 /// Out of how many answers the best are given.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::repair::WireUsage;
+use super::repair::told;
 use crate::chat::{ChatEvent, FinishReason, Json, Usage};
 use crate::dialect::json::{self, Object};
 use crate::dialect::tool_text::ToolText;
@@ -25,7 +25,8 @@ struct Chunk<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow)]
     choices: Option<Vec<Object<Choice<'a>>>>,
-    usage: Option<Object<WireUsage>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -238,9 +239,7 @@ impl ChunkDecoder {
         for Object(choice) in chunk.choices.into_iter().flatten() {
             self.choice(choice, data, out)?;
         }
-        if let Some(Object(usage)) = chunk.usage {
-            self.usage = Some(usage.into());
-        }
+        self.usage = chunk.usage.map(told).transpose()?.flatten().or(self.usage);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::{passthrough, request};
+use crate::chat::Usage;
 use crate::config::Limits;
 use crate::dialect::json;
 use crate::embedding::{EmbeddingInput, EmbeddingRequest, Encoding, INPUTS_LIMIT};
@@ -44,6 +45,8 @@ pub struct PassedEmbeddings {
     pub dimensions: Option<u32>,
     /// How the client wants the numbers.
     pub encoding: Encoding,
+    /// What it comes to where its engine does not count.
+    pub estimate: Usage,
     /// Where the model's name lies in the body, its quotes included.
     span: Range<usize>,
 }
@@ -74,9 +77,11 @@ pub fn inspect_embeddings(body: &[u8], limits: &Limits) -> Result<PassedEmbeddin
     }
     let model = request::model(&fields, limits)?;
     let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
+    let inputs = Inputs::read(&fields)?;
     Ok(PassedEmbeddings {
         model,
-        inputs: Inputs::read(&fields)?.count(),
+        inputs: inputs.count(),
+        estimate: inputs.estimate(),
         dimensions: dimensions(&fields)?,
         encoding: encoding(&fields)?,
         span: json::span(body, raw.get()),
@@ -149,6 +154,21 @@ impl<'a> Inputs<'a> {
         list.len()
     }
 
+    fn estimate(&self) -> Usage {
+        match self {
+            Self::Texts(list) => {
+                // Without its quotes.
+                let bytes = list.iter().map(|raw| (raw.get().len() as u64).saturating_sub(2)).sum();
+                Usage::estimated(bytes, 0)
+            }
+            // Known but for those that the engine adds.
+            Self::Tokens(list) => {
+                let tokens = list.iter().map(|raw| token_count(raw)).sum();
+                Usage { estimated: true, ..Usage::counted(tokens, 0) }
+            }
+        }
+    }
+
     fn owned(&self) -> Result<EmbeddingInput, ApiError> {
         // Each was checked, so that none of these fails.
         let wrong = |_| ApiError::invalid_type("input", INPUT);
@@ -206,4 +226,9 @@ pub(super) fn check_tokens(param: &str, raw: &RawValue) -> Result<(), ApiError> 
     };
     json::each(raw, take, |place, _what| ApiError::invalid_type(format!("{param}[{place}]"), TOKEN))?;
     if is_empty { Err(ApiError::invalid_value(param, "a list that is not empty")) } else { Ok(()) }
+}
+
+/// How many token ids there are in a list that was checked.
+pub(super) fn token_count(raw: &RawValue) -> u64 {
+    1 + memchr::memchr_iter(b',', raw.get().as_bytes()).count() as u64
 }

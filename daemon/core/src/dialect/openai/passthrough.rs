@@ -2,9 +2,10 @@
 //!
 //! Knows the few fields that the daemon must read or change. Refuses to know the rest: unknown fields reach the
 //! engine byte for byte. Invariant: outside the values of the model's name, of `n`, `seed` and `prompt` where the answers are asked
-//! for one by one, of a `store` that is true, and of fields that say nothing and have a default, the bytes that go out are the bytes
-//! that came in.
+//! for one by one, of a `store` that is true, of fields that say nothing and have a default, and of the words that have a stream end
+//! with its counts, the bytes that go out are the bytes that came in.
 
+mod counted;
 mod defaults;
 
 use std::{ops::Range, sync::Arc};
@@ -22,6 +23,7 @@ use crate::config::Limits;
 use crate::dialect::json::{self, Object};
 use crate::error::ApiError;
 
+use counted::Counted;
 use defaults::Sent;
 
 #[cfg(test)]
@@ -42,6 +44,9 @@ pub struct Passed {
     pub one_call: bool,
     /// The functions that it may call; none where `tool_choice` is none.
     pub functions: Arc<[String]>,
+    /// Bytes of the conversation and the tools, or of all prompts, pictures and sounds aside: what an engine makes of them is its
+    /// own affair.
+    pub prompt_bytes: u64,
     /// Which fields it has.
     wanted: Box<Wanted>,
     /// Where the model's name lies in the body, its quotes included.
@@ -56,6 +61,8 @@ pub struct Passed {
     sent: Box<Sent>,
     /// Of a completion, how each of its answers is asked for by itself; none for a chat.
     pub(super) alone: Option<Box<Alone>>,
+    /// What has the engine count a stream whose client has not asked for that.
+    counted: Option<Counted>,
 }
 
 impl Passed {
@@ -131,20 +138,31 @@ impl Passed {
     /// `body` is the one that was inspected.
     #[must_use]
     pub fn with(&self, body: &Bytes, model: &str, defaults: &Defaults) -> Bytes {
-        if !self.completes() {
-            return self.edited(body, model, defaults);
-        }
-        let max_tokens = defaults.max_tokens.or(Some(MAX_TOKENS));
-        self.edited(body, model, &Defaults { think: None, max_tokens, ..*defaults })
-    }
-
-    fn edited(&self, body: &Bytes, model: &str, defaults: &Defaults) -> Bytes {
         let edits = self.edits(model, defaults);
         if edits.is_empty() { body.clone() } else { json::edited(body, edits) }
     }
 
+    /// The same; with `counts` it asks for those of a stream whose client has not asked for them.
+    ///
+    /// `body` is the one that was inspected.
+    #[must_use]
+    pub fn asking(&self, body: &Bytes, model: &str, defaults: &Defaults, counts: bool) -> Asking {
+        let Some(counted) = self.counted.as_ref().filter(|_| counts) else {
+            return self.with(body, model, defaults).into();
+        };
+        let mut edits = self.edits(model, defaults);
+        let words = counted.words_behind(&edits, body);
+        edits.push(counted.edit());
+        Asking { body: json::edited(body, edits), words: Some(words) }
+    }
+
     fn edits(&self, model: &str, defaults: &Defaults) -> Vec<(Range<usize>, String)> {
-        let mut edits = self.sent.filled(defaults);
+        let mut edits = if self.completes() {
+            let max_tokens = defaults.max_tokens.or(Some(MAX_TOKENS));
+            self.sent.filled(&Defaults { think: None, max_tokens, ..*defaults })
+        } else {
+            self.sent.filled(defaults)
+        };
         edits.extend(renamed(&self.span, (&self.model, model)));
         edits.extend(self.store.iter().map(|span| (span.clone(), "false".to_owned())));
         edits
@@ -175,6 +193,36 @@ pub fn too_many_choices(most: usize) -> ApiError {
         "a number from 1 to {most} (limits.choices): the engine of this model gives one answer at a time"
     );
     ApiError::invalid_value("n", &expected)
+}
+
+/// A body for an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asking {
+    /// As it goes out.
+    pub body: Bytes,
+    /// Where in it the counts are asked for, and what its client has put there.
+    words: Option<(Range<usize>, String)>,
+}
+
+impl From<Bytes> for Asking {
+    /// One that asks for no more than its client.
+    fn from(body: Bytes) -> Self {
+        Self { body, words: None }
+    }
+}
+
+impl Asking {
+    /// Whether it asks for the counts of a stream, which its client does not.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.words.is_some()
+    }
+
+    /// The body for an engine that refuses to be asked for them; none where it is not asked.
+    #[must_use]
+    pub fn without(&self) -> Option<Bytes> {
+        self.words.clone().map(|words| json::edited(&self.body, vec![words]))
+    }
 }
 
 /// The seed of one answer of several, counted from 0: each has one of its own, so that they differ, and the same again for the
@@ -219,20 +267,24 @@ pub(super) fn passed(
     let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
     let seed = fields.read_as::<i64>("seed", request::SEED)?;
     let place = |name: &str| fields.get(name).map(|raw| json::span(body, raw.get()));
+    let (stream, include_usage) = (request::stream(fields)?, request::include_usage(fields)?);
+    let counted = if stream && !include_usage { Counted::wanted(body, fields) } else { None };
     Ok(Passed {
         model,
         choices: request::choices(fields)?,
         one_call: request::one_call(fields)?,
         functions: functions(fields),
+        prompt_bytes: counted::prompt_bytes(fields),
         wanted: Box::new(wanted),
         choices_span: place("n"),
         store: request::stores(fields)?.then(|| place("store")).flatten(),
         seed: seed.zip(place("seed")),
-        stream: request::stream(fields)?,
-        include_usage: request::include_usage(fields)?,
+        stream,
+        include_usage,
         span: json::span(body, raw.get()),
         sent: Box::new(Sent::read(fields, body)),
         alone: None,
+        counted,
     })
 }
 

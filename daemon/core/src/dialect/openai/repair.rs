@@ -1,21 +1,26 @@
 //! An engine's own OpenAI answer, made trustworthy on its way through.
 //!
 //! Knows how engines end their streams, well and badly. Refuses to know what they say in them: a chunk is passed
-//! as it came, but for the model's name, for halves of characters, and for calls in a text ([`TextCalls`]). Invariant: a client sees exactly one `[DONE]`, and
-//! only behind a finish reason for every choice; every other end is a fault.
+//! as it came, but for the model's name, for halves of characters, for calls in a text ([`TextCalls`]), and for counts that its client
+//! has not asked for: of these chunks the times that llama.cpp has beside them come with the chunk before. Invariant: a client sees
+//! exactly one `[DONE]`, and only behind a finish reason for every choice; every other end is a fault.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::ops::Range;
+mod counts;
+
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use counts::{Held, blanked, quoted_bytes, said_bytes};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub use counts::refuses_counts;
+pub(super) use counts::told;
+
 use super::completions::completion_logprobs;
 use super::request::CHOICES_LIMIT;
-use super::several::event;
+use super::several::begins_prompt;
 use super::stream::DONE;
 use super::text_calls::TextCalls;
 use crate::chat::Usage;
@@ -35,7 +40,24 @@ struct Chunk<'a> {
     model: Option<&'a RawValue>,
     #[serde(borrow)]
     choices: Option<Vec<Object<Choice<'a>>>>,
-    usage: Option<Object<WireUsage>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    /// llama.cpp's, beside the counts where it is asked for these, and else in the chunk that ends the answer.
+    #[serde(borrow)]
+    timings: Option<&'a RawValue>,
+}
+
+impl Chunk<'_> {
+    /// Whether it has counts and nothing that is said.
+    fn is_counts(&self) -> bool {
+        self.usage.is_some() && self.choices.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// In how many choices it says something: one token each, or nearly.
+    fn said(&self) -> u64 {
+        let choices = self.choices.iter().flatten();
+        choices.filter(|Object(choice)| choice.said_bytes() > 0).map(|_| 1).sum()
+    }
 }
 
 #[derive(Deserialize)]
@@ -46,20 +68,25 @@ struct Choice<'a> {
     finish_reason: Option<Cow<'a, str>>,
     #[serde(borrow)]
     logprobs: Option<&'a RawValue>,
+    /// Of a stream.
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
+    /// Of a whole answer.
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    /// Of a completion, streamed or whole.
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct WireUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-}
+impl Choice<'_> {
+    /// Bytes of what it says, in text, thought and calls.
+    fn said_bytes(&self) -> u64 {
+        said_bytes(self.delta.or(self.message)) + self.text.map_or(0, quoted_bytes)
+    }
 
-impl From<WireUsage> for Usage {
-    fn from(usage: WireUsage) -> Self {
-        Self {
-            prompt_tokens: usage.prompt_tokens.unwrap_or(0),
-            completion_tokens: usage.completion_tokens.unwrap_or(0),
-        }
+    fn is_finished(&self) -> bool {
+        self.finish_reason.as_ref().is_some_and(|reason| !reason.is_empty())
     }
 }
 
@@ -77,8 +104,14 @@ pub struct StreamRepair {
     /// What was counted: for each choice where the counts come with it, or, under none, of all of them.
     usage: BTreeMap<Option<u32>, Usage>,
     calls: Option<Box<TextCalls>>,
-    /// Of a completion, how many characters of each choice were given with probabilities; none for a chat.
-    offsets: Option<Offsets>,
+    /// Of a completion; none for a chat.
+    completion: Option<Completion>,
+    /// How many pieces of text, thought or calls have come.
+    said: u64,
+    /// The client has not asked for the counts.
+    hides: bool,
+    /// The chunk that ends a choice, until it is known what comes with the counts behind it.
+    held: Option<Held>,
 }
 
 impl StreamRepair {
@@ -95,7 +128,10 @@ impl StreamRepair {
             done: false,
             usage: BTreeMap::new(),
             calls: None,
-            offsets: None,
+            completion: None,
+            said: 0,
+            hides: false,
+            held: None,
         }
     }
 
@@ -111,16 +147,17 @@ impl StreamRepair {
         Self { calls: calls.map(Box::new), ..self }
     }
 
-    /// How many bytes of the answer are held back, since they may be those of a call.
+    /// It is a completion, with so many answers to each prompt, whose probabilities some engines tell in a chat's form: llama.cpp's
+    /// server, as recorded.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.calls.as_ref().map_or(0, |calls| calls.held())
+    pub fn completing(self, samples: u32) -> Self {
+        Self { completion: Some(Completion { samples, offsets: Offsets::default() }), ..self }
     }
 
-    /// It is a completion, whose probabilities some engines tell in a chat's form: llama.cpp's server, as recorded.
+    /// The same for a client that has not asked for the counts which the engine was asked for.
     #[must_use]
-    pub fn completing(self) -> Self {
-        Self { offsets: Some(Offsets::default()), ..self }
+    pub fn hiding_usage(self) -> Self {
+        Self { hides: true, ..self }
     }
 
     /// Takes bytes of the engine's body, split anywhere, and appends what the client gets. What was appended
@@ -133,6 +170,11 @@ impl StreamRepair {
             return Ok(());
         }
         self.events.push(bytes);
+        let read = self.read(out);
+        self.good_so_far(read, out)
+    }
+
+    fn read(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {
         while let Some(event) = self.events.next_event()? {
             self.event(&event, out)?;
             if self.done {
@@ -140,6 +182,18 @@ impl StreamRepair {
             }
         }
         Ok(())
+    }
+
+    /// The same outcome; behind a fault nothing comes for which a chunk is held.
+    fn good_so_far(
+        &mut self,
+        outcome: Result<(), BackendFault>,
+        out: &mut BytesMut,
+    ) -> Result<(), BackendFault> {
+        if outcome.is_err() {
+            self.release(out);
+        }
+        outcome
     }
 
     /// The engine's body has ended: appends `[DONE]` where it did not send one.
@@ -150,6 +204,11 @@ impl StreamRepair {
         if self.done {
             return Ok(());
         }
+        let ended = self.ended(out);
+        self.good_so_far(ended, out)
+    }
+
+    fn ended(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {
         if let Some(event) = self.events.finish()? {
             // The rest of a body that broke off is no garbage, it is just not whole.
             let cut = event.data.starts_with(b"{") || b"[DONE]".starts_with(&event.data);
@@ -172,9 +231,10 @@ impl StreamRepair {
         }
         // One that was asked for may not have begun.
         if self.finished.count_ones() < self.wanted {
-            return Err(fault);
+            return self.good_so_far(Err(fault), out);
         }
-        self.end(out).map_err(|_early| fault)
+        let ended = self.end(out).map_err(|_early| fault);
+        self.good_so_far(ended, out)
     }
 
     /// Whether the end was sent; nothing may follow it.
@@ -186,14 +246,39 @@ impl StreamRepair {
     /// What the engine counted, where it said so.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
-        let each = || self.usage.values().copied().reduce(Usage::and_choice);
-        self.usage.get(&None).copied().or_else(each)
+        self.usage.get(&None).copied().or_else(|| self.usage_of_each())
+    }
+
+    /// What was counted of all choices, where it comes with each.
+    fn usage_of_each(&self) -> Option<Usage> {
+        // The choices of a chat are all answers to one prompt.
+        let samples = self.completion.as_ref().map_or(u32::MAX, |completion| completion.samples);
+        let each = self.usage.iter().map(|(choice, usage)| (choice.unwrap_or(0), *usage));
+        let all = each.reduce(|(_, all), (choice, more)| {
+            let another = begins_prompt(choice, samples);
+            (choice, if another { all.and_prompt(more) } else { all.and_choice(more) })
+        });
+        all.map(|(_, usage)| usage)
     }
 
     /// The first choice that is not finished; none where all that were asked for are, and only the end is wanting.
     #[must_use]
     pub fn speaking(&self) -> Option<u32> {
         Some(self.finished.trailing_ones()).filter(|choice| *choice < self.wanted)
+    }
+
+    /// How many bytes of the answer are held back: of a text that may be a call's, and of a chunk that is given once it is known what
+    /// comes behind it.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let text = self.calls.as_ref().map_or(0, |calls| calls.held());
+        text + self.held.as_ref().map_or(0, |Held(chunk)| chunk.len())
+    }
+
+    /// How many pieces of text, thought or calls have come so far: one for each token, or nearly.
+    #[must_use]
+    pub fn said(&self) -> u64 {
+        self.said
     }
 
     fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), BackendFault> {
@@ -215,17 +300,70 @@ impl StreamRepair {
         for Object(choice) in chunk.choices.iter().flatten() {
             self.choice(choice)?;
         }
-        if let Some(Object(usage)) = chunk.usage {
-            let choice = chunk.choices.iter().flatten().next().map(|Object(choice)| choice.index);
-            self.usage.insert(choice, usage.into());
+        self.said = self.said.saturating_add(chunk.said());
+        let counted = chunk.usage.map(told).transpose()?.flatten();
+        if let Some(usage) = counted {
+            self.count(&chunk, usage);
         }
         if let Some(chunks) = self.calls.as_mut().and_then(|calls| calls.chunk(data)) {
-            chunks.into_iter().for_each(|chunk| self.write(chunk, out));
-            return Ok(());
+            return chunks.iter().try_for_each(|chunk| self.made(chunk, counted.is_some(), out));
         }
-        let edits = self.offsets.as_mut().map(|offsets| evened(data, chunk.choices.as_deref(), offsets));
-        self.forward(data, chunk.model, edits.unwrap_or_default(), out);
+        self.pass(data, &chunk, counted.is_some(), out);
         Ok(())
+    }
+
+    fn count(&mut self, chunk: &Chunk<'_>, usage: Usage) {
+        let choice = chunk.choices.iter().flatten().next().map(|Object(choice)| choice.index);
+        // llama.cpp's server tells the counts of each choice apart, in a chunk that does not say whose they are.
+        let others = self.usage.get(&choice).filter(|_| choice.is_none() && chunk.timings.is_some());
+        let all = others.map_or(usage, |others| others.and_choice(usage));
+        self.usage.insert(choice, all);
+    }
+
+    /// The same of a chunk that stands in the place of the engine's own.
+    fn made(&mut self, chunk: &Value, counted: bool, out: &mut BytesMut) -> Result<(), BackendFault> {
+        let mut data = BytesMut::new();
+        json::write(&mut data, chunk);
+        let chunk: Chunk<'_> = json::read(&data, "chunk").map_err(BackendFault::garbage)?;
+        // The last of several has the counts.
+        self.pass(&data, &chunk, counted && chunk.usage.is_some(), out);
+        Ok(())
+    }
+
+    /// Appends what its client gets of a chunk, which is `counted` where it has counts that are no zeros. Whoever has not asked for
+    /// counts gets no zeros, and no chunk that has nothing else.
+    fn pass(&mut self, data: &[u8], chunk: &Chunk<'_>, counted: bool, out: &mut BytesMut) {
+        if self.hides && chunk.is_counts() {
+            if let (Some(held), Some(timings)) = (&mut self.held, chunk.timings) {
+                held.add_timings(timings);
+            }
+            return;
+        }
+        self.release(out);
+        let name = chunk.model.map(|raw| json::span(data, raw.get()));
+        let shown = match chunk.usage.filter(|_| self.hides && !counted) {
+            Some(usage) => blanked(data, usage),
+            None => Cow::Borrowed(data),
+        };
+        let choices = chunk.choices.as_deref();
+        let edits = self.completion.as_mut().map(|completion| evened(data, choices, &mut completion.offsets));
+        let edits = edits.unwrap_or_default();
+        let ends = chunk.choices.iter().flatten().any(|Object(choice)| choice.is_finished());
+        // Where the counts have come with it, none come behind it.
+        if self.hides && ends && !counted && chunk.timings.is_none() {
+            let mut held = BytesMut::with_capacity(shown.len());
+            self.forward(&shown, name, edits, &mut held);
+            self.held = Some(Held(held));
+        } else {
+            self.forward(&shown, name, edits, out);
+        }
+    }
+
+    /// Appends the chunk that was held, if one is.
+    fn release(&mut self, out: &mut BytesMut) {
+        if let Some(Held(chunk)) = self.held.take() {
+            out.put_slice(&chunk);
+        }
     }
 
     fn choice(&mut self, choice: &Choice<'_>) -> Result<(), BackendFault> {
@@ -234,34 +372,25 @@ impl StreamRepair {
         }
         let bit = 1_u128 << choice.index;
         self.begun |= bit;
-        if choice.finish_reason.as_ref().is_some_and(|reason| !reason.is_empty()) {
+        if choice.is_finished() {
             self.finished |= bit;
         }
         Ok(())
     }
 
-    fn forward(&self, data: &[u8], model: Option<&RawValue>, mut edits: Vec<Edit>, out: &mut BytesMut) {
-        let flat = json::flat(data);
+    /// Appends a chunk, with these edits and the model's name.
+    fn forward(&self, chunk: &[u8], name: Option<Range<usize>>, mut edits: Vec<Edit>, out: &mut BytesMut) {
+        let flat = json::flat(chunk);
         out.put_slice(b"data: ");
-        match (&self.model, model) {
-            (Some(name), Some(raw)) if edits.is_empty() => {
-                json::spliced(out, &flat, json::span(data, raw.get()), name);
-            }
+        match (&self.model, name) {
+            (Some(asked), Some(range)) if edits.is_empty() => json::spliced(out, &flat, range, asked),
             (_, _) if edits.is_empty() => out.put_slice(&flat),
-            (name, raw) => {
-                edits.extend(named(data, name.as_deref(), raw));
+            (asked, range) => {
+                edits.extend(asked.as_deref().zip(range).map(named));
                 out.put_slice(&json::edited(&flat, edits));
             }
         }
         out.put_slice(b"\n\n");
-    }
-
-    /// A chunk that is not as it came.
-    fn write(&self, mut chunk: Value, out: &mut BytesMut) {
-        if let (Some(name), Some(model)) = (&self.model, chunk.get_mut("model")) {
-            *model = name.as_str().into();
-        }
-        event(&chunk, out);
     }
 
     fn end(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {
@@ -269,9 +398,18 @@ impl StreamRepair {
             return Err(BackendFault::EndedEarly);
         }
         self.done = true;
+        self.release(out);
         out.put_slice(DONE);
         Ok(())
     }
+}
+
+/// What is known of a completion on its way.
+#[derive(Debug)]
+struct Completion {
+    /// How many answers are wanted to each prompt.
+    samples: u32,
+    offsets: Offsets,
 }
 
 /// How many characters of each choice were given with probabilities.
@@ -293,12 +431,11 @@ fn evened(data: &[u8], choices: Option<&[Object<Choice<'_>>]>, offsets: &mut Off
     told.filter_map(even).collect()
 }
 
-/// The edit that gives the model this name.
-fn named(data: &[u8], name: Option<&str>, model: Option<&RawValue>) -> Option<Edit> {
-    let (name, raw) = name.zip(model)?;
+/// The edit that gives the model, whose name stands there, this one.
+fn named((name, place): (&str, Range<usize>)) -> Edit {
     let mut text = BytesMut::new();
     json::write(&mut text, name);
-    Some((json::span(data, raw.get()), String::from_utf8_lossy(&text).into_owned()))
+    (place, String::from_utf8_lossy(&text).into_owned())
 }
 
 /// A whole answer that was checked.
@@ -306,8 +443,10 @@ fn named(data: &[u8], name: Option<&str>, model: Option<&RawValue>) -> Option<Ed
 pub struct Whole {
     /// The body for the client.
     pub body: Bytes,
-    /// What the engine counted, where it said so.
+    /// What the engine counted, where it said so, of all of its answers.
     pub usage: Option<Usage>,
+    /// Bytes of what it says, in text, thought and calls of all choices.
+    pub said_bytes: u64,
 }
 
 /// Checks an engine's whole answer of status 200, and gives the model this name where one is given.
@@ -336,17 +475,22 @@ fn checked(body: &Bytes, model: Option<&str>, completes: bool) -> Result<Whole, 
         return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(&body).into_owned() });
     }
     let choices = answer.choices.unwrap_or_default();
+    // llama.cpp's server, alone in telling times, puts together the answers of several, and has the counts of one of them.
+    let of_one = answer.timings.is_some() && choices.len() > 1;
+    let usage = answer.usage.map(told).transpose()?.flatten().filter(|_| !of_one);
     if choices.is_empty() {
         return Err(BackendFault::garbage(format!("an answer of {} bytes without choices", body.len())));
     }
     if choices.iter().any(|Object(choice)| choice.finish_reason.is_none()) {
         return Err(BackendFault::EndedEarly);
     }
+    let said_bytes = choices.iter().map(|Object(choice)| choice.said_bytes()).sum();
     let mut edits = Vec::new();
     if completes {
         edits = evened(&body, Some(&choices), &mut Offsets::new());
     }
-    edits.extend(named(&body, model, answer.model));
+    let name = answer.model.map(|raw| json::span(&body, raw.get()));
+    edits.extend(model.zip(name).map(named));
     let body = if edits.is_empty() { body.clone() } else { json::edited(&body, edits) };
-    Ok(Whole { body, usage: answer.usage.map(|Object(usage)| usage.into()) })
+    Ok(Whole { body, usage, said_bytes })
 }

@@ -380,7 +380,7 @@ pub(super) fn write_response(
     out.put_slice(b"}");
 }
 
-/// OpenAI's usage object. No engine here tells what it has of a prompt from before, nor how much of an answer was thought.
+/// OpenAI's usage object. Clients with types want every number: what an engine does not tell is 0.
 #[derive(Serialize)]
 struct UsageObject {
     input_tokens: u64,
@@ -405,9 +405,12 @@ impl From<Usage> for UsageObject {
     fn from(usage: Usage) -> Self {
         Self {
             input_tokens: usage.prompt_tokens,
-            input_tokens_details: InputDetails { cached_tokens: 0, cache_write_tokens: 0 },
+            input_tokens_details: InputDetails {
+                cached_tokens: usage.cached_tokens.unwrap_or(0),
+                cache_write_tokens: 0,
+            },
             output_tokens: usage.completion_tokens,
-            output_tokens_details: OutputDetails { reasoning_tokens: 0 },
+            output_tokens_details: OutputDetails { reasoning_tokens: usage.reasoning_tokens.unwrap_or(0) },
             total_tokens: usage.total_tokens(),
         }
     }

@@ -111,13 +111,37 @@ struct LikelyToken {
     bytes: Option<Vec<u8>>,
 }
 
-/// What the engine has counted.
+/// What the engine has counted. Zeros are of one that does not count.
 #[derive(JsonSchema)]
 #[schemars(rename = "ChatUsage")]
 pub(in crate::openapi) struct Usage {
+    /// Cached ones among them.
     prompt_tokens: u64,
+    /// Thinking among them.
     completion_tokens: u64,
     total_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens_details: Option<PromptDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+/// Where the engine tells them.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatPromptTokens")]
+struct PromptDetails {
+    /// Those that the engine had from an earlier request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_tokens: Option<u64>,
+}
+
+/// Where the engine tells them.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatCompletionTokens")]
+struct CompletionDetails {
+    /// Those that the model has thought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_tokens: Option<u64>,
 }
 
 /// A piece of an answer. The role comes once and first; what ends it has an empty delta; what was counted comes behind that, in

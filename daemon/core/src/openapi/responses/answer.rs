@@ -123,13 +123,31 @@ pub(super) struct Text {
     logprobs: Vec<Value>,
 }
 
-/// What the engine has counted.
+/// What the engine has counted; what it does not tell is 0.
 #[derive(JsonSchema)]
 #[schemars(rename = "ResponseUsage")]
 struct Usage {
     input_tokens: u64,
-    input_tokens_details: BTreeMap<String, u64>,
+    input_tokens_details: InputDetails,
     output_tokens: u64,
-    output_tokens_details: BTreeMap<String, u64>,
+    output_tokens_details: OutputDetails,
     total_tokens: u64,
+}
+
+/// What is known of the input's tokens.
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseInputTokens")]
+struct InputDetails {
+    /// Those that the engine had from an earlier request.
+    cached_tokens: u64,
+    /// No engine here tells it.
+    cache_write_tokens: u64,
+}
+
+/// What is known of the output's tokens.
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseOutputTokens")]
+struct OutputDetails {
+    /// Those that the model has thought.
+    reasoning_tokens: u64,
 }

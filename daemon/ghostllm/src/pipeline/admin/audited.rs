@@ -247,6 +247,7 @@ fn name(endpoint: Admin) -> &'static str {
         Admin::Models => "models.read",
         Admin::Requests => "requests.read",
         Admin::Tasks => "tasks.read",
+        Admin::Usage => "usage.read",
         Admin::CancelRequest => "requests.cancel",
         Admin::Config => "config.read",
         Admin::ChangeConfig => "config.set",

@@ -35,6 +35,7 @@ pub(super) async fn status(shared: &Arc<Shared>) -> Status {
     // Whoever was told a moment ago that nothing can be written looks here next.
     standing.writes(!shared.desk.state.is_alarmed());
     standing.audits(!shared.desk.audit.is_alarmed());
+    standing.keeps_usage(!shared.usage.is_alarmed());
     let causes = causes(shared, &snapshot);
     let condition = if shared.drain.has_begun() {
         Condition::Stopping

@@ -73,7 +73,7 @@ fn every_cut_of_a_recording_is_a_fault() {
 fn the_plain_stream() {
     let events = recorded("ollama/chat.ndjson");
     assert_eq!(text(&events), "The capital of France is Paris.");
-    let usage = Usage { prompt_tokens: 16, completion_tokens: 11 };
+    let usage = Usage::counted(16, 11);
     assert!(events.ends_with(&[ChatEvent::Usage(usage), ChatEvent::Finish(FinishReason::Stop)]));
     assert_eq!(recorded("ollama/chat-length.ndjson").last(), Some(&ChatEvent::Finish(FinishReason::Length)));
 }

@@ -13,7 +13,7 @@ use crate::config::Limits;
 use crate::dialect::openai::parse_chat;
 
 fn written(request: &ChatRequest) -> Value {
-    serde_json::from_slice(&chat_body(request, "theirs")).unwrap()
+    serde_json::from_slice(&chat_body(request, "theirs", true)).unwrap()
 }
 
 fn message(role: Role, text: &str) -> Message {
@@ -223,7 +223,7 @@ proptest! {
 
     #[test]
     fn the_same_request_is_read_out_of_what_is_written(request in request()) {
-        let body = chat_body(&request, &request.model);
+        let body = chat_body(&request, &request.model, true);
         let read = parse_chat(&body, &Limits::default());
         prop_assert_eq!(read.as_ref(), Ok(&request), "{}", String::from_utf8_lossy(&body));
     }

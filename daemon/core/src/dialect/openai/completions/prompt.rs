@@ -5,7 +5,12 @@
 
 use serde_json::value::RawValue;
 
-use super::super::{embeddings::check_tokens, fields::Fields, request::CHOICES_LIMIT};
+use super::super::{
+    embeddings::{check_tokens, token_count},
+    fields::Fields,
+    request::CHOICES_LIMIT,
+};
+use crate::chat::BYTES_A_TOKEN;
 use crate::dialect::json;
 use crate::error::ApiError;
 
@@ -42,6 +47,19 @@ impl<'a> Prompts<'a> {
 
     pub(super) fn count(&self) -> usize {
         self.each.len()
+    }
+
+    /// How many bytes of text they come to.
+    pub(super) fn bytes(&self) -> u64 {
+        let one = |raw: &&RawValue| {
+            if self.tokens {
+                token_count(raw).saturating_mul(BYTES_A_TOKEN)
+            } else {
+                // Without its quotes.
+                (raw.get().len() as u64).saturating_sub(2)
+            }
+        };
+        self.each.iter().map(one).sum()
     }
 
     /// The value of the field.

@@ -46,6 +46,33 @@ fn every_form_of_a_prompt_is_taken() {
 }
 
 #[test]
+fn a_prompt_s_length_is_that_of_all_its_texts_and_ids() {
+    for (more, bytes) in [
+        (json!({}), 12),
+        (json!({"prompt": ["This program", "The licence"], "n": 2}), 23),
+        (json!({"suffix": " end"}), 16),
+        // By the token, four bytes.
+        (json!({"prompt": [[1, 2000], [3]]}), 12),
+        (json!({"prompt": [100, 200]}), 8),
+    ] {
+        let body = request(more);
+        assert_eq!(inspect(&body).unwrap().prompt_bytes, bytes, "{body}");
+    }
+}
+
+#[test]
+fn a_streamed_completion_is_counted_whatever_its_client_has_asked_for() {
+    let body = r#"{"model":"m","prompt":["a","b"],"stream":true}"#;
+    let passed = inspect_completion(body.as_bytes(), &Limits::default()).unwrap();
+    let asking = passed.asking(&Bytes::from(body), "new", &Defaults::default(), true);
+    let sent: Value = serde_json::from_slice(&asking.body).unwrap();
+    let expected = json!({"model": "new", "prompt": ["a", "b"], "stream": true, "max_tokens": 16,
+        "stream_options": {"include_usage": true}});
+    assert!(asking.asks() && sent == expected, "{sent}");
+    assert_eq!(asking.without(), Some(passed.with(&Bytes::from(body), "new", &Defaults::default())));
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     for (more, code, param) in [
         (json!({"prompt": null}), Code::MissingParameter, "prompt"),
@@ -358,7 +385,7 @@ fn probabilities_in_a_chat_s_form_stand_in_a_completion_s() {
             "data: {{\"model\":\"m\",\"choices\":[{{\"text\":\"{token}\",\"index\":{index},\"logprobs\":{{\"content\":[{{\"token\":\"{token}\",\"logprob\":-1}}]}},\"finish_reason\":\"stop\"}}]}}\n\n"
         )
     };
-    let (mut repair, mut out) = (StreamRepair::new(1 << 20, Some("asked")).completing(), BytesMut::new());
+    let (mut repair, mut out) = (StreamRepair::new(1 << 20, Some("asked")).completing(1), BytesMut::new());
     for (token, index) in [("ab", 0), ("c", 1), ("d", 0)] {
         repair.feed(chunk(token, index).as_bytes(), &mut out).unwrap();
     }

@@ -56,8 +56,8 @@ pub fn embeddings_body(embeddings: &Embeddings, model: &str, encoding: Encoding)
     let count = embeddings.prompt_tokens;
     json::write(&mut out, &Counted { prompt_tokens: count, total_tokens: count });
     out.put_u8(b'}');
-    let usage = Usage { prompt_tokens: count, completion_tokens: 0 };
-    Vectors { body: out.freeze(), usage: Some(usage), dimensions }
+    let usage = (count > 0).then(|| Usage::counted(count, 0));
+    Vectors { body: out.freeze(), usage, dimensions }
 }
 
 fn write(out: &mut BytesMut, vector: &[f32], encoding: Encoding) {
@@ -126,7 +126,8 @@ pub fn check_embeddings(body: &Bytes, passed: &PassedEmbeddings) -> Result<Vecto
     }
     let usage = answer.usage.and_then(|Object(counted)| {
         let prompt_tokens = counted.prompt_tokens.or(counted.total_tokens)?;
-        Some(Usage { prompt_tokens, completion_tokens: 0 })
+        // No prompt has none.
+        (prompt_tokens > 0).then(|| Usage::counted(prompt_tokens, 0))
     });
     Ok(Vectors { body: edited(&body, edits), usage, dimensions })
 }

@@ -116,6 +116,16 @@ fn the_other_fields_are_checked() {
 }
 
 #[test]
+fn what_an_engine_does_not_count_is_estimated_from_the_inputs() {
+    for (input, tokens) in
+        [(r#""12345678""#, 2), (r#"["1234", "12345"]"#, 3), ("[1, 2,3]", 3), ("[[1],[2, 3]]", 3)]
+    {
+        let passed = inspected(&format!(r#"{{"model":"m","input":{input}}}"#)).unwrap();
+        assert_eq!(passed.estimate, Usage { estimated: true, ..Usage::counted(tokens, 0) }, "{input}");
+    }
+}
+
+#[test]
 fn only_the_name_changes_in_what_is_passed_on() {
     let body = Bytes::from_static(br#" {"input" : ["a"] , "x":1.50,"model": "m\u0031"}"#);
     let passed = inspect_embeddings(&body, &Limits::default()).unwrap();
@@ -126,7 +136,8 @@ fn only_the_name_changes_in_what_is_passed_on() {
 }
 
 fn asked(inputs: usize, encoding: Encoding) -> PassedEmbeddings {
-    PassedEmbeddings { model: "mine".to_owned(), inputs, dimensions: None, encoding, span: 0..0 }
+    let estimate = Usage::estimated(0, 0);
+    PassedEmbeddings { model: "mine".to_owned(), inputs, dimensions: None, encoding, estimate, span: 0..0 }
 }
 
 /// The vectors that openai-python reads out of a body.
@@ -162,7 +173,7 @@ fn recorded_answers_pass_with_the_client_s_name_and_in_its_form() {
             assert_eq!(json["model"], "mine", "{name}");
             assert_eq!(json["data"][0]["embedding"].is_string(), encoding == Encoding::Base64, "{name}");
             let tokens = json["usage"]["prompt_tokens"].as_u64().unwrap();
-            assert_eq!(vectors.usage, Some(Usage { prompt_tokens: tokens, completion_tokens: 0 }));
+            assert_eq!(vectors.usage, Some(Usage::counted(tokens, 0)));
         }
         for wrong in [inputs - 1, inputs + 1] {
             let fault = check_embeddings(&body, &asked(wrong, Encoding::Float)).unwrap_err();
@@ -183,7 +194,7 @@ fn what_is_in_the_client_s_form_stays_as_it_came() {
         vectors.body,
         &b"{ \"id\":\"embd-1\",\"data\":[{\"index\":0, \"embedding\":[1.50, -2e0],\"x\":1}],\"model\":\"mine\",\"usage\":{\"total_tokens\":3}}"[..]
     );
-    assert_eq!(vectors.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 0 }));
+    assert_eq!(vectors.usage, Some(Usage::counted(3, 0)));
     let vectors = check_embeddings(&body, &asked(1, Encoding::Base64)).unwrap();
     assert_eq!(
         vectors.body,

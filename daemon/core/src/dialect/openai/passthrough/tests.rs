@@ -53,6 +53,102 @@ fn the_functions_are_those_that_may_be_called() {
 }
 
 #[test]
+fn a_stream_is_counted_whatever_its_client_has_asked_for() {
+    for (before, after) in [
+        (
+            r#"{"model":"m","stream":true}"#,
+            r#"{"stream_options":{"include_usage":true},"model":"new","stream":true}"#,
+        ),
+        (
+            r#" { "stream":true, "model":"m" } "#,
+            r#" {"stream_options":{"include_usage":true}, "stream":true, "model":"new" } "#,
+        ),
+        (
+            r#"{"model":"m","stream":true,"stream_options":null,"z":1}"#,
+            r#"{"model":"new","stream":true,"stream_options":{"include_usage":true},"z":1}"#,
+        ),
+        (
+            r#"{"stream_options": { } ,"model":"m","stream":true}"#,
+            r#"{"stream_options": {"include_usage":true } ,"model":"new","stream":true}"#,
+        ),
+        (
+            r#"{"stream_options":{ "x":{"include_usage":0}, "include_usage" : false},"model":"m","stream":true}"#,
+            r#"{"stream_options":{ "x":{"include_usage":0}, "include_usage" : true},"model":"new","stream":true}"#,
+        ),
+        (
+            r#"{"model":"m","stream_options":{"include_usage":null},"stream":true}"#,
+            r#"{"model":"new","stream_options":{"include_usage":true},"stream":true}"#,
+        ),
+        (
+            r#"{"model":"m","stream_options":{"x":1},"stream":true}"#,
+            r#"{"model":"new","stream_options":{"include_usage":true,"x":1},"stream":true}"#,
+        ),
+        // Asked for already, and no stream.
+        (
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
+            r#"{"model":"new","stream":true,"stream_options":{"include_usage":true}}"#,
+        ),
+        (r#"{"model":"m","stream":false}"#, r#"{"model":"new","stream":false}"#),
+    ] {
+        let passed = inspect(before.as_bytes()).unwrap();
+        let asking = passed.asking(&Bytes::from(before), "new", &Defaults::default(), true);
+        assert_eq!(asking.body, after.as_bytes(), "{before}");
+        // For an engine that refuses to be asked.
+        let unasked = passed.with_model(&Bytes::from(before), "new");
+        assert_eq!(asking.without(), asking.asks().then_some(unasked), "{before}");
+        let again = inspect(&asking.body).unwrap();
+        assert_eq!((again.include_usage, again.counted), (again.stream, None), "{before}");
+    }
+}
+
+#[test]
+fn what_asks_for_counts_is_taken_out_again_whatever_stands_around_it() {
+    let defaults = Defaults {
+        sampling: Sampling { temperature: Some(0.5), seed: Some(7), ..Sampling::default() },
+        think: Some(Think::High),
+        ..Defaults::default()
+    };
+    for body in [
+        r#"{"model":"m","stream":true}"#,
+        r#"{"seed":null,"stream":true,"stream_options":{"include_usage":false},"model":"m","temperature":null}"#,
+        r#"{"stream_options":null,"temperature":null,"model":"m","stream":true}"#,
+    ] {
+        let (passed, body) = (inspect(body.as_bytes()).unwrap(), Bytes::from(body));
+        let asking = passed.asking(&body, "another", &defaults, true);
+        assert!(inspect(&asking.body).unwrap().include_usage, "{:?}", asking.body);
+        let unasked = passed.with(&body, "another", &defaults);
+        assert_eq!(asking.without(), Some(unasked.clone()));
+        assert_eq!(passed.asking(&body, "another", &defaults, false), unasked.into());
+    }
+    // In another case it is some readers' field and not others'.
+    let odd = r#"{"model":"m","stream":true,"Stream_Options":{}}"#;
+    let asking = inspect(odd.as_bytes()).unwrap().asking(&Bytes::from(odd), "m", &Defaults::default(), true);
+    assert!(!asking.asks() && asking.body == odd && asking.without().is_none());
+}
+
+#[test]
+fn pictures_and_sounds_are_no_part_of_a_prompts_length() {
+    let length = |content: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}"#);
+        inspect(body.as_bytes()).unwrap().prompt_bytes
+    };
+    assert_eq!(length(r#""Hello""#), 35);
+    let data = "a".repeat(4000);
+    for media in [
+        format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{data}"}}}}"#),
+        format!(r#"{{"type":"input_audio","input_audio":{{"data":"{data}","format":"wav"}}}}"#),
+    ] {
+        assert_eq!(length(&format!(r#"[{media},{{"type":"text","text":"Hello"}}]"#)), 7);
+    }
+    assert_eq!(inspect(br#"{"model":"m"}"#).unwrap().prompt_bytes, 0);
+    assert_eq!(
+        inspect(br#"{"model":"m","tools":[{"a":1}]}"#).unwrap().prompt_bytes,
+        9,
+        "tools are shown to the model"
+    );
+}
+
+#[test]
 fn what_must_not_reach_an_engine_is_refused() {
     for (fields, param) in [
         (r#""api_base":"http://x""#, "api_base"),

@@ -9,6 +9,8 @@ use crate::dialect::openai::parse_models;
 use crate::dialect::recorded::{MODELS, OPENAI, OPENAI_BROKEN, OPENAI_WHOLE};
 use crate::error::{ApiError, BackendFault, Code};
 
+mod counts;
+
 const LINE_LIMIT: usize = 1024 * 1024;
 
 type Outcome = (String, Result<(), BackendFault>, Option<Usage>);
@@ -85,7 +87,8 @@ fn the_models_name_is_the_one_that_was_asked_for() {
         .filter_map(|event| serde_json::from_str(event.strip_prefix("data: ")?).ok())
         .collect();
     assert!(chunks.len() > 10 && chunks.iter().all(|chunk| chunk["model"] == "engine/\"tiny\""));
-    assert_eq!(usage, Some(Usage { prompt_tokens: 16, completion_tokens: 11 }));
+    let counted = Usage { cached_tokens: Some(15), ..Usage::counted(16, 11) };
+    assert_eq!(usage, Some(counted));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::dialect::openai::ChatStream;
 use crate::dialect::openai::ChatWhole;
 
 fn events(text: &str) -> [ChatEvent; 3] {
-    let usage = Usage { prompt_tokens: 7, completion_tokens: 3 };
+    let usage = Usage::counted(7, 3);
     [ChatEvent::text(text), ChatEvent::Usage(usage), ChatEvent::Finish(FinishReason::Stop)]
 }
 

@@ -37,7 +37,7 @@ fn deltas(chunks: &[Value]) -> Vec<Value> {
     chunks.iter().map(|chunk| chunk["choices"][0]["delta"].clone()).collect()
 }
 
-const USAGE: ChatEvent = ChatEvent::Usage(Usage { prompt_tokens: 16, completion_tokens: 11 });
+const USAGE: ChatEvent = ChatEvent::Usage(Usage::counted(16, 11));
 const STOP: ChatEvent = ChatEvent::Finish(FinishReason::Stop);
 
 #[test]

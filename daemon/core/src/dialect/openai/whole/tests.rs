@@ -6,7 +6,7 @@ use super::ChatWhole;
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::error::BackendFault;
 
-const USAGE: ChatEvent = ChatEvent::Usage(Usage { prompt_tokens: 2, completion_tokens: 3 });
+const USAGE: ChatEvent = ChatEvent::Usage(Usage::counted(2, 3));
 const STOP: ChatEvent = ChatEvent::Finish(FinishReason::Stop);
 
 fn gathered(events: Vec<ChatEvent>) -> Value {

@@ -14,7 +14,7 @@ use crate::error::{ApiError, BackendFault, Code};
 
 const LIMIT: usize = 1024 * 1024;
 
-const USAGE: ChatEvent = ChatEvent::Usage(Usage { prompt_tokens: 16, completion_tokens: 11 });
+const USAGE: ChatEvent = ChatEvent::Usage(Usage::counted(16, 11));
 const STOP: ChatEvent = ChatEvent::Finish(FinishReason::Stop);
 
 fn echo(more: Value) -> Arc<Echo> {

@@ -33,7 +33,7 @@ fn it_is_the_last_event_of_its_stream() {
         arguments: "{}".to_owned(),
     };
     let text = ChatEvent::Text { text: "a".to_owned(), logprobs: Some("[{\"token\":\"a\"}]".into()) };
-    let usage = ChatEvent::Usage(Usage { prompt_tokens: 1, completion_tokens: 2 });
+    let usage = ChatEvent::Usage(Usage::counted(1, 2));
     let thought = ChatEvent::Reasoning("hm".to_owned());
     for reason in [FinishReason::Stop, FinishReason::Length, FinishReason::ContentFilter] {
         let finish = ChatEvent::Finish(reason);
@@ -82,4 +82,15 @@ fn an_answer_without_an_end_is_none_and_one_that_is_too_long_neither() {
     assert_eq!(body(&[ChatEvent::text("a")]), Err(BackendFault::EndedEarly));
     assert!(body(&[ChatEvent::text("a".repeat(1000)), ChatEvent::Finish(FinishReason::Stop)]).is_ok());
     assert_eq!(body(&[ChatEvent::text("a".repeat(1001))]), Err(BackendFault::TooLong { limit: 1000 }));
+}
+
+#[test]
+fn what_was_cached_and_thought_is_told_where_it_is_known() {
+    let usage = Usage { cached_tokens: Some(1), reasoning_tokens: Some(2), ..Usage::counted(3, 4) };
+    let events = [ChatEvent::text("a"), ChatEvent::Usage(usage), ChatEvent::Finish(FinishReason::Stop)];
+    assert_eq!(
+        body(&events).unwrap()["usage"],
+        json!({"input_tokens": 3, "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 0},
+            "output_tokens": 4, "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 7})
+    );
 }

@@ -1,0 +1,211 @@
+//! What turns the bytes of an engine's reply into the client's.
+//!
+//! Knows the core's decoders and writers, and counts what passes. Refuses to know where the bytes come from. Invariant: what came
+//! before a fault is good, and is given out.
+
+use bytes::{Bytes, BytesMut};
+use ghostllm_core::{
+    chat::{ChatEvent, Usage},
+    dialect::{
+        ollama::ChatDecoder,
+        openai::{ChunkDecoder, StreamRepair},
+        render::StreamOut,
+    },
+    error::{ApiError, BackendFault},
+};
+
+/// Turns an engine's bytes into the client's.
+pub(in crate::backend) enum Decoder {
+    /// OpenAI's chunks, for a client that reads them.
+    OpenAi(Box<StreamRepair>),
+    /// What an engine says, read, and written in the client's language.
+    Read(Box<Read>),
+}
+
+/// An engine's language on the one side, the client's on the other.
+pub(in crate::backend) struct Read {
+    reader: Reader,
+    out: StreamOut,
+    /// The first call alone is given.
+    one_call: bool,
+    tally: Tally,
+}
+
+/// Reads what an engine says.
+pub(in crate::backend) enum Reader {
+    /// Ollama's lines.
+    Ollama(ChatDecoder),
+    /// OpenAI's chunks.
+    OpenAi(ChunkDecoder),
+}
+
+impl Reader {
+    pub(super) fn feed(&mut self, bytes: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        match self {
+            Self::Ollama(lines) => lines.feed(bytes, events),
+            Self::OpenAi(chunks) => chunks.feed(bytes, events),
+        }
+    }
+
+    pub(super) fn finish(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
+        match self {
+            Self::Ollama(lines) => lines.finish(events),
+            Self::OpenAi(chunks) => chunks.finish(events),
+        }
+    }
+
+    pub(super) fn broke(
+        &mut self,
+        fault: BackendFault,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), BackendFault> {
+        match self {
+            // Its last line has all that an answer's end has.
+            Self::Ollama(_) => Err(fault),
+            Self::OpenAi(chunks) => chunks.broke(fault, events),
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            Self::Ollama(lines) => lines.is_done(),
+            Self::OpenAi(chunks) => chunks.is_done(),
+        }
+    }
+
+    /// What has come so far of what is given once it is whole.
+    pub(super) fn gathered(&self) -> usize {
+        match self {
+            Self::Ollama(_) => 0,
+            Self::OpenAi(chunks) => chunks.gathered(),
+        }
+    }
+}
+
+impl Decoder {
+    pub(super) fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), BackendFault> {
+        match self {
+            Self::OpenAi(repair) => repair.feed(bytes, out),
+            Self::Read(read) => read.pass(out, |reader, events| reader.feed(bytes, events)),
+        }
+    }
+
+    /// The body has ended.
+    pub(super) fn finish(&mut self, out: &mut BytesMut) -> Result<(), BackendFault> {
+        match self {
+            Self::OpenAi(repair) => repair.finish(out),
+            Self::Read(read) => read.pass(out, Reader::finish),
+        }
+    }
+
+    /// The body has broken off.
+    pub(super) fn broke(&mut self, fault: BackendFault, out: &mut BytesMut) -> Result<(), BackendFault> {
+        match self {
+            Self::OpenAi(repair) => repair.broke(fault, out),
+            Self::Read(read) => read.pass(out, |reader, events| reader.broke(fault, events)),
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            Self::OpenAi(repair) => repair.is_done(),
+            Self::Read(read) => read.reader.is_done(),
+        }
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        match self {
+            Self::OpenAi(repair) => Tally { usage: repair.usage(), said: repair.said() },
+            Self::Read(read) => read.tally,
+        }
+    }
+
+    /// What has come so far of what is given once it is whole.
+    pub(super) fn gathered(&self) -> usize {
+        match self {
+            Self::OpenAi(repair) => repair.held(),
+            Self::Read(read) => read.reader.gathered(),
+        }
+    }
+
+    /// The choice that is not finished; none where all are.
+    pub(super) fn speaking(&self) -> Option<u32> {
+        match self {
+            Self::OpenAi(repair) => repair.speaking(),
+            Self::Read(_) => Some(0),
+        }
+    }
+
+    /// How much of the answer is held: that, and what its last event repeats.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::OpenAi(_) => 0,
+            Self::Read(read) => read.reader.gathered() + read.out.held(),
+        }
+    }
+
+    pub(super) fn failure(&mut self, error: &ApiError) -> Bytes {
+        match self {
+            Self::OpenAi(_) => error.stream_event(),
+            Self::Read(read) => read.out.failure(error),
+        }
+    }
+}
+
+impl Read {
+    pub(in crate::backend) fn new(reader: Reader, out: StreamOut, one_call: bool) -> Self {
+        Self { reader, out, one_call, tally: Tally::default() }
+    }
+
+    /// What came before a fault is good, and is given out.
+    fn pass(
+        &mut self,
+        out: &mut BytesMut,
+        read: impl FnOnce(&mut Reader, &mut Vec<ChatEvent>) -> Result<(), BackendFault>,
+    ) -> Result<(), BackendFault> {
+        let was_done = self.reader.is_done();
+        let mut events = Vec::new();
+        let result = read(&mut self.reader, &mut events);
+        for event in events {
+            self.tally.event(&event);
+            if self.one_call && is_further_call(&event) {
+                continue;
+            }
+            self.out.event(event, out)?;
+        }
+        if !was_done && self.reader.is_done() {
+            self.out.finish(out);
+        }
+        result
+    }
+}
+
+/// What is known of the tokens of an answer so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    /// What the engine counted, once it has said so.
+    usage: Option<Usage>,
+    /// How many pieces of text, thought or calls there were.
+    said: u64,
+}
+
+impl Tally {
+    pub(super) fn event(&mut self, event: &ChatEvent) {
+        match event {
+            // Zeros are no counts.
+            ChatEvent::Usage(usage) => self.usage = Some(*usage).filter(|usage| usage.total_tokens() > 0),
+            ChatEvent::Text { .. } | ChatEvent::Reasoning(_) | ChatEvent::ToolCall { .. } => self.said += 1,
+            ChatEvent::Finish(_) => {}
+        }
+    }
+
+    /// The engine's counts, or an estimate for a prompt of so many bytes.
+    pub(super) fn usage(self, prompt_bytes: u64) -> Usage {
+        self.usage.unwrap_or_else(|| Usage::estimated(prompt_bytes, self.said))
+    }
+}
+
+/// One that somebody who wants one call at the most does not want.
+pub(super) fn is_further_call(event: &ChatEvent) -> bool {
+    matches!(event, ChatEvent::ToolCall { index, .. } if *index > 0)
+}

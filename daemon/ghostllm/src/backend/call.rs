@@ -1,0 +1,115 @@
+//! One chat, or one completion, as a backend needs it.
+//!
+//! Knows what is asked for, and what the answer is written in. Refuses to know engines.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ghostllm_core::{
+    ApiError,
+    chat::{ChatRequest, Defaults, ToolChoice},
+    config::KeepAliveStyle,
+    dialect::{
+        openai::passthrough::Passed,
+        render::{Form, Named},
+    },
+};
+use ghostllm_edge::room::Slot;
+
+use crate::trace::Trace;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// A chat, or a completion, in OpenAI's own words: passed on as it came where the engine speaks them too, so that nothing in it is lost.
+    AsSent {
+        /// The request's body.
+        body: Bytes,
+        /// What [`ghostllm_core::dialect::openai::passthrough::inspect`] or its like found in that very body.
+        passed: Box<Passed>,
+    },
+    /// A request in any other words, as its dialect has read it.
+    Read(Arc<ChatRequest>),
+}
+
+/// One chat, as a backend needs it.
+#[derive(Debug, Clone)]
+pub struct ChatCall {
+    /// What is asked for.
+    pub asked: Asked,
+    /// What the answer is written in.
+    pub voice: Voice,
+    /// The model's id, as the backend spells it.
+    pub model: String,
+    /// What is wanted of it where the client says nothing.
+    pub defaults: Defaults,
+    /// What it is followed by.
+    pub(crate) trace: Trace,
+    /// Its descriptor, where it was promised one.
+    pub(crate) slot: Option<Slot>,
+}
+
+/// What an answer is written in, and under which name.
+#[derive(Debug, Clone)]
+pub struct Voice {
+    /// The client's language.
+    pub form: Form,
+    /// Something unique, of letters and digits, of which the answer's ids are made.
+    pub id: String,
+    /// When it was asked, in Unix seconds.
+    pub created: u64,
+}
+
+impl Asked {
+    /// Whether the answer may hold one call of a function at the most.
+    pub(super) fn one_call(&self) -> bool {
+        match self {
+            Self::AsSent { passed, .. } => passed.one_call,
+            Self::Read(request) => request.parallel_tool_calls == Some(false),
+        }
+    }
+
+    /// The functions that the answer may call.
+    pub(super) fn functions(&self) -> Arc<[String]> {
+        match self {
+            Self::AsSent { passed, .. } => Arc::clone(&passed.functions),
+            Self::Read(request) if request.tool_choice == ToolChoice::None => Arc::default(),
+            Self::Read(request) => request.tools.iter().map(|tool| tool.name.clone()).collect(),
+        }
+    }
+
+    /// Bytes of the conversation and its tools, which an estimate is made of where the engine does not count.
+    pub(super) fn prompt_bytes(&self) -> u64 {
+        match self {
+            Self::AsSent { passed, .. } => passed.prompt_bytes,
+            Self::Read(request) => request.prompt_bytes(),
+        }
+    }
+
+    /// Whether the client wants a stream.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        match self {
+            Self::AsSent { passed, .. } => passed.stream,
+            Self::Read(request) => request.stream,
+        }
+    }
+}
+
+impl Voice {
+    /// What is sent while the engine is silent, before its first event or between two.
+    #[must_use]
+    pub fn keep_alive(&self, style: KeepAliveStyle) -> Bytes {
+        self.form.keep_alive(style, self.named())
+    }
+
+    /// The last of a stream that has said nothing yet.
+    #[must_use]
+    pub fn failure(&self, error: &ApiError) -> Bytes {
+        self.form.stream(self.named(), 0).failure(error)
+    }
+
+    pub(super) fn named(&self) -> Named<'_> {
+        Named { unique: &self.id, created: self.created }
+    }
+}

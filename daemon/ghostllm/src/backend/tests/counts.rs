@@ -1,0 +1,82 @@
+//! Engines that refuse to be asked for the counts of a stream, and such as do not count.
+
+use super::*;
+
+const UNKNOWN: &str =
+    r#"{"detail":[{"loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]}"#;
+const UNCOUNTED: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hey\"}}]}\n\n\
+    data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+fn refusal() -> String {
+    ok("application/json", UNKNOWN).replace("200 OK", "422 Unprocessable Entity")
+}
+
+/// All of a stream, and what it has used.
+async fn used(answer: Result<Answer, ChatError>) -> Usage {
+    let Ok(Answer::Stream(mut stream)) = answer else { panic!("no stream") };
+    while let Some(bytes) = stream.next().await {
+        bytes.unwrap();
+    }
+    stream.usage()
+}
+
+#[tokio::test]
+async fn an_engine_that_refuses_is_asked_without_and_not_asked_for_counts_again() {
+    for asking in [call as fn(bool) -> ChatCall, response] {
+        let peer = Peer::new().await;
+        let backend = openai(&peer, &limits(|_| {}));
+        let answer = ok("text/event-stream", UNCOUNTED);
+        let asked = async {
+            [used(backend.chat(asking(true)).await).await, used(backend.chat(asking(true)).await).await]
+        };
+        let served = async {
+            let (mut line, first) = peer.answer(&refusal()).await;
+            let second = line.request().await;
+            line.send(&answer).await;
+            let third = line.request().await;
+            line.send(&answer).await;
+            (line, [first.body, second.body, third.body])
+        };
+        let (usages, (_line, bodies)) = join!(asked, served);
+        assert_eq!(bodies.each_ref().map(|body| body.contains("stream_options")), [true, false, false]);
+        assert_eq!(bodies[1], bodies[2], "as its client has sent it");
+        for usage in usages {
+            assert!(usage.estimated && usage.prompt_tokens > 0 && usage.completion_tokens == 1, "{usage:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_refuses_the_request_itself_is_asked_for_counts_the_next_time() {
+    let peer = Peer::new().await;
+    let backend = openai(&peer, &limits(|_| {}));
+    let asked = async { (backend.chat(call(true)).await.err(), used(backend.chat(call(true)).await).await) };
+    let served = async {
+        let (mut line, _first) = peer.answer(&refusal()).await;
+        line.request().await;
+        line.send(&refusal()).await;
+        let third = line.request().await;
+        line.send(&ok("text/event-stream", CHUNKS)).await;
+        (line, third.body)
+    };
+    let ((failed, usage), (_line, body)) = join!(asked, served);
+    assert!(
+        matches!(failed, Some(ChatError::Fault(BackendFault::Answered { status: 422, .. }))),
+        "{failed:?}"
+    );
+    assert!(body.contains("\"include_usage\":true"), "{body}");
+    assert_eq!(usage, Usage::counted(2, 3));
+}
+
+#[tokio::test]
+async fn a_whole_answer_without_counts_is_estimated() {
+    let peer = Peer::new().await;
+    let backend = openai(&peer, &limits(|_| {}));
+    let body = r#"{"choices":[{"index":0,"message":{"content":"12345678"},"finish_reason":"stop"}]}"#;
+    let (call, answer) = (call(false), ok("application/json", body));
+    let prompt = call.asked.prompt_bytes();
+    let (answered, _line) = join!(backend.chat(call), peer.answer(&answer));
+    let Ok(Answer::Whole(_, usage)) = answered else { panic!("no answer") };
+    assert!(prompt > 8);
+    assert_eq!(usage, Usage::estimated_whole(prompt, 8));
+}
