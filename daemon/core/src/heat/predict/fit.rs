@@ -1,0 +1,175 @@
+//! Curves through the last readings.
+//!
+//! Knows least squares: for a given time constant the curve is a straight line in `e^(-t/tau)`, so that both of its other numbers come
+//! from sums. Invariant: a curve that no sums give (all readings at one moment) has no say.
+
+use super::{HORIZON, Outlook, Point, Span};
+
+/// The time constants that are tried, in seconds, and how much is thought of each before anything was read (natural logarithm): a chip
+/// under its lid takes seconds, a sink with its fan one to three minutes (V100s level off within 60 s in bradrlaw/ai-server#15, two
+/// RTX 3090 take some 200 s in noonghunna/club-3090#178), a machine's air longer. The last is as good as a straight line.
+const TAUS: [(f64, f64); CURVES] = [
+    (4.0, -3.0),
+    (7.0, -2.0),
+    (12.0, -1.2),
+    (20.0, -0.6),
+    (32.0, -0.2),
+    (50.0, 0.0),
+    (75.0, 0.0),
+    (110.0, -0.2),
+    (165.0, -0.6),
+    (250.0, -1.2),
+    (400.0, -2.0),
+    (3000.0, -3.0),
+];
+const CURVES: usize = 12;
+/// The least variance of a reading that is believed, in square degrees: whole degrees alone have 1/12.
+const QUANTUM: f64 = 1.0 / 12.0;
+/// Readings that are no further from their curve than this, squared and in the mean, may be of one load: whole degrees, and noise of
+/// half a degree on top.
+const ONE_LOAD: f64 = QUANTUM + 0.25;
+/// The last so many readings may be off together by so many degrees at the most, if the load has not changed.
+const TAIL: (usize, f64) = (4, 0.6);
+
+/// One curve: `margin(t) = end + rest e^(-t/tau)`, with t in seconds since the last reading.
+#[derive(Debug, Clone, Copy)]
+struct Curve {
+    tau: f64,
+    end: f64,
+    rest: f64,
+    /// The share of its say; all together have 1.
+    say: f64,
+}
+
+/// The curves through the same readings.
+#[derive(Debug, Clone)]
+pub(super) struct Fit {
+    curves: [Curve; CURVES],
+    /// The mean of the squared distances of the readings from the best one.
+    error: f64,
+    /// The mean distance of the last readings from that.
+    tail: f64,
+}
+
+/// The sums of a line through readings.
+#[derive(Default)]
+struct Sums {
+    count: f64,
+    x: f64,
+    y: f64,
+    xx: f64,
+    xy: f64,
+}
+
+impl Fit {
+    /// The curves through these; none where there are none.
+    pub(super) fn of<'a>(points: impl Iterator<Item = &'a Point> + Clone) -> Option<Self> {
+        let last = points.clone().last()?.at;
+        let count = points.clone().fold(0.0, |count, _| count + 1.0);
+        let mut least = f64::INFINITY;
+        let mut best = None;
+        let curves = TAUS.map(|(tau, thought)| {
+            let curve = curve(points.clone(), last, tau);
+            let error = error(points.clone(), last, curve);
+            if error < least {
+                (least, best) = (error, Some(curve));
+            }
+            (curve, error, thought)
+        });
+        let best = best?;
+        let variance = (least / count).max(QUANTUM);
+        let said = curves
+            .map(|(curve, error, thought)| Curve { say: (thought - (error - least) / (2.0 * variance)).exp(), ..curve });
+        let all: f64 = said.iter().map(|curve| curve.say).sum();
+        let (tail, _) = TAIL;
+        let off = |point: &Point| point.margin - best.at(point.at - last);
+        let skipped = points.clone().count().saturating_sub(tail);
+        let behind: f64 = points.skip(skipped).map(off).sum::<f64>() / count.min(f64::from(u8::try_from(tail).ok()?));
+        let curves = said.map(|curve| Curve { say: curve.say / all, ..curve });
+        Some(Self { curves, error: least / count, tail: behind })
+    }
+
+    /// Whether the readings may be of one load.
+    pub(super) fn fits(&self) -> bool {
+        let (_, most) = TAIL;
+        self.error <= ONE_LOAD && self.tail.abs() <= most
+    }
+
+    /// Degrees Celsius a second at the last reading: the mean of what the curves say.
+    pub(super) fn slope(&self) -> f32 {
+        let slope: f64 = self.curves.iter().map(|curve| -curve.say * curve.rest / curve.tau).sum();
+        #[expect(clippy::cast_possible_truncation, reason = "a slope needs no more digits than a reading")]
+        let slope = slope as f32;
+        slope
+    }
+
+    /// When the margin reaches this level, seen from so many seconds after the last reading; from below where it is to `rise`.
+    pub(super) fn reaches(&self, level: f64, ahead: f64, rise: bool) -> Outlook {
+        let now: f64 = self.curves.iter().map(|curve| curve.say * curve.at(ahead)).sum();
+        if if rise { now >= level } else { now <= level } {
+            return Outlook::Reached;
+        }
+        let mut when = self.curves.map(|curve| (curve.until(level, ahead, rise), curve.say));
+        when.sort_unstable_by(|(one, _), (other, _)| one.total_cmp(other));
+        let seconds = by_share(&when, 0.5);
+        if seconds >= HORIZON.as_secs_f64() {
+            return Outlook::Never;
+        }
+        let (earliest, latest) = (by_share(&when, 0.1), by_share(&when, 0.9));
+        #[expect(clippy::cast_possible_truncation, reason = "seconds ahead, of 600 at the most")]
+        let short = |seconds: f64| seconds.min(HORIZON.as_secs_f64()) as f32;
+        Outlook::In(Span { seconds: short(seconds), earliest: short(earliest), latest: short(latest) })
+    }
+}
+
+impl Curve {
+    fn at(&self, t: f64) -> f64 {
+        self.end + self.rest * (-t / self.tau).exp()
+    }
+
+    /// Seconds from `ahead` until it is at this level; without end where it never is.
+    fn until(&self, level: f64, ahead: f64, rise: bool) -> f64 {
+        let (here, goal) = (self.at(ahead) - self.end, level - self.end);
+        if if rise { here + self.end >= level } else { here + self.end <= level } {
+            return 0.0;
+        }
+        let left = goal / here;
+        if left > 0.0 && left < 1.0 { -self.tau * left.ln() } else { f64::INFINITY }
+    }
+}
+
+/// The value up to which so much of all say lies.
+fn by_share(sorted: &[(f64, f64)], share: f64) -> f64 {
+    let mut before = 0.0;
+    for (value, say) in sorted {
+        before += say;
+        if before >= share {
+            return *value;
+        }
+    }
+    f64::INFINITY
+}
+
+fn curve<'a>(points: impl Iterator<Item = &'a Point> + Clone, last: f64, tau: f64) -> Curve {
+    let first = points.clone().next().map_or(last, |point| point.at);
+    // From the first reading on, so that nothing is above 1: from the last one back, `e^(90/4)` would be among the sums.
+    let x = |at: f64| ((first - at) / tau).exp();
+    let sums = points.fold(Sums::default(), |sums, point| {
+        let (x, y) = (x(point.at), point.margin);
+        Sums {
+            count: sums.count + 1.0,
+            x: sums.x + x,
+            y: sums.y + y,
+            xx: sums.xx + x * x,
+            xy: sums.xy + x * y,
+        }
+    });
+    let (spread, together) = (sums.xx - sums.x * sums.x / sums.count, sums.xy - sums.x * sums.y / sums.count);
+    // Readings at one moment have no slope.
+    let slope = if spread > 0.0 { together / spread } else { 0.0 };
+    Curve { tau, end: (sums.y - slope * sums.x) / sums.count, rest: slope * x(last), say: 0.0 }
+}
+
+fn error<'a>(points: impl Iterator<Item = &'a Point>, last: f64, curve: Curve) -> f64 {
+    points.map(|point| point.margin - curve.at(point.at - last)).map(|off| off * off).sum()
+}
