@@ -1,12 +1,23 @@
 //! What the cards say.
 //!
-//! Knows NVML. Refuses to know HTTP, the configuration and the clock. Invariant: a machine without cards, without a
-//! driver or with a broken one is a value that says why in words; it never stops the program.
+//! Knows NVML. Refuses to know HTTP, the configuration and what its answers are good for. Invariant: a machine without cards, without a
+//! driver or with a broken one is a value that says why in words; it never stops the program, and never keeps who reads waiting.
 
 mod card;
 mod missing;
+mod nvml;
+mod sample;
+mod sampler;
 mod sentence;
+mod throttle;
+mod who;
 
 pub use card::{Card, cards};
 pub use missing::Missing;
+pub use sample::{
+    Absent, Clocks, Faults, Link, Memory, Power, Reading, Sample, Sensor, Tenants, Utilisation,
+};
+pub use sampler::{Options, Sampler, Seen};
 pub use sentence::sentence;
+pub use throttle::{Reason, Throttles};
+pub use who::{INSTANCES, Identity, Instance, Maker, PROCESSES, Process, Who};

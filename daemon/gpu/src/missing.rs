@@ -3,7 +3,10 @@
 //! Knows NVML's ways to fail and what a person does about each. Refuses to repair. Invariant: every variant's text
 //! says what is wrong and what to do next; having no card at all is no fault and says so.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use nvml_wrapper::error::NvmlError;
 
@@ -54,6 +57,16 @@ pub enum Missing {
     /// The driver works and has no card.
     #[error("NVIDIA's driver runs but sees no card; `lspci | grep -i nvidia` shows whether the machine does")]
     NoCard,
+    /// The driver has not answered.
+    #[error(
+        "NVIDIA's driver has not answered for {} s; if `nvidia-smi` hangs as well, `sudo dmesg` says more, and a restart of the \
+         machine helps",
+        waited.as_secs()
+    )]
+    Hangs {
+        /// For so long.
+        waited: Duration,
+    },
     /// Anything else, in NVML's words.
     #[error("NVIDIA's driver does not answer as it should: {why}; `nvidia-smi` should show the same")]
     Other {
