@@ -61,10 +61,7 @@ fn absent(failed: &NvmlError) -> Absent {
 
 /// No card answers any more before NVML is started anew.
 fn ends_all(failed: &NvmlError) -> bool {
-    matches!(
-        failed,
-        NvmlError::Uninitialized | NvmlError::LibRmVersionMismatch | NvmlError::DriverNotLoaded
-    )
+    matches!(failed, NvmlError::Uninitialized | NvmlError::LibRmVersionMismatch | NvmlError::DriverNotLoaded)
 }
 
 /// The difference of two readings; the first that is missing says why there is none.

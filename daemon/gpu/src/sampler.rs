@@ -37,6 +37,8 @@ pub struct Options {
     pub every: Duration,
     /// How often one that is near a limit is.
     pub near_every: Duration,
+    /// How often a card is asked also what changes seldom: its limits, its link, its faults and who uses it.
+    pub whole_every: Duration,
     /// After so long without an answer a card is late.
     pub deadline: Duration,
     /// After so long a lost card, or a driver that failed, is asked again.
@@ -50,6 +52,7 @@ impl Default for Options {
             nvml_library: PathBuf::from(LIBRARY),
             every: Duration::from_secs(1),
             near_every: Duration::from_millis(100),
+            whole_every: Duration::from_secs(10),
             deadline: Duration::from_secs(2),
             reopen: Duration::from_secs(30),
         }

@@ -185,7 +185,9 @@ impl<'nvml> NvmlCard<'nvml> {
         let mut at = |kind| {
             let told = self.ask(Question::Threshold, |_, card| card.temperature_threshold(kind));
             // 0 is no limit, but that of a card which has none.
-            told.and_then(|degrees| if degrees == 0 { Err(Absent::Unsupported) } else { Ok(to_f32(degrees.into())) })
+            told.and_then(
+                |degrees| if degrees == 0 { Err(Absent::Unsupported) } else { Ok(to_f32(degrees.into())) },
+            )
         };
         let soft = at(TemperatureThreshold::GpuMax);
         let slowdown = at(TemperatureThreshold::Slowdown);
@@ -217,7 +219,8 @@ impl<'nvml> NvmlCard<'nvml> {
             .ask(Question::Temperature, |_, card| card.temperature(TemperatureSensor::Gpu))
             .map(|degrees| to_f32(degrees.into()));
         let margin = self.ask(Question::Margin, raw::margin).map(|degrees| to_f32(degrees.into()));
-        let Limits { soft, slowdown, shutdown, memory, slowdown_beyond_soft, shutdown_beyond_soft } = self.limits;
+        let Limits { soft, slowdown, shutdown, memory, slowdown_beyond_soft, shutdown_beyond_soft } =
+            self.limits;
         sample.gpu = Sensor {
             celsius,
             to_soft: margin.or_else(|_| less(soft, celsius)),
@@ -300,7 +303,8 @@ impl<'nvml> NvmlCard<'nvml> {
     }
 
     fn link(&mut self) -> Link {
-        let small = |told: Reading<u32>| told.and_then(|told| u8::try_from(told).map_err(|_| Absent::UnknownForm));
+        let small =
+            |told: Reading<u32>| told.and_then(|told| u8::try_from(told).map_err(|_| Absent::UnknownForm));
         Link {
             generation: small(self.ask(Question::LinkNow, |_, card| card.current_pcie_link_gen())),
             generation_most: small(self.ask(Question::LinkMost, |_, card| card.max_pcie_link_gen())),
@@ -310,7 +314,8 @@ impl<'nvml> NvmlCard<'nvml> {
     }
 
     fn faults(&mut self) -> Faults {
-        let mut errors = |kind| self.ask(Question::Ecc, |_, card| card.total_ecc_errors(kind, EccCounter::Volatile));
+        let mut errors =
+            |kind| self.ask(Question::Ecc, |_, card| card.total_ecc_errors(kind, EccCounter::Volatile));
         let corrected = errors(MemoryError::Corrected);
         let uncorrected = errors(MemoryError::Uncorrected);
         let rows = self.ask(Question::Rows, raw::rows);
@@ -341,7 +346,8 @@ impl<'nvml> NvmlCard<'nvml> {
         let told = told.into_iter().take(usize::try_from(count).unwrap_or(usize::MAX));
         for (place, one) in self.who.processes.iter_mut().zip(told) {
             // NVML_VALUE_NOT_AVAILABLE, in the width of each.
-            let bytes = if one.usedGpuMemory == u64::MAX { Err(Absent::Unsupported) } else { Ok(one.usedGpuMemory) };
+            let bytes =
+                if one.usedGpuMemory == u64::MAX { Err(Absent::Unsupported) } else { Ok(one.usedGpuMemory) };
             let instance = Some(one.gpuInstanceId).filter(|number| *number != u32::MAX);
             *place = Some(Process { pid: one.pid, bytes, instance });
         }
@@ -364,7 +370,8 @@ impl<'nvml> NvmlCard<'nvml> {
             // Numbers are not in a row: an instance that was taken away leaves a gap.
             let Ok(told) = self.ask(Question::MigDevice, memory) else { continue };
             let told = told.map_err(|failed| absent(&failed));
-            let instance = Instance { index, total: told.map(|(all, _)| all), used: told.map(|(_, used)| used) };
+            let instance =
+                Instance { index, total: told.map(|(all, _)| all), used: told.map(|(_, used)| used) };
             if let Some(place) = self.who.instances.get_mut(count) {
                 *place = Some(instance);
             }
@@ -440,7 +447,10 @@ impl Ask for NvmlCard<'_> {
 }
 
 /// Events of this card; none where the library has not all that they need, since the wrapper ends the thread if it cannot free them.
-fn listen<'nvml>(nvml: &'nvml Nvml, device: &Device<'nvml>) -> (Option<EventSet<'nvml>>, Reading<Option<u32>>) {
+fn listen<'nvml>(
+    nvml: &'nvml Nvml,
+    device: &Device<'nvml>,
+) -> (Option<EventSet<'nvml>>, Reading<Option<u32>>) {
     let lib = nvml.lib();
     let complete = lib.nvmlEventSetFree.is_ok() && lib.nvmlEventSetWait_v2.is_ok();
     if !complete {

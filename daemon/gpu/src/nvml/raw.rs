@@ -13,9 +13,11 @@ use nvml_wrapper::{
 use nvml_wrapper_sys::bindings::{
     nvmlDevice_t, nvmlFieldValue_t, nvmlMarginTemperature_t, nvmlMemory_t, nvmlPageRetirementCause_t,
     nvmlProcessInfo_t, nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_SIZE, nvmlReturn_t,
-    nvmlValueType_enum_NVML_VALUE_TYPE_SIGNED_INT, nvmlValueType_enum_NVML_VALUE_TYPE_SIGNED_LONG_LONG,
-    nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_INT, nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG,
-    nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG_LONG,
+    nvmlValueType_enum_NVML_VALUE_TYPE_SIGNED_INT as SIGNED_INT,
+    nvmlValueType_enum_NVML_VALUE_TYPE_SIGNED_LONG_LONG as SIGNED_LONG_LONG,
+    nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_INT as UNSIGNED_INT,
+    nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG as UNSIGNED_LONG,
+    nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG_LONG as UNSIGNED_LONG_LONG,
 };
 
 use crate::who::PROCESSES;
@@ -77,7 +79,7 @@ pub(super) fn older_memory(nvml: &Nvml, device: &Device<'_>) -> Result<(u64, u64
     Ok((told.total, told.free))
 }
 
-/// The values of these fields (`NVML_FI_*`), each by itself; `None` for a form that is not known.
+/// The values of these fields (`NVML_FI_*`), each by itself.
 pub(super) fn fields<const N: usize>(
     nvml: &Nvml,
     device: &Device<'_>,
@@ -98,17 +100,16 @@ pub(super) fn fields<const N: usize>(
 
 fn field(told: &nvmlFieldValue_t) -> Result<i64, NvmlError> {
     nvml_try(told.nvmlReturn)?;
-    let value = told.value;
-    let too_big = |_too_big| NvmlError::UnexpectedVariant(told.valueType);
-    // SAFETY: every field of the union is a number, for which all bytes are a value, and the union was zeroed before the library
-    // wrote to it; the type says which one that was.
+    // SAFETY: every field of the union is a number, for which all bytes are a value, and all of it was zeroed before the library wrote to
+    // it; the type says which one that was.
+    let (int, unsigned, long, unsigned_long) =
+        unsafe { (told.value.siVal, told.value.uiVal, told.value.sllVal, told.value.ullVal) };
     match told.valueType {
-        nvmlValueType_enum_NVML_VALUE_TYPE_SIGNED_INT => Ok(i64::from(unsafe { value.siVal })),
-        nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_INT => Ok(i64::from(unsafe { value.uiVal })),
-        nvmlValueType_enum_NVML_VALUE_TYPE_SIGNED_LONG_LONG => Ok(unsafe { value.sllVal }),
-        nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG
-        | nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG_LONG => {
-            i64::try_from(unsafe { value.ullVal }).map_err(too_big)
+        SIGNED_INT => Ok(i64::from(int)),
+        UNSIGNED_INT => Ok(i64::from(unsigned)),
+        SIGNED_LONG_LONG => Ok(long),
+        UNSIGNED_LONG | UNSIGNED_LONG_LONG => {
+            i64::try_from(unsigned_long).map_err(|_too_big| NvmlError::UnexpectedVariant(told.valueType))
         }
         unknown => Err(NvmlError::UnexpectedVariant(unknown)),
     }

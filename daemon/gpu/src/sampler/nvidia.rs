@@ -50,7 +50,8 @@ fn serve(shared: &Arc<Shared>, session: Session) {
     let threads: Result<Vec<_>, _> = slots.iter().map(|slot| start(shared, &session, slot)).collect();
     let Ok(threads) = threads else {
         shared.end(&slots);
-        return shared.opened(Err(Missing::Other { why: "the system gives no thread for each card".to_owned() }));
+        return shared
+            .opened(Err(Missing::Other { why: "the system gives no thread for each card".to_owned() }));
     };
     let mut lost = None;
     let is_broken = |slot: &Arc<Slot>| slot.over.load(Ordering::Relaxed);
@@ -73,11 +74,7 @@ fn serve(shared: &Arc<Shared>, session: Session) {
     }
 }
 
-fn start(
-    shared: &Arc<Shared>,
-    session: &Arc<Session>,
-    slot: &Arc<Slot>,
-) -> std::io::Result<JoinHandle<()>> {
+fn start(shared: &Arc<Shared>, session: &Arc<Session>, slot: &Arc<Slot>) -> std::io::Result<JoinHandle<()>> {
     let (shared, session, slot) = (Arc::clone(shared), Arc::clone(session), Arc::clone(slot));
     let name = format!("gpu-{}", slot.index());
     thread::Builder::new().name(name).spawn(move || {

@@ -14,8 +14,6 @@ use crate::{
 const NEAR: f32 = 10.0;
 /// And for so long after it was last so near: a card at the edge does not change its pace with each answer.
 const WHILE: Duration = Duration::from_secs(10);
-/// What changes seldom is asked so often.
-const WHOLE: Duration = Duration::from_secs(10);
 
 /// The pace of one card.
 #[derive(Debug, Default)]
@@ -26,8 +24,8 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Whether what changes seldom is to be asked too.
-    pub(super) fn whole(&mut self, now: Duration) -> bool {
-        let due = self.whole.is_none_or(|last| now.saturating_sub(last) >= WHOLE);
+    pub(super) fn whole(&mut self, options: &Options, now: Duration) -> bool {
+        let due = self.whole.is_none_or(|last| now.saturating_sub(last) >= options.whole_every);
         if due {
             self.whole = Some(now);
         }
@@ -48,7 +46,9 @@ impl Pace {
 
 fn is_near(said: &Sample) -> bool {
     let slowed = |why: Throttles| {
-        [Reason::Slowdown, Reason::Brake, Reason::SoftHeat, Reason::HardHeat].into_iter().any(|one| why.has(one))
+        [Reason::Slowdown, Reason::Brake, Reason::SoftHeat, Reason::HardHeat]
+            .into_iter()
+            .any(|one| why.has(one))
     };
     said.nearest().is_some_and(|degrees| degrees <= NEAR) || said.throttles.is_ok_and(slowed)
 }
@@ -83,8 +83,8 @@ mod tests {
 
     #[test]
     fn what_changes_seldom_is_asked_first_and_then_every_ten_seconds() {
-        let mut pace = Pace::default();
-        let asked: Vec<u64> = (0..25).filter(|now| pace.whole(Duration::from_secs(*now))).collect();
+        let (options, mut pace) = (Options::default(), Pace::default());
+        let asked: Vec<u64> = (0..25).filter(|now| pace.whole(&options, Duration::from_secs(*now))).collect();
         assert_eq!(asked, [0, 10, 20]);
     }
 }

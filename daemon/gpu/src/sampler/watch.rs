@@ -20,7 +20,7 @@ pub(crate) fn watch(shared: &Shared, slot: &Slot, card: &mut dyn Ask) {
             slot.is(Arc::new(identity));
             known = true;
         }
-        let sample = card.sample(began, pace.whole(began));
+        let sample = card.sample(began, pace.whole(&shared.options, began));
         if card.is_over() {
             slot.over.store(true, Ordering::Relaxed);
         }
