@@ -162,8 +162,13 @@ pub unsafe extern "C" fn nvmlDeviceGetUtilizationRates(handle: Handle, out: *mut
         let core = state.number(&of(handle, "busy")).ok_or(NOT_SUPPORTED)?;
         Ok(Utilisation { core, memory: state.number(&of(handle, "mem_busy")).unwrap_or(0) })
     });
+    let told = match told {
+        Ok(told) => told,
+        Err(code) => return code,
+    };
     // SAFETY: the caller vouches for it.
-    code(told.map(|told| unsafe { *out = told }))
+    unsafe { *out = told };
+    SUCCESS
 }
 
 /// `nvmlDeviceGetFieldValues`.
@@ -179,7 +184,8 @@ pub unsafe extern "C" fn nvmlDeviceGetFieldValues(handle: Handle, count: c_int, 
     };
     let Ok(count) = usize::try_from(count) else { return INVALID_ARGUMENT };
     // SAFETY: the caller vouches for them.
-    for value in unsafe { std::slice::from_raw_parts_mut(values, count) } {
+    let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
+    for value in values {
         let told: Option<i64> = state.number(&of(handle, &format!("field.{}", value.id)));
         // NVML_VALUE_TYPE_SIGNED_INT, as of limits, or UNSIGNED_INT, as of the memory's temperature: each has the low half.
         value.kind = if (193..=196).contains(&value.id) { 5 } else { 1 };

@@ -3,6 +3,8 @@
 //! Knows NVML. Refuses to know HTTP, the configuration and what its answers are good for. Invariant: a machine without cards, without a
 //! driver or with a broken one is a value that says why in words; it never stops the program, and never keeps who reads waiting.
 
+#![deny(unsafe_code)]
+
 mod card;
 mod missing;
 mod nvml;

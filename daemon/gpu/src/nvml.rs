@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod card;
+#[expect(unsafe_code, reason = "the C calls that the wrapper does not make; each block has its argument")]
 mod raw;
 
 pub(crate) use card::NvmlCard;

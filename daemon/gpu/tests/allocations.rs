@@ -2,7 +2,6 @@
 //!
 //! Invariant: alone in its program, since what allocates is counted for all threads. The stand-in for NVML has an allocator of its own, so
 //! that what it does is not counted, as what the real one does would not be.
-#![expect(clippy::unwrap_used, reason = "a test crate: a panic is a failed test")]
 
 use std::{
     alloc::System,

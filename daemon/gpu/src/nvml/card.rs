@@ -210,7 +210,7 @@ impl<'nvml> NvmlCard<'nvml> {
     fn fields<const N: usize>(&mut self, wanted: [u32; N]) -> [Reading<i64>; N] {
         match self.ask(Question::Fields, |nvml, card| raw::fields(nvml, card, wanted)) {
             Ok(told) => told.map(|one| one.map_err(|failed| absent(&failed))),
-            Err(why) => [const { Err(Absent::NotAsked) }; N].map(|_: Reading<i64>| Err(why)),
+            Err(why) => [Err(why); N],
         }
     }
 

@@ -16,11 +16,15 @@ pub(crate) fn watch(shared: &Shared, slot: &Slot, card: &mut dyn Ask) {
     loop {
         let began = shared.now();
         slot.begin(began);
-        if !known && let Ok(identity) = card.identity() {
+        let sample = card.sample(began, pace.whole(&shared.options, began));
+        // A card that is lost is not asked twice in a round.
+        if !known
+            && !sample.is_lost()
+            && let Ok(identity) = card.identity()
+        {
             slot.is(Arc::new(identity));
             known = true;
         }
-        let sample = card.sample(began, pace.whole(&shared.options, began));
         if card.is_over() {
             slot.over.store(true, Ordering::Relaxed);
         }

@@ -1,7 +1,7 @@
 //! What the sampler says of cards of every kind, and of those that misbehave.
 //!
 //! Knows the stand-in for NVML (tests/fake-nvml). Invariant: the real nvml-wrapper loads it; no test needs a card or a driver.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test crate: a panic is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a test crate: a panic is a failed test")]
 
 mod faults;
 mod machine;
