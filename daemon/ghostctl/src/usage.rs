@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Today and the days before, so many in all
     #[arg(long, value_name = "NUMBER", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_DAYS)))]
     days: u32,
-    /// Of this key alone: its id or name, or local or "uid N" for who needs none
+    /// Of this key alone: its id or name, local, or "uid N"
     #[arg(long, value_name = "ID")]
     key: Option<String>,
     /// Of this model alone
