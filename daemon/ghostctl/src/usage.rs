@@ -24,8 +24,8 @@ const ABOUT: char = '~';
 
 /// What requests have used of the models, by key, model and day
 #[derive(Debug, Args)]
-#[command(after_help = "Days are those of UTC. A number behind ~ is estimated in part: an answer that was\n\
-                  given up has no counts, and some engines count none.\n\n\
+#[command(after_help = "Days are those of UTC. A number behind ~ is estimated in part: an answer that\n\
+                  was given up has no counts, and some engines count none.\n\n\
                   Example:\n  ghostctl usage --days 7 --by day --by model")]
 pub(crate) struct Arguments {
     /// Today and the days before, so many in all
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// Of this model alone
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// A row for each day, key or model; may repeat [default: key and model]
+    /// A row for each day, key or model [default: key and model]
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     by: Vec<By>,
 }

@@ -160,9 +160,9 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_s
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from help" -f -a "cancel" -d 'End a request; its client is told'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand requests; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand usage" -l days -d 'Today and the days before, so many in all' -r
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand usage" -l key -d 'Of this key alone: its id or name, or local or "uid N" for who needs none' -r
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand usage" -l key -d 'Of this key alone: its id or name, local, or "uid N"' -r
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand usage" -l model -d 'Of this model alone' -r
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand usage" -l by -d 'A row for each day, key or model; may repeat [default: key and model]' -r -f -a "day\t''
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand usage" -l by -d 'A row for each day, key or model [default: key and model]' -r -f -a "day\t''
 key\t''
 model\t''"
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand usage" -l socket -d 'The daemon\'s admin socket' -r -F
