@@ -6,6 +6,8 @@
 //! speak.
 //! Invariant: nothing here reads more than it is given, waits, or draws a random number.
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod json;
 pub mod ollama;
 pub mod openai;
@@ -13,4 +15,6 @@ pub mod openai;
 pub(crate) mod recorded;
 pub mod render;
 pub mod responses;
+#[cfg(test)]
+mod round_trips;
 pub mod tool_text;
