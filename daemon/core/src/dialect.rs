@@ -14,6 +14,8 @@ pub mod openai;
 #[cfg(test)]
 pub(crate) mod recorded;
 pub mod render;
+#[cfg(test)]
+mod replayed;
 pub mod responses;
 #[cfg(test)]
 mod round_trips;

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::{LIMIT, calls_last};
 use crate::chat::{
-    ChatEvent, ChatRequest, Defaults, FinishReason, Image, Json, Message, ResponseFormat, Role, Sampling, Think, Tool,
-    ToolCall, ToolChoice, Usage,
+    ChatEvent, ChatRequest, Defaults, FinishReason, Image, Json, Message, ResponseFormat, Role, Sampling,
+    Think, Tool, ToolCall, ToolChoice, Usage,
 };
 use crate::dialect::arbitrary::{answer, cut, cuts, request};
 use crate::dialect::ollama::{ChatDecoder, chat_body, embed_body, parse_embed};

@@ -18,8 +18,7 @@ fn recordings() -> Vec<(&'static str, Vec<ChatEvent>)> {
         decoder.finish(&mut events).unwrap();
         (recording.name, events)
     });
-    let openai =
-        OPENAI.iter().map(|recording| (recording.name, decoded(recording.bytes, &[]).unwrap()));
+    let openai = OPENAI.iter().map(|recording| (recording.name, decoded(recording.bytes, &[]).unwrap()));
     ollama.chain(openai).collect()
 }
 

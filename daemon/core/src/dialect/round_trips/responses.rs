@@ -8,7 +8,9 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 
 use super::{LIMIT, calls, joined};
-use crate::chat::{ChatEvent, ChatRequest, FinishReason, Message, ResponseFormat, Role, Think, ToolChoice, Usage};
+use crate::chat::{
+    ChatEvent, ChatRequest, FinishReason, Message, ResponseFormat, Role, Think, ToolChoice, Usage,
+};
 use crate::config::Limits;
 use crate::dialect::arbitrary::{answer, cut, cuts, request};
 use crate::dialect::responses::{Echo, ResponseStream, ResponseWhole, parse_response};
@@ -131,7 +133,9 @@ fn items(events: &[ChatEvent]) -> Vec<Item> {
 fn end(events: &[ChatEvent]) -> (&'static str, Value) {
     match events.last() {
         Some(ChatEvent::Finish(FinishReason::Length)) => ("response.incomplete", json!("max_output_tokens")),
-        Some(ChatEvent::Finish(FinishReason::ContentFilter)) => ("response.incomplete", json!("content_filter")),
+        Some(ChatEvent::Finish(FinishReason::ContentFilter)) => {
+            ("response.incomplete", json!("content_filter"))
+        }
         _ => ("response.completed", Value::Null),
     }
 }
@@ -166,9 +170,9 @@ fn sayable(mut request: ChatRequest) -> ChatRequest {
             message.reasoning = None;
         }
     });
-    request.messages.dedup_by(|one, two| {
-        one.role == two.role && matches!(one.role, Role::System | Role::Assistant)
-    });
+    request
+        .messages
+        .dedup_by(|one, two| one.role == two.role && matches!(one.role, Role::System | Role::Assistant));
     let mut names = Vec::new();
     request.tools.retain(|tool| {
         let first = !names.contains(&tool.name);
@@ -194,7 +198,9 @@ fn written(message: &Message) -> Vec<Value> {
     }));
     let role = match message.role {
         Role::Tool => {
-            return vec![json!({"type": "function_call_output", "call_id": message.tool_call_id, "output": parts})];
+            return vec![
+                json!({"type": "function_call_output", "call_id": message.tool_call_id, "output": parts}),
+            ];
         }
         Role::System | Role::Developer => "developer",
         Role::User => "user",
