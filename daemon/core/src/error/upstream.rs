@@ -55,6 +55,10 @@ fn judge(status: u16, found: Found) -> ApiError {
     if lacks_images(&found) {
         return ApiError::invalid_value("messages", "text only: this model cannot take images");
     }
+    // llama.cpp's server says 500 of it.
+    if found.message.contains("audio input is not supported") {
+        return ApiError::invalid_value("messages", "text only: this model cannot take sound");
+    }
     match status {
         400 | 409 | 422 | 501 => {
             let text = shown(&found, "The engine behind this model refused the request.");

@@ -24,6 +24,17 @@ use super::{
     versioned::{LoadError, Versioned},
 };
 
+/// What a request that goes on has used so far.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// By whom it is counted: a key's id, or the name of whoever needs none.
+    pub caller: String,
+    /// The model that it is counted for.
+    pub model: String,
+    /// As if it ended now.
+    pub counts: Counts,
+}
+
 /// All counts. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Ledger(Arc<Inner>);
@@ -121,8 +132,17 @@ impl Ledger {
     /// # Errors
     /// If something cannot be written or read; it stays in memory.
     pub fn write(&self, days: u32) -> Result<(), StateError> {
+        self.write_with(&[], days)
+    }
+
+    /// The same, with what is `running` as if it ended now: once it has ended, what it came to takes the place of that, and after a crash
+    /// that is what is known of it. Blocks.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub fn write_with(&self, running: &[Running], days: u32) -> Result<(), StateError> {
         let mut files = self.files();
-        let written = self.write_all(&mut files, days);
+        let written = self.write_all(&mut files, days, running);
         self.judged(written)
     }
 
@@ -135,29 +155,39 @@ impl Ledger {
         outcome
     }
 
-    fn write_all(&self, files: &mut Files, days: u32) -> Result<(), StateError> {
+    fn write_all(&self, files: &mut Files, days: u32, running: &[Running]) -> Result<(), StateError> {
+        let today = self.today();
+        if !running.is_empty() {
+            // Until they have ended, their month is never all written.
+            self.held().entry(today.month()).or_default().added += 1;
+        }
         let ahead: Vec<Month> = {
             let open = self.held();
             open.iter().filter(|(_, held)| held.added > held.written).map(|(month, _)| *month).collect()
         };
+        let running_in = |month: Month| if month == today.month() { running } else { &[] };
+        let write = |month| self.write_month(month, today, running_in(month));
         // Each, also where one of them fails.
-        let written = ahead.into_iter().map(|month| self.write_month(month)).fold(Ok(()), Result::and);
+        let written = ahead.into_iter().map(write).fold(Ok(()), Result::and);
         // What could not be read when it began may be readable now.
         let read = if self.is_alarmed() { self.complete(self.today().month()) } else { Ok(()) };
         self.let_go();
         written.and(read).and_then(|()| self.forget(files, days))
     }
 
-    fn write_month(&self, month: Month) -> Result<(), StateError> {
+    fn write_month(&self, month: Month, today: Day, running: &[Running]) -> Result<(), StateError> {
         self.complete(month)?;
-        let (file, added) = {
+        let (mut file, added) = {
             let open = self.held();
             let Some(held) = open.get(&month) else { return Ok(()) };
             (UsageFile { book: held.book.clone() }, held.added)
         };
+        for Running { caller, model, counts } in running {
+            file.book.add(today, caller, model, counts);
+        }
         self.file(month).save(&file)?;
         if let Some(held) = self.held().get_mut(&month) {
-            held.written = added;
+            held.written = if running.is_empty() { added } else { added.saturating_sub(1) };
         }
         Ok(())
     }
@@ -220,7 +250,7 @@ impl Ledger {
                 forgotten
             });
             if forgotten {
-                self.write_month(month)?;
+                self.write_month(month, *last, &[])?;
             }
         }
         self.let_go();

@@ -10,7 +10,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{app::Standing, pipeline::Settings, store::usage::Ledger};
+use crate::{
+    app::Standing,
+    pipeline::{Pipeline, Settings},
+    store::usage::Ledger,
+};
 
 /// How long the last write may take when the program stops: a disk that does not answer must not hold up the end.
 const LAST_WRITE: Duration = Duration::from_secs(5);
@@ -20,6 +24,7 @@ pub(crate) async fn write(
     ledger: Ledger,
     mut settings: watch::Receiver<Arc<Settings>>,
     standing: Arc<Standing>,
+    pipeline: Pipeline,
 ) {
     let mut kept = None;
     standing.keeps_usage(!ledger.is_alarmed());
@@ -37,10 +42,11 @@ pub(crate) async fn write(
         let days = days(settings.borrow().usage.days);
         // Also where nothing is new, since fewer days may be kept from now on, or what has failed may go well now.
         let fewer = kept.replace(days).is_some_and(|kept| kept != days);
-        if ledger.is_ahead() || ledger.is_alarmed() || fewer {
+        let running = pipeline.running();
+        if ledger.is_ahead() || ledger.is_alarmed() || fewer || !running.is_empty() {
             let writes = ledger.clone();
             // What fails is said there, and tried again.
-            let _written = spawn_blocking(move || writes.write(days)).await;
+            let _written = spawn_blocking(move || writes.write_with(&running, days)).await;
             standing.keeps_usage(!ledger.is_alarmed());
         }
     }

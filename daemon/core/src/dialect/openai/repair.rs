@@ -227,7 +227,8 @@ impl StreamRepair {
 
     fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), BackendFault> {
         let data = event.data.trim_ascii();
-        if data.is_empty() {
+        // llama.cpp's server begins the completions of a list of prompts with an event that says null.
+        if data.is_empty() || data == b"null" {
             return Ok(());
         }
         if data == b"[DONE]" {
@@ -245,7 +246,7 @@ impl StreamRepair {
             self.choice(choice)?;
         }
         self.said = self.said.saturating_add(chunk.said());
-        let counted = chunk.usage.map(told).transpose()?.flatten();
+        let counted = chunk.usage.and_then(told);
         if let Some(usage) = counted {
             self.count(&chunk, usage);
         }

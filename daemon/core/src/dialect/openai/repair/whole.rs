@@ -52,7 +52,7 @@ fn checked(body: &Bytes, model: Option<&str>, completes: bool) -> Result<Whole, 
     let choices = answer.choices.unwrap_or_default();
     // llama.cpp's server, alone in telling times, puts together the answers of several, and has the counts of one of them.
     let of_one = answer.timings.is_some() && choices.len() > 1;
-    let usage = answer.usage.map(told).transpose()?.flatten().filter(|_| !of_one);
+    let usage = answer.usage.and_then(told).filter(|_| !of_one);
     if choices.is_empty() {
         return Err(BackendFault::garbage(format!("an answer of {} bytes without choices", body.len())));
     }
