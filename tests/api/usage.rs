@@ -13,11 +13,13 @@ use ghostllm_tests::{
     daemon::{Daemon, Setup, Signal},
     double::Double,
     ollama::Ollama,
+    script::Sin,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{FRANCE, check_error, ctl::ctl};
+use counted::Wire;
 
 /// A daemon that writes what it has counted this often.
 fn writing(mut setup: Setup, every: &str) -> Setup {
@@ -54,7 +56,7 @@ fn check(counts: &Value, expected: &Value) -> Result<()> {
 /// A state that outlives its daemons.
 struct Home {
     dir: TempDir,
-    _double: Double,
+    double: Double,
     setup: Setup,
 }
 
@@ -64,7 +66,7 @@ impl Home {
         let mut setup = Setup::backend("ollama", &double.url());
         setup.state = false;
         setup.arguments = vec!["--state-dir".to_owned(), dir.path().join("state").display().to_string()];
-        Ok(Self { dir, _double: double, setup })
+        Ok(Self { dir, double, setup })
     }
 
     async fn daemon(&self, every: &str) -> Result<Daemon> {
@@ -105,6 +107,40 @@ async fn chat(daemon: &Daemon) -> Result<()> {
         ghostllm_tests::client::plain(daemon.plain(false)?, &Request::chat("tiny", FRANCE, true)).await?;
     ensure!(answer.status == 200, "{}", answer.text());
     Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_goes_on_is_on_the_disk_before_a_crash() -> Result<()> {
+    let home = Home::new().await?;
+    let daemon = home.daemon("50ms").await?;
+    home.double.misbehave("tiny", Sin::StallAfter(Wire::Ollama.pieces(2)));
+    let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
+    let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
+    stream.until(" capital").await?;
+    home.written(1).await?;
+    // It is not over, and nobody is told that it is.
+    let total = admin::read(&daemon, "usage").await?["total"].clone();
+    ensure!(total["requests"] == 0, "{total:#}");
+    daemon.signal(Signal::SIGKILL)?;
+    daemon.wait().await?;
+    let again = home.daemon("50ms").await?;
+    let total = told(&again, "", 1).await?["total"].clone();
+    ensure!(total["completion_tokens"] == 2 && total["cancelled"] == 1, "{total:#}");
+    again.stop().await?;
+    // What ends takes the place of what was known of it.
+    let third = home.daemon("50ms").await?;
+    let caller = Caller::new(&third, Version::H1, Family::V4).await?;
+    let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
+    stream.until(" capital").await?;
+    home.written(2).await?;
+    let _left = stream.leave().await?;
+    let total = told(&third, "", 2).await?["total"].clone();
+    ensure!(total["completion_tokens"] == 4 && total["cancelled"] == 2, "{total:#}");
+    third.stop().await?;
+    let last = home.daemon("1h").await?;
+    let total = admin::read(&last, "usage").await?["total"].clone();
+    ensure!(total["requests"] == 2 && total["completion_tokens"] == 4, "{total:#}");
+    last.stop().await
 }
 
 #[tokio::test]

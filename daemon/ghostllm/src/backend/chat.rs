@@ -33,6 +33,9 @@ use crate::apart;
 impl Parts {
     /// One reply of the engine.
     pub(super) async fn chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
+        if !call.asked.streams() {
+            call.meter.waits(call.asked.prompt_bytes());
+        }
         match &self.kind {
             Kind::Ollama => self.ollama_chat(call).await,
             Kind::OpenAi => Ok(self.openai_chat(call).await?),
@@ -180,9 +183,6 @@ impl Parts {
         let completes = matches!(&call.asked, Asked::AsSent { passed, .. } if passed.completes());
         let route = if completes { "/v1/completions" } else { "/v1/chat/completions" };
         let mut ask = Ask { method, route, accept, body, trace, slot };
-        if !streams {
-            call.meter.waits(call.asked.prompt_bytes());
-        }
         let refused = match self.reply(&ask).await {
             Err(fault) if asks && refuses_counts(&fault) => fault,
             reply => return Ok((reply?, asks)),
