@@ -129,6 +129,23 @@ fn items(events: &[ChatEvent]) -> Vec<Item> {
     items
 }
 
+/// The items of a whole response.
+fn output(response: &Value) -> Vec<Item> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let item = |item: &Value| match item["type"].as_str().unwrap() {
+        "reasoning" => Item::Thought(text(&item["summary"][0]["text"])),
+        "message" => {
+            let part = &item["content"][0];
+            Item::Text(text(&part["text"]), part["logprobs"].as_array().unwrap().clone())
+        }
+        kind => {
+            let input = if kind == "function_call" { &item["arguments"] } else { &item["input"] };
+            Item::Call { id: text(&item["call_id"]), name: text(&item["name"]), input: text(input) }
+        }
+    };
+    response["output"].as_array().unwrap().iter().map(item).collect()
+}
+
 /// The last event that tells of this end, and the reason in it.
 fn end(events: &[ChatEvent]) -> (&'static str, Value) {
     match events.last() {
@@ -285,6 +302,7 @@ proptest! {
     fn all_of_an_answer_is_told_in_deltas_in_the_last_event_and_in_one_piece(events in answer(), cuts in cuts()) {
         let heard = heard(&events, &cuts);
         prop_assert_eq!(&heard.items, &items(&events));
+        prop_assert_eq!(&output(&heard.response), &heard.items);
         let (last, reason) = end(&events);
         prop_assert_eq!((heard.last.as_str(), &heard.response["incomplete_details"]["reason"]), (last, &reason));
         let usage = events.iter().find_map(|event| if let ChatEvent::Usage(usage) = event { Some(*usage) } else { None });
