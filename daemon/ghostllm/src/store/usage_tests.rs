@@ -208,7 +208,7 @@ fn a_month_without_a_good_file_is_told_until_what_is_set_aside_is_gone() {
     day_by_day(&anew, &["2026-11-29"], 400);
     for ledger in [anew, home.ledger()] {
         let files: Vec<_> = ledger.anew().into_values().flatten().collect();
-        assert!(files.len() == 2 && files.iter().all(|file| file.exists()), "{files:?}");
+        assert!(files.len() >= 2 && files.iter().all(|file| file.exists()), "{files:?}");
         assert_eq!(told(&ledger), ["2026-11"], "as long as a person has not removed them");
         let october = ledger.read("2026-10".parse().unwrap(), "2026-10".parse().unwrap()).unwrap();
         assert!(october.unreadable.is_empty());
