@@ -170,6 +170,60 @@ async fn what_was_written_outlives_a_kill_and_a_stop_writes_the_rest() -> Result
 }
 
 #[tokio::test]
+async fn a_month_without_a_good_file_is_counted_anew_and_told_until_what_is_set_aside_is_gone() -> Result<()>
+{
+    let home = Home::new().await?;
+    let daemon = home.daemon("60s").await?;
+    chat(&daemon).await?;
+    told(&daemon, "", 1).await?;
+    daemon.stop().await?;
+    let months = home.months()?;
+    ensure!(months.len() == 1, "{months:?}");
+    for file in [months[0].clone(), months[0].with_extension("json.last")] {
+        fs::write(file, "garbage")?;
+    }
+    let daemon = home.daemon("20ms").await?;
+    let report = told(&daemon, "", 0).await?;
+    let month = report["to"].as_str().context("no day")?[..7].to_owned();
+    ensure!(report["unreadable"] == json!([month]), "{report:#}");
+    until(&daemon, |status| codes(status).contains(&"usage_set_aside")).await?;
+    let status = admin::read(&daemon, "status").await?;
+    cause(&status, "usage_set_aside", "warning", "is set aside, and is counted anew")?;
+    ensure!(status["condition"] == "degraded", "{status}");
+    chat(&daemon).await?;
+    home.written(1).await?;
+    daemon.stop().await?;
+    // It is told after a new start as well, and ends with what was set aside.
+    let daemon = home.daemon("20ms").await?;
+    until(&daemon, |status| codes(status).contains(&"usage_set_aside")).await?;
+    let shown = ctl(&daemon, &["usage"]).await?;
+    ensure!(shown.out.contains("local") && shown.err.contains(&month), "{shown:?}");
+    for entry in fs::read_dir(home.dir.path().join("state"))? {
+        let path = entry?.path();
+        if path.to_string_lossy().contains(".bad-") {
+            fs::remove_file(path)?;
+        }
+    }
+    until(&daemon, |status| !codes(status).contains(&"usage_set_aside")).await?;
+    ensure!(told(&daemon, "", 1).await?["unreadable"] == json!([]));
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn no_key_is_called_as_callers_without_one_are() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    let daemon = Daemon::start(&Setup::backend("ollama", &double.url())).await?;
+    for name in ["local", "Local", "uid 0", "uid unknown", "other", "system"] {
+        let answer = admin::ask(&daemon, "POST", "keys", Some(&json!({ "name": name }))).await?;
+        check_error(&answer, 400, Some("invalid_value"))?;
+        ensure!(answer.json()?["error"]["param"] == "name", "{name}: {}", answer.text());
+        ensure!(answer.text().contains("callers without a key"), "{}", answer.text());
+    }
+    admin::make(&daemon, &json!({"name": "local box"})).await?;
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn usage_that_cannot_be_written_is_told_stops_nothing_and_is_written_once_it_can() -> Result<()> {
     let home = Home::new().await?;
     let daemon = home.daemon("20ms").await?;

@@ -79,7 +79,7 @@ impl Arguments {
         }
         for month in &report.unreadable {
             output::say(&format!(
-                "What was used in {month} cannot be read, and is missing here: journalctl -u ghostllm -g usage"
+                "Of what was used in {month} some is missing here, since it could not be read: journalctl -u ghostllm -g used"
             ));
         }
         Ok(Exit::Well)
