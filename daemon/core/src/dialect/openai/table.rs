@@ -86,6 +86,19 @@ impl Row {
             Behind::Engine => engine,
         }
     }
+
+    /// The sentences that are said of it: its note, and why it is refused, each once.
+    pub(crate) fn remarks(&self) -> Vec<&'static str> {
+        let mut said: Vec<&str> = [self.note].into_iter().filter(|note| !note.is_empty()).collect();
+        for fate in self.fates {
+            if let Fate::Refused(why) = fate
+                && !said.contains(&why)
+            {
+                said.push(why);
+            }
+        }
+        said
+    }
 }
 
 /// The field of an answer that names the request's fields of which nothing came: names separated by commas, and `+N` where
@@ -142,11 +155,7 @@ pub const ROWS: &[Row] = &[
     refused("functions", Asks::Always, NO_TOOLS),
     Row {
         asks: Asks::UnlessEmpty,
-        ..row(
-            "logit_bias",
-            [Fate::Refused(NO_BIAS), Fate::Passed, Fate::Passed],
-            "The own engine refuses it.",
-        )
+        ..row("logit_bias", [Fate::Refused(NO_BIAS), Fate::Passed, Fate::Refused(NO_BIAS)], "")
     },
     works(
         "logprobs",
