@@ -6,6 +6,7 @@
 
 mod bench;
 mod chat;
+mod completions;
 mod page;
 mod probe;
 
@@ -53,6 +54,12 @@ async fn check(bench: &Bench, column: Column, rows: &[Row], probes: &[Probe]) ->
 /// What becomes of the field, in the page's word: the request is sent without it and with it.
 async fn observe(bench: &Bench, column: Column, probe: &Probe) -> Result<&'static str> {
     let without = bench.scene(probe, false).await.context("without it")?;
+    if refused(&without, "model") {
+        // Of such a backend the page says at the table's head that the endpoint is refused as a whole.
+        let with = bench.scene(probe, true).await.context("with it")?;
+        ensure!(refused(&with, "model"), "with it the status is {}: {}", with.status(), with.body());
+        return Ok("refused");
+    }
     ensure!(without.status() == 200, "without it the status is {}: {}", without.status(), without.body());
     ensure!(!without.ignored(probe.field), "the header names it where it was not sent");
     let with = bench.scene(probe, true).await.context("with it")?;
@@ -97,30 +104,50 @@ fn came_to_nothing(column: Column, probe: &Probe, with: &Scene, without: &Scene)
     Ok(())
 }
 
-#[tokio::test]
-async fn a_chat_s_fields_are_at_an_ollama_what_the_page_says() -> Result<()> {
+/// One endpoint at one kind of backend.
+async fn observed(endpoint: &str, column: Column, probes: Vec<Probe>) -> Result<()> {
     let bench = Bench::start().await?;
-    check(&bench, Column::Ollama, &page::rows("POST /v1/chat/completions")?, &chat::ollama::probes()).await?;
+    check(&bench, column, &page::rows(endpoint)?, &probes).await.with_context(|| endpoint.to_owned())?;
     bench.stop().await
 }
 
+const CHAT: &str = "POST /v1/chat/completions";
+const COMPLETIONS: &str = "POST /v1/completions";
+
 #[tokio::test]
-async fn a_chat_s_fields_are_at_a_server_of_openai_s_api_what_the_page_says() -> Result<()> {
-    let bench = Bench::start().await?;
-    check(&bench, Column::OpenAi, &page::rows("POST /v1/chat/completions")?, &chat::openai::probes()).await?;
-    bench.stop().await
+async fn a_chat_s_fields_at_an_ollama() -> Result<()> {
+    observed(CHAT, Column::Ollama, chat::ollama::probes()).await
 }
 
 #[tokio::test]
-async fn a_chat_s_fields_are_at_our_own_engine_what_the_page_says() -> Result<()> {
-    let bench = Bench::start().await?;
-    check(&bench, Column::Engine, &page::rows("POST /v1/chat/completions")?, &chat::engine::probes()).await?;
-    bench.stop().await
+async fn a_chat_s_fields_at_a_server_of_openai_s_api() -> Result<()> {
+    observed(CHAT, Column::OpenAi, chat::openai::probes()).await
+}
+
+#[tokio::test]
+async fn a_chat_s_fields_at_our_own_engine() -> Result<()> {
+    observed(CHAT, Column::Engine, chat::engine::probes()).await
+}
+
+#[tokio::test]
+async fn a_completion_s_fields_at_an_ollama() -> Result<()> {
+    observed(COMPLETIONS, Column::Ollama, completions::ollama()).await
+}
+
+#[tokio::test]
+async fn a_completion_s_fields_at_a_server_of_openai_s_api() -> Result<()> {
+    observed(COMPLETIONS, Column::OpenAi, completions::openai()).await
+}
+
+#[tokio::test]
+async fn a_completion_s_fields_at_our_own_engine() -> Result<()> {
+    observed(COMPLETIONS, Column::Engine, completions::engine()).await
 }
 
 /// The page's tables are those of these tests: an endpoint more on it is one that nobody observes.
 #[test]
 fn every_endpoint_of_the_page_is_observed() -> Result<()> {
-    ensure!(page::endpoints()? == ["POST /v1/chat/completions"], "{:?}", page::endpoints()?);
+    let endpoints = page::endpoints()?;
+    ensure!(endpoints == [CHAT, COMPLETIONS], "{endpoints:?}");
     Ok(())
 }

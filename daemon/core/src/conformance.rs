@@ -6,10 +6,12 @@
 
 use std::fmt::Write as _;
 
-use crate::dialect::openai::table::{Behind, Fate, IGNORED, ROWS, Row};
+use crate::dialect::openai::completions;
+use crate::dialect::openai::table::{self, Behind, Fate, IGNORED, Row};
 
 /// The endpoints: a heading, and the table of fields.
-const ENDPOINTS: [(&str, &[Row]); 1] = [("POST /v1/chat/completions", ROWS)];
+const ENDPOINTS: [(&str, &[Row]); 2] =
+    [("POST /v1/chat/completions", table::ROWS), ("POST /v1/completions", completions::ROWS)];
 
 /// The page, as it is written to `packaging/docs/conformance.md`: Markdown, for each endpoint one table.
 #[must_use]
@@ -36,16 +38,32 @@ pub fn page() -> String {
 }
 
 fn section(text: &mut String, heading: &str, rows: &[Row]) {
-    let _writing_to_a_string_never_fails = write!(
-        text,
-        "\n## `{heading}`\n\n| Field | Ollama | OpenAI's API | Own engine | |\n|---|---|---|---|---|\n"
-    );
+    let _writing_to_a_string_never_fails = writeln!(text, "\n## `{heading}`\n");
+    let whole: Vec<&str> =
+        Behind::ALL.into_iter().filter_map(|behind| refused_as_a_whole(rows, behind)).collect();
+    for why in &whole {
+        let _writing_to_a_string_never_fails =
+            writeln!(text, "{why} A request to one is refused as a whole: `param` names `model`.\n");
+    }
+    text.push_str("| Field | Ollama | OpenAI's API | Own engine | |\n|---|---|---|---|---|\n");
     for row in rows {
         let words = Behind::ALL.map(|behind| word(row, behind)).join(" | ");
         let kind = if row.official { "" } else { " *ext.*" };
+        let remarks = row.remarks().into_iter().filter(|remark| !whole.contains(remark));
+        let remarks = plain(&remarks.collect::<Vec<_>>().join(" "));
         let _writing_to_a_string_never_fails =
-            writeln!(text, "| `{}`{kind} | {words} | {} |", row.name, plain(&row.remarks().join(" ")));
+            writeln!(text, "| `{}`{kind} | {words} | {remarks} |", row.name);
     }
+}
+
+/// Why such a backend has no such endpoint: each field is refused there for one and the same reason.
+fn refused_as_a_whole(rows: &[Row], behind: Behind) -> Option<&'static str> {
+    let mut reasons = rows.iter().map(|row| match row.fate(behind) {
+        Fate::Refused(why) => Some(why),
+        Fate::Works | Fate::Passed | Fate::Emulated | Fate::Ignored => None,
+    });
+    let first = reasons.next()??;
+    reasons.all(|reason| reason == Some(first)).then_some(first)
 }
 
 /// What is passed to our own engine works: it is known to read it.
@@ -85,6 +103,7 @@ mod tests {
         let page = page();
         let lines = page.lines().filter(|line| line.starts_with("| `"));
         let cells = lines.map(|line| line.replace("\\|", "").matches('|').count());
-        assert_eq!(cells.collect::<Vec<_>>(), vec![6; ROWS.len()]);
+        let rows: usize = ENDPOINTS.iter().map(|(_, rows)| rows.len()).sum();
+        assert_eq!(cells.collect::<Vec<_>>(), vec![6; rows]);
     }
 }

@@ -165,6 +165,11 @@ impl Scene {
         read.unwrap_or_default().chunks
     }
 
+    /// Whether a stream tells the counts.
+    pub(super) fn has_usage(&self) -> bool {
+        self.events().iter().any(|event| event["usage"]["completion_tokens"].is_u64())
+    }
+
     /// What it says.
     pub(super) fn text(&self) -> String {
         if self.is_stream() {

@@ -69,7 +69,3 @@ fn calls(scene: &Scene) -> Vec<Value> {
     let calls = scene.at("/choices/0/message/tool_calls");
     calls.as_array().into_iter().flatten().map(|call| call["function"]["name"].clone()).collect()
 }
-
-fn has_usage(scene: &Scene) -> bool {
-    scene.events().iter().any(|event| event["usage"]["completion_tokens"].is_u64())
-}

@@ -81,6 +81,7 @@ fn said(row: &Row, about: &str) -> String {
 fn asks_nothing(asks: Asks) -> Map<String, Value> {
     let form = match asks {
         Asks::Always => json!({"type": "null"}),
+        Asks::ByReader => json!({}),
         Asks::UnlessFalse => json!({"enum": [false, null]}),
         Asks::UnlessEmpty => json!({"type": ["object", "null"], "maxProperties": 0}),
         Asks::BesidesText => json!({"type": ["array", "null"], "items": {"const": "text"}}),

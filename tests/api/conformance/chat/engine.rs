@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{calls, foreign, has_usage, named, of, only_yes, refused, tools};
+use super::{calls, foreign, named, of, only_yes, refused, tools};
 
 /// A field of a chat that is short and always the same, if the field does not change that.
 fn demo(field: &'static str, value: &Value) -> Probe {
@@ -65,7 +65,7 @@ fn requests() -> [Probe; 10] {
         demo("logit_bias", &json!({"5": 1})),
         demo("store", &json!(true)),
         demo("stream", &json!(true)).works(Scene::is_stream),
-        demo("stream_options", &json!({"include_usage": true})).beside(&streamed).works(has_usage),
+        demo("stream_options", &json!({"include_usage": true})).beside(&streamed).works(Scene::has_usage),
         demo("stream_options.include_obfuscation", &json!(true)).beside(&streamed),
     ]
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{calls, foreign, has_usage, named, of, refused, tools};
+use super::{calls, foreign, named, of, refused, tools};
 
 fn tiny(field: &'static str, value: &Value) -> Probe {
     of("tiny", field, value)
@@ -43,7 +43,7 @@ fn requests() -> [Probe; 11] {
         tiny("stream", &json!(true)).works(Scene::is_stream),
         tiny("stream_options", &json!({"include_usage": true}))
             .beside(&json!({"stream": true}))
-            .works(has_usage),
+            .works(Scene::has_usage),
         tiny("stream_options.include_obfuscation", &json!(true)).beside(&json!({"stream": true})),
         word("stop", &json!([" of", "x"]), "/options/stop"),
     ]

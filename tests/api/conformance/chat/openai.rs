@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{calls, foreign, has_usage, named, of, only_yes, refused, tools};
+use super::{calls, foreign, named, of, only_yes, refused, tools};
 
 fn large(field: &'static str, value: &Value) -> Probe {
     of("large", field, value)
@@ -60,7 +60,7 @@ fn others() -> Vec<Probe> {
         large("stream", &json!(true)).as_sent(),
         large("stream", &json!(true)).works(Scene::is_stream),
         // The daemon asks for the counts of any stream, and gives them to whoever wants them.
-        large("stream_options", &json!({"include_usage": true})).beside(&streamed).works(has_usage),
+        large("stream_options", &json!({"include_usage": true})).beside(&streamed).works(Scene::has_usage),
         large("stream_options.include_obfuscation", &json!(true)).beside(&streamed).as_sent(),
         large("tools", &tools()).as_sent(),
         large("tool_choice", &named("get_time")).beside(&json!({ "tools": tools() })).as_sent(),

@@ -58,6 +58,8 @@ pub enum Asks {
     UnlessEmpty,
     /// All but a list of "text" alone.
     BesidesText,
+    /// It depends on other fields: whoever reads the request refuses it, or keeps to it.
+    ByReader,
 }
 
 /// A field.
@@ -314,7 +316,7 @@ impl Wanted {
     pub fn ignored(&self, behind: Behind) -> Option<String> {
         let known = self.rows(self.named).filter(|(place, row)| match row.fate(behind) {
             Fate::Ignored => self.asking & bit(*place) != 0,
-            Fate::Refused(_) => true,
+            Fate::Refused(_) => row.asks != Asks::ByReader,
             Fate::Works | Fate::Passed | Fate::Emulated => false,
         });
         let (unknown, mut more) = match behind {
@@ -357,6 +359,7 @@ fn asks(asks: Asks, value: &RawValue) -> bool {
     let text = value.get();
     match asks {
         Asks::Always => true,
+        Asks::ByReader => false,
         Asks::UnlessFalse => text != "false",
         // Whatever is no object is wrong as well, and is not passed over.
         Asks::UnlessEmpty => !text.starts_with('{') || text.contains(':'),
