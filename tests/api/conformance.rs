@@ -7,6 +7,7 @@
 mod bench;
 mod chat;
 mod completions;
+mod embeddings;
 mod page;
 mod probe;
 
@@ -90,7 +91,8 @@ fn refused(scene: &Scene, field: &str) -> bool {
 
 /// What the header names must not have come to anything.
 fn came_to_nothing(column: Column, probe: &Probe, with: &Scene, without: &Scene) -> Result<()> {
-    ensure!(with.text() == without.text(), "the answer is another one: {} {}", with.text(), without.text());
+    let same = with.text() == without.text() && with.at("/data") == without.at("/data");
+    ensure!(same, "the answer is another one: {}; without it: {}", with.body(), without.body());
     match column {
         Column::Ollama => ensure!(with.wire == without.wire, "it is on the wire: {:?}", with.wire),
         Column::OpenAi => {
@@ -113,6 +115,7 @@ async fn observed(endpoint: &str, column: Column, probes: Vec<Probe>) -> Result<
 
 const CHAT: &str = "POST /v1/chat/completions";
 const COMPLETIONS: &str = "POST /v1/completions";
+const EMBEDDINGS: &str = "POST /v1/embeddings";
 
 #[tokio::test]
 async fn a_chat_s_fields_at_an_ollama() -> Result<()> {
@@ -144,10 +147,25 @@ async fn a_completion_s_fields_at_our_own_engine() -> Result<()> {
     observed(COMPLETIONS, Column::Engine, completions::engine()).await
 }
 
+#[tokio::test]
+async fn the_fields_of_embeddings_at_an_ollama() -> Result<()> {
+    observed(EMBEDDINGS, Column::Ollama, embeddings::ollama()).await
+}
+
+#[tokio::test]
+async fn the_fields_of_embeddings_at_a_server_of_openai_s_api() -> Result<()> {
+    observed(EMBEDDINGS, Column::OpenAi, embeddings::openai()).await
+}
+
+#[tokio::test]
+async fn the_fields_of_embeddings_at_our_own_engine() -> Result<()> {
+    observed(EMBEDDINGS, Column::Engine, embeddings::engine()).await
+}
+
 /// The page's tables are those of these tests: an endpoint more on it is one that nobody observes.
 #[test]
 fn every_endpoint_of_the_page_is_observed() -> Result<()> {
     let endpoints = page::endpoints()?;
-    ensure!(endpoints == [CHAT, COMPLETIONS], "{endpoints:?}");
+    ensure!(endpoints == [CHAT, COMPLETIONS, EMBEDDINGS], "{endpoints:?}");
     Ok(())
 }

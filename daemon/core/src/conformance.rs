@@ -6,12 +6,15 @@
 
 use std::fmt::Write as _;
 
-use crate::dialect::openai::completions;
-use crate::dialect::openai::table::{self, Behind, Fate, IGNORED, Row};
+use crate::dialect::openai::table::{Behind, Fate, IGNORED, ROWS, Row};
+use crate::dialect::openai::{COMPLETION_ROWS, EMBEDDING_ROWS};
 
 /// The endpoints: a heading, and the table of fields.
-const ENDPOINTS: [(&str, &[Row]); 2] =
-    [("POST /v1/chat/completions", table::ROWS), ("POST /v1/completions", completions::ROWS)];
+const ENDPOINTS: [(&str, &[Row]); 3] = [
+    ("POST /v1/chat/completions", ROWS),
+    ("POST /v1/completions", COMPLETION_ROWS),
+    ("POST /v1/embeddings", EMBEDDING_ROWS),
+];
 
 /// The page, as it is written to `packaging/docs/conformance.md`: Markdown, for each endpoint one table.
 #[must_use]
@@ -28,8 +31,8 @@ pub fn page() -> String {
          - **ignored**: nothing comes of it, and no harm. The answer's header `{IGNORED}` names it.\n\
          - **refused**: it would change the answer and cannot be had: status 400, `unsupported_parameter`, and `param` names it. \
          A value that\n  asks for nothing (an empty object, `false`) is ignored.\n\n\
-         A field that stands in no table is ignored at an Ollama and at the own engine, and given to any other server as it came. \
-         An *ext.*\nis no field of OpenAI's, but one that engines have.\n"
+         A field that stands in no table is ignored at an Ollama and at the own engine (for embeddings an Ollama's is refused), and \
+         given to any\nother server as it came. An *ext.* is no field of OpenAI's, but one that engines have.\n"
     );
     for (heading, rows) in ENDPOINTS {
         section(&mut text, heading, rows);

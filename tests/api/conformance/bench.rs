@@ -3,7 +3,9 @@
 //! Knows the doubles and our own engine. Refuses to know what a field should do. Invariant: a scene has what the backends were sent
 //! for its own requests, and nothing else.
 
-use anyhow::{Context, Result};
+mod files;
+
+use anyhow::Result;
 use ghostllm_tests::{
     client::{Answer, Caller, Family, Request, Version},
     daemon::{Daemon, Setup},
@@ -37,38 +39,48 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// Behind it: an Ollama with `tiny`, `tiny-think`, `tiny-fill` and `pair`; servers of OpenAI's API with `large`, with `couple`, and
-    /// one with `small` that gives one answer at a time; our own engine with its demo and `effort`. `pair` and `couple` call two functions
-    /// at once. `other-large` and `other-demo` are names that the admin has given.
+    /// Behind it: an Ollama with models of every purpose; servers of OpenAI's API with `large`, with `vectors` for embeddings, with
+    /// `couple`, and one with `small` that gives one answer at a time; our own engine with its demo, `effort` that heeds how much is to be
+    /// thought, and `mean` for embeddings. `pair` and `couple` call two functions at once. Each `other-` is a name that the admin has given.
     pub(super) async fn start() -> Result<Self> {
-        let models = [("tiny", false), ("tiny-think", true), ("tiny-fill", false), ("pair", false)];
-        let models = models.map(|(name, thinks)| Model::new(name, thinks));
-        let doubles = vec![
-            Double::start(Ollama::with(models.into())).await,
-            Double::start(OpenAi::new(Style::Vllm, "large")).await,
-            Double::start(OpenAi::new(Style::Transformers, "small")).await,
-            Double::start(OpenAi::new(Style::Vllm, "couple")).await,
+        let models = [
+            ("tiny", false),
+            ("tiny-think", true),
+            ("tiny-fill", false),
+            ("pair", false),
+            ("tiny-embed", false),
         ];
-        let files = TempDir::new()?;
-        let effort = files.path().join("effort.gguf");
-        std::fs::write(&effort, heedful()?)?;
-        let mut setup = Setup::default().with_file("file", &engine::demo()).with_file("thought", &effort);
-        for (name, kind, double) in ["box", "vllm", "serve", "calls"]
-            .iter()
-            .zip(&doubles)
-            .enumerate()
-            .map(|(place, (name, double))| (name, if place == 0 { "ollama" } else { "openai" }, double))
-        {
-            double.misbehave("pair", Sin::LineAfter(0, CALLS));
+        let models =
+            models.into_iter().chain([("small-embed", false)]).map(|(name, thinks)| Model::new(name, thinks));
+        let ollama = Double::start(Ollama::with(models.collect())).await;
+        ollama.misbehave("pair", Sin::LineAfter(0, CALLS));
+        let mut setup = Setup::backend("ollama", &ollama.url());
+        let mut doubles = vec![ollama];
+        for (name, voice) in [
+            ("vllm", OpenAi::new(Style::Vllm, "large")),
+            ("vectors", OpenAi::embedding(Style::Vllm, "vectors")),
+            ("serve", OpenAi::new(Style::Transformers, "small")),
+            ("calls", OpenAi::new(Style::Vllm, "couple")),
+        ] {
+            let double = Double::start(voice).await;
             double.misbehave("couple", Sin::LineAfter(0, OPENAI_CALLS));
-            setup = setup.with_backend(name, kind, &double.url(), "");
+            setup = setup.with_backend(name, "openai", &double.url(), "");
+            doubles.push(double);
         }
-        for (name, model) in [("other-large", "large"), ("other-demo", "ghostllm-demo")] {
-            setup.config.push_str(&format!("\n[[models]]\nname = \"{name}\"\ntarget = \"{model}\"\n"));
+        let made = TempDir::new()?;
+        setup = setup.with_file("demo", &engine::demo());
+        for (name, bytes) in [("effort", files::heedful()?), ("mean", files::pooled()?)] {
+            let path = made.path().join(format!("{name}.gguf"));
+            std::fs::write(&path, bytes)?;
+            setup = setup.with_file(name, &path);
+        }
+        for target in ["large", "vectors", "ghostllm-demo", "mean"] {
+            let name = format!("other-{}", target.trim_start_matches("ghostllm-"));
+            setup.config.push_str(&format!("\n[[models]]\nname = \"{name}\"\ntarget = \"{target}\"\n"));
         }
         let daemon = Daemon::start(&setup).await?;
         let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
-        Ok(Self { daemon, caller, doubles, _files: files })
+        Ok(Self { daemon, caller, doubles, _files: made })
     }
 
     /// Sends a probe's request, with its field or without it.
@@ -95,19 +107,6 @@ fn sent(double: &Double) -> Vec<Value> {
     let seen = double.seen().into_iter().map(|seen| seen.request);
     let asked = seen.filter(|request| request.method == "POST" && request.path() != "/api/show");
     asked.map(|request| request.json()).collect()
-}
-
-/// The demo with a template that shows how much is to be thought: the demo's own has no word for it.
-fn heedful() -> Result<Vec<u8>> {
-    const OLD: &[u8] =
-        b"{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}";
-    const NEW: &[u8] = b"{{- '<|im_start|>user\\n' ~ message.content ~ (reasoning_effort or '') ~ '\\n' }}";
-    let mut bytes = std::fs::read(engine::demo())?;
-    let at = memchr::memmem::find(&bytes, OLD).context("the demo's template is another one")?;
-    let mut new = NEW.to_vec();
-    new.resize(OLD.len(), b' ');
-    bytes.splice(at..at + OLD.len(), new);
-    Ok(bytes)
 }
 
 /// What was seen of a request.
