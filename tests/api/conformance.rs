@@ -10,6 +10,7 @@ mod completions;
 mod embeddings;
 mod page;
 mod probe;
+mod responses;
 
 use std::collections::BTreeSet;
 
@@ -75,11 +76,11 @@ async fn observe(bench: &Bench, column: Column, probe: &Probe) -> Result<&'stati
     }
     match &probe.look {
         Look::Nowhere => bail!("nothing was observed: {} {:?}", with.body(), with.wire),
-        Look::Works(seen) | Look::Emulated(seen) if !seen(&with, &without) => {
+        Look::Works(seen) | Look::Passed(seen) | Look::Emulated(seen) if !seen(&with, &without) => {
             bail!("its effect is not seen: {} {:?}; without it: {}", with.body(), with.wire, without.body())
         }
         Look::Emulated(_) => Ok("emulated"),
-        Look::Works(_) if column == Column::OpenAi => Ok("passed"),
+        Look::Passed(_) => Ok("passed"),
         Look::Works(_) => Ok("works"),
     }
 }
@@ -91,8 +92,13 @@ fn refused(scene: &Scene, field: &str) -> bool {
 
 /// What the header names must not have come to anything.
 fn came_to_nothing(column: Column, probe: &Probe, with: &Scene, without: &Scene) -> Result<()> {
-    let same = with.text() == without.text() && with.at("/data") == without.at("/data");
-    ensure!(same, "the answer is another one: {}; without it: {}", with.body(), without.body());
+    let same = ["/data", "/output/0/content/0/text"].iter().all(|at| with.at(at) == without.at(at));
+    ensure!(
+        same && with.text() == without.text(),
+        "the answer is another one: {}; without it: {}",
+        with.body(),
+        without.body()
+    );
     match column {
         Column::Ollama => ensure!(with.wire == without.wire, "it is on the wire: {:?}", with.wire),
         Column::OpenAi => {
@@ -116,6 +122,7 @@ async fn observed(endpoint: &str, column: Column, probes: Vec<Probe>) -> Result<
 const CHAT: &str = "POST /v1/chat/completions";
 const COMPLETIONS: &str = "POST /v1/completions";
 const EMBEDDINGS: &str = "POST /v1/embeddings";
+const RESPONSES: &str = "POST /v1/responses";
 
 #[tokio::test]
 async fn a_chat_s_fields_at_an_ollama() -> Result<()> {
@@ -162,10 +169,25 @@ async fn the_fields_of_embeddings_at_our_own_engine() -> Result<()> {
     observed(EMBEDDINGS, Column::Engine, embeddings::engine()).await
 }
 
+#[tokio::test]
+async fn a_response_s_fields_at_an_ollama() -> Result<()> {
+    observed(RESPONSES, Column::Ollama, responses::ollama()).await
+}
+
+#[tokio::test]
+async fn a_response_s_fields_at_a_server_of_openai_s_api() -> Result<()> {
+    observed(RESPONSES, Column::OpenAi, responses::openai()).await
+}
+
+#[tokio::test]
+async fn a_response_s_fields_at_our_own_engine() -> Result<()> {
+    observed(RESPONSES, Column::Engine, responses::engine::probes()).await
+}
+
 /// The page's tables are those of these tests: an endpoint more on it is one that nobody observes.
 #[test]
 fn every_endpoint_of_the_page_is_observed() -> Result<()> {
     let endpoints = page::endpoints()?;
-    ensure!(endpoints == [CHAT, COMPLETIONS, EMBEDDINGS], "{endpoints:?}");
+    ensure!(endpoints == [CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES], "{endpoints:?}");
     Ok(())
 }

@@ -8,12 +8,14 @@ use std::fmt::Write as _;
 
 use crate::dialect::openai::table::{Behind, Fate, IGNORED, ROWS, Row};
 use crate::dialect::openai::{COMPLETION_ROWS, EMBEDDING_ROWS};
+use crate::dialect::responses;
 
 /// The endpoints: a heading, and the table of fields.
-const ENDPOINTS: [(&str, &[Row]); 3] = [
+const ENDPOINTS: [(&str, &[Row]); 4] = [
     ("POST /v1/chat/completions", ROWS),
     ("POST /v1/completions", COMPLETION_ROWS),
     ("POST /v1/embeddings", EMBEDDING_ROWS),
+    ("POST /v1/responses", responses::ROWS),
 ];
 
 /// The page, as it is written to `packaging/docs/conformance.md`: Markdown, for each endpoint one table.
@@ -31,8 +33,9 @@ pub fn page() -> String {
          - **ignored**: nothing comes of it, and no harm. The answer's header `{IGNORED}` names it.\n\
          - **refused**: it would change the answer and cannot be had: status 400, `unsupported_parameter`, and `param` names it. \
          A value that\n  asks for nothing (an empty object, `false`) is ignored.\n\n\
-         A field that stands in no table is ignored at an Ollama and at the own engine (for embeddings an Ollama's is refused), and \
-         given to any\nother server as it came. An *ext.* is no field of OpenAI's, but one that engines have.\n"
+         A field that stands in no table is given to servers of OpenAI's API as it came, and ignored by the others; of embeddings it \
+         is refused\nby an Ollama, and of responses it is ignored everywhere. An *ext.* is no field of OpenAI's, but one that engines \
+         have.\n"
     );
     for (heading, rows) in ENDPOINTS {
         section(&mut text, heading, rows);

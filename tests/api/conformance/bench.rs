@@ -21,14 +21,18 @@ use tempfile::TempDir;
 
 use super::probe::Probe;
 
-/// Two calls of functions, as an Ollama says them, and as other servers do.
+/// Two calls of functions, as an Ollama says them, and as other servers do, whole and streamed.
 const CALLS: &str = "{\"model\":\"pair\",\"message\":{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[\
     {\"function\":{\"name\":\"a\",\"arguments\":{}}},{\"function\":{\"name\":\"b\",\"arguments\":{}}}]},\"done\":false}\n";
-const OPENAI_CALLS: &str = "{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"couple\",\"choices\":[{\"index\":0,\
+const WHOLE_CALLS: &str = "{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"couple\",\"choices\":[{\"index\":0,\
     \"finish_reason\":\"tool_calls\",\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[\
     {\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"a\",\"arguments\":\"{}\"}},\
     {\"id\":\"2\",\"type\":\"function\",\"function\":{\"name\":\"b\",\"arguments\":\"{}\"}}]}}],\
     \"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}";
+const STREAMED_CALLS: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"duo\",\
+    \"choices\":[{\"index\":0,\"finish_reason\":null,\"delta\":{\"role\":\"assistant\",\"tool_calls\":[\
+    {\"index\":0,\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"a\",\"arguments\":\"{}\"}},\
+    {\"index\":1,\"id\":\"2\",\"type\":\"function\",\"function\":{\"name\":\"b\",\"arguments\":\"{}\"}}]}}]}\n\n";
 
 /// A daemon and all that is behind it.
 pub(super) struct Bench {
@@ -40,8 +44,8 @@ pub(super) struct Bench {
 
 impl Bench {
     /// Behind it: an Ollama with models of every purpose; servers of OpenAI's API with `large`, with `vectors` for embeddings, with
-    /// `couple`, and one with `small` that gives one answer at a time; our own engine with its demo, `effort` that heeds how much is to be
-    /// thought, and `mean` for embeddings. `pair` and `couple` call two functions at once. Each `other-` is a name that the admin has given.
+    /// `couple`, with `duo`, and one with `small` that gives one answer at a time; our own engine with its demo, `effort` that heeds how much is to be
+    /// thought, and `mean` for embeddings. `pair`, `couple` and `duo` call two functions at once. Each `other-` is a name that the admin has given.
     pub(super) async fn start() -> Result<Self> {
         let models = [
             ("tiny", false),
@@ -61,9 +65,11 @@ impl Bench {
             ("vectors", OpenAi::embedding(Style::Vllm, "vectors")),
             ("serve", OpenAi::new(Style::Transformers, "small")),
             ("calls", OpenAi::new(Style::Vllm, "couple")),
+            ("streams", OpenAi::new(Style::Vllm, "duo")),
         ] {
             let double = Double::start(voice).await;
-            double.misbehave("couple", Sin::LineAfter(0, OPENAI_CALLS));
+            double.misbehave("couple", Sin::LineAfter(0, WHOLE_CALLS));
+            double.misbehave("duo", Sin::LineAfter(0, STREAMED_CALLS));
             setup = setup.with_backend(name, "openai", &double.url(), "");
             doubles.push(double);
         }

@@ -80,7 +80,7 @@ pub(super) fn openai() -> Vec<Probe> {
     let streamed = json!({"stream": true});
     let small = json!({"model": "small"});
     let others = [
-        large("model", json!("other-large")).works(|scene| {
+        large("model", json!("other-large")).passed(|scene| {
             scene.at("/model") == "other-large" && scene.wire.iter().all(|body| body["model"] == "large")
         }),
         large("prompt", json!(["This program", "The licence"])).as_sent(),
@@ -93,7 +93,7 @@ pub(super) fn openai() -> Vec<Probe> {
         large("stop", json!([" of", "x"])).as_sent(),
         large("stream", json!(true)).as_sent(),
         // The daemon asks for the counts of any stream, and gives them to whoever wants them.
-        large("stream_options", json!({"include_usage": true})).beside(&streamed).works(Scene::has_usage),
+        large("stream_options", json!({"include_usage": true})).beside(&streamed).passed(Scene::has_usage),
         large("stream_options.include_obfuscation", json!(true)).beside(&streamed).as_sent(),
         large("suffix", json!(" software.")).beside(&small).as_sent(),
     ];

@@ -36,7 +36,7 @@ pub(super) fn ollama() -> Vec<Probe> {
 pub(super) fn openai() -> Vec<Probe> {
     let vectors = |field, value| of("vectors", field, &value);
     let others = [
-        vectors("model", json!("other-vectors")).works(|scene| {
+        vectors("model", json!("other-vectors")).passed(|scene| {
             scene.at("/model") == "other-vectors" && scene.wire.iter().all(|body| body["model"] == "vectors")
         }),
         vectors("input", json!(["hello", "world"])).as_sent(),

@@ -15,6 +15,8 @@ pub(super) enum Look {
     Nowhere,
     /// What the backend does with it.
     Works(Seen),
+    /// That it reaches the backend.
+    Passed(Seen),
     /// What the daemon does in its place.
     Emulated(Seen),
 }
@@ -78,9 +80,15 @@ impl Probe {
     pub(super) fn as_sent(self) -> Self {
         let pointer = format!("/{}", self.field.replace('.', "/"));
         let value = self.sent.pointer(&pointer).cloned();
-        self.works(move |scene| {
+        self.passed(move |scene| {
             scene.wire.len() == 1 && scene.wire.iter().all(|body| body.pointer(&pointer) == value.as_ref())
         })
+    }
+
+    /// It is passed: this is so with it, and not without it.
+    pub(super) fn passed(self, seen: impl Fn(&Scene) -> bool + Send + Sync + 'static) -> Self {
+        let look = Look::Passed(Box::new(move |with, without| seen(with) && !seen(without)));
+        Self { look, ..self }
     }
 
     /// It is emulated: this is so with it, and not without it.

@@ -28,16 +28,21 @@ fn wild(field: &'static str, value: &Value) -> Probe {
     weighed(field, value).beside(&json!({"temperature": 2, "seed": 7}))
 }
 
+/// The likelihoods of an answer's tokens, of a chat or a response.
+fn tokens(scene: &Scene) -> Vec<Value> {
+    let places = ["/choices/0/logprobs/content", "/output/0/content/0/logprobs"];
+    places.iter().filter_map(|at| scene.at(at).as_array().cloned()).next().unwrap_or_default()
+}
+
 /// Whether each token is the one that the model thinks the likeliest.
-fn all_likeliest(scene: &Scene) -> bool {
-    let tokens = scene.at("/choices/0/logprobs/content");
-    let tokens = tokens.as_array().map(Vec::as_slice).unwrap_or_default();
+pub(in super::super) fn all_likeliest(scene: &Scene) -> bool {
+    let tokens = tokens(scene);
     tokens.len() > 4 && tokens.iter().all(|token| token["bytes"] == token["top_logprobs"][0]["bytes"])
 }
 
 /// Whether some token is another one.
-fn strays(scene: &Scene) -> bool {
-    scene.count("/choices/0/logprobs/content") > 4 && !all_likeliest(scene)
+pub(in super::super) fn strays(scene: &Scene) -> bool {
+    tokens(scene).len() > 4 && !all_likeliest(scene)
 }
 
 fn prompt(scene: &Scene) -> u64 {
@@ -112,7 +117,7 @@ fn answers() -> [Probe; 5] {
 }
 
 /// What a model would say that calls two functions, in a form without quotes, so that it may stand in a text of JSON.
-const TWO_CALLS: &str =
+pub(in super::super) const TWO_CALLS: &str =
     "<tool_call><function=get_weather></tool_call><tool_call><function=get_time></tool_call>";
 
 fn functions() -> [Probe; 3] {

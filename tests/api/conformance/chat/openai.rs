@@ -47,7 +47,7 @@ fn others() -> Vec<Probe> {
     let streamed = json!({"stream": true});
     vec![
         // It has its own name on the wire, and the one that was asked for in the answer.
-        large("model", &json!("other-large")).works(|scene| {
+        large("model", &json!("other-large")).passed(|scene| {
             scene.at("/model") == "other-large" && scene.wire.iter().all(|body| body["model"] == "large")
         }),
         large("n", &json!(3))
@@ -58,9 +58,9 @@ fn others() -> Vec<Probe> {
             .emulated_against(|with, without| calls(with) == ["a"] && calls(without) == ["a", "b"]),
         large("store", &json!(true)),
         large("stream", &json!(true)).as_sent(),
-        large("stream", &json!(true)).works(Scene::is_stream),
+        large("stream", &json!(true)).passed(Scene::is_stream),
         // The daemon asks for the counts of any stream, and gives them to whoever wants them.
-        large("stream_options", &json!({"include_usage": true})).beside(&streamed).works(Scene::has_usage),
+        large("stream_options", &json!({"include_usage": true})).beside(&streamed).passed(Scene::has_usage),
         large("stream_options.include_obfuscation", &json!(true)).beside(&streamed).as_sent(),
         large("tools", &tools()).as_sent(),
         large("tool_choice", &named("get_time")).beside(&json!({ "tools": tools() })).as_sent(),

@@ -117,7 +117,7 @@ const NO_AUDIO: &str = "Answers are text.";
 const NO_SEARCH: &str = "Nothing leaves this machine.";
 pub(super) const NO_BIAS: &str = "The engine of this model cannot weigh single tokens.";
 
-pub(super) const fn row(name: &'static str, fates: [Fate; 3], note: &'static str) -> Row {
+pub(in crate::dialect) const fn row(name: &'static str, fates: [Fate; 3], note: &'static str) -> Row {
     Row { name, official: true, asks: Asks::Always, fates, note }
 }
 
@@ -139,7 +139,7 @@ const fn refused(name: &'static str, asks: Asks, why: &'static str) -> Row {
     Row { asks, ..row(name, [Fate::Refused(why); 3], "") }
 }
 
-pub(super) const fn extension(row: Row) -> Row {
+pub(in crate::dialect) const fn extension(row: Row) -> Row {
     Row { official: false, ..row }
 }
 
