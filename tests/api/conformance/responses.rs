@@ -39,7 +39,7 @@ fn repeated(model: &'static str) -> impl Iterator<Item = Probe> {
         ("user", json!("somebody"), "/user"),
     ];
     let probe = move |(field, value, at): (&'static str, Value, &'static str)| {
-        of(model, field, &value).works(move |scene| scene.at(at) == value)
+        of(model, field, &value).emulated(move |scene| scene.at(at) == value)
     };
     fields.into_iter().map(probe)
 }

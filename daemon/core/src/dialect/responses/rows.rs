@@ -24,9 +24,9 @@ const fn refused(name: &'static str, why: &'static str) -> Row {
     row(name, [Fate::Refused(why); 3], "")
 }
 
-/// What the response has of it is all that comes of it.
+/// What the response has of it is all that comes of it; no backend is told.
 const fn repeated(name: &'static str) -> Row {
-    works(name, "The response repeats it; nothing else comes of it.")
+    row(name, [Fate::Emulated; 3], "The response repeats it; nothing else comes of it.")
 }
 
 /// All fields that are acted on, or are harmless as they are said. A request is translated for every kind of backend.
