@@ -23,16 +23,16 @@ use super::probe::Probe;
 
 /// Two calls of functions, as an Ollama says them, and as other servers do, whole and streamed.
 const CALLS: &str = "{\"model\":\"pair\",\"message\":{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[\
-    {\"function\":{\"name\":\"a\",\"arguments\":{}}},{\"function\":{\"name\":\"b\",\"arguments\":{}}}]},\"done\":false}\n";
+    {\"function\":{\"name\":\"get_weather\",\"arguments\":{}}},{\"function\":{\"name\":\"get_time\",\"arguments\":{}}}]},\"done\":false}\n";
 const WHOLE_CALLS: &str = "{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"couple\",\"choices\":[{\"index\":0,\
     \"finish_reason\":\"tool_calls\",\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[\
-    {\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"a\",\"arguments\":\"{}\"}},\
-    {\"id\":\"2\",\"type\":\"function\",\"function\":{\"name\":\"b\",\"arguments\":\"{}\"}}]}}],\
+    {\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"arguments\":\"{}\"}},\
+    {\"id\":\"2\",\"type\":\"function\",\"function\":{\"name\":\"get_time\",\"arguments\":\"{}\"}}]}}],\
     \"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}";
 const STREAMED_CALLS: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"duo\",\
     \"choices\":[{\"index\":0,\"finish_reason\":null,\"delta\":{\"role\":\"assistant\",\"tool_calls\":[\
-    {\"index\":0,\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"a\",\"arguments\":\"{}\"}},\
-    {\"index\":1,\"id\":\"2\",\"type\":\"function\",\"function\":{\"name\":\"b\",\"arguments\":\"{}\"}}]}}]}\n\n";
+    {\"index\":0,\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"arguments\":\"{}\"}},\
+    {\"index\":1,\"id\":\"2\",\"type\":\"function\",\"function\":{\"name\":\"get_time\",\"arguments\":\"{}\"}}]}}]}\n\n";
 
 /// A daemon and all that is behind it.
 pub(super) struct Bench {

@@ -114,10 +114,9 @@ fn on_wire(model: &'static str, system: Value, [format_at, top]: [&'static str; 
 
 /// One call where the backend makes two.
 fn one_call(model: &'static str) -> Probe {
-    let beside = json!({"model": model, "tools": [{"type": "function", "name": "a"}, {"type": "function", "name": "b"}]});
-    of(model, "parallel_tool_calls", &json!(false))
-        .beside(&beside)
-        .emulated_against(|with, without| calls(with) == ["a"] && calls(without) == ["a", "b"])
+    of(model, "parallel_tool_calls", &json!(false)).beside(&json!({ "tools": tools() })).emulated_against(
+        |with, without| calls(with) == ["get_weather"] && calls(without) == ["get_weather", "get_time"],
+    )
 }
 
 pub(super) fn ollama() -> Vec<Probe> {

@@ -91,7 +91,7 @@ fn functions() -> [Probe; 4] {
         tiny("parallel_tool_calls", &json!(false)).beside(&json!({"model": "pair"})).emulated_against(
             |with, without| {
                 let untold = with.wire == without.wire;
-                calls(with) == ["a"] && calls(without) == ["a", "b"] && untold
+                calls(with) == ["get_weather"] && calls(without) == ["get_weather", "get_time"] && untold
             },
         ),
     ]

@@ -53,9 +53,9 @@ fn others() -> Vec<Probe> {
         large("n", &json!(3))
             .beside(&json!({"model": "small"}))
             .emulated(|scene| scene.count("/choices") == 3 && scene.wire.len() == 3),
-        large("parallel_tool_calls", &json!(false))
-            .beside(&json!({"model": "couple"}))
-            .emulated_against(|with, without| calls(with) == ["a"] && calls(without) == ["a", "b"]),
+        large("parallel_tool_calls", &json!(false)).beside(&json!({"model": "couple"})).emulated_against(
+            |with, without| calls(with) == ["get_weather"] && calls(without) == ["get_weather", "get_time"],
+        ),
         large("store", &json!(true)),
         large("stream", &json!(true)).as_sent(),
         large("stream", &json!(true)).passed(Scene::is_stream),
