@@ -63,7 +63,7 @@ fmt:
     cargo fmt --all
 
 # The generated documents: in packaging/docs the example file, the reference page and the schema of the configuration, the routes, the
-# metrics, the admin API's schema and the description of the whole API (openapi.json, api.html), and ghostctl's man pages and completions; its help texts in daemon/ghostctl/tests/help.
+# metrics, the conformance of each field, the admin API's schema and the description of the whole API (openapi.json, api.html), and ghostctl's man pages and completions; its help texts in daemon/ghostctl/tests/help.
 docs: setup-build
     cargo build --release -p ghostllm
     target/release/ghostllm config example > packaging/docs/ghostllm.toml
