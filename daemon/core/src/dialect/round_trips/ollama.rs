@@ -322,7 +322,7 @@ proptest! {
         let (num_ctx, keep_alive) = defaults;
         let input = EmbeddingInput::Texts(texts.clone());
         let request = EmbeddingRequest {
-            model: "m".to_owned(), input, dimensions, encoding: Encoding::Float, user: None,
+            model: "m".to_owned(), input, dimensions, encoding: Encoding::Float,
         };
         let defaults = Defaults { num_ctx, keep_alive, ..Defaults::default() };
         let body: Value = serde_json::from_slice(&embed_body(&request, "theirs", &defaults).unwrap()).unwrap();
