@@ -114,7 +114,8 @@ async fn a_stream_that_goes_on_is_on_the_disk_before_a_crash() -> Result<()> {
     let home = Home::new().await?;
     let daemon = home.daemon("50ms").await?;
     home.double.misbehave("tiny", Sin::StallAfter(Wire::Ollama.pieces(2)));
-    let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
+    let key = admin::make(&daemon, &json!({"name": "laptop"})).await?.key;
+    let caller = Caller::keyless(&daemon, Version::H1, Family::V4).await?.with_key(Some(&key));
     let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
     stream.until(" capital").await?;
     home.written(1).await?;
@@ -129,7 +130,7 @@ async fn a_stream_that_goes_on_is_on_the_disk_before_a_crash() -> Result<()> {
     again.stop().await?;
     // What ends takes the place of what was known of it.
     let third = home.daemon("50ms").await?;
-    let caller = Caller::new(&third, Version::H1, Family::V4).await?;
+    let caller = Caller::keyless(&third, Version::H1, Family::V4).await?.with_key(Some(&key));
     let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
     stream.until(" capital").await?;
     home.written(2).await?;

@@ -15,7 +15,7 @@ use crate::dialect::json::{self, Object};
 use crate::error::BackendFault;
 
 /// No answer has more tokens; contexts have millions.
-const MOST: u64 = 1 << 32;
+const MOST: u64 = 1 << 40;
 
 #[derive(Deserialize)]
 struct WireUsage<'a> {
