@@ -44,7 +44,7 @@ async fn check(bench: &Bench, column: Column, rows: &[Row], probes: &[Probe]) ->
         match observe(bench, column, probe).await {
             Ok(observed) if observed == word => {}
             Ok(observed) => {
-                wrong.push(format!("{}: the page says {word}, observed is {observed} ({sent})", row.field))
+                wrong.push(format!("{}: the page says {word}, observed is {observed} ({sent})", row.field));
             }
             Err(error) => wrong.push(format!("{}: the page says {word}, but {error:#} ({sent})", row.field)),
         }

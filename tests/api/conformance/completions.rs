@@ -76,26 +76,26 @@ pub(super) fn ollama() -> Vec<Probe> {
 pub(super) fn openai() -> Vec<Probe> {
     let large = |field, value| of("large", field, &value);
     let words = words().map(|(field, value, _)| (field, value));
-    let passed = foreign().into_iter().chain(words).map(|(field, value)| large(field, value).as_sent());
+    let passed = foreign().into_iter().chain(words).map(|(field, value)| large(field, value).unchanged());
     let streamed = json!({"stream": true});
     let small = json!({"model": "small"});
     let others = [
         large("model", json!("other-large")).passed(|scene| {
             scene.at("/model") == "other-large" && scene.wire.iter().all(|body| body["model"] == "large")
         }),
-        large("prompt", json!(["This program", "The licence"])).as_sent(),
-        large("best_of", json!(2)).as_sent(),
-        large("echo", json!(true)).as_sent(),
-        large("logit_bias", json!({"5": 1})).as_sent(),
+        large("prompt", json!(["This program", "The licence"])).unchanged(),
+        large("best_of", json!(2)).unchanged(),
+        large("echo", json!(true)).unchanged(),
+        large("logit_bias", json!({"5": 1})).unchanged(),
         large("n", json!(3))
             .beside(&small)
             .emulated(|scene| scene.count("/choices") == 3 && scene.wire.len() == 3),
-        large("stop", json!([" of", "x"])).as_sent(),
-        large("stream", json!(true)).as_sent(),
+        large("stop", json!([" of", "x"])).unchanged(),
+        large("stream", json!(true)).unchanged(),
         // The daemon asks for the counts of any stream, and gives them to whoever wants them.
         large("stream_options", json!({"include_usage": true})).beside(&streamed).passed(Scene::has_usage),
-        large("stream_options.include_obfuscation", json!(true)).beside(&streamed).as_sent(),
-        large("suffix", json!(" software.")).beside(&small).as_sent(),
+        large("stream_options.include_obfuscation", json!(true)).beside(&streamed).unchanged(),
+        large("suffix", json!(" software.")).beside(&small).unchanged(),
     ];
     passed.chain(others).collect()
 }

@@ -77,7 +77,7 @@ impl Probe {
     }
 
     /// It is passed: the same, where it came from.
-    pub(super) fn as_sent(self) -> Self {
+    pub(super) fn unchanged(self) -> Self {
         let pointer = format!("/{}", self.field.replace('.', "/"));
         let value = self.sent.pointer(&pointer).cloned();
         self.passed(move |scene| {

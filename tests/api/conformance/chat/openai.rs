@@ -11,7 +11,7 @@ fn large(field: &'static str, value: &Value) -> Probe {
 
 pub(in super::super) fn probes() -> Vec<Probe> {
     let refused = refused().into_iter().map(|(field, value)| large(field, &value));
-    let passed = foreign().into_iter().chain(known()).map(|(field, value)| large(field, &value).as_sent());
+    let passed = foreign().into_iter().chain(known()).map(|(field, value)| large(field, &value).unchanged());
     refused.chain(passed).chain(others()).collect()
 }
 
@@ -57,13 +57,13 @@ fn others() -> Vec<Probe> {
             |with, without| calls(with) == ["get_weather"] && calls(without) == ["get_weather", "get_time"],
         ),
         large("store", &json!(true)),
-        large("stream", &json!(true)).as_sent(),
+        large("stream", &json!(true)).unchanged(),
         large("stream", &json!(true)).passed(Scene::is_stream),
         // The daemon asks for the counts of any stream, and gives them to whoever wants them.
         large("stream_options", &json!({"include_usage": true})).beside(&streamed).passed(Scene::has_usage),
-        large("stream_options.include_obfuscation", &json!(true)).beside(&streamed).as_sent(),
-        large("tools", &tools()).as_sent(),
-        large("tool_choice", &named("get_time")).beside(&json!({ "tools": tools() })).as_sent(),
-        large("top_logprobs", &json!(3)).beside(&json!({"logprobs": true})).as_sent(),
+        large("stream_options.include_obfuscation", &json!(true)).beside(&streamed).unchanged(),
+        large("tools", &tools()).unchanged(),
+        large("tool_choice", &named("get_time")).beside(&json!({ "tools": tools() })).unchanged(),
+        large("top_logprobs", &json!(3)).beside(&json!({"logprobs": true})).unchanged(),
     ]
 }
