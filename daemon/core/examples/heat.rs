@@ -29,8 +29,8 @@ struct Card {
 const CARDS: [Card; 8] = [
     Card {
         name: "RTX A4000-like, 140 W",
-        source: "rammsguns/llm-rig#97: 58 °C at 0 s, 85 at 78 s, 90 at 88 s, flag at 105 s at 92 °C; first order, the end at 100 °C chosen, \
-                 tau from 85 °C at 78 s",
+        source: "rammsguns/llm-rig#97: 58 °C at 0 s, 85 at 78 s, 90 at 88 s, flag at 105 s, 92 at most; first order, the end at 100 °C \
+                 chosen, tau from 85 °C at 78 s (the points behind it rise faster than any one load does)",
         idle: 58.0,
         chip: (0.0, 1.0),
         sink: (42.0, 75.7),

@@ -46,8 +46,8 @@ pub enum Outlook {
     Reached,
 }
 
-/// Seconds from now: as it seems, and between which two four of five fitted curves put it. A limit that lies beyond
-/// [`HORIZON`] is that.
+/// Seconds from now: as it seems, and between which two four of five fitted curves put it, with half a degree on either side. What lies
+/// beyond [`HORIZON`] is that.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Span {
     /// The median.

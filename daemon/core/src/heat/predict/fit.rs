@@ -5,24 +5,15 @@
 
 use super::{HORIZON, Outlook, Point, Span};
 
-/// The time constants that are tried, in seconds, and how much is thought of each before anything was read (natural logarithm): a chip
-/// under its lid takes seconds, a sink with its fan one to three minutes (V100s level off within 60 s in bradrlaw/ai-server#15, two
-/// RTX 3090 take some 200 s in noonghunna/club-3090#178), a machine's air longer. The last is as good as a straight line.
-const TAUS: [(f64, f64); CURVES] = [
-    (4.0, -3.0),
-    (7.0, -2.0),
-    (12.0, -1.2),
-    (20.0, -0.6),
-    (32.0, -0.2),
-    (50.0, 0.0),
-    (75.0, 0.0),
-    (110.0, -0.2),
-    (165.0, -0.6),
-    (250.0, -1.2),
-    (400.0, -2.0),
-    (3000.0, -3.0),
+/// The time constants that are tried, in seconds, each 1.3 times the one before; the last is as good as a straight line.
+const TAUS: [f64; CURVES] = [
+    4.0, 5.2, 6.8, 8.8, 11.4, 14.9, 19.3, 25.1, 32.6, 42.4, 55.1, 71.7, 93.2, 121.0, 158.0, 205.0, 266.0, 346.0, 450.0, 2500.0,
 ];
-const CURVES: usize = 12;
+const CURVES: usize = 20;
+/// The time constant that is thought likeliest before anything was read, in seconds, and by how many times others are as likely as makes
+/// one standard deviation: a chip under its lid takes seconds, a sink with its fan one to three minutes (V100s level off within 60 s in
+/// bradrlaw/ai-server#15, two RTX 3090 take some 200 s in noonghunna/club-3090#178), a machine's air longer.
+const THOUGHT: (f64, f64) = (60.0, 2.5);
 /// The least variance of a reading that is believed, in square degrees: whole degrees alone have 1/12.
 const QUANTUM: f64 = 1.0 / 12.0;
 /// Readings that are no further from their curve than this, squared and in the mean, may be of one load: whole degrees, and noise of
@@ -30,6 +21,9 @@ const QUANTUM: f64 = 1.0 / 12.0;
 const ONE_LOAD: f64 = QUANTUM + 0.25;
 /// The last so many readings may be off together by so many degrees at the most, if the load has not changed.
 const TAIL: (usize, f64) = (4, 0.6);
+
+/// A curve through whole degrees is nowhere known to less than this, in degrees.
+const WIDTH: f64 = 0.5;
 
 /// One curve: `margin(t) = end + rest e^(-t/tau)`, with t in seconds since the last reading.
 #[derive(Debug, Clone, Copy)]
@@ -68,18 +62,18 @@ impl Fit {
         let count = points.clone().fold(0.0, |count, _| count + 1.0);
         let mut least = f64::INFINITY;
         let mut best = None;
-        let curves = TAUS.map(|(tau, thought)| {
+        let curves = TAUS.map(|tau| {
             let curve = curve(points.clone(), last, tau);
             let error = error(points.clone(), last, curve);
             if error < least {
                 (least, best) = (error, Some(curve));
             }
-            (curve, error, thought)
+            (curve, error)
         });
         let best = best?;
         let variance = (least / count).max(QUANTUM);
         let said = curves
-            .map(|(curve, error, thought)| Curve { say: (thought - (error - least) / (2.0 * variance)).exp(), ..curve });
+            .map(|(curve, error)| Curve { say: (thought(curve.tau) - (error - least) / (2.0 * variance)).exp(), ..curve });
         let all: f64 = said.iter().map(|curve| curve.say).sum();
         let (tail, _) = TAIL;
         let off = |point: &Point| point.margin - best.at(point.at - last);
@@ -109,16 +103,42 @@ impl Fit {
         if if rise { now >= level } else { now <= level } {
             return Outlook::Reached;
         }
-        let mut when = self.curves.map(|curve| (curve.until(level, ahead, rise), curve.say));
-        when.sort_unstable_by(|(one, _), (other, _)| one.total_cmp(other));
-        let seconds = by_share(&when, 0.5);
+        let seconds = self.share_say(level, ahead, rise, 0.5);
         if seconds >= HORIZON.as_secs_f64() {
             return Outlook::Never;
         }
-        let (earliest, latest) = (by_share(&when, 0.1), by_share(&when, 0.9));
+        let nearer = if rise { level - WIDTH } else { level + WIDTH };
+        let further = if rise { level + WIDTH } else { level - WIDTH };
+        let earliest = self.share_say(nearer, ahead, rise, 0.1);
+        let latest = self.share_say(further, ahead, rise, 0.9);
         #[expect(clippy::cast_possible_truncation, reason = "seconds ahead, of 600 at the most")]
         let short = |seconds: f64| seconds.min(HORIZON.as_secs_f64()) as f32;
         Outlook::In(Span { seconds: short(seconds), earliest: short(earliest), latest: short(latest) })
+    }
+
+    /// The seconds by which, as so much of all say has it, this level is reached; without end where it never is.
+    fn share_say(&self, level: f64, ahead: f64, rise: bool, share: f64) -> f64 {
+        let mut when = self.curves.map(|curve| (curve.until(level, ahead, rise), curve.say));
+        when.sort_unstable_by(|(one, _), (other, _)| one.total_cmp(other));
+        let mut before: Option<(f64, f64)> = None;
+        let mut all = 0.0;
+        for (seconds, say) in when {
+            let middle = all + say / 2.0;
+            all += say;
+            if middle < share {
+                before = Some((seconds, middle));
+                continue;
+            }
+            // Between the two curves that the share lies between; where the later one never comes, the nearer.
+            return match before {
+                Some((earlier, below)) if seconds.is_finite() => {
+                    earlier + (seconds - earlier) * (share - below) / (middle - below)
+                }
+                Some((earlier, below)) if share - below < middle - share => earlier,
+                _ => seconds,
+            };
+        }
+        before.map_or(f64::INFINITY, |(seconds, _)| seconds)
     }
 }
 
@@ -138,16 +158,11 @@ impl Curve {
     }
 }
 
-/// The value up to which so much of all say lies.
-fn by_share(sorted: &[(f64, f64)], share: f64) -> f64 {
-    let mut before = 0.0;
-    for (value, say) in sorted {
-        before += say;
-        if before >= share {
-            return *value;
-        }
-    }
-    f64::INFINITY
+/// How likely a time constant is thought, as a natural logarithm: normal in the logarithm of itself.
+fn thought(tau: f64) -> f64 {
+    let (likeliest, times) = THOUGHT;
+    let off = (tau / likeliest).ln() / times.ln();
+    -off * off / 2.0
 }
 
 fn curve<'a>(points: impl Iterator<Item = &'a Point> + Clone, last: f64, tau: f64) -> Curve {
