@@ -274,13 +274,12 @@ impl Governor {
             (self.stage, self.cause) = (wanted, Cause::Shutdown);
             // It opens for as few as can be.
             (self.share, self.lowered) = (self.least(), Some(now));
-        } else if self.stage > Stage::Open
-            && reserve >= policy.hold + policy.hysteresis
-            && now.saturating_sub(self.pressed) >= policy.wait
-        {
-            self.stage = Stage::Open;
+        } else if self.stage > Stage::Open && reserve >= policy.hold + policy.hysteresis {
+            if now.saturating_sub(self.pressed) >= policy.wait {
+                self.stage = Stage::Open;
+            }
         } else if self.stage == Stage::Hold && now.saturating_sub(self.closed) >= policy.held_most {
-            (self.stage, self.cause) = (Stage::Refuse, Cause::HeldLong);
+            (self.stage, self.cause, self.pressed) = (Stage::Refuse, Cause::HeldLong, now);
         } else if wanted > Stage::Open && self.cause != Cause::HeldLong {
             self.cause = Cause::Shutdown;
         }
@@ -297,8 +296,10 @@ impl Governor {
             self.lowered = Some(now);
             self.cause = Cause::Heat;
             if self.halved.is_none_or(|halved| now.saturating_sub(halved) >= self.policy.halve) {
-                self.halved = Some(now);
-                self.share = self.share.min(self.halved(moment));
+                let half = self.halved(moment);
+                if half < self.share {
+                    (self.share, self.halved) = (half, Some(now));
+                }
             }
         }
         if allowed < self.share {
