@@ -204,7 +204,8 @@ fn main() {
         let mut errors = Errors::default();
         (1..=RUNS).for_each(|seed| run(card, seed, &mut errors));
         let [a, b, c, d] = [0.0..10.0, 10.0..30.0, 30.0..60.0, 60.0..120.0].map(|ahead| errors.off(ahead));
-        let (within, silent) = (percent(errors.within, errors.off.len()), percent(errors.silent, errors.asked));
+        let (within, silent) =
+            (percent(errors.within, errors.off.len()), percent(errors.silent, errors.asked));
         println!("{:34} {a:>13} {b:>13} {c:>13} {d:>13}  {within:5} %  {silent:4} %", card.name);
     }
     println!("\nof cards that never get slower: seconds at which none was foretold within a minute");

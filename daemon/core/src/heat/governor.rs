@@ -305,7 +305,8 @@ impl Governor {
         if allowed < self.share {
             (self.share, self.lowered) = (allowed, Some(now));
             self.cause = if heat { Cause::Heat } else { why };
-        } else if !heat && self.lowered.is_none_or(|lowered| now.saturating_sub(lowered) >= self.policy.wait) {
+        } else if !heat && self.lowered.is_none_or(|lowered| now.saturating_sub(lowered) >= self.policy.wait)
+        {
             self.rise(moment, passed);
         }
         self.share = self.share.clamp(self.least(), 1.0);
@@ -344,7 +345,8 @@ impl Governor {
 
     /// The least share while the driver alone makes the card slower, or is going to; 0 where its hardware comes first, or may.
     fn soft_least(&self, margins: Margins) -> f32 {
-        let driver_first = margins.slower.zip(margins.slowdown).is_some_and(|(slower, slowdown)| slower < slowdown);
+        let driver_first =
+            margins.slower.zip(margins.slowdown).is_some_and(|(slower, slowdown)| slower < slowdown);
         if driver_first { self.policy.soft_least.clamp(0.0, 1.0) } else { 0.0 }
     }
 
@@ -402,7 +404,11 @@ impl Governor {
         let ByClass { interactive, background } = moment.queued;
         let policy = &self.policy;
         let cool = match moment.prediction.cooled.seconds() {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0 to a year's seconds")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "clamped to 0 to a year's seconds"
+            )]
             Some(seconds) => seconds.ceil().clamp(0.0, 31_536_000.0) as u32,
             None => policy.retry,
         };

@@ -172,7 +172,11 @@ fn without_readings_nothing_changes_but_that_a_closed_gate_opens_after_a_minute(
         card.second(&verdict(1.0));
         let before = card.second(&blind(state));
         assert_eq!((limits(&before), before.cause), ((0, 4), Cause::Blind));
-        assert_eq!(limits(&card.seconds(1000, &blind(state))), (0, 4), "no reading is no leave to let in more");
+        assert_eq!(
+            limits(&card.seconds(1000, &blind(state))),
+            (0, 4),
+            "no reading is no leave to let in more"
+        );
         card.second(&verdict(-3.0));
         assert!(matches!(card.seconds(59, &blind(state)).gate, Gate::Refuse { .. }));
         let open = card.second(&blind(state));

@@ -34,8 +34,20 @@ fn keeps_ten_minutes_of_ten_a_second_and_a_day_of_minutes() {
 fn a_minute_says_lowest_mean_highest_and_the_gravest() {
     let mut history = History::boxed();
     history.push(point(0, 60.0));
-    history.push(Point { power: Some(1000), clock: Some(1500), busy: Some(50), fan: Some(30), ..point(10, 70.0) });
-    history.push(Point { power: Some(2000), clock: Some(1000), busy: Some(100), used: Some(7), ..point(20, 89.0) });
+    history.push(Point {
+        power: Some(1000),
+        clock: Some(1500),
+        busy: Some(50),
+        fan: Some(30),
+        ..point(10, 70.0)
+    });
+    history.push(Point {
+        power: Some(2000),
+        clock: Some(1000),
+        busy: Some(100),
+        used: Some(7),
+        ..point(20, 89.0)
+    });
     let hot = Point {
         gpu: None,
         throttles: Some(Throttles::default().with(Reason::HardHeat)),
@@ -65,7 +77,10 @@ fn what_was_not_read_or_does_not_fit_is_a_gap() {
     sample.clocks.core = Ok(70_000);
     sample.memory.used = Ok(3 << 20);
     let point = Point::of(&sample, &verdict);
-    assert_eq!((point.gpu, point.hotspot, point.memory, point.power, point.clock), (None, None, None, None, None));
+    assert_eq!(
+        (point.gpu, point.hotspot, point.memory, point.power, point.clock),
+        (None, None, None, None, None)
+    );
     assert_eq!((point.at, point.used, point.throttles, point.state), (20, Some(3), None, State::Unknown));
 }
 

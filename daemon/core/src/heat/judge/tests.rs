@@ -28,7 +28,11 @@ fn each_state_is_told_by_its_readings() {
     assert_eq!(once(&sample(0.0, 30.0, &[Reason::Idle, Reason::Setting, Reason::Sync])), State::Cool);
     assert_eq!(once(&sample(0.0, 10.0, &[])), State::Warm);
     assert_eq!(once(&sample(0.0, 30.0, &[Reason::PowerCap])), State::ThrottledByPower);
-    assert_eq!(once(&sample(0.0, 5.0, &[Reason::PowerCap])), State::Warm, "a power cap alone is no heat, nor hides it");
+    assert_eq!(
+        once(&sample(0.0, 5.0, &[Reason::PowerCap])),
+        State::Warm,
+        "a power cap alone is no heat, nor hides it"
+    );
     assert_eq!(once(&sample(0.0, 30.0, &[Reason::Brake])), State::ThrottledByBrake);
     assert_eq!(once(&sample(0.0, 30.0, &[Reason::SoftHeat])), State::ThrottledByHeat);
     assert_eq!(once(&sample(0.0, 30.0, &[Reason::HardHeat, Reason::PowerCap])), State::ThrottledByHeat);
@@ -66,7 +70,11 @@ fn a_graver_state_comes_at_once_and_a_milder_one_after_its_time() {
     judge.look(secs(20.0), Some(&sample(20.0, 2.0, &[Reason::HardHeat])));
     for second in 21..50 {
         let at = f64::from(second);
-        assert_eq!(judge.look(secs(at), Some(&sample(at, 2.0, &[]))).state, State::ThrottledByHeat, "{second}");
+        assert_eq!(
+            judge.look(secs(at), Some(&sample(at, 2.0, &[]))).state,
+            State::ThrottledByHeat,
+            "{second}"
+        );
     }
     let over = judge.look(secs(50.0), Some(&sample(50.0, 2.0, &[])));
     assert_eq!((over.state, over.since), (State::Warm, secs(50.0)));

@@ -7,7 +7,8 @@ use super::{HORIZON, Outlook, Point, Span};
 
 /// The time constants that are tried, in seconds, each 1.3 times the one before; the last is as good as a straight line.
 const TAUS: [f64; CURVES] = [
-    4.0, 5.2, 6.8, 8.8, 11.4, 14.9, 19.3, 25.1, 32.6, 42.4, 55.1, 71.7, 93.2, 121.0, 158.0, 205.0, 266.0, 346.0, 450.0, 2500.0,
+    4.0, 5.2, 6.8, 8.8, 11.4, 14.9, 19.3, 25.1, 32.6, 42.4, 55.1, 71.7, 93.2, 121.0, 158.0, 205.0, 266.0,
+    346.0, 450.0, 2500.0,
 ];
 const CURVES: usize = 20;
 /// The time constant that is thought likeliest before anything was read, in seconds, and by how many times others are as likely as makes
@@ -53,6 +54,7 @@ struct Sums {
     y: f64,
     xx: f64,
     xy: f64,
+    yy: f64,
 }
 
 impl Fit {
@@ -63,8 +65,7 @@ impl Fit {
         let mut least = f64::INFINITY;
         let mut best = None;
         let curves = TAUS.map(|tau| {
-            let curve = curve(points.clone(), last, tau);
-            let error = error(points.clone(), last, curve);
+            let (curve, error) = curve(points.clone(), last, tau);
             if error < least {
                 (least, best) = (error, Some(curve));
             }
@@ -72,13 +73,16 @@ impl Fit {
         });
         let best = best?;
         let variance = (least / count).max(QUANTUM);
-        let said = curves
-            .map(|(curve, error)| Curve { say: (thought(curve.tau) - (error - least) / (2.0 * variance)).exp(), ..curve });
+        let said = curves.map(|(curve, error)| Curve {
+            say: (thought(curve.tau) - (error - least) / (2.0 * variance)).exp(),
+            ..curve
+        });
         let all: f64 = said.iter().map(|curve| curve.say).sum();
         let (tail, _) = TAIL;
         let off = |point: &Point| point.margin - best.at(point.at - last);
         let skipped = points.clone().count().saturating_sub(tail);
-        let behind: f64 = points.skip(skipped).map(off).sum::<f64>() / count.min(f64::from(u8::try_from(tail).ok()?));
+        let behind: f64 =
+            points.skip(skipped).map(off).sum::<f64>() / count.min(f64::from(u8::try_from(tail).ok()?));
         let curves = said.map(|curve| Curve { say: curve.say / all, ..curve });
         Some(Self { curves, error: least / count, tail: behind })
     }
@@ -100,7 +104,7 @@ impl Fit {
     /// When the margin reaches this level, seen from so many seconds after the last reading; from below where it is to `rise`.
     pub(super) fn reaches(&self, level: f64, ahead: f64, rise: bool) -> Outlook {
         let now: f64 = self.curves.iter().map(|curve| curve.say * curve.at(ahead)).sum();
-        if if rise { now >= level } else { now <= level } {
+        if is_there(now, level, rise) {
             return Outlook::Reached;
         }
         let seconds = self.share_say(level, ahead, rise, 0.5);
@@ -149,13 +153,17 @@ impl Curve {
 
     /// Seconds from `ahead` until it is at this level; without end where it never is.
     fn until(&self, level: f64, ahead: f64, rise: bool) -> f64 {
-        let (here, goal) = (self.at(ahead) - self.end, level - self.end);
-        if if rise { here + self.end >= level } else { here + self.end <= level } {
+        let here = self.at(ahead);
+        if is_there(here, level, rise) {
             return 0.0;
         }
-        let left = goal / here;
+        let left = (level - self.end) / (here - self.end);
         if left > 0.0 && left < 1.0 { -self.tau * left.ln() } else { f64::INFINITY }
     }
+}
+
+fn is_there(margin: f64, level: f64, rise: bool) -> bool {
+    if rise { margin >= level } else { margin <= level }
 }
 
 /// How likely a time constant is thought, as a natural logarithm: normal in the logarithm of itself.
@@ -165,26 +173,27 @@ fn thought(tau: f64) -> f64 {
     -off * off / 2.0
 }
 
-fn curve<'a>(points: impl Iterator<Item = &'a Point> + Clone, last: f64, tau: f64) -> Curve {
-    let first = points.clone().next().map_or(last, |point| point.at);
+/// The curve of this time constant that is nearest to these readings, and the sum of the squares of what they are off it.
+fn curve<'a>(points: impl Iterator<Item = &'a Point> + Clone, last: f64, tau: f64) -> (Curve, f64) {
+    let (first, level) = points.clone().next().map_or((last, 0.0), |point| (point.at, point.margin));
     // From the first reading on, so that nothing is above 1: from the last one back, `e^(90/4)` would be among the sums.
     let x = |at: f64| ((first - at) / tau).exp();
     let sums = points.fold(Sums::default(), |sums, point| {
-        let (x, y) = (x(point.at), point.margin);
+        let (x, y) = (x(point.at), point.margin - level);
         Sums {
             count: sums.count + 1.0,
             x: sums.x + x,
             y: sums.y + y,
             xx: sums.xx + x * x,
             xy: sums.xy + x * y,
+            yy: sums.yy + y * y,
         }
     });
-    let (spread, together) = (sums.xx - sums.x * sums.x / sums.count, sums.xy - sums.x * sums.y / sums.count);
+    let spread = sums.xx - sums.x * sums.x / sums.count;
+    let together = sums.xy - sums.x * sums.y / sums.count;
+    let all = sums.yy - sums.y * sums.y / sums.count;
     // Readings at one moment have no slope.
     let slope = if spread > 0.0 { together / spread } else { 0.0 };
-    Curve { tau, end: (sums.y - slope * sums.x) / sums.count, rest: slope * x(last), say: 0.0 }
-}
-
-fn error<'a>(points: impl Iterator<Item = &'a Point>, last: f64, curve: Curve) -> f64 {
-    points.map(|point| point.margin - curve.at(point.at - last)).map(|off| off * off).sum()
+    let end = level + (sums.y - slope * sums.x) / sums.count;
+    (Curve { tau, end, rest: slope * x(last), say: 0.0 }, (all - slope * together).max(0.0))
 }

@@ -56,7 +56,9 @@ fn foretells_when_it_is_cool_again() {
     };
     assert!((span.seconds - 19.7).abs() < 1.5, "{span:?}");
     assert_eq!(span, {
-        let Outlook::In(again) = seen(15.0, 1.0, false, |at| 25.0 - 30.0 * (-at / 50.0).exp()).cooled else { panic!() };
+        let Outlook::In(again) = seen(15.0, 1.0, false, |at| 25.0 - 30.0 * (-at / 50.0).exp()).cooled else {
+            panic!()
+        };
         again
     });
 }

@@ -55,7 +55,8 @@ impl Draws {
 
     /// At this margin, what a card may be.
     fn verdict(&mut self, margin: f32, before: State) -> Verdict {
-        let pick = if self.below(20) > 0 { before } else { State::ALL[usize::try_from(self.below(8)).unwrap()] };
+        let pick =
+            if self.below(20) > 0 { before } else { State::ALL[usize::try_from(self.below(8)).unwrap()] };
         let mut said = match pick {
             State::ThrottledByHeat if self.below(2) == 0 => hot(margin, Reason::HardHeat),
             State::ThrottledByHeat => hot(margin, Reason::SoftHeat),
@@ -108,7 +109,13 @@ struct Swings {
 }
 
 impl Swings {
-    fn look(&mut self, now: Duration, before: &Decision, after: &Decision, policy: &Policy) -> Result<(), TestCaseError> {
+    fn look(
+        &mut self,
+        now: Duration,
+        before: &Decision,
+        after: &Decision,
+        policy: &Policy,
+    ) -> Result<(), TestCaseError> {
         let total = |decision: &Decision| decision.limits.interactive + decision.limits.background;
         let waited = |since: Option<Duration>| since.is_none_or(|since| now - since >= policy.wait);
         if gate(after) > gate(before) {
@@ -240,15 +247,18 @@ fn hour(plant: &mut Plant, governed: bool, lasts: u64) -> (u32, f64, f64) {
         if let Some(margin) = sample.margins().slower {
             predictor.push(now, margin);
         }
-        let count = |background| u32::try_from(ends.iter().filter(|end| end.1 == background).count()).unwrap();
+        let count =
+            |background| u32::try_from(ends.iter().filter(|end| end.1 == background).count()).unwrap();
         let running = ByClass { interactive: count(false), background: count(true) };
-        let moment = Moment { now, verdict: &verdict, prediction: predictor.look(now), running, queued: most };
+        let moment =
+            Moment { now, verdict: &verdict, prediction: predictor.look(now), running, queued: most };
         let decision = governor.decide(&moment);
         let limits = if governed { decision.limits } else { most };
         if !governed || decision.gate == Gate::Open {
-            for (limit, running, background) in
-                [(limits.interactive, running.interactive, false), (limits.background, running.background, true)]
-            {
+            for (limit, running, background) in [
+                (limits.interactive, running.interactive, false),
+                (limits.background, running.background, true),
+            ] {
                 // They began at different times, as those of different people do.
                 let mut step = 0;
                 ends.resize_with(ends.len() + limit.saturating_sub(running) as usize, || {
@@ -275,7 +285,9 @@ fn a_card_with_too_much_to_do_is_kept_below_its_shutdown_and_goes_on_working() {
             let (slow, hottest, _) = hour(&mut plant(), false, lasts);
             assert!(slow > 3000 && hottest > 98.0, "ungoverned: slow for {slow} s, {hottest} °C");
             let (slow, hottest, ran) = hour(&mut plant(), true, lasts);
-            println!("tau {tau} s, {lasts} s a request: slow for {slow} s of an hour, {hottest:.1} °C, {ran:.1} run");
+            println!(
+                "tau {tau} s, {lasts} s a request: slow for {slow} s of an hour, {hottest:.1} °C, {ran:.1} run"
+            );
             assert!(hottest < 98.0, "tau {tau} s: {hottest} °C");
             assert!(slow < 360, "tau {tau} s: slow for {slow} s");
             // 35 + 19 sqrt(9) is 92 °C: nine at once would be the most that never slow it down.
