@@ -197,6 +197,21 @@ fn a_shutdown_that_is_not_told_is_taken_to_be_three_degrees_above_the_slowdown()
 }
 
 #[test]
+fn two_cards_allow_what_both_do() {
+    let (free, near, held) = (
+        Rig::new().second(&verdict(30.0)),
+        Rig::new().second(&verdict(1.0)),
+        Rig::new().second(&verdict(-1.0)),
+    );
+    for (one, other) in [(free, near), (near, free)] {
+        let both = one.and(other);
+        assert_eq!((limits(&both), both.gate, both.cause), ((0, 4), Gate::Open, Cause::Margin));
+    }
+    assert_eq!(near.and(held), held);
+    assert_eq!(held.and(near), held);
+}
+
+#[test]
 fn every_decision_is_said_in_words() {
     let mut card = Rig::new();
     let said = |decision: Decision| decision.to_string();
