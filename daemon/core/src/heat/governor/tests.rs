@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use proptest::prelude::*;
-
 use super::{ByClass, Cause, Decision, Gate, Governor, Moment, Policy};
 use crate::heat::{Margins, Outlook, Prediction, Reason, Span, State, Throttles, Verdict};
 

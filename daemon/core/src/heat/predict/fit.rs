@@ -14,15 +14,14 @@ const CURVES: usize = 20;
 /// The time constant that is thought likeliest before anything was read, in seconds, and by how many times others are as likely as makes
 /// one standard deviation: a chip under its lid takes seconds, a sink with its fan one to three minutes (V100s level off within 60 s in
 /// bradrlaw/ai-server#15, two RTX 3090 take some 200 s in noonghunna/club-3090#178), a machine's air longer.
-const THOUGHT: (f64, f64) = (60.0, 2.5);
-/// The least variance of a reading that is believed, in square degrees: whole degrees alone have 1/12.
-const QUANTUM: f64 = 1.0 / 12.0;
+const THOUGHT: (f64, f64) = (80.0, 2.0);
+/// The least variance of a reading that is believed, in square degrees: whole degrees alone have 1/12, and a sensor has its noise.
+const VARIANCE: f64 = 0.15;
 /// Readings that are no further from their curve than this, squared and in the mean, may be of one load: whole degrees, and noise of
 /// half a degree on top.
-const ONE_LOAD: f64 = QUANTUM + 0.25;
+const ONE_LOAD: f64 = 1.0 / 12.0 + 0.25;
 /// The last so many readings may be off together by so many degrees at the most, if the load has not changed.
 const TAIL: (usize, f64) = (4, 0.6);
-
 /// A curve through whole degrees is nowhere known to less than this, in degrees.
 const WIDTH: f64 = 0.5;
 
@@ -72,7 +71,7 @@ impl Fit {
             (curve, error)
         });
         let best = best?;
-        let variance = (least / count).max(QUANTUM);
+        let variance = (least / count).max(VARIANCE);
         let said = curves.map(|(curve, error)| Curve {
             say: (thought(curve.tau) - (error - least) / (2.0 * variance)).exp(),
             ..curve

@@ -27,13 +27,20 @@ fn heats(at: f64) -> f64 {
 }
 
 #[test]
-fn foretells_an_even_load_to_the_second() {
-    for a_second in [1.0, 10.0] {
-        let Outlook::In(span) = seen(60.0, a_second, false, heats).slower else { panic!("nothing foretold") };
-        assert!((span.seconds - 47.5).abs() < 1.5, "{span:?}");
-        assert!(span.earliest <= 47.5 && 47.5 <= span.latest, "{span:?}");
-        let Outlook::In(span) = seen(80.0, a_second, true, heats).slower else { panic!("nothing foretold") };
-        assert!((span.seconds - 27.5).abs() < 4.0, "in whole degrees: {span:?}");
+fn foretells_an_even_load_the_better_the_nearer_it_is() {
+    let true_at = 107.5;
+    for (a_second, whole) in [(1.0, false), (10.0, false), (1.0, true), (10.0, true)] {
+        for (seen_at, most_off) in [(60.0, 12.0), (80.0, 5.0), (97.5, 2.0)] {
+            let Outlook::In(span) = seen(seen_at, a_second, whole, heats).slower else {
+                panic!("nothing foretold")
+            };
+            let left = true_at - seen_at;
+            assert!((f64::from(span.seconds) - left).abs() < most_off, "{span:?}, of {left}");
+            assert!(
+                f64::from(span.earliest) <= left && left <= f64::from(span.latest),
+                "{span:?}, of {left}"
+            );
+        }
     }
 }
 
@@ -54,13 +61,8 @@ fn foretells_when_it_is_cool_again() {
     let Outlook::In(span) = seen(15.0, 1.0, false, |at| 25.0 - 30.0 * (-at / 50.0).exp()).cooled else {
         panic!("nothing foretold")
     };
-    assert!((span.seconds - 19.7).abs() < 1.5, "{span:?}");
-    assert_eq!(span, {
-        let Outlook::In(again) = seen(15.0, 1.0, false, |at| 25.0 - 30.0 * (-at / 50.0).exp()).cooled else {
-            panic!()
-        };
-        again
-    });
+    assert!((span.seconds - 19.7).abs() < 3.0, "{span:?}");
+    assert!(span.earliest <= 19.7 && 19.7 <= span.latest, "{span:?}");
 }
 
 #[test]
