@@ -6,11 +6,12 @@
 use super::{HORIZON, Outlook, Point, Span};
 
 /// The time constants that are tried, in seconds, each 1.3 times the one before; the last is as good as a straight line.
-const TAUS: [f64; CURVES] = [
+const TAUS: [f64; 20] = [
     4.0, 5.2, 6.8, 8.8, 11.4, 14.9, 19.3, 25.1, 32.6, 42.4, 55.1, 71.7, 93.2, 121.0, 158.0, 205.0, 266.0,
     346.0, 450.0, 2500.0,
 ];
-const CURVES: usize = 20;
+/// Those, and the one between them that fits best.
+const CURVES: usize = TAUS.len() + 1;
 /// The time constant that is thought likeliest before anything was read, in seconds, and by how many times others are as likely as makes
 /// one standard deviation: a chip under its lid takes seconds, a sink with its fan one to three minutes (V100s level off within 60 s in
 /// bradrlaw/ai-server#15, two RTX 3090 take some 200 s in noonghunna/club-3090#178), a machine's air longer.
@@ -61,29 +62,25 @@ impl Fit {
     pub(super) fn of<'a>(points: impl Iterator<Item = &'a Point> + Clone) -> Option<Self> {
         let last = points.clone().last()?.at;
         let count = points.clone().fold(0.0, |count, _| count + 1.0);
-        let mut least = f64::INFINITY;
-        let mut best = None;
-        let curves = TAUS.map(|tau| {
-            let (curve, error) = curve(points.clone(), last, tau);
-            if error < least {
-                (least, best) = (error, Some(curve));
-            }
-            (curve, error)
-        });
-        let best = best?;
+        let tried = TAUS.map(|tau| curve(points.clone(), last, tau));
+        let between = curve(points.clone(), last, best_tau(&tried)?);
+        let mut curves = [between; CURVES];
+        for (place, tried) in curves.iter_mut().zip(tried) {
+            *place = tried;
+        }
+        let (best, least) = curves.into_iter().min_by(|(_, one), (_, other)| one.total_cmp(other))?;
         let variance = (least / count).max(VARIANCE);
         let said = curves.map(|(curve, error)| Curve {
             say: (thought(curve.tau) - (error - least) / (2.0 * variance)).exp(),
             ..curve
         });
         let all: f64 = said.iter().map(|curve| curve.say).sum();
-        let (tail, _) = TAIL;
-        let off = |point: &Point| point.margin - best.at(point.at - last);
-        let skipped = points.clone().count().saturating_sub(tail);
-        let behind: f64 =
-            points.skip(skipped).map(off).sum::<f64>() / count.min(f64::from(u8::try_from(tail).ok()?));
         let curves = said.map(|curve| Curve { say: curve.say / all, ..curve });
-        Some(Self { curves, error: least / count, tail: behind })
+        let (tail, _) = TAIL;
+        let skipped = points.clone().count().saturating_sub(tail);
+        let behind = points.skip(skipped).map(|point| point.margin - best.at(point.at - last));
+        let (off, of) = behind.fold((0.0, 0.0), |(off, of), one| (off + one, of + 1.0));
+        Some(Self { curves, error: least / count, tail: off / of })
     }
 
     /// Whether the readings may be of one load.
@@ -163,6 +160,21 @@ impl Curve {
 
 fn is_there(margin: f64, level: f64, rise: bool) -> bool {
     if rise { margin >= level } else { margin <= level }
+}
+
+/// The time constant that fits best: where the parabola through the errors of the best one tried and of its neighbours, over the logarithms
+/// of the three, is lowest. Else a curve a sixth off would have all the say, long before its error is worth a word.
+fn best_tau(tried: &[(Curve, f64); TAUS.len()]) -> Option<f64> {
+    let errors = || tried.iter().map(|(_, error)| *error).enumerate();
+    let (best, _) = errors().min_by(|(_, one), (_, other)| one.total_cmp(other))?;
+    let at = |place: usize| tried.get(place).map(|(curve, error)| (curve.tau.ln(), *error));
+    let (x, y) = at(best)?;
+    let sides = best.checked_sub(1).and_then(at).zip(at(best + 1));
+    let lowest = sides.map_or(x, |((x0, y0), (x1, y1))| {
+        let (right, left) = ((x - x0) * (y - y1), (x - x1) * (y - y0));
+        x - ((x - x0) * right - (x - x1) * left) / (2.0 * (right - left))
+    });
+    Some(if lowest.is_finite() { lowest.exp() } else { x.exp() })
 }
 
 /// How likely a time constant is thought, as a natural logarithm: normal in the logarithm of itself.

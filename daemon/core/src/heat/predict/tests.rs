@@ -30,7 +30,7 @@ fn heats(at: f64) -> f64 {
 fn foretells_an_even_load_the_better_the_nearer_it_is() {
     let true_at = 107.5;
     for (a_second, whole) in [(1.0, false), (10.0, false), (1.0, true), (10.0, true)] {
-        for (seen_at, most_off) in [(60.0, 14.0), (80.0, 8.0), (97.5, 3.0)] {
+        for (seen_at, most_off) in [(60.0, 4.0), (80.0, 3.0), (97.5, 2.0)] {
             let Outlook::In(span) = seen(seen_at, a_second, whole, heats).slower else {
                 panic!("nothing foretold")
             };
