@@ -118,8 +118,11 @@ fn is_said_in_words() {
     assert_eq!(judge.look(secs(1000.0), None).to_string(), "not answering (its last word is 999 s old)");
 }
 
+/// A margin, the reasons, and why nothing else is there where it is not.
+type Read = (f32, Vec<Reason>, Option<Absent>);
+
 /// One step of anything: how long it takes, and what is read, if anything is.
-fn step() -> impl Strategy<Value = (f64, Option<(f32, Vec<Reason>, Option<Absent>)>)> {
+fn step() -> impl Strategy<Value = (f64, Option<Read>)> {
     let reasons = prop::collection::vec(prop::sample::select(Reason::ALL.to_vec()), 0..3);
     let absent = prop::sample::select(vec![None, None, None, Some(Absent::Lost), Some(Absent::UnknownForm)]);
     (0.05_f64..8.0, prop::option::weighted(0.8, (-5.0_f32..40.0, reasons, absent)))
