@@ -59,7 +59,7 @@ fn two_hours() -> (usize, usize) {
         let moment = Moment { now: sample.at, verdict: &verdict, prediction, running: most, queued: most };
         let decision = governor.decide(&moment);
         lowered += u32::from(decision.limits != most);
-        write!(written, "{verdict} {decision}").unwrap();
+        assert!(write!(written, "{verdict} {decision}").is_ok());
         history.push(Point::of(&sample, &verdict));
     }
     let change = region.change();
