@@ -16,6 +16,7 @@ pub mod dialect;
 pub mod embedding;
 pub mod error;
 pub mod framing;
+pub mod heat;
 pub mod key;
 pub mod metrics;
 pub mod openapi;

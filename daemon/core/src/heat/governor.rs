@@ -1,0 +1,397 @@
+//! How many requests may run at once, by how hot a card is.
+//!
+//! Knows a verdict, a prediction and how many requests run and wait. Refuses to know the queue, the engine and the clock. Invariant: a
+//! request that runs is never ended; what is lowered is what may begin. Less is allowed at once, more after [`Policy::wait`] without a
+//! reason for less, and then little by little, so that limits do not swing.
+//!
+//! A share between 0 and 1 stands for all limits: from 1 to a half the background gives way, below that the interactive requests, of which
+//! one may always run. What brings it down: a margin below [`Policy::easy`], a slowdown foretold within [`Policy::lead`], and a card that
+//! says that its heat has slowed it down (then it is halved every [`Policy::halve`]). Where a card comes near to switching itself off, the
+//! gate closes: new requests wait, and after a while, or nearer still, they are refused.
+
+use std::time::Duration;
+
+use super::{
+    judge::{State, Verdict},
+    predict::{Outlook, Prediction},
+    sample::Margins,
+    throttle::{Reason, Throttles},
+};
+
+mod policy;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use policy::Policy;
+
+/// One value for each kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ByClass<T> {
+    /// Requests that somebody waits for.
+    pub interactive: T,
+    /// Requests that have time.
+    pub background: T,
+}
+
+/// What is done with requests that have not begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gate {
+    /// They begin as the limits allow.
+    Open,
+    /// None begins; they wait in the queue.
+    Hold,
+    /// New ones are answered with 503 `gpu_thermal`; those that wait already go on waiting.
+    Refuse {
+        /// `Retry-After`, in seconds: 1 to [`Policy::retry_most`].
+        retry_after: u32,
+    },
+}
+
+/// Why the limits are what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing is in the way.
+    Free,
+    /// It is near to where it gets slower.
+    Margin,
+    /// It is going to be there soon.
+    Foretold,
+    /// Its heat has slowed it down.
+    Heat,
+    /// It is near to switching itself off.
+    Shutdown,
+    /// It has been so for so long that waiting has no end in sight.
+    HeldLong,
+    /// It is cooler, and limits rise again.
+    Recovering,
+    /// Nothing is known of its heat now: limits stay as they were.
+    Blind,
+}
+
+/// What is decided.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decision {
+    /// How many may run at once. Fewer than run already ends none of these.
+    pub limits: ByClass<u32>,
+    /// Of how many.
+    pub most: ByClass<u32>,
+    /// What is done with those that have not begun.
+    pub gate: Gate,
+    /// Why.
+    pub cause: Cause,
+    /// The card's margins, for the words.
+    pub margins: Margins,
+    /// When it gets slower, for the words.
+    pub slower: Outlook,
+    /// How many run, for the words.
+    pub running: u32,
+}
+
+impl Decision {
+    /// What both allow, for a backend whose model lies on several cards; the words are those of the stricter one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let rank = |decision: &Self| {
+            (decision.gate, u32::MAX - decision.limits.interactive, u32::MAX - decision.limits.background)
+        };
+        let limits = ByClass {
+            interactive: self.limits.interactive.min(other.limits.interactive),
+            background: self.limits.background.min(other.limits.background),
+        };
+        let stricter = if rank(&other) > rank(&self) { other } else { self };
+        Self { limits, ..stricter }
+    }
+}
+
+/// What is known at a moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moment<'a> {
+    /// Now, by the caller's clock.
+    pub now: Duration,
+    /// What the judge says.
+    pub verdict: &'a Verdict,
+    /// What is foretold.
+    pub prediction: Prediction,
+    /// How many requests run.
+    pub running: ByClass<u32>,
+    /// How many wait.
+    pub queued: ByClass<u32>,
+}
+
+/// A card whose shutdown is not known is taken to switch itself off so many degrees above where its hardware slows it down: the least of
+/// those that are published (97 and 100 in ollama/ollama#6163; 97.5 and 102.5 in ADLINK's manual of the RTX 5000; 97 and 102 in
+/// intel/thermal_daemon#300; 100 and 105 in ROCm/legacy-rocm-build#1468).
+const SHUTDOWN_ABOVE: f32 = 3.0;
+/// The longest time for which limits rise at one step, however long ago the last was.
+const STEP_MOST: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Open,
+    Hold,
+    Refuse,
+}
+
+/// Decides for one card.
+#[derive(Debug, Clone)]
+pub struct Governor {
+    policy: Policy,
+    /// 0 to 1.
+    share: f32,
+    /// When something last spoke for less.
+    lowered: Option<Duration>,
+    /// When the share was last halved.
+    halved: Option<Duration>,
+    stage: Stage,
+    /// Since when the gate is closed.
+    closed: Duration,
+    /// When something last spoke for closing it.
+    pressed: Duration,
+    /// When a reading was last there.
+    seen: Duration,
+    /// The last step.
+    last: Option<Duration>,
+    cause: Cause,
+}
+
+impl Governor {
+    /// One that allows all.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        let policy = Policy {
+            most: ByClass { interactive: policy.most.interactive.max(1), ..policy.most },
+            retry_most: policy.retry_most.max(1),
+            ..policy
+        };
+        let none = Duration::ZERO;
+        Self {
+            policy,
+            share: 1.0,
+            lowered: None,
+            halved: None,
+            stage: Stage::Open,
+            closed: none,
+            pressed: none,
+            seen: none,
+            last: None,
+            cause: Cause::Free,
+        }
+    }
+
+    /// Decides, for this moment. To be asked once a second, and with every reading.
+    pub fn decide(&mut self, moment: &Moment<'_>) -> Decision {
+        let now = moment.now;
+        let passed = self.last.map_or(Duration::ZERO, |last| now.saturating_sub(last)).min(STEP_MOST);
+        self.last = Some(now);
+        if moment.verdict.now.is_blind() {
+            self.wait_for_sight(now);
+        } else {
+            self.seen = now;
+            self.gate(moment);
+            self.share(moment, passed);
+        }
+        self.decision(moment)
+    }
+
+    /// Without readings nothing is lowered or raised.
+    fn wait_for_sight(&mut self, now: Duration) {
+        if self.share < 1.0 || self.stage > Stage::Open {
+            self.cause = Cause::Blind;
+        }
+        if now.saturating_sub(self.seen) >= self.policy.blind {
+            self.stage = Stage::Open;
+        }
+    }
+
+    fn gate(&mut self, moment: &Moment<'_>) {
+        let (now, policy) = (moment.now, &self.policy);
+        let Some(reserve) = reserve(moment.verdict.margins) else {
+            // A card that has never told how far it is from its end has never closed the gate; one that no longer does may not keep it so.
+            if self.stage > Stage::Open && now.saturating_sub(self.pressed) >= policy.wait {
+                self.stage = Stage::Open;
+            }
+            return;
+        };
+        let wanted = if reserve <= policy.refuse {
+            Stage::Refuse
+        } else if reserve <= policy.hold {
+            Stage::Hold
+        } else {
+            Stage::Open
+        };
+        if wanted > Stage::Open {
+            self.pressed = now;
+        }
+        if wanted > self.stage {
+            if self.stage == Stage::Open {
+                self.closed = now;
+            }
+            (self.stage, self.cause) = (wanted, Cause::Shutdown);
+            // It opens for as few as can be.
+            (self.share, self.lowered) = (self.least(), Some(now));
+        } else if self.stage > Stage::Open && reserve >= policy.hold + policy.hysteresis {
+            if now.saturating_sub(self.pressed) >= policy.wait {
+                self.stage = Stage::Open;
+            }
+        } else if self.stage == Stage::Hold && now.saturating_sub(self.closed) >= policy.held_most {
+            (self.stage, self.cause, self.pressed) = (Stage::Refuse, Cause::HeldLong, now);
+        } else if wanted > Stage::Open && self.cause != Cause::HeldLong {
+            self.cause = Cause::Shutdown;
+        }
+    }
+
+    fn share(&mut self, moment: &Moment<'_>, passed: Duration) {
+        if self.stage > Stage::Open {
+            return;
+        }
+        let now = moment.now;
+        let (allowed, why) = self.allowed(moment, 0.0);
+        let heat = moment.verdict.now == State::ThrottledByHeat;
+        if heat {
+            self.lowered = Some(now);
+            self.cause = Cause::Heat;
+            if self.halved.is_none_or(|halved| now.saturating_sub(halved) >= self.policy.halve) {
+                let half = self.halved(moment);
+                if half < self.share {
+                    (self.share, self.halved) = (half, Some(now));
+                }
+            }
+        }
+        if allowed < self.share {
+            (self.share, self.lowered) = (allowed, Some(now));
+            self.cause = if heat { Cause::Heat } else { why };
+        } else if !heat && self.lowered.is_none_or(|lowered| now.saturating_sub(lowered) >= self.policy.wait)
+        {
+            self.rise(moment, passed);
+        }
+        self.share = self.share.clamp(self.least(), 1.0);
+    }
+
+    fn rise(&mut self, moment: &Moment<'_>, passed: Duration) {
+        let (most, why) = self.allowed(moment, self.policy.hysteresis);
+        let next = self.share + passed.as_secs_f32() / self.policy.recovery.as_secs_f32().max(1.0);
+        self.cause = if next >= 1.0 && most >= 1.0 {
+            Cause::Free
+        } else if most < next {
+            why
+        } else {
+            Cause::Recovering
+        };
+        self.share = self.share.max(next.min(most));
+    }
+
+    /// The share that a margin allows if it were so many degrees smaller, and what is in the way of more.
+    fn allowed(&self, moment: &Moment<'_>, less: f32) -> (f32, Cause) {
+        let (policy, margins) = (&self.policy, moment.verdict.margins);
+        let Some(margin) = margins.slower else { return (1.0, Cause::Free) };
+        let by = |margin: f32| ((margin - less) / policy.easy).clamp(0.0, 1.0);
+        let least = self.soft_least(margins);
+        let by_margin = by(margin).max(least).min(margins.slowdown.map_or(1.0, by));
+        let soon = moment.prediction.slower.seconds().filter(|_| margin - less <= policy.near);
+        let by_time = soon.map_or(1.0, |seconds| (seconds / policy.lead.as_secs_f32()).clamp(least, 1.0));
+        if by_margin >= 1.0 && by_time >= 1.0 {
+            (1.0, Cause::Free)
+        } else if by_margin <= by_time {
+            (by_margin, Cause::Margin)
+        } else {
+            (by_time, Cause::Foretold)
+        }
+    }
+
+    /// The least share while the driver alone makes the card slower, or is going to; 0 where its hardware comes first, or may.
+    fn soft_least(&self, margins: Margins) -> f32 {
+        let driver_first =
+            margins.slower.zip(margins.slowdown).is_some_and(|(slower, slowdown)| slower < slowdown);
+        if driver_first { self.policy.soft_least.clamp(0.0, 1.0) } else { 0.0 }
+    }
+
+    /// Half of what is allowed, and half of what runs where that is less: a limit that nobody reaches cools nothing. Background requests
+    /// are none from then on.
+    fn halved(&self, moment: &Moment<'_>) -> f32 {
+        let kept = moment.running.interactive.div_ceil(2).max(1);
+        let half = (self.share / 2.0).min(self.share_of(kept));
+        let only = |reasons: Throttles| {
+            reasons.has(Reason::SoftHeat) && !reasons.has(Reason::HardHeat) && !reasons.has(Reason::Slowdown)
+        };
+        let by_driver = moment.verdict.throttles.is_some_and(only);
+        if by_driver { half.max(self.soft_least(moment.verdict.margins)) } else { half }
+    }
+
+    /// The share at which so many interactive requests may run.
+    fn share_of(&self, interactive: u32) -> f32 {
+        ratio(interactive, self.policy.most.interactive) / 2.0
+    }
+
+    fn least(&self) -> f32 {
+        self.share_of(1)
+    }
+
+    fn limits(&self) -> ByClass<u32> {
+        if self.stage == Stage::Refuse {
+            return ByClass::default();
+        }
+        let ByClass { interactive, background } = self.policy.most;
+        ByClass {
+            interactive: part(interactive, self.share * 2.0).max(1),
+            background: part(background, self.share * 2.0 - 1.0),
+        }
+    }
+
+    fn decision(&self, moment: &Moment<'_>) -> Decision {
+        let ByClass { interactive, background } = moment.running;
+        Decision {
+            limits: self.limits(),
+            most: self.policy.most,
+            gate: match self.stage {
+                Stage::Open => Gate::Open,
+                Stage::Hold => Gate::Hold,
+                Stage::Refuse => Gate::Refuse { retry_after: self.retry_after(moment) },
+            },
+            cause: self.cause,
+            margins: moment.verdict.margins,
+            slower: moment.prediction.slower,
+            running: interactive.saturating_add(background),
+        }
+    }
+
+    /// Until it is cool by what is foretold, but not before the gate may open; then those that wait come first, a second each.
+    fn retry_after(&self, moment: &Moment<'_>) -> u32 {
+        let ByClass { interactive, background } = moment.queued;
+        let policy = &self.policy;
+        let cool = match moment.prediction.cooled.seconds() {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "clamped to 0 to a year's seconds"
+            )]
+            Some(seconds) => seconds.ceil().clamp(0.0, 31_536_000.0) as u32,
+            None => policy.retry,
+        };
+        let closed = (self.pressed + policy.wait).saturating_sub(moment.now).as_secs();
+        let closed = u32::try_from(closed).unwrap_or(u32::MAX);
+        cool.max(closed).saturating_add(interactive).saturating_add(background).clamp(1, policy.retry_most)
+    }
+}
+
+/// How many degrees it is from switching itself off, as far as can be told.
+fn reserve(margins: Margins) -> Option<f32> {
+    margins.shutdown.or(margins.slowdown.map(|margin| margin + SHUTDOWN_ABOVE))
+}
+
+fn ratio(part: u32, whole: u32) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "a count of requests; 16 million of them are exact")]
+    let ratio = part as f32 / whole.max(1) as f32;
+    ratio
+}
+
+/// So much of a count, rounded down; all of it for 1 and more.
+fn part(whole: u32, share: f32) -> u32 {
+    // What a sum of floats lacks of a whole number is no request less.
+    const SLACK: f64 = 1e-4;
+    let share = f64::from(share.clamp(0.0, 1.0));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to the count itself")]
+    let part = (f64::from(whole) * share + SLACK).floor() as u32;
+    part.min(whole)
+}
