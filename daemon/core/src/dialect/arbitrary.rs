@@ -162,7 +162,7 @@ fn called() -> impl Strategy<Value = ChatEvent> {
 
 /// Counts, at least one of them more than zero, since engines say zero where they have not counted.
 pub(crate) fn usage() -> impl Strategy<Value = Usage> {
-    (1_u64..1 << 40, any::<u32>(), of(any::<u32>()), of(any::<u32>())).prop_map(
+    (1_u64..1 << 39, any::<u32>(), of(any::<u32>()), of(any::<u32>())).prop_map(
         |(prompt_tokens, completion, cached, reasoning)| Usage {
             prompt_tokens,
             completion_tokens: completion.into(),
