@@ -138,7 +138,7 @@ async fn a_stream_that_goes_on_is_on_the_disk_before_a_crash() -> Result<()> {
     let total = told(&third, "", 2).await?["total"].clone();
     ensure!(total["completion_tokens"] == 4 && total["cancelled"] == 2, "{total:#}");
     third.stop().await?;
-    let last = home.daemon("1h").await?;
+    let last = home.daemon("60s").await?;
     let total = admin::read(&last, "usage").await?["total"].clone();
     ensure!(total["requests"] == 2 && total["completion_tokens"] == 4, "{total:#}");
     last.stop().await
