@@ -16,15 +16,13 @@ export GHOSTLLM_PROGRAMS=${GHOSTLLM_PROGRAMS:-}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target/deb-build}
 [ "${CARGO_NET_OFFLINE:-}" = true ] || cargo fetch --quiet --locked
 
-# dh wants debian/ at the top, and the units in it. What git ignores is none of the source.
+# dh wants debian/ at the top, and sysusers' files in it. What git ignores is none of the source.
 mkdir "$stage/ghostllm"
 git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
   if [ -e "$file" ]; then printf '%s\0' "$file"; fi
 done | tar --null --files-from=- -cf - | tar -xf - -C "$stage/ghostllm"
 cp -r "$stage/ghostllm/packaging/debian" "$stage/ghostllm/debian"
-for unit in tls quic plain admin; do cp "systemd/ghostllm-$unit.socket" "$stage/ghostllm/debian/ghostllm.ghostllm-$unit.socket"; done
-cp systemd/ghostllm-nvidia.service "$stage/ghostllm/debian/ghostllm.ghostllm-nvidia.service"
-cp systemd/ghostllm.service systemd/ghostllm.sysusers systemd/ghostllm-engine.* "$stage/ghostllm/debian/"
+cp systemd/*.sysusers "$stage/ghostllm/debian/"
 # dh gives files the modes that they are to have, and folders those of the umask.
 umask 022
 (cd "$stage/ghostllm" && chmod -R u=rwX,go=rX . && dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes --no-pre-clean >"$stage/log" 2>&1) || {

@@ -101,7 +101,7 @@ install_engine() {
   echo "        engine to ready: $(took "$began")"
   began=$(now)
   check "the service restarts" inside systemctl restart ghostllm.service
-  echo "        stop and start to ready: $(took "$began"); start alone: $(inside systemd-analyze --version >/dev/null && start_time)"
+  echo "        stop and start to ready: $(took "$began"); start alone: $(start_time)"
 }
 start_time() {
   local from to
@@ -119,7 +119,7 @@ units() {
   local said
   said=$(inside bash -c 'cd /usr/lib/systemd/system && systemd-analyze verify --man=no ghostllm*' 2>&1) || true
   check "systemd-analyze verify finds nothing" is "$said" ""
-  check "no unit has failed" is "$(inside systemctl --failed --no-legend --plain 'ghostllm*')" ""
+  check "no unit has failed" is "$(inside systemctl list-units --state=failed --no-legend --plain 'ghostllm*')" ""
   check "the admins' group is there, and empty" is "$(inside getent group ghostllm-admin | cut -d: -f4)" ""
 }
 

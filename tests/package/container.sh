@@ -24,13 +24,14 @@ begin() {
   mount -t tmpfs -o mode=755 tmpfs "$work"
   mkdir "$work"/{changed,scratch,root}
   mount -t overlay -o "lowerdir=$PWD/.tools/package/$suite,upperdir=$work/changed,workdir=$work/scratch" overlay "$work/root"
+  echo box >"$work/root/etc/hostname"
   # Only version 2 of the cgroups is known to its systemd; and a group of its own, since each nspawn makes some with fixed names.
   umount -l /sys/fs/cgroup
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
   mkdir "/sys/fs/cgroup/$name"
   echo "$BASHPID" >"/sys/fs/cgroup/$name/cgroup.procs"
   SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 exec systemd-nspawn --quiet --directory="$work/root" --boot --register=no --keep-unit \
-    --machine="$name" --hostname=box --private-network --console=read-only --link-journal=no --bind-ro="$debs:/srv/debs" --bind-ro="$work.newer:/srv/newer"
+    --machine="$name" --private-network --console=read-only --link-journal=no --bind-ro="$debs:/srv/debs" --bind-ro="$work.newer:/srv/newer"
 }
 
 inside() {
