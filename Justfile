@@ -104,6 +104,21 @@ coverage: setup
 deny:
     tests/support/deny.sh install
 
+# The packages, in target/deb, with their sizes and sha256. Needs no network once cargo has fetched what Cargo.lock names.
+# GHOSTLLM_PROGRAMS=DIR takes built programs, for tests of the package alone.
+deb: setup-deb
+    packaging/build-deb.sh
+
+[private]
+setup-deb:
+    tests/support/setup.sh deb
+
+# What becomes of the packages of `just deb` in a booted Debian 12 and 13: installed, used, upgraded, removed, purged; lintian's
+# errors and warnings. As root.
+package-test: setup setup-deb
+    tests/package/lint.sh
+    tests/package/test.sh
+
 # What is promised in figures: what a key costs among 10,000 and whether the time tells anything of it, what another language costs
 # a request and an event, how long the demo model takes to answer, how soon an engine is free once its client has left (these fail
 # beyond what is promised, or far beyond), and what requests, events and streams cost beside nginx and haproxy.
