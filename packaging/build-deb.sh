@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the packages: `build-deb.sh [DIRECTORY]`, by itself target/deb. Prints each one's size and sha256. The same tree gives the
+# Builds the packages: `build-deb.sh [DIRECTORY]`, by itself target/deb. Prints each one's size and sha256. The same tree is to give the
 # same bytes, wherever it lies.
 #
 # It needs no network once cargo has fetched what Cargo.lock names, which it does first unless CARGO_NET_OFFLINE=true.
