@@ -63,7 +63,7 @@ fmt:
     cargo fmt --all
 
 # The generated documents: in packaging/docs the example file, the reference page and the schema of the configuration, the routes, the
-# metrics, the admin API's schema and the description of the whole API (openapi.json, api.html), and ghostctl's man pages and completions; its help texts in daemon/ghostctl/tests/help.
+# metrics, the conformance of each field, the admin API's schema and the description of the whole API (openapi.json, api.html), and ghostctl's man pages and completions; its help texts in daemon/ghostctl/tests/help.
 docs: setup-build
     cargo build --release -p ghostllm
     target/release/ghostllm config example > packaging/docs/ghostllm.toml
@@ -103,6 +103,21 @@ coverage: setup
 # Licences, sources, banned and doubled crates; known vulnerabilities where their database can be had. Installs cargo-deny.
 deny:
     tests/support/deny.sh install
+
+# The packages, in target/deb, with their sizes and sha256. Needs no network once cargo has fetched what Cargo.lock names.
+# GHOSTLLM_PROGRAMS=DIR takes built programs, for tests of the package alone.
+deb: setup-deb
+    packaging/build-deb.sh
+
+[private]
+setup-deb:
+    tests/support/setup.sh deb
+
+# What becomes of the packages of `just deb` in a booted Debian 12 and 13: installed, used, upgraded, removed, purged; lintian's
+# errors and warnings. As root.
+package-test: setup setup-deb
+    tests/package/lint.sh
+    tests/package/test.sh
 
 # What is promised in figures: what a key costs among 10,000 and whether the time tells anything of it, what another language costs
 # a request and an event, how long the demo model takes to answer, how soon an engine is free once its client has left (these fail

@@ -19,6 +19,7 @@ mod clients;
 mod completions;
 mod config;
 mod config_named;
+mod conformance;
 mod ctl;
 mod doctor;
 mod documents;

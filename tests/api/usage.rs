@@ -13,11 +13,13 @@ use ghostllm_tests::{
     daemon::{Daemon, Setup, Signal},
     double::Double,
     ollama::Ollama,
+    script::Sin,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{FRANCE, check_error, ctl::ctl};
+use counted::Wire;
 
 /// A daemon that writes what it has counted this often.
 fn writing(mut setup: Setup, every: &str) -> Setup {
@@ -54,7 +56,7 @@ fn check(counts: &Value, expected: &Value) -> Result<()> {
 /// A state that outlives its daemons.
 struct Home {
     dir: TempDir,
-    _double: Double,
+    double: Double,
     setup: Setup,
 }
 
@@ -64,7 +66,7 @@ impl Home {
         let mut setup = Setup::backend("ollama", &double.url());
         setup.state = false;
         setup.arguments = vec!["--state-dir".to_owned(), dir.path().join("state").display().to_string()];
-        Ok(Self { dir, _double: double, setup })
+        Ok(Self { dir, double, setup })
     }
 
     async fn daemon(&self, every: &str) -> Result<Daemon> {
@@ -108,6 +110,41 @@ async fn chat(daemon: &Daemon) -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_stream_that_goes_on_is_on_the_disk_before_a_crash() -> Result<()> {
+    let home = Home::new().await?;
+    let daemon = home.daemon("50ms").await?;
+    home.double.misbehave("tiny", Sin::StallAfter(Wire::Ollama.pieces(2)));
+    let key = admin::make(&daemon, &json!({"name": "laptop"})).await?.key;
+    let caller = Caller::keyless(&daemon, Version::H1, Family::V4).await?.with_key(Some(&key));
+    let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
+    stream.until(" capital").await?;
+    home.written(1).await?;
+    // It is not over, and nobody is told that it is.
+    let total = admin::read(&daemon, "usage").await?["total"].clone();
+    ensure!(total["requests"] == 0, "{total:#}");
+    daemon.signal(Signal::SIGKILL)?;
+    daemon.wait().await?;
+    let again = home.daemon("50ms").await?;
+    let total = told(&again, "", 1).await?["total"].clone();
+    ensure!(total["completion_tokens"] == 2 && total["cancelled"] == 1, "{total:#}");
+    again.stop().await?;
+    // What ends takes the place of what was known of it.
+    let third = home.daemon("50ms").await?;
+    let caller = Caller::keyless(&third, Version::H1, Family::V4).await?.with_key(Some(&key));
+    let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
+    stream.until(" capital").await?;
+    home.written(2).await?;
+    let _left = stream.leave().await?;
+    let total = told(&third, "", 2).await?["total"].clone();
+    ensure!(total["completion_tokens"] == 4 && total["cancelled"] == 2, "{total:#}");
+    third.stop().await?;
+    let last = home.daemon("60s").await?;
+    let total = admin::read(&last, "usage").await?["total"].clone();
+    ensure!(total["requests"] == 2 && total["completion_tokens"] == 4, "{total:#}");
+    last.stop().await
+}
+
+#[tokio::test]
 async fn what_was_written_outlives_a_kill_and_a_stop_writes_the_rest() -> Result<()> {
     let home = Home::new().await?;
     let daemon = home.daemon("20ms").await?;
@@ -130,6 +167,60 @@ async fn what_was_written_outlives_a_kill_and_a_stop_writes_the_rest() -> Result
     let daemon = home.daemon("60s").await?;
     told(&daemon, "", 2).await?;
     ensure!(daemon.stderr().contains("last good copy"), "{}", daemon.stderr());
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_month_without_a_good_file_is_counted_anew_and_told_until_what_is_set_aside_is_gone() -> Result<()>
+{
+    let home = Home::new().await?;
+    let daemon = home.daemon("60s").await?;
+    chat(&daemon).await?;
+    told(&daemon, "", 1).await?;
+    daemon.stop().await?;
+    let months = home.months()?;
+    ensure!(months.len() == 1, "{months:?}");
+    for file in [months[0].clone(), months[0].with_extension("json.last")] {
+        fs::write(file, "garbage")?;
+    }
+    let daemon = home.daemon("20ms").await?;
+    let report = told(&daemon, "", 0).await?;
+    let month = report["to"].as_str().context("no day")?[..7].to_owned();
+    ensure!(report["unreadable"] == json!([month]), "{report:#}");
+    until(&daemon, |status| codes(status).contains(&"usage_set_aside")).await?;
+    let status = admin::read(&daemon, "status").await?;
+    cause(&status, "usage_set_aside", "warning", "is set aside, and is counted anew")?;
+    ensure!(status["condition"] == "degraded", "{status}");
+    chat(&daemon).await?;
+    home.written(1).await?;
+    daemon.stop().await?;
+    // It is told after a new start as well, and ends with what was set aside.
+    let daemon = home.daemon("20ms").await?;
+    until(&daemon, |status| codes(status).contains(&"usage_set_aside")).await?;
+    let shown = ctl(&daemon, &["usage"]).await?;
+    ensure!(shown.out.contains("local") && shown.err.contains(&month), "{shown:?}");
+    for entry in fs::read_dir(home.dir.path().join("state"))? {
+        let path = entry?.path();
+        if path.to_string_lossy().contains(".bad-") {
+            fs::remove_file(path)?;
+        }
+    }
+    until(&daemon, |status| !codes(status).contains(&"usage_set_aside")).await?;
+    ensure!(told(&daemon, "", 1).await?["unreadable"] == json!([]));
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn no_key_is_called_as_callers_without_one_are() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    let daemon = Daemon::start(&Setup::backend("ollama", &double.url())).await?;
+    for name in ["local", "Local", "uid 0", "uid unknown", "other", "system"] {
+        let answer = admin::ask(&daemon, "POST", "keys", Some(&json!({ "name": name }))).await?;
+        check_error(&answer, 400, Some("invalid_value"))?;
+        ensure!(answer.json()?["error"]["param"] == "name", "{name}: {}", answer.text());
+        ensure!(answer.text().contains("callers without a key"), "{}", answer.text());
+    }
+    admin::make(&daemon, &json!({"name": "local box"})).await?;
     daemon.stop().await
 }
 

@@ -56,7 +56,8 @@ async fn until(daemon: &Daemon, code: &str, words: Option<&str>) -> Result<()> {
 async fn uses(daemon: &Daemon, percent: u64) -> Result<()> {
     let (begun, due) = (Instant::now(), (MODEL / 100 * percent) as f64);
     loop {
-        let used = Sheet::read(&unix(daemon.admin()?, &Request::get("/metrics")).await?.text())?.sum(USED, &[]);
+        let used =
+            Sheet::read(&unix(daemon.admin()?, &Request::get("/metrics")).await?.text())?.sum(USED, &[]);
         if used == due {
             return Ok(());
         }

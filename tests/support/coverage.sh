@@ -56,6 +56,8 @@ export CARGO_TARGET_DIR=$PWD/target/coverage
 mkdir -p "$CARGO_TARGET_DIR/release"
 cp -au --reflink=auto target/release/. "$CARGO_TARGET_DIR/release"
 find "$CARGO_TARGET_DIR" -name '*.profraw' -delete
+# The report reads each program that it finds; one of an earlier build would show its lines, which nothing comes by any more.
+find "$CARGO_TARGET_DIR/release/deps" -maxdepth 1 -type f -perm -u+x ! -name '*.so' -delete 2>/dev/null || true
 
 # shellcheck disable=SC1090
 . <(cargo llvm-cov show-env --sh)

@@ -50,6 +50,10 @@ container() {
     touch "$work/root/usr/bin/$program"
     binds+=("--bind-ro=$(realpath "$programs/$program"):/usr/bin/$program")
   done
+  # Where the engine's own unit looks for it.
+  mkdir -p "$work/root/usr/libexec/ghostllm-engine"
+  touch "$work/root/usr/libexec/ghostllm-engine/ghostllm-engine"
+  binds+=("--bind-ro=$(realpath "$programs/ghostllm-engine"):/usr/libexec/ghostllm-engine/ghostllm-engine")
   cp systemd/*.service systemd/*.socket "$work/root/usr/lib/systemd/system/"
   mkdir -p "$work/root/usr/lib/sysusers.d"
   cp systemd/ghostllm.sysusers "$work/root/usr/lib/sysusers.d/ghostllm.conf"

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Installs what the build needs (`setup.sh build`), or the tests and the bench as well (`setup.sh`), on Debian 12 or 13; does
-# nothing where it is there already.
+# Installs what the build needs (`setup.sh build`), or the packages' (`setup.sh deb`), or the tests and the bench as well (`setup.sh`), on
+# Debian 12 or 13; does nothing where it is there already.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # libsystemd-dev is for `ghostctl logs`, cargo's feature `journal`, which the recipes build and a plain `cargo build` does not.
 packages=(cmake clang libclang-dev pkg-config python3 curl libsystemd-dev)
-if [ "${1:-}" != build ]; then
+if [ "${1:-}" = deb ]; then
+  packages+=(debhelper dpkg-dev binutils git)
+elif [ "${1:-}" != build ]; then
   # nginx and haproxy stand beside the daemon under the attacks and in the bench; chromium is a browser that is attacked from.
   # strace says in which order state reaches the disk, and is a disk that fails. journald and systemd-journal-remote, which come with
   # two more, make the journals that `ghostctl logs` reads; neither need run here as a service. systemd-nspawn boots one that does.

@@ -6,11 +6,17 @@
 //! speak.
 //! Invariant: nothing here reads more than it is given, waits, or draws a random number.
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod json;
 pub mod ollama;
 pub mod openai;
 #[cfg(test)]
 pub(crate) mod recorded;
 pub mod render;
+#[cfg(test)]
+mod replayed;
 pub mod responses;
+#[cfg(test)]
+mod round_trips;
 pub mod tool_text;

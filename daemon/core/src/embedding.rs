@@ -25,8 +25,6 @@ pub struct EmbeddingRequest {
     pub dimensions: Option<u32>,
     /// How the client wants the numbers.
     pub encoding: Encoding,
-    /// Whom the client asks for, in its own words.
-    pub user: Option<String>,
 }
 
 /// What is turned into vectors.

@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt};
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
-use crate::text::is_obeyed;
+use crate::{text::is_obeyed, usage::OTHER};
 
 /// What every key begins with, so that people and secret scanners know it.
 pub const PREFIX: &str = "gllm_";
@@ -123,6 +123,14 @@ pub fn is_name(text: &str) -> bool {
     text.trim() == text
         && (1..=NAME_CHARACTERS).contains(&text.chars().count())
         && !text.chars().any(is_obeyed)
+}
+
+/// Whether whoever shows no key is told by this name in records and in what requests have used, `local`, `uid N` and `other` for whoever
+/// has no row there: a key of such a name could not be told from them.
+#[must_use]
+pub fn is_keyless_name(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["local", "system", OTHER].contains(&text.as_str()) || text == "uid" || text.starts_with("uid ")
 }
 
 /// `text` without what a key in it has behind its id: whoever has written one in a wrong place is not to find it repeated.
@@ -280,6 +288,17 @@ mod tests {
         }
         for name in ["", " a", "a\n", "a\u{1b}[0m", "\u{202e}evil", &"x".repeat(NAME_CHARACTERS + 1)] {
             assert!(!is_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn callers_without_a_key_have_names_of_their_own() {
+        for name in ["local", "Local", "other", "system", "uid 0", "uid 1000", "uid unknown", "UID 0", "uid"]
+        {
+            assert!(is_keyless_name(name), "{name:?}");
+        }
+        for name in ["laptop", "local box", "locals", "uide", "fluid 0", "another", "first"] {
+            assert!(!is_keyless_name(name), "{name:?}");
         }
     }
 

@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod chat;
 pub mod completion;
 pub mod config;
+pub mod conformance;
 pub mod dialect;
 pub mod embedding;
 pub mod error;

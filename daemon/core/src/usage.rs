@@ -164,11 +164,11 @@ impl Book {
         self.days.keys().copied()
     }
 
-    /// Drops the days before this one; says whether there were any.
-    pub fn forget_before(&mut self, day: Day) -> bool {
-        let kept = self.days.split_off(&day);
-        let forgotten = std::mem::replace(&mut self.days, kept);
-        if forgotten.is_empty() {
+    /// Drops the days before `from` and those after `to`; says whether there were any.
+    pub fn keep(&mut self, from: Option<Day>, to: Option<Day>) -> bool {
+        let before = self.days.len();
+        self.days.retain(|day, _| from.is_none_or(|from| *day >= from) && to.is_none_or(|to| *day <= to));
+        if self.days.len() == before {
             return false;
         }
         let size =

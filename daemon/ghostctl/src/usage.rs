@@ -24,20 +24,20 @@ const ABOUT: char = '~';
 
 /// What requests have used of the models, by key, model and day
 #[derive(Debug, Args)]
-#[command(after_help = "Days are those of UTC. A number behind ~ is estimated in part: an answer that was\n\
-                  given up has no counts, and some engines count none.\n\n\
+#[command(after_help = "Days are those of UTC. A number behind ~ is estimated in part: an answer that\n\
+                  was given up has no counts, and some engines count none.\n\n\
                   Example:\n  ghostctl usage --days 7 --by day --by model")]
 pub(crate) struct Arguments {
     /// Today and the days before, so many in all
     #[arg(long, value_name = "NUMBER", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_DAYS)))]
     days: u32,
-    /// Of this key alone: its id or name, or local or "uid N" for who needs none
+    /// Of this key alone: its id or name, local, or "uid N"
     #[arg(long, value_name = "ID")]
     key: Option<String>,
     /// Of this model alone
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// A row for each day, key or model; may repeat [default: key and model]
+    /// A row for each day, key or model [default: key and model]
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     by: Vec<By>,
 }
@@ -79,7 +79,7 @@ impl Arguments {
         }
         for month in &report.unreadable {
             output::say(&format!(
-                "What was used in {month} cannot be read, and is missing here: journalctl -u ghostllm -g usage"
+                "Of what was used in {month} some is missing here, since it could not be read: journalctl -u ghostllm -g used"
             ));
         }
         Ok(Exit::Well)

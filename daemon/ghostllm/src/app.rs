@@ -264,9 +264,9 @@ fn spawn_watchers(running: &Running, pipeline: &Pipeline, standing: &Arc<Standin
         }
     });
     let (ledger, settings) = (running.usage.clone(), running.settings.subscribe());
-    let kept = Arc::clone(standing);
+    let (kept, using) = (Arc::clone(standing), pipeline.clone());
     running.supervisor.spawn("usage", Policy::Restartable, move || {
-        let writing = usage::write(ledger.clone(), settings.clone(), Arc::clone(&kept));
+        let writing = usage::write(ledger.clone(), settings.clone(), Arc::clone(&kept), using.clone());
         async move {
             writing.await;
             Ok(())

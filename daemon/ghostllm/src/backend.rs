@@ -12,8 +12,10 @@ mod complete;
 mod embed;
 mod lease;
 mod limits;
+mod meter;
 pub mod registry;
 mod shape;
+mod uncounted;
 mod wire;
 
 #[cfg(test)]
@@ -25,7 +27,7 @@ use std::{
     fmt,
     future::Future,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,10 +49,12 @@ pub use answer::{Answer, ChatBytes};
 pub use call::{Asked, ChatCall, Voice};
 pub use embed::{EmbedCall, Embedded};
 pub use lease::Lease;
+pub use meter::Meter;
 pub use wire::SetupError;
 
 use crate::secrets;
 use lease::Leases;
+use uncounted::Uncounted;
 pub(crate) use wire::Place;
 use wire::{Ask, Wire};
 
@@ -127,8 +131,8 @@ struct Parts {
     wire: Option<Wire>,
     limits: Arc<Limits>,
     leases: Arc<Leases>,
-    /// It refuses to be asked for the counts of a stream; what its streams use is estimated.
-    uncounted: AtomicBool,
+    /// The models of which it refuses to be asked for the counts of a stream; what these use is estimated.
+    uncounted: Uncounted,
 }
 
 impl fmt::Debug for Backend {
@@ -192,7 +196,7 @@ impl Backend {
 
     fn new(name: &str, kind: Kind, shown: String, wire: Option<Wire>, limits: &Arc<Limits>) -> Self {
         let (name, limits) = (name.to_owned(), Arc::clone(limits));
-        let (leases, uncounted) = (Arc::default(), AtomicBool::new(false));
+        let (leases, uncounted) = (Arc::default(), Uncounted::default());
         Self(Arc::new(Parts { name, kind, shown, wire, limits, leases, uncounted }))
     }
 

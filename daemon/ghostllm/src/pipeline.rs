@@ -49,7 +49,7 @@ use crate::{
     metrics::Metrics,
     store::{
         keys::{Caller, Keys},
-        usage::Ledger,
+        usage::{Ledger, Running},
     },
     tasks::health::Amiss,
 };
@@ -199,6 +199,11 @@ impl Pipeline {
     }
 
     /// Drops what can be made anew: connections to backends that rest, and the metrics as they were shown last.
+    /// What requests that go on have used so far.
+    pub(crate) fn running(&self) -> Vec<Running> {
+        self.shared.requests.running()
+    }
+
     pub(crate) fn drop_caches(&self) {
         self.shared.scraped.forget();
         for known in self.shared.registry.snapshot().backends() {

@@ -67,6 +67,9 @@ _ghostctl() {
             ghostctl,tasks)
                 cmd="ghostctl__subcmd__tasks"
                 ;;
+            ghostctl,usage)
+                cmd="ghostctl__subcmd__usage"
+                ;;
             ghostctl,version)
                 cmd="ghostctl__subcmd__version"
                 ;;
@@ -204,6 +207,9 @@ _ghostctl() {
                 ;;
             ghostctl__subcmd__help,tasks)
                 cmd="ghostctl__subcmd__help__subcmd__tasks"
+                ;;
+            ghostctl__subcmd__help,usage)
+                cmd="ghostctl__subcmd__help__subcmd__usage"
                 ;;
             ghostctl__subcmd__help,version)
                 cmd="ghostctl__subcmd__help__subcmd__version"
@@ -347,7 +353,7 @@ _ghostctl() {
 
     case "${cmd}" in
         ghostctl)
-            opts="-h -V --socket --timeout --json --help --version status keys models backends requests tasks cert config reload audit events logs backup restore doctor completion version help"
+            opts="-h -V --socket --timeout --json --help --version status keys models backends requests usage tasks cert config reload audit events logs backup restore doctor completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1049,7 +1055,7 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__help)
-            opts="status keys models backends requests tasks cert config reload audit events logs backup restore doctor completion version help"
+            opts="status keys models backends requests usage tasks cert config reload audit events logs backup restore doctor completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1567,6 +1573,20 @@ _ghostctl() {
             return 0
             ;;
         ghostctl__subcmd__help__subcmd__tasks)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__help__subcmd__usage)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2215,6 +2235,44 @@ _ghostctl() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__usage)
+            opts="-h --days --key --model --by --socket --timeout --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --days)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --model)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --by)
+                    COMPREPLY=($(compgen -W "day key model" -- "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

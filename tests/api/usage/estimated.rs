@@ -1,5 +1,7 @@
 //! What is estimated, since an engine has not counted it or not yet, and says so.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     client::{Caller, Family, Request, Version},
@@ -48,9 +50,34 @@ async fn estimated(wire: Wire) -> Result<()> {
     });
     check(&told(&daemon, "", 2).await?["total"], &twice)?;
 
-    // Before its first word nothing is known, and that is told as well.
+    // Of a stream nothing is known before its first word, and that is told as well.
     double.misbehave("tiny", Sin::HangBeforeHeaders);
-    let request = Request::chat("tiny", FRANCE, false);
+    leave_headless(&caller, &double, wire, true).await?;
+    let mut thrice = twice.clone();
+    (thrice["requests"], thrice["cancelled"], thrice["uncounted"]) = (json!(3), json!(2), json!(1));
+    check(&told(&daemon, "", 3).await?["total"], &thrice)?;
+
+    // Whoever waits for a whole answer has had his prompt read, as far as anybody can tell.
+    leave_headless(&caller, &double, wire, false).await?;
+    let mut four = thrice.clone();
+    (four["requests"], four["cancelled"], four["estimated_requests"]) = (json!(4), json!(3), json!(3));
+    (four["prompt_tokens"], four["estimated_tokens"]) = (json!(3 * prompt), json!(3 * prompt + 5));
+    check(&told(&daemon, "", 4).await?["total"], &four)?;
+
+    // The records say the same, and the metrics have the engines' own counts alone.
+    let said = async {
+        // Records are held for a moment.
+        while daemon.stderr().matches("\"estimated\":true").count() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), said).await.context("three records say so")?;
+    daemon.stop().await
+}
+
+/// Asks for what does not come, and leaves once the engine was asked.
+async fn leave_headless(caller: &Caller, double: &Double, wire: Wire, stream: bool) -> Result<()> {
+    let request = Request::chat("tiny", FRANCE, stream);
     let before = double.seen_at(wire.path()).len();
     let asked = async {
         let more = |seen: &[ghostllm_tests::double::Seen]| {
@@ -59,13 +86,30 @@ async fn estimated(wire: Wire) -> Result<()> {
         double.wait("one more chat", more).await;
     };
     let _left = caller.leave_headless(&request, asked).await?;
-    let mut thrice = twice.clone();
-    (thrice["requests"], thrice["cancelled"], thrice["uncounted"]) = (json!(3), json!(2), json!(1));
-    check(&told(&daemon, "", 3).await?["total"], &thrice)?;
+    Ok(())
+}
 
-    // The records say the same, and the metrics have the engines' own counts alone.
-    let said = daemon.stderr();
-    ensure!(said.matches("\"estimated\":true").count() == 2, "{said}");
+#[tokio::test]
+async fn a_whole_answer_that_is_left_counts_what_its_engine_had_said() -> Result<()> {
+    let double = Wire::Ollama.double().await;
+    let daemon = Daemon::start(&Wire::Ollama.setup(&double)).await?;
+    let prompt = (FRANCE.len() as u64 + 30).div_ceil(4);
+    double.misbehave("tiny", Sin::StallAfter(Wire::Ollama.pieces(2)));
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let said = async {
+        let at_work = |seen: &[ghostllm_tests::double::Seen]| {
+            seen.iter().any(|seen| seen.request.path() == Wire::Ollama.path()).then_some(())
+        };
+        double.wait("a chat", at_work).await;
+        // Its first words are on their way.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    let _left = caller.leave_headless(&Request::chat("tiny", FRANCE, false), said).await?;
+    let expected = json!({
+        "requests": 1, "cancelled": 1, "prompt_tokens": prompt, "completion_tokens": 2, "estimated_requests": 1,
+        "estimated_tokens": prompt + 2,
+    });
+    check(&told(&daemon, "", 1).await?["total"], &expected)?;
     daemon.stop().await
 }
 

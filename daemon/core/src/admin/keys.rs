@@ -72,7 +72,8 @@ impl KeyState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
-    /// What a person calls it: 1 to 64 characters, none of them a control character.
+    /// What a person calls it: 1 to 64 characters, none of them a control character, and not `local`,
+    /// `system`, `other` or `uid N`, as callers without a key are called.
     pub name: String,
     /// A role, or else at least one scope; `user` where there is neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -22,7 +22,8 @@ pub struct UsageReport {
     pub more: bool,
     /// All of it together.
     pub total: Counts,
-    /// Months of which nothing can be told, since their files cannot be read: `2026-11`.
+    /// Months of which not all is told, `2026-11`: their files cannot be read, or could not be used and are set aside, so that these
+    /// months are counted anew.
     pub unreadable: Vec<String>,
 }
 

@@ -17,8 +17,10 @@ fn up_to_a_minute() -> Rule<Duration> {
 section! {
     /// What requests have used of the models, which `ghostctl usage` shows.
     pub struct Usage ("[usage]") {
-        /// So many days are kept, counted back from the last but one on which a model was asked: a clock that runs ahead for a
-        /// moment takes none away.
+        /// So many days are kept, the last up to today on which a model was asked: days without requests do not count, however
+        /// many they are. Days after today, which a clock that ran ahead has shown, are kept beside them, at most as many again,
+        /// and take no other day's place once the clock is right. A clock that is ahead drops at most a day for each day that
+        /// it shows.
         days: usize = 400 => days();
         /// How often what was counted is written down, where there is anything new: so much of it may be missing after a crash.
         write_interval: Duration = Duration::from_secs(30) => up_to_a_minute();

@@ -10,7 +10,7 @@ mod request;
 mod response;
 mod tools;
 
-pub use embed::{embed_body, embed_ignored, parse_embed};
+pub use embed::{embed_body, parse_embed};
 pub use generate::generate_body;
 pub use models::{Tag, parse_tags};
 pub use request::chat_body;

@@ -28,7 +28,8 @@ pub use completions::{
 };
 pub use decode::ChunkDecoder;
 pub use embeddings::{
-    PassedEmbeddings, Vectors, check_embeddings, embeddings_body, inspect_embeddings, parse_embeddings,
+    PassedEmbeddings, ROWS as EMBEDDING_ROWS, Vectors, check_embeddings, embeddings_body, inspect_embeddings,
+    parse_embeddings,
 };
 pub use models::{ShownModel, model_body, models_body, parse_models};
 pub use repair::{StreamRepair, Whole, check_whole, check_whole_completion, refuses_counts};

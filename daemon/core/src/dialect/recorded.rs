@@ -170,3 +170,23 @@ pub(crate) mod completions {
         "transformers/whole-completion.json",
     ];
 }
+
+/// What lies there and is on no list would be replayed by nobody; a list that nobody reads does not compile.
+#[test]
+fn every_recording_is_on_a_list() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests-data");
+    let lists = include_str!("recorded.rs");
+    let mut seen = 0;
+    for folder in std::fs::read_dir(root).unwrap().map(|folder| folder.unwrap()) {
+        // Files of the program's own, which its own tests read.
+        if folder.file_name() == "state" {
+            continue;
+        }
+        for file in std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap()) {
+            let name = format!("{}/{}\"", folder.file_name().display(), file.file_name().display());
+            assert!(lists.contains(&name), "\"{name} is on no list in recorded.rs");
+            seen += 1;
+        }
+    }
+    assert!(seen > 80, "{seen} recordings");
+}

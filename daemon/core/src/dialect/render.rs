@@ -163,6 +163,13 @@ impl StreamOut {
         }
     }
 
+    /// Whether an answer in it has counts in any case, which are estimated where its engine tells none: typed clients of Responses want
+    /// them, and zeros would be untrue.
+    #[must_use]
+    pub fn counts_anyway(&self) -> bool {
+        matches!(self, Self::Response(_))
+    }
+
     /// How many bytes of the answer it holds, to repeat them at its end.
     #[must_use]
     pub fn held(&self) -> usize {
@@ -204,6 +211,12 @@ impl WholeOut {
             Self::Completion(whole) => whole.event(event),
             Self::Response(whole) => whole.event(event),
         }
+    }
+
+    /// As [`StreamOut::counts_anyway`].
+    #[must_use]
+    pub fn counts_anyway(&self) -> bool {
+        matches!(self, Self::Response(_))
     }
 
     /// How many bytes it holds.

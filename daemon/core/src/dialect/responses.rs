@@ -9,12 +9,14 @@ mod echo;
 mod input;
 mod item;
 mod request;
+mod rows;
 mod stream;
 mod tools;
 mod whole;
 
 pub use echo::Echo;
 pub use request::{ResponseRequest, parse_response};
+pub use rows::ROWS;
 pub use stream::ResponseStream;
 pub use whole::ResponseWhole;
 

@@ -55,6 +55,14 @@ fn judge(status: u16, found: Found) -> ApiError {
     if lacks_images(&found) {
         return ApiError::invalid_value("messages", "text only: this model cannot take images");
     }
+    // llama.cpp's server says 500 of it.
+    if found.message.contains("audio input is not supported") {
+        return ApiError::invalid_value("messages", "text only: this model cannot take sound");
+    }
+    // The same, of what a client gave back of an earlier answer.
+    if found.message.starts_with("Failed to parse tool call arguments as JSON") {
+        return ApiError::invalid_value("messages", "tool calls whose arguments are JSON");
+    }
     match status {
         400 | 409 | 422 | 501 => {
             let text = shown(&found, "The engine behind this model refused the request.");

@@ -18,10 +18,13 @@ use super::{
     throttle::{Reason, Throttles},
 };
 
+mod policy;
 mod words;
 
 #[cfg(test)]
 mod tests;
+
+pub use policy::Policy;
 
 /// One value for each kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,6 +89,22 @@ pub struct Decision {
     pub running: u32,
 }
 
+impl Decision {
+    /// What both allow, for a backend whose model lies on several cards; the words are those of the stricter one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let rank = |decision: &Self| {
+            (decision.gate, u32::MAX - decision.limits.interactive, u32::MAX - decision.limits.background)
+        };
+        let limits = ByClass {
+            interactive: self.limits.interactive.min(other.limits.interactive),
+            background: self.limits.background.min(other.limits.background),
+        };
+        let stricter = if rank(&other) > rank(&self) { other } else { self };
+        Self { limits, ..stricter }
+    }
+}
+
 /// What is known at a moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moment<'a> {
@@ -101,71 +120,9 @@ pub struct Moment<'a> {
     pub queued: ByClass<u32>,
 }
 
-/// How the governor goes about it. Degrees are Celsius. What has no source here was chosen, and is to be tuned by whoever simulates cards.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Policy {
-    /// The most that may run at once, when nothing is in the way. Of interactive requests at least 1.
-    pub most: ByClass<u32>,
-    /// Below this margin to where the card gets slower less is allowed, in proportion; at 0 the least. F-60 has 3 °C.
-    pub easy: f32,
-    /// Where it is the driver that makes it slower, and the hardware is far from it, the share is never below this: a driver holds a
-    /// temperature at the cost of a few percent (5 % in noonghunna/club-3090#178), which fewer requests at once would cost many times over.
-    /// A half is all interactive requests and no background.
-    pub soft_least: f32,
-    /// A slowdown foretold within this time lowers as well, in proportion: as long as most answers take, since these are not ended.
-    pub lead: Duration,
-    /// But only from this margin on: the curve of a card that was idle until now tells little in its first seconds.
-    pub near: f32,
-    /// How long a card that is slowed down by its heat has until its requests are halved again. F-60: 5 s.
-    pub halve: Duration,
-    /// At this margin to its shutdown nothing begins.
-    pub hold: f32,
-    /// At this margin to its shutdown new ones are refused. F-60: 2 °C.
-    pub refuse: f32,
-    /// More is allowed only at a margin that would allow it if it were so many degrees smaller.
-    pub hysteresis: f32,
-    /// How long nothing must have spoken for less until more is allowed. F-60: 30 s.
-    pub wait: Duration,
-    /// How long it takes from the least to all.
-    pub recovery: Duration,
-    /// How long requests are held until new ones are refused: longer, and clients give up without a word.
-    pub held_most: Duration,
-    /// Without readings the gate opens after this time, with the least allowed: a driver that hangs must not close the box for ever, and
-    /// the card still guards itself.
-    pub blind: Duration,
-    /// `Retry-After` where nothing is foretold, in seconds.
-    pub retry: u32,
-    /// The longest `Retry-After`, in seconds.
-    pub retry_most: u32,
-}
-
-impl Policy {
-    /// The usual one, for so many at once.
-    #[must_use]
-    pub fn new(most: ByClass<u32>) -> Self {
-        Self {
-            most: ByClass { interactive: most.interactive.max(1), ..most },
-            easy: 4.0,
-            soft_least: 0.5,
-            lead: Duration::from_secs(45),
-            near: 12.0,
-            halve: Duration::from_secs(5),
-            hold: 4.0,
-            refuse: 2.0,
-            hysteresis: 3.0,
-            wait: Duration::from_secs(30),
-            recovery: Duration::from_secs(60),
-            held_most: Duration::from_secs(20),
-            blind: Duration::from_secs(60),
-            retry: 30,
-            retry_most: 120,
-        }
-    }
-}
-
 /// A card whose shutdown is not known is taken to switch itself off so many degrees above where its hardware slows it down: the least of
 /// those that are published (97 and 100 in ollama/ollama#6163; 97.5 and 102.5 in ADLINK's manual of the RTX 5000; 97 and 102 in
-/// NVIDIA/nvidia-settings#67; 100 and 105 in ROCm/legacy-rocm-build#1468).
+/// intel/thermal_daemon#300; 100 and 105 in ROCm/legacy-rocm-build#1468).
 const SHUTDOWN_ABOVE: f32 = 3.0;
 /// The longest time for which limits rise at one step, however long ago the last was.
 const STEP_MOST: Duration = Duration::from_secs(5);
@@ -274,13 +231,12 @@ impl Governor {
             (self.stage, self.cause) = (wanted, Cause::Shutdown);
             // It opens for as few as can be.
             (self.share, self.lowered) = (self.least(), Some(now));
-        } else if self.stage > Stage::Open
-            && reserve >= policy.hold + policy.hysteresis
-            && now.saturating_sub(self.pressed) >= policy.wait
-        {
-            self.stage = Stage::Open;
+        } else if self.stage > Stage::Open && reserve >= policy.hold + policy.hysteresis {
+            if now.saturating_sub(self.pressed) >= policy.wait {
+                self.stage = Stage::Open;
+            }
         } else if self.stage == Stage::Hold && now.saturating_sub(self.closed) >= policy.held_most {
-            (self.stage, self.cause) = (Stage::Refuse, Cause::HeldLong);
+            (self.stage, self.cause, self.pressed) = (Stage::Refuse, Cause::HeldLong, now);
         } else if wanted > Stage::Open && self.cause != Cause::HeldLong {
             self.cause = Cause::Shutdown;
         }
@@ -297,14 +253,17 @@ impl Governor {
             self.lowered = Some(now);
             self.cause = Cause::Heat;
             if self.halved.is_none_or(|halved| now.saturating_sub(halved) >= self.policy.halve) {
-                self.halved = Some(now);
-                self.share = self.share.min(self.halved(moment));
+                let half = self.halved(moment);
+                if half < self.share {
+                    (self.share, self.halved) = (half, Some(now));
+                }
             }
         }
         if allowed < self.share {
             (self.share, self.lowered) = (allowed, Some(now));
             self.cause = if heat { Cause::Heat } else { why };
-        } else if !heat && self.lowered.is_none_or(|lowered| now.saturating_sub(lowered) >= self.policy.wait) {
+        } else if !heat && self.lowered.is_none_or(|lowered| now.saturating_sub(lowered) >= self.policy.wait)
+        {
             self.rise(moment, passed);
         }
         self.share = self.share.clamp(self.least(), 1.0);
@@ -343,7 +302,8 @@ impl Governor {
 
     /// The least share while the driver alone makes the card slower, or is going to; 0 where its hardware comes first, or may.
     fn soft_least(&self, margins: Margins) -> f32 {
-        let driver_first = margins.slower.zip(margins.slowdown).is_some_and(|(slower, slowdown)| slower < slowdown);
+        let driver_first =
+            margins.slower.zip(margins.slowdown).is_some_and(|(slower, slowdown)| slower < slowdown);
         if driver_first { self.policy.soft_least.clamp(0.0, 1.0) } else { 0.0 }
     }
 
@@ -401,7 +361,11 @@ impl Governor {
         let ByClass { interactive, background } = moment.queued;
         let policy = &self.policy;
         let cool = match moment.prediction.cooled.seconds() {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0 to a year's seconds")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "clamped to 0 to a year's seconds"
+            )]
             Some(seconds) => seconds.ceil().clamp(0.0, 31_536_000.0) as u32,
             None => policy.retry,
         };

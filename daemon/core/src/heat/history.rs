@@ -78,7 +78,7 @@ pub struct Minute {
     pub state: State,
 }
 
-/// The last readings of one card, and its last day. Some 350 kB.
+/// The last readings of one card, and its last day. Some 360 kB.
 #[derive(Debug, Default)]
 pub struct History {
     fine: HistoryBuf<Point, FINE>,

@@ -155,7 +155,13 @@ impl Judge {
         self.verdict(raw, Some(age), margins, throttles)
     }
 
-    fn verdict(&self, now: State, age: Option<Duration>, margins: Margins, throttles: Option<Throttles>) -> Verdict {
+    fn verdict(
+        &self,
+        now: State,
+        age: Option<Duration>,
+        margins: Margins,
+        throttles: Option<Throttles>,
+    ) -> Verdict {
         let since = self.changed.unwrap_or_default();
         Verdict { state: self.state, now, since, age, margins, throttles }
     }
@@ -167,7 +173,8 @@ impl Judge {
         }
         let below = self.bounds.warm + if self.warm { self.bounds.hysteresis } else { 0.0 };
         // A reading without a margin changes nothing of what was known.
-        self.warm = margins.slower.map_or(self.warm, |degrees| degrees < below || degrees <= self.bounds.warm);
+        self.warm =
+            margins.slower.map_or(self.warm, |degrees| degrees < below || degrees <= self.bounds.warm);
         let reasons = sample.throttles.ok();
         if reasons.is_none() && margins.slower.is_none() {
             return State::Unknown;
@@ -215,7 +222,8 @@ fn is_hot(reasons: Option<Throttles>, margins: Margins) -> bool {
     let within = |margin: Option<f32>, degrees: f32| margin.is_some_and(|margin| margin <= degrees);
     let Some(reasons) = reasons else { return within(margins.slower, 0.0) };
     let says = reasons.has(Reason::SoftHeat) || reasons.has(Reason::HardHeat);
-    let hidden = reasons.has(Reason::Slowdown) && !reasons.has(Reason::Brake) && within(margins.slowdown, NEAR);
+    let hidden =
+        reasons.has(Reason::Slowdown) && !reasons.has(Reason::Brake) && within(margins.slowdown, NEAR);
     says || hidden || within(margins.slowdown, 0.0)
 }
 

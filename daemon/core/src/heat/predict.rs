@@ -4,9 +4,10 @@
 //! e^(-t/tau)` (Newton's law of cooling). Refuses to know the card: its time constant and where it ends are fitted to the last readings
 //! by least squares. Invariant: fixed memory, and a bounded count of sums for each second of readings.
 //!
-//! Whole degrees of some twenty seconds do not tell one time constant from another. So each of [`TAUS`] is fitted, and each has a say
-//! by how well it fits: what is foretold is the median of what they foretell, and its span what four of five say. A load that has just
-//! changed is seen by readings that no curve fits: then the older ones are left out ([`WINDOWS`]).
+//! Whole degrees of some twenty seconds do not tell one time constant from another. So a row of them is fitted, and each has a
+//! say by how well it fits: what is foretold is the median of what they foretell, and its span what four of five say. A load that has
+//! just changed is seen by readings that no curve fits: then the older ones are left out. Where a card has two masses, the quick one hides
+//! the slow one at first, and nothing is foretold until it has settled (`examples/heat.rs` counts it).
 
 use std::time::Duration;
 
@@ -46,8 +47,8 @@ pub enum Outlook {
     Reached,
 }
 
-/// Seconds from now: as it seems, and between which two four of five fitted curves put it. A limit that lies beyond
-/// [`HORIZON`] is that.
+/// Seconds from now: as it seems, and between which two four of five fitted curves put it, with half a degree on either side. What lies
+/// beyond [`HORIZON`] is that.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Span {
     /// The median.

@@ -274,7 +274,8 @@ mod tests {
         let mut sample = Sample::missing(Duration::ZERO, Absent::Unsupported);
         assert_eq!(sample.margins(), Margins::default());
         // A GeForce as in ollama/ollama#6163: 77 °C, driver from 88, hardware from 97, off at 100.
-        sample.gpu = Sensor { celsius: Ok(77.0), to_soft: Ok(11.0), to_slowdown: Ok(20.0), to_shutdown: Ok(23.0) };
+        sample.gpu =
+            Sensor { celsius: Ok(77.0), to_soft: Ok(11.0), to_slowdown: Ok(20.0), to_shutdown: Ok(23.0) };
         let chip = Margins { slower: Some(11.0), slowdown: Some(20.0), shutdown: Some(23.0) };
         assert_eq!(sample.margins(), chip);
         sample.memory_heat.to_slowdown = Ok(4.0);

@@ -72,14 +72,8 @@ fn fates(row: &Row) -> Value {
 
 /// What is said of it: its meaning, its note, and why it is refused.
 fn said(row: &Row, about: &str) -> String {
-    let mut sentences: Vec<&str> = [about, row.note].into_iter().filter(|text| !text.is_empty()).collect();
-    for behind in Behind::ALL {
-        if let Fate::Refused(why) = row.fate(behind)
-            && !sentences.contains(&why)
-        {
-            sentences.push(why);
-        }
-    }
+    let about = (!about.is_empty()).then_some(about);
+    let sentences: Vec<&str> = about.into_iter().chain(row.remarks()).collect();
     sentences.join(" ")
 }
 
@@ -87,6 +81,7 @@ fn said(row: &Row, about: &str) -> String {
 fn asks_nothing(asks: Asks) -> Map<String, Value> {
     let form = match asks {
         Asks::Always => json!({"type": "null"}),
+        Asks::ByReader => json!({}),
         Asks::UnlessFalse => json!({"enum": [false, null]}),
         Asks::UnlessEmpty => json!({"type": ["object", "null"], "maxProperties": 0}),
         Asks::BesidesText => json!({"type": ["array", "null"], "items": {"const": "text"}}),

@@ -93,7 +93,10 @@ fn a_book_adds_up_and_forgets() {
     twice.add_all(&book);
     assert_eq!(twice.rows().map(|row| row.3.prompt_tokens).sum::<u64>(), 16);
     assert_eq!(twice.bytes, book.bytes);
-    assert!(!book.forget_before(day("2026-11-27")) && book.forget_before(day("2026-11-28")));
+    let (first, last) = (Some(day("2026-11-27")), Some(day("2026-11-28")));
+    assert!(!book.keep(None, None) && !book.keep(first, last) && twice.keep(None, first));
+    assert_eq!(twice.days().collect::<Vec<_>>(), [day("2026-11-27")]);
+    assert!(book.keep(last, None));
     assert_eq!(book.days().collect::<Vec<_>>(), [day("2026-11-28")]);
     assert_eq!(book.bytes, 2 * (ROW_BYTES + 2 * 8) + 2 * (5 + 4));
 }

@@ -211,12 +211,12 @@ mod tests {
     #[test]
     fn numbers_end_below_the_end_of_their_head() {
         let mut table = Table::new(&[("N", Fit::Number), ("TOKENS", Fit::Number), ("X", Fit::Wrap)]);
-        table.row(["1".into(), "12".into(), "a b".into()]);
+        table.row(["1".into(), "12".into(), "one two three".into()]);
         table.row(["1,000".into(), "1,234,567".into(), "".into()]);
-        let drawn = table.draw(&Screen::of_test(20, ""));
+        let drawn = table.draw(&Screen::of_test(26, ""));
         assert_eq!(
             drawn,
-            "    N     TOKENS  X\n    1         12  a\n                  b\n1,000  1,234,567\n"
+            "    N     TOKENS  X\n    1         12  one two\n                  three\n1,000  1,234,567\n"
         );
     }
 }

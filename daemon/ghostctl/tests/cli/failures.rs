@@ -235,7 +235,7 @@ fn an_answer_that_is_late_broken_endless_or_not_ours_is_told() {
         (response(200, "{\"version\":2}"), 1, "form 2"),
         (response(200, "{\"version\":1}"), 1, "not as it should be"),
         (response(502, "<html>"), 1, "502"),
-        ([b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b' '; (24 << 20) + 1]].concat(), 1, "longer than any"),
+        ([b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b' '; (40 << 20) + 1]].concat(), 1, "longer than any"),
     ] {
         let daemon = Daemon::answering(move |_| answer.clone());
         let ran = fails(&daemon.socket, &["status"], code);

@@ -79,6 +79,8 @@ struct Amiss {
     unaudited: bool,
     /// What requests have used cannot be written.
     unkept: bool,
+    /// Of some months what requests have used is counted anew.
+    anew: Option<Cause>,
     /// What gives no sign of life.
     late: Vec<String>,
     /// What is known of the memory.
@@ -169,6 +171,13 @@ impl Standing {
     pub(crate) fn keeps_usage(&self, keeps: bool) {
         if self.amiss().unkept == keeps {
             self.change(|amiss| amiss.unkept = !keeps);
+        }
+    }
+
+    /// That of some months it is counted anew what requests have used, if it is.
+    pub(crate) fn counts_anew(&self, anew: Option<Cause>) {
+        if self.amiss().anew != anew {
+            self.change(|amiss| amiss.anew = anew);
         }
     }
 
@@ -312,6 +321,7 @@ impl Amiss {
             unwritable,
             unaudited,
             unkept,
+            anew,
             late,
             memory,
             paused,
@@ -360,7 +370,7 @@ impl Amiss {
             .chain(certificate)
             .chain(refused)
             .chain(restart);
-        whole.chain(unwritable).chain(unaudited).chain(unkept).chain(left_out).collect()
+        whole.chain(unwritable).chain(unaudited).chain(unkept).chain(anew).chain(left_out).collect()
     }
 
     /// In one line, of which systemctl shows the beginning.

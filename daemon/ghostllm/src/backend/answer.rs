@@ -22,7 +22,7 @@ use ghostllm_core::{
 };
 use ghostllm_edge::room::Slot;
 
-use super::{ChatError, gathers, shape::Shape, wire::Reply};
+use super::{ChatError, gathers, meter::Meter, shape::Shape, wire::Reply};
 pub(super) use decoder::{Decoder, Read, Reader};
 use decoder::{Tally, is_further_call};
 
@@ -206,7 +206,7 @@ pub(super) async fn gather(
     mut reader: Reader,
     (mut whole, one_call): (WholeOut, bool),
     slot: Option<Slot>,
-    prompt_bytes: u64,
+    (meter, prompt_bytes): (&Meter, u64),
 ) -> Result<Answer, BackendFault> {
     let (mut events, mut tally, mut charge) = (Vec::new(), Tally::default(), Charge { slot, charged: 0 });
     while !reader.is_done() {
@@ -226,7 +226,13 @@ pub(super) async fn gather(
             }
             whole.event(event)?;
         }
+        if let Some(usage) = tally.so_far(prompt_bytes) {
+            meter.gathers(usage);
+        }
         charge.to(reader.gathered() + whole.held())?;
+    }
+    if let Some(estimate) = tally.estimate(whole.counts_anyway(), prompt_bytes) {
+        whole.event(estimate)?;
     }
     reply.complete();
     poll_fn(|cx| reply.poll_end(cx)).await;

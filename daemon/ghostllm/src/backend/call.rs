@@ -16,6 +16,7 @@ use ghostllm_core::{
 };
 use ghostllm_edge::room::Slot;
 
+use super::meter::Meter;
 use crate::trace::Trace;
 
 /// What is asked for.
@@ -47,6 +48,8 @@ pub struct ChatCall {
     pub(crate) trace: Trace,
     /// Its descriptor, where it was promised one.
     pub(crate) slot: Option<Slot>,
+    /// What it has used so far.
+    pub(crate) meter: Meter,
 }
 
 /// What an answer is written in, and under which name.

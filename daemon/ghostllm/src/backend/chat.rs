@@ -4,10 +4,7 @@
 //! client is. Invariant: every answer comes with what it has used, counted by its engine or estimated: an engine is asked for the
 //! counts of a stream whether its client wants them or not, unless it has refused that once.
 
-use std::{
-    mem,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use ghostllm_core::{
@@ -36,6 +33,9 @@ use crate::apart;
 impl Parts {
     /// One reply of the engine.
     pub(super) async fn chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
+        if !call.asked.streams() {
+            call.meter.waits(call.asked.prompt_bytes());
+        }
         match &self.kind {
             Kind::Ollama => self.ollama_chat(call).await,
             Kind::OpenAi => Ok(self.openai_chat(call).await?),
@@ -164,7 +164,7 @@ impl Parts {
 
     /// The engine's reply, and whether it was asked for the counts of a stream: one that refuses that is asked again without.
     async fn openai_reply(&self, call: &mut ChatCall) -> Result<(Reply, bool), BackendFault> {
-        let counts = !self.uncounted.load(Ordering::Relaxed);
+        let counts = !self.uncounted.has(&call.model);
         let (model, defaults) = (self.openai_name(call), call.defaults);
         let asking = match &mut call.asked {
             // Edited, it is a copy, and one is enough while the engine answers.
@@ -193,10 +193,11 @@ impl Parts {
         };
         let reply = self.reply(&ask).await?;
         // Where both are refused, the request itself is wrong.
-        if !self.uncounted.swap(true, Ordering::Relaxed) {
+        if self.uncounted.add(&call.model) {
             tracing::info!(
                 backend = self.name,
-                "the engine refuses to be asked for the counts of a stream (stream_options): what its streams use is estimated"
+                model = call.model,
+                "the engine refuses to be asked for the counts of a stream (stream_options): what the model's streams use is estimated"
             );
         }
         Ok((reply, false))
@@ -227,12 +228,12 @@ impl Parts {
             (&call.voice.form, call.voice.named(), self.limits.backend_answer.as_usize());
         let (slot, prompt_bytes) = (call.slot.clone(), call.asked.prompt_bytes());
         if call.asked.streams() {
-            let read = Read::new(reader, form.stream(named, most), call.asked.one_call());
+            let read = Read::new(reader, form.stream(named, most), call.asked.one_call(), prompt_bytes);
             let stream = ChatBytes::open(reply, Decoder::Read(Box::new(read)), slot, prompt_bytes).await?;
             return Ok(Answer::Stream(Box::new(stream)));
         }
         let whole = (form.whole(named, most), call.asked.one_call());
-        gather(reply, reader, whole, slot, prompt_bytes).await
+        gather(reply, reader, whole, slot, (&call.meter, prompt_bytes)).await
     }
 }
 

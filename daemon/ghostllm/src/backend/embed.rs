@@ -11,7 +11,7 @@ use ghostllm_core::{
     chat::{Defaults, Usage},
     config::Limits,
     dialect::{
-        ollama::{embed_body, embed_ignored, parse_embed},
+        ollama::{embed_body, parse_embed},
         openai::{PassedEmbeddings, Vectors, check_embeddings, embeddings_body, parse_embeddings},
     },
     embedding::{check_dimensions, refusal, too_much},
@@ -52,8 +52,8 @@ pub struct Embedded {
     pub body: Bytes,
     /// What the engine counted, or what is estimated where it did not.
     pub usage: Usage,
-    /// The fields of the request that the engine has no use for.
-    pub ignored: &'static [&'static str],
+    /// The value of [`ghostllm_core::dialect::openai::table::IGNORED`]; none where nothing is ignored.
+    pub ignored: Option<String>,
 }
 
 impl Backend {
@@ -67,12 +67,13 @@ impl Backend {
             // By the name that it was asked by, which may be all that its caller is to know.
             let (model, dimensions, estimate) =
                 (call.passed.model.clone(), call.passed.dimensions, call.passed.estimate);
+            let ignored = call.passed.wanted.ignored(parts.kind.behind());
             let answered = match &parts.kind {
                 Kind::Ollama => parts.ollama_embed(call).await,
                 Kind::OpenAi => parts.openai_embed(call).await,
                 Kind::Engine | Kind::Gguf(_) => parts.openai_embed(call).await.map_err(own),
             };
-            let (vectors, ignored) = answered.map_err(|error| judged(error, &model))?;
+            let vectors = answered.map_err(|error| judged(error, &model))?;
             check_dimensions(dimensions, vectors.dimensions).map_err(ChatError::Request)?;
             Ok(Embedded { body: vectors.body, usage: vectors.usage.unwrap_or(estimate), ignored })
         }
@@ -96,14 +97,14 @@ fn judged(error: ChatError, model: &str) -> ChatError {
     }
 }
 
-type Answered = Result<(Vectors, &'static [&'static str]), ChatError>;
+type Answered = Result<Vectors, ChatError>;
 
 impl Parts {
     async fn ollama_embed(&self, call: EmbedCall) -> Answered {
         let EmbedCall { body, passed, model, defaults, trace, slot } = call;
         let limits = Arc::clone(&self.limits);
         let translated = apart::read(&body, move |body| translate(body, &model, &defaults, &limits)).await;
-        let (body, ignored) = translated.map_err(ChatError::Request)?;
+        let body = translated.map_err(ChatError::Request)?;
         let ask =
             Ask { method: Method::POST, route: "/api/embed", accept: JSON, body, trace: Some(trace), slot };
         let answer = self.embedded(&ask).await?;
@@ -113,7 +114,7 @@ impl Parts {
             let embeddings = parse_embed(answer, passed.inputs)?;
             Ok::<_, BackendFault>(embeddings_body(&embeddings, &passed.model, passed.encoding))
         });
-        Ok((vectors.await?, ignored))
+        Ok(vectors.await?)
     }
 
     async fn openai_embed(&self, call: EmbedCall) -> Answered {
@@ -135,7 +136,7 @@ impl Parts {
         };
         let answer = self.embedded(&ask).await?;
         let vectors = apart::read(&answer, move |answer| check_embeddings(answer, &passed)).await?;
-        Ok((vectors, &[]))
+        Ok(vectors)
     }
 
     /// The engine's whole answer.
@@ -145,13 +146,7 @@ impl Parts {
     }
 }
 
-/// Ollama's form of a request, and what is left out of it.
-fn translate(
-    body: &[u8],
-    model: &str,
-    defaults: &Defaults,
-    limits: &Limits,
-) -> Result<(Bytes, &'static [&'static str]), ApiError> {
-    let request = parse_embeddings(body, limits)?;
-    Ok((embed_body(&request, model, defaults)?, embed_ignored(&request)))
+/// Ollama's form of a request.
+fn translate(body: &[u8], model: &str, defaults: &Defaults, limits: &Limits) -> Result<Bytes, ApiError> {
+    embed_body(&parse_embeddings(body, limits)?, model, defaults)
 }

@@ -118,6 +118,7 @@ impl Wish {
         let (mut given, mut held) = (choices(&first), first.len());
         let mut others = Vec::new();
         while given < wanted {
+            self.call.meter.comes_to(usage);
             let choice = u32::try_from(given).unwrap_or(u32::MAX);
             self.may_ask().map_err(ChatError::Request)?;
             let Answer::Whole(body, counted) = self.ask(choice).await.map_err(fault)? else {

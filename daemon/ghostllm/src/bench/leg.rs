@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use super::answer::{Failed, Reading, Sample};
 use crate::{
-    backend::{self, Answer, Backend, ChatCall, ChatError, Voice},
+    backend::{self, Answer, Backend, ChatCall, ChatError, Meter, Voice},
     trace::Trace,
 };
 
@@ -213,6 +213,7 @@ impl Direct {
             defaults: self.defaults,
             trace: Trace::new((number << 64) | number, &HeaderMap::new()),
             slot: None,
+            meter: Meter::default(),
         };
         let begun = Instant::now();
         let answer = self.backend.chat(call).await.map_err(|error| Failed::of_api(&error.into()))?;

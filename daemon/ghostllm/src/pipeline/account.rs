@@ -39,7 +39,6 @@ pub(super) struct Account {
     place: Place,
     record: Arc<Record>,
     outcome: Outcome,
-    usage: Option<Usage>,
     /// Since when it waits for its engine.
     since: Instant,
     /// When the engine said its first word.
@@ -48,6 +47,8 @@ pub(super) struct Account {
     last: Option<Instant>,
     /// All of it was given to its client, the last event as well.
     over: bool,
+    /// Somebody has ended it.
+    ended: bool,
     /// What it has of the box until then.
     stay: Stay,
 }
@@ -56,7 +57,7 @@ impl Account {
     pub(super) fn open(place: Place, record: Arc<Record>, stay: Stay, ledger: &Ledger) -> Self {
         record.chat(&place.request, ledger);
         let (outcome, since) = (Outcome::Left, Instant::now());
-        Self { place, record, outcome, usage: None, since, first: None, last: None, over: false, stay }
+        Self { place, record, outcome, since, first: None, last: None, over: false, ended: false, stay }
     }
 
     /// The request itself.
@@ -73,7 +74,7 @@ impl Account {
     /// The answer is whole.
     pub(super) fn completed(&mut self, usage: Usage) {
         // No first word of its own: an answer in one piece says all at once.
-        self.usage = Some(usage);
+        self.place.request.meter.comes_to(usage);
         self.last = Some(Instant::now());
         self.outcome = Outcome::Completed;
     }
@@ -105,12 +106,13 @@ impl Account {
     /// The engine has said something; what is known of its counts so far.
     pub(super) fn counted(&mut self, usage: Usage) {
         self.first.get_or_insert_with(Instant::now);
-        self.usage = Some(usage);
+        self.place.request.meter.comes_to(usage);
     }
 
     /// It failed, by somebody's doing or by itself; `cause` is for the log, `shown` is what the client hears.
     pub(super) fn failed(&mut self, cause: &dyn Display, shown: &ApiError, by: Option<By>) {
         self.outcome = Outcome::Failed;
+        self.ended = by.is_some();
         self.record.failed(cause, shown, by);
     }
 }
@@ -119,6 +121,10 @@ impl Drop for Account {
     fn drop(&mut self) {
         self.place.over(self.outcome.name());
         let queued = self.stay.opened().map(|opened| opened.duration_since(self.since));
-        self.record.settled(self.usage, (queued, self.first, self.last), self.over);
+        let meter = &self.place.request.meter;
+        // Its engine was at work on what it was asked, for somebody who did not wait.
+        let left = queued.is_some() && (self.outcome == Outcome::Left || self.ended);
+        let usage = if left { meter.left() } else { meter.read() };
+        self.record.settled(usage, (queued, self.first, self.last), self.over);
     }
 }

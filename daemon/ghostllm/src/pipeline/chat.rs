@@ -136,7 +136,8 @@ pub(super) async fn answer(
     let Routed { backend, model, defaults, .. } = routed;
     let streamed = read.asked.streams();
     let voice = Voice { form: read.form, id, created: now() };
-    let call = ChatCall { asked: read.asked, voice: voice.clone(), model, defaults, trace, slot: Some(slot) };
+    let (voiced, slot, meter) = (voice.clone(), Some(slot), account.request().meter.clone());
+    let call = ChatCall { asked: read.asked, voice: voiced, model, defaults, trace, slot, meter };
     let answering = Box::pin(backend.chat(call));
     let answered = if streamed {
         let keep_alive = voice.keep_alive(settings.limits.keep_alive_style);

@@ -19,7 +19,7 @@ use ghostllm_core::{
     error::Code,
     key,
     routes::{Endpoint, Row},
-    usage::{Counts, OTHER},
+    usage::Counts,
 };
 use ghostllm_edge::{Connection, ResponseBody, room::Slot};
 use http::{HeaderMap, Method, Response, StatusCode, Version, request};
@@ -214,6 +214,10 @@ impl Record {
         self.told().listed = listed;
     }
 
+    pub(super) fn is_listed(&self) -> bool {
+        self.told().listed
+    }
+
     /// An answer was gathered, and is held until this record is written.
     pub(super) fn holds(&self, slot: Slot) {
         self.told().held = Some(slot);
@@ -263,10 +267,8 @@ impl Record {
             return;
         }
         if let (Some(chat), Some(ledger)) = (&told.chat, &told.ledger) {
-            let model = if told.listed { &chat.routed } else { OTHER };
-            let caller = chat.caller.id.as_ref().unwrap_or(&chat.caller.name);
             let counts = Counts::of(ended.into(), told.queued.is_some(), told.usage);
-            ledger.count(caller, model, &counts);
+            ledger.count(chat.counted_for(), chat.counted_as(), &counts);
         }
         self.metrics.ended(
             self.http,

@@ -18,6 +18,7 @@ use ghostllm_core::{
     ApiError,
     admin::{RequestInfo, RequestState},
     error::Code,
+    usage::{Counts, End, OTHER},
 };
 use ghostllm_edge::{Connection, Transport};
 use http::Version;
@@ -30,10 +31,13 @@ use super::{
 };
 use crate::{
     admin::events::{Happened, Journal},
-    backend::Lease,
+    backend::{Lease, Meter},
     date::rfc3339,
     log::millis,
-    store::keys::{Caller, Keys, NotTaken},
+    store::{
+        keys::{Caller, Keys, NotTaken},
+        usage::Running,
+    },
 };
 
 /// Where a request came from.
@@ -139,6 +143,10 @@ pub(crate) struct Request {
     since: OffsetDateTime,
     pub(super) begun: Instant,
     events: AtomicU64,
+    /// What it has used so far.
+    pub(super) meter: Meter,
+    /// Its backend has listed the model that answers, or had once.
+    listed: bool,
     ending: OnceLock<Ending>,
     told: Notify,
 }
@@ -199,12 +207,19 @@ impl Requests {
             since: OffsetDateTime::now_utc(),
             begun: Instant::now(),
             events: AtomicU64::new(0),
+            meter: Meter::default(),
+            listed: record.is_listed(),
             ending: OnceLock::new(),
             told: Notify::new(),
         });
         self.open().insert(id, Arc::clone(&request));
         self.0.journal.tell(Happened::Begun(Arc::clone(&request)));
         Place { requests: self.clone(), request, _backend: backend }
+    }
+
+    /// What those that go on have used so far, as if they ended now.
+    pub(crate) fn running(&self) -> Vec<Running> {
+        self.open().values().filter_map(|request| request.running()).collect()
     }
 
     /// How many there are.
@@ -277,6 +292,21 @@ impl Request {
             // One that comes in between is kept for this wait.
             self.told.notified().await;
         }
+    }
+
+    /// By whom it is counted: a key's id, or the name of whoever needs none.
+    pub(super) fn counted_for(&self) -> &str {
+        self.caller.id.as_ref().unwrap_or(&self.caller.name)
+    }
+
+    /// The model that it is counted for.
+    pub(super) fn counted_as(&self) -> &str {
+        if self.listed { &self.routed } else { OTHER }
+    }
+
+    fn running(&self) -> Option<Running> {
+        let counts = Counts::of(End::Cancelled, true, Some(self.meter.read()?));
+        Some(Running { caller: self.counted_for().to_owned(), model: self.counted_as().to_owned(), counts })
     }
 
     pub(crate) fn info(&self) -> RequestInfo {

@@ -413,6 +413,8 @@ fn what_no_key_can_be_is_refused_and_changes_nothing() {
         wanted("a\nb"),
         wanted(&long),
         wanted("first"),
+        wanted("local"),
+        wanted("uid 0"),
         Wanted { expires_in_s: Some(0), ..wanted("a") },
         Wanted { expires_in_s: Some(u64::MAX), ..wanted("a") },
         Wanted { models: vec![String::new()], ..wanted("a") },

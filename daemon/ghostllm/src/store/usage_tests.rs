@@ -52,7 +52,7 @@ fn one() -> Counts {
 /// How many requests there were on each day.
 fn requests(ledger: &Ledger) -> Vec<(String, u64)> {
     let kept = ledger.read("0000-01".parse().unwrap(), "9999-12".parse().unwrap()).unwrap();
-    assert_eq!(kept.unreadable, []);
+    assert!(kept.unreadable.is_empty(), "{:?}", kept.unreadable);
     let days = kept.months.iter().flat_map(Book::rows);
     days.map(|(day, _, _, counts)| (day.to_string(), counts.requests)).collect()
 }
@@ -102,7 +102,8 @@ fn a_damaged_month_falls_back_to_its_copy_and_begins_anew_without() {
     let anew = home.ledger();
     anew.count_on(november, "local", "tiny", &one());
     anew.write(400).unwrap();
-    assert_eq!(requests(&home.ledger()), told(&[("2026-11-28", 1)]));
+    let kept = home.ledger().read(november.month(), november.month()).unwrap();
+    assert_eq!(kept.months.iter().flat_map(Book::rows).map(|row| row.3.requests).collect::<Vec<_>>(), [1]);
     assert!(home.files().iter().filter(|name| name.contains(".bad-")).count() >= 2, "{:?}", home.files());
 }
 
@@ -113,35 +114,124 @@ fn a_month_that_is_over_stays_on_the_disk_and_takes_what_comes_late() {
     for date in ["2026-10-31", "2026-11-01", "2026-11-02"] {
         ledger.count_on(day(date), "local", "tiny", &one());
     }
-    ledger.write(400).unwrap();
+    ledger.write_on(day("2026-11-02"), &[], 400).unwrap();
     let open = || ledger.held().keys().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(open(), ["2026-11"]);
     // The clock was set back.
     ledger.count_on(day("2026-10-31"), "local", "tiny", &one());
     assert_eq!(requests(&ledger), told(&[("2026-10-31", 2), ("2026-11-01", 1), ("2026-11-02", 1)]));
-    ledger.write(400).unwrap();
+    ledger.write_on(day("2026-11-02"), &[], 400).unwrap();
     assert_eq!(open(), ["2026-11"]);
     assert_eq!(requests(&home.ledger()), told(&[("2026-10-31", 2), ("2026-11-01", 1), ("2026-11-02", 1)]));
 }
 
+/// Counts a request on each of these days, written as on that day.
+fn day_by_day(ledger: &Ledger, dates: &[&str], days: u32) {
+    for date in dates {
+        ledger.count_on(day(date), "local", "tiny", &one());
+        ledger.write_on(day(date), &[], days).unwrap();
+    }
+}
+
+fn once(days: &[&str]) -> Vec<(String, u64)> {
+    days.iter().map(|day| ((*day).to_owned(), 1)).collect()
+}
+
 #[test]
-fn old_days_are_dropped_and_a_clock_that_ran_ahead_drops_none() {
+fn the_last_days_that_have_counts_are_kept_and_days_without_do_not_count() {
     let home = Home::new();
     let ledger = home.ledger();
-    for date in ["2026-08-30", "2026-10-30", "2026-10-31", "2026-11-01"] {
-        ledger.count_on(day(date), "local", "tiny", &one());
+    day_by_day(&ledger, &["2025-08-30", "2026-10-30", "2026-10-31"], 3);
+    assert_eq!(requests(&ledger), once(&["2025-08-30", "2026-10-30", "2026-10-31"]), "a year is no reason");
+    day_by_day(&ledger, &["2026-11-01"], 3);
+    assert_eq!(requests(&ledger), once(&["2026-10-30", "2026-10-31", "2026-11-01"]));
+    assert!(!home.files().iter().any(|name| name.contains("2025-08")), "{:?}", home.files());
+    ledger.write_on(day("2026-11-01"), &[], 2).unwrap();
+    assert_eq!(requests(&home.ledger()), once(&["2026-10-31", "2026-11-01"]));
+}
+
+#[test]
+fn a_clock_that_ran_ahead_takes_no_history_away_then_or_later() {
+    let home = Home::new();
+    let ledger = home.ledger();
+    let november = ["2026-11-28", "2026-11-29", "2026-11-30"];
+    let (first, rest) = november.split_at(1);
+    day_by_day(&ledger, first, 4);
+    let ahead = ["2036-11-27", "2036-11-28", "2036-12-01"];
+    day_by_day(&ledger, &ahead, 4);
+    let all = |days: &[&[&str]]| once(&days.concat());
+    assert_eq!(requests(&ledger), all(&[first, &ahead]));
+    // The clock is right again, also after a new start: no day of those makes today one too many.
+    day_by_day(&ledger, &rest[..1], 4);
+    let again = home.ledger();
+    day_by_day(&again, &rest[1..], 4);
+    assert_eq!(requests(&again), all(&[&november, &ahead]));
+    // Even where there were more days ahead than are to be kept: today stays, and they take a bounded room.
+    again.write_on(day("2026-11-30"), &[], 2).unwrap();
+    assert_eq!(requests(&again), all(&[&november[1..], &ahead[..2]]));
+    again.write_on(day("2026-11-30"), &[], 1).unwrap();
+    assert_eq!(requests(&home.ledger()), all(&[&november[2..], &ahead[..1]]));
+    assert!(!home.files().iter().any(|name| name.contains("2036-12")), "{:?}", home.files());
+}
+
+#[test]
+fn a_clock_that_is_behind_drops_nothing_that_comes_later() {
+    let home = Home::new();
+    let ledger = home.ledger();
+    day_by_day(&ledger, &["2026-11-29", "2026-11-30", "2020-01-01", "2020-01-02", "2026-12-01"], 2);
+    assert_eq!(requests(&home.ledger()), once(&["2026-11-30", "2026-12-01"]));
+    day_by_day(&ledger, &["2020-01-03"], 2);
+    assert_eq!(requests(&home.ledger()), once(&["2020-01-03", "2026-11-30", "2026-12-01"]));
+}
+
+#[test]
+fn a_month_without_a_good_file_is_told_until_what_is_set_aside_is_gone() {
+    let home = Home::new();
+    let november = day("2026-11-28");
+    let copy = format!("{NOVEMBER}.last");
+    day_by_day(&home.ledger(), &["2026-10-31", "2026-11-28"], 400);
+    // One of the two is no loss.
+    fs::write(home.path(NOVEMBER), "{").unwrap();
+    let one_bad = home.ledger();
+    one_bad.complete(november.month()).unwrap();
+    one_bad.write_on(november, &[], 400).unwrap();
+    assert!(one_bad.anew().is_empty() && requests(&one_bad).len() == 2, "{:?}", home.files());
+    for name in [NOVEMBER, copy.as_str()] {
+        fs::write(home.path(name), "{").unwrap();
     }
-    ledger.write(400).unwrap();
-    ledger.count_on(day("2099-01-01"), "local", "tiny", &one());
-    ledger.write(400).unwrap();
-    assert_eq!(requests(&ledger).len(), 5);
-    // Counted back from the last but one: the first of November, and the two days before it.
-    ledger.write(3).unwrap();
-    let kept = [("2026-10-30", 1), ("2026-10-31", 1), ("2026-11-01", 1), ("2099-01-01", 1)];
-    assert_eq!(requests(&ledger), told(&kept));
-    assert!(!home.files().iter().any(|name| name.contains("2026-08")), "{:?}", home.files());
-    ledger.write(2).unwrap();
-    assert_eq!(requests(&home.ledger()), told(&kept[1..]));
+    let told = |ledger: &Ledger| {
+        let kept = ledger.read("2026-01".parse().unwrap(), "2026-12".parse().unwrap()).unwrap();
+        kept.unreadable.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let anew = home.ledger();
+    assert_eq!(told(&anew), ["2026-11"], "before anything is counted");
+    day_by_day(&anew, &["2026-11-29"], 400);
+    for ledger in [anew, home.ledger()] {
+        let files: Vec<_> = ledger.anew().into_values().flatten().collect();
+        assert!(files.len() >= 2 && files.iter().all(|file| file.exists()), "{files:?}");
+        assert_eq!(told(&ledger), ["2026-11"], "as long as a person has not removed them");
+        let october = ledger.read("2026-10".parse().unwrap(), "2026-10".parse().unwrap()).unwrap();
+        assert!(october.unreadable.is_empty());
+    }
+    let last = home.ledger();
+    for file in last.anew().into_values().flatten() {
+        fs::remove_file(file).unwrap();
+    }
+    last.write_on(november, &[], 400).unwrap();
+    assert!(last.anew().is_empty() && !last.is_alarmed());
+    assert_eq!(requests(&last), once(&["2026-10-31", "2026-11-29"]));
+}
+
+#[test]
+fn a_damaged_file_without_a_copy_is_told_as_well() {
+    let home = Home::new();
+    fs::write(home.path(NOVEMBER), "{").unwrap();
+    let mut open = fs::metadata(home.path(NOVEMBER)).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut open, 0o600);
+    fs::set_permissions(home.path(NOVEMBER), open).unwrap();
+    let ledger = home.ledger();
+    day_by_day(&ledger, &["2026-11-29"], 400);
+    assert_eq!(ledger.anew().into_keys().map(|month| month.to_string()).collect::<Vec<_>>(), ["2026-11"]);
 }
 
 /// A directory in a file's place cannot be replaced by one, also by root.
@@ -188,7 +278,7 @@ fn a_month_that_cannot_be_read_is_not_written_over_and_is_told() {
     assert!(again.write(400).is_err() && again.is_alarmed());
     assert_eq!(fs::read(&file).unwrap(), before);
     let november = day("2026-11-28").month();
-    assert_eq!(again.read(november, november).unwrap().unreadable, [november]);
+    assert_eq!(again.read(november, november).unwrap().unreadable, [november].into());
     mode(0o600);
     again.write(400).unwrap();
     assert_eq!(requests(&home.ledger()), told(&[("2026-11-27", 1), ("2026-11-28", 1)]));

@@ -57,12 +57,6 @@ pub fn embed_body(request: &EmbeddingRequest, model: &str, defaults: &Defaults) 
     Ok(json::body(&body, 128 + size + size / 8))
 }
 
-/// The fields of a request that Ollama has no use for, and that are harmless to leave out.
-#[must_use]
-pub fn embed_ignored(request: &EmbeddingRequest) -> &'static [&'static str] {
-    if request.user.is_some() { &["user"] } else { &[] }
-}
-
 #[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(borrow)]

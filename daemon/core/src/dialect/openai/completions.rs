@@ -114,8 +114,7 @@ fn native(
     prompts.check_texts()?;
     let samples = request::choices(fields)?;
     if best_of(fields, samples)?.is_some_and(|best| best > samples) {
-        let why = "The engine of this model gives each of its answers out, and judges none. Send n alone.";
-        return Err(ApiError::unsupported("best_of", why));
+        return Err(ApiError::unsupported("best_of", rows::NO_JUDGE));
     }
     let echo = fields.read_as("echo", "true or false")?.unwrap_or(false);
     let logprobs = fields.integer("logprobs", 0, LOGPROBS_LIMIT)?.and_then(|top| u8::try_from(top).ok());

@@ -239,7 +239,7 @@ impl ChunkDecoder {
         for Object(choice) in chunk.choices.into_iter().flatten() {
             self.choice(choice, data, out)?;
         }
-        self.usage = chunk.usage.map(told).transpose()?.flatten().or(self.usage);
+        self.usage = chunk.usage.and_then(told).or(self.usage);
         Ok(())
     }
 

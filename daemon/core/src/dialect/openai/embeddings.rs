@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::table::{Behind, Fate, Wanted};
 use super::{passthrough, request};
 use crate::chat::Usage;
 use crate::config::Limits;
@@ -19,17 +20,12 @@ use crate::error::ApiError;
 
 mod answer;
 mod base64;
+mod rows;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Vectors, check_embeddings, embeddings_body};
-
-/// The fields of OpenAI's API description; what is not among them is known to the engine that it was meant for, if to any.
-const FIELDS: [&str; 5] = ["model", "input", "encoding_format", "dimensions", "user"];
-
-/// What some engines take for embeddings in place of OpenAI's fields, and fetch what is named in it: vLLM a chat's messages, Infinity
-/// pictures and sounds by their addresses. Their readers may not mind the case.
-const REFUSED: [&str; 2] = ["messages", "modality"];
+pub use rows::ROWS;
 
 const INPUT: &str = "a text, a list of texts, a list of token ids, or a list of such lists";
 const TOKEN: &str = "a token id, a whole number from 0 to 2147483647";
@@ -47,6 +43,8 @@ pub struct PassedEmbeddings {
     pub encoding: Encoding,
     /// What it comes to where its engine does not count.
     pub estimate: Usage,
+    /// Its fields, as far as the table goes by them.
+    pub wanted: Wanted,
     /// Where the model's name lies in the body, its quotes included.
     span: Range<usize>,
 }
@@ -69,12 +67,7 @@ impl PassedEmbeddings {
 /// the wrong type, empty or out of range.
 pub fn inspect_embeddings(body: &[u8], limits: &Limits) -> Result<PassedEmbeddings, ApiError> {
     let fields = Fields::read(body, limits.request_fields)?;
-    if let Some((name, _)) = REFUSED.iter().find_map(|name| fields.lies(name)) {
-        return Err(ApiError::unsupported(
-            name,
-            "Embeddings are made of the texts or token ids in 'input' here.",
-        ));
-    }
+    refuse(&fields)?;
     let model = request::model(&fields, limits)?;
     let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
     let inputs = Inputs::read(&fields)?;
@@ -82,10 +75,21 @@ pub fn inspect_embeddings(body: &[u8], limits: &Limits) -> Result<PassedEmbeddin
         model,
         inputs: inputs.count(),
         estimate: inputs.estimate(),
+        wanted: Wanted::by(ROWS, &fields),
         dimensions: dimensions(&fields)?,
         encoding: encoding(&fields)?,
         span: json::span(body, raw.get()),
     })
+}
+
+/// Refuses what no engine is given. Their readers may not mind the case, so that it is not minded here.
+fn refuse(fields: &Fields<'_>) -> Result<(), ApiError> {
+    for row in ROWS {
+        if let (Fate::Refused(why), Some((name, _))) = (row.fate(Behind::OpenAi), fields.lies(row.name)) {
+            return Err(ApiError::unsupported(name, why));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a request for an engine of another language.
@@ -94,18 +98,19 @@ pub fn inspect_embeddings(body: &[u8], limits: &Limits) -> Result<PassedEmbeddin
 /// As [`inspect_embeddings`]; 400 with the field where it is none of OpenAI's, since nobody would see to it.
 pub fn parse_embeddings(body: &[u8], limits: &Limits) -> Result<EmbeddingRequest, ApiError> {
     let fields = Fields::read(body, limits.request_fields)?;
-    if let Some(name) = fields.names().find(|name| !FIELDS.contains(name)) {
+    refuse(&fields)?;
+    if let Some(name) = fields.names().find(|name| !ROWS.iter().any(|row| row.name == *name)) {
         return Err(ApiError::unsupported(
             name,
             "The engine of this model has no such field for embeddings.",
         ));
     }
+    fields.read_as::<String>("user", "a string")?;
     Ok(EmbeddingRequest {
         model: request::model(&fields, limits)?,
         input: Inputs::read(&fields)?.owned()?,
         dimensions: dimensions(&fields)?,
         encoding: encoding(&fields)?,
-        user: fields.read_as("user", "a string")?,
     })
 }
 

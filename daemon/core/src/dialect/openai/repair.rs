@@ -5,18 +5,21 @@
 //! has not asked for: of these chunks the times that llama.cpp has beside them come with the chunk before. Invariant: a client sees
 //! exactly one `[DONE]`, and only behind a finish reason for every choice; every other end is a fault.
 
+mod chunk;
 mod counts;
+mod whole;
 
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use counts::{Held, blanked, quoted_bytes, said_bytes};
-use serde::Deserialize;
+use bytes::{BufMut, BytesMut};
+use chunk::{Choice, Chunk};
+use counts::{Held, blanked};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use counts::refuses_counts;
 pub(super) use counts::told;
+pub use whole::{Whole, check_whole, check_whole_completion};
 
 use super::completions::completion_logprobs;
 use super::request::CHOICES_LIMIT;
@@ -30,65 +33,6 @@ use crate::framing::sse::{Event, Events};
 
 #[cfg(test)]
 mod tests;
-
-/// What must be known of a chunk or an answer.
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    choices: Option<Vec<Object<Choice<'a>>>>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    /// llama.cpp's, beside the counts where it is asked for these, and else in the chunk that ends the answer.
-    #[serde(borrow)]
-    timings: Option<&'a RawValue>,
-}
-
-impl Chunk<'_> {
-    /// Whether it has counts and nothing that is said.
-    fn is_counts(&self) -> bool {
-        self.usage.is_some() && self.choices.as_ref().is_none_or(Vec::is_empty)
-    }
-
-    /// In how many choices it says something: one token each, or nearly.
-    fn said(&self) -> u64 {
-        let choices = self.choices.iter().flatten();
-        choices.filter(|Object(choice)| choice.said_bytes() > 0).map(|_| 1).sum()
-    }
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(default)]
-    index: u32,
-    #[serde(borrow)]
-    finish_reason: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    logprobs: Option<&'a RawValue>,
-    /// Of a stream.
-    #[serde(borrow)]
-    delta: Option<&'a RawValue>,
-    /// Of a whole answer.
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    /// Of a completion, streamed or whole.
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-}
-
-impl Choice<'_> {
-    /// Bytes of what it says, in text, thought and calls.
-    fn said_bytes(&self) -> u64 {
-        said_bytes(self.delta.or(self.message)) + self.text.map_or(0, quoted_bytes)
-    }
-
-    fn is_finished(&self) -> bool {
-        self.finish_reason.as_ref().is_some_and(|reason| !reason.is_empty())
-    }
-}
 
 /// Passes a stream on, event by event.
 #[derive(Debug)]
@@ -283,7 +227,8 @@ impl StreamRepair {
 
     fn event(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), BackendFault> {
         let data = event.data.trim_ascii();
-        if data.is_empty() {
+        // llama.cpp's server begins the completions of a list of prompts with an event that says null.
+        if data.is_empty() || data == b"null" {
             return Ok(());
         }
         if data == b"[DONE]" {
@@ -301,7 +246,7 @@ impl StreamRepair {
             self.choice(choice)?;
         }
         self.said = self.said.saturating_add(chunk.said());
-        let counted = chunk.usage.map(told).transpose()?.flatten();
+        let counted = chunk.usage.and_then(told);
         if let Some(usage) = counted {
             self.count(&chunk, usage);
         }
@@ -436,61 +381,4 @@ fn named((name, place): (&str, Range<usize>)) -> Edit {
     let mut text = BytesMut::new();
     json::write(&mut text, name);
     (place, String::from_utf8_lossy(&text).into_owned())
-}
-
-/// A whole answer that was checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Whole {
-    /// The body for the client.
-    pub body: Bytes,
-    /// What the engine counted, where it said so, of all of its answers.
-    pub usage: Option<Usage>,
-    /// Bytes of what it says, in text, thought and calls of all choices.
-    pub said_bytes: u64,
-}
-
-/// Checks an engine's whole answer of status 200, and gives the model this name where one is given.
-///
-/// # Errors
-/// An error object, something that is not an answer, an answer without choices or without a finish reason.
-pub fn check_whole(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFault> {
-    checked(body, model, false)
-}
-
-/// The same of a completion, whose probabilities some engines tell in a chat's form.
-///
-/// # Errors
-/// As [`check_whole`].
-pub fn check_whole_completion(body: &Bytes, model: Option<&str>) -> Result<Whole, BackendFault> {
-    checked(body, model, true)
-}
-
-fn checked(body: &Bytes, model: Option<&str>, completes: bool) -> Result<Whole, BackendFault> {
-    let body = match json::paired(body) {
-        Cow::Borrowed(_) => body.clone(),
-        Cow::Owned(mended) => mended.into(),
-    };
-    let answer: Chunk<'_> = json::read(&body, "answer").map_err(BackendFault::garbage)?;
-    if answer.error.is_some() {
-        return Err(BackendFault::ErrorLine { message: String::from_utf8_lossy(&body).into_owned() });
-    }
-    let choices = answer.choices.unwrap_or_default();
-    // llama.cpp's server, alone in telling times, puts together the answers of several, and has the counts of one of them.
-    let of_one = answer.timings.is_some() && choices.len() > 1;
-    let usage = answer.usage.map(told).transpose()?.flatten().filter(|_| !of_one);
-    if choices.is_empty() {
-        return Err(BackendFault::garbage(format!("an answer of {} bytes without choices", body.len())));
-    }
-    if choices.iter().any(|Object(choice)| choice.finish_reason.is_none()) {
-        return Err(BackendFault::EndedEarly);
-    }
-    let said_bytes = choices.iter().map(|Object(choice)| choice.said_bytes()).sum();
-    let mut edits = Vec::new();
-    if completes {
-        edits = evened(&body, Some(&choices), &mut Offsets::new());
-    }
-    let name = answer.model.map(|raw| json::span(&body, raw.get()));
-    edits.extend(model.zip(name).map(named));
-    let body = if edits.is_empty() { body.clone() } else { json::edited(&body, edits) };
-    Ok(Whole { body, usage, said_bytes })
 }

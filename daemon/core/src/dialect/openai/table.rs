@@ -58,6 +58,8 @@ pub enum Asks {
     UnlessEmpty,
     /// All but a list of "text" alone.
     BesidesText,
+    /// It depends on other fields: whoever reads the request refuses it, or keeps to it.
+    ByReader,
 }
 
 /// A field.
@@ -86,6 +88,19 @@ impl Row {
             Behind::Engine => engine,
         }
     }
+
+    /// The sentences that are said of it: its note, and why it is refused, each once.
+    pub(crate) fn remarks(&self) -> Vec<&'static str> {
+        let mut said: Vec<&str> = [self.note].into_iter().filter(|note| !note.is_empty()).collect();
+        for fate in self.fates {
+            if let Fate::Refused(why) = fate
+                && !said.contains(&why)
+            {
+                said.push(why);
+            }
+        }
+        said
+    }
 }
 
 /// The field of an answer that names the request's fields of which nothing came: names separated by commas, and `+N` where
@@ -102,7 +117,7 @@ const NO_AUDIO: &str = "Answers are text.";
 const NO_SEARCH: &str = "Nothing leaves this machine.";
 pub(super) const NO_BIAS: &str = "The engine of this model cannot weigh single tokens.";
 
-pub(super) const fn row(name: &'static str, fates: [Fate; 3], note: &'static str) -> Row {
+pub(in crate::dialect) const fn row(name: &'static str, fates: [Fate; 3], note: &'static str) -> Row {
     Row { name, official: true, asks: Asks::Always, fates, note }
 }
 
@@ -124,7 +139,7 @@ const fn refused(name: &'static str, asks: Asks, why: &'static str) -> Row {
     Row { asks, ..row(name, [Fate::Refused(why); 3], "") }
 }
 
-pub(super) const fn extension(row: Row) -> Row {
+pub(in crate::dialect) const fn extension(row: Row) -> Row {
     Row { official: false, ..row }
 }
 
@@ -142,11 +157,7 @@ pub const ROWS: &[Row] = &[
     refused("functions", Asks::Always, NO_TOOLS),
     Row {
         asks: Asks::UnlessEmpty,
-        ..row(
-            "logit_bias",
-            [Fate::Refused(NO_BIAS), Fate::Passed, Fate::Passed],
-            "The own engine refuses it.",
-        )
+        ..row("logit_bias", [Fate::Refused(NO_BIAS), Fate::Passed, Fate::Refused(NO_BIAS)], "")
     },
     works(
         "logprobs",
@@ -305,7 +316,7 @@ impl Wanted {
     pub fn ignored(&self, behind: Behind) -> Option<String> {
         let known = self.rows(self.named).filter(|(place, row)| match row.fate(behind) {
             Fate::Ignored => self.asking & bit(*place) != 0,
-            Fate::Refused(_) => true,
+            Fate::Refused(_) => row.asks != Asks::ByReader,
             Fate::Works | Fate::Passed | Fate::Emulated => false,
         });
         let (unknown, mut more) = match behind {
@@ -348,6 +359,7 @@ fn asks(asks: Asks, value: &RawValue) -> bool {
     let text = value.get();
     match asks {
         Asks::Always => true,
+        Asks::ByReader => false,
         Asks::UnlessFalse => text != "false",
         // Whatever is no object is wrong as well, and is not passed over.
         Asks::UnlessEmpty => !text.starts_with('{') || text.contains(':'),

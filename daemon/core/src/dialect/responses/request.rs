@@ -8,12 +8,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::echo::{self, Echo};
-use super::{input, tools};
+use super::{input, rows, tools};
 use crate::chat::{ChatRequest, Json, ResponseFormat, Think};
 use crate::config::Limits;
 use crate::dialect::json::Object;
 use crate::dialect::openai::fields::Fields;
 use crate::dialect::openai::request;
+use crate::dialect::openai::table::Asks;
 use crate::error::ApiError;
 
 #[cfg(test)]
@@ -30,45 +31,6 @@ pub struct ResponseRequest {
     pub ignored: Vec<String>,
 }
 
-/// The fields that are acted on, or are harmless as they are said.
-const KNOWN: [&str; 35] = [
-    "model",
-    "input",
-    "instructions",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "max_output_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repeat_penalty",
-    "repetition_penalty",
-    "frequency_penalty",
-    "presence_penalty",
-    "seed",
-    "stop",
-    "top_logprobs",
-    "include",
-    "text",
-    "reasoning",
-    "stream",
-    "stream_options",
-    "metadata",
-    "store",
-    "truncation",
-    "background",
-    "previous_response_id",
-    "conversation",
-    "prompt",
-    "moderation",
-    "prompt_cache_key",
-    "service_tier",
-    "safety_identifier",
-    "user",
-];
-
 /// Reads a request for a response.
 ///
 /// # Errors
@@ -78,7 +40,7 @@ pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, A
     let fields = Fields::read(body, limits.request_fields)?;
     refuse_unkept(&fields)?;
     let mut ignored: Vec<String> =
-        fields.names().filter(|name| !KNOWN.contains(name)).map(str::to_owned).collect();
+        fields.names().filter(|name| !rows::knows(name)).map(str::to_owned).collect();
     let offered = tools::offered(&fields, &mut ignored)?;
     let reasoning = reasoning(&fields, &mut ignored)?;
     let chat = ChatRequest {
@@ -106,21 +68,16 @@ pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, A
 
 /// Refuses what would be ignored although the client counts on it.
 fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
-    const WHOLE: &str = "Nothing is kept here between requests: send the whole conversation in input.";
-    for (name, why) in [
-        ("previous_response_id", WHOLE),
-        ("conversation", WHOLE),
-        ("prompt", "No prompts are kept here: send its text as instructions."),
-        ("moderation", "No moderation runs here."),
-    ] {
-        if fields.get(name).is_some() {
-            return Err(ApiError::unsupported(name, why));
+    for (row, why) in rows::ROWS.iter().filter_map(|row| Some((row, rows::refusal(row)?))) {
+        let asked = match row.asks {
+            Asks::UnlessFalse => fields.read_as::<bool>(row.name, "true or false")? == Some(true),
+            Asks::Always | Asks::UnlessEmpty | Asks::BesidesText | Asks::ByReader => {
+                fields.get(row.name).is_some()
+            }
+        };
+        if asked {
+            return Err(ApiError::unsupported(row.name, why));
         }
-    }
-    if fields.read_as::<bool>("background", "true or false")? == Some(true) {
-        let why =
-            "Nothing is kept here to be fetched later: leave it out, and read the answer or its stream.";
-        return Err(ApiError::unsupported("background", why));
     }
     Ok(())
 }

@@ -1,0 +1,249 @@
+use std::time::Duration;
+
+use super::{ByClass, Cause, Decision, Gate, Governor, Moment, Policy};
+use crate::heat::{Margins, Outlook, Prediction, Reason, Span, State, Throttles, Verdict};
+
+mod properties;
+
+const MOST: ByClass<u32> = ByClass { interactive: 8, background: 4 };
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A card whose hardware slows it down first, and that switches itself off 5 °C above.
+fn verdict(margin: f32) -> Verdict {
+    let margins = Margins { slower: Some(margin), slowdown: Some(margin), shutdown: Some(margin + 5.0) };
+    let state = if margin <= 10.0 { State::Warm } else { State::Cool };
+    let age = Some(Duration::ZERO);
+    Verdict { state, now: state, since: Duration::ZERO, age, margins, throttles: Some(Throttles::default()) }
+}
+
+fn hot(margin: f32, reason: Reason) -> Verdict {
+    let now = State::ThrottledByHeat;
+    Verdict { state: now, now, throttles: Some(Throttles::default().with(reason)), ..verdict(margin) }
+}
+
+fn blind(state: State) -> Verdict {
+    Verdict { state, now: state, ..verdict(3.0) }
+}
+
+fn soon(seconds: f32) -> Outlook {
+    Outlook::In(Span { seconds, earliest: seconds, latest: seconds })
+}
+
+/// A governor with a clock of seconds, and with requests that never end.
+struct Rig {
+    governor: Governor,
+    now: u64,
+    running: ByClass<u32>,
+    queued: ByClass<u32>,
+    prediction: Prediction,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let prediction = Prediction { slower: Outlook::Never, cooled: Outlook::Unknown };
+        let governor = Governor::new(Policy::new(MOST));
+        Self { governor, now: 0, running: MOST, queued: ByClass::default(), prediction }
+    }
+
+    /// One second of this verdict.
+    fn second(&mut self, verdict: &Verdict) -> Decision {
+        self.now += 1;
+        let (now, prediction) = (secs(self.now), self.prediction);
+        let (running, queued) = (self.running, self.queued);
+        self.governor.decide(&Moment { now, verdict, prediction, running, queued })
+    }
+
+    fn seconds(&mut self, count: u64, verdict: &Verdict) -> Decision {
+        let mut last = self.second(verdict);
+        for _ in 1..count {
+            last = self.second(verdict);
+        }
+        last
+    }
+}
+
+fn limits(decision: &Decision) -> (u32, u32) {
+    (decision.limits.background, decision.limits.interactive)
+}
+
+#[test]
+fn a_cool_card_and_one_at_its_power_limit_are_left_alone() {
+    let mut card = Rig::new();
+    let cool = card.second(&verdict(30.0));
+    assert_eq!((cool.limits, cool.gate, cool.cause), (MOST, Gate::Open, Cause::Free));
+    let capped = Verdict { now: State::ThrottledByPower, state: State::ThrottledByPower, ..verdict(30.0) };
+    assert_eq!(card.seconds(100, &capped).limits, MOST);
+    assert_eq!(card.seconds(100, &verdict(4.0)).limits, MOST, "steady and near is no reason");
+}
+
+#[test]
+fn the_background_gives_way_first_and_one_interactive_request_always_runs() {
+    let mut card = Rig::new();
+    assert_eq!(limits(&card.second(&verdict(3.5))), (3, 8));
+    assert_eq!(limits(&card.second(&verdict(2.0))), (0, 8));
+    assert_eq!(limits(&card.second(&verdict(1.0))), (0, 4));
+    let least = card.second(&verdict(-0.5));
+    assert_eq!((limits(&least), least.gate, least.cause), ((0, 1), Gate::Open, Cause::Margin));
+}
+
+#[test]
+fn a_slowdown_that_is_foretold_lowers_before_it_comes() {
+    let mut card = Rig::new();
+    card.prediction.slower = soon(30.0);
+    assert_eq!(card.second(&verdict(20.0)).limits, MOST, "far away, the curve tells little");
+    let near = card.second(&verdict(10.0));
+    assert_eq!((limits(&near), near.cause), ((1, 8), Cause::Foretold));
+    card.prediction.slower = soon(10.0);
+    assert_eq!(limits(&card.second(&verdict(9.0))), (0, 3));
+}
+
+#[test]
+fn the_first_reading_of_heat_halves_what_runs_and_more_do_so_each_five_seconds() {
+    let mut card = Rig::new();
+    card.running = ByClass { interactive: 6, background: 0 };
+    let hard = hot(5.0, Reason::HardHeat);
+    let first = card.second(&hard);
+    assert_eq!((limits(&first), first.cause), ((0, 3), Cause::Heat));
+    card.running.interactive = 3;
+    assert_eq!(limits(&card.seconds(4, &hard)), (0, 3));
+    assert_eq!(limits(&card.second(&hard)), (0, 1));
+    assert_eq!(limits(&card.seconds(60, &hard)), (0, 1), "never below one");
+}
+
+#[test]
+fn what_the_driver_slows_down_costs_the_background_alone() {
+    let mut card = Rig::new();
+    let mut soft = hot(0.0, Reason::SoftHeat);
+    soft.margins = Margins { slower: Some(-1.0), slowdown: Some(8.0), shutdown: Some(11.0) };
+    assert_eq!(limits(&card.second(&soft)), (0, 8));
+    assert_eq!(limits(&card.seconds(100, &soft)), (0, 8));
+    soft.throttles = Some(Throttles::default().with(Reason::SoftHeat).with(Reason::HardHeat));
+    assert_eq!(limits(&card.seconds(6, &soft)), (0, 2), "unless the hardware joins in");
+}
+
+#[test]
+fn near_its_shutdown_nothing_begins_and_then_new_ones_are_refused() {
+    let mut card = Rig::new();
+    card.second(&verdict(0.0));
+    let held = card.second(&verdict(-1.0));
+    assert_eq!((held.gate, held.cause, held.limits.interactive), (Gate::Hold, Cause::Shutdown, 1));
+    card.queued = ByClass { interactive: 3, background: 2 };
+    card.prediction.cooled = soon(41.2);
+    let refused = card.second(&verdict(-3.0));
+    assert_eq!((refused.gate, refused.limits), (Gate::Refuse { retry_after: 47 }, ByClass::default()));
+    card.prediction.cooled = Outlook::Unknown;
+    assert_eq!(card.second(&verdict(-3.0)).gate, Gate::Refuse { retry_after: 35 });
+    card.queued.interactive = u32::MAX;
+    assert_eq!(card.second(&verdict(-3.0)).gate, Gate::Refuse { retry_after: 120 });
+}
+
+#[test]
+fn who_is_held_for_long_is_refused_and_the_gate_opens_half_a_minute_after_it_has_cooled() {
+    let mut card = Rig::new();
+    assert_eq!(card.seconds(20, &verdict(-1.0)).gate, Gate::Hold);
+    let long = card.second(&verdict(-1.0));
+    assert!(matches!(long.gate, Gate::Refuse { .. }) && long.cause == Cause::HeldLong, "{long:?}");
+    assert!(matches!(card.seconds(29, &verdict(9.0)).gate, Gate::Refuse { .. }));
+    let open = card.second(&verdict(9.0));
+    assert_eq!((open.gate, limits(&open)), (Gate::Open, (0, 1)), "for as few as can be");
+    let later = card.seconds(30, &verdict(9.0));
+    assert!(limits(&later).1 > 1 && limits(&later).1 <= 8 && later.cause == Cause::Recovering, "{later:?}");
+    assert_eq!(card.seconds(40, &verdict(9.0)).limits, MOST);
+}
+
+#[test]
+fn the_gate_stays_closed_within_the_hysteresis() {
+    let mut card = Rig::new();
+    card.second(&verdict(-3.0));
+    assert_ne!(card.seconds(300, &verdict(1.9)).gate, Gate::Open, "6.9 °C below its shutdown");
+    assert_eq!(card.seconds(30, &verdict(2.0)).gate, Gate::Open);
+}
+
+#[test]
+fn without_readings_nothing_changes_but_that_a_closed_gate_opens_after_a_minute() {
+    for state in [State::Stale, State::Unknown, State::Lost] {
+        let mut card = Rig::new();
+        assert_eq!(card.seconds(200, &blind(state)).limits, MOST, "a box without readings serves");
+        card.second(&verdict(1.0));
+        let before = card.second(&blind(state));
+        assert_eq!((limits(&before), before.cause), ((0, 4), Cause::Blind));
+        assert_eq!(
+            limits(&card.seconds(1000, &blind(state))),
+            (0, 4),
+            "no reading is no leave to let in more"
+        );
+        card.second(&verdict(-3.0));
+        assert!(matches!(card.seconds(59, &blind(state)).gate, Gate::Refuse { .. }));
+        let open = card.second(&blind(state));
+        assert_eq!((open.gate, limits(&open)), (Gate::Open, (0, 1)));
+    }
+}
+
+#[test]
+fn a_shutdown_that_is_not_told_is_taken_to_be_three_degrees_above_the_slowdown() {
+    let mut card = Rig::new();
+    let mut told = verdict(1.0);
+    told.margins.shutdown = None;
+    assert_eq!(card.second(&told).gate, Gate::Hold);
+    told.margins.slowdown = Some(-1.0);
+    assert!(matches!(card.second(&told).gate, Gate::Refuse { .. }));
+    told.margins = Margins::default();
+    assert_eq!(card.seconds(30, &told).gate, Gate::Open, "one that tells no more is not kept closed");
+}
+
+#[test]
+fn two_cards_allow_what_both_do() {
+    let (free, near, held) = (
+        Rig::new().second(&verdict(30.0)),
+        Rig::new().second(&verdict(1.0)),
+        Rig::new().second(&verdict(-1.0)),
+    );
+    for (one, other) in [(free, near), (near, free)] {
+        let both = one.and(other);
+        assert_eq!((limits(&both), both.gate, both.cause), ((0, 4), Gate::Open, Cause::Margin));
+    }
+    assert_eq!(near.and(held), held);
+    assert_eq!(held.and(near), held);
+}
+
+#[test]
+fn every_decision_is_said_in_words() {
+    let mut card = Rig::new();
+    let said = |decision: Decision| decision.to_string();
+    assert_eq!(
+        said(card.second(&verdict(12.0))),
+        "as many requests run at once as are allowed: it is 12 °C below where it gets slower"
+    );
+    assert_eq!(
+        said(card.second(&verdict(3.0))),
+        "2 of 4 background and 8 of 8 interactive requests may run at once: it is 3 °C below where it gets slower"
+    );
+    card.prediction.slower = soon(20.4);
+    assert_eq!(
+        said(card.second(&verdict(5.0))),
+        "0 of 4 background and 7 of 8 interactive requests may run at once: in about 20 s it gets slower, as it goes"
+    );
+    assert_eq!(
+        said(card.second(&hot(5.0, Reason::HardHeat))),
+        "0 of 4 background and 3 of 8 interactive requests may run at once: its heat has slowed it down"
+    );
+    card.running = ByClass { interactive: 1, background: 0 };
+    assert_eq!(
+        said(card.second(&verdict(-2.0))),
+        "new requests wait in the queue: it is 3 °C below where it switches itself off; 1 that runs is finished first"
+    );
+    card.running = ByClass { interactive: 1, background: 2 };
+    assert_eq!(
+        said(card.second(&verdict(-4.0))),
+        "new requests are refused and asked to come again in 30 s: it is 1 °C below where it switches itself off; 3 that run are \
+         finished first"
+    );
+    assert_eq!(
+        said(card.second(&blind(State::Stale))),
+        "new requests are refused and asked to come again in 30 s: its heat is not known now, so that nothing is changed; 3 that run \
+         are finished first"
+    );
+}

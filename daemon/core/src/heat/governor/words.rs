@@ -45,21 +45,26 @@ impl Decision {
                 write!(f, "new requests are refused and asked to come again in {retry_after} s")
             }
             Gate::Hold => f.write_str("new requests wait in the queue"),
-            Gate::Open if self.limits == self.most => f.write_str("as many requests run at once as are allowed"),
+            Gate::Open if self.limits == self.most => {
+                f.write_str("as many requests run at once as are allowed")
+            }
             Gate::Open => {
                 let (limits, most) = (self.limits, self.most);
                 if most.background > 0 {
                     write!(f, "{} of {} background and ", limits.background, most.background)?;
                 }
-                write!(f, "{} of {} interactive requests may run at once", limits.interactive, most.interactive)
+                write!(
+                    f,
+                    "{} of {} interactive requests may run at once",
+                    limits.interactive, most.interactive
+                )
             }
         }
     }
 
     fn why(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
-            Cause::Free => self.distance(f),
-            Cause::Margin => self.distance(f),
+            Cause::Free | Cause::Margin => self.distance(f),
             Cause::Foretold => match self.slower {
                 Outlook::In(span) => write!(f, "in about {:.0} s it gets slower, as it goes", span.seconds),
                 Outlook::Reached | Outlook::Never | Outlook::Unknown => self.distance(f),

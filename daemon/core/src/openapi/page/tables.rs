@@ -2,7 +2,7 @@
 
 use super::html::{Page, escaped, inline};
 use crate::config;
-use crate::dialect::openai::table::{Behind, Fate, ROWS, Row};
+use crate::dialect::openai::table::{Behind, ROWS, Row};
 use crate::error::Code;
 use crate::openapi::{fails, fields, headers};
 
@@ -59,15 +59,7 @@ fn field(page: &mut Page, row: &Row) {
         page.put("<td><span class=\"").put(word).put("\">").text(word).put("</span></td>");
     }
     page.put("</tr>\n");
-    let mut said: Vec<&str> = vec![row.note];
-    for behind in Behind::ALL {
-        if let Fate::Refused(why) = row.fate(behind)
-            && !said.contains(&why)
-        {
-            said.push(why);
-        }
-    }
-    let said = said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+    let said = row.remarks().join(" ");
     if !said.is_empty() {
         page.put("<tr class=\"note\"><td colspan=\"4\">").put(&inline(&said)).put("</td></tr>\n");
     }

@@ -29,6 +29,8 @@ pub(in crate::backend) struct Read {
     /// The first call alone is given.
     one_call: bool,
     tally: Tally,
+    /// For an estimate, where the client's language has counts and the engine tells none.
+    prompt_bytes: u64,
 }
 
 /// Reads what an engine says.
@@ -153,8 +155,8 @@ impl Decoder {
 }
 
 impl Read {
-    pub(in crate::backend) fn new(reader: Reader, out: StreamOut, one_call: bool) -> Self {
-        Self { reader, out, one_call, tally: Tally::default() }
+    pub(in crate::backend) fn new(reader: Reader, out: StreamOut, one_call: bool, prompt_bytes: u64) -> Self {
+        Self { reader, out, one_call, tally: Tally::default(), prompt_bytes }
     }
 
     /// What came before a fault is good, and is given out.
@@ -174,6 +176,9 @@ impl Read {
             self.out.event(event, out)?;
         }
         if !was_done && self.reader.is_done() {
+            if let Some(estimate) = self.tally.estimate(self.out.counts_anyway(), self.prompt_bytes) {
+                self.out.event(estimate, out)?;
+            }
             self.out.finish(out);
         }
         result
@@ -197,6 +202,16 @@ impl Tally {
             ChatEvent::Text { .. } | ChatEvent::Reasoning(_) | ChatEvent::ToolCall { .. } => self.said += 1,
             ChatEvent::Finish(_) => {}
         }
+    }
+
+    /// The same, once anything has come of the answer.
+    pub(super) fn so_far(self, prompt_bytes: u64) -> Option<Usage> {
+        (self.said > 0 || self.usage.is_some()).then(|| self.usage(prompt_bytes))
+    }
+
+    /// The event that tells an estimate to a client that is told counts `anyway`, where the engine has told none.
+    pub(super) fn estimate(self, anyway: bool, prompt_bytes: u64) -> Option<ChatEvent> {
+        (anyway && self.usage.is_none()).then(|| ChatEvent::Usage(self.usage(prompt_bytes)))
     }
 
     /// The engine's counts, or an estimate for a prompt of so many bytes.

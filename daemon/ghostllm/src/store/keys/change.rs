@@ -14,7 +14,7 @@ use ghostllm_core::{
     access::{Class, Grant},
     admin::KeyInfo,
     error::Code,
-    key::{Key, NAME_CHARACTERS, PREFIX, RANDOM_BYTES, is_name},
+    key::{Key, NAME_CHARACTERS, PREFIX, RANDOM_BYTES, is_keyless_name, is_name},
     state::keys::{KeysFile, StoredKey},
     text::is_obeyed,
 };
@@ -133,6 +133,11 @@ impl Wanted {
                 "name",
                 format!("1 to {NAME_CHARACTERS} characters on one line, none of them invisible"),
             );
+        }
+        if is_keyless_name(&self.name) {
+            let what =
+                "another name than local, system, other and uid N, which stand for callers without a key";
+            return wrong("name", what.to_owned());
         }
         let good =
             |pattern: &String| (1..=PATTERN_BYTES).contains(&pattern.len()) && !pattern.contains(is_obeyed);

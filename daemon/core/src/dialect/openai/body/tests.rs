@@ -1,15 +1,12 @@
 //! What goes to an engine of OpenAI's language is what was asked for: nothing lost, nothing made up.
 
-use proptest::collection::vec;
-use proptest::option::of;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::chat_body;
-use crate::chat::{
-    ChatRequest, Image, Json, Message, ResponseFormat, Role, Sampling, Think, Tool, ToolCall, ToolChoice,
-};
+use crate::chat::{ChatRequest, Image, Json, Message, Role, Think, Tool, ToolCall, ToolChoice};
 use crate::config::Limits;
+use crate::dialect::arbitrary::request;
 use crate::dialect::openai::parse_chat;
 
 fn written(request: &ChatRequest) -> Value {
@@ -101,121 +98,6 @@ fn whether_and_how_hard_to_think_is_said_in_words_that_engines_know() {
             (&effort, &enabled)
         );
     }
-}
-
-/// Any text, and those that have broken readers.
-fn text() -> impl Strategy<Value = String> {
-    prop_oneof![any::<String>(), "[a-z\"\\\\\n\u{1f600}]{0,12}"]
-}
-
-fn object() -> impl Strategy<Value = Json> {
-    text().prop_map(|text| Json::object(&json!({ "a": text, "b": [1, null] }).to_string()).unwrap())
-}
-
-fn name() -> impl Strategy<Value = String> {
-    "[a-zA-Z_]{1,12}"
-}
-
-fn call() -> impl Strategy<Value = ToolCall> {
-    (name(), name(), object()).prop_map(|(id, name, arguments)| ToolCall { id, name, arguments })
-}
-
-fn image() -> impl Strategy<Value = Image> {
-    ("image/(png|jpeg)", "[A-Za-z0-9+/]{4,8}").prop_map(|(media_type, base64)| Image { media_type, base64 })
-}
-
-fn turn() -> impl Strategy<Value = Message> {
-    let roles = prop_oneof![
-        Just(Role::System),
-        Just(Role::Developer),
-        Just(Role::User),
-        Just(Role::Assistant),
-        Just(Role::Tool),
-    ];
-    let parts = (text(), vec(image(), 0..3), vec(call(), 0..3));
-    (roles, parts, of(name()), of("[^\u{0}]{1,9}")).prop_map(|(role, parts, name, reasoning)| {
-        let (text, images, tool_calls) = parts;
-        // A tool's result says to which call it belongs.
-        let tool_call_id = (role == Role::Tool).then(|| "call_1".to_owned());
-        Message { role, text, images, tool_calls, tool_call_id, name, reasoning }
-    })
-}
-
-/// A number of so many 64ths: serde_json reads others to the last bit but one.
-fn number(range: std::ops::RangeInclusive<i32>) -> impl Strategy<Value = Option<f64>> {
-    of(range.prop_map(|parts| f64::from(parts) / 64.0))
-}
-
-fn sampling() -> impl Strategy<Value = Sampling> {
-    let penalties = (number(0..=640), number(-128..=128), number(-128..=128), of(any::<i64>()));
-    let cuts = (number(0..=128), number(0..=64), of(0_u32..1000), number(0..=64));
-    (cuts, penalties).prop_map(|(cuts, penalties)| {
-        let (temperature, top_p, top_k, min_p) = cuts;
-        let (repeat_penalty, frequency_penalty, presence_penalty, seed) = penalties;
-        Sampling {
-            temperature,
-            top_p,
-            top_k,
-            min_p,
-            repeat_penalty,
-            frequency_penalty,
-            presence_penalty,
-            seed,
-        }
-    })
-}
-
-fn tool() -> impl Strategy<Value = Tool> {
-    (name(), text()).prop_map(|(name, description)| {
-        let raw = json!({"type": "function", "function": {"name": name, "description": description}});
-        Tool { name, raw: Json::object(&raw.to_string()).unwrap() }
-    })
-}
-
-/// What an engine is asked: a stream with its usage, and no tools beside a choice that forbids them.
-fn request() -> impl Strategy<Value = ChatRequest> {
-    // The others have no field of OpenAI's.
-    let think = of(prop_oneof![Just(Think::Low), Just(Think::Medium), Just(Think::High)]);
-    let format = prop_oneof![
-        Just(ResponseFormat::Text),
-        Just(ResponseFormat::JsonObject),
-        object().prop_map(ResponseFormat::JsonSchema),
-    ];
-    let choice = prop_oneof![
-        Just(ToolChoice::Auto),
-        Just(ToolChoice::None),
-        Just(ToolChoice::Required),
-        name().prop_map(ToolChoice::Function),
-    ];
-    let answer = (format, think, of(1_u32..9999), of(0_u8..=20), vec("[^\u{0}]{1,5}", 0..4));
-    (vec(turn(), 1..5), vec(tool(), 0..3), choice, of(any::<bool>()), sampling(), answer).prop_map(
-        |(messages, mut tools, mut tool_choice, mut parallel_tool_calls, sampling, answer)| {
-            let (response_format, think, max_tokens, logprobs, stop) = answer;
-            if tool_choice == ToolChoice::None {
-                tools.clear();
-            }
-            if tools.is_empty() {
-                (tool_choice, parallel_tool_calls) = (ToolChoice::Auto, None);
-            }
-            ChatRequest {
-                model: "theirs".to_owned(),
-                messages,
-                tools,
-                tool_choice,
-                parallel_tool_calls,
-                sampling,
-                stop,
-                max_tokens,
-                response_format,
-                think,
-                logprobs,
-                stream: true,
-                include_usage: true,
-                num_ctx: None,
-                keep_alive: None,
-            }
-        },
-    )
 }
 
 proptest! {

@@ -7,6 +7,10 @@ use super::super::table::{Asks, Fate, NO_BIAS, Row, extension, fits, row};
 
 const EMBEDDED: Fate = Fate::Refused("The embedded engine answers chats alone.");
 
+/// Why no more answers are made than are given.
+pub(super) const NO_JUDGE: &str =
+    "The engine of this model gives each of its answers out, and judges none. Send n alone.";
+
 const fn works(name: &'static str, note: &'static str) -> Row {
     row(name, [Fate::Works, Fate::Passed, EMBEDDED], note)
 }
@@ -27,7 +31,10 @@ pub const ROWS: &[Row] = &[
         "Ollama: raw, without the model's template; a list as one request after the other, at most limits.choices answers in \
          all; token ids are refused.",
     ),
-    works("best_of", "Ollama: more than n is refused."),
+    Row {
+        asks: Asks::ByReader,
+        ..row("best_of", [Fate::Refused(NO_JUDGE), Fate::Passed, EMBEDDED], "Ollama: as many as n is taken.")
+    },
     emulated("echo", "Ollama: the prompt stands before its answer; together with logprobs it is refused."),
     works("frequency_penalty", ""),
     Row {

@@ -14,6 +14,9 @@ use crate::chat::Usage;
 use crate::dialect::json::{self, Object};
 use crate::error::BackendFault;
 
+/// No answer has more tokens; contexts have millions.
+const MOST: u64 = 1 << 40;
+
 #[derive(Deserialize)]
 struct WireUsage<'a> {
     prompt_tokens: Option<u64>,
@@ -36,13 +39,9 @@ fn details(raw: Option<&RawValue>) -> Option<Details> {
 }
 
 /// The counts of a chunk or an answer. Zeros are none: once it is asked for counts, Ollama's `/v1` has zeros in every chunk and its
-/// counts in the last.
-///
-/// # Errors
-/// They are no counts.
-pub(in crate::dialect::openai) fn told(usage: &RawValue) -> Result<Option<Usage>, BackendFault> {
-    let wire: WireUsage<'_> =
-        json::read(usage.get().as_bytes(), "counts of tokens").map_err(BackendFault::garbage)?;
+/// counts in the last. What cannot be read, or cannot be true, is none either: no answer is to fail for it.
+pub(in crate::dialect::openai) fn told(usage: &RawValue) -> Option<Usage> {
+    let Object(wire) = serde_json::from_str::<Object<WireUsage<'_>>>(usage.get()).ok()?;
     let told = Usage {
         prompt_tokens: wire.prompt_tokens.unwrap_or(0),
         completion_tokens: wire.completion_tokens.unwrap_or(0),
@@ -51,7 +50,7 @@ pub(in crate::dialect::openai) fn told(usage: &RawValue) -> Result<Option<Usage>
             .and_then(|details| details.reasoning_tokens),
         estimated: false,
     };
-    Ok((told.total_tokens() > 0).then_some(told))
+    (1..=MOST).contains(&told.total_tokens()).then_some(told)
 }
 
 /// Whether an engine refuses to be asked for the counts of a stream. Those that check what they are sent say which field they do not

@@ -225,3 +225,31 @@ fn counts_that_come_apart_for_each_choice_are_put_together() {
     assert_eq!(told(&counts(r#","timings":{"predicted_n":11}"#)), Some(Usage::counted(16, 22)));
     assert_eq!(told(&counts("")), Some(Usage::counted(16, 11)), "the last word of whoever says it twice");
 }
+
+#[test]
+fn counts_that_cannot_be_fail_no_answer() {
+    for counts in [
+        r#"{"prompt_tokens":11.0,"completion_tokens":"5"}"#,
+        r#"{"prompt_tokens":18446744073709551615,"completion_tokens":5}"#,
+        r#"{"prompt_tokens":-1,"completion_tokens":5}"#,
+        "[1,2]",
+        "7",
+    ] {
+        let stream = format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"a\"}},\"finish_reason\":\"stop\"}}],\"usage\":{counts}}}\n\ndata: [DONE]\n\n"
+        );
+        let (text, result, usage) = super::repair([stream.as_bytes()], None);
+        assert_eq!((text.as_str(), result, usage), (stream.as_str(), Ok(()), None), "{counts}");
+        let whole = format!(r#"{{"choices":[{{"finish_reason":"stop","message":{{}}}}],"usage":{counts}}}"#);
+        let whole = crate::dialect::openai::check_whole(&whole.into(), None).unwrap();
+        assert_eq!(whole.usage, None, "{counts}");
+    }
+}
+
+#[test]
+fn an_event_that_says_null_is_none() {
+    let chunk = "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"stop\"}]}\n\n";
+    let stream = format!("data: null\n\n{chunk}data: [DONE]\n\n");
+    let (text, result, _) = super::repair([stream.as_bytes()], None);
+    assert_eq!((text, result), (format!("{chunk}data: [DONE]\n\n"), Ok(())));
+}

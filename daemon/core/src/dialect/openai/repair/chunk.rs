@@ -1,0 +1,71 @@
+//! What must be known of an engine's chunks and answers.
+//!
+//! Knows their fields. Refuses to know what follows from them. Invariant: what is not needed is not read, but for its JSON.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::counts::{quoted_bytes, said_bytes};
+use crate::dialect::json::Object;
+
+/// A chunk or an answer.
+#[derive(Deserialize)]
+pub(super) struct Chunk<'a> {
+    #[serde(borrow)]
+    pub(super) error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) choices: Option<Vec<Object<Choice<'a>>>>,
+    #[serde(borrow)]
+    pub(super) usage: Option<&'a RawValue>,
+    /// llama.cpp's, beside the counts where it is asked for these, and else in the chunk that ends the answer.
+    #[serde(borrow)]
+    pub(super) timings: Option<&'a RawValue>,
+}
+
+impl Chunk<'_> {
+    /// Whether it has counts and nothing that is said.
+    pub(super) fn is_counts(&self) -> bool {
+        self.usage.is_some() && self.choices.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// In how many choices it says something: one token each, or nearly.
+    pub(super) fn said(&self) -> u64 {
+        let choices = self.choices.iter().flatten();
+        choices.filter(|Object(choice)| choice.said_bytes() > 0).map(|_| 1).sum()
+    }
+}
+
+/// One of its choices.
+#[derive(Deserialize)]
+pub(super) struct Choice<'a> {
+    #[serde(default)]
+    pub(super) index: u32,
+    #[serde(borrow)]
+    pub(super) finish_reason: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) logprobs: Option<&'a RawValue>,
+    /// Of a stream.
+    #[serde(borrow)]
+    pub(super) delta: Option<&'a RawValue>,
+    /// Of a whole answer.
+    #[serde(borrow)]
+    pub(super) message: Option<&'a RawValue>,
+    /// Of a completion, streamed or whole.
+    #[serde(borrow)]
+    pub(super) text: Option<&'a RawValue>,
+}
+
+impl Choice<'_> {
+    /// Bytes of what it says, in text, thought and calls.
+    pub(super) fn said_bytes(&self) -> u64 {
+        said_bytes(self.delta.or(self.message)) + self.text.map_or(0, quoted_bytes)
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finish_reason.as_ref().is_some_and(|reason| !reason.is_empty())
+    }
+}

@@ -1,0 +1,103 @@
+//! Every field of a Responses request, and what becomes of it at each kind of backend.
+//!
+//! Knows the names in OpenAI's API description of Responses and the extensions that clients send. Refuses to know how each is read, which
+//! [`super::request`] does: it goes by these names, and the tests of conformance hold it to the rest. Invariant: a field that is in no
+//! row is ignored everywhere, and the answer names it.
+
+use crate::dialect::openai::table::{Asks, Fate, Row, extension, row};
+
+const WHOLE: &str = "Nothing is kept here between requests: send the whole conversation in input.";
+const NO_PROMPTS: &str = "No prompts are kept here: send its text as instructions.";
+const NO_MODERATION: &str = "No moderation runs here.";
+const NOT_LATER: &str =
+    "Nothing is kept here to be fetched later: leave it out, and read the answer or its stream.";
+
+const fn works(name: &'static str, note: &'static str) -> Row {
+    row(name, [Fate::Works; 3], note)
+}
+
+const fn ignored(name: &'static str, note: &'static str) -> Row {
+    row(name, [Fate::Ignored; 3], note)
+}
+
+const fn refused(name: &'static str, why: &'static str) -> Row {
+    row(name, [Fate::Refused(why); 3], "")
+}
+
+/// What the response has of it is all that comes of it; no backend is told.
+const fn repeated(name: &'static str) -> Row {
+    row(name, [Fate::Emulated; 3], "The response repeats it; nothing else comes of it.")
+}
+
+/// All fields that are acted on, or are harmless as they are said. A request is translated for every kind of backend.
+pub const ROWS: &[Row] = &[
+    works("model", "An engine is sent its own name for the model; answers have the one that was asked for."),
+    works("input", ""),
+    works("instructions", "They are the first message, of the system."),
+    works(
+        "tools",
+        "Functions, and tools whose input is text. What OpenAI would run itself is ignored beside functions, and refused alone.",
+    ),
+    row(
+        "tool_choice",
+        [Fate::Emulated, Fate::Works, Fate::Works],
+        "Ollama: none sends no tools, a function's name that tool alone; required is refused.",
+    ),
+    row(
+        "parallel_tool_calls",
+        [Fate::Emulated; 3],
+        "false: the answer's first call is given, and any other left out.",
+    ),
+    works("max_output_tokens", ""),
+    works("temperature", ""),
+    works("top_p", ""),
+    works("include", "message.output_text.logprobs; what else is in it is ignored."),
+    works("top_logprobs", "Together with include."),
+    works("text", "Its format; a format's description is ignored."),
+    ignored("text.verbosity", "low, high."),
+    works(
+        "reasoning",
+        "Its effort, as a chat's reasoning_effort. What a model thinks is given whatever summary is wanted.",
+    ),
+    ignored("reasoning.context", ""),
+    ignored("reasoning.mode", ""),
+    works("stream", ""),
+    Row {
+        asks: Asks::UnlessFalse,
+        ..ignored(
+            "stream_options.include_obfuscation",
+            "Events are not padded against whoever reads their lengths.",
+        )
+    },
+    repeated("metadata"),
+    Row { asks: Asks::UnlessFalse, ..ignored("store", "true: nothing is kept; the response says false.") },
+    ignored("truncation", "auto: a conversation that is too long is refused, and not cut."),
+    refused("previous_response_id", WHOLE),
+    refused("conversation", WHOLE),
+    refused("prompt", NO_PROMPTS),
+    refused("moderation", NO_MODERATION),
+    Row { asks: Asks::UnlessFalse, ..refused("background", NOT_LATER) },
+    repeated("prompt_cache_key"),
+    ignored("service_tier", "There is one."),
+    repeated("safety_identifier"),
+    repeated("user"),
+    extension(works("top_k", "")),
+    extension(works("min_p", "")),
+    extension(works("repeat_penalty", "It wins over repetition_penalty.")),
+    extension(works("repetition_penalty", "")),
+    extension(works("frequency_penalty", "")),
+    extension(works("presence_penalty", "")),
+    extension(works("seed", "")),
+    extension(works("stop", "At most limits.stop_texts.")),
+];
+
+/// Whether a field of this name is in a row, or has one inside of it.
+pub(super) fn knows(name: &str) -> bool {
+    ROWS.iter().any(|row| row.name.split('.').next() == Some(name))
+}
+
+/// Why what this row's field asks for cannot be had.
+pub(super) fn refusal(row: &Row) -> Option<&'static str> {
+    let [Fate::Refused(why), ..] = row.fates else { return None };
+    Some(why)
+}

@@ -1,0 +1,195 @@
+# What is checked of the packages, in the order of tests/package/test.sh. To be read by bash's `.`.
+
+# `check WHAT COMMAND...`: says how it went, and goes on.
+check() {
+  local what=$1 said
+  shift
+  if said=$("$@" 2>&1); then
+    echo "ok      $what"
+  else
+    failed=$((failed + 1))
+    echo "FAILED  $what"
+    printf '%s\n' "$said" | tail -15 | sed 's/^/        | /'
+  fi
+}
+
+now() { date +%s%N; }
+took() { echo "$((($(now) - $1) / 1000000)) ms"; }
+has() { grep -qF -- "$1" "$2"; }
+is() { [ "$1" = "$2" ] || { echo "$1, not $2"; false; }; }
+property() { inside systemctl show -p "$1" --value "${2:-ghostllm.service}"; }
+active() { is "$(inside systemctl is-active "$@" | sort -u)" active; }
+at_most() { awk -v is="$1" -v most="$2" 'BEGIN { exit !(is != "" && is + 0 <= most) }' || { echo "$1, of at most $2"; false; }; }
+
+# The same packages by a version that is newer, to be upgraded to.
+newer() {
+  local package
+  for package in ghostllm ghostllm-engine; do
+    dpkg-deb -R "$debs/${package}"_*.deb "$work/new-$package"
+    sed -i -E 's/^Version: .*/Version: 99/; s/ghostllm \(= [^)]*\)/ghostllm (= 99)/' "$work/new-$package/DEBIAN/control"
+    dpkg-deb -Znone --root-owner-group -b "$work/new-$package" "$work.newer/$package.deb" >/dev/null
+    rm -r "$work/new-$package"
+  done
+}
+
+# `answered VERSION` (1.1, 2, 3): a chat over that HTTP version, with the key and the CA that a client has. Its status and body.
+chat_body() { printf '{"model":"%s","max_tokens":8,"messages":[{"role":"user","content":"What is the capital of France?"}]}' "$1"; }
+answered() {
+  local body address=https://localhost:11443/v1/chat/completions
+  body=$(chat_body ghostllm-demo)
+  case $1 in
+    3) http3 "$body" ;;
+    *) at_its_network curl -s -m 60 --cacert "$work.newer/ca.pem" "--http$1" -w '\n%{http_version} %{http_code}\n' -H "Authorization: Bearer $key" \
+      -H 'Content-Type: application/json' -d "$body" "$address" ;;
+  esac
+}
+http3() {
+  at_its_network "$python" - "$work.newer/ca.pem" "$key" "$1" <<'P'
+import json, subprocess, sys
+
+ca, key, body = sys.argv[1:]
+headers = [["authorization", f"Bearer {key}"], ["content-type", "application/json"]]
+order = {"host": "127.0.0.1", "port": 11443, "ca": ca, "method": "POST", "path": "/v1/chat/completions", "authority": "localhost:11443",
+         "headers": headers, "body": body.encode().hex(), "count": 1}
+client = subprocess.Popen([sys.executable, "tests/clients/h3.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+client.stdin.write(json.dumps(order) + "\n")
+client.stdin.flush()
+status, data = 0, b""
+for line in client.stdout:
+    event = json.loads(line)
+    status = event.get("status", status)
+    data += bytes.fromhex(event.get("hex", ""))
+    if event["event"] in ("end", "reset", "closed"):
+        break
+client.kill()
+print(data.decode(), f"3 {status}", sep="\n")
+P
+}
+chatted() {
+  local said
+  said=$(answered "$1")
+  echo "$said"
+  [ "$(tail -1 <<<"$said")" = "$1 200" ] && grep -q '"content":"[^"]' <<<"$said"
+}
+
+install_alone() {
+  local began log=$work.newer/install.log
+  began=$(now)
+  check "the daemon installs, without its engine" sh -c '"$@" >'"$log"' 2>&1' - nsenter --target "$leader" --all --root --wd -- \
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive bash -c 'dpkg -i /srv/debs/ghostllm_*.deb'
+  echo "        install to active: $(took "$began")"
+  grep -A3 '^GhostLLM answers at' "$log" | sed 's/^/        | /' || true
+  check "the service and its sockets run" active ghostllm.service ghostllm-{tls,quic,plain,admin}.socket
+  check "the terminal names the URL" has "https://box:11443/" "$log"
+  check "the terminal names the first key's command" has "sudo ghostctl keys first" "$log"
+  check "the terminal has the CA's fingerprint" grep -qE '([0-9A-F]{2}:){31}[0-9A-F]{2}' "$log"
+  check "the journal has the same" inside bash -c 'journalctl -q -t ghostllm -o cat | grep -qE "([0-9A-F]{2}:){31}[0-9A-F]{2}"'
+  local said
+  said=$(at_its_network curl -s -m 20 -w '\n%{http_code}' -H 'Content-Type: application/json' -d "$(chat_body ghostllm-demo)" http://127.0.0.1:11430/v1/chat/completions)
+  echo "        without an engine: $(tr '\n' ' ' <<<"$said" | cut -c1-400)"
+  check "without an engine a chat is answered with 503" is "$(tail -1 <<<"$said")" 503
+  check "and told which package to install" grep -q ghostllm-engine <<<"$said"
+}
+
+install_engine() {
+  local began
+  check "the engine installs" inside bash -c 'dpkg -i /srv/debs/ghostllm-engine_*.deb'
+  check "the engine's service and socket run" active ghostllm.service ghostllm-engine.service ghostllm-engine.socket
+  check "only the daemon may open the engine's socket" is "$(inside stat -c '%a %U %G' /run/ghostllm-engine/engine.sock)" "660 root ghostllm"
+  began=$(now)
+  check "it is ready" inside bash -c 'for _ in $(seq 300); do curl -sf -m 5 -o /dev/null http://127.0.0.1:11430/readyz && exit; sleep 0.1; done; curl -s http://127.0.0.1:11430/readyz; exit 1'
+  echo "        engine to ready: $(took "$began")"
+  began=$(now)
+  check "the service restarts" inside systemctl restart ghostllm.service
+  echo "        stop and start to ready: $(took "$began"); start alone: $(start_time)"
+}
+start_time() {
+  local from to
+  from=$(property ExecMainStartTimestampMonotonic)
+  to=$(property ActiveEnterTimestampMonotonic)
+  echo "$(((to - from) / 1000)) ms"
+}
+
+units() {
+  local unit level most
+  for unit in ghostllm ghostllm-engine; do
+    level=$(inside systemd-analyze security --no-pager "$unit.service" 2>/dev/null | sed -n 's/.*exposure level for [^:]*: \([0-9.]*\).*/\1/p')
+    check "exposure of $unit.service: $level of at most 1.5" at_most "$level" 1.5
+  done
+  local said
+  said=$(inside bash -c 'cd /usr/lib/systemd/system && systemd-analyze verify --man=no ghostllm*' 2>&1) || true
+  check "systemd-analyze verify finds nothing" is "$said" ""
+  check "no unit has failed" is "$(inside systemctl list-units --state=failed --no-legend --plain 'ghostllm*')" ""
+  check "the admins' group is there, and empty" is "$(inside getent group ghostllm-admin | cut -d: -f4)" ""
+}
+
+first_key() {
+  key=$(inside ghostctl keys first 2>&1 | grep -oE 'gllm_[A-Za-z0-9_]+' | head -1) || true
+  check "the first key is shown" test -n "$key"
+  check "and only once" bash -c '! grep -q gllm_' <(inside ghostctl keys first 2>&1 || true)
+  at_its_network curl -s -m 5 http://127.0.0.1:11430/ca.pem >"$work.newer/ca.pem"
+}
+
+chats() {
+  local version
+  for version in 1.1 2 3; do check "a chat over HTTP/$version" chatted "$version"; done
+  key="${key%?}x" check "a wrong key is refused" bash -c 'grep -q " 401$"' < <(key=gllm_wrong answered 2)
+  check "the configuration is reloaded" inside systemctl reload ghostllm.service
+}
+
+# Requests go on meanwhile, each over a connection of its own.
+upgrade() {
+  local log=$work.newer/during began asking
+  touch "$work.newer/go"
+  { while [ -e "$work.newer/go" ]; do at_its_network curl -s -o /dev/null -m 10 -w '%{http_code} %{exitcode}\n' http://127.0.0.1:11430/healthz || true; done; } >"$log" &
+  asking=$!
+  before=$(property MainPID)
+  sum=$(inside bash -c 'cat /var/lib/ghostllm/ca* /var/lib/ghostllm/*/ca* 2>/dev/null | sha256sum')
+  began=$(now)
+  check "the upgrade goes through" inside dpkg -i /srv/newer/ghostllm.deb /srv/newer/ghostllm-engine.deb
+  echo "        upgrade: $(took "$began")"
+  rm "$work.newer/go"
+  wait "$asking"
+  check "the new daemon runs" bash -c "[ '$before' != '$(property MainPID)' ]"
+  echo "        requests meanwhile, by status and curl's exit: $(sort "$log" | uniq -c | tr -s ' \n' ' ')"
+  check "no request was lost" bash -c "! grep -qv '^200 0$' '$log' && [ -s '$log' ]"
+  check "its engine runs" active ghostllm-engine.service
+  check "the key still opens it" chatted 2
+}
+
+upgrade_with_a_fault() {
+  local log=$work.newer/fault.log
+  before=$(property MainPID)
+  inside bash -c 'echo "no_such_key = 1" >/etc/ghostllm/conf.d/fault.toml'
+  check "an upgrade over a faulty configuration ends with 0" bash -c '"$@" >'"$log"' 2>&1' - nsenter --target "$leader" --all --root --wd -- \
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive dpkg -i /srv/newer/ghostllm.deb
+  check "and names the fault" has no_such_key "$log"
+  check "and says that it does not restart" has "GhostLLM is not restarted" "$log"
+  check "the old process serves on" is "$(property MainPID)" "$before"
+  check "it still answers" chatted 1.1
+  inside rm /etc/ghostllm/conf.d/fault.toml
+}
+
+downgrade() {
+  check "the downgrade goes through" inside bash -c 'dpkg -i --force-downgrade /srv/debs/ghostllm_*.deb /srv/debs/ghostllm-engine_*.deb'
+  check "the old version runs" active ghostllm.service ghostllm-engine.service
+  check "the key opens it as well" chatted 3
+}
+
+remove() {
+  check "they are removed" inside dpkg -r ghostllm-engine ghostllm
+  check "nothing of it runs" bash -c "! grep -q . <<<'$(inside systemctl list-units --no-legend --plain --state=active 'ghostllm*')'"
+  check "no port is open" bash -c "! grep -qE '11443|11430' <<<'$(inside ss -lntuH)'"
+  check "the state is kept" inside bash -c 'test -n "$(ls -A /var/lib/ghostllm)" && test -d /var/lib/ghostllm-engine/models'
+  check "they are installed again" inside bash -c 'dpkg -i /srv/debs/ghostllm_*.deb /srv/debs/ghostllm-engine_*.deb'
+  check "the key is the same" chatted 2
+}
+
+purge() {
+  check "they are purged" inside dpkg -P ghostllm-engine ghostllm
+  local left
+  left=$(inside find / -xdev -name '*ghostllm*' -not -path '/proc/*' -not -path '/srv/*' -not -path '/var/log/*' -not -path '/run/systemd/*')
+  check "no file is left" is "$left" ""
+  check "nor a process" bash -c "! grep -q ghostllm <<<'$(inside ps ax -o user,args 2>/dev/null || inside bash -c 'cat /proc/[0-9]*/comm')'"
+  check "their users stay" inside getent passwd ghostllm ghostllm-engine
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Fails on any error or warning of lintian about the packages in target/deb or $GHOSTLLM_DEBS. It is Debian 13's: Debian 12's knows
+# nothing of units in the wrong place, and asks for scripts of init. Needs root, for the Debian 13 that it is in, made once in .tools/package.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+debs=$(realpath "${GHOSTLLM_DEBS:-target/deb}")
+base=.tools/package/tools
+[ "$(id -u)" = 0 ] || { echo "it needs root: sudo just package-test" >&2; exit 1; }
+if [ ! -x "$base/usr/bin/lintian" ]; then
+  site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | head -1)
+  mkdir -p .tools/package
+  rm -rf "$base.new"
+  mmdebstrap --quiet --variant=minbase --include=lintian trixie "$base.new" "${site:-http://deb.debian.org/debian}"
+  mv "$base.new" "$base"
+fi
+rm -rf "$base/srv/debs"
+mkdir -p "$base/srv/debs"
+cp "$debs"/*.deb "$base/srv/debs/"
+chroot "$base" bash -c 'cd /srv/debs && lintian --allow-root --fail-on error,warning --tag-display-limit 0 -EvI *.deb'
