@@ -225,10 +225,7 @@ impl Sample {
     /// How many degrees Celsius are left to the nearest of all its limits; none where none is known.
     #[must_use]
     pub fn nearest(&self) -> Option<f32> {
-        [&self.gpu, &self.memory_heat, &self.hotspot]
-            .into_iter()
-            .filter_map(|place| place.nearest())
-            .reduce(f32::min)
+        [&self.gpu, &self.memory_heat, &self.hotspot].into_iter().filter_map(Sensor::nearest).reduce(f32::min)
     }
 
     /// The card is lost: its temperature and its clocks' reasons are missing, and one of them for that.

@@ -388,7 +388,7 @@ impl<'nvml> NvmlCard<'nvml> {
             match events.wait(0) {
                 Ok(event) => {
                     if let Some(told) = event.event_data {
-                        self.xid = Ok(Some(number(told)));
+                        self.xid = Ok(Some(number(&told)));
                     }
                 }
                 Err(NvmlError::Timeout) => break,
@@ -465,10 +465,10 @@ fn listen<'nvml>(
     }
 }
 
-fn number(xid: XidError) -> u32 {
+fn number(xid: &XidError) -> u32 {
     match xid {
         XidError::Unknown => 999,
-        XidError::Value(number) => u32::try_from(number).unwrap_or(999),
+        XidError::Value(number) => u32::try_from(*number).unwrap_or(999),
     }
 }
 
