@@ -198,12 +198,12 @@ impl Pipeline {
         Arc::clone(&self.shared.settings.borrow())
     }
 
-    /// Drops what can be made anew: connections to backends that rest, and the metrics as they were shown last.
     /// What requests that go on have used so far.
     pub(crate) fn running(&self) -> Vec<Running> {
         self.shared.requests.running()
     }
 
+    /// Drops what can be made anew: connections to backends that rest, and the metrics as they were shown last.
     pub(crate) fn drop_caches(&self) {
         self.shared.scraped.forget();
         for known in self.shared.registry.snapshot().backends() {
