@@ -1,0 +1,3 @@
+//! What the simulator and the claim are held to.
+
+mod measured;

@@ -1,0 +1,105 @@
+//! The three regimes, each card in each.
+//!
+//! Knows by which rule a case is made that brings a card into a regime. Refuses to know the figures. Invariant: the rules are the same for
+//! all cards; what was measured stands beside them as it was measured.
+
+use super::{Arrivals, MOST, Run};
+use crate::sim::{A4000, BLACKWELL, CARDS, Card, Case, RTX_3090, V100};
+
+/// What happens to a card under a full load, if nothing is done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Regime {
+    /// Its driver holds its temperature: clocks go down step by step.
+    Soft,
+    /// Its hardware halves its clocks, and where that is not enough it switches itself off.
+    Hard,
+    /// It stays cool enough.
+    None,
+}
+
+/// One card in one case under one kind of load.
+#[derive(Debug, Clone, Copy)]
+pub struct Trial {
+    /// The regime.
+    pub regime: Regime,
+    /// The card.
+    pub card: Card,
+    /// The case.
+    pub case: Case,
+    /// The case in words.
+    pub place: &'static str,
+    /// How requests come.
+    pub arrivals: Arrivals,
+}
+
+/// °C above the driver's limit at which a card of the soft regime would come to rest: 6, at which #178's RTX 3090 loses the fifth of its clocks
+/// that was measured.
+const SOFT_ABOVE: f64 = 6.0;
+/// °C below where it gets slower at which one comes to rest that has no heat problem: near enough to be warm.
+const COOL_BELOW: f64 = 10.0;
+/// °C above its shutdown at which one would come to rest whose fan fails: beyond what the hardware's slowdown can hold, short of a card that
+/// is too hot with nothing to do.
+const FAILED_ABOVE: f64 = 40.0;
+/// When the fan fails and when it is mended, in seconds: twenty minutes of an hour.
+const FAILS: (f64, f64) = (600.0, 1800.0);
+
+impl Regime {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Soft, Self::Hard, Self::None];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Soft => "Soft slowdown",
+            Self::Hard => "Hardware slowdown and shutdown",
+            Self::None => "No heat problem",
+        }
+    }
+}
+
+impl Trial {
+    /// A run of it.
+    #[must_use]
+    pub fn run(&self, seed: u64, seconds: f64) -> Run {
+        let Self { card, case, arrivals, .. } = *self;
+        Run { card, case, arrivals, seed, seconds, most: MOST, policy: None, outage: OUTAGE }
+    }
+}
+
+/// Seconds until a box whose card has switched itself off serves again: somebody sees it, restarts the machine, the model is loaded. Assumed.
+const OUTAGE: f64 = 600.0;
+
+fn cool(card: &Card) -> Case {
+    Case::ending_at(card, card.limits.slower() - COOL_BELOW)
+}
+
+/// The case of a card whose fan fails.
+fn failing(card: &Card) -> Case {
+    cool(card).failing(card, FAILS.0, FAILS.1, card.limits.shutdown + FAILED_ABOVE)
+}
+
+fn cases() -> Vec<(Regime, Card, Case, &'static str)> {
+    let mut cases = Vec::new();
+    for card in [RTX_3090, V100, BLACKWELL] {
+        let soft = card.limits.slower() + SOFT_ABOVE;
+        cases.push((Regime::Soft, card, Case::ending_at(&card, soft), "6 °C too warm"));
+    }
+    cases.push((Regime::Hard, A4000, Case::measured(&A4000), "as measured"));
+    for card in CARDS {
+        cases.push((Regime::Hard, card, failing(&card), "fan fails for 20 minutes"));
+    }
+    for card in CARDS {
+        cases.push((Regime::None, card, cool(&card), "10 °C below"));
+    }
+    cases
+}
+
+/// All that are run.
+#[must_use]
+pub fn trials() -> Vec<Trial> {
+    let with = |arrivals| move |(regime, card, case, place)| Trial { regime, card, case, place, arrivals };
+    let steady = cases().into_iter().map(with(Arrivals::Steady));
+    let bursts = cases().into_iter().map(with(Arrivals::Bursts));
+    steady.zip(bursts).flat_map(|(steady, bursts)| [steady, bursts]).collect()
+}
