@@ -3,7 +3,7 @@
 //! Knows rates as parts of what the card can do when cool, so that cards of different speed are under the same load. Refuses to know the
 //! governor. Invariant: a seed fixes every draw.
 
-use crate::sim::{Card, Class, Job, TICK};
+use crate::sim::{Card, Case, Class, Device, Job, TICK};
 
 /// How requests come.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Mix {
     random: fastrand::Rng,
     /// Requests a second that the card can do when cool.
     capacity: f64,
+    /// How many of them a background request is worth.
+    background: f64,
     begun: bool,
 }
 
@@ -59,13 +61,19 @@ fn mean((least, most): (f64, f64)) -> f64 {
     (most - least) / (most / least).ln()
 }
 
+/// Seconds of the card that a request of this size takes, at the clock that a full load leaves it when it is cool.
+fn seconds(card: &Card, [prompt, answer]: [(f64, f64); 2]) -> f64 {
+    let clock = Device::idle(card, &Case::measured(card)).clock_full();
+    mean(prompt) / card.speed.prefill(clock) + mean(answer) * card.speed.step(AT_ONCE, clock) / AT_ONCE
+}
+
 impl Mix {
     /// Those for this card.
     #[must_use]
     pub fn new(arrivals: Arrivals, card: &Card, seed: u64) -> Self {
-        let [prompt, answer] = INTERACTIVE.map(mean);
-        let seconds = prompt / card.speed.prefill + answer * card.speed.step(AT_ONCE, 1.0) / AT_ONCE;
-        Self { arrivals, random: fastrand::Rng::with_seed(seed), capacity: 1.0 / seconds, begun: false }
+        let [one, background] = [INTERACTIVE, BACKGROUND].map(|sizes| seconds(card, sizes));
+        let random = fastrand::Rng::with_seed(seed);
+        Self { arrivals, random, capacity: 1.0 / one, background: background / one, begun: false }
     }
 
     fn drawn(&mut self, (least, most): (f64, f64)) -> f64 {
@@ -77,16 +85,8 @@ impl Mix {
         Job::new(class, now, self.drawn(prompt), self.drawn(answer))
     }
 
-    /// Background work is more a request: its rate is lower by as much.
-    fn background(&self, card: &Card) -> f64 {
-        let seconds = |[prompt, answer]: [(f64, f64); 2]| {
-            mean(prompt) / card.speed.prefill + mean(answer) * card.speed.step(AT_ONCE, 1.0) / AT_ONCE
-        };
-        seconds(INTERACTIVE) / seconds(BACKGROUND)
-    }
-
     /// Those that come in the step that ends now. `answered` says how many of a closed loop's have just been answered.
-    pub fn come(&mut self, now: f64, card: &Card, answered: u32) -> Vec<Job> {
+    pub fn come(&mut self, now: f64, answered: u32) -> Vec<Job> {
         let mut jobs = Vec::new();
         if let Arrivals::Closed(count) = self.arrivals {
             let coming = if self.begun { answered } else { count };
@@ -95,7 +95,7 @@ impl Mix {
             return jobs;
         }
         let (interactive, background) = self.arrivals.parts(now);
-        let background = background * self.background(card);
+        let background = background / self.background;
         for (class, part) in [(Class::Interactive, interactive), (Class::Background, background)] {
             // At most one of a class in a tenth of a second: the rates here are far below ten a second.
             if self.random.f64() < part * self.capacity * TICK {

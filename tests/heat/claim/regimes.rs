@@ -37,9 +37,9 @@ pub struct Trial {
 const SOFT_ABOVE: f64 = 6.0;
 /// °C below where it gets slower at which one comes to rest that has no heat problem: near enough to be warm.
 const COOL_BELOW: f64 = 10.0;
-/// °C above its shutdown at which one would come to rest whose fan fails: beyond what the hardware's slowdown can hold, short of a card that
-/// is too hot with nothing to do.
-const FAILED_ABOVE: f64 = 40.0;
+/// °C above its shutdown at which one would come to rest whose fan fails, at the lowest clocks that its driver and hardware go down to: they
+/// cannot hold it, while one with nothing to do stays well below.
+const FAILED_ABOVE: f64 = 5.0;
 /// When the fan fails and when it is mended, in seconds: twenty minutes of an hour.
 const FAILS: (f64, f64) = (600.0, 1800.0);
 

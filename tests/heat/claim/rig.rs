@@ -93,7 +93,7 @@ impl Rig {
         let decision = self.decide();
         let gate = decision.map_or(Gate::Open, |decision| decision.gate);
         let limits = decision.map_or(self.run.most, |decision| decision.limits);
-        let mut coming = self.mix.come(now, &card, std::mem::take(&mut self.answered));
+        let mut coming = self.mix.come(now, std::mem::take(&mut self.answered));
         let due = |(when, _): &mut (f64, Job)| *when <= now;
         coming.extend(self.again.extract_if(.., due).map(|(_, job)| job));
         for job in coming {

@@ -5,6 +5,9 @@
 
 use super::{Card, Device, Load};
 
+/// A full load: tokens for 24 requests, and a third of the time a prompt.
+const FULL: Load = Load { busy: 1.0, prefill: 0.33, decoding: 24.0 };
+
 /// The case around a card.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
@@ -46,11 +49,12 @@ impl Case {
         Self { airflow: wanted * wind / card.thermal.to_air, ..case }
     }
 
-    /// The same, and in that time the card would come to rest at so many °C, because its fan has failed.
+    /// The same, and in that time its fan fails, so far that a full load ends at so many °C even at the lowest clocks that driver and hardware
+    /// go down to.
     #[must_use]
     pub fn failing(self, card: &Card, from: f64, until: f64, celsius: f64) -> Self {
         let device = Device::idle(card, &self).at(celsius, celsius);
-        let watts = device.draw_full();
+        let watts = device.draw_slowed();
         let sink = celsius - watts * card.thermal.to_sink;
         let wanted = ((sink - self.intake) / watts).max(0.01);
         let wind = (card.thermal.to_air * self.airflow / wanted).powf(1.0 / super::Thermal::EXPONENT);
@@ -68,10 +72,22 @@ impl Case {
 }
 
 impl Device {
-    /// Watts of a full load: tokens for 24 requests, and a third of the time a prompt.
+    /// Watts of a full load.
     #[must_use]
     pub fn draw_full(&self) -> f64 {
-        let load = Load { busy: 1.0, prefill: 0.33, decoding: 24.0 };
-        self.draw(self.card().clocks.most, &load).min(self.card().power.limit)
+        self.draw(self.card().clocks.most, &FULL).min(self.card().power.limit)
+    }
+
+    /// Watts of a full load at the lowest clocks that heat brings.
+    fn draw_slowed(&self) -> f64 {
+        let card = self.card();
+        let driver = if card.limits.soft.is_some() { card.clocks.least } else { self.within_power(&FULL).0 };
+        self.draw(driver * card.limits.left, &FULL)
+    }
+
+    /// The clock that its power limit leaves it then, as a part of the highest.
+    #[must_use]
+    pub fn clock_full(&self) -> f64 {
+        self.within_power(&FULL).0 / self.card().clocks.most
     }
 }

@@ -128,7 +128,7 @@ impl Device {
     }
 
     /// The highest clock at which it keeps to its power limit, in MHz, and whether that is below the highest.
-    fn within_power(&self, load: &Load) -> (f64, bool) {
+    pub(super) fn within_power(&self, load: &Load) -> (f64, bool) {
         let clocks = &self.card.clocks;
         if self.draw(clocks.most, load) <= self.card.power.limit {
             return (clocks.most, false);
