@@ -5,6 +5,7 @@
 //! queue, patience, engine.
 
 mod arrivals;
+mod assumed;
 mod judged;
 mod levels;
 mod regimes;
@@ -14,9 +15,10 @@ mod steward;
 mod tally;
 
 pub use arrivals::{Arrivals, Mix};
+pub use assumed::{Varied, assumed};
 pub use judged::{Pair, Promise, Verdict, judge};
 pub use levels::{Level, levels};
-pub use regimes::{Regime, Trial, trials};
+pub use regimes::{Regime, Trial, trials, trials_of};
 pub use report::{Pages, report};
 pub use rig::{MOST, Run, run};
 pub use tally::Tally;

@@ -41,15 +41,17 @@ const SOFT_LOSS: f64 = 0.02;
 const COOL_LOSS: f64 = 0.01;
 
 impl Pair {
-    /// Runs it over these seeds.
+    /// Runs it over so many seeds, so many seconds each.
     #[must_use]
     pub fn of(trial: &Trial, policy: Policy, seeds: u64, seconds: f64) -> Self {
-        let over = |policy: Option<Policy>| {
-            (1..=seeds)
-                .map(|seed| run(&Run { policy, ..trial.run(seed, seconds) }))
-                .fold(Tally::default(), |all, one| all.and(&one))
-        };
+        let over = |policy: Option<Policy>| over(trial, policy, seeds, seconds);
         Self { without: over(None), with: over(Some(policy)) }
+    }
+
+    /// The same, and in the place of the governor a power limit ([`Trial::capped`]).
+    #[must_use]
+    pub fn with_cap(&self, capped: &Trial, seeds: u64, seconds: f64) -> Self {
+        Self { without: self.without.clone(), with: over(capped, None, seeds, seconds) }
     }
 
     /// How many more tokens are finished with it, as a part of those without.
@@ -57,6 +59,12 @@ impl Pair {
     pub fn gain(&self) -> f64 {
         self.with.an_hour() / self.without.an_hour().max(1.0) - 1.0
     }
+}
+
+fn over(trial: &Trial, policy: Option<Policy>, seeds: u64, seconds: f64) -> Tally {
+    (1..=seeds)
+        .map(|seed| run(&Run { policy, ..trial.run(seed, seconds) }))
+        .fold(Tally::default(), |all, one| all.and(&one))
 }
 
 fn verdict(holds: bool) -> Verdict {

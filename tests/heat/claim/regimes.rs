@@ -4,7 +4,7 @@
 //! all cards; what was measured stands beside them as it was measured.
 
 use super::{Arrivals, MOST, Run};
-use crate::sim::{A4000, BLACKWELL, CARDS, Card, Case, RTX_3090, V100};
+use crate::sim::{CARDS, Card, Case};
 
 /// What happens to a card under a full load, if nothing is done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Trial {
     pub place: &'static str,
     /// How requests come.
     pub arrivals: Arrivals,
+    /// Seconds until a card that has switched itself off is back.
+    pub outage: f64,
 }
 
 /// °C above the driver's limit at which a card of the soft regime would come to rest: 6, at which #178's RTX 3090 loses the fifth of its clocks
@@ -40,6 +42,8 @@ const COOL_BELOW: f64 = 10.0;
 /// °C above its shutdown at which one would come to rest whose fan fails, at the lowest clocks that its driver and hardware go down to: they
 /// cannot hold it, while one with nothing to do stays well below.
 const FAILED_ABOVE: f64 = 5.0;
+/// °C below where it gets slower at which a power limit would hold it.
+const CAPPED_BELOW: f64 = 2.0;
 /// When the fan fails and when it is mended, in seconds: twenty minutes of an hour.
 const FAILS: (f64, f64) = (600.0, 1800.0);
 
@@ -59,16 +63,26 @@ impl Regime {
 }
 
 impl Trial {
+    /// Its card held below where it gets slower by a power limit, which takes root; none where a limit is no answer to what happens.
+    #[must_use]
+    pub fn capped(&self) -> Option<Self> {
+        let cools = self.case.failure.is_none() && self.regime != Regime::None;
+        let watts = self.case.limit_for(&self.card, self.card.limits.slower() - CAPPED_BELOW);
+        let mut card = self.card;
+        card.power.limit = watts;
+        cools.then_some(Self { card, ..*self })
+    }
+
     /// A run of it.
     #[must_use]
     pub fn run(&self, seed: u64, seconds: f64) -> Run {
-        let Self { card, case, arrivals, .. } = *self;
-        Run { card, case, arrivals, seed, seconds, most: MOST, policy: None, outage: OUTAGE }
+        let Self { card, case, arrivals, outage, .. } = *self;
+        Run { card, case, arrivals, seed, seconds, most: MOST, policy: None, outage }
     }
 }
 
 /// Seconds until a box whose card has switched itself off serves again: somebody sees it, restarts the machine, the model is loaded. Assumed.
-const OUTAGE: f64 = 600.0;
+pub(super) const OUTAGE: f64 = 600.0;
 
 fn cool(card: &Card) -> Case {
     Case::ending_at(card, card.limits.slower() - COOL_BELOW)
@@ -79,27 +93,45 @@ fn failing(card: &Card) -> Case {
     cool(card).failing(card, FAILS.0, FAILS.1, card.limits.shutdown + FAILED_ABOVE)
 }
 
-fn cases() -> Vec<(Regime, Card, Case, &'static str)> {
+fn cases(change: fn(&mut Card)) -> Vec<(Regime, Card, Case, &'static str)> {
+    let changed = |mut card: Card| {
+        change(&mut card);
+        card
+    };
+    let [a4000, rest @ ..] = CARDS.map(changed);
     let mut cases = Vec::new();
-    for card in [RTX_3090, V100, BLACKWELL] {
+    for card in rest {
         let soft = card.limits.slower() + SOFT_ABOVE;
         cases.push((Regime::Soft, card, Case::ending_at(&card, soft), "6 °C too warm"));
     }
-    cases.push((Regime::Hard, A4000, Case::measured(&A4000), "as measured"));
-    for card in CARDS {
+    cases.push((Regime::Hard, a4000, Case::measured(&a4000), "as measured"));
+    for card in CARDS.map(changed) {
         cases.push((Regime::Hard, card, failing(&card), "fan fails for 20 minutes"));
     }
-    for card in CARDS {
+    for card in CARDS.map(changed) {
         cases.push((Regime::None, card, cool(&card), "10 °C below"));
     }
     cases
 }
 
+/// All that are run, of cards that are changed so.
+#[must_use]
+pub fn trials_of(change: fn(&mut Card)) -> Vec<Trial> {
+    let both = |(regime, card, case, place)| {
+        [Arrivals::Steady, Arrivals::Bursts].map(|arrivals| Trial {
+            regime,
+            card,
+            case,
+            place,
+            arrivals,
+            outage: OUTAGE,
+        })
+    };
+    cases(change).into_iter().flat_map(both).collect()
+}
+
 /// All that are run.
 #[must_use]
 pub fn trials() -> Vec<Trial> {
-    let with = |arrivals| move |(regime, card, case, place)| Trial { regime, card, case, place, arrivals };
-    let steady = cases().into_iter().map(with(Arrivals::Steady));
-    let bursts = cases().into_iter().map(with(Arrivals::Bursts));
-    steady.zip(bursts).flat_map(|(steady, bursts)| [steady, bursts]).collect()
+    trials_of(|_| {})
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Level, Pair, Regime, Trial, Verdict, judge, judged::seconds};
+use super::{Level, Pair, Regime, Trial, Varied, Verdict, judge, judged::seconds};
 use crate::sim::HELD_BACK;
 
 /// What a page is made of.
@@ -13,8 +13,12 @@ use crate::sim::HELD_BACK;
 pub struct Pages {
     /// Each trial with its figures.
     pub trials: Vec<(Trial, Pair)>,
+    /// What a power limit would do instead, with the watts of it.
+    pub capped: Vec<(Trial, Pair)>,
     /// Each trial of the levels, with its levels.
     pub levels: Vec<(Trial, Vec<Level>)>,
+    /// What the assumptions do.
+    pub assumed: Vec<Varied>,
 }
 
 fn name(trial: &Trial) -> String {
@@ -31,10 +35,56 @@ pub fn report(pages: &Pages) -> String {
         promises(&mut out, pages, regime);
         figures(&mut out, pages, regime);
     }
+    if !pages.capped.is_empty() {
+        capped(&mut out, pages);
+    }
     for (trial, levels) in &pages.levels {
         of_levels(&mut out, trial, levels);
     }
+    if !pages.assumed.is_empty() {
+        assumed(&mut out, pages);
+    }
     out
+}
+
+fn capped(out: &mut String, pages: &Pages) {
+    out.push_str(
+        "## A power limit instead of the governor\n\n| card | case | load | limit | tokens an hour | p99 |\n|---|---|---|---:|---:|---|\n",
+    );
+    for (trial, pair) in &pages.capped {
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {:.0} W | {:+.1} % | {} → {} |",
+            name(trial),
+            trial.place,
+            trial.arrivals.name(),
+            trial.card.power.limit,
+            100.0 * pair.gain(),
+            seconds(pair.without.last()),
+            seconds(pair.with.last()),
+        );
+    }
+    out.push('\n');
+}
+
+fn assumed(out: &mut String, pages: &Pages) {
+    out.push_str(
+        "## If the assumptions are wrong\n\n| what is assumed | soft: promises kept | tokens | hard: promises kept | tokens |\n|---|---:|---:|---:|---:|\n",
+    );
+    for Varied { what, seen: [soft, hard] } in &pages.assumed {
+        let gain = |least: f64, most: f64| format!("{:+.1} to {:+.1} %", 100.0 * least, 100.0 * most);
+        let _ = writeln!(
+            out,
+            "| {what} | {} of {} | {} | {} of {} | {} |",
+            soft.0,
+            soft.1,
+            gain(soft.2, soft.3),
+            hard.0,
+            hard.1,
+            gain(hard.2, hard.3),
+        );
+    }
+    out.push('\n');
 }
 
 fn promises(out: &mut String, pages: &Pages, regime: Regime) {

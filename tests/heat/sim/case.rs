@@ -62,6 +62,15 @@ impl Case {
         Self { failure: Some(Failure { from, until, left }), ..self }
     }
 
+    /// The power limit, in watts, at which a full load comes to rest at so many °C here; the card's own where that is lower.
+    #[must_use]
+    pub fn limit_for(&self, card: &Card, celsius: f64) -> f64 {
+        let device = Device::idle(card, self).at(celsius, celsius);
+        let wind = device.fan().max(super::Thermal::DRAUGHT).powf(super::Thermal::EXPONENT);
+        let whole = card.thermal.to_sink + card.thermal.to_air * self.airflow / wind;
+        ((celsius - self.intake) / whole).clamp(card.power.idle, card.power.limit)
+    }
+
     /// What is left of the wind at a moment.
     #[must_use]
     pub fn wind_left(&self, now: f64) -> f64 {

@@ -17,12 +17,12 @@ pub struct Policy {
     /// While its driver or its hardware holds a card at its temperature, the share is never below this: one background request in eight gives
     /// way, and no interactive one.
     ///
-    /// F-60 has the requests halved every 5 s. Simulated hours of four cards (`tests/heat`) say that this costs what it should save. A card that
-    /// makes tokens for one request alone draws nearly what it draws for twenty-four (285 W of 350 at one: noonghunna/club-3090#104; at the
-    /// power limit at any number: rammsguns/llm-rig#97), so that fewer at once make fewer tokens and no less heat. With halving, an
-    /// RTX A4000 that its hardware slows down for 43 % of the time finished 58 % fewer tokens and was slow for as long; an RTX 3090
-    /// whose driver holds it lost 36 % with no background at all. This share costs 2 % or less, and the p99 of who is waited for falls by 10 to
-    /// 40 %.
+    /// F-60 has the requests halved every 5 s. Simulated hours (`tests/heat`) say that this costs what it should save. A card that makes tokens
+    /// for one request alone draws nearly what it draws for twenty-four (285 W of 350: noonghunna/club-3090#104; rammsguns/llm-rig#97 and its
+    /// TUNING.md: at the power limit, or at the thermal one, whatever it does), so that fewer at once make fewer tokens and hardly less heat.
+    /// With halving, an RTX A4000 that its hardware slowed down for 43 % of the time finished 58 % fewer tokens and was slow for as
+    /// long; with no background under the driver's heat, an RTX 3090 lost 36 %. This share costs 2.1 % at most on the cards that it
+    /// was chosen by, 3.5 % on the one that was held back, and lowers the p99 of those who are waited for by 3 to 46 %.
     pub held_least: f32,
     /// The same while so many interactive requests wait that it is a [`Policy::rush`]: half of the background gives way to them, which has time
     /// until the rush is over. Below 0.75 it costs more than 2 % where there is never a pause.
