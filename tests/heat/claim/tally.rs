@@ -32,7 +32,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn tick(&mut self, device: &Device, busy: f64) {
+    /// One step of the card, with what part of it anything ran.
+    pub fn tick(&mut self, device: &Device, busy: f64) {
         self.seconds += TICK;
         let slowdown = device.slowdown();
         let [soft, hard] = [slowdown.soft, slowdown.hard].map(|is| if is { TICK } else { 0.0 });
@@ -42,7 +43,8 @@ impl Tally {
         self.clocks += device.mhz() * busy * TICK;
     }
 
-    pub(super) fn done(&mut self, done: &Done) {
+    /// One was answered.
+    pub fn done(&mut self, done: &Done) {
         let Done { job, at } = done;
         match job.class {
             Class::Interactive => {
@@ -54,7 +56,8 @@ impl Tally {
         }
     }
 
-    pub(super) fn never(&mut self, job: &Job) {
+    /// One never was.
+    pub fn never(&mut self, job: &Job) {
         if job.class == Class::Interactive {
             self.unanswered += 1;
             self.first.push(f64::INFINITY);

@@ -21,6 +21,8 @@ pub enum Class {
 /// One request.
 #[derive(Debug, Clone, Copy)]
 pub struct Job {
+    /// Tells it from others where somebody must; 0 where nobody does.
+    pub number: u64,
     /// Who asks.
     pub class: Class,
     /// When it was asked first, in seconds.
@@ -41,7 +43,7 @@ impl Job {
     /// One that nobody has looked at yet.
     #[must_use]
     pub fn new(class: Class, asked: f64, prompt: f64, answer: f64) -> Self {
-        Self { class, asked, prompt, answer, made: 0.0, first: None, tries: 0 }
+        Self { number: 0, class, asked, prompt, answer, made: 0.0, first: None, tries: 0 }
     }
 }
 
@@ -70,6 +72,17 @@ impl Engine {
     #[must_use]
     pub fn running(&self, class: Class) -> u32 {
         u32::try_from(self.jobs.iter().filter(|job| job.class == class).count()).unwrap_or(u32::MAX)
+    }
+
+    /// What runs.
+    #[must_use]
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    /// Ends the one of this number: its client has left.
+    pub fn leave(&mut self, number: u64) {
+        self.jobs.retain(|job| job.number != number);
     }
 
     /// All are lost, since the card is.
