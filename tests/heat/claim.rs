@@ -20,5 +20,5 @@ pub use judged::{Pair, Promise, Verdict, judge};
 pub use levels::{Level, levels};
 pub use regimes::{Regime, Trial, trials, trials_of};
 pub use report::{Pages, report};
-pub use rig::{MOST, Run, run};
+pub use rig::{FEW, MOST, Run, run};
 pub use tally::Tally;

@@ -3,6 +3,8 @@
 //! Knows rates as parts of what the card can do when cool, so that cards of different speed are under the same load. Refuses to know the
 //! governor. Invariant: a seed fixes every draw.
 
+use ghostllm_core::heat::ByClass;
+
 use crate::sim::{Card, Case, Class, Device, Job, TICK};
 
 /// How requests come.
@@ -32,8 +34,8 @@ pub struct Mix {
 /// and answers of 222 and 497. A chat with its history, and a document to go through: assumed.
 const INTERACTIVE: [(f64, f64); 2] = [(200.0, 4000.0), (50.0, 600.0)];
 const BACKGROUND: [(f64, f64); 2] = [(500.0, 8000.0), (200.0, 1000.0)];
-/// How many run at once when the card does what it can.
-const AT_ONCE: f64 = 16.0;
+/// The part of all that may run at once that does when the card does what it can: 16 of 24.
+const AT_ONCE: f64 = 2.0 / 3.0;
 
 impl Arrivals {
     /// The parts of what the card can do, interactive and background, at a moment.
@@ -62,16 +64,17 @@ fn mean((least, most): (f64, f64)) -> f64 {
 }
 
 /// Seconds of the card that a request of this size takes, at the clock that a full load leaves it when it is cool.
-fn seconds(card: &Card, [prompt, answer]: [(f64, f64); 2]) -> f64 {
+fn seconds(card: &Card, at_once: f64, [prompt, answer]: [(f64, f64); 2]) -> f64 {
     let clock = Device::idle(card, &Case::measured(card)).clock_full();
-    mean(prompt) / card.speed.prefill(clock) + mean(answer) * card.speed.step(AT_ONCE, clock) / AT_ONCE
+    mean(prompt) / card.speed.prefill(clock) + mean(answer) * card.speed.step(at_once, clock) / at_once
 }
 
 impl Mix {
-    /// Those for this card.
+    /// Those for this card, of which so many run at once.
     #[must_use]
-    pub fn new(arrivals: Arrivals, card: &Card, seed: u64) -> Self {
-        let [one, background] = [INTERACTIVE, BACKGROUND].map(|sizes| seconds(card, sizes));
+    pub fn new(arrivals: Arrivals, card: &Card, most: ByClass<u32>, seed: u64) -> Self {
+        let at_once = AT_ONCE * f64::from(most.interactive + most.background);
+        let [one, background] = [INTERACTIVE, BACKGROUND].map(|sizes| seconds(card, at_once, sizes));
         let random = fastrand::Rng::with_seed(seed);
         Self { arrivals, random, capacity: 1.0 / one, background: background / one, begun: false }
     }

@@ -3,6 +3,8 @@
 //! Knows by which rule a case is made that brings a card into a regime. Refuses to know the figures. Invariant: the rules are the same for
 //! all cards; what was measured stands beside them as it was measured.
 
+use ghostllm_core::heat::ByClass;
+
 use super::{Arrivals, MOST, Run};
 use crate::sim::{CARDS, Card, Case};
 
@@ -32,6 +34,8 @@ pub struct Trial {
     pub arrivals: Arrivals,
     /// Seconds until a card that has switched itself off is back.
     pub outage: f64,
+    /// How many may run at once.
+    pub most: ByClass<u32>,
 }
 
 /// °C above the driver's limit at which a card of the soft regime would come to rest: 6, at which #178's RTX 3090 loses the fifth of its clocks
@@ -76,8 +80,8 @@ impl Trial {
     /// A run of it.
     #[must_use]
     pub fn run(&self, seed: u64, seconds: f64) -> Run {
-        let Self { card, case, arrivals, outage, .. } = *self;
-        Run { card, case, arrivals, seed, seconds, most: MOST, policy: None, outage }
+        let Self { card, case, arrivals, outage, most, .. } = *self;
+        Run { card, case, arrivals, seed, seconds, most, policy: None, outage }
     }
 }
 
@@ -125,6 +129,7 @@ pub fn trials_of(change: fn(&mut Card)) -> Vec<Trial> {
             place,
             arrivals,
             outage: OUTAGE,
+            most: MOST,
         })
     };
     cases(change).into_iter().flat_map(both).collect()

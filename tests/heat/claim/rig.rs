@@ -12,6 +12,8 @@ use crate::sim::{Card, Case, Class, Device, Engine, Job, TICK};
 /// How many may run at once where nothing is in the way: as many as a small box's engine has slots for (llama.cpp and vLLM are often run
 /// with 8 to 32). Assumed.
 pub const MOST: ByClass<u32> = ByClass { interactive: 16, background: 8 };
+/// And of a box that few use: as many as the daemon allows one of which it has measured nothing yet.
+pub const FEW: ByClass<u32> = ByClass { interactive: 4, background: 2 };
 /// How many wait at most, by class: further ones are refused. Assumed.
 const WAITING: usize = 64;
 /// Seconds until a client without a token gives up (gpustack/gpustack#621: 120 s).
@@ -63,7 +65,7 @@ pub fn run(run: &Run) -> Tally {
         run: *run,
         device: Device::idle(&run.card, &run.case),
         engine: Engine::default(),
-        mix: Mix::new(run.arrivals, &run.card, run.seed),
+        mix: Mix::new(run.arrivals, &run.card, run.most, run.seed),
         steward: run.policy.map(Steward::new),
         waiting: [VecDeque::new(), VecDeque::new()],
         again: Vec::new(),

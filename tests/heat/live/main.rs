@@ -83,7 +83,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Goes on by the clock until the time is over; who is still waiting then counts for nothing.
 async fn drive(options: &Options, world: &Mutex<World>, asker: Asker) -> io::Result<Tally> {
-    let mut mix = Mix::new(options.trial.arrivals, &options.trial.card, 1);
+    let mut mix = Mix::new(options.trial.arrivals, &options.trial.card, options.trial.most, 1);
     let (mut tally, mut asked, mut answered) = (Tally::default(), JoinSet::<Answered>::new(), 0);
     let (asker, begun, mut beat) = (Arc::new(asker), Instant::now(), interval(BEAT));
     let mut written = f64::NEG_INFINITY;
