@@ -75,9 +75,6 @@ pub(in crate::openapi) struct Request {
     store: Option<bool>,
     /// `disabled`; `auto` is ignored: a conversation that is too long is refused, and not cut.
     truncation: Option<Truncation>,
-    /// Refused where it is true: there is nothing to be fetched later.
-    #[schemars(extend("enum" = [false, null]))]
-    background: Option<bool>,
     /// Refused: send the whole conversation in input.
     previous_response_id: Option<()>,
     /// Refused: send the whole conversation in input.
