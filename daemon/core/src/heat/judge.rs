@@ -5,12 +5,8 @@
 
 use std::{fmt, time::Duration};
 
+use ghostllm_readings::{Margins, Reason, Sample, Throttles};
 use serde::{Deserialize, Serialize};
-
-use super::{
-    sample::{Margins, Sample},
-    throttle::{Reason, Throttles},
-};
 
 #[cfg(test)]
 mod tests;
