@@ -98,6 +98,21 @@ impl State {
         Self::Lost,
     ];
 
+    /// Its short name, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cool => "cool",
+            Self::ThrottledByPower => "throttled_by_power",
+            Self::Warm => "warm",
+            Self::Unknown => "unknown",
+            Self::Stale => "stale",
+            Self::ThrottledByBrake => "throttled_by_brake",
+            Self::ThrottledByHeat => "throttled_by_heat",
+            Self::Lost => "lost",
+        }
+    }
+
     /// What it means, for people, in a few words.
     #[must_use]
     pub fn words(self) -> &'static str {
