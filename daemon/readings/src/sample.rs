@@ -254,13 +254,20 @@ impl Sample {
         nearest(slower, shutdown)
     }
 
-    /// The card is lost: its temperature and its clocks' reasons are missing, and one of them for that.
+    /// The card is lost: its temperature and its clocks' reasons are missing, and one of them for that; or its driver has said so by the Xid
+    /// event 79, "GPU has fallen off the bus" (NVIDIA's "Xid Errors"), whatever it still answers.
     #[must_use]
     pub fn is_lost(&self) -> bool {
+        if self.faults.xid == Ok(Some(FALLEN_OFF)) {
+            return true;
+        }
         let (heat, reasons) = (self.gpu.celsius.err(), self.throttles.err());
         heat.is_some() && reasons.is_some() && (heat == Some(Absent::Lost) || reasons == Some(Absent::Lost))
     }
 }
+
+/// The Xid event of a card that has fallen off the bus.
+const FALLEN_OFF: u32 = 79;
 
 fn nearest(one: Option<f32>, other: Option<f32>) -> Option<f32> {
     match (one, other) {
@@ -301,6 +308,10 @@ mod tests {
         assert!(sample.is_lost());
         sample.throttles = Ok(Throttles::default());
         assert!(!sample.is_lost(), "it answers");
+        sample.faults.xid = Ok(Some(31));
+        assert!(!sample.is_lost(), "another fault");
+        sample.faults.xid = Ok(Some(79));
+        assert!(sample.is_lost(), "its driver says so");
         assert!(!Sample::missing(Duration::ZERO, Absent::Late).is_lost());
     }
 }

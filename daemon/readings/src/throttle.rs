@@ -49,6 +49,23 @@ impl Reason {
         Self::Other,
     ];
 
+    /// Its short name, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Setting => "setting",
+            Self::PowerCap => "power_cap",
+            Self::Current => "current",
+            Self::Sync => "sync",
+            Self::Slowdown => "slowdown",
+            Self::Brake => "brake",
+            Self::SoftHeat => "soft_heat",
+            Self::HardHeat => "hard_heat",
+            Self::Other => "other",
+        }
+    }
+
     /// What it means, for people, in a few words.
     #[must_use]
     pub fn words(self) -> &'static str {

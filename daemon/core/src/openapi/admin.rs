@@ -7,8 +7,8 @@ use super::operation::{Answer, Body, Operation, Parameter, Tag};
 use super::schemas::Schemas;
 use crate::admin::{
     AuditLog, BackendInfo, BackendList, Cancelled, Certificates, Checked, ConfigChange, ConfigShown, Event,
-    FirstKey, KeyList, ListenerList, MadeKey, ModelList, NewKey, Reloaded, Renewed, RequestList, Rotation,
-    RouteList, Status, TaskList, UsageReport,
+    FirstKey, GpuHistory, GpuReport, KeyList, ListenerList, MadeKey, ModelList, NewKey, Reloaded, Renewed,
+    RequestList, Rotation, RouteList, Status, TaskList, UsageReport,
 };
 use crate::error::Code;
 use crate::routes::Admin;
@@ -53,6 +53,13 @@ pub(super) fn operation(endpoint: Admin, schemas: &mut Schemas) -> Operation {
         Admin::Routes => plain("listRoutes", "The table of routes", "With what each needs.")
             .gives(Answer::json::<RouteList>("The routes.", schemas)),
         Admin::Usage => usage(schemas),
+        Admin::Gpu => plain(
+            "getGpu",
+            "What the graphics cards say, and what is done about their heat",
+            "A machine without cards, or with a driver that does not answer, is told of in words.",
+        )
+        .gives(Answer::json::<GpuReport>("The cards.", schemas)),
+        Admin::GpuHistory => gpu_history(schemas),
         Admin::Audit => audit(schemas),
         Admin::Backup => backup(),
         Admin::Events => events(schemas),
@@ -178,6 +185,23 @@ fn usage(schemas: &mut Schemas) -> Operation {
         ))
         .gives(Answer::json::<UsageReport>("The counts.", schemas))
         .fails(&[Code::InvalidValue])
+}
+
+fn gpu_history(schemas: &mut Schemas) -> Operation {
+    let parameter = |name, about, form| Parameter { name, place: "query", about, form };
+    plain("getGpuHistory", "What a graphics card has been through", "A parameter of another name is refused.")
+        .parameter(parameter(
+            "card",
+            "The card's `index`.",
+            json!({"type": "integer", "minimum": 0, "default": 0}),
+        ))
+        .parameter(parameter(
+            "span",
+            "How far back: `10m` has a point for each second, `24h` one for each minute.",
+            json!({"enum": ["10m", "24h"], "default": "10m"}),
+        ))
+        .gives(Answer::json::<GpuHistory>("What it has been through.", schemas))
+        .fails(&[Code::InvalidValue, Code::NotFound])
 }
 
 fn audit(schemas: &mut Schemas) -> Operation {
