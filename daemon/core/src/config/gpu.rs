@@ -18,8 +18,9 @@ fn requests() -> Rule<u32> {
 }
 
 section! {
-    /// The graphics cards of this machine, and what is done when they become hot. What is said here of requests concerns those that a
-    /// backend on this machine answers: one on a loopback address or a Unix socket, or our own engine.
+    /// The graphics cards of this machine, and what is done when they become hot. What is said here of requests
+    /// concerns those that a backend on this machine answers: one on a loopback address or a Unix socket, or our own
+    /// engine.
     pub struct Gpu ("[gpu]") {
         /// The file of NVIDIA's library (NVML), instead of the one that the system finds by the name libnvidia-ml.so.1.
         @restart nvml_library: Option<PathBuf> = None;
@@ -27,18 +28,19 @@ section! {
         @restart every: Duration = Duration::from_secs(1) => up_to_a_second();
         /// How often one that is near to one of its limits is.
         @restart near_every: Duration = Duration::from_millis(100) => up_to_a_second();
-        /// "on": when a card becomes hot, fewer requests run at once, those that have time first; then new ones wait, and at last they
-        /// are answered with 503 gpu_thermal. None that runs is ended. "watch": what would be done is told, in the log, in ghostctl
-        /// status and in the metrics, and nothing comes of it. "off": nothing is decided.
+        /// "on": when a card becomes hot, fewer requests run at once, those that have time first; then new ones wait, and
+        /// at last they are answered with 503 gpu_thermal. None that runs is ended. "watch": what would be done is told, in
+        /// the log, in ghostctl status and in the metrics, and nothing comes of it. "off": nothing is decided.
         governor: GovernorMode = GovernorMode::On;
-        /// So many requests that somebody waits for run at once at the most, hot or not; others wait for their turn. 0 sets no limit:
-        /// then a hot card's limits are counted down from the most that ran at once in the last ten minutes, but at least 4.
+        /// So many requests that somebody waits for run at once at the most, hot or not; others wait for their turn. 0 sets
+        /// no limit: then a hot card's limits are counted down from the most that ran at once in the last ten minutes, but
+        /// at least 4.
         interactive: u32 = 0 => requests();
-        /// The same of requests that have time, which say so by service_tier "flex" or the header GhostLLM-Priority: background. 0 sets
-        /// no limit: then a hot card's limits are counted down from at least 2.
+        /// The same of requests that have time, which say so by service_tier "flex" or the header GhostLLM-Priority:
+        /// background. 0 sets no limit: then a hot card's limits are counted down from at least 2.
         background: u32 = 0 => requests();
-        /// So many requests wait for their turn at the most, of both kinds together; what comes beyond is answered with 503 queue_full.
-        /// 512 is what an Ollama keeps waiting (OLLAMA_MAX_QUEUE).
+        /// So many requests wait for their turn at the most, of both kinds together; what comes beyond is answered with 503
+        /// queue_full. 512 is what an Ollama keeps waiting (OLLAMA_MAX_QUEUE).
         queue: u32 = 512 => requests();
     }
 }

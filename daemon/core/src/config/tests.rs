@@ -168,7 +168,7 @@ fn a_stray_key_in_any_table_is_refused_with_its_place() {
     let mut lines: Vec<&str> = SAMPLE.lines().collect();
     let tables: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].starts_with('[')).collect();
     // Every header and the root; the inline table follows below.
-    assert_eq!(tables.len(), 13);
+    assert_eq!(tables.len(), 14);
     for at in tables.into_iter().chain([0]) {
         lines.insert(at + 1, "  strayed = 1");
         let errors = refused_file(&lines.join("\n"));

@@ -80,7 +80,7 @@ fn what_cannot_be_meant_of_the_cards_is_refused_at_its_line() {
     for (line, wanted) in [
         ("every = \"2s\"", "expected a time from 10ms to 1s"),
         ("near_every = \"1ms\"", "expected a time from 10ms to 1s"),
-        ("governor = \"yes\"", "\"yes\" is unknown; expected \"on\", \"off\" or \"watch\""),
+        ("governor = \"yes\"", "\"yes\" is not known; expected \"on\", \"off\" or \"watch\""),
         ("queue = -1", "expected a number from 0 to 1000000"),
         ("interactive = 1000001", "expected a number from 0 to 1000000"),
         ("libary = \"/x\"", "gpu.libary"),
