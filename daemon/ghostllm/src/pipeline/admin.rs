@@ -62,6 +62,9 @@ pub(super) async fn answer(
         Admin::Requests => json(&facts::requests(shared)),
         Admin::Tasks => json(&facts::tasks(shared)),
         Admin::Usage => json(&usage::answer(shared, head.uri.query()).await?),
+        Admin::Gpu | Admin::GpuHistory => {
+            Err(ApiError::new(Code::NotFound, "This daemon does not watch its cards."))
+        }
         Admin::Config => json(&facts::config(shared)),
         Admin::Keys => json(&facts::keys(shared).await),
         Admin::Audit => json(&audit(shared, head).await?),
