@@ -144,9 +144,9 @@ pub enum Admin {
     Tasks,
     /// What requests have used of the models.
     Usage,
-    /// What the graphics cards say, and what is done about their heat.
+    /// What the cards say, and what is done about their heat.
     Gpu,
-    /// What one of them has been through.
+    /// What a card has been through.
     GpuHistory,
     /// Every setting, its value and its place.
     Config,

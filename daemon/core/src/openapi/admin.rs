@@ -56,9 +56,9 @@ pub(super) fn operation(endpoint: Admin, schemas: &mut Schemas) -> Operation {
         Admin::Gpu => plain(
             "getGpu",
             "What the graphics cards say, and what is done about their heat",
-            "A machine without cards, or with a driver that does not answer, is told of in words.",
+            "A reading that is missing says why.",
         )
-        .gives(Answer::json::<GpuReport>("The cards.", schemas)),
+        .gives(Answer::json::<GpuReport>("The governor and the cards.", schemas)),
         Admin::GpuHistory => gpu_history(schemas),
         Admin::Audit => audit(schemas),
         Admin::Backup => backup(),
@@ -188,20 +188,25 @@ fn usage(schemas: &mut Schemas) -> Operation {
 }
 
 fn gpu_history(schemas: &mut Schemas) -> Operation {
-    let parameter = |name, about, form| Parameter { name, place: "query", about, form };
-    plain("getGpuHistory", "What a graphics card has been through", "A parameter of another name is refused.")
-        .parameter(parameter(
-            "card",
-            "The card's `index`.",
-            json!({"type": "integer", "minimum": 0, "default": 0}),
-        ))
-        .parameter(parameter(
-            "span",
-            "How far back: `10m` has a point for each second, `24h` one for each minute.",
-            json!({"enum": ["10m", "24h"], "default": "10m"}),
-        ))
-        .gives(Answer::json::<GpuHistory>("What it has been through.", schemas))
-        .fails(&[Code::InvalidValue, Code::NotFound])
+    plain(
+        "getGpuHistory",
+        "What a card has been through",
+        "Ten minutes by the second, or a day by the minute.",
+    )
+    .parameter(Parameter {
+        name: "card",
+        place: "query",
+        about: "The card's `index`.",
+        form: json!({"type": "integer", "minimum": 0, "default": 0}),
+    })
+    .parameter(Parameter {
+        name: "span",
+        place: "query",
+        about: "How far back.",
+        form: json!({"type": "string", "enum": ["10m", "24h"], "default": "10m"}),
+    })
+    .gives(Answer::json::<GpuHistory>("The card's history.", schemas))
+    .fails(&[Code::InvalidValue, Code::NotFound])
 }
 
 fn audit(schemas: &mut Schemas) -> Operation {

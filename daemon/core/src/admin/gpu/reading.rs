@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// is the number or null, which is no more than 80, and `.gpu.celsius.missing // empty` why it is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "GpuReading_of_{T}_value")]
 pub enum GpuReading<T> {
     /// What was read.
     Value(T),

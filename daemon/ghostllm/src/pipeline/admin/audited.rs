@@ -249,7 +249,7 @@ fn name(endpoint: Admin) -> &'static str {
         Admin::Tasks => "tasks.read",
         Admin::Usage => "usage.read",
         Admin::Gpu => "gpu.read",
-        Admin::GpuHistory => "gpu.read_history",
+        Admin::GpuHistory => "gpu.history",
         Admin::CancelRequest => "requests.cancel",
         Admin::Config => "config.read",
         Admin::ChangeConfig => "config.set",
