@@ -11,11 +11,11 @@
 
 use std::time::Duration;
 
+use ghostllm_readings::{Margins, Reason, Throttles};
+
 use super::{
     judge::{State, Verdict},
     predict::{Outlook, Prediction},
-    sample::Margins,
-    throttle::{Reason, Throttles},
 };
 
 mod policy;
@@ -178,6 +178,11 @@ impl Governor {
             last: None,
             cause: Cause::Free,
         }
+    }
+
+    /// From now on as many may run at once, when nothing is in the way; what is lowered is so by the same share.
+    pub fn allow(&mut self, most: ByClass<u32>) {
+        self.policy.most = ByClass { interactive: most.interactive.max(1), ..most };
     }
 
     /// Decides, for this moment. To be asked once a second, and with every reading.

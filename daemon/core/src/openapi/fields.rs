@@ -99,6 +99,7 @@ fn asks_nothing(asks: Asks) -> Map<String, Value> {
         Asks::Always => json!({"type": "null"}),
         Asks::ByReader => json!({}),
         Asks::UnlessFalse => json!({"enum": [false, null]}),
+        Asks::UnlessFlex => json!({"enum": ["flex", null]}),
         Asks::UnlessEmpty => json!({"type": ["object", "null"], "maxProperties": 0}),
         Asks::BesidesText => json!({"type": ["array", "null"], "items": {"const": "text"}}),
     };

@@ -247,3 +247,16 @@ fn every_decision_is_said_in_words() {
          are finished first"
     );
 }
+
+#[test]
+fn what_is_counted_down_from_may_change_and_the_share_stays() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.second(&verdict(20.0)).limits, MOST);
+    rig.governor.allow(ByClass { interactive: 40, background: 20 });
+    let free = rig.second(&verdict(20.0));
+    assert_eq!((free.limits, free.most), (free.most, ByClass { interactive: 40, background: 20 }));
+    let warm = rig.second(&verdict(3.0));
+    assert_eq!(warm.limits, ByClass { interactive: 40, background: 10 }, "three quarters");
+    rig.governor.allow(ByClass::default());
+    assert_eq!(rig.second(&verdict(3.0)).limits, ByClass { interactive: 1, background: 0 });
+}

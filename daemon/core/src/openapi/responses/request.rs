@@ -85,7 +85,7 @@ pub(in crate::openapi) struct Request {
     moderation: Option<()>,
     /// Repeated.
     prompt_cache_key: Option<String>,
-    /// Ignored but for `auto` and `default`.
+    /// `flex`: the request has time. Else ignored but for `auto` and `default`.
     service_tier: Option<String>,
     /// Repeated.
     safety_identifier: Option<String>,
