@@ -36,7 +36,7 @@ async fn names_what_came_to_nothing(version: Version) -> Result<()> {
     let caller = Caller::new(&daemon, version, Family::V4).await?;
     let fields = json!({
         "user": "somebody", "metadata": {"a": "b"}, "store": true, "num_ctx": 99999, "keep_alive": -1,
-        "service_tier": "flex", "guided_regex": "[a-z]", "n": 1, "a name": 1,
+        "service_tier": "priority", "guided_regex": "[a-z]", "n": 1, "a name": 1,
         "stream_options": {"include_obfuscation": true},
     });
     for stream in [false, true] {

@@ -33,6 +33,7 @@ mod finding;
 mod guard;
 mod handed;
 mod health;
+mod heat;
 mod inspect;
 mod keys;
 mod keys_guess;

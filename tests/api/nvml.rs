@@ -23,7 +23,7 @@ impl Machine {
         Ok(machine)
     }
 
-    fn library(&self) -> PathBuf {
+    pub(crate) fn library(&self) -> PathBuf {
         self.0.path().join("libnvidia-ml.so.1")
     }
 

@@ -16,6 +16,7 @@ pub mod authority;
 pub mod config;
 pub mod h3_gate;
 pub mod ndjson;
+pub mod ollama_json;
 pub mod openai_json;
 pub mod responses_json;
 pub mod sse;

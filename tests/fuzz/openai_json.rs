@@ -1,4 +1,4 @@
-//! OpenAI's and Ollama's JSON, from clients and from engines: an answer or a fault and never a panic, the same one however
+//! OpenAI's JSON, from clients and from engines: an answer or a fault and never a panic, the same one however
 //! it is cut; what is passed on is what came, but for the edit; what is written can be read.
 //!
 //! An input is a body. Every reader is given it: a request may come from an engine, and an answer from a client.
@@ -8,6 +8,8 @@ mod mutation;
 mod requests;
 
 pub use mutation::{mutate, neighbours};
+
+pub(crate) use answers::{LIMIT, NAME, chunks};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -23,7 +25,7 @@ pub fn check(bytes: &[u8]) {
 
 /// The value of a text that a reader has taken. None where serde_json has no value for it although it is JSON: numbers
 /// beyond its floats, halves of surrogate pairs, and what is nested too deep for it.
-fn value(bytes: &[u8]) -> Option<Value> {
+pub(crate) fn value(bytes: &[u8]) -> Option<Value> {
     let error = match serde_json::from_slice(bytes) {
         Ok(value) => return Some(value),
         Err(error) => error.to_string(),

@@ -8,7 +8,8 @@
 use std::path::{Path, PathBuf};
 
 use ghostllm_fuzz::{
-    api_key, authority, config, h3_gate, ndjson, openai_json, responses_json, sse, state, tool_text,
+    api_key, authority, config, h3_gate, ndjson, ollama_json, openai_json, responses_json, sse, state,
+    tool_text,
 };
 
 /// The files below these folders, which are relative to this package.
@@ -65,6 +66,11 @@ fn h3_gate_holds() {
 }
 
 #[test]
+fn ollama_json_holds() {
+    hold(&["corpus/ollama_json", "../../daemon/core/tests-data"], ollama_json::check);
+}
+
+#[test]
 fn openai_json_holds() {
     hold(&["corpus/openai_json", "../../daemon/core/tests-data"], openai_json::check);
 }
@@ -85,16 +91,25 @@ fn tool_text_holds() {
 }
 
 /// What is one value away from a seed, which libFuzzer meets only by chance.
-#[test]
-fn openai_json_holds_next_to_every_seed() {
+fn hold_neighbours(folder: &str, check: fn(&[u8]), least: usize) {
     let mut checked = 0;
-    for file in files(&["corpus/openai_json"]) {
+    for file in files(&[folder]) {
         println!("{}", file.display());
         for text in openai_json::neighbours(&std::fs::read(&file).expect("a seed")) {
             println!("{}", String::from_utf8_lossy(&text));
-            openai_json::check(&text);
+            check(&text);
             checked += 1;
         }
     }
-    assert!(checked > 5000, "{checked} texts are not all of them");
+    assert!(checked > least, "{checked} texts are not all of them");
+}
+
+#[test]
+fn openai_json_holds_next_to_every_seed() {
+    hold_neighbours("corpus/openai_json", openai_json::check, 5000);
+}
+
+#[test]
+fn ollama_json_holds_next_to_every_seed() {
+    hold_neighbours("corpus/ollama_json", ollama_json::check, 500);
 }

@@ -15,7 +15,7 @@ mod steward;
 mod tally;
 
 pub use arrivals::{Arrivals, Mix};
-pub use assumed::{Varied, assumed};
+pub use assumed::{Seen, Varied, assumed};
 pub use judged::{Pair, Promise, Verdict, judge};
 pub use levels::{Level, levels};
 pub use regimes::{Regime, Trial, trials, trials_of};

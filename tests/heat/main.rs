@@ -5,7 +5,7 @@
 use std::{fs, io};
 
 use ghostllm_core::heat::{ByClass, Policy};
-use ghostllm_heat_claim::claim::{MOST, Pages, Pair, Regime, assumed, levels, report, trials};
+use ghostllm_heat_claim::claim::{FEW, MOST, Pages, Pair, Regime, Trial, assumed, levels, report, trials};
 
 /// Where a person's words begin on the page.
 const WORDS: &str = "## What the figures say";
@@ -41,6 +41,10 @@ fn pages(quick: bool) -> Pages {
     }
     if quick {
         return pages;
+    }
+    for trial in trials().into_iter().filter(|trial| trial.regime != Regime::None) {
+        let trial = Trial { most: FEW, ..trial };
+        pages.few.push((trial, Pair::of(&trial, Policy::new(FEW), seeds, 3600.0)));
     }
     // One card of each regime: the load is the levels' own.
     for regime in Regime::ALL {

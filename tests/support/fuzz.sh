@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 seconds=${1:?how many seconds each target runs}
 shift
-all=(openai_json responses_json h3_gate config authority sse ndjson state api_key tool_text)
+all=(openai_json ollama_json responses_json h3_gate config authority sse ndjson state api_key tool_text)
 targets=("${@:-${all[@]}}")
 host=$(rustc -vV | sed -n 's/^host: //p')
 
@@ -29,8 +29,8 @@ run() {
   local target=$1 corpus=$work/corpus/$1 log=$work/$1.log
   local seeds=("tests/fuzz/corpus/$target") longest
   # What is longer only takes longer, but a body must hold most of the recordings.
-  case $target in openai_json | responses_json) longest=4096 ;; h3_gate | config | state) longest=2048 ;; *) longest=512 ;; esac
-  case $target in sse | ndjson | openai_json | responses_json | tool_text) seeds+=(daemon/core/tests-data) ;; esac
+  case $target in openai_json | ollama_json | responses_json) longest=4096 ;; h3_gate | config | state) longest=2048 ;; *) longest=512 ;; esac
+  case $target in sse | ndjson | openai_json | ollama_json | responses_json | tool_text) seeds+=(daemon/core/tests-data) ;; esac
   case $target in state) seeds+=(daemon/core/tests-data/state) ;; esac
   mkdir -p "$corpus" "$work/failed"
   # 5 s are a thousand times what an input takes.

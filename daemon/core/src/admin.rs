@@ -7,6 +7,7 @@
 mod bench;
 mod doctor;
 mod events;
+mod gpu;
 mod inspect;
 mod keys;
 mod logs;
@@ -17,6 +18,12 @@ mod usage;
 pub use bench::{BenchCost, BenchEnd, BenchError, BenchFigure, BenchLeg, BenchOverhead, Benched};
 pub use doctor::{DoctorCheck, DoctorReport, DoctorResult};
 pub use events::{ActResult, AuditEntry, AuditLog, Event};
+pub use gpu::{
+    GpuByClass, GpuCard, GpuCause, GpuClocks, GpuDecision, GpuFaults, GpuGate, GpuGovernor, GpuHistory,
+    GpuInstance, GpuInstances, GpuLink, GpuMaker, GpuMargins, GpuMemory, GpuMissing, GpuMissingCause,
+    GpuMode, GpuOutlook, GpuPoint, GpuPower, GpuProcess, GpuProcesses, GpuReading, GpuReason, GpuReport,
+    GpuSensor, GpuSlower, GpuSpan, GpuState, GpuThrottle, GpuUtilisation, tenths,
+};
 pub use inspect::{
     Inspected, InspectedCard, InspectedConfiguration, InspectedDaemon, InspectedEngine, InspectedGpus,
     InspectedHost, InspectedLimits, InspectedListener, InspectedListening,
@@ -47,7 +54,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 31] = [
+    let _referred: [Schema; 33] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -71,6 +78,8 @@ pub fn schema() -> String {
         generator.subschema_for::<Event>(),
         generator.subschema_for::<RouteList>(),
         generator.subschema_for::<UsageReport>(),
+        generator.subschema_for::<GpuReport>(),
+        generator.subschema_for::<GpuHistory>(),
         generator.subschema_for::<Manifest>(),
         generator.subschema_for::<Restored>(),
         generator.subschema_for::<DoctorReport>(),

@@ -17,6 +17,7 @@ mod documents;
 mod engine;
 mod fault;
 mod file;
+mod gpu;
 mod health;
 mod limits;
 mod listen;
@@ -40,6 +41,7 @@ pub use backends::{Backend, Target, Timeouts};
 pub use directive::{LOG_TARGETS, LogDirective};
 pub use engine::Engine;
 pub use fault::{ConfigError, Place, nearest};
+pub use gpu::Gpu;
 pub use health::{CardChoice, CheckName, HealthCheck, Margin, ModelName, Room, Subject};
 pub use limits::Limits;
 pub use listen::Listen;
@@ -48,8 +50,8 @@ pub use secret_file::SecretFile;
 pub use show::Pending;
 pub use usage::Usage;
 pub use values::{
-    BackendName, BackendUrl, ByteSize, Exposure, HostName, KeepAliveStyle, Kind, LogFormat, LogLevel, Origin,
-    PlainAuth, Profile,
+    BackendName, BackendUrl, ByteSize, Exposure, GovernorMode, HostName, KeepAliveStyle, Kind, LogFormat,
+    LogLevel, Origin, PlainAuth, Profile,
 };
 
 pub(crate) use documents::limits as documented_limits;
@@ -64,6 +66,7 @@ const RENAMED: Renames = &[("limits.h3_failure_linger", "limits.failure_linger")
 const SECTIONS: &[(&str, &[&str])] = &[
     ("listen", Listen::KEYS),
     ("engine", Engine::KEYS),
+    ("gpu", Gpu::KEYS),
     ("limits", Limits::KEYS),
     ("log", Log::KEYS),
     ("usage", Usage::KEYS),
@@ -112,6 +115,8 @@ pub struct Config {
     pub listen: Listen,
     /// Our own inference engine.
     pub engine: Engine,
+    /// This machine's graphics cards, and what is done about their heat.
+    pub gpu: Gpu,
     /// Where models are, in order; none means that they are found.
     pub backends: Vec<Backend>,
     /// What the admin wants to be told of at `/readyz/NAME`, in order.
@@ -133,6 +138,7 @@ impl Default for Config {
         Self {
             listen: Listen::default(),
             engine: Engine::default(),
+            gpu: Gpu::default(),
             backends: Vec::new(),
             health: Vec::new(),
             models: Vec::new(),
@@ -296,12 +302,13 @@ impl Config {
         }
         let (listen, engine) = (root.table("listen"), root.table("engine"));
         let (limits, log) = (root.table("limits"), root.table("log"));
-        let usage = root.table("usage");
+        let (gpu, usage) = (root.table("gpu"), root.table("usage"));
         root.known(&LISTS.each_ref().map(|list| list.key));
         root.finish();
         Self {
             listen: whole("listen", listen, reader, Listen::read),
             engine: whole("engine", engine, reader, Engine::read),
+            gpu: whole("gpu", gpu, reader, Gpu::read),
             limits: whole("limits", limits, reader, Limits::read),
             log: whole("log", log, reader, Log::read),
             usage: whole("usage", usage, reader, Usage::read),
@@ -318,6 +325,7 @@ impl Config {
         if engine_runs {
             self.engine.settle(&running.engine, "engine", &mut kept);
         }
+        self.gpu.settle(&running.gpu, "gpu", &mut kept);
         self.limits.settle(&running.limits, "limits", &mut kept);
         self.log.settle(&running.log, "log", &mut kept);
         // A new plain_auth may be meant for the new listen.plain alone.
@@ -338,6 +346,7 @@ impl Config {
         let sections = [
             ("listen", self.listen.differing(&other.listen)),
             ("engine", self.engine.differing(&other.engine)),
+            ("gpu", self.gpu.differing(&other.gpu)),
             ("limits", self.limits.differing(&other.limits)),
             ("log", self.log.differing(&other.log)),
             ("usage", self.usage.differing(&other.usage)),

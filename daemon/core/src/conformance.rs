@@ -11,7 +11,7 @@ use crate::dialect::openai::{COMPLETION_ROWS, EMBEDDING_ROWS};
 use crate::dialect::responses;
 
 /// The endpoints: a heading, and the table of fields.
-const ENDPOINTS: [(&str, &[Row]); 4] = [
+pub(crate) const ENDPOINTS: [(&str, &[Row]); 4] = [
     ("POST /v1/chat/completions", ROWS),
     ("POST /v1/completions", COMPLETION_ROWS),
     ("POST /v1/embeddings", EMBEDDING_ROWS),
@@ -63,7 +63,7 @@ fn section(text: &mut String, heading: &str, rows: &[Row]) {
 }
 
 /// Why such a backend has no such endpoint: each field is refused there for one and the same reason.
-fn refused_as_a_whole(rows: &[Row], behind: Behind) -> Option<&'static str> {
+pub(crate) fn refused_as_a_whole(rows: &[Row], behind: Behind) -> Option<&'static str> {
     let mut reasons = rows.iter().map(|row| match row.fate(behind) {
         Fate::Refused(why) => Some(why),
         Fate::Works | Fate::Passed | Fate::Emulated | Fate::Ignored => None,

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod admission;
 pub mod backup;
 pub mod cgroup;
 pub mod chat;

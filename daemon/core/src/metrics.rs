@@ -192,6 +192,50 @@ metrics! {
     BACKEND_RESTING: Kind::Gauge, "ghostllm_backend_connections_resting", ["backend"];
     /// Requests that have failed on it
     BACKEND_FAILURES: Kind::Counter, "ghostllm_backend_failures", ["backend"];
+    /// A graphics card of this machine that is watched
+    GPU: Kind::Info, "ghostllm_gpu", ["gpu", "uuid", "gpu_name", "driver"];
+    /// A card's temperature in degrees Celsius
+    GPU_TEMPERATURE: Kind::Gauge, "ghostllm_gpu_temperature_celsius", ["gpu", "sensor"];
+    /// How many degrees Celsius a card is below where it gets slower, is slowed down by its hardware, switches itself off
+    GPU_MARGIN: Kind::Gauge, "ghostllm_gpu_margin_celsius", ["gpu", "to"];
+    /// In how many seconds a card gets slower, as it goes; nothing where that is not foretold
+    GPU_SLOWER: Kind::Gauge, "ghostllm_gpu_slower_in" in Seconds, ["gpu"];
+    /// What a card draws, in watts
+    GPU_POWER: Kind::Gauge, "ghostllm_gpu_power_draw_watts", ["gpu"];
+    /// Its limit in watts
+    GPU_POWER_LIMIT: Kind::Gauge, "ghostllm_gpu_power_limit_watts", ["gpu"];
+    /// What it has used since its driver was loaded, in joules
+    GPU_ENERGY: Kind::Counter, "ghostllm_gpu_energy_joules", ["gpu"];
+    /// How busy it is: 0 to 1
+    GPU_UTILIZATION: Kind::Gauge, "ghostllm_gpu_utilization_ratio", ["gpu", "part"];
+    /// Its memory that is in use
+    GPU_MEMORY_USED: Kind::Gauge, "ghostllm_gpu_memory_used" in Bytes, ["gpu"];
+    /// All of its memory; nothing where it shares the machine's
+    GPU_MEMORY_SIZE: Kind::Gauge, "ghostllm_gpu_memory_size" in Bytes, ["gpu"];
+    /// How fast its fan turns, of the highest speed: 0 to 1, some go beyond
+    GPU_FAN: Kind::Gauge, "ghostllm_gpu_fan_speed_ratio", ["gpu"];
+    /// Its clocks in hertz
+    GPU_CLOCK: Kind::Gauge, "ghostllm_gpu_clock_hertz", ["gpu", "part"];
+    /// The highest of these
+    GPU_CLOCK_MAX: Kind::Gauge, "ghostllm_gpu_clock_max_hertz", ["gpu", "part"];
+    /// Whether this is a reason why its clocks are not the highest: 1 or 0
+    GPU_THROTTLED: Kind::Gauge, "ghostllm_gpu_throttled", ["gpu", "reason"];
+    /// Whether this is what is made of it: 1 or 0
+    GPU_STATE: Kind::Gauge, "ghostllm_gpu_state", ["gpu", "state"];
+    /// How many seconds ago it was asked for what it has answered last
+    GPU_AGE: Kind::Gauge, "ghostllm_gpu_age" in Seconds, ["gpu"];
+    /// Whether this is why the limits are what they are: 1 or 0; nothing where the governor is off or there is no card
+    GPU_GOVERNOR: Kind::Gauge, "ghostllm_gpu_governor_cause", ["cause"];
+    /// How many requests of this machine's backends may run at once; nothing where there is no limit
+    GPU_GATE_LIMIT: Kind::Gauge, "ghostllm_gpu_gate_limit", ["class"];
+    /// How many of them run
+    GPU_GATE_RUNNING: Kind::Gauge, "ghostllm_gpu_gate_running", ["class"];
+    /// How many of them wait for their turn
+    GPU_GATE_WAITING: Kind::Gauge, "ghostllm_gpu_gate_waiting", ["class"];
+    /// Whether this is what becomes of those that come: 1 or 0
+    GPU_GATE_STATE: Kind::Gauge, "ghostllm_gpu_gate_state", ["gate"];
+    /// How many of them were refused
+    GPU_GATE_REFUSED: Kind::Counter, "ghostllm_gpu_gate_refused", ["reason"];
     /// Background tasks that run: by kind and not by name, in which there may be an address
     TASKS_RUNNING: Kind::Gauge, "ghostllm_tasks_running", ["task"];
     /// Background tasks that rest after a failure, hang or have failed for good
@@ -248,6 +292,25 @@ pub const LABELS: &[(&str, &str)] = &[
     ("why", "`memory` or `descriptors`"),
     ("severity", "`error`, `warning` or `note`"),
     ("name", "a check's name in the configuration"),
+    ("gpu", "a card's number by its driver's count, from 0"),
+    ("uuid", "what names the card after every restart: `GPU-…`, or its place on the bus"),
+    ("gpu_name", "the product's name"),
+    ("driver", "the driver and its version"),
+    ("sensor", "`gpu` (the chip), `memory` or `hotspot`"),
+    ("to", "`slower` (by its driver or by its hardware), `slowdown` (by its hardware) or `shutdown`"),
+    ("part", "`core` (what computes) or `memory`"),
+    (
+        "reason",
+        "of a card's clocks: `idle`, `setting`, `power_cap`, `current`, `sync`, `slowdown`, `brake`, `soft_heat`, `hard_heat` or `other`; \
+         of a request that was refused: `gpu_thermal` or `queue_full`",
+    ),
+    (
+        "state",
+        "`cool`, `throttled_by_power`, `warm`, `unknown`, `stale`, `throttled_by_brake`, `throttled_by_heat` or `lost`",
+    ),
+    ("cause", "`none`, `margin`, `foretold`, `heat`, `shutdown`, `held_long`, `recovering` or `blind`"),
+    ("class", "`interactive` or `background`"),
+    ("gate", "`open`, `hold` (none begins) or `refuse`"),
     ("listener", "`tls`, `quic`, `plain` or `admin`"),
     ("task", "the kind of a background task: the first word of its name in `ghostctl tasks`"),
     ("version", "the program's"),

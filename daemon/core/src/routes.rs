@@ -144,6 +144,10 @@ pub enum Admin {
     Tasks,
     /// What requests have used of the models.
     Usage,
+    /// What the cards say, and what is done about their heat.
+    Gpu,
+    /// What a card has been through.
+    GpuHistory,
     /// Every setting, its value and its place.
     Config,
     /// Change some of them, and keep that.
@@ -245,6 +249,8 @@ pub const TABLE: &[Row] = &[
     admin(Verb::Delete, "/admin/api/v1/requests/{id}", Admin::CancelRequest, Permission::CancelRequests),
     admin(Verb::Get, "/admin/api/v1/tasks", Admin::Tasks, Permission::Status),
     admin(Verb::Get, "/admin/api/v1/usage", Admin::Usage, Permission::Status),
+    admin(Verb::Get, "/admin/api/v1/gpu", Admin::Gpu, Permission::Status),
+    admin(Verb::Get, "/admin/api/v1/gpu/history", Admin::GpuHistory, Permission::Status),
     admin(Verb::Get, "/admin/api/v1/config", Admin::Config, Permission::Configuration),
     admin(Verb::Patch, "/admin/api/v1/config", Admin::ChangeConfig, Permission::Configure),
     admin(Verb::Post, "/admin/api/v1/config/check", Admin::CheckConfig, Permission::Reload),

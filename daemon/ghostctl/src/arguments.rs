@@ -11,7 +11,7 @@ use crate::{
     client::Client,
     completion, config, doctor, events,
     exit::{Exit, Failure},
-    keys, logs, models,
+    gpu, keys, logs, models,
     output::{self, Screen},
     reload, requests, restore, status, tasks, usage, version,
 };
@@ -74,6 +74,7 @@ enum Command {
     #[command(subcommand)]
     Requests(requests::Command),
     Usage(usage::Arguments),
+    Gpu(gpu::Arguments),
     Tasks(tasks::Arguments),
     #[command(subcommand)]
     Cert(cert::Command),
@@ -129,6 +130,7 @@ impl Arguments {
             Command::Backends(command) => command.run(context).await,
             Command::Requests(command) => command.run(context).await,
             Command::Usage(command) => command.run(context).await,
+            Command::Gpu(command) => command.run(context).await,
             Command::Tasks(command) => command.run(context).await,
             Command::Cert(command) => command.run(context).await,
             Command::Config(command) => command.run(context).await,

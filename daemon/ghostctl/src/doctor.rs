@@ -5,6 +5,7 @@
 
 mod ask;
 mod bundle;
+mod cards;
 mod der;
 mod known;
 mod ports;
@@ -31,8 +32,8 @@ use seen::Seen;
 
 /// What is amiss with this box, and what to do about it
 ///
-/// Looks at the daemon, its state, its configuration, its ports and its system.
-/// No daemon has to run. As root it sees most.
+/// Looks at the daemon, its cards, its state, its configuration, its ports and
+/// its system. No daemon has to run. As root it sees most.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -70,6 +71,8 @@ enum Needs {
     Nothing,
     /// The daemon's answers.
     Daemon,
+    /// Its answer about the cards, and a driver that lets them be seen.
+    Cards,
     /// A state directory that may be looked into.
     State,
 }
@@ -112,9 +115,16 @@ impl Finding {
 
 /// All checks, in the order of the report.
 fn all() -> impl Iterator<Item = &'static Check> {
-    [known::CHECKS, settings::CHECKS, state::CHECKS, ports::CHECKS, system::CHECKS, service::CHECKS]
-        .into_iter()
-        .flatten()
+    let groups = [
+        known::CHECKS,
+        cards::CHECKS,
+        settings::CHECKS,
+        state::CHECKS,
+        ports::CHECKS,
+        system::CHECKS,
+        service::CHECKS,
+    ];
+    groups.into_iter().flatten()
 }
 
 impl Arguments {
@@ -169,9 +179,10 @@ fn examined(seen: &Seen) -> (DoctorReport, Vec<Repair>) {
 /// What could not be looked at never passes for sound.
 fn unseen(check: &Check, seen: &Seen) -> Option<DoctorCheck> {
     let (why, fix) = match check.needs {
-        Needs::Daemon if seen.daemon.is_err() => {
+        Needs::Daemon | Needs::Cards if seen.daemon.is_err() => {
             ("the daemon does not answer", "see daemon, then ghostctl doctor again")
         }
+        Needs::Cards => cards::unseen(seen)?,
         Needs::State if !seen.has_state() => (
             "there is no state directory that may be read",
             "see state_directory, then ghostctl doctor again",

@@ -16,6 +16,7 @@ mod confirm;
 mod doctor;
 mod events;
 mod exit;
+mod gpu;
 mod help;
 mod keys;
 mod logs;

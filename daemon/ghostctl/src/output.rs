@@ -90,6 +90,16 @@ impl Screen {
         Self { width, bounded: true, height: USUAL_HEIGHT, terminal: false, colour: false, now }
     }
 
+    /// Whether it shows colours.
+    pub(crate) fn coloured(&self) -> bool {
+        self.colour
+    }
+
+    /// Whether it is a terminal on which a whole screen can be drawn.
+    pub(crate) fn can_draw(&self) -> bool {
+        self.terminal && env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty())
+    }
+
     /// Now.
     pub(crate) fn now(&self) -> OffsetDateTime {
         #[cfg(test)]

@@ -176,6 +176,7 @@ impl App {
             standing.certified(upkeep.left_out(), upkeep.complaint());
             standing.serves();
             spawn_watchers(&running, &pipeline, &standing);
+            watch_heat(&running, &serving);
             watch_room(&supervisor, &pipeline, &standing, &drain);
             let kept_up = reload::kept_up(&mut changes, &mut running, &mut upkeep, parts, &drain);
             going_on(&mut stop, &supervisor, kept_up, parts).await
@@ -287,6 +288,15 @@ fn spawn_watchers(running: &Running, pipeline: &Pipeline, standing: &Arc<Standin
             news::backends_told(&registry, &journal, &standing).await;
             Ok(())
         }
+    });
+}
+
+/// Looks after the cards.
+fn watch_heat(running: &Running, serving: &Serving) {
+    let (heat, pulse) = (Arc::clone(&running.heat), serving.pulse().clone());
+    running.supervisor.spawn("heat", Policy::Restartable, move || {
+        let (heat, pulse) = (Arc::clone(&heat), pulse.clone());
+        async move { heat.run(&pulse).await }
     });
 }
 

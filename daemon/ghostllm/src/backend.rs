@@ -245,6 +245,12 @@ impl Backend {
         &self.0.shown
     }
 
+    /// Whether this machine's cards compute its answers, as far as its address tells: a loopback address, a socket, our own engine.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.0.wire.as_ref().is_none_or(Wire::is_here)
+    }
+
     /// How many connections to it rest until they are used again.
     pub(crate) fn resting(&self) -> usize {
         self.0.wire.as_ref().map_or(0, Wire::resting)

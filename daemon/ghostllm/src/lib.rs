@@ -16,6 +16,7 @@ pub mod cli;
 mod date;
 mod dumps;
 mod exit;
+mod gate;
 pub mod host;
 mod inspect;
 pub mod log;

@@ -5,6 +5,7 @@
 //! a few counts at its end and nothing before.
 
 mod accept;
+mod cards;
 mod moment;
 mod names;
 mod requests;
@@ -23,6 +24,7 @@ use prometheus_client::{
 use ghostllm_core::metrics::{self, Definition};
 
 pub(crate) use accept::wanted;
+pub(crate) use cards::CardsNow;
 pub(crate) use moment::{BackendNow, Moment, TasksNow};
 pub(crate) use requests::{Chat, Ended, Operation};
 

@@ -16,6 +16,7 @@ mod ids;
 mod metrics;
 mod models;
 mod panics;
+mod priority;
 mod record;
 mod requests;
 mod respond;
@@ -28,7 +29,7 @@ use futures_util::FutureExt;
 use ghostllm_core::{
     ApiError,
     access::Permission,
-    config::{HealthCheck, Limits, PlainAuth, Usage},
+    config::{Gpu, HealthCheck, Limits, PlainAuth, Usage},
     dialect::openai::{ShownModel, model_body, models_body},
     error::Code,
     routes::{self, Access, Endpoint, Found, Row},
@@ -45,6 +46,7 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use crate::{
     admin::{Desk, Documents, Page},
     backend::registry::{Listed, Registry, Routed, Snapshot},
+    gate::Gate,
     log::OneLine,
     metrics::Metrics,
     store::{
@@ -75,6 +77,8 @@ pub struct Settings {
     pub plain_auth: PlainAuth,
     /// The admin's own checks.
     pub health: Vec<HealthCheck>,
+    /// The cards, and what is done about their heat.
+    pub gpu: Gpu,
     /// What is kept of what requests have used.
     pub usage: Usage,
     /// The box's CA, where it has its own: PEM and DER.
@@ -99,6 +103,8 @@ pub struct Parts {
     pub room: Room,
     /// What requests have used.
     pub usage: Ledger,
+    /// Who may begin on this machine's cards.
+    pub(crate) gate: Gate,
     /// What an admin may look at and have done.
     pub(crate) desk: Desk,
 }
@@ -294,7 +300,7 @@ impl Pipeline {
             Found::Nothing => return Err(ApiError::route_not_found(method, path)),
         };
         let (record, from) = (Arc::clone(record), Source::of(connection));
-        let asked = Asked { record, caller, from, http: head.version };
+        let asked = Asked { record, caller, from, http: head.version, priority: None };
         if let Err(denied) = authorize(&asked.caller, row, connection) {
             admin::denied(&self.shared, row, &asked, &taken);
             return Err(denied);
@@ -340,6 +346,7 @@ impl Pipeline {
             Endpoint::Completions => self.chat(Language::Completions, asked, settings, head, body).await,
             Endpoint::Responses => self.chat(Language::Responses, asked, settings, head, body).await,
             Endpoint::Embeddings => {
+                let asked = Asked { priority: priority::of(&head.headers)?, ..asked };
                 let (body, stay) = self.taken(&asked, settings, head, body).await?;
                 embeddings::answer(&self.shared, settings, asked, body, stay).await
             }
@@ -357,6 +364,7 @@ impl Pipeline {
         head: &request::Parts,
         body: RequestBody,
     ) -> Result<Response<ResponseBody>, ApiError> {
+        let asked = Asked { priority: priority::of(&head.headers)?, ..asked };
         let (body, stay) = self.taken(&asked, settings, head, body).await?;
         chat::answer(&self.shared, settings, language, asked, body, stay).await
     }

@@ -5,6 +5,7 @@
 
 pub mod engine;
 pub(crate) mod health;
+pub(crate) mod heat;
 pub mod reload;
 pub(crate) mod room;
 pub mod state;

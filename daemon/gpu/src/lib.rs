@@ -8,18 +8,16 @@
 mod card;
 mod missing;
 mod nvml;
-mod sample;
 mod sampler;
 mod sentence;
-mod throttle;
 mod who;
 
 pub use card::{Card, cards};
-pub use missing::Missing;
-pub use sample::{
-    Absent, Clocks, Faults, Link, Memory, Power, Reading, Sample, Sensor, Tenants, Utilisation,
+pub use ghostllm_readings::{
+    Absent, Clocks, Faults, Link, Margins, Memory, Power, Reading, Reason, Sample, Sensor, Tenants,
+    Throttles, Utilisation,
 };
+pub use missing::Missing;
 pub use sampler::{Options, Sampler, Seen};
 pub use sentence::sentence;
-pub use throttle::{Reason, Throttles};
 pub use who::{INSTANCES, Identity, Instance, Maker, PROCESSES, Process, Who};

@@ -5,12 +5,10 @@
 
 use std::{path::Path, sync::Arc};
 
+use ghostllm_readings::{Absent, Reading};
 use nvml_wrapper::{Nvml, error::NvmlError};
 
-use crate::{
-    missing::Missing,
-    sample::{Absent, Reading},
-};
+use crate::missing::Missing;
 
 mod card;
 #[expect(unsafe_code, reason = "the C calls that the wrapper does not make; each block has its argument")]

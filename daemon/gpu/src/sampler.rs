@@ -13,10 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ghostllm_readings::{Reading, Sample};
+
 use crate::{
     card::LIBRARY,
     missing::Missing,
-    sample::{Reading, Sample},
     who::{Identity, Who},
 };
 

@@ -3,7 +3,7 @@
 //! Knows names, processes and instances. Refuses to know what they do. Invariant: who uses it has one size, whatever their number, so that
 //! it is told without allocating.
 
-use crate::sample::Reading;
+use ghostllm_readings::Reading;
 
 /// Processes that are told one by one; of more, their number is told.
 pub const PROCESSES: usize = 32;

@@ -36,7 +36,7 @@ fn foreign() -> [(&'static str, Value); 12] {
         ("prompt_cache_options", json!({"mode": "explicit"})),
         ("prompt_cache_retention", json!("24h")),
         ("safety_identifier", json!("s")),
-        ("service_tier", json!("flex")),
+        ("service_tier", json!("priority")),
         ("user", json!("somebody")),
         ("verbosity", json!("low")),
         ("num_ctx", json!(4096)),

@@ -22,7 +22,7 @@ fn dead() -> [(&'static str, Value); 12] {
         ("moderation", json!({"model": "omni-moderation-latest"})),
         ("store", json!(true)),
         ("truncation", json!("auto")),
-        ("service_tier", json!("flex")),
+        ("service_tier", json!("priority")),
         ("text.verbosity", json!("low")),
         ("reasoning.context", json!("all_turns")),
         ("reasoning.mode", json!("pro")),

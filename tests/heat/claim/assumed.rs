@@ -16,8 +16,19 @@ use crate::sim::Card;
 pub struct Varied {
     /// What is varied, and to what.
     pub what: &'static str,
-    /// Of the soft regime and of the hard one: the promises that are kept, of how many, and the least and the most that is gained.
-    pub seen: [(usize, usize, f64, f64); 2],
+    /// Of the soft regime and of the hard one.
+    pub seen: [Seen; 2],
+}
+
+/// What comes of it in one regime.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// How many promises are kept, and of how many.
+    pub kept: (usize, usize),
+    /// What is gained in each trial, as a part of the tokens without the governor.
+    pub gains: Vec<f64>,
+    /// How often a card switched itself off, without the governor and with it.
+    pub off: (u32, u32),
 }
 
 /// Each assumption, and what it is changed to.
@@ -53,16 +64,16 @@ pub fn assumed(policy: Policy, seconds: f64) -> Vec<Varied> {
     cards.chain(OUTAGES.into_iter().map(|(what, outage)| of(what, |_| {}, outage))).collect()
 }
 
-fn seen(trials: impl Iterator<Item = Trial>, policy: Policy, seconds: f64) -> (usize, usize, f64, f64) {
-    let mut seen = (0, 0, f64::INFINITY, f64::NEG_INFINITY);
+fn seen(trials: impl Iterator<Item = Trial>, policy: Policy, seconds: f64) -> Seen {
+    let mut seen = Seen::default();
     for trial in trials {
         let pair = Pair::of(&trial, policy, 1, seconds);
         for promise in judge(trial.regime, &pair) {
-            seen.0 += usize::from(promise.verdict == Verdict::Kept);
-            seen.1 += 1;
+            seen.kept.0 += usize::from(promise.verdict == Verdict::Kept);
+            seen.kept.1 += 1;
         }
-        seen.2 = seen.2.min(pair.gain());
-        seen.3 = seen.3.max(pair.gain());
+        seen.gains.push(pair.gain());
+        seen.off = (seen.off.0 + pair.without.shutdowns, seen.off.1 + pair.with.shutdowns);
     }
     seen
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Level, Pair, Regime, Trial, Varied, Verdict, judge, judged::seconds};
+use super::{Level, Pair, Regime, Seen, Trial, Varied, Verdict, judge, judged::seconds};
 use crate::sim::HELD_BACK;
 
 /// What a page is made of.
@@ -15,6 +15,8 @@ pub struct Pages {
     pub trials: Vec<(Trial, Pair)>,
     /// What a power limit would do instead, with the watts of it.
     pub capped: Vec<(Trial, Pair)>,
+    /// The same as the first, where few may run at once.
+    pub few: Vec<(Trial, Pair)>,
     /// Each trial of the levels, with its levels.
     pub levels: Vec<(Trial, Vec<Level>)>,
     /// What the assumptions do.
@@ -37,6 +39,9 @@ pub fn report(pages: &Pages) -> String {
     }
     if !pages.capped.is_empty() {
         capped(&mut out, pages);
+    }
+    if !pages.few.is_empty() {
+        few(&mut out, pages);
     }
     for (trial, levels) in &pages.levels {
         of_levels(&mut out, trial, levels);
@@ -67,21 +72,52 @@ fn capped(out: &mut String, pages: &Pages) {
     out.push('\n');
 }
 
-fn assumed(out: &mut String, pages: &Pages) {
+fn few(out: &mut String, pages: &Pages) {
     out.push_str(
-        "## If the assumptions are wrong\n\n| what is assumed | soft: promises kept | tokens | hard: promises kept | tokens |\n|---|---:|---:|---:|---:|\n",
+        "## A box with few places: 4 interactive and 2 background requests at once\n\n\
+         | card | case | load | tokens an hour | p99 | unanswered | off |\n|---|---|---|---:|---|---|---|\n",
     );
-    for Varied { what, seen: [soft, hard] } in &pages.assumed {
-        let gain = |least: f64, most: f64| format!("{:+.1} to {:+.1} %", 100.0 * least, 100.0 * most);
+    for (trial, pair) in &pages.few {
+        let Pair { without, with } = pair;
         let _ = writeln!(
             out,
-            "| {what} | {} of {} | {} | {} of {} | {} |",
-            soft.0,
-            soft.1,
-            gain(soft.2, soft.3),
-            hard.0,
-            hard.1,
-            gain(hard.2, hard.3),
+            "| {} | {} | {} | {:+.1} % | {} → {} | {} → {} | {} → {} |",
+            name(trial),
+            trial.place,
+            trial.arrivals.name(),
+            100.0 * pair.gain(),
+            seconds(without.last()),
+            seconds(with.last()),
+            without.unanswered,
+            with.unanswered,
+            without.shutdowns,
+            with.shutdowns,
+        );
+    }
+    out.push('\n');
+}
+
+fn assumed(out: &mut String, pages: &Pages) {
+    out.push_str(
+        "## If the assumptions are wrong\n\n| what is assumed | soft: promises kept | tokens | hard: promises kept | tokens | off |\n\
+         |---|---:|---:|---:|---:|---|\n",
+    );
+    let kept = |seen: &Seen| format!("{} of {}", seen.kept.0, seen.kept.1);
+    let gains = |seen: &Seen| {
+        let least = seen.gains.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = seen.gains.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        format!("{:+.1} to {:+.1} %", 100.0 * least, 100.0 * most)
+    };
+    for Varied { what, seen: [soft, hard] } in &pages.assumed {
+        let _ = writeln!(
+            out,
+            "| {what} | {} | {} | {} | {} | {} → {} |",
+            kept(soft),
+            gains(soft),
+            kept(hard),
+            gains(hard),
+            hard.off.0,
+            hard.off.1
         );
     }
     out.push('\n');

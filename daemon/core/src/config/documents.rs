@@ -7,13 +7,14 @@ pub(super) mod example;
 pub(super) mod page;
 pub(super) mod schema;
 
-use super::{Engine, Limits, Listen, Log, Usage, backends, describe::Described, health, models};
+use super::{Engine, Gpu, Limits, Listen, Log, Usage, backends, describe::Described, health, models};
 
 /// Every section, in the order of the documents.
-pub(super) fn sections() -> [Described; 9] {
+pub(super) fn sections() -> [Described; 10] {
     [
         Listen::describe(),
         Engine::describe(),
+        Gpu::describe(),
         Limits::describe(),
         Log::describe(),
         Usage::describe(),

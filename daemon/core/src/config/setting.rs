@@ -18,8 +18,8 @@ use super::{
     secret_file::SecretFile,
     tree::Value,
     values::{
-        BackendName, BackendUrl, ByteSize, Exposure, HostName, KeepAliveStyle, Kind, LogFormat, LogLevel,
-        Origin, PlainAuth, Profile, parse_duration, show_duration,
+        BackendName, BackendUrl, ByteSize, Exposure, GovernorMode, HostName, KeepAliveStyle, Kind, LogFormat,
+        LogLevel, Origin, PlainAuth, Profile, parse_duration, show_duration,
     },
 };
 
@@ -382,6 +382,7 @@ words! {
     PlainAuth: "key";
     Exposure: "private";
     KeepAliveStyle: "comment";
+    GovernorMode: "on";
     Kind: "ollama";
     LogLevel: "info";
     LogFormat: "auto";

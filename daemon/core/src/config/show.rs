@@ -71,6 +71,8 @@ fn written(loaded: &Loaded, config: &Config, mut out: Shown) -> Shown {
     out.unused = config.engine.socket.is_some().then_some("not used: engine.socket is another's engine");
     config.engine.show(table("engine"), &mut out);
     out.unused = None;
+    out.header("[gpu]");
+    config.gpu.show(table("gpu"), &mut out);
     out.header("[limits]");
     config.limits.show(table("limits"), &mut out);
     out.header("[log]");

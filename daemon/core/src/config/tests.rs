@@ -79,6 +79,13 @@ streams = 7
 keep_alive_style = "empty-delta"
 backend_idle = "9s"
 
+[gpu]
+nvml_library = "/opt/libnvidia-ml.so.1"
+every = "500ms"
+governor = "watch"
+background = 3
+queue = 0
+
 [log]
 level = "debug"
 format = "json"
@@ -136,6 +143,15 @@ fn the_sample_is_read_into_final_types() {
     assert_eq!(config.limits.keep_alive_style, KeepAliveStyle::EmptyDelta);
     assert_eq!(config.log, Log { level: LogLevel::Debug, filter: Vec::new(), format: LogFormat::Json });
     assert_eq!(config.usage, Usage { days: 7, write_interval: Duration::from_secs(5) });
+    let gpu = Gpu {
+        nvml_library: Some("/opt/libnvidia-ml.so.1".into()),
+        every: Duration::from_millis(500),
+        governor: GovernorMode::Watch,
+        background: 3,
+        queue: 0,
+        ..Gpu::default()
+    };
+    assert_eq!(config.gpu, gpu);
     let [ollama, vllm, gguf] = config.backends.as_slice() else { panic!("three backends") };
     assert_eq!(ollama.timeouts.idle, Duration::from_secs(600));
     assert_eq!(ollama.timeouts.connect, Duration::from_secs(2));
@@ -152,7 +168,7 @@ fn a_stray_key_in_any_table_is_refused_with_its_place() {
     let mut lines: Vec<&str> = SAMPLE.lines().collect();
     let tables: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].starts_with('[')).collect();
     // Every header and the root; the inline table follows below.
-    assert_eq!(tables.len(), 13);
+    assert_eq!(tables.len(), 14);
     for at in tables.into_iter().chain([0]) {
         lines.insert(at + 1, "  strayed = 1");
         let errors = refused_file(&lines.join("\n"));

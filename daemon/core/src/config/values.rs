@@ -211,6 +211,16 @@ impl BackendUrl {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// Whether it is this very machine by its loopback: `localhost` and what is below it (RFC 6761, 6.3), 127.0.0.0/8 or `::1`.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host.trim_end_matches('.');
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || address.is_ok_and(|address| address.to_canonical().is_loopback())
+    }
+
     /// What stands before every route: empty, or a path without a slash at its end.
     #[must_use]
     pub fn base_path(&self) -> &str {
@@ -422,6 +432,16 @@ words! {
         Private = "private",
         /// Every address.
         Everywhere = "everywhere",
+    }
+
+    /// Whether heat has consequences.
+    pub enum GovernorMode("\"on\", \"off\" or \"watch\"") {
+        /// What is decided is done.
+        On = "on",
+        /// Nothing is decided.
+        Off = "off",
+        /// What is decided is told.
+        Watch = "watch",
     }
 
     /// How an SSE stream is kept alive while the engine is silent.

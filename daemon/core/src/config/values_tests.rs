@@ -173,3 +173,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_backend_on_this_machine_is_known_by_its_address() {
+    for (address, here) in [
+        ("http://localhost:11434", true),
+        ("http://LOCALHOST", true),
+        ("http://ollama.localhost", true),
+        ("http://127.0.0.1:1", true),
+        ("https://127.9.9.9", true),
+        ("http://[::1]:8000/v1", true),
+        ("http://[::ffff:127.0.0.1]", true),
+        ("http://192.168.0.2", false),
+        ("http://[fd00::1]", false),
+        ("http://localhost.example.org", false),
+        ("http://mylocalhost", false),
+    ] {
+        match address.parse::<BackendUrl>() {
+            Ok(url) => assert_eq!(url.is_loopback(), here, "{address}"),
+            Err(why) => panic!("{address}: {why}"),
+        }
+    }
+}

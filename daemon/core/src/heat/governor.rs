@@ -11,10 +11,11 @@
 
 use std::time::Duration;
 
+use ghostllm_readings::Margins;
+
 use super::{
     judge::{State, Verdict},
     predict::{Outlook, Prediction},
-    sample::Margins,
 };
 
 mod ladder;
@@ -24,7 +25,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use ladder::{is_beyond, reserve};
+use ladder::{is_at_slowdown, is_beyond, reserve};
 pub use policy::Policy;
 
 /// One value for each kind of request.
@@ -177,6 +178,11 @@ impl Governor {
         }
     }
 
+    /// From now on as many may run at once, when nothing is in the way; what is lowered is so by the same share.
+    pub fn allow(&mut self, most: ByClass<u32>) {
+        self.policy.most = ByClass { interactive: most.interactive.max(1), ..most };
+    }
+
     /// Decides, for this moment. To be asked once a second, and with every reading.
     pub fn decide(&mut self, moment: &Moment<'_>) -> Decision {
         let now = moment.now;
@@ -211,11 +217,10 @@ impl Governor {
             }
             return;
         };
-        // In a card whose limits lie close together its hardware may still hold it.
-        let beyond = is_beyond(moment.verdict.margins);
-        let wanted = if beyond && reserve <= policy.refuse {
+        let slowed = is_at_slowdown(moment.verdict.margins);
+        let wanted = if slowed && reserve <= policy.refuse {
             Stage::Refuse
-        } else if beyond && reserve <= policy.hold {
+        } else if slowed && reserve <= policy.hold {
             Stage::Hold
         } else {
             Stage::Open
@@ -323,7 +328,7 @@ impl Governor {
         let ByClass { interactive, background } = self.policy.most;
         ByClass {
             interactive: part(interactive, self.share * 2.0).max(1),
-            background: part(background, self.share * 2.0 - 1.0),
+            background: near(background, self.share * 2.0 - 1.0),
         }
     }
 
@@ -377,4 +382,9 @@ fn part(whole: u32, share: f32) -> u32 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to the count itself")]
     let part = (f64::from(whole) * share + SLACK).floor() as u32;
     part.min(whole)
+}
+
+/// So much of a count, to the nearest: of two or three, one is more than a little.
+fn near(whole: u32, share: f32) -> u32 {
+    part(2 * whole.min(u32::MAX / 2), share).div_ceil(2)
 }

@@ -5,14 +5,13 @@
 
 use std::time::Duration;
 
+use ghostllm_readings::{Reading, Sample, Throttles};
 use heapless::HistoryBuf;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    judge::{State, Verdict},
-    sample::{Reading, Sample},
-    throttle::Throttles,
-};
+use super::judge::{State, Verdict};
+
+mod kept;
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +45,7 @@ pub struct Point {
     /// Its memory in use, in MiB.
     pub used: Option<u32>,
     /// Why its clocks are not the highest.
+    #[serde(with = "kept")]
     pub throttles: Option<Throttles>,
     /// What the judge said.
     pub state: State,
@@ -73,6 +73,7 @@ pub struct Minute {
     /// The most memory in use, in MiB.
     pub used: Option<u32>,
     /// All reasons that there were for lower clocks.
+    #[serde(with = "kept")]
     pub throttles: Option<Throttles>,
     /// The gravest state.
     pub state: State,

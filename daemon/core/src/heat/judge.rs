@@ -5,12 +5,8 @@
 
 use std::{fmt, time::Duration};
 
+use ghostllm_readings::{Margins, Reason, Sample, Throttles};
 use serde::{Deserialize, Serialize};
-
-use super::{
-    sample::{Margins, Sample},
-    throttle::{Reason, Throttles},
-};
 
 #[cfg(test)]
 mod tests;
@@ -101,6 +97,21 @@ impl State {
         Self::ThrottledByHeat,
         Self::Lost,
     ];
+
+    /// Its short name, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cool => "cool",
+            Self::ThrottledByPower => "throttled_by_power",
+            Self::Warm => "warm",
+            Self::Unknown => "unknown",
+            Self::Stale => "stale",
+            Self::ThrottledByBrake => "throttled_by_brake",
+            Self::ThrottledByHeat => "throttled_by_heat",
+            Self::Lost => "lost",
+        }
+    }
 
     /// What it means, for people, in a few words.
     #[must_use]

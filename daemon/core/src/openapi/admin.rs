@@ -7,8 +7,8 @@ use super::operation::{Answer, Body, Operation, Parameter, Tag};
 use super::schemas::Schemas;
 use crate::admin::{
     AuditLog, BackendInfo, BackendList, Cancelled, Certificates, Checked, ConfigChange, ConfigShown, Event,
-    FirstKey, KeyList, ListenerList, MadeKey, ModelList, NewKey, Reloaded, Renewed, RequestList, Rotation,
-    RouteList, Status, TaskList, UsageReport,
+    FirstKey, GpuHistory, GpuReport, KeyList, ListenerList, MadeKey, ModelList, NewKey, Reloaded, Renewed,
+    RequestList, Rotation, RouteList, Status, TaskList, UsageReport,
 };
 use crate::error::Code;
 use crate::routes::Admin;
@@ -53,6 +53,13 @@ pub(super) fn operation(endpoint: Admin, schemas: &mut Schemas) -> Operation {
         Admin::Routes => plain("listRoutes", "The table of routes", "With what each needs.")
             .gives(Answer::json::<RouteList>("The routes.", schemas)),
         Admin::Usage => usage(schemas),
+        Admin::Gpu => plain(
+            "getGpu",
+            "What the graphics cards say, and what is done about their heat",
+            "A reading that is missing says why.",
+        )
+        .gives(Answer::json::<GpuReport>("The governor and the cards.", schemas)),
+        Admin::GpuHistory => gpu_history(schemas),
         Admin::Audit => audit(schemas),
         Admin::Backup => backup(),
         Admin::Events => events(schemas),
@@ -178,6 +185,28 @@ fn usage(schemas: &mut Schemas) -> Operation {
         ))
         .gives(Answer::json::<UsageReport>("The counts.", schemas))
         .fails(&[Code::InvalidValue])
+}
+
+fn gpu_history(schemas: &mut Schemas) -> Operation {
+    plain(
+        "getGpuHistory",
+        "What a card has been through",
+        "Ten minutes by the second, or a day by the minute.",
+    )
+    .parameter(Parameter {
+        name: "card",
+        place: "query",
+        about: "The card's `index`.",
+        form: json!({"type": "integer", "minimum": 0, "default": 0}),
+    })
+    .parameter(Parameter {
+        name: "span",
+        place: "query",
+        about: "How far back.",
+        form: json!({"type": "string", "enum": ["10m", "24h"], "default": "10m"}),
+    })
+    .gives(Answer::json::<GpuHistory>("The card's history.", schemas))
+    .fails(&[Code::InvalidValue, Code::NotFound])
 }
 
 fn audit(schemas: &mut Schemas) -> Operation {

@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde_json::json;
 
+use super::fields;
 use super::operation::{Answer, BODY, Body, Operation, Tag};
 use super::schemas::Schemas;
-use crate::dialect::openai::COUNT_LIMIT;
+use crate::dialect::openai::{COUNT_LIMIT, EMBEDDING_ROWS};
 use crate::embedding::INPUTS_LIMIT;
 
 /// What to turn into vectors. A field that is none of these is refused for an Ollama, and given as it came to an engine that speaks
@@ -100,7 +101,7 @@ pub(super) fn operation(schemas: &mut Schemas) -> Operation {
     let about = "An engine is believed if it gives one vector for each input, in their order, all of one length, of numbers.";
     Operation::new("createEmbeddings", Tag::Embeddings, "Vectors for texts or token ids", about)
         .takes(Body {
-            form: schemas.taken::<Request>(),
+            form: fields::completed::<Request>("EmbeddingRequest", EMBEDDING_ROWS, schemas),
             required: true,
             about: BODY,
             examples: vec![("texts", json!({"model": "all-minilm", "input": ["Good morning", "Bonjour"]}))],

@@ -3,6 +3,8 @@
 //! Knows what the table says. Refuses to know more of a field than its row and its form. Invariant: the form has the table's
 //! fields and no other.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -36,13 +38,35 @@ pub(super) fn completed<T: JsonSchema>(name: &str, rows: &[Row], schemas: &mut S
         Some(Value::Object(plain)) => plain,
         _ => Map::new(),
     };
-    let outer = rows.iter().filter(|row| !row.name.contains('.'));
-    let outer = outer.map(|row| (row.name.to_owned(), property(row, rows, plain.get(row.name))));
-    form.insert("properties".to_owned(), outer.collect());
+    let mut outer: Map<String, Value> = rows
+        .iter()
+        .filter(|row| !row.name.contains('.'))
+        .map(|row| (row.name.to_owned(), property(row, plain.get(row.name)).into()))
+        .collect();
+    for (field, inside) in insides(rows) {
+        // Of some, only what is inside has a row.
+        let form = plain.get(&field).cloned().unwrap_or_default();
+        let property = outer.entry(field).or_insert(form);
+        if let Some(property) = property.as_object_mut() {
+            property.insert("x-ghostllm-inside".to_owned(), inside.into());
+        }
+    }
+    form.insert("properties".to_owned(), outer.into());
     schemas.add(name, form.into())
 }
 
-fn property(row: &Row, rows: &[Row], plain: Option<&Value>) -> Value {
+/// The fields that have others inside, with what becomes of each of those.
+fn insides(rows: &[Row]) -> BTreeMap<String, Map<String, Value>> {
+    let mut insides: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for row in rows {
+        if let Some((outer, name)) = row.name.split_once('.') {
+            insides.entry(outer.to_owned()).or_default().insert(name.to_owned(), fates(row));
+        }
+    }
+    insides
+}
+
+fn property(row: &Row, plain: Option<&Value>) -> Map<String, Value> {
     let mut property = plain.and_then(Value::as_object).cloned().unwrap_or_else(|| asks_nothing(row.asks));
     let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
     let about = said(row, about);
@@ -50,18 +74,10 @@ fn property(row: &Row, rows: &[Row], plain: Option<&Value>) -> Value {
         property.insert("description".to_owned(), about.into());
     }
     property.insert("x-ghostllm-backends".to_owned(), fates(row));
-    let inside = rows.iter().filter_map(|inner| {
-        let (outer, name) = inner.name.split_once('.')?;
-        (outer == row.name).then(|| (name.to_owned(), fates(inner)))
-    });
-    let inside: Map<String, Value> = inside.collect();
-    if !inside.is_empty() {
-        property.insert("x-ghostllm-inside".to_owned(), inside.into());
-    }
     if !row.official {
         property.insert("x-ghostllm-extension".to_owned(), true.into());
     }
-    property.into()
+    property
 }
 
 /// What becomes of it at each kind of backend.
@@ -83,6 +99,7 @@ fn asks_nothing(asks: Asks) -> Map<String, Value> {
         Asks::Always => json!({"type": "null"}),
         Asks::ByReader => json!({}),
         Asks::UnlessFalse => json!({"enum": [false, null]}),
+        Asks::UnlessFlex => json!({"enum": ["flex", null]}),
         Asks::UnlessEmpty => json!({"type": ["object", "null"], "maxProperties": 0}),
         Asks::BesidesText => json!({"type": ["array", "null"], "items": {"const": "text"}}),
     };

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::operation::Tag;
-use crate::dialect::openai::table::IGNORED;
+use crate::{admission::PRIORITY, dialect::openai::table::IGNORED};
 
 /// A field of an answer, and what it says.
 pub(super) const ANSWERS: [(&str, &str); 6] = [
@@ -27,7 +27,7 @@ pub(super) const ANSWERS: [(&str, &str); 6] = [
 ];
 
 /// A field of a request that is heeded wherever it stands.
-pub(super) const REQUESTS: [(&str, &str); 2] = [
+pub(super) const REQUESTS: [(&str, &str); 3] = [
     (
         "x-request-id",
         "An id for the request, at most 128 letters; it is returned, logged and sent to the backend.",
@@ -35,6 +35,11 @@ pub(super) const REQUESTS: [(&str, &str); 2] = [
     (
         "traceparent",
         "The trace that the request is a part of (W3C Trace Context); the backend is sent it with a new parent.",
+    ),
+    (
+        PRIORITY,
+        "`background`: the request has time, and gives way to those that somebody waits for; `interactive`: it has none, whatever its \
+         `service_tier`. It counts where an engine on this machine answers.",
     ),
 ];
 

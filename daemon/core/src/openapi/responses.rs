@@ -7,8 +7,10 @@ mod request;
 use serde_json::json;
 
 use super::chat::STREAMED;
+use super::fields;
 use super::operation::{Answer, BODY, Body, Operation, Tag};
 use super::schemas::Schemas;
+use crate::dialect::responses::ROWS;
 use answer::Response;
 use events::Event;
 
@@ -34,7 +36,7 @@ pub(super) fn operation(schemas: &mut Schemas) -> Operation {
     }});
     Operation::new("createResponse", Tag::Responses, "Have a model respond", ABOUT)
         .takes(Body {
-            form: schemas.taken::<Request>(),
+            form: fields::completed::<Request>("ResponseRequest", ROWS, schemas),
             required: true,
             about: BODY,
             examples: vec![

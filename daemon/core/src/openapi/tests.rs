@@ -11,10 +11,10 @@ use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::config::Limits;
 use crate::dialect::openai::table::{Behind, Fate, ROWS, Row};
 use crate::dialect::openai::{
-    COMPLETION_ROWS, ChatStream, ChatWhole, CompletionStream, CompletionWhole, inspect_completion,
-    models_body, parse_chat, parse_completion, parse_embeddings,
+    COMPLETION_ROWS, ChatStream, ChatWhole, CompletionStream, CompletionWhole, EMBEDDING_ROWS,
+    inspect_completion, models_body, parse_chat, parse_completion, parse_embeddings,
 };
-use crate::dialect::responses::{ResponseStream, ResponseWhole, parse_response};
+use crate::dialect::responses::{self, ResponseStream, ResponseWhole, parse_response};
 use crate::error::{ApiError, Code};
 use crate::routes::{Access, TABLE};
 
@@ -95,12 +95,28 @@ fn a_completion_s_fields_are_those_of_its_own_table() {
     have_their_fates::<super::completions::Request>("CompletionRequest", COMPLETION_ROWS);
 }
 
+#[test]
+fn an_embedding_request_s_fields_are_those_of_its_own_table() {
+    have_their_fates::<super::embeddings::Request>("EmbeddingRequest", EMBEDDING_ROWS);
+}
+
+#[test]
+fn a_response_s_fields_are_those_of_its_own_table() {
+    have_their_fates::<super::responses::Request>("ResponseRequest", responses::ROWS);
+}
+
+/// The fields that a form has by its type.
+fn typed<T: schemars::JsonSchema>() -> Map<String, Value> {
+    Schemas::new().inside::<T>()["properties"].as_object().unwrap().clone()
+}
+
 fn have_their_fates<T: schemars::JsonSchema>(name: &str, rows: &[Row]) {
     let document = value();
     let fields = properties(&document, name);
     let inside = fields.values().filter_map(|field| Some(field["x-ghostllm-inside"].as_object()?.len()));
-    assert_eq!(fields.len() + inside.sum::<usize>(), rows.len());
-    let typed = Schemas::new().inside::<T>()["properties"].as_object().unwrap().clone();
+    let outside = fields.values().filter(|field| field["x-ghostllm-backends"].is_object()).count();
+    assert_eq!(outside + inside.sum::<usize>(), rows.len());
+    let typed = typed::<T>();
     for row in rows {
         let (outer, inside) = row.name.split_once('.').unwrap_or((row.name, ""));
         let field = &fields[outer];
@@ -211,23 +227,21 @@ fn the_ranges_of_numbers_are_those_that_are_taken() {
 
 #[test]
 fn the_other_requests_fields_are_those_that_are_known() {
-    let (document, limits) = (value(), Limits::default());
-    let names =
-        |form: &str| properties(&document, form).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    for name in names("EmbeddingRequest") {
+    let limits = Limits::default();
+    for name in typed::<super::embeddings::Request>().keys() {
         let body =
             json!({"model": "m", "input": "a", "dimensions": 1, "encoding_format": "float", "user": "u"});
-        assert!(body.get(&name).is_some(), "{name}");
+        assert!(body.get(name).is_some(), "{name}");
         parse_embeddings(body.to_string().as_bytes(), &limits).unwrap();
     }
     // One that is not known is named as ignored, whatever it holds; of one that is known, its type is looked at.
-    for name in names("ResponseRequest") {
+    for name in typed::<super::responses::Request>().keys() {
         let mut body = json!({"model": "m", "input": "a"});
-        if !["model", "input"].contains(&&*name) {
-            body[&name] = json!([[]]);
+        if !["model", "input"].contains(&&**name) {
+            body[name] = json!([[]]);
         }
         let read = parse_response(body.to_string().as_bytes(), &limits);
-        let unknown = read.is_ok_and(|read| read.ignored.contains(&name));
+        let unknown = read.is_ok_and(|read| read.ignored.contains(name));
         assert!(!unknown, "{name} is in the document, and not known");
     }
 }

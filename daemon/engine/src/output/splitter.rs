@@ -10,8 +10,8 @@ use std::ops::Range;
 
 const THINK: &str = "<think>";
 pub(crate) const THINK_END: &str = "</think>";
-const CALL: &str = "<tool_call>";
-const CALL_END: &str = "</tool_call>";
+pub(crate) const CALL: &str = "<tool_call>";
+pub(crate) const CALL_END: &str = "</tool_call>";
 /// Models of these two families end their turn after the calls, so the calls reach to the end.
 const PYTHON: &str = "<|python_tag|>";
 const MISTRAL: &str = "[TOOL_CALLS]";

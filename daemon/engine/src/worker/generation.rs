@@ -2,11 +2,11 @@
 //!
 //! Invariant: no step decodes more than the limit `batch` of tokens, and before each step the asker is known to be there.
 
-use super::grammar::Holder;
+use super::grammar::{Holder, Manner};
 use super::odds::{Ledger, odds};
 use super::{Loaded, prompt, sampler};
 use crate::error::Failure;
-use crate::output::{MARKS, Output, Piece};
+use crate::output::{CALL, MARKS, Output, Piece};
 use crate::queue::{Event, Job};
 use crate::wire::Chat;
 use crate::wire::answer::{Finish, Part, Usage};
@@ -32,8 +32,10 @@ pub(super) fn answer(
     let limit = loaded.context.n_ctx() as usize;
     let Some(tokens) = prompt::tokens(job, &vocabulary, &text, limit)? else { return Ok(None) };
     let thinking = text.trim_end().ends_with("<think>");
-    let holder =
-        chat.form.as_ref().map(|form| loaded.grammars.holder(&vocabulary, form, thinking)).transpose()?;
+    let marked = job.model.summary.chat_template(true).is_some_and(|template| template.contains(CALL));
+    let manner = Manner { thinking, marked };
+    let form = chat.form.as_ref();
+    let holder = form.map(|form| loaded.grammars.holder(&vocabulary, form, manner)).transpose()?;
     job.tell(Event::Begun);
     let context = &mut loaded.context;
     forget(context);

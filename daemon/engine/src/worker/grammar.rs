@@ -7,7 +7,7 @@
 use super::generation::piece;
 use super::prompt::text_of;
 use crate::error::Failure;
-use crate::output::THINK_END;
+use crate::output::{CALL, CALL_END, MARKS, THINK_END};
 use crate::schema;
 use crate::wire::form::{Form, Held};
 use llama_cpp_2::context::LlamaContext;
@@ -49,6 +49,18 @@ const UNFULFILLED: &str = "Unsatisfiable";
 const TOO_LARGE: [&str; 7] =
     ["too large", "too big", "too complex", "fuel", "stack level", "limit for this grammar", "max is"];
 
+/// How an answer of one model begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// Reasoning comes first.
+    pub(super) thinking: bool,
+    /// The model was taught to put its calls between `<tool_call>` and its end; else a call is a bare object.
+    pub(super) marked: bool,
+}
+
+/// What stands before and behind a call, in Lark's words; nothing around a bare one.
+type Marks = Option<[String; 2]>;
+
 /// The parsers of one model.
 #[derive(Default)]
 pub(super) struct Grammars {
@@ -57,7 +69,7 @@ pub(super) struct Grammars {
 }
 
 impl Grammars {
-    /// What holds an answer to this form; `thinking`: reasoning comes first.
+    /// What holds an answer to this form.
     ///
     /// # Errors
     /// 400 with the field whose schema cannot be kept, and the keyword at fault.
@@ -65,13 +77,13 @@ impl Grammars {
         &mut self,
         vocabulary: &LlamaVocab<'_>,
         form: &Form,
-        thinking: bool,
+        manner: Manner,
     ) -> Result<Holder, Failure> {
         let factory = match &mut self.factory {
             Some(factory) => factory,
             none => none.insert(factory(vocabulary)?),
         };
-        let matcher = match parser(factory, grammar(form)) {
+        let matcher = match parser(factory, grammar(form, manner.marked.then(|| marks(vocabulary)))) {
             Ok(matcher) => matcher,
             // Which of several it was is found by trying each alone.
             Err(problem) => return Err(blame(factory, form, &problem)),
@@ -80,7 +92,7 @@ impl Grammars {
         let mut holder = Holder { matcher, reasoning: None, first: None, at };
         // Much of what cannot be kept is only seen here, before the answer begins.
         holder.first = Some(holder.allowed()?);
-        holder.reasoning = thinking.then(Vec::new);
+        holder.reasoning = manner.thinking.then(Vec::new);
         Ok(holder)
     }
 }
@@ -105,12 +117,22 @@ fn slices() -> Vec<String> {
     llguidance::earley::SlicedBiasComputer::json_slices()
 }
 
-/// The tokens as an answer shows them. Control tokens are no text, and never allowed; a token without text never is.
+/// The marks around a call: each the token that it is, if it is one.
+fn marks(vocabulary: &LlamaVocab<'_>) -> [String; 2] {
+    let word = |mark: &str| {
+        let token = vocabulary.tokens().find(|token| text_of(vocabulary, *token) == mark);
+        token.map_or_else(|| json!(mark).to_string(), |token| format!("<[{}]>", token.0))
+    };
+    [format!("{} \"\\n\"", word(CALL)), format!("\"\\n\" {}", word(CALL_END))]
+}
+
+/// The tokens as an answer shows them. Control tokens are no text, nor are marks, which would end a call in the middle of a text: they
+/// are allowed only where a grammar names them. A token without text never is.
 fn environment(vocabulary: &LlamaVocab<'_>) -> TokEnv {
     let words: Vec<Vec<u8>> = vocabulary
         .tokens()
         .map(|token| match piece(vocabulary, token) {
-            _ if vocabulary.is_control(token) || vocabulary.is_eog(token) => {
+            bytes if is_no_text(vocabulary, token, &bytes) => {
                 // llguidance's mark of what is no text.
                 [&[TokTrie::SPECIAL_TOKEN_MARKER], text_of(vocabulary, token).as_bytes()].concat()
             }
@@ -126,12 +148,18 @@ fn environment(vocabulary: &LlamaVocab<'_>) -> TokEnv {
     Arc::new(ApproximateTokEnv::new(TokTrie::from(&info, &words).with_eos_tokens(&ends)))
 }
 
+fn is_no_text(vocabulary: &LlamaVocab<'_>, token: LlamaToken, bytes: &[u8]) -> bool {
+    let mark = MARKS.iter().any(|mark| mark.as_bytes() == bytes);
+    mark || vocabulary.is_control(token) || vocabulary.is_eog(token)
+}
+
 fn parts(form: &Form) -> impl Iterator<Item = &Held> {
     form.content.iter().chain(form.calls.iter().map(|(_, held)| held))
 }
 
 /// One grammar that calls the others by name: each schema has its own, since its references begin at its own root.
-fn grammar(form: &Form) -> TopLevelGrammar {
+fn grammar(form: &Form, marks: Marks) -> TopLevelGrammar {
+    let [open, close] = marks.unwrap_or_default();
     let mut start = Vec::new();
     let mut rules = String::new();
     let mut grammars = vec![GrammarWithLexer::default()];
@@ -140,11 +168,11 @@ fn grammar(form: &Form) -> TopLevelGrammar {
         grammars.push(of_schema("content".into(), held));
     }
     for (index, (name, held)) in form.calls.iter().enumerate() {
-        // As the splitter reads a bare call.
+        // As the splitter reads it, and Hermes' and Qwen's templates show it.
         let opening = format!("{{\"name\": {}, \"arguments\": ", json!(name));
         start.push(format!("call_{index}"));
         // Writing to a String cannot fail. Lark's texts are written as JSON's.
-        let _ = writeln!(rules, "call_{index}: {} @arguments_{index} \"}}\"", json!(opening));
+        let _ = writeln!(rules, "call_{index}: {open} {} @arguments_{index} \"}}\" {close}", json!(opening));
         grammars.push(of_schema(format!("arguments_{index}"), held));
     }
     let lark = format!("start: {}\n{rules}", start.join(" | "));
@@ -178,7 +206,7 @@ fn parser(factory: &ParserFactory, grammar: TopLevelGrammar) -> Result<Matcher, 
 fn blame(factory: &ParserFactory, form: &Form, problem: &str) -> Failure {
     let alone = |held: &Held| {
         let form = Form { content: Some(held.clone()), calls: Vec::new() };
-        parser(factory, grammar(&form)).err().map(|problem| refusal(&held.at, &problem))
+        parser(factory, grammar(&form, None)).err().map(|problem| refusal(&held.at, &problem))
     };
     let first = parts(form).next().map_or("tools", |held| &held.at);
     if is_too_large(problem) {

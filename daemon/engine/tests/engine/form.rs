@@ -154,6 +154,27 @@ fn what_may_be_called_stays_free_beside_a_schema() {
 }
 
 #[test]
+fn a_schema_beside_functions_does_not_keep_the_demo_from_calling() {
+    let engine = Engine::start(&[]);
+    let question = "What is the weather in Paris?";
+    let free = json!({"tools": weather(), "temperature": 0, "max_tokens": 100});
+    // A text or a number begins unlike a call without marks, so that the demo, which begins one by its mark, was steered to it.
+    let beside = [trip(), json!({"type": "string"}), json!({"type": "integer"})];
+    let held = beside.map(|schema| {
+        let mut held = free.clone();
+        held["response_format"] = format(&schema);
+        held
+    });
+    for more in [vec![free], held.to_vec()].concat() {
+        let choice = engine.chat(question, &more).json()["choices"][0].clone();
+        assert_eq!(choice["finish_reason"], "tool_calls", "{choice}");
+        let call = &choice["message"]["tool_calls"][0]["function"];
+        assert_eq!(call["name"], "get_weather", "{choice}");
+        assert!(call["arguments"].as_str().unwrap().contains("Paris"), "{choice}");
+    }
+}
+
+#[test]
 fn reasoning_goes_before_what_is_held_and_is_free_of_it() {
     let engine = Engine::start(&[]);
     add_thinker(&engine);

@@ -15,6 +15,8 @@ pub(crate) const FORMS: &[(&str, &str)] = &[
     ("config show", "ConfigShown"),
     ("config unset", "Reloaded"),
     ("doctor", "DoctorReport"),
+    ("gpu history", "GpuHistory"),
+    ("gpu", "GpuReport"),
     ("keys create", "MadeKey"),
     ("keys first", "FirstKey"),
     ("keys ls", "KeyList"),

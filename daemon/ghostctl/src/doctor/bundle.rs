@@ -75,6 +75,7 @@ pub(super) fn text(report: &DoctorReport, seen: &Seen) -> String {
         Ok(daemon) => {
             section("status", &pretty(&daemon.status));
             section("backends", &answer(&daemon.backends, pretty));
+            section("cards", &answer(&daemon.gpu, pretty));
             section("configuration", &answer(&daemon.config, |config| without_comments(&config.what.toml)));
             section("routes", &answer(&daemon.routes, pretty));
             section("audit", &answer(&daemon.audit, |audit| lines(&audit.what.entries)));

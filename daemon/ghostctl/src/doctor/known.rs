@@ -221,7 +221,7 @@ fn audit(seen: &Seen) -> Vec<Finding> {
     found.into_iter().collect()
 }
 
-fn unanswered(failure: &Failure) -> Finding {
+pub(super) fn unanswered(failure: &Failure) -> Finding {
     let next = failure.next.clone().unwrap_or_else(|| "ghostctl status".to_owned());
     Finding::warning(&failure.message, "this part of the daemon does not answer as it should", next)
 }

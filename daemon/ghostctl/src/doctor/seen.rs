@@ -6,7 +6,9 @@ use std::{
 };
 
 use ghostllm_core::{
-    admin::{AuditLog, BackendList, Certificates, Checked, ConfigShown, KeyList, RouteList, Status},
+    admin::{
+        AuditLog, BackendList, Certificates, Checked, ConfigShown, GpuReport, KeyList, RouteList, Status,
+    },
     routes::Admin,
 };
 use time::OffsetDateTime;
@@ -29,6 +31,7 @@ pub(super) struct Daemon {
     pub(super) config: Result<Answer<ConfigShown>, Failure>,
     pub(super) routes: Result<Answer<RouteList>, Failure>,
     pub(super) audit: Result<Answer<AuditLog>, Failure>,
+    pub(super) gpu: Result<Answer<GpuReport>, Failure>,
 }
 
 /// What the checks look at.
@@ -95,5 +98,6 @@ async fn daemon(context: &Context) -> Result<Box<Daemon>, Failure> {
         config: client.ask(&Question::new(Admin::Config)).await,
         routes: client.ask(&Question::new(Admin::Routes)).await,
         audit: client.ask(&audit).await,
+        gpu: client.ask(&Question::new(Admin::Gpu)).await,
     }))
 }

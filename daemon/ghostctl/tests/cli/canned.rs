@@ -211,6 +211,60 @@ fn usage() -> Value {
     })
 }
 
+/// A card that is well.
+pub(crate) fn card() -> Value {
+    let untold = json!({ "missing": "this card does not tell it" });
+    let value = |value: Value| json!({ "value": value });
+    let number = |number: u64| json!({ "value": number });
+    let sensor = |celsius: f64| json!({ "celsius": { "value": celsius }, "to_soft": { "value": 24.0 }, "to_slowdown": { "value": 26.0 }, "to_shutdown": { "value": 31.0 } });
+    json!({
+        "index": 0, "uuid": "GPU-7a1b", "name": EVIL, "maker": "nvidia", "pci": "0000:01:00.0", "driver": "nvidia 580.95.05",
+        "state": "cool", "since": "2026-11-28T09:00:00Z",
+        "throttles": value(json!([{ "reason": "power_cap", "words": "it is at its power limit" }])),
+        "margins": { "slower": 24.0, "slowdown": 26.0, "shutdown": 31.0 },
+        "slower": { "outlook": "never", "seconds": null, "earliest_s": null, "latest_s": null },
+        "gpu": sensor(61.0), "memory_heat": sensor(70.5),
+        "hotspot": { "celsius": untold, "to_soft": untold, "to_slowdown": untold, "to_shutdown": untold },
+        "power": { "watts": { "value": 612.4 }, "limit": { "value": 700.0 }, "millijoules": number(45_360_000_000) },
+        "clocks": { "core": number(1755), "core_most": number(1980), "memory": number(2619), "memory_most": number(2619) },
+        "utilisation": { "core": number(98), "memory": number(61) },
+        "memory": { "total": number(80 << 30), "used": number(61 << 30) },
+        "fan": untold,
+        "link": { "generation": number(5), "generation_most": number(5), "lanes": number(16), "lanes_most": number(16) },
+        "faults": {
+            "ecc_corrected": number(0), "ecc_uncorrected": number(0), "rows_remapped": number(0), "rows_pending": value(json!(false)),
+            "pages_retired": untold, "xid": value(Value::Null)
+        },
+        "instances": { "count": number(1), "list": [{ "index": 0, "total": number(10 << 30), "used": number(1 << 30) }] },
+        "processes": { "count": number(40), "list": [{ "pid": 4711, "name": EVIL, "bytes": number(60 << 30), "instance": 0 }] },
+        "age_s": 0.4, "late_s": null
+    })
+}
+
+fn gpu() -> Value {
+    let most = json!({ "interactive": 8, "background": 4 });
+    json!({
+        "version": 1, "at": "2026-11-28T09:00:00.5Z", "missing": [], "cards": [card()],
+        "governor": {
+            "mode": "on", "running": { "interactive": 3, "background": 1 }, "waiting": { "interactive": 0, "background": 0 },
+            "decision": {
+                "limits": most, "most": most, "gate": "open", "retry_after": null, "cause": "none", "card": null,
+                "words": "as many requests run at once as are allowed: it is 24 °C below where it gets slower"
+            }
+        }
+    })
+}
+
+fn gpu_history() -> Value {
+    let point = |second: u32| {
+        json!({
+            "at": format!("2026-11-28T09:00:{second:02}Z"), "celsius": 61.0 + f64::from(second), "margin": 24.0, "watts": null,
+            "utilisation": 98, "clock": 1755, "state": "cool", "throttles": ["power_cap"]
+        })
+    };
+    json!({ "version": 1, "card": 0, "span": "10m", "points": (0..60).map(point).collect::<Vec<_>>() })
+}
+
 fn model(id: &str, requests: usize) -> Value {
     json!({ "id": id, "backend": "vllm", "up": requests > 0, "requests": requests, "new_here": true })
 }
@@ -249,6 +303,8 @@ pub(crate) fn usual(line: &str) -> Option<Value> {
             task("engine", "restartable", "waiting", Some("it ended by itself (signal 9) \u{1b}[2J and once more, in words that take more than a line does")),
             task("quic [::]:11443", "restartable", "hanging", None), task("news", "restartable", "ended", None)] }),
         "GET /usage?days=30&by=key,model" => usage(),
+        "GET /gpu" => gpu(),
+        "GET /gpu/history?card=0&span=10m" => gpu_history(),
         "GET /certificates" => certificates(),
         "POST /certificates/renew" | "POST /certificates/authority" => {
             json!({ "version": 1, "certificates": certificates() })

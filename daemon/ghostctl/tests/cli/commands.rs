@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::{
-    canned::{Daemon, KEY, PEM, REQUEST, SHA256, status},
+    canned::{Daemon, KEY, PEM, REQUEST, SHA256, status, usual},
     ghostctl, program,
 };
 
@@ -29,6 +29,23 @@ fn the_status_is_in_the_exit_code() {
             assert!(json || ran.out.starts_with(&condition.replace('_', " ")), "{}", ran.out);
         }
     }
+}
+
+#[test]
+fn a_card_that_is_not_well_is_in_the_exit_code() {
+    let daemon = Daemon::well();
+    assert_eq!(ghostctl(&daemon.socket, &["gpu"]).code, Some(0));
+    let mut lost = usual("GET /gpu").unwrap();
+    lost["cards"][0]["state"] = json!("lost");
+    let daemon = Daemon::with("GET /gpu", 200, lost.to_string());
+    for arguments in [&["gpu"][..], &["gpu", "--json"]] {
+        assert_eq!(ghostctl(&daemon.socket, arguments).code, Some(1));
+    }
+    let ran = ghostctl(&daemon.socket, &["gpu", "history", "--card", "7"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.err.contains("Next: ghostctl gpu"), "{ran:?}");
+    assert_eq!(daemon.asked().last().unwrap().line, "GET /gpu/history?card=7&span=10m");
+    assert_eq!(ghostctl(&daemon.socket, &["gpu", "--watch", "history"]).code, Some(2));
 }
 
 #[test]

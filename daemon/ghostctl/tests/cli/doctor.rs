@@ -1,6 +1,8 @@
 //! `ghostctl doctor`: each fault is made, and named with its next step. The system's files are a test's own (`--root`), so that no
 //! test depends on the machine that it runs on.
 
+mod cards;
+
 use std::{
     fs,
     os::unix::{
@@ -329,7 +331,8 @@ fn of_the_system() -> Vec<Fault> {
 
 #[test]
 fn each_fault_is_named_with_its_next_step() {
-    let faults: Vec<Fault> = of_the_daemon().into_iter().chain(of_the_box()).chain(of_the_system()).collect();
+    let faults = [of_the_daemon(), cards::faults(), of_the_box(), of_the_system()];
+    let faults: Vec<Fault> = faults.into_iter().flatten().collect();
     for (id, result, next, make) in &faults {
         let house = House::well();
         let daemon = make(&house);

@@ -20,6 +20,8 @@ const TABLES: &[&[&str]] = &[
     &["requests", "ls"],
     &["tasks"],
     &["usage"],
+    &["gpu"],
+    &["gpu", "history"],
     &["cert", "show"],
     &["cert", "renew"],
     &["config", "check"],
@@ -104,6 +106,8 @@ fn what_is_told_beside_a_table_fits_as_well() {
         &["keys", "ls"][..],
         &["audit"],
         &["usage"],
+        &["gpu"],
+        &["gpu", "history"],
         &["config", "show"],
         &["requests", "cancel", "ffffffff", "--yes"],
     ] {

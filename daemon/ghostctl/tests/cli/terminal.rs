@@ -2,8 +2,8 @@
 //! has, makes the terminal.
 
 use std::{
-    io::Write,
-    process::{Command, Stdio},
+    io::{Read, Write},
+    process::{Child, Command, Stdio},
 };
 
 use unicode_width::UnicodeWidthStr;
@@ -23,9 +23,34 @@ pub(crate) fn shown(variables: &str, arguments: &str) -> (i32, String) {
 }
 
 fn run(variables: &str, arguments: &str, typed: &str) -> (i32, String) {
+    let mut script = begun(variables, arguments);
+    script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let output = script.wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n"))
+}
+
+/// The same of a run in which this is typed once that stands on the terminal.
+fn run_until(daemon: &Daemon, arguments: &str, shown: &str, typed: &str) -> (i32, String) {
+    let mut script = begun(&format!("GHOSTLLM_SOCKET={}", daemon.socket.display()), arguments);
+    let (mut keys, mut terminal) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let mut all = Vec::new();
+    while !String::from_utf8_lossy(&all).contains(shown) {
+        let mut some = [0; 4096];
+        let count = terminal.read(&mut some).unwrap();
+        assert!(count > 0, "it ended before: {:?}", String::from_utf8_lossy(&all));
+        all.extend(&some[..count]);
+    }
+    keys.write_all(typed.as_bytes()).unwrap();
+    terminal.read_to_end(&mut all).unwrap();
+    // An end of what is typed would be a key as well.
+    drop(keys);
+    (script.wait().unwrap().code().unwrap(), String::from_utf8(all).unwrap())
+}
+
+fn begun(variables: &str, arguments: &str) -> Child {
     let program = env!("CARGO_BIN_EXE_ghostctl");
     let line = format!("stty cols 80 rows 24 -echo; {variables} {program} {arguments}");
-    let mut script = Command::new("script")
+    Command::new("script")
         .args(["-q", "-e", "-c", &line, "/dev/null"])
         .env_clear()
         .envs(crate::counted())
@@ -35,10 +60,7 @@ fn run(variables: &str, arguments: &str, typed: &str) -> (i32, String) {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
-    script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
-    let output = script.wait_with_output().unwrap();
-    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n"))
+        .unwrap()
 }
 
 /// The text without what gives it its colours.
@@ -87,4 +109,48 @@ fn a_watched_status_is_drawn_in_its_place_and_ends_well_at_ctrl_c() {
         assert!(screen.matches('\n').count() < 24, "{screen:?}");
         assert!(screen.contains("\x1b[K\x1b[J"), "what stood there before goes: {screen:?}");
     }
+}
+
+/// What switches to a screen of its own, and back.
+const OWN_SCREEN: &str = "\x1b[?1049h";
+const BACK: &str = "\x1b[?1049l";
+
+#[test]
+fn watched_cards_are_drawn_on_a_screen_of_their_own_and_the_terminal_is_given_back() {
+    let daemon = Daemon::well();
+    for (ends, code) in [("-INT", 130), ("-TERM", 130), ("-HUP", 130)] {
+        let line = format!(
+            "gpu --watch & p=$!; sleep 3; kill {ends} $p; wait $p; e=$?; stty -a | grep -o ' -\\?icanon'; exit $e"
+        );
+        let (ended, drawn) = on_terminal(&daemon, "NO_COLOR=1", &line, "");
+        assert_eq!(ended, code, "{drawn}");
+        let inside = drawn.split_once(OWN_SCREEN).unwrap().1.split_once(BACK).unwrap();
+        assert!(inside.0.contains("GhostLLM: graphics cards") && inside.0.contains("612 W"), "{drawn:?}");
+        assert!(!inside.0.contains("\x1b[31m") && !inside.0.contains("\x1b[32m"), "{drawn:?}");
+        assert!(inside.1.contains(" icanon"), "lines are edited again: {drawn:?}");
+        assert!(
+            inside.1.contains("\x1b[?25h") || inside.0.contains("\x1b[?25h"),
+            "the cursor is there again: {drawn:?}"
+        );
+    }
+}
+
+#[test]
+fn a_letter_ends_watched_cards() {
+    let daemon = Daemon::well();
+    for (typed, code) in [("q", 0), ("\x1b", 0), ("\x03", 130)] {
+        let (ended, drawn) = run_until(&daemon, "gpu --watch", "612 W", typed);
+        assert_eq!(ended, code, "{typed:?}: {drawn:?}");
+        assert!(drawn.contains(BACK), "{drawn:?}");
+    }
+}
+
+#[test]
+fn what_is_no_terminal_is_told_what_there_is_for_programs() {
+    let daemon = Daemon::well();
+    let ran = crate::ghostctl(&daemon.socket, &["gpu", "--watch"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.err.contains("--watch --json") && ran.out.is_empty(), "{ran:?}");
+    let (code, said) = on_terminal(&daemon, "TERM=dumb", "gpu --watch", "");
+    assert!(code == 2 && said.contains("--json") && !said.contains('\x1b'), "{said:?}");
 }

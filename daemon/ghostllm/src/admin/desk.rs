@@ -17,7 +17,7 @@ use crate::{
     app::Standing,
     log::Lost,
     store::{StateDir, StateFile, audit::Audit, settings::Kept},
-    tasks::{health::Verdicts, supervisor::TaskList},
+    tasks::{health::Verdicts, heat::Known, supervisor::TaskList},
 };
 
 /// What is to be done by the loop that looks after the program.
@@ -97,6 +97,8 @@ pub(crate) struct Desk {
     pub(crate) tasks: TaskList,
     /// What became of the admin's own checks.
     pub(crate) health: Verdicts,
+    /// What is known of the cards.
+    pub(crate) heat: Known,
 }
 
 impl Desk {

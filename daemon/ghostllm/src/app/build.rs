@@ -29,6 +29,7 @@ use crate::{
     },
     backend::registry::Registry,
     certificates::{self, Certificates},
+    gate::Gate,
     host::Host,
     pipeline::{Parts, Pipeline, Settings},
     secrets,
@@ -39,7 +40,13 @@ use crate::{
         quic_key,
         usage::Ledger,
     },
-    tasks::{engine::EngineTask, health::Health, reload::Changes, supervisor::Supervisor},
+    tasks::{
+        engine::EngineTask,
+        health::Health,
+        heat::{self, Heat},
+        reload::Changes,
+        supervisor::Supervisor,
+    },
 };
 
 /// So many orders of admins wait for their turn.
@@ -56,7 +63,7 @@ impl App {
         let signals = |error| StartError::internal("signals cannot be taken", error);
         let stop = Stop::new().map_err(signals)?;
         changes.take_hangup().map_err(signals)?;
-        let kept = given.kept;
+        let (kept, mut handed) = (given.kept, given.handed);
         let configured = Configured::new(&loaded, &loaded.config, changes.files(), &kept);
         let config = Arc::new(loaded.config);
         changes.watch(&config);
@@ -69,7 +76,6 @@ impl App {
         let host = Host::read();
         let certificates = opened_certificates(&config, &state, &host)?;
         systemd::goes_on();
-        let mut handed = given.handed;
         let admin = AdminSocket::open(&mut handed, &config.listen, &state);
         let listeners = Listeners::bind(&config.listen, admin, &mut handed, quic_keys(&state)?);
         // Also where a port is taken: by whom, is most often among these.
@@ -91,7 +97,7 @@ impl App {
         let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
         let (orders, taken) = mpsc::channel(ORDERS);
         let (configured, shown) = watch::channel(Arc::new(configured));
-        let health = Arc::new(Health::new(Arc::clone(&registry), seen.clone()));
+        let (health, heat, gate) = watchers(&config, &registry, &seen);
         let standing = standing(&listeners, &config, &mut upkeep);
         let desk = Desk {
             state: state.clone(),
@@ -106,8 +112,9 @@ impl App {
             lost: given.log.lost(),
             tasks: supervisor.list(),
             health: health.verdicts(),
+            heat: heat.known(),
         };
-        let pipeline = pipeline(&upkeep, (keys, usage.clone()), &registry, seen, &drain, desk)?;
+        let pipeline = pipeline(&upkeep, (keys, usage.clone(), gate), &registry, seen, &drain, desk)?;
         let running = Running {
             config,
             registry,
@@ -122,6 +129,7 @@ impl App {
             configured,
             journal,
             health,
+            heat,
             usage,
         };
         Ok(Self { stop, claim, changes, listeners, pipeline, running, upkeep, workers, drain, standing })
@@ -190,6 +198,17 @@ fn workers(config: &Config) -> Result<Workers, StartError> {
     Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })
 }
 
+/// Who looks at disks and cards, who looks after the cards' heat, and the gate that this one keeps.
+fn watchers(
+    config: &Config,
+    registry: &Arc<Registry>,
+    settings: &watch::Receiver<Arc<Settings>>,
+) -> (Arc<Health>, Arc<Heat>, Gate) {
+    let gate = Gate::new(heat::standing(&config.gpu));
+    let heat = Heat::new(settings.clone(), gate.clone());
+    (Arc::new(Health::new(Arc::clone(registry), settings.clone())), Arc::new(heat), gate)
+}
+
 fn standing(listeners: &Listeners, config: &Config, upkeep: &mut Upkeep) -> Arc<Standing> {
     let (addresses, list) = (listeners.addresses(), listeners.list(&config.listen));
     let standing = Standing::new(&addresses, list, listeners.missing());
@@ -200,7 +219,7 @@ fn standing(listeners: &Listeners, config: &Config, upkeep: &mut Upkeep) -> Arc<
 
 fn pipeline(
     upkeep: &Upkeep,
-    (keys, usage): (Keys, Ledger),
+    (keys, usage, gate): (Keys, Ledger, Gate),
     registry: &Arc<Registry>,
     settings: watch::Receiver<Arc<Settings>>,
     drain: &Drain,
@@ -215,6 +234,7 @@ fn pipeline(
         drain: drain.watch(),
         room: Room::default(),
         usage,
+        gate,
         desk,
     };
     let random = |_unspecified| StartError::internal("no random bytes", "the operating system gave none");

@@ -35,6 +35,7 @@ use crate::{
     tasks::{
         engine::{EngineAt, EngineTask},
         health::Health,
+        heat::Heat,
         reload::{Apart, Changes, Read},
         supervisor::Supervisor,
         watchdog,
@@ -65,6 +66,8 @@ pub(super) struct Running {
     pub(super) configured: watch::Sender<Arc<Configured>>,
     pub(super) journal: Journal,
     pub(super) health: Arc<Health>,
+    /// What the cards say, and what is done about it.
+    pub(super) heat: Arc<Heat>,
     /// What requests have used.
     pub(super) usage: Ledger,
 }
@@ -382,6 +385,7 @@ pub(super) fn settings(config: &Config, upkeep: &Upkeep) -> Settings {
         limits: config.limits.clone(),
         plain_auth: config.listen.plain_auth,
         health: config.health.clone(),
+        gpu: config.gpu.clone(),
         usage: config.usage.clone(),
         authority: upkeep.authority(),
     }

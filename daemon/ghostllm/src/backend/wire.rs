@@ -127,6 +127,14 @@ impl PartialEq for Wire {
 }
 
 impl Wire {
+    /// Whether it ends on this machine, as far as its address tells.
+    pub(crate) fn is_here(&self) -> bool {
+        match &self.place {
+            Place::Socket(_) => true,
+            Place::Url(url) => url.is_loopback(),
+        }
+    }
+
     /// A wire to this place, whose own `timeouts` go before those of the limits. Nothing is connected yet.
     ///
     /// # Errors

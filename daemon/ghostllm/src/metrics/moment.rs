@@ -14,7 +14,7 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
-use super::{HTTP, unit};
+use super::{HTTP, cards::CardsNow, unit};
 use crate::process::Process;
 
 /// What is known of a backend.
@@ -45,6 +45,8 @@ pub(crate) struct Moment {
     /// Open connections, by listener and version.
     pub(crate) connections: Vec<([&'static str; 2], usize)>,
     pub(crate) backends: Vec<BackendNow>,
+    /// The graphics cards, and the gate in front of this machine's backends.
+    pub(crate) cards: CardsNow,
     /// The admin's own checks, and whether each passes.
     pub(crate) checks: Vec<(String, bool)>,
     /// By kind.
@@ -85,6 +87,7 @@ impl Collector for Whole {
         let mut sheet = Sheet(encoder);
         self.requests(&mut sheet)?;
         self.backends(&mut sheet)?;
+        self.now.cards.write(&mut sheet)?;
         self.tasks(&mut sheet)?;
         self.program(&mut sheet)?;
         self.process.as_ref().map_or(Ok(()), |process| of_process(process, &mut sheet))
@@ -156,7 +159,7 @@ fn of_process(process: &Process, sheet: &mut Sheet<'_>) -> fmt::Result {
     sheet.gauge(&metrics::PROCESS_THREADS, process.threads as f64)
 }
 
-fn yes(whether: bool) -> f64 {
+pub(super) fn yes(whether: bool) -> f64 {
     f64::from(u8::from(whether))
 }
 
@@ -165,7 +168,7 @@ fn number(count: usize) -> f64 {
 }
 
 /// Where they are written.
-struct Sheet<'a>(DescriptorEncoder<'a>);
+pub(super) struct Sheet<'a>(DescriptorEncoder<'a>);
 
 impl Sheet<'_> {
     fn metric(&mut self, of: &Definition, kind: MetricType) -> Result<MetricEncoder<'_>, fmt::Error> {
@@ -178,7 +181,7 @@ impl Sheet<'_> {
         self.gauges(of, [([], value)])
     }
 
-    fn gauges<'v, const N: usize>(
+    pub(super) fn gauges<'v, const N: usize>(
         &mut self,
         of: &Definition,
         rows: impl IntoIterator<Item = ([&'v str; N], f64)>,
@@ -190,7 +193,7 @@ impl Sheet<'_> {
         Ok(())
     }
 
-    fn counters<'v, const N: usize, V: prometheus_client::encoding::EncodeCounterValue>(
+    pub(super) fn counters<'v, const N: usize, V: prometheus_client::encoding::EncodeCounterValue>(
         &mut self,
         of: &Definition,
         rows: impl IntoIterator<Item = ([&'v str; N], V)>,
@@ -199,6 +202,19 @@ impl Sheet<'_> {
         for (values, value) in rows {
             let labels = labelled(of, values);
             metric.encode_family(&labels)?.encode_counter::<NoLabelSet, V, f64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    /// The same of several, each by a line of its own: a gauge that is 1, by the name that an info has.
+    pub(super) fn infos<'v, const N: usize>(
+        &mut self,
+        of: &Definition,
+        rows: impl IntoIterator<Item = [&'v str; N]>,
+    ) -> fmt::Result {
+        let mut metric = self.metric(of, MetricType::Info)?;
+        for values in rows {
+            metric.encode_info(&labelled(of, values))?;
         }
         Ok(())
     }

@@ -1,15 +1,26 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use ghostllm_core::{
+    admission::{Counts, Orders},
     cgroup::Memory,
     chat::Usage,
+    config::GovernorMode,
+    heat::{self, Bounds, ByClass, Governor, Judge, Outlook, Policy, Prediction},
     metrics::{Kind, TABLE},
+};
+use ghostllm_gpu::{
+    Absent, Clocks, Identity, Maker, Power, Reason, Sample, Seen, Sensor, Throttles, Utilisation, Who,
 };
 
 use super::*;
+use crate::{
+    gate::Refused,
+    tasks::heat::{Card, Snapshot},
+};
 
 fn moment() -> Moment {
     let backend = BackendNow { name: "box".to_owned(), up: true, models: 2, requests: 1, resting: 3 };
@@ -18,6 +29,7 @@ fn moment() -> Moment {
         causes: vec![("error", 0), ("warning", 1)],
         connections: vec![(["tls", "HTTP/2"], 4)],
         backends: vec![backend],
+        cards: cards(),
         checks: vec![("disk".to_owned(), false)],
         tasks: [("tls".to_owned(), TasksNow { running: 1, failing: 2, restarts: 3 })].into(),
         certificate: [Some(1_792_000_000), Some(1_800_000_000)],
@@ -30,6 +42,47 @@ fn moment() -> Moment {
         events_lost: 6,
         since: 1_700_000_000.5,
         uptime: 7.25,
+    }
+}
+
+/// A card that tells all, for whose sake less is allowed.
+fn cards() -> CardsNow {
+    let mut sample = Sample::missing(Duration::from_secs(1), Absent::Unsupported);
+    for sensor in [&mut sample.gpu, &mut sample.memory_heat, &mut sample.hotspot] {
+        *sensor = Sensor { celsius: Ok(88.0), to_soft: Ok(3.0), to_slowdown: Ok(9.0), to_shutdown: Ok(14.0) };
+    }
+    sample.power = Power { watts: Ok(140.5), limit: Ok(150.0), millijoules: Ok(7_500) };
+    sample.clocks = Clocks { core: Ok(1500), core_most: Ok(2000), memory: Ok(7000), memory_most: Ok(7001) };
+    sample.throttles = Ok(Throttles::default().with(Reason::SoftHeat));
+    sample.utilisation = Utilisation { core: Ok(97), memory: Ok(50) };
+    sample.memory = heat::Memory { total: Ok(16 << 30), used: Ok(12 << 30) };
+    sample.fan = Ok(110);
+    let identity = Identity {
+        maker: Maker::Nvidia,
+        name: "NVIDIA Fake".to_owned(),
+        uuid: "GPU-1".to_owned(),
+        bus: String::new(),
+        driver: "nvidia 580".to_owned(),
+    };
+    let (now, identity) = (Duration::from_secs(2), Some(Arc::new(identity)));
+    let seen = Seen { index: 3, identity, sample, who: Who::default(), number: 1, late: None };
+    let verdict = Judge::new(Bounds::default()).look(now, Some(&sample));
+    let prediction = Prediction { slower: Outlook::Reached, cooled: Outlook::Never };
+    let most = ByClass { interactive: 4, background: 2 };
+    let moment = heat::Moment { now, verdict: &verdict, prediction, running: most, queued: most };
+    let decision = Governor::new(Policy::new(most)).decide(&moment);
+    let limits = ByClass { interactive: Some(4), background: Some(0) };
+    let counts = Counts { running: most, waiting: ByClass { interactive: 0, background: 7 } };
+    let snapshot = Snapshot {
+        decision: Some((0, decision)),
+        cards: vec![Card { seen, verdict, prediction }],
+        ..Snapshot::new(GovernorMode::On)
+    };
+    CardsNow {
+        seen: Arc::new(snapshot),
+        orders: Orders { limits, gate: heat::Gate::Hold, queue: 9 },
+        counts,
+        refused: Refused { hot: 1, full: 2 },
     }
 }
 
@@ -112,6 +165,21 @@ fn a_chat_is_counted_where_it_belongs() {
         "ghostllm_log_records_lost_total 5",
         "ghostllm_config_restart_needed 0.0",
         "ghostllm_health_check{name=\"disk\"} 0.0",
+        "ghostllm_gpu_info{gpu=\"3\",uuid=\"GPU-1\",gpu_name=\"NVIDIA Fake\",driver=\"nvidia 580\"} 1",
+        "ghostllm_gpu_temperature_celsius{gpu=\"3\",sensor=\"hotspot\"} 88.0",
+        "ghostllm_gpu_margin_celsius{gpu=\"3\",to=\"slower\"} 3.0",
+        "ghostllm_gpu_energy_joules_total{gpu=\"3\"} 7.5",
+        "ghostllm_gpu_clock_hertz{gpu=\"3\",part=\"core\"} 1500000000.0",
+        "ghostllm_gpu_utilization_ratio{gpu=\"3\",part=\"core\"} 0.97",
+        "ghostllm_gpu_fan_speed_ratio{gpu=\"3\"} 1.1",
+        "ghostllm_gpu_throttled{gpu=\"3\",reason=\"soft_heat\"} 1.0",
+        "ghostllm_gpu_throttled{gpu=\"3\",reason=\"hard_heat\"} 0.0",
+        "ghostllm_gpu_state{gpu=\"3\",state=\"throttled_by_heat\"} 1.0",
+        "ghostllm_gpu_governor_cause{cause=\"heat\"} 1.0",
+        "ghostllm_gpu_gate_limit{class=\"background\"} 0.0",
+        "ghostllm_gpu_gate_waiting{class=\"background\"} 7.0",
+        "ghostllm_gpu_gate_state{gate=\"hold\"} 1.0",
+        "ghostllm_gpu_gate_refused_total{reason=\"queue_full\"} 2",
         "ghostllm_tasks_running{task=\"tls\"} 1.0",
         "ghostllm_tasks_failing{task=\"tls\"} 2.0",
         "ghostllm_task_restarts_total{task=\"tls\"} 3",

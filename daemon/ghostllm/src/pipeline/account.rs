@@ -12,7 +12,7 @@ use super::{
     record::{By, Record},
     requests::{Place, Request},
 };
-use crate::store::usage::Ledger;
+use crate::{gate::Turn, store::usage::Ledger};
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +51,20 @@ pub(super) struct Account {
     ended: bool,
     /// What it has of the box until then.
     stay: Stay,
+    /// Its turn at the gate, until its engine has said all; none where other machines' cards answer.
+    turn: Option<Turn>,
 }
 
 impl Account {
     pub(super) fn open(place: Place, record: Arc<Record>, stay: Stay, ledger: &Ledger) -> Self {
         record.chat(&place.request, ledger);
-        let (outcome, since) = (Outcome::Left, Instant::now());
-        Self { place, record, outcome, since, first: None, last: None, over: false, ended: false, stay }
+        let (outcome, since, turn) = (Outcome::Left, Instant::now(), None);
+        Self { place, record, outcome, since, first: None, last: None, over: false, ended: false, stay, turn }
+    }
+
+    /// It has come, or waits for it.
+    pub(super) fn has(&mut self, turn: Turn) {
+        self.turn = Some(turn);
     }
 
     /// The request itself.
@@ -77,6 +84,8 @@ impl Account {
         self.place.request.meter.comes_to(usage);
         self.last = Some(Instant::now());
         self.outcome = Outcome::Completed;
+        // Its client may take its time with what is left.
+        self.turn = None;
     }
 
     /// The same, of an answer that is given out whole: its client may take its time.
@@ -112,6 +121,7 @@ impl Account {
     /// It failed, by somebody's doing or by itself; `cause` is for the log, `shown` is what the client hears.
     pub(super) fn failed(&mut self, cause: &dyn Display, shown: &ApiError, by: Option<By>) {
         self.outcome = Outcome::Failed;
+        self.turn = None;
         self.ended = by.is_some();
         self.record.failed(cause, shown, by);
     }

@@ -7,6 +7,7 @@ mod acts;
 mod audited;
 mod backup;
 mod facts;
+mod gpu;
 mod usage;
 
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub(super) async fn answer(
         Admin::Requests => json(&facts::requests(shared)),
         Admin::Tasks => json(&facts::tasks(shared)),
         Admin::Usage => json(&usage::answer(shared, head.uri.query()).await?),
+        Admin::Gpu => json(&gpu::report(shared).await?),
+        Admin::GpuHistory => json(&gpu::history(shared, head.uri.query())?),
         Admin::Config => json(&facts::config(shared)),
         Admin::Keys => json(&facts::keys(shared).await),
         Admin::Audit => json(&audit(shared, head).await?),

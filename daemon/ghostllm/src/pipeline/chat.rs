@@ -11,7 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use ghostllm_core::{
-    ApiError, completion,
+    ApiError,
+    admission::Class,
+    completion,
     config::Limits,
     dialect::{
         openai::{inspect_completion, passthrough, table::Behind},
@@ -43,6 +45,7 @@ use crate::{
         self, Answer, ChatCall, ChatError, Voice,
         registry::{Routed, Snapshot},
     },
+    gate::{Turn, Wait},
     store::keys::Caller,
 };
 
@@ -65,13 +68,15 @@ struct Read {
     form: Form,
     /// Its fields that change nothing.
     ignored: Vec<String>,
+    /// Whether it says that it has time.
+    has_time: bool,
 }
 
 impl Read {
     fn as_sent(body: &Bytes, passed: passthrough::Passed, form: Form) -> Self {
-        let model = passed.model.clone();
+        let (model, has_time) = (passed.model.clone(), passed.has_time);
         let asked = backend::Asked::AsSent { body: body.clone(), passed: Box::new(passed) };
-        Self { model, asked, form, ignored: Vec::new() }
+        Self { model, asked, form, ignored: Vec::new(), has_time }
     }
 
     /// What of it changes nothing at such a backend.
@@ -113,7 +118,7 @@ impl Language {
                 let read = responses::parse_response(body, limits)?;
                 let (model, form) = (read.chat.model.clone(), Form::Response(Arc::new(read.echo)));
                 let asked = backend::Asked::Read(Arc::new(read.chat));
-                Ok(Read { model, asked, form, ignored: read.ignored })
+                Ok(Read { model, asked, form, ignored: read.ignored, has_time: read.has_time })
             }
         }
     }
@@ -131,14 +136,19 @@ pub(super) async fn answer(
     let read = apart::read(&body, move |body| language.read(body, &reading.limits)).await?;
     drop(body);
     let (id, trace) = (asked.record.id.to_string(), asked.record.trace.clone());
+    let own = read.has_time.then_some(Class::Background);
+    let asked = Asked { priority: asked.priority.or(own), ..asked };
     let taken = |routed: &Routed| read.taken(routed.backend.kind().behind(), &settings.limits);
-    let (Begun { account, routed, slot }, ignored) = begin(shared, asked, &read.model, stay, taken)?;
+    let (Begun { account, routed, slot, wait }, ignored) = begin(shared, asked, &read.model, stay, taken)?;
     let Routed { backend, model, defaults, .. } = routed;
     let streamed = read.asked.streams();
     let voice = Voice { form: read.form, id, created: now() };
     let (voiced, slot, meter) = (voice.clone(), Some(slot), account.request().meter.clone());
     let call = ChatCall { asked: read.asked, voice: voiced, model, defaults, trace, slot, meter };
-    let answering = Box::pin(backend.chat(call));
+    let answering = Box::pin(async move {
+        wait.over().await;
+        backend.chat(call).await
+    });
     let answered = if streamed {
         let keep_alive = voice.keep_alive(settings.limits.keep_alive_style);
         let tone = Tone { voice, keep_alive, every: settings.limits.sse_keep_alive };
@@ -161,6 +171,8 @@ pub(super) struct Begun {
     pub(super) account: Account,
     pub(super) routed: Routed,
     pub(super) slot: Slot,
+    /// What it waits for before its engine is asked.
+    pub(super) wait: Wait,
 }
 
 /// Finds the backend of a model that this caller may use, and opens the request's account once `check` has found that this backend takes
@@ -180,15 +192,27 @@ pub(super) fn begin<T>(
         record.target(&routed.model);
     }
     let checked = check(&routed)?;
+    let class = asked.priority.unwrap_or_default();
+    let (turn, wait) = enter(shared, &routed, class)?;
     let lease = routed.backend.lease();
     let slot = stay.slot();
     let place = shared.requests.begin(asked, model, &routed.model, lease);
-    let account = Account::open(place, record, stay, &shared.usage);
+    let mut account = Account::open(place, record, stay, &shared.usage);
+    turn.into_iter().for_each(|turn| account.has(turn));
     // Whoever revokes a key takes it away first and then looks at the list; here it is the other way round.
     if let Some(lost) = shared.keys.lost(&account.request().caller, OffsetDateTime::now_utc()) {
         return Err(stopped(Ending::from(lost).into(), account));
     }
-    Ok((Begun { account, routed, slot }, checked))
+    Ok((Begun { account, routed, slot, wait }, checked))
+}
+
+/// Its turn at the gate, where this machine's cards answer: others are none of our governor's.
+fn enter(shared: &Shared, routed: &Routed, class: Class) -> Result<(Option<Turn>, Wait), ApiError> {
+    if !routed.backend.is_here() {
+        return Ok((None, Wait::none()));
+    }
+    let (turn, wait) = shared.gate.enter(class)?;
+    Ok((Some(turn), wait))
 }
 
 /// Where it goes, and whether there is known to be such a model.

@@ -37,12 +37,16 @@ pub(super) async fn answer(
     .await?;
     let trace = asked.record.trace.clone();
     let begun = chat::begin(shared, asked, &passed.model, stay, |_routed| Ok(()))?;
-    let (Begun { mut account, routed, slot }, ()) = begun;
+    let (Begun { mut account, routed, slot, wait }, ()) = begun;
     let call =
         EmbedCall { body, passed, model: routed.model, defaults: routed.defaults, trace, slot: Some(slot) };
     let request = Arc::clone(account.request());
+    let answering = async {
+        wait.over().await;
+        routed.backend.embed(call).await
+    };
     let answered = tokio::select! {
-        answered = routed.backend.embed(call) => answered,
+        answered = answering => answered,
         why = stream::ending(shared.drain.clone(), request) => return Err(chat::stopped(why, account)),
     };
     match answered {

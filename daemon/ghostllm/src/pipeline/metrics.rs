@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use super::{Shared, admin::causes, requests::spoken, respond};
 use crate::{
     backend::registry::{Known, Snapshot},
-    metrics::{BackendNow, Format, Moment, TasksNow, wanted},
+    metrics::{BackendNow, CardsNow, Format, Moment, TasksNow, wanted},
     tasks::state::Phase,
 };
 
@@ -88,6 +88,7 @@ fn moment(shared: &Shared) -> Moment {
         causes: graveness(shared, &snapshot),
         connections: connections(shared),
         backends: backends(shared, &snapshot),
+        cards: cards(shared),
         checks: checks(shared),
         tasks: tasks(shared),
         certificate: certificate.map(|moment| moment.map(OffsetDateTime::unix_timestamp)),
@@ -141,6 +142,16 @@ fn backends(shared: &Shared, snapshot: &Snapshot) -> Vec<BackendNow> {
     // One that was looked for, and has never been there, is none.
     let is_one = |known: &&Known| !snapshot.found() || known.has_answered();
     snapshot.backends().iter().filter(is_one).map(now).collect()
+}
+
+fn cards(shared: &Shared) -> CardsNow {
+    let gate = &shared.gate;
+    CardsNow {
+        seen: shared.desk.heat.now(),
+        orders: gate.orders(),
+        counts: gate.counts(),
+        refused: gate.refused(),
+    }
 }
 
 fn checks(shared: &Shared) -> Vec<(String, bool)> {

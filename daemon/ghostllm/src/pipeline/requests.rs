@@ -17,6 +17,7 @@ use std::{
 use ghostllm_core::{
     ApiError,
     admin::{RequestInfo, RequestState},
+    admission::Class,
     error::Code,
     usage::{Counts, End, OTHER},
 };
@@ -158,6 +159,8 @@ pub(super) struct Asked {
     pub(super) caller: Caller,
     pub(super) from: Source,
     pub(super) http: Version,
+    /// Whether it has time; none where nobody has said so.
+    pub(super) priority: Option<Class>,
 }
 
 impl Asked {
@@ -192,7 +195,7 @@ impl Requests {
 
     /// `model` is what was asked for, and `routed` what the backend calls it.
     pub(super) fn begin(&self, asked: Asked, model: &str, routed: &str, backend: Lease) -> Place {
-        let Asked { record, caller, from, http } = asked;
+        let Asked { record, caller, from, http, priority: _ } = asked;
         let id = record.id;
         let request = Arc::new(Request {
             id,

@@ -6,6 +6,10 @@
 
 use std::time::Duration;
 
+use ghostllm_readings::{
+    Absent, Clocks, Faults, Link, Memory, Power, Reading, Reason, Sample, Sensor, Tenants, Throttles,
+    Utilisation,
+};
 use nvml_wrapper::{
     Device, Nvml,
     bitmasks::event::EventTypes,
@@ -18,9 +22,7 @@ use nvml_wrapper_sys::bindings::field_id;
 
 use super::{absent, ends_all, less, raw};
 use crate::{
-    sample::{Absent, Clocks, Faults, Link, Memory, Power, Reading, Sample, Sensor, Tenants, Utilisation},
     sampler::Ask,
-    throttle::{Reason, Throttles},
     who::{Identity, Instance, Maker, Process, Who},
 };
 

@@ -4,11 +4,9 @@
 
 use std::time::Duration;
 
+use ghostllm_readings::{Reason, Sample, Throttles};
+
 use super::Options;
-use crate::{
-    sample::Sample,
-    throttle::{Reason, Throttles},
-};
 
 /// So few degrees Celsius from a limit a card is watched closely: at the 0.5 °C/s of llm-rig#97 twenty seconds before it.
 const NEAR: f32 = 10.0;
@@ -56,7 +54,7 @@ fn is_near(said: &Sample) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Absent;
+    use ghostllm_readings::Absent;
 
     fn at(degrees: f32) -> Sample {
         let mut sample = Sample::missing(Duration::ZERO, Absent::Unsupported);

@@ -10,10 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ghostllm_readings::{Absent, Sample};
+
 use super::{Options, Seen};
 use crate::{
     missing::Missing,
-    sample::{Absent, Sample},
     who::{Identity, Who},
 };
 

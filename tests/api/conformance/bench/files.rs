@@ -2,7 +2,7 @@
 //!
 //! Knows the demo's head, and GGUF's metadata. Invariant: what stands behind the head stays where it is to the engine.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ghostllm_tests::engine;
 
 /// The demo with a template that shows how much is to be thought: its own has no word for it.
@@ -29,5 +29,16 @@ pub(super) fn pooled() -> Result<Vec<u8>> {
     let entries = u64::from_le_bytes(bytes[16..24].try_into()?) + 2;
     bytes[16..24].copy_from_slice(&entries.to_le_bytes());
     bytes.splice(24..24, [pooling, padding].concat());
+    Ok(bytes)
+}
+
+/// The demo with a template that shows calls in other marks, so that what it holds to a schema may have those that the engine reads.
+pub(super) fn bare() -> Result<Vec<u8>> {
+    let mut bytes = std::fs::read(engine::demo())?;
+    let template =
+        memchr::memmem::find(&bytes, b"tokenizer.chat_template").context("the demo has no template")?;
+    let shown: Vec<usize> = memchr::memmem::find_iter(&bytes[template..], b"<tool_call>").collect();
+    ensure!(!shown.is_empty(), "the demo's template is another one");
+    shown.iter().for_each(|at| bytes[template + at + 5] = b'-');
     Ok(bytes)
 }

@@ -92,7 +92,7 @@ fn numbers() -> [Probe; 11] {
 
 fn functions() -> [Probe; 3] {
     let offering = json!({ "tools": tools(), "max_output_tokens": 200 });
-    let two = json!({ "text": format(&json!({"const": TWO_CALLS})) });
+    let two = json!({ "model": "bare", "text": format(&json!({"const": TWO_CALLS})) });
     [
         demo("tools", &tools()).works_against(|with, without| prompt(with) > prompt(without) + 50),
         demo("tool_choice", &named("get_time")).beside(&offering).works(|scene| calls(scene) == ["get_time"]),

@@ -74,3 +74,19 @@ fn no_more_than_a_minute_of_usage_may_be_lost() {
         assert!(errors.len() == 1 && errors[0].contains("at most 60s"), "{time}: {errors:?}");
     }
 }
+
+#[test]
+fn what_cannot_be_meant_of_the_cards_is_refused_at_its_line() {
+    for (line, wanted) in [
+        ("every = \"2s\"", "expected a time from 10ms to 1s"),
+        ("near_every = \"1ms\"", "expected a time from 10ms to 1s"),
+        ("governor = \"yes\"", "\"yes\" is not known; expected \"on\", \"off\" or \"watch\""),
+        ("queue = -1", "expected a number from 0 to 1000000"),
+        ("interactive = 1000001", "expected a number from 0 to 1000000"),
+        ("libary = \"/x\"", "gpu.libary"),
+    ] {
+        let errors = refused_file(&format!("[gpu]\n{line}\n"));
+        assert_eq!(errors.len(), 1, "{line}: {errors:?}");
+        assert!(errors[0].starts_with("ghostllm.toml:2:") && errors[0].contains(wanted), "{errors:?}");
+    }
+}

@@ -158,7 +158,7 @@ fn a_stray_key_in_any_table_of_any_profile_is_refused() {
         lines[0] = format!("[profiles.{name}]");
         loaded(&[file(&lines.join("\n"))]);
         let tables: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].starts_with('[')).collect();
-        assert_eq!(tables.len(), 14);
+        assert_eq!(tables.len(), 15);
         for at in tables {
             lines.insert(at + 1, " strayed = 1".to_owned());
             let errors = refused_file(&lines.join("\n"));

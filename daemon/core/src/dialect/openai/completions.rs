@@ -59,6 +59,8 @@ pub fn inspect_completion(body: &[u8], limits: &Limits) -> Result<Passed, ApiErr
     };
     let mut passed = passthrough::passed(&fields, body, limits, Wanted::by(ROWS, &fields))?;
     (passed.choices, passed.one_call, passed.alone) = (choices, false, Some(Box::new(alone)));
+    // OpenAI's completions have no such field.
+    passed.has_time = false;
     passed.prompt_bytes = prompts.bytes().saturating_add(suffix_bytes(&fields));
     Ok(passed)
 }

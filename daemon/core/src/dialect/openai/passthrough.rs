@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::completions::{self, Alone};
 use super::fields::Fields;
-use super::table::{Behind, Wanted};
+use super::table::{self, Behind, Wanted};
 use super::{media, request};
 use crate::chat::{Defaults, Sampling};
 use crate::completion::{MAX_TOKENS, no_completions_embedded};
@@ -44,6 +44,8 @@ pub struct Passed {
     pub one_call: bool,
     /// The functions that it may call; none where `tool_choice` is none.
     pub functions: Arc<[String]>,
+    /// Whether it has time: its `service_tier` is "flex".
+    pub has_time: bool,
     /// Bytes of the conversation and the tools, or of all prompts, pictures and sounds aside: what an engine makes of them is its
     /// own affair.
     pub prompt_bytes: u64,
@@ -274,6 +276,7 @@ pub(super) fn passed(
         choices: request::choices(fields)?,
         one_call: request::one_call(fields)?,
         functions: functions(fields),
+        has_time: fields.get("service_tier").is_some_and(table::is_flex),
         prompt_bytes: counted::prompt_bytes(fields),
         wanted: Box::new(wanted),
         choices_span: place("n"),

@@ -56,6 +56,8 @@ pub enum Asks {
     UnlessFalse,
     /// All but an empty object.
     UnlessEmpty,
+    /// All but "flex", which is heeded.
+    UnlessFlex,
     /// All but a list of "text" alone.
     BesidesText,
     /// It depends on other fields: whoever reads the request refuses it, or keeps to it.
@@ -111,6 +113,9 @@ pub const IGNORED: &str = "x-ghostllm-ignored";
 const NAMES: usize = 16;
 const NAME_BYTES: usize = 48;
 
+/// What comes of `service_tier`.
+pub(in crate::dialect) const TIER: &str = "flex: the request has time, and runs in the background (gpu.background) where an engine on \
+                                           this machine answers. Any other value changes nothing.";
 const NO_TOOLS: &str = "It is out of date: send the functions as tools, and the choice as tool_choice.";
 const NO_MODERATION: &str = "No moderation runs here.";
 const NO_AUDIO: &str = "Answers are text.";
@@ -187,7 +192,7 @@ pub const ROWS: &[Row] = &[
     ),
     ignored("safety_identifier", ""),
     works("seed", ""),
-    ignored("service_tier", "There is one."),
+    Row { asks: Asks::UnlessFlex, ..ignored("service_tier", TIER) },
     works("stop", "At most limits.stop_texts."),
     Row {
         asks: Asks::UnlessFalse,
@@ -355,12 +360,18 @@ fn inside<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
     inside.get(inner).copied().filter(|value| value.get() != "null")
 }
 
+/// Whether a `service_tier` says that its request has time (OpenAI's word for it is "flex").
+pub(in crate::dialect) fn is_flex(tier: &RawValue) -> bool {
+    serde_json::from_str::<std::borrow::Cow<'_, str>>(tier.get()).is_ok_and(|tier| tier == "flex")
+}
+
 fn asks(asks: Asks, value: &RawValue) -> bool {
     let text = value.get();
     match asks {
         Asks::Always => true,
         Asks::ByReader => false,
         Asks::UnlessFalse => text != "false",
+        Asks::UnlessFlex => !is_flex(value),
         // Whatever is no object is wrong as well, and is not passed over.
         Asks::UnlessEmpty => !text.starts_with('{') || text.contains(':'),
         Asks::BesidesText => {

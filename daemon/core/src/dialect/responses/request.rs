@@ -14,7 +14,7 @@ use crate::config::Limits;
 use crate::dialect::json::Object;
 use crate::dialect::openai::fields::Fields;
 use crate::dialect::openai::request;
-use crate::dialect::openai::table::Asks;
+use crate::dialect::openai::table::{Asks, is_flex};
 use crate::error::ApiError;
 
 #[cfg(test)]
@@ -29,6 +29,8 @@ pub struct ResponseRequest {
     pub echo: Echo,
     /// The fields that were understood, or are unknown, and change nothing; some as the client has spelled them.
     pub ignored: Vec<String>,
+    /// Whether it has time: its `service_tier` is "flex".
+    pub has_time: bool,
 }
 
 /// Reads a request for a response.
@@ -63,7 +65,8 @@ pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, A
     note_unkept(&fields, &mut ignored)?;
     note_obfuscation(&fields, &mut ignored)?;
     let echo = echo::of(&fields, &chat, offered.shown, offered.names)?;
-    Ok(ResponseRequest { chat, echo, ignored })
+    let has_time = fields.get("service_tier").is_some_and(is_flex);
+    Ok(ResponseRequest { chat, echo, ignored, has_time })
 }
 
 /// Refuses what would be ignored although the client counts on it.
@@ -71,7 +74,7 @@ fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
     for (row, why) in rows::ROWS.iter().filter_map(|row| Some((row, rows::refusal(row)?))) {
         let asked = match row.asks {
             Asks::UnlessFalse => fields.read_as::<bool>(row.name, "true or false")? == Some(true),
-            Asks::Always | Asks::UnlessEmpty | Asks::BesidesText | Asks::ByReader => {
+            Asks::Always | Asks::UnlessFlex | Asks::UnlessEmpty | Asks::BesidesText | Asks::ByReader => {
                 fields.get(row.name).is_some()
             }
         };
@@ -88,7 +91,7 @@ fn note_unkept(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<(), Api
         ignored.push("store".to_owned());
     }
     let tier = fields.read_as::<String>("service_tier", "a string")?;
-    if tier.is_some_and(|tier| !matches!(tier.as_str(), "auto" | "default")) {
+    if tier.is_some_and(|tier| !matches!(tier.as_str(), "auto" | "default" | "flex")) {
         ignored.push("service_tier".to_owned());
     }
     match fields.read_as::<String>("truncation", "auto or disabled")?.as_deref() {

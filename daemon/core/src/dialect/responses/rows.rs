@@ -4,7 +4,7 @@
 //! [`super::request`] does: it goes by these names, and the tests of conformance hold it to the rest. Invariant: a field that is in no
 //! row is ignored everywhere, and the answer names it.
 
-use crate::dialect::openai::table::{Asks, Fate, Row, extension, row};
+use crate::dialect::openai::table::{Asks, Fate, Row, TIER, extension, row};
 
 const WHOLE: &str = "Nothing is kept here between requests: send the whole conversation in input.";
 const NO_PROMPTS: &str = "No prompts are kept here: send its text as instructions.";
@@ -78,7 +78,7 @@ pub const ROWS: &[Row] = &[
     refused("moderation", NO_MODERATION),
     Row { asks: Asks::UnlessFalse, ..refused("background", NOT_LATER) },
     repeated("prompt_cache_key"),
-    ignored("service_tier", "There is one."),
+    Row { asks: Asks::UnlessFlex, ..ignored("service_tier", TIER) },
     repeated("safety_identifier"),
     repeated("user"),
     extension(works("top_k", "")),

@@ -3,8 +3,9 @@
 //! Knows who slows a card down at a temperature, its driver or its hardware, and whether that holds it. Refuses to know time. Invariant: at
 //! smaller margins the share is never larger.
 
+use ghostllm_readings::Margins;
+
 use super::{ByClass, Policy};
-use crate::heat::sample::Margins;
 
 /// A card whose shutdown is not known is taken to switch itself off so many degrees above where its hardware slows it down: the least of
 /// those that are published (97 and 100 in ollama/ollama#6163; 97.5 and 102.5 in ADLINK's manual of the RTX 5000; 97 and 102 in
@@ -14,6 +15,12 @@ const SHUTDOWN_ABOVE: f32 = 3.0;
 /// How many degrees it is from switching itself off, as far as can be told.
 pub(super) fn reserve(margins: Margins) -> Option<f32> {
     margins.shutdown.or(margins.slowdown.map(|margin| margin + SHUTDOWN_ABOVE))
+}
+
+/// Whether it is where its hardware slows it down, or hotter: the gate closes only there, since in a card whose limits lie close together its
+/// driver's temperature may be as near to its end.
+pub(super) fn is_at_slowdown(margins: Margins) -> bool {
+    margins.slowdown.is_none_or(|margin| margin <= 0.0)
 }
 
 /// Whether it is hotter than where its hardware slows it down: that no longer holds it.

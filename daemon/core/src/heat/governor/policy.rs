@@ -22,12 +22,13 @@ pub struct Policy {
     /// TUNING.md: at the power limit, or at the thermal one, whatever it does), so that fewer at once make fewer tokens and hardly less heat.
     /// With halving, an RTX A4000 that its hardware slowed down for 43 % of the time finished 58 % fewer tokens and was slow for as
     /// long; with no background under the driver's heat, an RTX 3090 lost 36 %. This share costs 2.1 % at most on the cards that it
-    /// was chosen by, 3.5 % on the one that was held back, and lowers the p99 of those who are waited for by 3 to 46 %.
+    /// was chosen by, 3.5 % on the one that was held back, and lowers the p99 of those who are waited for by 3 to 38 %.
     pub held_least: f32,
     /// The same while so many interactive requests wait that it is a [`Policy::rush`]: half of the background gives way to them, which has time
     /// until the rush is over. Below 0.75 it costs more than 2 % where there is never a pause.
     pub rush_least: f32,
-    /// It is a rush when so many times as many interactive requests wait as may run: 2, at 1 a box that is always busy is always in one.
+    /// It is a rush when so many times as many interactive requests wait as may run. At 2 a box with few places that is always busy is often
+    /// in one, and each place that it loses is a sixth of what it does (13 % of a V100's tokens; at 4, 7 %); at 6 no rush is seen as one.
     pub rush: u32,
     /// A slowdown foretold within this time lowers as well, in proportion: as long as most answers take, since these are not ended.
     pub lead: Duration,
@@ -35,9 +36,9 @@ pub struct Policy {
     pub near: f32,
     /// How long a card that its hardware no longer holds has until its requests are halved again. F-60: 5 s.
     pub halve: Duration,
-    /// At this margin to its shutdown nothing begins, if it is also hotter than where its hardware slows it down: of an RTX 3090 that is
-    /// 3 °C below its shutdown, of an A100 as well. 4, since what runs goes on and heats it further: at 2 the simulated ones came within
-    /// half a degree.
+    /// At this margin to its shutdown nothing begins, if it is also where its hardware slows it down: an RTX 3090 or an H100 that its driver
+    /// holds is as near to its end. 4, since what runs goes on and heats it further: at 2, and where the hardware's slowdown had to be
+    /// passed by a degree, a simulated V100 switched itself off.
     pub hold: f32,
     /// At this margin to its shutdown new ones are refused, as above. F-60: 2 °C.
     pub refuse: f32,
@@ -67,7 +68,7 @@ impl Policy {
             easy: 4.0,
             held_least: 0.94,
             rush_least: 0.75,
-            rush: 2,
+            rush: 4,
             lead: Duration::from_secs(45),
             near: 12.0,
             halve: Duration::from_secs(5),

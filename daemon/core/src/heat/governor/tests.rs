@@ -5,7 +5,7 @@ use crate::heat::{Margins, Outlook, Prediction, Reason, Span, State, Throttles, 
 
 mod properties;
 
-const MOST: ByClass<u32> = ByClass { interactive: 8, background: 4 };
+const MOST: ByClass<u32> = ByClass { interactive: 8, background: 8 };
 
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -82,20 +82,30 @@ fn a_cool_card_and_one_at_its_power_limit_are_left_alone() {
 #[test]
 fn a_card_that_is_held_costs_one_background_request_and_one_interactive_request_always_runs() {
     let mut card = Rig::new();
-    assert_eq!(limits(&card.second(&verdict(3.5))), (3, 8));
-    assert_eq!(limits(&card.second(&verdict(0.0))), (3, 8));
+    assert_eq!(limits(&card.second(&verdict(3.5))), (7, 8));
+    assert_eq!(limits(&card.second(&verdict(0.0))), (7, 8));
     assert_eq!(limits(&card.second(&verdict(-0.5))), (0, 7), "half the way to where nothing begins");
     let least = card.second(&verdict(-0.9));
     assert_eq!((limits(&least), least.gate, least.cause), ((0, 1), Gate::Open, Cause::Margin));
 }
 
 #[test]
+fn a_box_that_few_use_is_not_asked_for_more_than_a_little() {
+    let few = ByClass { interactive: 4, background: 2 };
+    let mut card = Rig::new();
+    card.governor.allow(few);
+    assert_eq!(card.second(&hot(1.0, Reason::SoftHeat)).limits, few, "one of two would be half");
+    card.queued.interactive = 16;
+    assert_eq!(limits(&card.second(&hot(1.0, Reason::SoftHeat))), (1, 4));
+}
+
+#[test]
 fn half_of_the_background_gives_way_to_a_rush() {
     let mut card = Rig::new();
-    card.queued.interactive = 2 * MOST.interactive - 1;
-    assert_eq!(limits(&card.second(&verdict(0.0))), (3, 8));
+    card.queued.interactive = 4 * MOST.interactive - 1;
+    assert_eq!(limits(&card.second(&verdict(0.0))), (7, 8));
     card.queued.interactive += 1;
-    assert_eq!(limits(&card.second(&verdict(0.0))), (2, 8));
+    assert_eq!(limits(&card.second(&verdict(0.0))), (4, 8));
     assert_eq!(
         card.seconds(100, &verdict(30.0)).limits,
         MOST,
@@ -109,9 +119,9 @@ fn a_slowdown_that_is_foretold_lowers_before_it_comes() {
     card.prediction.slower = soon(30.0);
     assert_eq!(card.second(&verdict(20.0)).limits, MOST, "far away, the curve tells little");
     let near = card.second(&verdict(10.0));
-    assert_eq!((limits(&near), near.cause), ((3, 8), Cause::Foretold));
+    assert_eq!((limits(&near), near.cause), ((7, 8), Cause::Foretold));
     card.prediction.slower = soon(10.0);
-    assert_eq!(limits(&card.second(&verdict(9.0))), (3, 8), "no lower than if it were there");
+    assert_eq!(limits(&card.second(&verdict(9.0))), (7, 8), "no lower than if it were there");
 }
 
 #[test]
@@ -119,7 +129,7 @@ fn heat_that_the_hardware_no_longer_holds_halves_what_runs_and_more_does_so_each
     let mut card = Rig::new();
     card.running = ByClass { interactive: 6, background: 0 };
     let held = card.second(&hot(5.0, Reason::HardHeat));
-    assert_eq!((limits(&held), held.cause), ((3, 8), Cause::Heat), "lowered with the first reading");
+    assert_eq!((limits(&held), held.cause), ((7, 8), Cause::Heat), "lowered with the first reading");
     let beyond = hot(-0.5, Reason::HardHeat);
     card.seconds(4, &hot(0.0, Reason::HardHeat));
     assert_eq!(limits(&card.second(&beyond)), (0, 3));
@@ -142,13 +152,13 @@ fn what_the_driver_slows_down_costs_one_background_request() {
     let mut card = Rig::new();
     let mut soft = hot(0.0, Reason::SoftHeat);
     soft.margins = Margins { slower: Some(-1.0), slowdown: Some(8.0), shutdown: Some(11.0) };
-    assert_eq!(limits(&card.second(&soft)), (3, 8));
-    assert_eq!(limits(&card.seconds(100, &soft)), (3, 8));
-    soft.margins = Margins { slower: Some(-2.0), slowdown: Some(0.0), shutdown: Some(3.0) };
+    assert_eq!(limits(&card.second(&soft)), (7, 8));
+    assert_eq!(limits(&card.seconds(100, &soft)), (7, 8));
+    soft.margins = Margins { slower: Some(-1.0), slowdown: Some(1.0), shutdown: Some(4.0) };
     let close = card.second(&soft);
     assert_eq!(
         (limits(&close), close.gate),
-        ((3, 8), Gate::Open),
+        ((7, 8), Gate::Open),
         "limits that lie close together are none of its heat"
     );
     soft.throttles = Some(Throttles::default().with(Reason::SoftHeat).with(Reason::HardHeat));
@@ -201,10 +211,10 @@ fn without_readings_nothing_changes_but_that_a_closed_gate_opens_after_a_minute(
         assert_eq!(card.seconds(200, &blind(state)).limits, MOST, "a box without readings serves");
         card.second(&verdict(1.0));
         let before = card.second(&blind(state));
-        assert_eq!((limits(&before), before.cause), ((3, 8), Cause::Blind));
+        assert_eq!((limits(&before), before.cause), ((7, 8), Cause::Blind));
         assert_eq!(
             limits(&card.seconds(1000, &blind(state))),
-            (3, 8),
+            (7, 8),
             "no reading is no leave to let in more"
         );
         card.second(&verdict(-3.0));
@@ -235,7 +245,7 @@ fn two_cards_allow_what_both_do() {
     );
     for (one, other) in [(free, near), (near, free)] {
         let both = one.and(other);
-        assert_eq!((limits(&both), both.gate, both.cause), ((3, 8), Gate::Open, Cause::Margin));
+        assert_eq!((limits(&both), both.gate, both.cause), ((7, 8), Gate::Open, Cause::Margin));
     }
     assert_eq!(near.and(held), held);
     assert_eq!(held.and(near), held);
@@ -251,17 +261,17 @@ fn every_decision_is_said_in_words() {
     );
     assert_eq!(
         said(card.second(&verdict(3.0))),
-        "3 of 4 background and 8 of 8 interactive requests may run at once: it is 3 °C below where it gets slower"
+        "7 of 8 background and 8 of 8 interactive requests may run at once: it is 3 °C below where it gets slower"
     );
     let mut card = Rig::new();
     card.prediction.slower = soon(20.4);
     assert_eq!(
         said(card.second(&verdict(5.0))),
-        "3 of 4 background and 8 of 8 interactive requests may run at once: in about 20 s it gets slower, as it goes"
+        "7 of 8 background and 8 of 8 interactive requests may run at once: in about 20 s it gets slower, as it goes"
     );
     assert_eq!(
         said(card.second(&hot(5.0, Reason::HardHeat))),
-        "3 of 4 background and 8 of 8 interactive requests may run at once: its heat has slowed it down"
+        "7 of 8 background and 8 of 8 interactive requests may run at once: its heat has slowed it down"
     );
     card.running = ByClass { interactive: 1, background: 0 };
     assert_eq!(
@@ -279,4 +289,17 @@ fn every_decision_is_said_in_words() {
         "new requests are refused and asked to come again in 30 s: its heat is not known now, so that nothing is changed; 3 that run \
          are finished first"
     );
+}
+
+#[test]
+fn what_is_counted_down_from_may_change_and_the_share_stays() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.second(&verdict(20.0)).limits, MOST);
+    rig.governor.allow(ByClass { interactive: 40, background: 20 });
+    let free = rig.second(&verdict(20.0));
+    assert_eq!((free.limits, free.most), (free.most, ByClass { interactive: 40, background: 20 }));
+    let warm = rig.second(&verdict(3.0));
+    assert_eq!(warm.limits, ByClass { interactive: 40, background: 18 }, "94 %");
+    rig.governor.allow(ByClass::default());
+    assert_eq!(rig.second(&verdict(3.0)).limits, ByClass { interactive: 1, background: 0 });
 }

@@ -7,7 +7,31 @@ use std::fmt;
 use super::{Cause, Decision, Gate};
 use crate::heat::predict::Outlook;
 
+impl Gate {
+    /// A short name, for a metric's label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Hold => "hold",
+            Self::Refuse { .. } => "refuse",
+        }
+    }
+}
+
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Free,
+        Self::Margin,
+        Self::Foretold,
+        Self::Heat,
+        Self::Shutdown,
+        Self::HeldLong,
+        Self::Recovering,
+        Self::Blind,
+    ];
+
     /// A short name, for a metric's label.
     #[must_use]
     pub fn name(self) -> &'static str {

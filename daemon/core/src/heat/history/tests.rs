@@ -88,3 +88,13 @@ fn what_was_not_read_or_does_not_fit_is_a_gap() {
 fn has_the_size_that_is_said() {
     assert!(size_of::<History>() <= 360_000, "{}", size_of::<History>());
 }
+
+#[test]
+fn what_is_kept_is_read_again_as_it_was() {
+    let mut kept = point(7, 70.0);
+    for throttles in [None, Some(Throttles::default()), Some(Throttles::default().with(Reason::HardHeat))] {
+        kept.throttles = throttles;
+        let written = serde_json::to_string(&kept).unwrap();
+        assert_eq!(serde_json::from_str::<Point>(&written).unwrap(), kept, "{written}");
+    }
+}

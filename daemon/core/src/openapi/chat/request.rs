@@ -58,6 +58,7 @@ pub(in crate::openapi) struct Request {
     safety_identifier: Option<String>,
     /// The same seed and the same request give the same answer, as far as the engine keeps to it.
     seed: Option<i64>,
+    /// `flex`: the request has time.
     service_tier: Option<String>,
     /// Whether the answer is kept, to be asked for later.
     store: Option<bool>,

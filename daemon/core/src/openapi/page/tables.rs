@@ -2,7 +2,8 @@
 
 use super::html::{Page, escaped, inline};
 use crate::config;
-use crate::dialect::openai::table::{Behind, ROWS, Row};
+use crate::conformance::{ENDPOINTS, refused_as_a_whole};
+use crate::dialect::openai::table::{Behind, Row};
 use crate::error::Code;
 use crate::openapi::{fails, fields, headers};
 
@@ -31,22 +32,34 @@ const fn column(behind: Behind) -> &'static str {
     }
 }
 
-/// Every field of a chat, with what becomes of it at each kind of backend.
+/// Every field of every endpoint, with what becomes of it at each kind of backend.
 pub(super) fn fields() -> String {
     let mut page = Page::default();
+    for (endpoint, rows) in ENDPOINTS {
+        page.put("<h3><code>").text(endpoint).put("</code></h3>\n");
+        table(&mut page, rows);
+    }
+    page.done()
+}
+
+fn table(page: &mut Page, rows: &[Row]) {
+    let whole = Behind::ALL.map(|behind| refused_as_a_whole(rows, behind));
+    for why in whole.into_iter().flatten() {
+        page.put("<p>").put(&inline(why)).put(" A request to one is refused as a whole.</p>\n");
+    }
     page.put("<div class=\"wide\"><table class=\"fates\">\n<thead><tr><th scope=\"col\">Field</th>");
     for behind in Behind::ALL {
         page.put("<th scope=\"col\">").text(column(behind)).put("</th>");
     }
     page.put("</tr></thead>\n<tbody>\n");
-    for row in ROWS {
-        field(&mut page, row);
+    for row in rows {
+        field(page, row, &whole);
     }
     page.put("</tbody></table></div>\n");
-    page.done()
 }
 
-fn field(page: &mut Page, row: &Row) {
+/// `told`: what is said of the whole table, and not again.
+fn field(page: &mut Page, row: &Row, told: &[Option<&str>]) {
     // A long name breaks where its words do.
     let name = escaped(row.name).replace('_', "_<wbr>").replace('.', ".<wbr>");
     page.put("<tr><th scope=\"row\"><code>").put(&name).put("</code>");
@@ -59,7 +72,8 @@ fn field(page: &mut Page, row: &Row) {
         page.put("<td><span class=\"").put(word).put("\">").text(word).put("</span></td>");
     }
     page.put("</tr>\n");
-    let said = row.remarks().join(" ");
+    let remarks = row.remarks().into_iter().filter(|remark| !told.contains(&Some(remark)));
+    let said = remarks.collect::<Vec<_>>().join(" ");
     if !said.is_empty() {
         page.put("<tr class=\"note\"><td colspan=\"4\">").put(&inline(&said)).put("</td></tr>\n");
     }

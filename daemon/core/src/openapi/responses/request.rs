@@ -75,9 +75,6 @@ pub(in crate::openapi) struct Request {
     store: Option<bool>,
     /// `disabled`; `auto` is ignored: a conversation that is too long is refused, and not cut.
     truncation: Option<Truncation>,
-    /// Refused where it is true: there is nothing to be fetched later.
-    #[schemars(extend("enum" = [false, null]))]
-    background: Option<bool>,
     /// Refused: send the whole conversation in input.
     previous_response_id: Option<()>,
     /// Refused: send the whole conversation in input.
@@ -88,7 +85,7 @@ pub(in crate::openapi) struct Request {
     moderation: Option<()>,
     /// Repeated.
     prompt_cache_key: Option<String>,
-    /// Ignored but for `auto` and `default`.
+    /// `flex`: the request has time. Else ignored but for `auto` and `default`.
     service_tier: Option<String>,
     /// Repeated.
     safety_identifier: Option<String>,

@@ -248,6 +248,8 @@ fn name(endpoint: Admin) -> &'static str {
         Admin::Requests => "requests.read",
         Admin::Tasks => "tasks.read",
         Admin::Usage => "usage.read",
+        Admin::Gpu => "gpu.read",
+        Admin::GpuHistory => "gpu.history",
         Admin::CancelRequest => "requests.cancel",
         Admin::Config => "config.read",
         Admin::ChangeConfig => "config.set",

@@ -25,6 +25,7 @@ use crate::{
     pipeline::Shared,
     tasks::{
         health::{Amiss, Verdict},
+        heat,
         state::{Phase, Policy, TaskState},
     },
 };
@@ -72,6 +73,7 @@ pub(in crate::pipeline) fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<C
     let mut causes = amiss::causes(snapshot);
     causes.extend(shared.desk.standing.causes());
     causes.extend(shared.desk.tasks.states().into_iter().filter_map(task_rests));
+    causes.extend(heat::causes(&shared.desk.heat.now()));
     causes.extend(shared.desk.health.all().iter().filter_map(check_fails));
     let now = OffsetDateTime::now_utc();
     if let Some(known) = shared.keys.clock_lost(now) {

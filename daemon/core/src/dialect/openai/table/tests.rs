@@ -117,6 +117,7 @@ fn what_is_kept_is_not_named() {
     for behind in Behind::ALL {
         assert_eq!(of(json!({"store": false}), behind), None, "nothing is stored");
         assert_eq!(of(json!({"store": true}), behind).as_deref(), Some("store"));
+        assert_eq!(of(json!({"service_tier": "flex"}), behind), None, "it is heeded");
         assert_eq!(of(json!({"stream_options": {"include_obfuscation": false}}), behind), None);
         assert_eq!(of(json!({"stream_options": {"include_obfuscation": null}}), behind), None);
     }

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// One reason for clocks below the highest.
 ///
 /// Sources: `nvmlClocksEventReason*` in NVIDIA's `nvml.h`; `indep_throttle_status` in the kernel's `amdgpu` (`amdgpu_smu.h`,
@@ -51,6 +49,23 @@ impl Reason {
         Self::Other,
     ];
 
+    /// Its short name, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Setting => "setting",
+            Self::PowerCap => "power_cap",
+            Self::Current => "current",
+            Self::Sync => "sync",
+            Self::Slowdown => "slowdown",
+            Self::Brake => "brake",
+            Self::SoftHeat => "soft_heat",
+            Self::HardHeat => "hard_heat",
+            Self::Other => "other",
+        }
+    }
+
     /// What it means, for people, in a few words.
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -74,8 +89,7 @@ impl Reason {
 }
 
 /// A set of [`Reason`]s; empty where a card runs as fast as it can.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Throttles(u16);
 
 impl Throttles {
@@ -101,6 +115,19 @@ impl Throttles {
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// The set as a number, to be kept: a bit for each reason in the order of [`Reason::ALL`], the first the lowest.
+    #[must_use]
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// The set of [`bits`](Self::bits); a bit that is nobody's, as a later version may have kept it, is [`Reason::Other`].
+    #[must_use]
+    pub fn of_bits(bits: u16) -> Self {
+        let known: Self = Reason::ALL.into_iter().filter(|reason| bits & reason.bit() != 0).collect();
+        if known.0 == bits { known } else { known.with(Reason::Other) }
     }
 
     /// What is in it, the most harmless first.
@@ -146,6 +173,16 @@ mod tests {
                 assert_eq!(both, set.and(Throttles::default().with(other)));
             }
         }
+    }
+
+    #[test]
+    fn a_set_is_kept_as_a_number_and_what_nobody_knows_is_not_lost() {
+        for (place, one) in Reason::ALL.into_iter().enumerate() {
+            let set = Throttles::default().with(one);
+            assert_eq!((set.bits(), Throttles::of_bits(set.bits())), (1 << place, set));
+        }
+        let later = 1 << Reason::ALL.len();
+        assert_eq!(Throttles::of_bits(later | 1).iter().collect::<Vec<_>>(), [Reason::Idle, Reason::Other]);
     }
 
     #[test]

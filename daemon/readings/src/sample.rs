@@ -1,7 +1,7 @@
 //! What a card has said at one moment.
 //!
-//! Knows every reading's unit, and why one may be missing; the core's readings of heat have the same form, and the program says one in terms
-//! of the other. Refuses to judge. Invariant: a value that was not read is never a number; it is an [`Absent`] that says why.
+//! Knows every reading's unit, and why one may be missing. Refuses to know who reads it, and with what. Invariant: a value that was not
+//! read is never a number; it is an [`Absent`] that says why.
 
 use std::time::Duration;
 
@@ -171,6 +171,17 @@ pub struct Sample {
     pub tenants: Tenants,
 }
 
+/// How far a card is from what it does about its heat, in degrees Celsius: the nearest of all its sensors. Below 0 it is beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Margins {
+    /// To the first that makes it slower, be it by its driver or by its hardware.
+    pub slower: Option<f32>,
+    /// To where its hardware slows it down.
+    pub slowdown: Option<f32>,
+    /// To where it switches itself off.
+    pub shutdown: Option<f32>,
+}
+
 impl Sensor {
     /// One that tells nothing, for this reason.
     #[must_use]
@@ -178,13 +189,14 @@ impl Sensor {
         Self { celsius: Err(why), to_soft: Err(why), to_slowdown: Err(why), to_shutdown: Err(why) }
     }
 
-    /// The smallest of its margins.
-    fn nearest(&self) -> Option<f32> {
-        [self.to_soft, self.to_slowdown, self.to_shutdown]
-            .into_iter()
-            .filter_map(Result::ok)
-            .filter(|degrees| degrees.is_finite())
-            .reduce(f32::min)
+    fn margins(&self) -> Margins {
+        let known = |reading: Reading<f32>| reading.ok().filter(|degrees| degrees.is_finite());
+        let slowdown = known(self.to_slowdown);
+        Margins {
+            slower: nearest(known(self.to_soft), slowdown),
+            slowdown,
+            shutdown: known(self.to_shutdown),
+        }
     }
 }
 
@@ -222,16 +234,84 @@ impl Sample {
         }
     }
 
+    /// How far it is from slowing down and from switching off, by its nearest sensor.
+    #[must_use]
+    pub fn margins(&self) -> Margins {
+        [&self.gpu, &self.memory_heat, &self.hotspot].into_iter().map(Sensor::margins).fold(
+            Margins::default(),
+            |all, one| Margins {
+                slower: nearest(all.slower, one.slower),
+                slowdown: nearest(all.slowdown, one.slowdown),
+                shutdown: nearest(all.shutdown, one.shutdown),
+            },
+        )
+    }
+
     /// How many degrees Celsius are left to the nearest of all its limits; none where none is known.
     #[must_use]
     pub fn nearest(&self) -> Option<f32> {
-        [&self.gpu, &self.memory_heat, &self.hotspot].into_iter().filter_map(Sensor::nearest).reduce(f32::min)
+        let Margins { slower, shutdown, .. } = self.margins();
+        nearest(slower, shutdown)
     }
 
-    /// The card is lost: its temperature and its clocks' reasons are missing, and one of them for that.
+    /// The card is lost: its temperature and its clocks' reasons are missing, and one of them for that; or its driver has said so by the Xid
+    /// event 79, "GPU has fallen off the bus" (NVIDIA's "Xid Errors"), whatever it still answers.
     #[must_use]
     pub fn is_lost(&self) -> bool {
+        if self.faults.xid == Ok(Some(FALLEN_OFF)) {
+            return true;
+        }
         let (heat, reasons) = (self.gpu.celsius.err(), self.throttles.err());
         heat.is_some() && reasons.is_some() && (heat == Some(Absent::Lost) || reasons == Some(Absent::Lost))
+    }
+}
+
+/// The Xid event of a card that has fallen off the bus.
+const FALLEN_OFF: u32 = 79;
+
+fn nearest(one: Option<f32>, other: Option<f32>) -> Option<f32> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Absent, Margins, Sample, Sensor};
+    use crate::throttle::Throttles;
+
+    #[test]
+    fn the_nearest_sensor_counts_and_what_is_missing_does_not() {
+        let mut sample = Sample::missing(Duration::ZERO, Absent::Unsupported);
+        assert_eq!((sample.margins(), sample.nearest()), (Margins::default(), None));
+        // A GeForce as in ollama/ollama#6163: 77 °C, driver from 88, hardware from 97, off at 100.
+        sample.gpu =
+            Sensor { celsius: Ok(77.0), to_soft: Ok(11.0), to_slowdown: Ok(20.0), to_shutdown: Ok(23.0) };
+        let chip = Margins { slower: Some(11.0), slowdown: Some(20.0), shutdown: Some(23.0) };
+        assert_eq!(sample.margins(), chip);
+        sample.memory_heat.to_slowdown = Ok(4.0);
+        let with_memory = Margins { slower: Some(4.0), slowdown: Some(4.0), shutdown: Some(23.0) };
+        assert_eq!(sample.margins(), with_memory);
+        assert_eq!(sample.nearest(), Some(4.0));
+        sample.hotspot.to_shutdown = Ok(2.0);
+        assert_eq!(sample.nearest(), Some(2.0), "where it switches itself off is a limit as well");
+        sample.hotspot.to_shutdown = Ok(f32::NAN);
+        assert_eq!(sample.margins(), with_memory, "what is no number counts for nothing");
+    }
+
+    #[test]
+    fn is_lost_only_if_it_says_so_and_nothing_else() {
+        let mut sample = Sample::missing(Duration::ZERO, Absent::Lost);
+        assert!(sample.is_lost());
+        sample.throttles = Ok(Throttles::default());
+        assert!(!sample.is_lost(), "it answers");
+        sample.faults.xid = Ok(Some(31));
+        assert!(!sample.is_lost(), "another fault");
+        sample.faults.xid = Ok(Some(79));
+        assert!(sample.is_lost(), "its driver says so");
+        assert!(!Sample::missing(Duration::ZERO, Absent::Late).is_lost());
     }
 }

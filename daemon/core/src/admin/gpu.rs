@@ -1,0 +1,158 @@
+//! What the cards say, what is made of it, and what it means for the requests.
+//!
+//! Knows the forms alone, and nothing of how a card is asked or judged: they stay as they are when those change. Invariant: a reading that
+//! is missing says why, and is never a number ([`GpuReading`]).
+
+mod card;
+mod history;
+mod reading;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use card::{
+    GpuCard, GpuClocks, GpuFaults, GpuInstance, GpuInstances, GpuLink, GpuMaker, GpuMargins, GpuMemory,
+    GpuOutlook, GpuPower, GpuProcess, GpuProcesses, GpuReason, GpuSensor, GpuSlower, GpuState, GpuThrottle,
+    GpuUtilisation,
+};
+pub use history::{GpuHistory, GpuPoint, GpuSpan};
+pub use reading::{GpuReading, tenths};
+
+/// `GET /gpu`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GpuReport {
+    /// The version of this form.
+    pub version: u32,
+    /// When this was put together.
+    pub at: String,
+    /// What is done about heat.
+    pub governor: GpuGovernor,
+    /// Whose cards cannot be asked, and why; empty where nobody's is missed. Having no card at all is told here too, and is no fault.
+    pub missing: Vec<GpuMissing>,
+    /// The cards, by their `index`.
+    pub cards: Vec<GpuCard>,
+}
+
+/// What is done about heat: for all cards together, as one gate stands in front of all backends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GpuGovernor {
+    /// Whether it acts.
+    pub mode: GpuMode,
+    /// What is decided, or would be where it only watches; null where it is off, and before it has decided for the first time.
+    pub decision: Option<GpuDecision>,
+    /// How many requests run.
+    pub running: GpuByClass,
+    /// How many wait for their turn.
+    pub waiting: GpuByClass,
+}
+
+/// Whether the governor acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GpuMode {
+    /// It decides how many requests may run at once.
+    On,
+    /// It does not decide.
+    Off,
+    /// It says what it would decide, and nothing comes of it.
+    Watch,
+}
+
+/// A number for each class of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct GpuByClass {
+    /// Of those that somebody waits for.
+    pub interactive: u32,
+    /// Of those that have time.
+    pub background: u32,
+}
+
+/// What the governor has decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GpuDecision {
+    /// How many requests may run at once. Fewer than run already ends none of these.
+    pub limits: GpuByClass,
+    /// How many may where no card is hot.
+    pub most: GpuByClass,
+    /// What becomes of requests that have not begun.
+    pub gate: GpuGate,
+    /// `Retry-After` of those that are refused, in seconds; null where none is.
+    pub retry_after: Option<u32>,
+    /// Why.
+    pub cause: GpuCause,
+    /// The `index` of the card for whose sake it is so: the one that allows the least; null where no card stands in the way.
+    pub card: Option<u32>,
+    /// All of it in words, `4 of 8 interactive requests may run at once: it is 2 °C below where it gets slower`.
+    pub words: String,
+}
+
+/// What becomes of requests that have not begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GpuGate {
+    /// They begin as the limits allow.
+    Open,
+    /// None begins; they wait.
+    Hold,
+    /// New ones are answered with 503 `gpu_thermal`; those that wait go on waiting.
+    Refuse,
+}
+
+/// Why the limits are what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GpuCause {
+    /// Nothing is in the way.
+    None,
+    /// A card is near to where it gets slower.
+    Margin,
+    /// It is going to be there soon.
+    Foretold,
+    /// Its heat has slowed it down.
+    Heat,
+    /// It is near to switching itself off.
+    Shutdown,
+    /// It has been so for so long that waiting has no end in sight.
+    HeldLong,
+    /// It is cooler, and limits rise again.
+    Recovering,
+    /// Nothing is known of its heat now: limits stay as they were.
+    Blind,
+}
+
+/// Why nobody's cards of this maker can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GpuMissing {
+    /// Whose cards.
+    pub maker: GpuMaker,
+    /// What is in the way.
+    pub cause: GpuMissingCause,
+    /// Whether somebody should act; false where there simply is no such card.
+    pub fault: bool,
+    /// What is wrong, and what to do next.
+    pub words: String,
+}
+
+/// What is in the way of asking cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GpuMissingCause {
+    /// The driver's library is not there.
+    NoLibrary,
+    /// It is there and cannot be used.
+    BadLibrary,
+    /// The kernel's part of the driver is not loaded.
+    DriverNotLoaded,
+    /// Library and kernel module are of different versions, as after an upgrade.
+    VersionMismatch,
+    /// This user may not use the cards.
+    NoPermission,
+    /// A container or a control group keeps them away.
+    Blocked,
+    /// The driver runs and sees no card.
+    NoCard,
+    /// The driver does not answer.
+    Hangs,
+    /// Something else, which the words tell.
+    Other,
+}

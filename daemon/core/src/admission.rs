@@ -1,0 +1,301 @@
+//! Who may begin, and who waits: one gate for all requests whose answers this machine's cards compute.
+//!
+//! Knows how many run and wait of each class, and what is to be obeyed. Refuses to know what a request asks for, whom it is from and why
+//! the limits are what they are. Refuses to know the clock: every moment is a [`Duration`] since an instant that the caller has chosen
+//! once. Invariants: a request that runs is never ended, so that limits are kept by those that begin; whoever comes waits behind all of
+//! its class; who has left is nowhere any more; no more wait than may.
+//!
+//! The policy is in [`Admission::next`] alone: of one class the first comes first, and the background begins while nobody of the
+//! interactive waits, or once it has waited for [`PATIENCE`]. Another policy puts other queues behind the same four verbs: who comes
+//! ([`Admission::enter`]), who leaves ([`Admission::leave`]), what is obeyed ([`Admission::obey`]), who begins ([`Admission::begin`]).
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    ApiError,
+    error::RETRY_AFTER_OVERLOAD,
+    heat::{ByClass, Decision, Gate},
+};
+
+mod measure;
+#[cfg(test)]
+mod tests;
+
+pub use measure::{LEAST, Measure};
+
+/// So long the first of the background gives way to interactive requests that wait: without an end, a box that is always busy would
+/// never come to it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The field of a request's head that names its class.
+pub const PRIORITY: &str = "ghostllm-priority";
+
+/// What a request is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Class {
+    /// Somebody waits for it.
+    #[default]
+    Interactive,
+    /// It has time.
+    Background,
+}
+
+/// What is obeyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Orders {
+    /// How many of each class may run at once; none is without limit.
+    pub limits: ByClass<Option<u32>>,
+    /// What is done with those that come.
+    pub gate: Gate,
+    /// How many may wait, of both classes together.
+    pub queue: u32,
+}
+
+/// One request's place, be it that it runs or that it waits. To be given back by [`Admission::leave`], however it ends.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket {
+    number: u64,
+    class: Class,
+}
+
+/// What becomes of a request that is let in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// It runs.
+    Begins(Ticket),
+    /// It waits until [`Admission::begin`] names its number.
+    Waits(Ticket),
+}
+
+/// Why a request is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The cards are too hot, for so many seconds as it seems.
+    Hot {
+        /// `Retry-After`, in seconds.
+        retry_after: u32,
+    },
+    /// As many wait as may.
+    Full,
+}
+
+/// How many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Run.
+    pub running: ByClass<u32>,
+    /// Wait.
+    pub waiting: ByClass<u32>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    since: Duration,
+}
+
+/// The gate.
+#[derive(Debug)]
+pub struct Admission {
+    orders: Orders,
+    running: ByClass<u32>,
+    /// Most that ran at once since somebody asked.
+    peak: ByClass<u32>,
+    waiting: ByClass<VecDeque<Waiting>>,
+    last: u64,
+}
+
+impl Class {
+    /// Both, those first that go first.
+    pub const ALL: [Self; 2] = [Self::Interactive, Self::Background];
+
+    /// The one of this name, be it in capitals or not.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name().eq_ignore_ascii_case(name))
+    }
+
+    /// As a client and a metric's label call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Background => "background",
+        }
+    }
+}
+
+impl<T> ByClass<T> {
+    /// The one of this class.
+    pub fn of(&self, class: Class) -> &T {
+        match class {
+            Class::Interactive => &self.interactive,
+            Class::Background => &self.background,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn of_mut(&mut self, class: Class) -> &mut T {
+        match class {
+            Class::Interactive => &mut self.interactive,
+            Class::Background => &mut self.background,
+        }
+    }
+
+    /// One for each class, made of what both have for it.
+    pub fn with<U, V>(self, other: ByClass<U>, both: impl Fn(T, U) -> V) -> ByClass<V> {
+        ByClass {
+            interactive: both(self.interactive, other.interactive),
+            background: both(self.background, other.background),
+        }
+    }
+}
+
+impl ByClass<u32> {
+    /// Of both classes together.
+    #[must_use]
+    pub fn sum(self) -> u32 {
+        self.interactive.saturating_add(self.background)
+    }
+}
+
+impl Orders {
+    /// These, and what is decided because of the cards' heat: what that leaves as it is has no limit but that of these.
+    #[must_use]
+    pub fn and(self, decision: &Decision) -> Self {
+        let lowered = decision.limits.with(decision.most, |limit, most| (limit < most).then_some(limit));
+        let stricter = |own: Option<u32>, lowered: Option<u32>| own.into_iter().chain(lowered).min();
+        Self { limits: self.limits.with(lowered, stricter), gate: decision.gate, ..self }
+    }
+}
+
+impl Ticket {
+    /// Its number, which no other ticket of its gate has.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What its request is like.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Hot { retry_after } => Self::gpu_thermal(retry_after),
+            Refusal::Full => Self::queue_full(RETRY_AFTER_OVERLOAD),
+        }
+    }
+}
+
+impl Admission {
+    /// An empty one.
+    #[must_use]
+    pub fn new(orders: Orders) -> Self {
+        let (running, waiting) = Default::default();
+        Self { orders, running, peak: ByClass::default(), waiting, last: 0 }
+    }
+
+    /// Takes a request, which runs or waits.
+    ///
+    /// # Errors
+    /// [`Refusal`], of which nothing is kept.
+    pub fn enter(&mut self, class: Class, now: Duration) -> Result<Entered, Refusal> {
+        if let Gate::Refuse { retry_after } = self.orders.gate {
+            return Err(Refusal::Hot { retry_after });
+        }
+        let number = self.last + 1;
+        let ticket = Ticket { number, class };
+        if self.waiting.of(class).is_empty() && self.has_place(class) && self.goes_before(class, now) {
+            self.last = number;
+            self.runs(class);
+            return Ok(Entered::Begins(ticket));
+        }
+        if self.counts().waiting.sum() >= self.orders.queue {
+            return Err(Refusal::Full);
+        }
+        self.last = number;
+        self.waiting.of_mut(class).push_back(Waiting { number, since: now });
+        Ok(Entered::Waits(ticket))
+    }
+
+    /// One ends, or waits no longer: its client has left.
+    pub fn leave(&mut self, ticket: Ticket) {
+        let Ticket { number, class } = ticket;
+        let waiting = self.waiting.of_mut(class);
+        // They stand in the order of their numbers.
+        if let Ok(place) = waiting.binary_search_by_key(&number, |waiting| waiting.number) {
+            waiting.remove(place);
+        } else {
+            let running = self.running.of_mut(class);
+            *running = running.saturating_sub(1);
+        }
+    }
+
+    /// From now on this is kept to, by those that begin.
+    pub fn obey(&mut self, orders: Orders) {
+        self.orders = orders;
+    }
+
+    /// The number of one that waited and runs from now on; to be asked until there is none, whenever anything has changed, and now and
+    /// then.
+    pub fn begin(&mut self, now: Duration) -> Option<u64> {
+        let class = self.next(now)?;
+        let first = self.waiting.of_mut(class).pop_front()?;
+        self.runs(class);
+        Some(first.number)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let count = |queue: &VecDeque<Waiting>| u32::try_from(queue.len()).unwrap_or(u32::MAX);
+        let ByClass { interactive, background } = &self.waiting;
+        let waiting = ByClass { interactive: count(interactive), background: count(background) };
+        Counts { running: self.running, waiting }
+    }
+
+    /// What it keeps to.
+    #[must_use]
+    pub fn orders(&self) -> Orders {
+        self.orders
+    }
+
+    /// The most of each class that ran at once since this was asked last.
+    pub fn peak(&mut self) -> ByClass<u32> {
+        std::mem::replace(&mut self.peak, self.running)
+    }
+
+    /// Of which class the next one is.
+    fn next(&self, now: Duration) -> Option<Class> {
+        let may = |class: Class| {
+            !self.waiting.of(class).is_empty() && self.has_place(class) && self.goes_before(class, now)
+        };
+        Class::ALL.into_iter().find(|class| may(*class))
+    }
+
+    fn has_place(&self, class: Class) -> bool {
+        let limit = *self.orders.limits.of(class);
+        self.orders.gate == Gate::Open && limit.is_none_or(|limit| *self.running.of(class) < limit)
+    }
+
+    /// Whether this class gives way to no other.
+    fn goes_before(&self, class: Class, now: Duration) -> bool {
+        let first = self.waiting.background.front();
+        class == Class::Interactive
+            || self.waiting.interactive.is_empty()
+            || first.is_some_and(|first| now.saturating_sub(first.since) >= PATIENCE)
+    }
+
+    fn runs(&mut self, class: Class) {
+        let running = self.running.of_mut(class);
+        *running = running.saturating_add(1);
+        let now = *running;
+        let peak = self.peak.of_mut(class);
+        *peak = now.max(*peak);
+    }
+}

@@ -1,0 +1,315 @@
+//! Who begins and who waits; and what holds whatever comes.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Admission, Class, Counts, Entered, LEAST, Measure, Orders, PATIENCE, Refusal, Ticket};
+use crate::{
+    ApiError,
+    error::Code,
+    heat::{ByClass, Cause, Decision, Gate, Margins, Outlook},
+};
+
+const START: Duration = Duration::ZERO;
+
+fn orders(interactive: Option<u32>, background: Option<u32>, queue: u32) -> Orders {
+    Orders { limits: ByClass { interactive, background }, gate: Gate::Open, queue }
+}
+
+fn both(interactive: u32, background: u32) -> ByClass<u32> {
+    ByClass { interactive, background }
+}
+
+fn begins(gate: &mut Admission, class: Class) -> Ticket {
+    match gate.enter(class, START) {
+        Ok(Entered::Begins(ticket)) => ticket,
+        other => panic!("it is to begin: {other:?}"),
+    }
+}
+
+fn waits(gate: &mut Admission, class: Class) -> Ticket {
+    match gate.enter(class, START) {
+        Ok(Entered::Waits(ticket)) => ticket,
+        other => panic!("it is to wait: {other:?}"),
+    }
+}
+
+#[test]
+fn without_a_limit_all_begin() {
+    let mut gate = Admission::new(orders(None, None, 0));
+    let all: Vec<_> = (0..1000).map(|_| begins(&mut gate, Class::Interactive)).collect();
+    assert_eq!(gate.counts().running, both(1000, 0));
+    all.into_iter().for_each(|ticket| gate.leave(ticket));
+    assert_eq!(gate.counts(), Counts::default());
+    assert_eq!((gate.peak(), gate.peak()), (both(1000, 0), both(0, 0)));
+}
+
+#[test]
+fn the_first_comes_first_and_whoever_left_is_passed_over() {
+    let mut gate = Admission::new(orders(Some(1), Some(0), 3));
+    let running = begins(&mut gate, Class::Interactive);
+    let [first, second, third] = [(); 3].map(|()| waits(&mut gate, Class::Interactive));
+    assert_eq!(gate.enter(Class::Interactive, START), Err(Refusal::Full), "three may wait");
+    gate.leave(second);
+    assert_eq!(gate.begin(START), None);
+    gate.leave(running);
+    assert_eq!(gate.begin(START), Some(first.number()));
+    assert_eq!(gate.begin(START), None, "one at a time");
+    let fourth = waits(&mut gate, Class::Interactive);
+    gate.leave(first);
+    assert_eq!(gate.begin(START), Some(third.number()));
+    gate.leave(third);
+    assert_eq!(gate.begin(START), Some(fourth.number()));
+}
+
+#[test]
+fn the_background_gives_way_to_who_waits_but_not_for_ever() {
+    let mut gate = Admission::new(orders(Some(1), Some(1), 9));
+    let running = begins(&mut gate, Class::Interactive);
+    let waiting = waits(&mut gate, Class::Interactive);
+    let background = waits(&mut gate, Class::Background);
+    assert_eq!(gate.begin(PATIENCE.saturating_sub(Duration::from_nanos(1))), None);
+    assert_eq!(gate.begin(PATIENCE), Some(background.number()));
+    gate.leave(background);
+    gate.leave(running);
+    assert_eq!(gate.begin(START), Some(waiting.number()));
+    // Nobody of the interactive waits now.
+    begins(&mut gate, Class::Background);
+}
+
+#[test]
+fn a_gate_that_holds_lets_nobody_begin_and_one_that_refuses_takes_nobody() {
+    let mut gate = Admission::new(orders(None, None, 2));
+    let running = begins(&mut gate, Class::Interactive);
+    let held = Orders { gate: Gate::Hold, ..gate.orders() };
+    gate.obey(held);
+    let waiting = waits(&mut gate, Class::Interactive);
+    gate.obey(Orders { gate: Gate::Refuse { retry_after: 17 }, ..held });
+    assert_eq!(gate.enter(Class::Background, START), Err(Refusal::Hot { retry_after: 17 }));
+    gate.leave(running);
+    assert_eq!(gate.begin(START), None, "those that wait go on waiting");
+    gate.obey(orders(None, None, 2));
+    assert_eq!(gate.begin(START), Some(waiting.number()));
+}
+
+#[test]
+fn fewer_than_run_ends_none() {
+    let mut gate = Admission::new(orders(None, None, 1));
+    let mut running: Vec<_> = (0..4).map(|_| begins(&mut gate, Class::Interactive)).collect();
+    gate.obey(orders(Some(2), Some(0), 1));
+    assert_eq!(gate.counts().running, both(4, 0));
+    let waiting = waits(&mut gate, Class::Interactive);
+    running.drain(..2).for_each(|ticket| gate.leave(ticket));
+    assert_eq!(gate.begin(START), None);
+    running.drain(..1).for_each(|ticket| gate.leave(ticket));
+    assert_eq!(gate.begin(START), Some(waiting.number()));
+}
+
+#[test]
+fn a_refusal_tells_its_client_when_to_come_again() {
+    let hot = ApiError::from(Refusal::Hot { retry_after: 30 });
+    assert_eq!((hot.code(), hot.retry_after()), (Code::GpuThermal, Some(30)));
+    let full = ApiError::from(Refusal::Full);
+    assert_eq!((full.code(), full.retry_after()), (Code::QueueFull, Some(5)));
+}
+
+#[test]
+fn a_class_is_called_by_its_name() {
+    for class in Class::ALL {
+        assert_eq!(Class::named(class.name()), Some(class));
+    }
+    assert_eq!((Class::named("Background"), Class::named("")), (Some(Class::Background), None));
+}
+
+fn decision(limits: ByClass<u32>, most: ByClass<u32>, gate: Gate) -> Decision {
+    let (cause, margins, slower) = (Cause::Margin, Margins::default(), Outlook::Unknown);
+    Decision { limits, most, gate, cause, margins, slower, running: 0 }
+}
+
+#[test]
+fn a_decision_limits_what_it_lowers_and_nothing_else() {
+    let (set, none, most) = (orders(Some(6), None, 9), orders(None, None, 9), both(8, 4));
+    let free = decision(most, most, Gate::Open);
+    assert_eq!((none.and(&free), set.and(&free)), (none, set));
+    let warm = decision(both(8, 1), most, Gate::Open);
+    assert_eq!(none.and(&warm), orders(None, Some(1), 9));
+    assert_eq!(set.and(&warm), orders(Some(6), Some(1), 9));
+    let hot = decision(both(7, 0), most, Gate::Hold);
+    assert_eq!(none.and(&hot), Orders { gate: Gate::Hold, ..orders(Some(7), Some(0), 9) });
+    assert_eq!(set.and(&hot).limits, both(6, 0).with(both(0, 0), |limit, _| Some(limit)));
+}
+
+#[test]
+fn what_ran_of_late_is_counted_down_from_unless_a_limit_is_set() {
+    let none = ByClass::default();
+    let at = |minutes: u64| Duration::from_secs(minutes * 60);
+    let mut measure = Measure::default();
+    assert_eq!(measure.most(none), LEAST);
+    measure.push(at(0), both(7, 1));
+    measure.push(at(3), both(5, 9));
+    measure.push(at(3), both(1, 0));
+    assert_eq!(measure.most(none), both(7, 9));
+    assert_eq!(measure.most(ByClass { interactive: Some(2), background: None }), both(2, 9));
+    measure.push(at(9), both(0, 0));
+    assert_eq!(measure.most(none), both(7, 9), "within ten minutes");
+    measure.push(at(10), both(0, 0));
+    assert_eq!(measure.most(none), both(5, 9));
+    measure.push(at(1000), both(6, 0));
+    assert_eq!(measure.most(none), both(6, 2));
+}
+
+/// What may come.
+#[derive(Debug, Clone)]
+enum Step {
+    Enter(Class),
+    /// The one at this place of those that there are ends, or leaves the queue.
+    Leave(usize),
+    Obey(Orders),
+    Wait(u8),
+}
+
+fn class() -> impl Strategy<Value = Class> {
+    prop::sample::select(Class::ALL.to_vec())
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let limit = || prop::option::of(0..6_u32);
+    let gate = prop::sample::select(vec![
+        Gate::Open,
+        Gate::Open,
+        Gate::Open,
+        Gate::Hold,
+        Gate::Refuse { retry_after: 9 },
+    ]);
+    let obeyed = (limit(), limit(), gate, 0..8_u32).prop_map(|(interactive, background, gate, queue)| {
+        Step::Obey(Orders { gate, ..orders(interactive, background, queue) })
+    });
+    prop_oneof![
+        6 => class().prop_map(Step::Enter),
+        4 => any::<usize>().prop_map(Step::Leave),
+        1 => obeyed,
+        2 => any::<u8>().prop_map(Step::Wait),
+    ]
+}
+
+/// The gate, and what must be true of it by what was seen from outside.
+struct Outside {
+    gate: Admission,
+    now: Duration,
+    /// Those that are there, and whether each runs.
+    there: Vec<(Ticket, bool)>,
+}
+
+impl Outside {
+    fn new() -> Self {
+        let gate = Admission::new(orders(None, None, 4));
+        Self { gate, now: START, there: Vec::new() }
+    }
+
+    fn running(&self, class: Class) -> u32 {
+        let runs = |(ticket, runs): &&(Ticket, bool)| *runs && ticket.class() == class;
+        u32::try_from(self.there.iter().filter(runs).count()).unwrap()
+    }
+
+    fn waiting(&self) -> u32 {
+        u32::try_from(self.there.iter().filter(|(_, runs)| !runs).count()).unwrap()
+    }
+
+    /// One begins: there was a place for it, and none of its class that came before it waits.
+    fn begins(&mut self, number: u64, class: Class) {
+        let orders = self.gate.orders();
+        assert_eq!(orders.gate, Gate::Open);
+        assert!(orders.limits.of(class).is_none_or(|limit| self.running(class) < limit), "{orders:?}");
+        let before =
+            |(ticket, runs): &(Ticket, bool)| !runs && ticket.class() == class && ticket.number() < number;
+        assert!(!self.there.iter().any(before), "{number} overtakes");
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Enter(class) => match self.gate.enter(class, self.now) {
+                Ok(Entered::Begins(ticket)) => {
+                    self.begins(ticket.number(), class);
+                    self.there.push((ticket, true));
+                }
+                Ok(Entered::Waits(ticket)) => {
+                    assert!(self.waiting() < self.gate.orders().queue);
+                    self.there.push((ticket, false));
+                }
+                Err(Refusal::Full) => assert!(self.waiting() >= self.gate.orders().queue),
+                Err(Refusal::Hot { .. }) => {
+                    assert!(matches!(self.gate.orders().gate, Gate::Refuse { .. }));
+                }
+            },
+            Step::Leave(_) if self.there.is_empty() => {}
+            Step::Leave(place) => {
+                let place = place % self.there.len();
+                let (ticket, _) = self.there.remove(place);
+                self.gate.leave(ticket);
+            }
+            Step::Obey(orders) => self.gate.obey(orders),
+            Step::Wait(seconds) => self.now += Duration::from_secs(seconds.into()),
+        }
+        while let Some(number) = self.gate.begin(self.now) {
+            let place = self.there.iter().position(|(ticket, _)| ticket.number() == number).unwrap();
+            assert!(!self.there[place].1, "it runs already");
+            self.begins(number, self.there[place].0.class());
+            self.there[place].1 = true;
+        }
+        let Counts { running, waiting } = self.gate.counts();
+        assert_eq!(running, both(self.running(Class::Interactive), self.running(Class::Background)));
+        assert_eq!(waiting.sum(), self.waiting(), "who left leaves no trace");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn limits_are_kept_by_those_that_begin_and_no_more_wait_than_may(
+        steps in prop::collection::vec(step(), 0..200)
+    ) {
+        let mut outside = Outside::new();
+        for step in steps {
+            outside.step(step);
+        }
+        // Once all have left, nothing is left of them.
+        for (ticket, _) in std::mem::take(&mut outside.there) {
+            outside.gate.leave(ticket);
+        }
+        prop_assert_eq!(outside.gate.counts(), Counts::default());
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_once_the_gate_is_open(
+        steps in prop::collection::vec(step(), 0..100),
+        interactive in 1..4_u32,
+        background in 1..4_u32,
+        more in prop::collection::vec(class(), 0..8),
+    ) {
+        let mut outside = Outside::new();
+        for step in steps {
+            outside.step(step);
+        }
+        let waiting: Vec<u64> =
+            outside.there.iter().filter(|(_, runs)| !runs).map(|(ticket, _)| ticket.number()).collect();
+        outside.step(Step::Obey(orders(Some(interactive), Some(background), 64)));
+        // Each turn one that runs ends, others come, and time goes by.
+        let mut turns = 0;
+        while outside.there.iter().any(|(ticket, runs)| !runs && waiting.contains(&ticket.number())) {
+            for class in more.iter().take(1 + turns % 8) {
+                outside.step(Step::Enter(*class));
+            }
+            for class in Class::ALL {
+                let runs = |(ticket, runs): &(Ticket, bool)| *runs && ticket.class() == class;
+                if let Some(place) = outside.there.iter().position(runs) {
+                    outside.step(Step::Leave(place));
+                }
+            }
+            outside.step(Step::Wait(7));
+            turns += 1;
+            prop_assert!(turns < 512, "{waiting:?} wait for ever");
+        }
+    }
+}

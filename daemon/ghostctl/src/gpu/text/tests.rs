@@ -1,0 +1,123 @@
+use ghostllm_core::admin::{GpuMissingCause, GpuMode, GpuOutlook, GpuReport, GpuSlower, GpuState};
+
+use super::drawn;
+use crate::{
+    gpu::{
+        sample::{card, hot, lost, missing, refusing, report},
+        wrong,
+    },
+    output::{Screen, text},
+};
+
+fn shown(report: &GpuReport) -> String {
+    drawn(report, &wrong::all(report), &Screen::of_test(80, ""))
+}
+
+#[test]
+fn a_card_that_is_well_is_a_block() {
+    let expected = "\
+governor: as many requests run at once as are allowed: it is 24 °C below where
+          it gets slower
+requests: 3 interactive and 1 background run, 8 and 4 may at once; 0 and 0 wait
+
+cool: card 0 (NVIDIA H100 80GB HBM3); nvidia 580.95.05, 0000:00:00.0
+  temperature 61 °C, slower from 85 and 87, off at 92; memory 70 °C, slower from
+              95
+  speed       as fast as it can
+  power       612 of 700 W; 12.6 kWh since its driver was loaded
+  clocks      1755 of 1980 MHz; memory 2619 of 2619 MHz
+  busy        98 %
+  memory      61.2 GiB of 80.0 GiB
+  link        PCIe 5 x16
+  processes   VLLM::EngineCore 4711: 60.0 GiB, ollama 4890: 1.0 GiB
+  not read    hotspot, fan: this card does not tell it
+";
+    assert_eq!(shown(&report(vec![card(0)])), expected);
+}
+
+#[test]
+fn what_is_wrong_stands_first_with_its_next_step() {
+    let drawn = shown(&refusing());
+    let expected = "\
+governor: new requests are refused and asked to come again in 45 s: it is 2 °C
+          below where it switches itself off; 2 that run are finished first
+requests: 2 interactive and 0 background run, 0 and 0 may at once; 5 and 12 wait
+
+error    new requests are refused and asked to come again in 45 s: it is 2 °C
+         below where it switches itself off; 2 that run are finished first
+  why:   a card is near to switching itself off, which would end all that runs
+         on it
+  next:  wait until it has cooled; where that takes long, look at its fans and
+         at the room
+
+warning  card 1 (NVIDIA GeForce RTX 3060) is slowed down by its heat at 92 °C
+  why:   its hardware has lowered its clocks, by half or more, so that every
+         answer takes longer
+  next:  see that its fans turn and air comes to it; or give it less power: sudo
+         nvidia-smi -i 0000:01:00.0 -pl 126
+";
+    assert!(drawn.starts_with(expected), "{drawn}");
+    assert!(drawn.contains("  slower      now\n"), "{drawn}");
+}
+
+#[test]
+fn what_a_lost_card_does_not_tell_is_one_line() {
+    let drawn = shown(&report(vec![lost(2)]));
+    let block = drawn.rsplit("\n\n").next().unwrap();
+    let expected = "\
+lost: card 2 (NVIDIA H100 80GB HBM3); nvidia 580.95.05, 0000:02:00.0
+  not read    temperature, memory's temperature, hotspot, reasons for clocks,
+              power, clocks, busy, memory, fan, link, errors of memory,
+              processes: the card is lost
+";
+    assert_eq!(block, expected);
+}
+
+#[test]
+fn no_card_is_no_fault_and_says_what_would_be_one() {
+    let mut none = report(Vec::new());
+    let words = "no NVIDIA driver is installed (libnvidia-ml.so.1 is not there); without such a card nothing is missing";
+    none.missing = vec![missing(GpuMissingCause::NoLibrary, false, words)];
+    (none.governor.mode, none.governor.decision) = (GpuMode::Off, None);
+    let expected = "\
+governor off: nothing is done about heat (gpu.governor)
+requests: 3 interactive and 1 background run; 0 and 0 wait
+
+no NVIDIA driver is installed (libnvidia-ml.so.1 is not there); without such a
+card nothing is missing
+";
+    assert_eq!(shown(&none), expected);
+}
+
+#[test]
+fn what_is_foretold_is_told_and_a_governor_that_watches_says_so() {
+    let mut warm = card(0);
+    warm.state = GpuState::Warm;
+    warm.slower = GpuSlower {
+        outlook: GpuOutlook::Soon,
+        seconds: Some(41.7),
+        earliest_s: Some(30.0),
+        latest_s: Some(66.0),
+    };
+    let mut watched = report(vec![warm]);
+    watched.governor.mode = GpuMode::Watch;
+    let drawn = shown(&watched);
+    assert!(drawn.contains("  slower      in about 42 s (30 to 66), as it goes\n"), "{drawn}");
+    assert!(drawn.starts_with("governor only watches: it would say: as many requests"), "{drawn}");
+    assert!(drawn.contains("requests: 3 interactive and 1 background run;"), "no limit is in force: {drawn}");
+}
+
+#[test]
+fn no_line_is_wider_than_the_screen_and_nothing_in_it_is_obeyed() {
+    let mut evil = hot(0);
+    evil.name = Some("模型\u{1b}[2J\u{202e} of the kitchen".to_owned());
+    let mut all = refusing();
+    all.cards.extend([evil, lost(3)]);
+    for width in 20..130 {
+        let drawn = drawn(&all, &wrong::all(&all), &Screen::of_test(width, ""));
+        for line in drawn.lines() {
+            assert!(text::width(line) <= width, "{width}: {line:?}");
+            assert!(!line.contains(|letter: char| letter.is_control() || letter == '\u{202e}'), "{line:?}");
+        }
+    }
+}

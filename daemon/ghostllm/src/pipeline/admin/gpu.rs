@@ -1,0 +1,177 @@
+//! What the cards say and what is done about their heat, and what a card has been through.
+//!
+//! Knows the forms of the admin API and the snapshot that the watch of the cards publishes. Refuses to ask a card. Invariant: whoever asks
+//! waits for no driver.
+
+mod card;
+mod history;
+
+use std::{collections::HashMap, sync::Arc};
+
+use ghostllm_core::{
+    ApiError,
+    admin::{
+        FORM, GpuByClass, GpuCause, GpuDecision, GpuGate, GpuGovernor, GpuHistory, GpuMaker, GpuMissing,
+        GpuMissingCause, GpuMode, GpuReport, GpuSpan,
+    },
+    config::GovernorMode,
+    error::Code,
+    heat::{self, ByClass, Decision},
+};
+use ghostllm_gpu::Missing;
+
+use super::blocking;
+use crate::{date, pipeline::Shared, tasks::heat::Snapshot};
+
+/// How all cards are.
+pub(super) async fn report(shared: &Arc<Shared>) -> Result<GpuReport, ApiError> {
+    let (known, now, counts) = (shared.desk.heat.clone(), shared.desk.heat.now(), shared.gate.counts());
+    let numbers: Vec<u32> = now.cards.iter().flat_map(|card| card::processes(&card.seen)).collect();
+    // Names of processes are files of the kernel's.
+    let names = blocking(shared, move || named(&numbers)).await?;
+    Ok(GpuReport {
+        version: FORM,
+        at: date::rfc3339(now.at),
+        governor: GpuGovernor {
+            mode: match now.mode {
+                GovernorMode::On => GpuMode::On,
+                GovernorMode::Off => GpuMode::Off,
+                GovernorMode::Watch => GpuMode::Watch,
+            },
+            decision: now.decision.map(|(place, decision)| decided(&now, place, &decision)),
+            running: by_class(counts.running),
+            waiting: by_class(counts.waiting),
+        },
+        missing: now.missing.iter().map(missing).collect(),
+        cards: now.cards.iter().map(|seen| card::card(seen, &now, &known, &names)).collect(),
+    })
+}
+
+/// What one card has been through.
+///
+/// # Errors
+/// 400 with the parameter that is none, 404 where there is no such card.
+pub(super) fn history(shared: &Shared, query: Option<&str>) -> Result<GpuHistory, ApiError> {
+    let (index, span) = question(query.unwrap_or_default())?;
+    let known = &shared.desk.heat;
+    let points = known.kept(|all| {
+        // The one that is there now goes before one that had its number.
+        let kept = all.iter().rev().find(|kept| kept.index() == index)?;
+        Some(match span {
+            GpuSpan::TenMinutes => history::fine(kept, known),
+            GpuSpan::Day => history::day(kept, known),
+        })
+    });
+    let points = points.ok_or_else(|| {
+        ApiError::new(
+            Code::NotFound,
+            format!("No card {index} has been seen. GET /admin/api/v1/gpu lists them."),
+        )
+    })?;
+    Ok(GpuHistory { version: FORM, card: index, span, points })
+}
+
+/// Reads `card=0&span=10m`, of which each may be left out.
+fn question(query: &str) -> Result<(u32, GpuSpan), ApiError> {
+    let (mut card, mut span) = (None, None);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=').unwrap_or((pair, "")) {
+            ("card", text) if card.is_none() => {
+                let number = text.parse().map_err(|_| ApiError::invalid_value("card", "a card's index"))?;
+                card = Some(number);
+            }
+            ("span", text) if span.is_none() => {
+                let named = GpuSpan::named(text);
+                span = Some(named.ok_or_else(|| ApiError::invalid_value("span", "10m or 24h"))?);
+            }
+            (name @ ("card" | "span"), _) => return Err(ApiError::invalid_value(name, "given once")),
+            // Its name is whatever somebody has written.
+            _ => {
+                return Err(ApiError::invalid_request("The query has a parameter other than card and span."));
+            }
+        }
+    }
+    Ok((card.unwrap_or_default(), span.unwrap_or(GpuSpan::TenMinutes)))
+}
+
+/// What these processes are called, as far as this program may see it: the kernel gives 15 bytes (proc(5), `comm`).
+fn named(numbers: &[u32]) -> HashMap<u32, String> {
+    let name = |pid: &u32| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        Some((*pid, name.trim_end().to_owned()))
+    };
+    numbers.iter().filter_map(name).collect()
+}
+
+fn by_class(counts: ByClass<u32>) -> GpuByClass {
+    GpuByClass { interactive: counts.interactive, background: counts.background }
+}
+
+fn decided(now: &Snapshot, place: usize, decision: &Decision) -> GpuDecision {
+    let (gate, retry_after) = match decision.gate {
+        heat::Gate::Open => (GpuGate::Open, None),
+        heat::Gate::Hold => (GpuGate::Hold, None),
+        heat::Gate::Refuse { retry_after } => (GpuGate::Refuse, Some(retry_after)),
+    };
+    let cause = match decision.cause {
+        heat::Cause::Free => GpuCause::None,
+        heat::Cause::Margin => GpuCause::Margin,
+        heat::Cause::Foretold => GpuCause::Foretold,
+        heat::Cause::Heat => GpuCause::Heat,
+        heat::Cause::Shutdown => GpuCause::Shutdown,
+        heat::Cause::HeldLong => GpuCause::HeldLong,
+        heat::Cause::Recovering => GpuCause::Recovering,
+        heat::Cause::Blind => GpuCause::Blind,
+    };
+    let card = now.cards.get(place).filter(|_| decision.cause != heat::Cause::Free);
+    GpuDecision {
+        limits: by_class(decision.limits),
+        most: by_class(decision.most),
+        gate,
+        retry_after,
+        cause,
+        card: card.map(|card| card.seen.index),
+        words: decision.to_string(),
+    }
+}
+
+fn missing(missing: &Missing) -> GpuMissing {
+    let cause = match missing {
+        Missing::NoLibrary { .. } => GpuMissingCause::NoLibrary,
+        Missing::BadLibrary { .. } => GpuMissingCause::BadLibrary,
+        Missing::DriverNotLoaded => GpuMissingCause::DriverNotLoaded,
+        Missing::VersionMismatch => GpuMissingCause::VersionMismatch,
+        Missing::NoPermission => GpuMissingCause::NoPermission,
+        Missing::Blocked => GpuMissingCause::Blocked,
+        Missing::NoCard => GpuMissingCause::NoCard,
+        Missing::Hangs { .. } => GpuMissingCause::Hangs,
+        Missing::Other { .. } => GpuMissingCause::Other,
+    };
+    GpuMissing { maker: GpuMaker::Nvidia, cause, fault: missing.is_fault(), words: missing.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_of_a_card_and_of_a_span_and_of_nothing_else() {
+        assert_eq!(question("").unwrap(), (0, GpuSpan::TenMinutes));
+        assert_eq!(question("card=3&span=24h").unwrap(), (3, GpuSpan::Day));
+        for (query, param) in [
+            ("card=x", Some("card")),
+            ("span=1h", Some("span")),
+            ("card=1&card=2", Some("card")),
+            ("a=1", None),
+        ] {
+            let refused = question(query).unwrap_err();
+            assert_eq!((refused.status().as_u16(), refused.param()), (400, param), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_called_by_its_name() {
+        let own = std::process::id();
+        assert_eq!(named(&[own, u32::MAX]).keys().copied().collect::<Vec<_>>(), [own]);
+    }
+}

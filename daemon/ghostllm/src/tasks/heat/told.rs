@@ -1,0 +1,144 @@
+//! What people are told of the cards: a line in the log for each change, and a cause while something is amiss.
+//!
+//! Knows the words of verdicts and decisions. Refuses to know how either is found. Invariant: the same is not told twice, and limits that
+//! rise step by step are told now and then.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use ghostllm_core::{
+    admin::{self, Severity},
+    config::GovernorMode,
+    heat::{self, Decision, Gate, State},
+};
+use ghostllm_gpu::Missing;
+
+use super::{Card, Snapshot};
+
+/// Limits that change alone are told so often at the most.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// What was told last.
+#[derive(Default)]
+pub(super) struct Told {
+    missing: Option<std::mem::Discriminant<Missing>>,
+    states: Vec<(u32, State)>,
+    decision: Option<(Decision, Instant)>,
+}
+
+/// A card by its number and its name.
+pub(super) struct Named<'a>(pub(super) &'a Card);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "card {}", self.0.seen.index)?;
+        self.0.seen.identity.as_ref().map_or(Ok(()), |identity| write!(f, " ({})", identity.name))
+    }
+}
+
+impl Told {
+    pub(super) fn tell(&mut self, now: &Snapshot) {
+        self.missing(now.missing.as_ref());
+        for card in now.cards.iter().filter(|card| card.verdict.age.is_some()) {
+            self.state(card);
+        }
+        self.states.retain(|(index, _)| now.cards.iter().any(|card| card.seen.index == *index));
+        self.decision(now);
+    }
+
+    fn missing(&mut self, missing: Option<&Missing>) {
+        let kind = missing.map(std::mem::discriminant);
+        if kind == self.missing {
+            return;
+        }
+        match missing {
+            Some(missing) if missing.is_fault() => tracing::warn!("the cards cannot be watched: {missing}"),
+            Some(missing) => tracing::debug!("no card is watched: {missing}"),
+            None => tracing::info!("NVIDIA's driver answers: its cards are watched"),
+        }
+        self.missing = kind;
+    }
+
+    fn state(&mut self, card: &Card) {
+        let (index, state) = (card.seen.index, card.verdict.state);
+        let before = self.states.iter_mut().find(|(known, _)| *known == index);
+        if before.as_ref().is_some_and(|(_, before)| *before == state) {
+            return;
+        }
+        match before {
+            Some(before) => before.1 = state,
+            None => self.states.push((index, state)),
+        }
+        let (card, verdict) = (Named(card), card.verdict);
+        if state > State::Unknown {
+            tracing::warn!(card = index, "{card} is {verdict}");
+        } else {
+            tracing::info!(card = index, "{card} is {verdict}");
+        }
+    }
+
+    fn decision(&mut self, now: &Snapshot) {
+        let Some((place, decision)) = &now.decision else {
+            self.decision = None;
+            return;
+        };
+        let before = self.decision.as_ref();
+        if !before.map_or(decision.cause != heat::Cause::Free, |(before, at)| is_news(before, decision, *at))
+        {
+            return;
+        }
+        self.decision = Some((*decision, Instant::now()));
+        let Some(card) = now.cards.get(*place) else { return };
+        let (index, card, cause) = (card.seen.index, Named(card), decision.cause.name());
+        let watched = if now.mode == GovernorMode::Watch { "only watched (gpu.governor): " } else { "" };
+        if decision.gate > Gate::Open || matches!(decision.cause, heat::Cause::Heat) {
+            tracing::warn!(card = index, cause, "because of {card}: {watched}{decision}");
+        } else {
+            tracing::info!(card = index, cause, "because of {card}: {watched}{decision}");
+        }
+    }
+}
+
+/// Whether it is to be told, after what was told then.
+fn is_news(before: &Decision, now: &Decision, then: Instant) -> bool {
+    let kind = |decision: &Decision| std::mem::discriminant(&decision.gate);
+    let is_free = |decision: &Decision| decision.cause == heat::Cause::Free;
+    kind(before) != kind(now)
+        || is_free(before) != is_free(now)
+        || (before.cause, before.limits) != (now.cause, now.limits) && then.elapsed() >= SELDOM
+}
+
+/// What is amiss with the cards.
+pub(crate) fn causes(now: &Snapshot) -> Vec<admin::Cause> {
+    let lost = now.cards.iter().filter(|card| card.verdict.now == State::Lost).map(|card| admin::Cause {
+        code: "gpu_lost".to_owned(),
+        severity: Severity::Warning,
+        what: format!("{} is lost: its driver reaches it no more", Named(card)),
+        next: "`sudo dmesg | grep Xid` tells more; a restart of the machine brings it back unless its power, its slot or the card itself \
+               is at fault"
+            .to_owned(),
+    });
+    let thermal = now.decision.as_ref().and_then(|(place, decision)| thermal(now, *place, decision));
+    lost.chain(thermal).collect()
+}
+
+fn thermal(now: &Snapshot, place: usize, decision: &Decision) -> Option<admin::Cause> {
+    if decision.gate == Gate::Open && decision.limits == decision.most {
+        return None;
+    }
+    let card = Named(now.cards.get(place)?);
+    let (severity, watched) = match now.mode {
+        GovernorMode::Watch => (Severity::Note, "were gpu.governor \"on\", it would be so: "),
+        GovernorMode::On | GovernorMode::Off => (Severity::Warning, ""),
+    };
+    Some(admin::Cause {
+        code: "gpu_thermal".to_owned(),
+        severity,
+        what: format!("because of {card}: {watched}{decision}"),
+        next: "let it have more air (dust, fans, the case, what stands around it) or less power (`sudo nvidia-smi -pl WATTS`); as it \
+               cools, all is as before by itself"
+            .to_owned(),
+    })
+}

@@ -1,0 +1,320 @@
+//! A card that becomes hot: how soon fewer requests run, who waits and who is refused, what people are told, and that nothing that runs is
+//! ended. The card is a text file (tests/fake-nvml), and the daemon the real one.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ghostllm_tests::{
+    admin,
+    causes::{cause, codes, until},
+    client::{Answer, Caller, End, Event, Family, Request, Stream, Version},
+    daemon::{Daemon, Setup},
+    double::Double,
+    expect::check_whole,
+    ollama::Ollama,
+    script::Sin,
+    sheet::Sheet,
+};
+use serde_json::{Value, json};
+
+use crate::{FRANCE, check_error, nvml::Machine};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// From a card's word to lowered admission (S22).
+const HEEDED: Duration = Duration::from_secs(2);
+/// A card that is far from all its limits.
+const COOL: &str = "driver=580.95.05\ncount=1\n0.name=NVIDIA Fake 4090\n0.memory=25769803776\n0.free=1073741824\n\
+                    0.gpu_max=90\n0.slowdown=95\n0.shutdown=110\n0.power=140000\n0.reasons=0\n0.temperature=50\n";
+/// Its hardware has slowed it down, and says that it is for its heat (`nvmlClocksEventReasonHwSlowdown`, `…HwThermalSlowdown`).
+const SLOWED: &str = "0.temperature=96\n0.reasons=72\n";
+/// It is about to switch itself off.
+const AT_ITS_END: &str = "0.temperature=109\n0.reasons=72\n";
+
+/// An Ollama whose answers go on as they are let, a card, and a daemon that watches it.
+struct Stage {
+    double: Double,
+    machine: Machine,
+    daemon: Daemon,
+}
+
+impl Stage {
+    async fn new(gpu: &str) -> Result<Self> {
+        let double = Double::start(Ollama::default()).await;
+        let machine = Machine::new(COOL)?;
+        let daemon = Daemon::start(&setup(&double, &machine, gpu)).await?;
+        let stage = Self { double, machine, daemon };
+        stage.until(|gpu| gpu["cards"][0]["state"] == "cool").await?;
+        Ok(stage)
+    }
+
+    /// From now on the card says this as well.
+    fn says(&self, lines: &str) -> Result<()> {
+        self.machine.becomes(&format!("{COOL}{lines}"))
+    }
+
+    async fn gpu(&self) -> Result<Value> {
+        admin::read(&self.daemon, "gpu").await
+    }
+
+    /// Waits until that is so, and gives how long it took.
+    async fn until(&self, so: impl Fn(&Value) -> bool) -> Result<Duration> {
+        self.within(PATIENCE, so).await
+    }
+
+    async fn within(&self, patience: Duration, so: impl Fn(&Value) -> bool) -> Result<Duration> {
+        let begun = Instant::now();
+        loop {
+            let gpu = self.gpu().await?;
+            if so(&gpu) {
+                return Ok(begun.elapsed());
+            }
+            ensure!(begun.elapsed() < patience, "{gpu:#}\n{}", self.daemon.stderr());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn caller(&self) -> Result<Caller> {
+        Caller::new(&self.daemon, Version::H2, Family::V4).await
+    }
+
+    /// A chat that goes on until it is let end.
+    async fn stream(&self, caller: &Caller) -> Result<Stream> {
+        self.double.misbehave("tiny", Sin::Gated);
+        caller.open(&Request::chat("tiny", FRANCE, true)).await
+    }
+
+    /// How many chats its engine was asked for.
+    fn asked(&self) -> usize {
+        self.double.seen_at("/api/chat").len()
+    }
+}
+
+fn setup(double: &Double, machine: &Machine, gpu: &str) -> Setup {
+    let mut setup = Setup::default().with_backend("box", "ollama", &double.url(), "");
+    setup.config.push_str(&format!("\n[gpu]\nnvml_library = \"{}\"\n{gpu}\n", machine.library().display()));
+    // Headers go out at once, whether the engine has said something or not.
+    setup.with_limits("header_wait = \"50ms\"")
+}
+
+fn count(gpu: &Value, of: &str, class: &str) -> u64 {
+    gpu["governor"][of][class].as_u64().unwrap_or(u64::MAX)
+}
+
+/// It was answered whole.
+fn whole(answer: &Answer) -> Result<()> {
+    check_whole(answer, true)
+}
+
+#[tokio::test]
+async fn a_slowed_card_has_fewer_requests_begin_within_two_seconds_and_none_is_ended() -> Result<()> {
+    let stage = Stage::new("").await?;
+    let caller = stage.caller().await?;
+    let mut running = Vec::new();
+    for _ in 0..4 {
+        running.push(stage.stream(&caller).await?);
+    }
+    stage.until(|gpu| count(gpu, "running", "interactive") == 4).await?;
+    stage.says(SLOWED)?;
+    let took = stage
+        .until(|gpu| {
+            let decision = &gpu["governor"]["decision"];
+            decision["cause"] == "heat" && decision["limits"]["interactive"].as_u64() < Some(4)
+        })
+        .await?;
+    println!("S22: {took:?} from the bit to lowered admission");
+    ensure!(took <= HEEDED, "{took:?}");
+    let late = stage.stream(&caller).await?;
+    stage.until(|gpu| count(gpu, "waiting", "interactive") == 1).await?;
+    ensure!(stage.asked() == 4, "its engine was asked for one that waits");
+    let status = admin::read(&stage.daemon, "status").await?;
+    cause(&status, "gpu_thermal", "warning", "because of card 0 (NVIDIA Fake 4090): ")?;
+    ensure!(status["condition"] == "degraded", "{status}");
+    stage.daemon.wait_said("card 0 (NVIDIA Fake 4090) is slowed down by its heat").await?;
+    stage.daemon.wait_said("because of card 0 (NVIDIA Fake 4090): ").await?;
+    // Those that run are answered to their end, and the one that waits after them.
+    stage.double.release(1000);
+    for stream in running {
+        whole(&stream.finish().await?)?;
+    }
+    whole(&late.finish().await?)?;
+    stage.until(|gpu| gpu["governor"]["running"] == json!({"interactive": 0, "background": 0})).await?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_card_at_its_end_has_new_requests_refused_and_lets_them_in_again_once_it_is_cool() -> Result<()> {
+    let stage = Stage::new("").await?;
+    let caller = stage.caller().await?;
+    let mut running = stage.stream(&caller).await?;
+    stage.double.release(1);
+    running.until("data: ").await?;
+    stage.says(AT_ITS_END)?;
+    let took = stage.until(|gpu| gpu["governor"]["decision"]["gate"] == "refuse").await?;
+    ensure!(took <= HEEDED, "{took:?}");
+    for request in [Request::chat("tiny", FRANCE, true), Request::chat("tiny", FRANCE, false)] {
+        let refused = caller.send(&request).await?;
+        check_error(&refused, 503, Some("gpu_thermal"))?;
+        let after: u64 = refused.header("retry-after").context("no Retry-After")?.parse()?;
+        ensure!((1..=120).contains(&after), "{after}");
+    }
+    let sheet = Sheet::of(&stage.daemon).await?;
+    ensure!(
+        sheet.text.contains("ghostllm_gpu_gate_refused_total{reason=\"gpu_thermal\"} 2"),
+        "{}",
+        sheet.text
+    );
+    ensure!(sheet.text.contains("ghostllm_gpu_temperature_celsius{gpu=\"0\",sensor=\"gpu\"} 109"));
+    // What runs goes on meanwhile.
+    stage.double.release(1000);
+    let mut body = Vec::new();
+    loop {
+        match running.next().await? {
+            Event::Data(data) => body.extend(data),
+            Event::End(end) => break ensure!(end == End::Clean, "{end:?}"),
+        }
+    }
+    ensure!(String::from_utf8_lossy(&body).contains("[DONE]"));
+    stage.says("")?;
+    let cooled = Instant::now();
+    // Half a minute without a reason for less (Policy::wait), and a second's look.
+    stage.within(Duration::from_secs(60), |gpu| gpu["governor"]["decision"]["gate"] == "open").await?;
+    println!("{:?} from cool to open", cooled.elapsed());
+    whole(&caller.send(&Request::chat("tiny", FRANCE, true)).await?)?;
+    stage.within(Duration::from_secs(90), |gpu| gpu["governor"]["decision"]["cause"] == "none").await?;
+    until(&stage.daemon, |status| !codes(status).contains(&"gpu_thermal")).await?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_driver_that_hangs_keeps_no_request_waiting() -> Result<()> {
+    let stage = Stage::new("").await?;
+    let caller = stage.caller().await?;
+    stage.says("0.hang=all\n")?;
+    stage.until(|gpu| gpu["cards"][0]["state"] == "stale" && gpu["cards"][0]["late_s"].is_number()).await?;
+    let begun = Instant::now();
+    for _ in 0..20 {
+        whole(&caller.send(&Request::chat("tiny", FRANCE, true)).await?)?;
+    }
+    println!("{:?} for 20 chats while the driver hangs", begun.elapsed());
+    ensure!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let tasks = admin::read(&stage.daemon, "tasks").await?;
+    let heat = tasks["tasks"].as_array().into_iter().flatten().find(|task| task["name"] == "heat");
+    ensure!(heat.is_some_and(|heat| heat["state"] == "running" && heat["restarts"] == 0), "{tasks}");
+    // Nor does it keep the program from its end.
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_lost_card_is_told_and_nothing_is_refused_for_it() -> Result<()> {
+    let stage = Stage::new("").await?;
+    stage.says("0.lost=1\n")?;
+    stage.until(|gpu| gpu["cards"][0]["state"] == "lost").await?;
+    let status = admin::read(&stage.daemon, "status").await?;
+    cause(&status, "gpu_lost", "warning", "card 0 (NVIDIA Fake 4090) is lost")?;
+    whole(&stage.caller().await?.send(&Request::chat("tiny", FRANCE, true)).await?)?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_machine_without_a_driver_says_why_there_is_no_card() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    let mut setup = Setup::default().with_backend("box", "ollama", &double.url(), "");
+    setup.config.push_str("\n[gpu]\nnvml_library = \"/nowhere/libnvidia-ml.so.1\"\n");
+    let daemon = Daemon::start(&setup).await?;
+    let begun = Instant::now();
+    let gpu = loop {
+        let gpu = admin::read(&daemon, "gpu").await?;
+        if gpu["missing"][0].is_object() {
+            break gpu;
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{gpu}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let missing = &gpu["missing"][0];
+    ensure!(missing["cause"] == "no_library" && missing["fault"] == false, "{gpu}");
+    ensure!(missing["words"].as_str().is_some_and(|words| words.contains("/nowhere/")), "{gpu}");
+    ensure!(gpu["cards"] == json!([]) && gpu["governor"]["decision"].is_null(), "{gpu}");
+    let history = admin::ask(&daemon, "GET", "gpu/history?card=0", None).await?;
+    check_error(&history, 404, Some("not_found"))?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    whole(&caller.send(&Request::chat("tiny", FRANCE, true)).await?)?;
+    ensure!(codes(&admin::read(&daemon, "status").await?).iter().all(|code| !code.starts_with("gpu")));
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_a_card_has_been_through_is_told() -> Result<()> {
+    let stage = Stage::new("every = \"50ms\"\nnear_every = \"50ms\"").await?;
+    stage.says("0.temperature=70\n")?;
+    stage.until(|gpu| gpu["cards"][0]["gpu"]["celsius"]["value"] == 70.0).await?;
+    let card = &stage.gpu().await?["cards"][0];
+    ensure!(card["name"] == "NVIDIA Fake 4090" && card["margins"]["slower"] == 20.0, "{card:#}");
+    ensure!(card["power"]["watts"]["value"] == 140.0 && card["fan"]["missing"].is_string(), "{card:#}");
+    for span in ["10m", "24h"] {
+        let history = admin::read(&stage.daemon, &format!("gpu/history?card=0&span={span}")).await?;
+        let last = history["points"].as_array().and_then(|points| points.last()).context("no point")?;
+        ensure!(last["celsius"] == 70.0 && last["margin"] == 20.0 && last["state"] == "cool", "{history:#}");
+    }
+    let wrong = admin::ask(&stage.daemon, "GET", "gpu/history?span=1h", None).await?;
+    check_error(&wrong, 400, Some("invalid_value"))?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn who_only_watches_is_told_and_nothing_comes_of_it() -> Result<()> {
+    let stage = Stage::new("governor = \"watch\"").await?;
+    stage.says(AT_ITS_END)?;
+    stage.until(|gpu| gpu["governor"]["decision"]["gate"] == "refuse").await?;
+    whole(&stage.caller().await?.send(&Request::chat("tiny", FRANCE, true)).await?)?;
+    cause(&admin::read(&stage.daemon, "status").await?, "gpu_thermal", "note", "were gpu.governor \"on\"")?;
+    stage.daemon.wait_said("only watched (gpu.governor)").await?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn the_background_waits_for_its_own_limit_and_who_leaves_leaves_no_trace() -> Result<()> {
+    let stage = Stage::new("background = 1\nqueue = 1").await?;
+    let caller = stage.caller().await?;
+    stage.double.misbehave("tiny", Sin::Gated);
+    let flex = json!({
+        "model": "tiny", "stream": true, "service_tier": "flex", "messages": [{"role": "user", "content": FRANCE}],
+    });
+    let first = caller.open(&Request::post("/v1/chat/completions", &flex)).await?;
+    ensure!(first.header("x-ghostllm-ignored").is_none(), "flex is heeded");
+    stage.until(|gpu| count(gpu, "running", "background") == 1).await?;
+    let background = Request::chat("tiny", FRANCE, true).with("GhostLLM-Priority", "background");
+    let second = caller.open(&background).await?;
+    stage.until(|gpu| count(gpu, "waiting", "background") == 1).await?;
+    let refused = caller.send(&background).await?;
+    check_error(&refused, 503, Some("queue_full"))?;
+    ensure!(refused.header("retry-after").is_some());
+    let wrong = Request::chat("tiny", FRANCE, true).with("GhostLLM-Priority", "soon");
+    check_error(&caller.send(&wrong).await?, 400, None)?;
+    // Interactive ones have no limit here.
+    let urgent = Request::post("/v1/chat/completions", &flex).with("GhostLLM-Priority", "interactive");
+    let third = caller.open(&urgent).await?;
+    stage.until(|gpu| count(gpu, "running", "interactive") == 1).await?;
+    let _connection = second.leave().await?;
+    stage.until(|gpu| count(gpu, "waiting", "background") == 0).await?;
+    ensure!(stage.asked() == 2, "the one that left was asked for");
+    stage.double.release(1000);
+    whole(&first.finish().await?)?;
+    whole(&third.finish().await?)?;
+    stage.until(|gpu| gpu["governor"]["running"] == json!({"interactive": 0, "background": 0})).await?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_limit_that_is_raised_while_it_runs_lets_those_that_wait_begin() -> Result<()> {
+    let stage = Stage::new("interactive = 1").await?;
+    let caller = stage.caller().await?;
+    let first = stage.stream(&caller).await?;
+    let second = stage.stream(&caller).await?;
+    stage.until(|gpu| count(gpu, "waiting", "interactive") == 1).await?;
+    stage.daemon.reconfigure(&setup(&stage.double, &stage.machine, "interactive = 2")).await?;
+    stage.until(|gpu| count(gpu, "running", "interactive") == 2).await?;
+    stage.double.release(1000);
+    whole(&first.finish().await?)?;
+    whole(&second.finish().await?)?;
+    stage.daemon.stop().await
+}
