@@ -47,7 +47,7 @@ alias check := test
 # Form and lints of the Rust code.
 lint:
     cargo fmt --all --check
-    cargo clippy --release --workspace --all-targets --features ghostctl/journal,ghostllm/freeze -- -D warnings
+    cargo clippy --release --workspace --all-targets --features ghostctl/journal,ghostllm/freeze,ghostllm-heat-claim/live -- -D warnings
 
 # The Python clients compile, and the pinned libraries that they need are the installed ones.
 python:

@@ -1,4 +1,5 @@
 //! What the simulator and the claim are held to.
+#![expect(clippy::print_stdout, reason = "each figure is told beside what it is held to")]
 
 mod frozen;
 mod measured;

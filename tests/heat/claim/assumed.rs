@@ -31,8 +31,11 @@ pub struct Seen {
     pub off: (u32, u32),
 }
 
+/// What is done to each card.
+type Change = fn(&mut Card);
+
 /// Each assumption, and what it is changed to.
-const CHANGES: [(&str, fn(&mut Card)); 9] = [
+const CHANGES: [(&str, Change); 9] = [
     ("as they stand", |_| {}),
     ("the hardware lets go 1 °C below, not 3", |card| card.limits.hysteresis = 1.0),
     ("and 6 °C below", |card| card.limits.hysteresis = 6.0),
@@ -53,7 +56,7 @@ const OUTAGES: [(&str, f64); 2] = [
 /// Runs all of them.
 #[must_use]
 pub fn assumed(policy: Policy, seconds: f64) -> Vec<Varied> {
-    let of = |what, change: fn(&mut Card), outage| Varied {
+    let of = |what, change: Change, outage| Varied {
         what,
         seen: [Regime::Soft, Regime::Hard].map(|regime| {
             let trials = trials_of(change).into_iter().filter(|trial| trial.regime == regime);
