@@ -1,6 +1,7 @@
 //! What sampling through the kernel's files allocates: nothing.
 //!
 //! Invariant: alone in its program, since what allocates is counted for all threads.
+#![expect(clippy::unwrap_used, reason = "a test crate: a panic is a failed test")]
 
 use std::{
     alloc::System,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use ghostllm_gpu::{Absent, Options, Sampler, Seen};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 
 #[global_allocator]
 static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -54,9 +55,8 @@ fn card(root: &Path, number: u32, driver: &str, files: &[(&str, &str)]) {
     for (path, content) in files {
         says(&folder.join(path), content);
     }
-    // gpu_metrics_v1_6, whose reasons are counters.
-    let mut blob = vec![0; 1664];
-    blob[..4].copy_from_slice(&[128, 6, 1, 6]);
+    // gpu_metrics_v3_0 of 264 bytes, whose reasons are counters.
+    let blob: Vec<u8> = [8, 1, 3, 0].into_iter().chain([0; 260]).collect();
     says(&folder.join("gpu_metrics"), blob);
     let place = format!("DRIVER={driver}\nPCI_ID=1:{number}\nPCI_SLOT_NAME=0000:0{number}:00.0\n");
     says(&folder.join("uevent"), place);
@@ -79,7 +79,7 @@ fn until(sampler: &Sampler, seen: &mut Vec<Seen>, count: usize, number: u64) {
 }
 
 /// Twenty whole rounds of what this tree tells.
-fn rounds(root: &Path, count: usize) -> Vec<Seen> {
+fn rounds(root: &Path, count: usize) -> (Vec<Seen>, Stats) {
     let options = Options {
         nvml_library: root.join("none"),
         sysfs_root: root.to_owned(),
@@ -96,9 +96,7 @@ fn rounds(root: &Path, count: usize) -> Vec<Seen> {
     let number = seen.iter().map(|seen| seen.number).max().unwrap() + 20;
     until(&sampler, &mut seen, count, number);
     let change = counted.change();
-    println!("20 whole rounds of {count}: {change:?}");
-    assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0));
-    seen
+    (seen, change)
 }
 
 #[test]
@@ -108,13 +106,20 @@ fn rounds_of_eight_cards_and_of_a_processor_allocate_nothing_also_when_files_are
         let (driver, files) = if number % 2 == 0 { ("amdgpu", &AMD[..]) } else { ("xe", &INTEL[..]) };
         card(folder.path(), number, driver, files);
     }
-    let seen = rounds(folder.path(), 8);
+    let (seen, change) = rounds(folder.path(), 8);
+    println!("20 whole rounds of 8 cards: {change:?}");
+    assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0));
     let amd = seen[0].sample;
     assert_eq!(
         (amd.gpu.to_slowdown, amd.utilisation.core, amd.faults.pages_retired),
         (Ok(46.0), Err(Absent::Failed), Ok(1))
     );
-    assert!(amd.throttles.is_ok() && seen[1].sample.power.watts == Ok(0.0), "{seen:?}");
+    assert!(
+        amd.throttles.is_ok()
+            && amd.memory.total == Err(Absent::SharesMemory)
+            && seen[1].sample.power.watts == Ok(0.0),
+        "{seen:?}"
+    );
 
     let folder = tempfile::tempdir().unwrap();
     let zone = folder.path().join("class/thermal/thermal_zone0");
@@ -126,5 +131,8 @@ fn rounds_of_eight_cards_and_of_a_processor_allocate_nothing_also_when_files_are
     ] {
         says(&zone.join(path), content);
     }
-    assert_eq!(rounds(folder.path(), 1)[0].sample.gpu.to_soft, Ok(30.0));
+    let (seen, change) = rounds(folder.path(), 1);
+    println!("20 whole rounds of a processor: {change:?}");
+    assert_eq!((change.allocations, change.reallocations, change.bytes_allocated), (0, 0, 0));
+    assert_eq!(seen[0].sample.gpu.to_soft, Ok(30.0));
 }

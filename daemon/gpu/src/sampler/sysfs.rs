@@ -44,7 +44,7 @@ pub(super) fn keep(shared: &Arc<Shared>) {
                 shared.others(shown.map(|one| Arc::clone(&one.slot)).collect());
             }
             let left = shared.options.reopen.saturating_sub(shared.now().saturating_sub(began));
-            if shared.wait(left.min(LOOK)) {
+            if shared.wait(left.clamp(LOOK / 10, LOOK)) {
                 return;
             }
             if left <= LOOK {

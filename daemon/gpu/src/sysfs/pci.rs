@@ -33,9 +33,9 @@ impl Place {
         })
     }
 
-    /// It is part of the processor: the first bus has no slots for cards.
+    /// It is part of the processor: there Intel's graphics are always this device, and a card is behind a bridge.
     pub(super) fn is_integrated(&self) -> bool {
-        self.bus.split(':').nth(1) == Some("00")
+        self.bus == "0000:00:02.0"
     }
 }
 

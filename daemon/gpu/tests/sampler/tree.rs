@@ -153,10 +153,9 @@ fn says(path: &Path, content: &[u8]) {
 /// A `gpu_metrics` of this revision and length, zero but for what is put in.
 pub(crate) fn blob(format: u8, content: u8, size: u16, put: &[(usize, &[u8])]) -> Vec<u8> {
     let mut blob = vec![0; usize::from(size)];
-    blob[..2].copy_from_slice(&size.to_ne_bytes());
-    blob[2..4].copy_from_slice(&[format, content]);
-    for (at, bytes) in put {
-        blob[*at..at + bytes.len()].copy_from_slice(bytes);
+    let size = size.to_ne_bytes();
+    for (at, bytes) in [(0, size.as_slice()), (2, &[format, content])].iter().chain(put) {
+        blob.get_mut(*at..at + bytes.len()).unwrap().copy_from_slice(bytes);
     }
     blob
 }
