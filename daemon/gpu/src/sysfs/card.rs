@@ -44,6 +44,8 @@ struct Opened {
     /// A file that is there as long as the card is.
     uevent: PathBuf,
     power: Entry,
+    /// What the device answers on the bus.
+    config: Entry,
     link: LinkFiles,
     card: Box<dyn Round>,
 }
@@ -87,6 +89,11 @@ impl FileCard {
         if matches!(self.reader.text(&mut opened.power), Ok("suspended")) {
             return Err(Absent::NotAsked);
         }
+        // It has fallen off the bus and its driver has not noticed: nobody answers, which reads as all ones (Documentation/PCI/
+        // pci-error-recovery.rst), where the maker's number stands.
+        if self.reader.first(&mut opened.config) == Ok([0xff, 0xff]) {
+            return Err(Absent::Lost);
+        }
         // What a card said before it slept is not what it says now.
         let whole = whole || fresh || self.last.memory.total == Err(Absent::NotAsked);
         let mut sample = Sample { at, ..self.last };
@@ -110,6 +117,7 @@ impl Opened {
         Self {
             uevent: device.join("uevent"),
             power: Entry::new(device.join("power/runtime_status")),
+            config: Entry::new(device.join("config")),
             link: LinkFiles::of(&device),
             card,
             device,

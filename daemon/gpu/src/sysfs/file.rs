@@ -67,6 +67,14 @@ impl Reader {
         self.page.get(..read?).ok_or(Absent::Failed)
     }
 
+    /// The first of it, where it has so much.
+    pub(super) fn first<const N: usize>(&mut self, entry: &mut Entry) -> Reading<[u8; N]> {
+        let mut first = [0; N];
+        let read = if self.lost { Err(Absent::Lost) } else { entry.read(&mut first, 0) };
+        self.lost = read == Err(Absent::Lost);
+        if read? == N { Ok(first) } else { Err(Absent::Failed) }
+    }
+
     /// All that stands in it.
     pub(super) fn bytes(&mut self, entry: &mut Entry) -> Reading<&[u8]> {
         self.bytes_from(entry, 0)

@@ -109,6 +109,20 @@ fn a_card_that_is_gone_is_lost_stays_who_it_is_and_comes_back_by_another_number(
 }
 
 #[test]
+fn a_card_that_answers_no_more_on_its_bus_is_lost_though_its_driver_has_not_noticed() {
+    let tree = Tree::new();
+    let card = radeon(&tree, 0, FIRST);
+    card.says("config", [0x02, 0x10, 0x4c, 0x74]);
+    let watched = tree.watched();
+    assert_eq!(watched.card(0, |_| true).sample.gpu.celsius, Ok(54.0));
+    card.says("config", [0xff; 64]);
+    let lost = watched.card(0, |seen| seen.sample.is_lost());
+    assert!(watched.card(0, |seen| seen.number >= lost.number + 2).sample.is_lost(), "it stays so");
+    card.says("config", [0x02, 0x10, 0x4c, 0x74]);
+    watched.card(0, |seen| seen.sample.gpu.celsius == Ok(54.0));
+}
+
+#[test]
 fn a_file_that_hangs_hangs_its_own_card_alone() {
     let tree = Tree::new();
     // Other tests have no card there: its thread is known by its name.
