@@ -157,3 +157,39 @@ impl Ask for FileCard {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_changes_seldom_is_asked_at_once_when_a_card_is_found_or_wakes() {
+        let root = tempfile::tempdir().unwrap();
+        let device = root.path().join("devices/0");
+        let says = |path: &str, content: &str| {
+            let path = device.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        };
+        let node = root.path().join("class/drm/card0");
+        fs::create_dir_all(&node).unwrap();
+        symlink(&device, node.join("device")).unwrap();
+        let mut card = FileCard::new(root.path(), "0000:03:00.0");
+        let mut next = || card.sample(Duration::ZERO, false);
+        assert!(next().is_lost(), "there is none");
+        says("uevent", "DRIVER=amdgpu\nPCI_ID=1002:744C\nPCI_SLOT_NAME=0000:03:00.0\n");
+        says("current_link_width", "8");
+        says("power/runtime_status", "suspended");
+        assert_eq!(next(), Sample::missing(Duration::ZERO, Absent::NotAsked));
+        says("power/runtime_status", "active");
+        assert_eq!(next().link.lanes, Ok(8));
+        says("current_link_width", "4");
+        assert_eq!(next().link.lanes, Ok(8), "it is asked with the whole");
+        fs::remove_file(device.join("uevent")).unwrap();
+        assert!(next().is_lost());
+        says("uevent", "DRIVER=amdgpu\nPCI_ID=1002:744C\nPCI_SLOT_NAME=0000:03:00.0\n");
+        assert_eq!(next().link.lanes, Ok(4));
+    }
+}

@@ -169,13 +169,17 @@ fn a_card_that_is_put_in_is_found_and_one_that_is_given_away_is_not_missed() {
 }
 
 #[test]
-fn cards_of_drivers_that_are_not_read_here_are_none() {
+fn cards_of_drivers_that_are_not_read_here_are_none_and_one_with_two_nodes_is_one() {
     let tree = Tree::new();
     for (number, driver) in (0..).zip(["nouveau", "ast", "radeon", "nvidia"]) {
         tree.card(number, &format!("0000:0{number}:00.0"), "10DE:2684", driver, &RX_7900_XTX);
     }
     radeon(&tree, 9, SECOND);
-    let seen = tree.watched().all(1);
+    radeon(&tree, 4, "0000:a3:00.0");
+    let nodes = tree.machine.sys().join("class/drm");
+    std::os::unix::fs::symlink(fs::read_link(nodes.join("card9")).unwrap(), nodes.join("card1x")).unwrap();
+    std::os::unix::fs::symlink(fs::read_link(nodes.join("card9")).unwrap(), nodes.join("card10")).unwrap();
+    let seen = tree.watched().all(2);
     assert_eq!(seen[0].identity.as_ref().unwrap().bus, SECOND);
 }
 
