@@ -130,3 +130,50 @@ fn part(of: i64, all: i64) -> Reading<u8> {
         .and_then(|percent| u8::try_from(percent).ok())
         .ok_or(Absent::Failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_fan_is_told_by_its_rounds_or_by_what_it_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let says = |file: &str, content: &str| fs::write(folder.path().join(file), content).unwrap();
+        let (mut reader, mut fan) = (Reader::new(), Fan::of(folder.path()));
+        assert_eq!(fan.percent(&mut reader), Err(Absent::Unsupported));
+        says("pwm1", "255\n");
+        assert_eq!(fan.percent(&mut reader), Ok(100));
+        says("pwm1", "256\n");
+        assert_eq!(fan.percent(&mut reader), Err(Absent::Failed));
+        says("fan1_input", "1500\n");
+        says("pwm1", "51\n");
+        assert_eq!(fan.percent(&mut reader), Ok(20), "rounds without a highest are no part of it");
+        says("fan1_max", "0\n");
+        assert_eq!(fan.percent(&mut reader), Ok(20));
+        says("fan1_max", "3000\n");
+        assert_eq!(fan.percent(&mut reader), Ok(50));
+        says("fan1_input", "3300\n");
+        assert_eq!(fan.percent(&mut reader), Ok(110), "some go beyond");
+        says("fan1_input", "99999\n");
+        assert_eq!(fan.percent(&mut reader), Err(Absent::Failed));
+    }
+
+    #[test]
+    fn a_limit_that_is_not_set_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("temp1_crit");
+        let (mut reader, mut entry) = (Reader::new(), Entry::new(path.clone()));
+        for (text, told) in [
+            ("105000", Ok(105.0)),
+            ("0", Err(Absent::Unsupported)),
+            ("-273150", Err(Absent::Unsupported)),
+            ("-274000", Err(Absent::Unsupported)),
+            ("4294967295", Err(Absent::Failed)),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(limit(&mut reader, &mut entry), told, "{text}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The cards that the kernel lists.
 //!
-//! Knows `class/drm` and the drivers that are read here. Refuses to read a card. Invariant: a card is told once, whatever the number of its
-//! nodes, and by its place on the bus, which stays the same when it comes back.
+//! Knows `class/drm` and the drivers that are read here. Refuses to read a card. Invariant: a card is told by its place on
+//! the bus, which stays the same when it comes back by another number.
 
 use std::path::{Path, PathBuf};
 
@@ -38,14 +38,14 @@ pub(super) struct Found {
     pub(super) node: PathBuf,
 }
 
-/// The places on the bus of the cards below this root, in their order.
+/// The places on the bus of the cards below this root; one that has several nodes, several times.
 pub(crate) fn cards(root: &Path) -> Vec<String> {
-    found(root).into_iter().map(|found| found.place.bus).collect()
+    found(root).map(|found| found.place.bus).collect()
 }
 
 /// The card at that place.
 pub(super) fn card(root: &Path, bus: &str) -> Option<Found> {
-    found(root).into_iter().find(|found| found.place.bus == bus)
+    found(root).find(|found| found.place.bus == bus)
 }
 
 /// The device at that place is there and has another driver, or none: somebody has taken the card for something else.
@@ -54,21 +54,14 @@ pub(crate) fn is_given_away(root: &Path, bus: &str) -> bool {
     device.exists() && Place::of(&device).and_then(|place| Driver::of(&place.driver)).is_none()
 }
 
-fn found(root: &Path) -> Vec<Found> {
+fn found(root: &Path) -> impl Iterator<Item = Found> + use<> {
     let nodes = root.join("class/drm");
-    let mut found: Vec<Found> = names(&nodes)
-        .into_iter()
-        .filter(|name| is_card(name))
-        .filter_map(|name| {
-            let node = nodes.join(name);
-            let place = Place::of(&node.join("device"))?;
-            let driver = Driver::of(&place.driver)?;
-            Some(Found { place, driver, node })
-        })
-        .collect();
-    found.sort_by(|one, other| one.place.bus.cmp(&other.place.bus));
-    found.dedup_by(|one, other| one.place.bus == other.place.bus);
-    found
+    names(&nodes).into_iter().filter(|name| is_card(name)).filter_map(move |name| {
+        let node = nodes.join(name);
+        let place = Place::of(&node.join("device"))?;
+        let driver = Driver::of(&place.driver)?;
+        Some(Found { place, driver, node })
+    })
 }
 
 /// `card0`, and not its connector `card0-DP-1`.
