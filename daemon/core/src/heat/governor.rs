@@ -18,12 +18,14 @@ use super::{
     predict::{Outlook, Prediction},
 };
 
+mod ladder;
 mod policy;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
+use ladder::{is_beyond, reserve};
 pub use policy::Policy;
 
 /// One value for each kind of request.
@@ -120,10 +122,6 @@ pub struct Moment<'a> {
     pub queued: ByClass<u32>,
 }
 
-/// A card whose shutdown is not known is taken to switch itself off so many degrees above where its hardware slows it down: the least of
-/// those that are published (97 and 100 in ollama/ollama#6163; 97.5 and 102.5 in ADLINK's manual of the RTX 5000; 97 and 102 in
-/// intel/thermal_daemon#300; 100 and 105 in ROCm/legacy-rocm-build#1468).
-const SHUTDOWN_ABOVE: f32 = 3.0;
 /// The longest time for which limits rise at one step, however long ago the last was.
 const STEP_MOST: Duration = Duration::from_secs(5);
 
@@ -219,9 +217,11 @@ impl Governor {
             }
             return;
         };
-        let wanted = if reserve <= policy.refuse {
+        // In a card whose limits lie close together its hardware may still hold it.
+        let beyond = is_beyond(moment.verdict.margins);
+        let wanted = if beyond && reserve <= policy.refuse {
             Stage::Refuse
-        } else if reserve <= policy.hold {
+        } else if beyond && reserve <= policy.hold {
             Stage::Hold
         } else {
             Stage::Open
@@ -291,9 +291,8 @@ impl Governor {
     fn allowed(&self, moment: &Moment<'_>, less: f32) -> (f32, Cause) {
         let (policy, margins) = (&self.policy, moment.verdict.margins);
         let Some(margin) = margins.slower else { return (1.0, Cause::Free) };
-        let by = |margin: f32| ((margin - less) / policy.easy).clamp(0.0, 1.0);
-        let least = self.soft_least(margins);
-        let by_margin = by(margin).max(least).min(margins.slowdown.map_or(1.0, by));
+        let least = policy.floor(margins, less, moment.queued);
+        let by_margin = policy.by_margin(margins, less, moment.queued);
         let soon = moment.prediction.slower.seconds().filter(|_| margin - less <= policy.near);
         let by_time = soon.map_or(1.0, |seconds| (seconds / policy.lead.as_secs_f32()).clamp(least, 1.0));
         if by_margin >= 1.0 && by_time >= 1.0 {
@@ -305,23 +304,13 @@ impl Governor {
         }
     }
 
-    /// The least share while the driver alone makes the card slower, or is going to; 0 where its hardware comes first, or may.
-    fn soft_least(&self, margins: Margins) -> f32 {
-        let driver_first =
-            margins.slower.zip(margins.slowdown).is_some_and(|(slower, slowdown)| slower < slowdown);
-        if driver_first { self.policy.soft_least.clamp(0.0, 1.0) } else { 0.0 }
-    }
-
-    /// Half of what is allowed, and half of what runs where that is less: a limit that nobody reaches cools nothing. Background requests
-    /// are none from then on.
+    /// Half of what is allowed, and half of what runs where that is less: a limit that nobody reaches cools nothing. While it is held, no less
+    /// than the floor.
     fn halved(&self, moment: &Moment<'_>) -> f32 {
         let kept = moment.running.interactive.div_ceil(2).max(1);
         let half = (self.share / 2.0).min(self.share_of(kept));
-        let only = |reasons: Throttles| {
-            reasons.has(Reason::SoftHeat) && !reasons.has(Reason::HardHeat) && !reasons.has(Reason::Slowdown)
-        };
-        let by_driver = moment.verdict.throttles.is_some_and(only);
-        if by_driver { half.max(self.soft_least(moment.verdict.margins)) } else { half }
+        let margins = moment.verdict.margins;
+        if is_beyond(margins) { half } else { half.max(self.policy.floor(margins, 0.0, moment.queued)) }
     }
 
     /// The share at which so many interactive requests may run.
@@ -378,11 +367,6 @@ impl Governor {
         let closed = u32::try_from(closed).unwrap_or(u32::MAX);
         cool.max(closed).saturating_add(interactive).saturating_add(background).clamp(1, policy.retry_most)
     }
-}
-
-/// How many degrees it is from switching itself off, as far as can be told.
-fn reserve(margins: Margins) -> Option<f32> {
-    margins.shutdown.or(margins.slowdown.map(|margin| margin + SHUTDOWN_ABOVE))
 }
 
 fn ratio(part: u32, whole: u32) -> f32 {

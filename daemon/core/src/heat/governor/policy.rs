@@ -6,26 +6,40 @@ use std::time::Duration;
 
 use super::ByClass;
 
-/// How the governor goes about it. Degrees are Celsius. What has no source here was chosen, and is to be tuned by whoever simulates cards.
+/// How the governor goes about it. Degrees are Celsius. What has no source here was chosen by
+/// simulated hours of three cards (`tests/heat`; its figures stand in `tests/heat/RESULTS.md`, with a fourth card's that no choice was made by).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Policy {
     /// The most that may run at once, when nothing is in the way. Of interactive requests at least 1.
     pub most: ByClass<u32>,
-    /// Below this margin to where the card gets slower less is allowed, in proportion; at 0 the least. F-60 has 3 °C.
+    /// Below this margin to where the card gets slower less is allowed, in proportion, down to [`Policy::held_least`]. F-60 has 3 °C.
     pub easy: f32,
-    /// Where it is the driver that makes it slower, and the hardware is far from it, the share is never below this: a driver holds a
-    /// temperature at the cost of a few percent (5 % in noonghunna/club-3090#178), which fewer requests at once would cost many times over.
-    /// A half is all interactive requests and no background.
-    pub soft_least: f32,
+    /// While its driver or its hardware holds a card at its temperature, the share is never below this: one background request in eight gives
+    /// way, and no interactive one.
+    ///
+    /// F-60 has the requests halved every 5 s. Simulated hours (`tests/heat`) say that this costs what it should save. A card that makes tokens
+    /// for one request alone draws nearly what it draws for twenty-four (285 W of 350: noonghunna/club-3090#104; rammsguns/llm-rig#97 and its
+    /// TUNING.md: at the power limit, or at the thermal one, whatever it does), so that fewer at once make fewer tokens and hardly less heat.
+    /// With halving, an RTX A4000 that its hardware slowed down for 43 % of the time finished 58 % fewer tokens and was slow for as
+    /// long; with no background under the driver's heat, an RTX 3090 lost 36 %. This share costs 2.1 % at most on the cards that it
+    /// was chosen by, 3.5 % on the one that was held back, and lowers the p99 of those who are waited for by 3 to 46 %.
+    pub held_least: f32,
+    /// The same while so many interactive requests wait that it is a [`Policy::rush`]: half of the background gives way to them, which has time
+    /// until the rush is over. Below 0.75 it costs more than 2 % where there is never a pause.
+    pub rush_least: f32,
+    /// It is a rush when so many times as many interactive requests wait as may run: 2, at 1 a box that is always busy is always in one.
+    pub rush: u32,
     /// A slowdown foretold within this time lowers as well, in proportion: as long as most answers take, since these are not ended.
     pub lead: Duration,
     /// But only from this margin on: the curve of a card that was idle until now tells little in its first seconds.
     pub near: f32,
-    /// How long a card that is slowed down by its heat has until its requests are halved again. F-60: 5 s.
+    /// How long a card that its hardware no longer holds has until its requests are halved again. F-60: 5 s.
     pub halve: Duration,
-    /// At this margin to its shutdown nothing begins.
+    /// At this margin to its shutdown nothing begins, if it is also hotter than where its hardware slows it down: of an RTX 3090 that is
+    /// 3 °C below its shutdown, of an A100 as well. 4, since what runs goes on and heats it further: at 2 the simulated ones came within
+    /// half a degree.
     pub hold: f32,
-    /// At this margin to its shutdown new ones are refused. F-60: 2 °C.
+    /// At this margin to its shutdown new ones are refused, as above. F-60: 2 °C.
     pub refuse: f32,
     /// More is allowed only at a margin that would allow it if it were so many degrees smaller.
     pub hysteresis: f32,
@@ -51,7 +65,9 @@ impl Policy {
         Self {
             most,
             easy: 4.0,
-            soft_least: 0.5,
+            held_least: 0.94,
+            rush_least: 0.75,
+            rush: 2,
             lead: Duration::from_secs(45),
             near: 12.0,
             halve: Duration::from_secs(5),

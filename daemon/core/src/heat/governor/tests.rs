@@ -80,13 +80,27 @@ fn a_cool_card_and_one_at_its_power_limit_are_left_alone() {
 }
 
 #[test]
-fn the_background_gives_way_first_and_one_interactive_request_always_runs() {
+fn a_card_that_is_held_costs_one_background_request_and_one_interactive_request_always_runs() {
     let mut card = Rig::new();
     assert_eq!(limits(&card.second(&verdict(3.5))), (3, 8));
-    assert_eq!(limits(&card.second(&verdict(2.0))), (0, 8));
-    assert_eq!(limits(&card.second(&verdict(1.0))), (0, 4));
-    let least = card.second(&verdict(-0.5));
+    assert_eq!(limits(&card.second(&verdict(0.0))), (3, 8));
+    assert_eq!(limits(&card.second(&verdict(-0.5))), (0, 7), "half the way to where nothing begins");
+    let least = card.second(&verdict(-0.9));
     assert_eq!((limits(&least), least.gate, least.cause), ((0, 1), Gate::Open, Cause::Margin));
+}
+
+#[test]
+fn half_of_the_background_gives_way_to_a_rush() {
+    let mut card = Rig::new();
+    card.queued.interactive = 2 * MOST.interactive - 1;
+    assert_eq!(limits(&card.second(&verdict(0.0))), (3, 8));
+    card.queued.interactive += 1;
+    assert_eq!(limits(&card.second(&verdict(0.0))), (2, 8));
+    assert_eq!(
+        card.seconds(100, &verdict(30.0)).limits,
+        MOST,
+        "and comes back, whoever waits, when it is cool"
+    );
 }
 
 #[test]
@@ -95,33 +109,51 @@ fn a_slowdown_that_is_foretold_lowers_before_it_comes() {
     card.prediction.slower = soon(30.0);
     assert_eq!(card.second(&verdict(20.0)).limits, MOST, "far away, the curve tells little");
     let near = card.second(&verdict(10.0));
-    assert_eq!((limits(&near), near.cause), ((1, 8), Cause::Foretold));
+    assert_eq!((limits(&near), near.cause), ((3, 8), Cause::Foretold));
     card.prediction.slower = soon(10.0);
-    assert_eq!(limits(&card.second(&verdict(9.0))), (0, 3));
+    assert_eq!(limits(&card.second(&verdict(9.0))), (3, 8), "no lower than if it were there");
 }
 
 #[test]
-fn the_first_reading_of_heat_halves_what_runs_and_more_do_so_each_five_seconds() {
+fn heat_that_the_hardware_no_longer_holds_halves_what_runs_and_more_does_so_each_five_seconds() {
     let mut card = Rig::new();
     card.running = ByClass { interactive: 6, background: 0 };
-    let hard = hot(5.0, Reason::HardHeat);
-    let first = card.second(&hard);
-    assert_eq!((limits(&first), first.cause), ((0, 3), Cause::Heat));
+    let held = card.second(&hot(5.0, Reason::HardHeat));
+    assert_eq!((limits(&held), held.cause), ((3, 8), Cause::Heat), "lowered with the first reading");
+    let beyond = hot(-0.5, Reason::HardHeat);
+    card.seconds(4, &hot(0.0, Reason::HardHeat));
+    assert_eq!(limits(&card.second(&beyond)), (0, 3));
     card.running.interactive = 3;
-    assert_eq!(limits(&card.seconds(4, &hard)), (0, 3));
-    assert_eq!(limits(&card.second(&hard)), (0, 1));
-    assert_eq!(limits(&card.seconds(60, &hard)), (0, 1), "never below one");
+    assert_eq!(limits(&card.seconds(4, &beyond)), (0, 3));
+    assert_eq!(limits(&card.second(&beyond)), (0, 1));
+    assert_eq!(limits(&card.seconds(60, &beyond)), (0, 1), "never below one");
+    let mut unknown = Rig::new();
+    let mut says = hot(0.0, Reason::HardHeat);
+    says.margins = Margins::default();
+    assert_eq!(
+        limits(&unknown.second(&says)),
+        (0, 4),
+        "one that does not tell how hot it may be is not known to be held"
+    );
 }
 
 #[test]
-fn what_the_driver_slows_down_costs_the_background_alone() {
+fn what_the_driver_slows_down_costs_one_background_request() {
     let mut card = Rig::new();
     let mut soft = hot(0.0, Reason::SoftHeat);
     soft.margins = Margins { slower: Some(-1.0), slowdown: Some(8.0), shutdown: Some(11.0) };
-    assert_eq!(limits(&card.second(&soft)), (0, 8));
-    assert_eq!(limits(&card.seconds(100, &soft)), (0, 8));
+    assert_eq!(limits(&card.second(&soft)), (3, 8));
+    assert_eq!(limits(&card.seconds(100, &soft)), (3, 8));
+    soft.margins = Margins { slower: Some(-2.0), slowdown: Some(0.0), shutdown: Some(3.0) };
+    let close = card.second(&soft);
+    assert_eq!(
+        (limits(&close), close.gate),
+        ((3, 8), Gate::Open),
+        "limits that lie close together are none of its heat"
+    );
     soft.throttles = Some(Throttles::default().with(Reason::SoftHeat).with(Reason::HardHeat));
-    assert_eq!(limits(&card.seconds(6, &soft)), (0, 2), "unless the hardware joins in");
+    soft.margins = Margins { slower: Some(-9.5), slowdown: Some(-0.5), shutdown: Some(4.5) };
+    assert_eq!(limits(&card.seconds(6, &soft)), (0, 2), "unless the hardware does not hold it either");
 }
 
 #[test]
@@ -169,10 +201,10 @@ fn without_readings_nothing_changes_but_that_a_closed_gate_opens_after_a_minute(
         assert_eq!(card.seconds(200, &blind(state)).limits, MOST, "a box without readings serves");
         card.second(&verdict(1.0));
         let before = card.second(&blind(state));
-        assert_eq!((limits(&before), before.cause), ((0, 4), Cause::Blind));
+        assert_eq!((limits(&before), before.cause), ((3, 8), Cause::Blind));
         assert_eq!(
             limits(&card.seconds(1000, &blind(state))),
-            (0, 4),
+            (3, 8),
             "no reading is no leave to let in more"
         );
         card.second(&verdict(-3.0));
@@ -185,7 +217,7 @@ fn without_readings_nothing_changes_but_that_a_closed_gate_opens_after_a_minute(
 #[test]
 fn a_shutdown_that_is_not_told_is_taken_to_be_three_degrees_above_the_slowdown() {
     let mut card = Rig::new();
-    let mut told = verdict(1.0);
+    let mut told = verdict(-0.5);
     told.margins.shutdown = None;
     assert_eq!(card.second(&told).gate, Gate::Hold);
     told.margins.slowdown = Some(-1.0);
@@ -203,7 +235,7 @@ fn two_cards_allow_what_both_do() {
     );
     for (one, other) in [(free, near), (near, free)] {
         let both = one.and(other);
-        assert_eq!((limits(&both), both.gate, both.cause), ((0, 4), Gate::Open, Cause::Margin));
+        assert_eq!((limits(&both), both.gate, both.cause), ((3, 8), Gate::Open, Cause::Margin));
     }
     assert_eq!(near.and(held), held);
     assert_eq!(held.and(near), held);
@@ -219,16 +251,17 @@ fn every_decision_is_said_in_words() {
     );
     assert_eq!(
         said(card.second(&verdict(3.0))),
-        "2 of 4 background and 8 of 8 interactive requests may run at once: it is 3 °C below where it gets slower"
+        "3 of 4 background and 8 of 8 interactive requests may run at once: it is 3 °C below where it gets slower"
     );
+    let mut card = Rig::new();
     card.prediction.slower = soon(20.4);
     assert_eq!(
         said(card.second(&verdict(5.0))),
-        "0 of 4 background and 7 of 8 interactive requests may run at once: in about 20 s it gets slower, as it goes"
+        "3 of 4 background and 8 of 8 interactive requests may run at once: in about 20 s it gets slower, as it goes"
     );
     assert_eq!(
         said(card.second(&hot(5.0, Reason::HardHeat))),
-        "0 of 4 background and 3 of 8 interactive requests may run at once: its heat has slowed it down"
+        "3 of 4 background and 8 of 8 interactive requests may run at once: its heat has slowed it down"
     );
     card.running = ByClass { interactive: 1, background: 0 };
     assert_eq!(

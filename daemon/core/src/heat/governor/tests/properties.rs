@@ -289,7 +289,8 @@ fn a_card_with_too_much_to_do_is_kept_below_its_shutdown_and_goes_on_working() {
                 "tau {tau} s, {lasts} s a request: slow for {slow} s of an hour, {hottest:.1} °C, {ran:.1} run"
             );
             assert!(hottest < 98.0, "tau {tau} s: {hottest} °C");
-            assert!(slow < 360, "tau {tau} s: slow for {slow} s");
+            // It is slowed down before fewer are let in: what the hardware holds is its own business.
+            assert!(slow < 900, "tau {tau} s: slow for {slow} s");
             // 35 + 19 sqrt(9) is 92 °C: nine at once would be the most that never slow it down.
             assert!(ran > 4.5, "tau {tau} s: {ran} run");
         }
