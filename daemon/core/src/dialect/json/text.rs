@@ -28,8 +28,11 @@ pub(super) fn string<'a>(json: &'a str, room: &mut String) -> Option<(Cow<'a, st
     loop {
         let (before, behind) = rest.split_at_checked(memchr2(b'"', b'\\', rest.as_bytes())?)?;
         if let Some(behind) = behind.strip_prefix('"') {
-            let whole =
-                if room.is_empty() { Cow::Borrowed(before) } else { Cow::Owned([room.as_str(), before].concat()) };
+            let whole = if room.is_empty() {
+                Cow::Borrowed(before)
+            } else {
+                Cow::Owned([room.as_str(), before].concat())
+            };
             return Some((whole, behind));
         }
         let (letter, behind) = unescaped(behind)?;
