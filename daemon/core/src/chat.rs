@@ -234,6 +234,12 @@ impl Json {
         raw.get().starts_with('{').then(|| Self(raw.to_owned()))
     }
 
+    /// The value as it is written; none where that is no object.
+    pub(crate) fn written<T: Serialize>(value: &T) -> Option<Self> {
+        let raw = serde_json::value::to_raw_value(value).ok()?;
+        raw.get().starts_with('{').then_some(Self(raw))
+    }
+
     /// The text.
     #[must_use]
     pub fn get(&self) -> &str {

@@ -1,6 +1,6 @@
 //! What the cards say.
 //!
-//! Knows NVML. Refuses to know HTTP, the configuration and what its answers are good for. Invariant: a machine without cards, without a
+//! Knows NVML, and the kernel's files for cards of AMD and of Intel and for the processor. Refuses to know HTTP, the configuration and what its answers are good for. Invariant: a machine without cards, without a
 //! driver or with a broken one is a value that says why in words; it never stops the program, and never keeps who reads waiting.
 
 #![deny(unsafe_code)]
@@ -10,6 +10,7 @@ mod missing;
 mod nvml;
 mod sampler;
 mod sentence;
+mod sysfs;
 mod who;
 
 pub use card::{Card, cards};

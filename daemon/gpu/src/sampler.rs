@@ -24,16 +24,22 @@ use crate::{
 mod nvidia;
 mod pace;
 mod shared;
+mod sysfs;
 mod watch;
 
 pub(crate) use shared::{Shared, Slot};
 pub(crate) use watch::watch;
+
+/// Where the kernel's files are (Documentation/filesystems/sysfs.rst).
+const SYSFS: &str = "/sys";
 
 /// How cards are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// NVML's file.
     pub nvml_library: PathBuf,
+    /// The kernel's files: where `class/drm` is.
+    pub sysfs_root: PathBuf,
     /// How often a card is asked.
     pub every: Duration,
     /// How often one that is near a limit is.
@@ -42,7 +48,7 @@ pub struct Options {
     pub whole_every: Duration,
     /// After so long without an answer a card is late.
     pub deadline: Duration,
-    /// After so long a lost card, or a driver that failed, is asked again.
+    /// After so long a lost card, or a driver that failed, is asked again, and it is looked for new ones.
     pub reopen: Duration,
 }
 
@@ -51,6 +57,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             nvml_library: PathBuf::from(LIBRARY),
+            sysfs_root: PathBuf::from(SYSFS),
             every: Duration::from_secs(1),
             near_every: Duration::from_millis(100),
             whole_every: Duration::from_secs(10),
@@ -63,7 +70,8 @@ impl Default for Options {
 /// A card, as it was seen last.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
-    /// Which one it is by its driver's count, from 0.
+    /// Which one it is, counted from 0: NVIDIA's by their driver's count, then the others by their place on the bus. A card that comes
+    /// or goes changes the number of those behind it; what stays is [`Identity::uuid`].
     pub index: u32,
     /// Who it is; none before it has answered.
     pub identity: Option<Arc<Identity>>,
@@ -102,9 +110,11 @@ impl Sampler {
     /// Where the system gives no thread.
     pub fn start(options: Options, since: Instant) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(options, since));
+        let sampler = Self { shared: Arc::clone(&shared) };
         let nvidia = Arc::clone(&shared);
         thread::Builder::new().name("gpu-nvml".to_owned()).spawn(move || nvidia::keep(&nvidia))?;
-        Ok(Self { shared })
+        thread::Builder::new().name("gpu-sysfs".to_owned()).spawn(move || sysfs::keep(&shared))?;
+        Ok(sampler)
     }
 
     /// Replaces what is in `seen` with what was seen last of each card. It waits for no driver.

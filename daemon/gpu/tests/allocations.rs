@@ -49,6 +49,7 @@ fn rounds_of_eight_cards_allocate_nothing_also_when_questions_fail() {
         .unwrap();
     let options = Options {
         nvml_library: library,
+        sysfs_root: folder.path().join("sys"),
         every: Duration::from_millis(10),
         whole_every: Duration::ZERO,
         ..Options::default()

@@ -1,8 +1,13 @@
 //! The cards of this very machine, where it has any.
 //!
-//! Invariant: it never passes in silence; a machine without NVIDIA's driver is named as what was skipped.
+//! Invariant: it never passes in silence; what this machine has not is named as what was skipped.
 
-use ghostllm_gpu::{Card, Missing, cards, sentence};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use ghostllm_gpu::{Card, Missing, Options, Sampler, Seen, cards, sentence};
 
 #[test]
 fn this_machines_cards_answer_or_are_missing_for_a_reason() {
@@ -29,4 +34,33 @@ fn this_machines_cards_answer_or_are_missing_for_a_reason() {
     let lasting = |card: Card| Card { free: None, below_slowdown: None, ..card };
     let again = ghostllm_gpu::cards(None).unwrap();
     assert!(again.into_iter().map(lasting).eq(cards.into_iter().map(lasting)));
+}
+
+#[test]
+fn what_this_machines_kernel_tells_is_sound_or_missing_for_a_reason() {
+    let options = Options { nvml_library: PathBuf::from("/none"), ..Options::default() };
+    let sampler = Sampler::start(options, Instant::now()).unwrap();
+    let (began, mut seen, mut news) = (Instant::now(), Vec::new(), 0);
+    // Where there is neither a card nor a thermal zone nobody ever answers.
+    while began.elapsed() < Duration::from_secs(3) && !seen.iter().any(|seen: &Seen| seen.number > 1) {
+        news = sampler.news(news, Duration::from_millis(100));
+        sampler.read(&mut seen);
+    }
+    if seen.is_empty() {
+        return println!(
+            "skipped: a real card's files, since /sys has none that is read here, and no zone of a processor"
+        );
+    }
+    for Seen { identity, sample, late, .. } in &seen {
+        println!("{identity:?}: {sample:?}, late {late:?}");
+        for sensor in [sample.gpu, sample.memory_heat, sample.hotspot] {
+            assert!(
+                sensor.celsius.is_err()
+                    || sensor.celsius.is_ok_and(|degrees| (-20.0..130.0).contains(&degrees))
+            );
+        }
+        if let (Ok(total), Ok(used)) = (sample.memory.total, sample.memory.used) {
+            assert!(total > 0 && used <= total, "{sample:?}");
+        }
+    }
 }

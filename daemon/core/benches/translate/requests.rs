@@ -7,11 +7,11 @@ use std::hint::black_box;
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use ghostllm_core::{
-    chat::Defaults,
+    chat::{ChatRequest, Defaults},
     config::Limits,
     dialect::{
         ollama::chat_body,
-        openai::{parse_chat, passthrough::inspect},
+        openai::{self, parse_chat, passthrough::inspect},
         responses::parse_response,
     },
 };
@@ -41,6 +41,14 @@ fn tool() -> Value {
     })
 }
 
+/// The same in OpenAI's strict form, which clients' libraries make of their types.
+fn strict() -> Value {
+    let mut tool = tool();
+    tool["strict"] = true.into();
+    tool["parameters"]["additionalProperties"] = false.into();
+    tool
+}
+
 /// A conversation of three turns, filled up to the size.
 fn turns(rest: usize) -> Vec<Value> {
     let text = SAID.repeat(1 + rest / 3 / SAID.len());
@@ -60,9 +68,9 @@ fn sized(make: impl Fn(usize) -> Value) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
-fn chat() -> Result<Bytes> {
+fn chat(tool: &Value) -> Result<Bytes> {
     sized(|rest| {
-        let tools = json!([{"type": "function", "function": tool()}]);
+        let tools = json!([{"type": "function", "function": tool}]);
         json!({"model": "tiny", "messages": turns(rest), "tools": tools, "temperature": 0.2, "stream": true})
     })
 }
@@ -82,10 +90,9 @@ fn way(words: &'static str, promised: Option<f64>, once: impl Fn() -> Result<usi
 
 /// All that are compared, the bytes themselves first.
 pub(crate) fn ways() -> Result<Vec<Way>> {
-    let (chat, response) = (chat()?, response()?);
-    let (copied, looked_at, passed, asked) = (chat.clone(), chat.clone(), chat.clone(), chat);
+    let (chat, strict, response) = (chat(&tool())?, chat(&strict())?, response()?);
+    let (copied, looked_at, passed) = (chat.clone(), chat.clone(), chat.clone());
     let limits = Limits::default();
-    let (of_passed, of_asked) = (limits.clone(), limits.clone());
     Ok(vec![
         way("passed on as it came", None, move || Ok(black_box(Bytes::copy_from_slice(&copied)).len())),
         way("each byte looked at, nothing kept", None, move || {
@@ -93,16 +100,30 @@ pub(crate) fn ways() -> Result<Vec<Way>> {
             Ok(looked_at.len())
         }),
         way("a chat, renamed, for an engine of OpenAI's", Some(PROMISED_NS), move || {
-            let read = inspect(black_box(&passed), &of_passed)?;
+            let read = inspect(black_box(&passed), &limits)?;
             Ok(black_box(read.with(&passed, "another", &Defaults::default())).len())
         }),
-        way("a chat for Ollama", Some(PROMISED_NS), move || {
-            let read = parse_chat(black_box(&asked), &of_asked)?;
-            Ok(black_box(chat_body(&read, "tiny")?).len())
-        }),
-        way("a response for Ollama", Some(PROMISED_NS), move || {
-            let read = parse_response(black_box(&response), &limits)?;
-            Ok(black_box(chat_body(&read.chat, "tiny")?).len())
+        for_ollama("a chat for Ollama", chat),
+        for_ollama("the same, of whose tool Ollama drops words", strict),
+        answered("a response for Ollama", response.clone(), |chat| Ok(chat_body(chat, "tiny")?)),
+        answered("a response for an engine of OpenAI's", response, |chat| {
+            Ok(openai::chat_body(chat, "tiny", true))
         }),
     ])
+}
+
+fn for_ollama(words: &'static str, body: Bytes) -> Way {
+    let limits = Limits::default();
+    way(words, Some(PROMISED_NS), move || {
+        let read = parse_chat(black_box(&body), &limits)?;
+        Ok(black_box(chat_body(&read, "tiny")?).len())
+    })
+}
+
+fn answered(words: &'static str, body: Bytes, asked: fn(&ChatRequest) -> Result<Bytes>) -> Way {
+    let limits = Limits::default();
+    way(words, Some(PROMISED_NS), move || {
+        let read = parse_response(black_box(&body), &limits)?;
+        Ok(black_box(asked(&read.chat)?).len())
+    })
 }

@@ -5,11 +5,19 @@
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use memchr::{memchr, memchr_iter, memchr2, memrchr};
+use memchr::{memchr, memchr_iter, memchr2, memmem, memrchr};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+mod members;
+mod sound;
+mod text;
+
+pub(crate) use members::{Members, list};
+pub(crate) use sound::Elements;
+pub(crate) use text::{quote, unquoted};
 
 /// Whether a text is nested deeper than `most` levels, by its brackets outside of strings: deep nesting costs a parser its
 /// stack long before it costs bytes.
@@ -49,7 +57,10 @@ fn string_end(text: &[u8], mut place: usize) -> usize {
 /// The place of the first escape of half a surrogate pair: `\ud800` alone is JSON by its grammar and no character, which
 /// readers take as they like (RFC 8259 section 8.2). `text` is JSON, and so has backslashes in strings alone.
 pub(crate) fn lone_surrogate(text: &[u8]) -> Option<usize> {
-    lone_surrogate_from(text, 0)
+    let first = memchr(b'\\', text)?;
+    // Few texts have an escape of this form, and many have others, at each of which a search would halt.
+    memmem::find(text.get(first..)?, b"\\u")?;
+    lone_surrogate_from(text, first)
 }
 
 /// The same from a place on that is not inside of an escape.
@@ -142,8 +153,13 @@ pub(crate) fn each<'a, T: Deserialize<'a>, E>(
     let Err(error) = serde_json::Deserializer::from_str(list.get()).deserialize_seq(&mut each) else {
         return Ok(());
     };
+    Err(each.failed.unwrap_or_else(|| wrong(each.place, &words(&error))))
+}
+
+/// serde's words for what is wrong, without the place.
+fn words(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    Err(each.failed.unwrap_or_else(|| wrong(each.place, text.split(" at line ").next().unwrap_or("wrong"))))
+    text.split(" at line ").next().unwrap_or("wrong").to_owned()
 }
 
 struct Each<F, T, E> {
@@ -201,10 +217,16 @@ pub(crate) fn write<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) {
 /// takes more cheaply than a `BytesMut`.
 pub(crate) fn body<T: Serialize + ?Sized>(value: &T, about: usize) -> Bytes {
     let mut out = Vec::with_capacity(about);
-    // As above: there is no way to fail.
-    match serde_json::to_writer(&mut out, value) {
-        Ok(()) => out.into(),
-        Err(_) => Bytes::from_static(b"null"),
+    append(&mut out, value);
+    out.into()
+}
+
+/// Appends a value, which has as few ways to fail as above.
+pub(crate) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    let before = out.len();
+    if serde_json::to_writer(&mut *out, value).is_err() {
+        out.truncate(before);
+        out.extend_from_slice(b"null");
     }
 }
 

@@ -31,11 +31,12 @@ const EXPOSED: HeaderValue =
     HeaderValue::from_static("retry-after, traceparent, x-ghostllm-ignored, x-request-id");
 
 /// Fields that the usual client libraries send from browsers, whole names and beginnings.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "accept",
     "api-key",
     "authorization",
     "content-type",
+    "ghostllm-priority",
     "idempotency-key",
     "traceparent",
     "tracestate",

@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     since: Instant,
     nvidia: Mutex<Cards>,
+    /// Those that the kernel's files tell of, in their order.
+    others: Mutex<Vec<Arc<Slot>>>,
     stopped: Mutex<bool>,
     stop: Condvar,
     news: Mutex<u64>,
@@ -97,11 +99,11 @@ impl Slot {
         last.number += 1;
     }
 
-    fn seen(&self, now: Duration, deadline: Duration) -> Seen {
+    fn seen(&self, index: u32, now: Duration, deadline: Duration) -> Seen {
         let last = held(&self.last);
         let waited = last.asked.map(|asked| now.saturating_sub(asked));
         Seen {
-            index: self.index,
+            index,
             identity: last.identity.clone(),
             sample: last.sample,
             who: last.who,
@@ -122,6 +124,7 @@ impl Shared {
             options,
             since,
             nvidia: Mutex::default(),
+            others: Mutex::default(),
             stopped: Mutex::new(false),
             stop: Condvar::new(),
             news: Mutex::new(0),
@@ -173,6 +176,18 @@ impl Shared {
         held(&self.nvidia).slots.clone()
     }
 
+    /// NVIDIA's driver is known to have no card here, which is another thing than one that does not work.
+    pub(super) fn is_without_nvidia(&self) -> bool {
+        let nvidia = held(&self.nvidia);
+        nvidia.slots.is_empty() && nvidia.missing.as_ref().is_some_and(|missing| !missing.is_fault())
+    }
+
+    /// These are the other cards.
+    pub(super) fn others(&self, slots: Vec<Arc<Slot>>) {
+        *held(&self.others) = slots;
+        self.tell();
+    }
+
     pub(crate) fn tell(&self) {
         *held(&self.news) += 1;
         self.bell.notify_all();
@@ -214,6 +229,12 @@ impl Shared {
     pub(super) fn read(&self, seen: &mut Vec<Seen>) {
         seen.clear();
         let now = self.now();
-        seen.extend(held(&self.nvidia).slots.iter().map(|slot| slot.seen(now, self.options.deadline)));
+        let mut indices = 0..;
+        let mut see = |slot: &Arc<Slot>| {
+            let index = indices.next().unwrap_or(u32::MAX);
+            seen.push(slot.seen(index, now, self.options.deadline));
+        };
+        held(&self.nvidia).slots.iter().for_each(&mut see);
+        held(&self.others).iter().for_each(&mut see);
     }
 }

@@ -58,6 +58,11 @@ impl Machine {
         self.folder.path().join("libnvidia-ml.so.1")
     }
 
+    /// The kernel's files; there are none unless a test puts them there.
+    pub(crate) fn sys(&self) -> PathBuf {
+        self.folder.path().join("sys")
+    }
+
     pub(crate) fn watched(&self) -> Watched {
         Watched::of(&self.library())
     }
@@ -79,6 +84,7 @@ impl Watched {
     pub(crate) fn of(library: &Path) -> Self {
         let options = Options {
             nvml_library: library.to_owned(),
+            sysfs_root: library.with_file_name("sys"),
             every: Duration::from_millis(20),
             near_every: Duration::from_millis(10),
             whole_every: Duration::ZERO,
@@ -101,6 +107,14 @@ impl Watched {
             assert!(began.elapsed() < Duration::from_secs(60), "it is never so: {words}, {seen:?}");
             news = self.sampler.news(news, Duration::from_millis(50));
         }
+    }
+
+    /// Waits until there are so many, and each has answered.
+    pub(crate) fn all(&self, count: usize) -> Vec<Seen> {
+        self.until(|seen, _| {
+            let all = seen.len() == count && seen.iter().all(|seen| seen.number > 0);
+            all.then(|| seen.to_vec())
+        })
     }
 
     /// Waits until this card has answered so.

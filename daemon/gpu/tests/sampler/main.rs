@@ -1,10 +1,15 @@
 //! What the sampler says of cards of every kind, and of those that misbehave.
 //!
-//! Knows the stand-in for NVML (tests/fake-nvml). Invariant: the real nvml-wrapper loads it; no test needs a card or a driver.
+//! Knows the stand-in for NVML (tests/fake-nvml) and trees of the kernel's files. Invariant: the real nvml-wrapper loads it; no test needs a card or a driver.
 #![expect(clippy::unwrap_used, reason = "a test crate: a panic is a failed test")]
 
+mod amd;
 mod faults;
+mod intel;
 mod machine;
+mod processor;
+mod sysfs_faults;
+mod tree;
 
 use std::{fs, path::Path, time::Duration};
 

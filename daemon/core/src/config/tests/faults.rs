@@ -81,7 +81,7 @@ fn what_cannot_be_meant_of_the_cards_is_refused_at_its_line() {
         ("every = \"2s\"", "expected a time from 10ms to 1s"),
         ("near_every = \"1ms\"", "expected a time from 10ms to 1s"),
         ("governor = \"yes\"", "\"yes\" is not known; expected \"on\", \"off\" or \"watch\""),
-        ("queue = -1", "expected a number from 0 to 1000000"),
+        ("queue = -1", "-1 is less than 0"),
         ("interactive = 1000001", "expected a number from 0 to 1000000"),
         ("libary = \"/x\"", "gpu.libary"),
     ] {

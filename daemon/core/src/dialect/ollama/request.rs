@@ -4,8 +4,6 @@
 //! Ollama's default is the opposite of OpenAI's; options are sent only when the client gave them, since one that
 //! is sent overrides the model's own; nothing is cut from the conversation in silence.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -14,77 +12,17 @@ use super::tools;
 use crate::chat::{
     ChatRequest, Json, Message, ResponseFormat, Role, Sampling, Think, Tool, ToolCall, ToolChoice,
 };
-use crate::dialect::json;
+use crate::dialect::json::{self, Members};
 use crate::error::{ApiError, Code};
 
 #[cfg(test)]
 mod tests;
 
 #[derive(Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    messages: Vec<WireMessage<'a>>,
-    stream: bool,
-    /// Over-long conversations are refused rather than shortened from the front.
-    truncate: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<WireTool<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<Format<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    think: Option<Effort>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_logprobs: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    keep_alive: Option<i64>,
-    #[serde(skip_serializing_if = "Options::is_empty")]
-    options: Options<'a>,
-}
-
-#[derive(Serialize)]
-struct WireMessage<'a> {
-    role: &'static str,
-    content: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    images: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<WireCall<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_name: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct WireCall<'a> {
-    #[serde(skip_serializing_if = "str::is_empty")]
-    id: &'a str,
-    function: WireFunction<'a>,
-}
-
-#[derive(Serialize)]
-struct WireFunction<'a> {
-    index: usize,
-    name: &'a str,
-    arguments: &'a Json,
-}
-
-#[derive(Serialize)]
 #[serde(untagged)]
 enum WireTool<'a> {
     AsItCame(&'a Json),
     Written(Box<RawValue>),
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Format<'a> {
-    Word(&'static str),
-    Schema(&'a Json),
 }
 
 #[derive(Serialize)]
@@ -160,30 +98,36 @@ impl Serialize for Options<'_> {
 /// # Errors
 /// 400 where the request wants what Ollama cannot do.
 pub fn chat_body(request: &ChatRequest, model: &str) -> Result<Bytes, ApiError> {
-    let body = Body {
-        model,
-        messages: messages(&request.messages),
-        stream: true,
-        truncate: false,
-        tools: chosen_tools(request)?,
-        format: match &request.response_format {
-            ResponseFormat::Text => None,
-            ResponseFormat::JsonObject => Some(Format::Word("json")),
-            ResponseFormat::JsonSchema(schema) => Some(Format::Schema(schema)),
-        },
-        think: request.think.map(effort),
-        logprobs: request.logprobs.map(|_| true),
-        top_logprobs: request.logprobs.filter(|&top| top > 0),
-        keep_alive: request.keep_alive,
-        options: Options {
-            sampling: &request.sampling,
-            stop: &request.stop,
-            num_predict: request.max_tokens,
-            num_ctx: request.num_ctx,
-        },
+    let tools = chosen_tools(request)?;
+    let about = request.weight();
+    let mut out = Vec::with_capacity(512 + about + about / 8);
+    let mut body = Members::open(&mut out);
+    body.text("model", model);
+    body.list("messages", request.messages.iter().enumerate(), |out, (place, message)| {
+        write_message(out, request.messages.get(..place).unwrap_or_default(), message);
+    });
+    body.value("stream", &true);
+    // Over-long conversations are refused rather than shortened from the front.
+    body.value("truncate", &false);
+    body.value_if("tools", (!tools.is_empty()).then_some(tools));
+    match &request.response_format {
+        ResponseFormat::Text => {}
+        ResponseFormat::JsonObject => body.text("format", "json"),
+        ResponseFormat::JsonSchema(schema) => body.value("format", schema),
+    }
+    body.value_if("think", request.think.map(effort));
+    body.value_if("logprobs", request.logprobs.map(|_| true));
+    body.value_if("top_logprobs", request.logprobs.filter(|&top| top > 0));
+    body.value_if("keep_alive", request.keep_alive);
+    let options = Options {
+        sampling: &request.sampling,
+        stop: &request.stop,
+        num_predict: request.max_tokens,
+        num_ctx: request.num_ctx,
     };
-    let size: usize = request.messages.iter().map(|message| message.text.len() + 64).sum();
-    Ok(json::body(&body, 256 + size + size / 8))
+    body.value_if("options", (!options.is_empty()).then_some(options));
+    body.close();
+    Ok(out.into())
 }
 
 /// The tools that the choice leaves.
@@ -220,38 +164,50 @@ fn effort(think: Think) -> Effort {
     }
 }
 
-fn messages(messages: &[Message]) -> Vec<WireMessage<'_>> {
-    let wire = |(place, message)| wire_message(messages.get(..place).unwrap_or_default(), message);
-    messages.iter().enumerate().map(wire).collect()
-}
-
-fn wire_message<'a>(before: &'a [Message], message: &'a Message) -> WireMessage<'a> {
-    WireMessage {
-        role: match message.role {
-            // No template of Ollama's knows the word developer.
-            Role::System | Role::Developer => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-            Role::Tool => "tool",
-        },
-        content: &message.text,
-        thinking: message.reasoning.as_deref(),
-        images: message.images.iter().map(|image| image.base64.as_str()).collect(),
-        tool_calls: message.tool_calls.iter().enumerate().map(wire_call).collect(),
-        tool_name: if message.role == Role::Tool { tool_name(before, message) } else { None },
-        tool_call_id: message.tool_call_id.as_deref(),
+/// Writes a message behind those before it.
+fn write_message(out: &mut Vec<u8>, before: &[Message], message: &Message) {
+    let mut fields = Members::open(out);
+    let role = match message.role {
+        // No template of Ollama's knows the word developer.
+        Role::System | Role::Developer => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool => "tool",
+    };
+    fields.text("role", role);
+    fields.text("content", &message.text);
+    fields.text_if("thinking", message.reasoning.as_deref());
+    if !message.images.is_empty() {
+        fields.list("images", &message.images, |out, image| json::quote(out, &image.base64));
     }
+    if !message.tool_calls.is_empty() {
+        fields.list("tool_calls", message.tool_calls.iter().enumerate(), write_call);
+    }
+    if message.role == Role::Tool {
+        fields.text_if("tool_name", tool_name(before, message));
+    }
+    fields.text_if("tool_call_id", message.tool_call_id.as_deref());
+    fields.close();
 }
 
-fn wire_call((index, call): (usize, &ToolCall)) -> WireCall<'_> {
-    WireCall { id: &call.id, function: WireFunction { index, name: &call.name, arguments: &call.arguments } }
+fn write_call(out: &mut Vec<u8>, (index, call): (usize, &ToolCall)) {
+    let mut fields = Members::open(out);
+    fields.text_if("id", Some(call.id.as_str()).filter(|id| !id.is_empty()));
+    fields.written("function", |out| {
+        let mut function = Members::open(out);
+        function.value("index", &index);
+        function.text("name", &call.name);
+        function.value("arguments", &call.arguments);
+        function.close();
+    });
+    fields.close();
 }
 
 /// The function whose result a message holds: templates want its name, OpenAI's clients send the call's id. The
 /// nearest call of that id counts, since engines repeat ids from turn to turn.
-fn tool_name<'a>(before: &'a [Message], message: &'a Message) -> Option<Cow<'a, str>> {
+fn tool_name<'a>(before: &'a [Message], message: &'a Message) -> Option<&'a str> {
     let id = message.tool_call_id.as_deref();
     let mut calls = before.iter().rev().flat_map(|earlier| earlier.tool_calls.iter().rev());
     let called = id.and_then(|id| calls.find(|call| call.id == id)).map(|call| call.name.as_str());
-    called.or(message.name.as_deref()).map(Cow::Borrowed)
+    called.or(message.name.as_deref())
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::chat::Tool;
 use crate::error::{ApiError, Code};
 
+mod kept;
 mod node;
 #[cfg(test)]
 mod tests;
@@ -39,26 +40,33 @@ pub(super) fn translated(place: usize, tool: &Tool) -> Result<Option<Box<RawValu
         let message = format!("The tool '{}' is longer than {LONGEST} bytes.", tool.name);
         return Err(ApiError::new(Code::InvalidValue, message).with_param(format!("tools[{place}]")));
     }
+    Ok(if kept::kept(text) { None } else { rewritten(text) })
+}
+
+/// The same, by a tree of the whole.
+fn rewritten(text: &str) -> Option<Box<RawValue>> {
     // A number that no reader keeps, such as 1e999, is Ollama's to judge.
-    let Ok(mut whole) = serde_json::from_str::<Node>(text) else { return Ok(None) };
-    let Some(function) = whole.get_mut("function") else { return Ok(None) };
-    let Some(parameters) = function.get_mut("parameters") else { return Ok(None) };
-    let mut writer = Writer::new(parameters);
+    let mut whole: Node = serde_json::from_str(text).ok()?;
+    let function = whole.get_mut("function")?;
+    let parameters = function.get_mut("parameters")?;
+    let mut writer = Writer::new(text);
     let lost = writer.root_schema(parameters);
     if !writer.changed {
-        return Ok(None);
+        return None;
     }
     if !writer.refers {
         let _written_out = ["$defs", "definitions"].map(|name| parameters.take(name));
     }
     function.describe(&lost);
-    Ok(serde_json::value::to_raw_value(&whole).ok())
+    serde_json::value::to_raw_value(&whole).ok()
 }
 
 /// Rewrites one tool's schema.
-struct Writer {
-    /// What references are looked up in: the schema as it came.
-    root: Node,
+struct Writer<'a> {
+    /// The tool as it came.
+    tool: &'a str,
+    /// Its schema as it came, read once there is a reference to be looked up in it.
+    root: Option<Node>,
     /// The references that are being written out, outermost first.
     trail: Vec<String>,
     /// How deep the schema is that is being written.
@@ -71,10 +79,10 @@ struct Writer {
     changed: bool,
 }
 
-impl Writer {
-    fn new(root: &Node) -> Self {
-        let (root, trail) = (root.clone(), vec!["#".to_owned()]);
-        Self { root, trail, level: 0, left: MOST, lookups: LOOKED_UP, refers: false, changed: false }
+impl<'a> Writer<'a> {
+    fn new(tool: &'a str) -> Self {
+        let (left, lookups, trail) = (MOST, LOOKED_UP, vec!["#".to_owned()]);
+        Self { tool, root: None, trail, level: 0, left, lookups, refers: false, changed: false }
     }
 
     /// The parameters themselves, of which Ollama keeps no description: what is lost of them is given back in words for the
@@ -167,7 +175,11 @@ impl Writer {
             return None;
         }
         self.lookups = self.lookups.checked_sub(1)?;
-        let found = self.root.at(reference).filter(|found| matches!(found, Node::Object(_)))?;
+        if self.root.is_none() {
+            let mut whole: Node = serde_json::from_str(self.tool).ok()?;
+            self.root = whole.get_mut("function")?.take("parameters");
+        }
+        let found = self.root.as_ref()?.at(reference).filter(|found| matches!(found, Node::Object(_)))?;
         let (weight, depth) = found.measure(self.left);
         if weight > self.left || self.level + depth > LEVELS {
             // It was looked through for nothing.

@@ -10,15 +10,14 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::chat::{ChatRequest, Image, Json, Message, ResponseFormat, Role, Think, ToolCall, ToolChoice};
-use crate::dialect::json;
+use crate::dialect::json::{self, Members};
 
 #[cfg(test)]
 mod tests;
 
+/// All but the model and the conversation.
 #[derive(Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    messages: Vec<WireMessage<'a>>,
+struct Rest<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
@@ -62,57 +61,6 @@ struct StreamOptions {
 }
 
 #[derive(Serialize)]
-struct WireMessage<'a> {
-    role: &'static str,
-    content: Option<Content<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    // vLLM reads the one name, llama.cpp's server the other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<WireCall<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Content<'a> {
-    Text(&'a str),
-    Parts(Vec<Part<'a>>),
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Part<'a> {
-    Text { text: &'a str },
-    ImageUrl { image_url: Url },
-}
-
-#[derive(Serialize)]
-struct Url {
-    url: String,
-}
-
-#[derive(Serialize)]
-struct WireCall<'a> {
-    id: &'a str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    function: WireFunction<'a>,
-}
-
-#[derive(Serialize)]
-struct WireFunction<'a> {
-    name: &'a str,
-    /// A JSON object, as a string.
-    arguments: &'a str,
-}
-
-#[derive(Serialize)]
 #[serde(untagged)]
 enum Choice<'a> {
     Word(&'static str),
@@ -148,9 +96,7 @@ struct Schema<'a> {
 pub fn chat_body(request: &ChatRequest, model: &str, counts: bool) -> Bytes {
     // Some engines show a template the tools all the same, and what the model then writes comes out as text.
     let offered = request.tool_choice != ToolChoice::None && !request.tools.is_empty();
-    let body = Body {
-        model,
-        messages: request.messages.iter().map(message).collect(),
+    let rest = Rest {
         stream: true,
         stream_options: counts.then_some(StreamOptions { include_usage: true }),
         tools: request.tools.iter().filter(|_| offered).map(|tool| &tool.raw).collect(),
@@ -173,44 +119,88 @@ pub fn chat_body(request: &ChatRequest, model: &str, counts: bool) -> Bytes {
         logprobs: request.logprobs.map(|_| true),
         top_logprobs: request.logprobs,
     };
-    json::body(&body, 512 + request.weight() + request.weight() / 8)
+    let about = request.weight();
+    let mut out = Vec::with_capacity(512 + about + about / 8);
+    let mut body = Members::open(&mut out);
+    body.text("model", model);
+    body.list("messages", &request.messages, write_message);
+    body.of(&rest);
+    body.close();
+    out.into()
 }
 
-fn message(message: &Message) -> WireMessage<'_> {
-    WireMessage {
-        role: match message.role {
-            Role::System => "system",
-            Role::Developer => "developer",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-            Role::Tool => "tool",
-        },
-        content: content(message),
-        name: message.name.as_deref(),
-        reasoning: message.reasoning.as_deref(),
-        reasoning_content: message.reasoning.as_deref(),
-        tool_calls: message.tool_calls.iter().map(call).collect(),
-        tool_call_id: message.tool_call_id.as_deref(),
+fn write_message(out: &mut Vec<u8>, message: &Message) {
+    let mut fields = Members::open(out);
+    let role = match message.role {
+        Role::System => "system",
+        Role::Developer => "developer",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool => "tool",
+    };
+    fields.text("role", role);
+    fields.written("content", |out| write_content(out, message));
+    fields.text_if("name", message.name.as_deref());
+    // vLLM reads the one name, llama.cpp's server the other.
+    fields.text_if("reasoning", message.reasoning.as_deref());
+    fields.text_if("reasoning_content", message.reasoning.as_deref());
+    if !message.tool_calls.is_empty() {
+        fields.list("tool_calls", &message.tool_calls, write_call);
     }
+    fields.text_if("tool_call_id", message.tool_call_id.as_deref());
+    fields.close();
 }
 
 /// Text stays a string, which templates want; null stands for an assistant that only calls.
-fn content(message: &Message) -> Option<Content<'_>> {
+fn write_content(out: &mut Vec<u8>, message: &Message) {
+    let text = Some(message.text.as_str()).filter(|text| !text.is_empty());
     if message.images.is_empty() {
-        let silent = message.text.is_empty() && !message.tool_calls.is_empty();
-        return (!silent).then_some(Content::Text(&message.text));
+        match text {
+            None if !message.tool_calls.is_empty() => out.extend_from_slice(b"null"),
+            _ => json::quote(out, &message.text),
+        }
+        return;
     }
-    let text = (!message.text.is_empty()).then_some(Part::Text { text: &message.text });
-    Some(Content::Parts(text.into_iter().chain(message.images.iter().map(picture)).collect()))
+    let parts = text.map(Part::Text).into_iter().chain(message.images.iter().map(Part::Image));
+    json::list(out, parts, write_part);
 }
 
-fn picture(image: &Image) -> Part<'_> {
-    Part::ImageUrl { image_url: Url { url: format!("data:{};base64,{}", image.media_type, image.base64) } }
+enum Part<'a> {
+    Text(&'a str),
+    Image(&'a Image),
 }
 
-fn call(call: &ToolCall) -> WireCall<'_> {
-    let function = WireFunction { name: &call.name, arguments: call.arguments.get() };
-    WireCall { id: &call.id, kind: "function", function }
+fn write_part(out: &mut Vec<u8>, part: Part<'_>) {
+    let mut fields = Members::open(out);
+    match part {
+        Part::Text(text) => {
+            fields.text("type", "text");
+            fields.text("text", text);
+        }
+        Part::Image(Image { media_type, base64 }) => {
+            fields.text("type", "image_url");
+            fields.written("image_url", |out| {
+                let mut url = Members::open(out);
+                url.text("url", &format!("data:{media_type};base64,{base64}"));
+                url.close();
+            });
+        }
+    }
+    fields.close();
+}
+
+fn write_call(out: &mut Vec<u8>, call: &ToolCall) {
+    let mut fields = Members::open(out);
+    fields.text("id", &call.id);
+    fields.text("type", "function");
+    fields.written("function", |out| {
+        let mut function = Members::open(out);
+        function.text("name", &call.name);
+        // A JSON object, as a string.
+        function.text("arguments", call.arguments.get());
+        function.close();
+    });
+    fields.close();
 }
 
 fn choice(choice: &ToolChoice) -> Option<Choice<'_>> {

@@ -23,11 +23,12 @@ impl<'a> Fields<'a> {
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(no_object(body));
         }
-        // Once over the whole of it: a prompt may have a megabyte.
-        let mut reader = serde_json::Deserializer::from_slice(body);
-        let fields = UpTo(most).deserialize(&mut reader);
-        let fields =
-            fields.and_then(|fields| reader.end().map(|()| fields)).map_err(|error| syntax(&error))?;
+        // Once over the whole of it: a prompt may have a megabyte. Of what is no UTF-8 the second one knows where.
+        let fields = match std::str::from_utf8(body) {
+            Ok(text) => pairs(&mut serde_json::Deserializer::from_str(text), most),
+            Err(_) => pairs(&mut serde_json::Deserializer::from_slice(body), most),
+        };
+        let fields = fields.map_err(|error| syntax(&error))?;
         if let Some(place) = json::lone_surrogate(body) {
             let (line, column) = json::line_and_column(body, place);
             return Err(ApiError::invalid_json("half of a surrogate pair (no character)", line, column));
@@ -117,6 +118,25 @@ impl<'a> Fields<'a> {
             },
         }
     }
+}
+
+/// An element of a list, as errors name it: `messages[2]`.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::dialect) struct Element(pub(in crate::dialect) &'static str, pub(in crate::dialect) usize);
+
+impl fmt::Display for Element {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(list, place) = self;
+        write!(formatter, "{list}[{place}]")
+    }
+}
+
+fn pairs<'a, R: serde_json::de::Read<'a>>(
+    reader: &mut serde_json::Deserializer<R>,
+    most: usize,
+) -> serde_json::Result<Pairs<'a>> {
+    let pairs = UpTo(most).deserialize(&mut *reader)?;
+    reader.end().map(|()| pairs)
 }
 
 fn no_object(body: &[u8]) -> ApiError {

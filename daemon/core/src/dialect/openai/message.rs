@@ -8,14 +8,14 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
+use super::fields::{Element, Fields};
 use super::media::{self, Allowance};
 use crate::chat::{Image, Json, Message, Role, ToolCall};
 use crate::config::Limits;
-use crate::dialect::json::{self, Object};
+use crate::dialect::json::{self, Elements, Object};
 use crate::error::{ApiError, Code};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Wire<'a> {
     #[serde(borrow)]
     role: Option<Cow<'a, str>>,
@@ -60,43 +60,47 @@ struct Part<'a> {
 /// Reads `messages`.
 pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Message>, ApiError> {
     let raw = fields.get("messages").ok_or_else(|| ApiError::missing("messages"))?;
-    if !raw.get().starts_with('[') {
-        return Err(ApiError::invalid_type("messages", "a list of messages"));
-    }
+    let list = Elements::of(raw);
+    let mut list = list.ok_or_else(|| ApiError::invalid_type("messages", "a list of messages"))?;
     let (mut messages, mut allowance) = (Vec::new(), Allowance::new(limits));
-    let read = |place, Object(wire): Object<Wire<'_>>| {
-        messages.push(message(place, wire, limits, &mut allowance)?);
-        Ok(())
-    };
-    json::each(raw, read, |place, what| {
-        // serde's text names the field ("invalid type: integer `5`, expected a string") without any of ours.
-        let at = format!("messages[{place}]");
-        let message = format!("The field '{at}' is not a message: {what}.");
-        ApiError::new(Code::InvalidType, message).with_param(at)
-    })?;
+    while list.more() {
+        let at = Element("messages", messages.len());
+        let plain = list.texts(["role", "content"], |[role, text]| Some((role, text?.into_owned())));
+        let (wire, text) = match plain {
+            Some((role, text)) => (Wire { role, ..Wire::default() }, Some(text)),
+            None => (list.object().map_err(|what| no_message(at, &what))?, None),
+        };
+        let read = message(at, wire, limits, &mut allowance)?;
+        messages.push(Message { text: text.unwrap_or(read.text), ..read });
+    }
     if messages.is_empty() {
         return Err(ApiError::invalid_value("messages", "a list of at least one message"));
     }
     Ok(messages)
 }
 
+/// `what` is serde's text, which names the field ("invalid type: integer `5`, expected a string") without any of ours.
+fn no_message(at: Element, what: &str) -> ApiError {
+    let message = format!("The field '{at}' is not a message: {what}.");
+    ApiError::new(Code::InvalidType, message).with_param(at.to_string())
+}
+
 fn message(
-    place: usize,
+    at: Element,
     wire: Wire<'_>,
     limits: &Limits,
     allowance: &mut Allowance<'_>,
 ) -> Result<Message, ApiError> {
-    let at = format!("messages[{place}]");
-    let role = role(&at, wire.role.as_deref())?;
+    let role = role(at, wire.role.as_deref())?;
     if wire.function_call.is_some() {
         return Err(ApiError::unsupported(format!("{at}.function_call"), "Send the call in tool_calls."));
     }
-    let (text, images) = content(&at, wire.content, allowance)?;
+    let (text, images) = content(at, wire.content, allowance)?;
     let calls = wire.tool_calls.unwrap_or_default();
     let tool_calls = calls
         .iter()
         .enumerate()
-        .map(|(nr, Object(call))| tool_call(&at, nr, call, limits))
+        .map(|(nr, Object(call))| tool_call(at, nr, call, limits))
         .collect::<Result<_, _>>()?;
     if role == Role::Tool && wire.tool_call_id.is_none() && wire.name.is_none() {
         return Err(ApiError::missing(format!("{at}.tool_call_id")));
@@ -112,7 +116,7 @@ fn message(
     })
 }
 
-fn role(at: &str, role: Option<&str>) -> Result<Role, ApiError> {
+fn role(at: Element, role: Option<&str>) -> Result<Role, ApiError> {
     match role {
         None => Err(ApiError::missing(format!("{at}.role"))),
         Some("system") => Ok(Role::System),
@@ -128,7 +132,7 @@ fn role(at: &str, role: Option<&str>) -> Result<Role, ApiError> {
 
 /// Text and pictures. Null and absent mean no text, which assistants with tool calls send.
 fn content(
-    at: &str,
+    at: Element,
     raw: Option<&RawValue>,
     allowance: &mut Allowance<'_>,
 ) -> Result<(String, Vec<Image>), ApiError> {
@@ -136,8 +140,7 @@ fn content(
     let Some(raw) = raw else { return Ok((text, images)) };
     let wrong = || ApiError::invalid_type(format!("{at}.content"), "a string or a list of content parts");
     if raw.get().starts_with('"') {
-        text = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
-        return Ok((text, images));
+        return Ok((json::unquoted(raw).ok_or_else(wrong)?, images));
     }
     let parts: Vec<Object<Part<'_>>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
     let mut texts = 0;
@@ -162,7 +165,7 @@ fn content(
     Ok((text, images))
 }
 
-fn tool_call(at: &str, nr: usize, call: &WireCall<'_>, limits: &Limits) -> Result<ToolCall, ApiError> {
+fn tool_call(at: Element, nr: usize, call: &WireCall<'_>, limits: &Limits) -> Result<ToolCall, ApiError> {
     let at = format!("{at}.tool_calls[{nr}]");
     let Object(function) =
         call.function.as_ref().ok_or_else(|| ApiError::missing(format!("{at}.function")))?;

@@ -4,10 +4,12 @@
 //! know which engine will answer, but that it is one that requests are translated for. Invariant: what comes out satisfies
 //! [`crate::chat`], and every refusal names its field.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
+use super::fields::{Element, Fields};
 use super::message;
 use super::table::{Behind, Wanted};
 use crate::chat::{ChatRequest, Json, ResponseFormat, Sampling, Think, Tool, ToolChoice};
@@ -219,19 +221,19 @@ fn tools(fields: &Fields<'_>) -> Result<Vec<Tool>, ApiError> {
 
 fn tool(place: usize, raw: &RawValue) -> Result<Tool, ApiError> {
     #[derive(Deserialize)]
-    struct Outer {
-        #[serde(rename = "type")]
-        kind: Option<String>,
+    struct Outer<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Option<Cow<'a, str>>,
         function: Option<Object<Function>>,
     }
     #[derive(Deserialize)]
     struct Function {
         name: String,
     }
-    let param = format!("tools[{place}]");
-    let wrong =
-        || ApiError::invalid_type(param.as_str(), "{\"type\": \"function\", \"function\": {\"name\": ...}}");
-    let Object(outer): Object<Outer> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    let param = Element("tools", place);
+    let expected = "{\"type\": \"function\", \"function\": {\"name\": ...}}";
+    let wrong = || ApiError::invalid_type(param.to_string(), expected);
+    let Object(outer): Object<Outer<'_>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
     if outer.kind.as_deref().is_some_and(|kind| kind != "function") {
         return Err(ApiError::unsupported(format!("{param}.type"), "Only tools of the type function are."));
     }

@@ -294,7 +294,7 @@ impl Wanted {
                 None => wanted.more += 1,
             }
         }
-        for (place, row) in table.iter().enumerate() {
+        for (place, row) in table.iter().enumerate().filter(|(_, row)| row.name.contains('.')) {
             if inside(fields, row.name).is_some_and(|value| asks(row.asks, value)) {
                 wanted.named |= bit(place);
                 wanted.asking |= bit(place);

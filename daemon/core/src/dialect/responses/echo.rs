@@ -5,13 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut, BytesMut};
+use memchr::memchr2;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::tools::Names;
 use crate::chat::{ChatRequest, ToolChoice};
-use crate::dialect::json;
 use crate::dialect::openai::fields::Fields;
 use crate::error::ApiError;
 
@@ -45,7 +44,7 @@ struct Repeated<'a> {
     temperature: Option<f64>,
     text: Text<'a>,
     tool_choice: Choice<'a>,
-    tools: &'a RawValue,
+    tools: &'a [&'a RawValue],
     top_logprobs: u8,
     top_p: Option<f64>,
     truncation: &'static str,
@@ -87,16 +86,15 @@ enum Choice<'a> {
     Given(&'a RawValue),
 }
 
-/// What is repeated of a request that was read. `tools` is a JSON array of those that were taken.
+/// What is repeated of a request that was read, with the tools that were taken.
 pub(super) fn of(
     fields: &Fields<'_>,
     chat: &ChatRequest,
-    tools: String,
+    tools: &[&RawValue],
     names: Names,
 ) -> Result<Echo, ApiError> {
     check_metadata(fields)?;
     let text = |name| fields.read_as::<String>(name, "a string");
-    let tools = RawValue::from_string(tools).map_err(|_| ApiError::internal())?;
     let repeated = Repeated {
         instructions: fields.get("instructions"),
         max_output_tokens: chat.max_tokens,
@@ -118,22 +116,21 @@ pub(super) fn of(
             format: part(fields, "text", "format").map_or(Format::Text { kind: "text" }, Format::Given),
         },
         tool_choice: choice(fields, &chat.tool_choice),
-        tools: &tools,
+        tools,
         top_logprobs: chat.logprobs.unwrap_or(0),
         top_p: chat.sampling.top_p,
         truncation: "disabled",
         user: text("user")?,
     };
-    let mut out = BytesMut::new();
-    json::write(&mut out, &repeated);
-    let written = std::str::from_utf8(&out).map_err(|_| ApiError::internal())?;
-    // Without its braces, between other fields; the client may have sent it in several lines.
-    let inner = written.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
-    let flat = json::flat(inner.as_bytes());
-    let mut line = BytesMut::with_capacity(flat.len() + 1);
-    line.put_slice(b",");
-    line.put_slice(&flat);
-    let fields = String::from_utf8(line.to_vec()).map_err(|_| ApiError::internal())?;
+    let mut written = serde_json::to_string(&repeated).map_err(|_| ApiError::internal())?;
+    // Without its braces, behind other fields.
+    written.pop();
+    written.replace_range(..1, ",");
+    // The client may have sent it in several lines.
+    let fields = match memchr2(b'\r', b'\n', written.as_bytes()) {
+        None => written,
+        Some(_) => written.replace(['\r', '\n'], " "),
+    };
     Ok(Echo { model: chat.model.clone(), fields, names })
 }
 

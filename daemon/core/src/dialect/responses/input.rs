@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use super::tools::{INPUT, inner_name};
 use crate::chat::{Image, Json, Message, Role, ToolCall};
 use crate::config::Limits;
-use crate::dialect::json::{self, Object};
-use crate::dialect::openai::fields::Fields;
+use crate::dialect::json::{self, Elements, Object};
+use crate::dialect::openai::fields::{Element, Fields};
 use crate::dialect::openai::media::{self, Allowance};
 use crate::dialect::openai::message::arguments;
 use crate::error::{ApiError, Code};
@@ -48,8 +48,10 @@ struct Item<'a> {
 struct Part<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
-    text: Option<String>,
-    refusal: Option<String>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    refusal: Option<Cow<'a, str>>,
     #[serde(borrow)]
     image_url: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -78,25 +80,32 @@ pub(super) fn messages(
     if raw.get().starts_with('"') {
         let text = fields.read_as::<String>("input", "a string or a list of items")?.unwrap_or_default();
         turns.say(Role::User, text, Vec::new());
-    } else if raw.get().starts_with('[') {
-        any = false;
-        let read = |place: usize, Object(item): Object<Item<'_>>| {
-            any = true;
-            turns.item(&format!("input[{place}]"), item)
-        };
-        json::each(raw, read, |place, what| {
-            let at = format!("input[{place}]");
-            let message = format!("The field '{at}' is not an item: {what}.");
-            ApiError::new(Code::InvalidType, message).with_param(at)
-        })?;
     } else {
-        return Err(ApiError::invalid_type("input", "a string or a list of items"));
+        let list = Elements::of(raw);
+        let list = list.ok_or_else(|| ApiError::invalid_type("input", "a string or a list of items"))?;
+        any = turns.items(list)?;
     }
     turns.close();
     if !any || turns.messages.is_empty() {
         return Err(ApiError::invalid_value("input", "a text or a list of at least one item"));
     }
     Ok(turns.messages)
+}
+
+fn no_item(at: Element, what: &str) -> ApiError {
+    let message = format!("The field '{at}' is not an item: {what}.");
+    ApiError::new(Code::InvalidType, message).with_param(at.to_string())
+}
+
+fn role(at: Element, role: Option<&str>) -> Result<Role, ApiError> {
+    match role {
+        None => Err(ApiError::missing(format!("{at}.role"))),
+        // To the models here both words mean the same, and their templates know the older one alone.
+        Some("system" | "developer") => Ok(Role::System),
+        Some("user") => Ok(Role::User),
+        Some("assistant") => Ok(Role::Assistant),
+        Some(_) => Err(ApiError::invalid_value(format!("{at}.role"), "system, developer, user or assistant")),
+    }
 }
 
 /// The conversation as it is put together.
@@ -112,7 +121,27 @@ struct Turns<'a> {
 }
 
 impl Turns<'_> {
-    fn item(&mut self, at: &str, item: Item<'_>) -> Result<(), ApiError> {
+    /// Whether there are any.
+    fn items(&mut self, mut list: Elements<'_>) -> Result<bool, ApiError> {
+        let mut place = 0;
+        while list.more() {
+            let at = Element("input", place);
+            place += 1;
+            let plain = list.texts(["type", "role", "content"], |[kind, role, text]| {
+                kind.is_none_or(|kind| kind == "message").then_some((role, text?.into_owned()))
+            });
+            match plain {
+                Some((said_by, text)) => self.say(role(at, said_by.as_deref())?, text, Vec::new()),
+                None => {
+                    let item = list.object().map_err(|what| no_item(at, &what))?;
+                    self.item(at, item)?;
+                }
+            }
+        }
+        Ok(place > 0)
+    }
+
+    fn item(&mut self, at: Element, item: Item<'_>) -> Result<(), ApiError> {
         match item.kind.as_deref() {
             None | Some("message") => self.message(at, &item),
             Some("function_call") => {
@@ -135,20 +164,10 @@ impl Turns<'_> {
         }
     }
 
-    fn message(&mut self, at: &str, item: &Item<'_>) -> Result<(), ApiError> {
-        let role = match item.role.as_deref() {
-            None => return Err(ApiError::missing(format!("{at}.role"))),
-            // To the models here both words mean the same, and their templates know the older one alone.
-            Some("system" | "developer") => Role::System,
-            Some("user") => Role::User,
-            Some("assistant") => Role::Assistant,
-            Some(_) => {
-                let expected = "system, developer, user or assistant";
-                return Err(ApiError::invalid_value(format!("{at}.role"), expected));
-            }
-        };
+    fn message(&mut self, at: Element, item: &Item<'_>) -> Result<(), ApiError> {
+        let role = role(at, item.role.as_deref())?;
         let content = item.content.ok_or_else(|| ApiError::missing(format!("{at}.content")))?;
-        let (text, images) = self.content(&format!("{at}.content"), content)?;
+        let (text, images) = self.content((at, "content"), content)?;
         self.say(role, text, images);
         Ok(())
     }
@@ -203,7 +222,7 @@ impl Turns<'_> {
         }
     }
 
-    fn call(&mut self, at: &str, item: Item<'_>, arguments: Json) -> Result<(), ApiError> {
+    fn call(&mut self, at: Element, item: Item<'_>, arguments: Json) -> Result<(), ApiError> {
         self.recall();
         let id = item.call_id.ok_or_else(|| ApiError::missing(format!("{at}.call_id")))?;
         let name = item.name.filter(|name| !name.is_empty());
@@ -213,10 +232,10 @@ impl Turns<'_> {
         Ok(())
     }
 
-    fn result(&mut self, at: &str, item: Item<'_>) -> Result<(), ApiError> {
+    fn result(&mut self, at: Element, item: Item<'_>) -> Result<(), ApiError> {
         let id = item.call_id.ok_or_else(|| ApiError::missing(format!("{at}.call_id")))?;
         let output = item.output.ok_or_else(|| ApiError::missing(format!("{at}.output")))?;
-        let (text, images) = self.content(&format!("{at}.output"), output)?;
+        let (text, images) = self.content((at, "output"), output)?;
         self.close();
         let (role, tool_call_id) = (Role::Tool, Some(id));
         self.messages.push(Message { role, text, images, tool_call_id, ..Message::default() });
@@ -224,11 +243,11 @@ impl Turns<'_> {
     }
 
     /// What the assistant thought: the whole of it where it was given, else what stands for it.
-    fn reasoning(&mut self, at: &str, item: &Item<'_>) -> Result<(), ApiError> {
+    fn reasoning(&mut self, at: Element, item: &Item<'_>) -> Result<(), ApiError> {
         let mut thought = String::new();
         for (name, raw) in [("content", item.content), ("summary", item.summary)] {
             if let Some(raw) = raw.filter(|_| thought.is_empty()) {
-                (thought, _) = self.content(&format!("{at}.{name}"), raw)?;
+                (thought, _) = self.content((at, name), raw)?;
             }
         }
         if thought.is_empty() && item.encrypted_content.is_some_and(|raw| raw.get() != "null") {
@@ -252,13 +271,13 @@ impl Turns<'_> {
 
     /// An item that is named only. The conversation is sound without a thought, which `@ai-sdk/openai` names so unless
     /// it is told that nothing is stored.
-    fn reference(&mut self, at: &str, item: &Item<'_>) -> Result<(), ApiError> {
+    fn reference(&mut self, at: Element, item: &Item<'_>) -> Result<(), ApiError> {
         if item.id.as_deref().is_some_and(|id| id.starts_with("rs_")) {
             self.note("item_reference");
             return Ok(());
         }
         Err(ApiError::unsupported(
-            at,
+            at.to_string(),
             "Nothing is kept here between requests: send the item itself (with @ai-sdk/openai, set store to false).",
         ))
     }
@@ -270,18 +289,22 @@ impl Turns<'_> {
     }
 
     /// Text and pictures of a string or a list of parts, the texts joined by newlines.
-    fn content(&mut self, at: &str, raw: &RawValue) -> Result<(String, Vec<Image>), ApiError> {
+    fn content(
+        &mut self,
+        (at, name): (Element, &str),
+        raw: &RawValue,
+    ) -> Result<(String, Vec<Image>), ApiError> {
         let (mut text, mut images) = (String::new(), Vec::new());
-        let wrong = || ApiError::invalid_type(at, "a string or a list of parts");
+        let wrong = || ApiError::invalid_type(format!("{at}.{name}"), "a string or a list of parts");
         match raw.get().as_bytes().first() {
-            Some(b'"') => return Ok((serde_json::from_str(raw.get()).map_err(|_| wrong())?, images)),
+            Some(b'"') => return Ok((json::unquoted(raw).ok_or_else(wrong)?, images)),
             Some(b'n') => return Ok((text, images)),
             _ => {}
         }
         let parts: Vec<Object<Part<'_>>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
         let mut texts = 0;
         for (nr, Object(part)) in parts.into_iter().enumerate() {
-            let at = format!("{at}[{nr}]");
+            let at = format!("{at}.{name}[{nr}]");
             let piece = match part.kind.as_ref() {
                 "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => part.text,
                 "refusal" => part.refusal,

@@ -64,7 +64,7 @@ pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, A
     };
     note_unkept(&fields, &mut ignored)?;
     note_obfuscation(&fields, &mut ignored)?;
-    let echo = echo::of(&fields, &chat, offered.shown, offered.names)?;
+    let echo = echo::of(&fields, &chat, &offered.shown, offered.names)?;
     let has_time = fields.get("service_tier").is_some_and(is_flex);
     Ok(ResponseRequest { chat, echo, ignored, has_time })
 }

@@ -93,7 +93,8 @@ pub const ROWS: &[Row] = &[
 
 /// Whether a field of this name is in a row, or has one inside of it.
 pub(super) fn knows(name: &str) -> bool {
-    ROWS.iter().any(|row| row.name.split('.').next() == Some(name))
+    let inside = |row: &Row| row.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    !name.contains('.') && ROWS.iter().any(|row| row.name == name || inside(row))
 }
 
 /// Why what this row's field asks for cannot be had.

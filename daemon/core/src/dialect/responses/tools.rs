@@ -7,12 +7,11 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::chat::{Json, Tool, ToolChoice};
-use crate::dialect::json::{self, Object};
+use crate::dialect::json::Object;
 use crate::dialect::openai::fields::Fields;
 use crate::dialect::openai::request::TOOLS_LIMIT;
 use crate::error::ApiError;
@@ -45,12 +44,12 @@ impl Names {
 }
 
 /// What a request offers.
-pub(super) struct Offered {
+pub(super) struct Offered<'a> {
     pub(super) tools: Vec<Tool>,
     pub(super) choice: ToolChoice,
     pub(super) names: Names,
-    /// The tools that were taken, as the client sent them: a JSON array.
-    pub(super) shown: String,
+    /// The tools that were taken, as the client sent them.
+    pub(super) shown: Vec<&'a RawValue>,
 }
 
 /// The one property of a tool whose input is plain text.
@@ -97,8 +96,8 @@ struct Outer<'a> {
 /// What OpenAI itself would run (`web_search` and its like) cannot be had here. An agent offers it beside its own
 /// functions to whoever may have it, as Codex does by default, and goes on without; whoever offers nothing else wants
 /// just that, and is refused.
-pub(super) fn offered(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<Offered, ApiError> {
-    let raws: Vec<&RawValue> = fields.read_as("tools", "a list of tools")?.unwrap_or_default();
+pub(super) fn offered<'a>(fields: &Fields<'a>, ignored: &mut Vec<String>) -> Result<Offered<'a>, ApiError> {
+    let raws: Vec<&'a RawValue> = fields.read_as("tools", "a list of tools")?.unwrap_or_default();
     if raws.len() > TOOLS_LIMIT {
         return Err(too_many("tools"));
     }
@@ -123,8 +122,7 @@ pub(super) fn offered(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<
             "none or auto where there are no tools to be called",
         ));
     }
-    let shown = format!("[{}]", taken.shown.join(","));
-    Ok(Offered { tools: taken.tools, choice, names: Names(taken.names), shown })
+    Ok(Offered { tools: taken.tools, choice, names: Names(taken.names), shown: taken.shown })
 }
 
 fn too_many(param: &str) -> ApiError {
@@ -151,7 +149,7 @@ pub(super) fn inner_name(namespace: Option<&str>, name: &str) -> String {
 struct Taken<'a> {
     tools: Vec<Tool>,
     names: Vec<Known>,
-    shown: Vec<&'a str>,
+    shown: Vec<&'a RawValue>,
 }
 
 impl<'a> Taken<'a> {
@@ -171,7 +169,7 @@ impl<'a> Taken<'a> {
             _ if kind.starts_with("web_search_") => return Ok(Some(kind.to_owned())),
             _ => return Err(hosted_alone(&format!("{param}.type"))),
         }
-        self.shown.push(raw.get());
+        self.shown.push(raw);
         Ok(None)
     }
 
@@ -359,8 +357,6 @@ fn custom_tool(
 }
 
 fn written(function: Function<'_>) -> Result<Json, ApiError> {
-    let mut out = BytesMut::new();
-    json::write(&mut out, &Outer { kind: "function", function });
     // What was just written is an object.
-    std::str::from_utf8(&out).ok().and_then(Json::object).ok_or_else(ApiError::internal)
+    Json::written(&Outer { kind: "function", function }).ok_or_else(ApiError::internal)
 }

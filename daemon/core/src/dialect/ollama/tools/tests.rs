@@ -48,6 +48,35 @@ fn a_tool_of_which_nothing_is_dropped_goes_as_it_came() {
 }
 
 #[test]
+fn an_ordinary_tool_is_found_to_be_kept_without_a_tree() {
+    let words: Value = words::KEPT
+        .iter()
+        .filter(|word| !matches!(**word, "items" | "properties" | "anyOf"))
+        .map(|word| ((*word).to_owned(), json!(["any", 1])))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    for kept in [
+        json!({}),
+        json!({"type": "object", "properties": {}, "required": [], "additionalProperties": true}),
+        json!({"properties": {"p": words, "anyOf": {"anyOf": [{"type": "null"}, words]}}}),
+        json!({"items": {"items": {"nullable": false, "uniqueItems": false}}}),
+    ] {
+        assert!(kept::kept(tool(&kept).raw.get()), "{kept}");
+    }
+    for dropped in [
+        json!({"description": "Both."}),
+        json!({"anyOf": []}),
+        json!({"properties": {"p": true}}),
+        json!({"properties": {"p": {"$ref": "#"}}}),
+        json!({"properties": {"p": {"additionalProperties": false}}}),
+        json!({"properties": {"p": {"anyOf": [{"items": {"minLength": 1}}]}}}),
+        json!({"additionalProperties": {"type": "string"}}),
+    ] {
+        assert!(!kept::kept(tool(&dropped).raw.get()), "{dropped}");
+    }
+}
+
+#[test]
 fn the_order_of_properties_stays() {
     let text = r#"{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"z":{"type":"string","minLength":1},"a":{"type":"integer"}}}}}"#;
     let written =
@@ -259,7 +288,28 @@ fn inner_settled(schema: &Value) -> bool {
         && schema["anyOf"].as_array().into_iter().flatten().all(settled)
 }
 
+/// Schemas of which nearly nothing is dropped.
+fn plain() -> impl Strategy<Value = Value> {
+    let word =
+        prop::sample::select(vec!["type", "description", "enum", "$defs", "uniqueItems", "anyOf", "p"]);
+    let leaf = (word, any::<bool>()).prop_map(|(word, value)| json!({ word: value }));
+    leaf.prop_recursive(4, 24, 3, |inner| {
+        (inner.clone(), inner.clone(), inner)
+            .prop_map(|(one, two, three)| json!({"properties": {"p": one}, "items": two, "anyOf": [three]}))
+    })
+}
+
 proptest! {
+    #[test]
+    fn what_is_kept_is_what_is_not_rewritten(any in schema(), plain in plain()) {
+        for parameters in [any, plain.clone(), json!({"properties": {"p": plain}})] {
+            let tool = tool(&parameters);
+            if kept::kept(tool.raw.get()) {
+                prop_assert!(rewritten(tool.raw.get()).is_none(), "{}", parameters);
+            }
+        }
+    }
+
     #[test]
     fn any_schema_comes_out_whole_bounded_and_settled(root in schema(), a in schema(), b in schema()) {
         let mut parameters = if root.is_object() { root } else { json!({"properties": {"p": root}}) };

@@ -13,7 +13,7 @@ const LONGEST: usize = 200;
 const MOST: usize = 16;
 
 /// What Ollama keeps, or what says nothing of values.
-const KEPT: [&str; 15] = [
+pub(super) const KEPT: [&str; 15] = [
     "type",
     "$defs",
     "definitions",
@@ -31,10 +31,24 @@ const KEPT: [&str; 15] = [
     "discriminator",
 ];
 
+/// Whether a keyword reaches the model, or has nothing to say to it.
+pub(super) fn kept(name: &str) -> bool {
+    KEPT.contains(&name)
+}
+
+/// Whether a keyword that is dropped constrains nothing, being true or not.
+pub(super) fn says_nothing(name: &str, truth: bool) -> bool {
+    match name {
+        "additionalProperties" | "unevaluatedProperties" => truth,
+        "uniqueItems" | "deprecated" | "readOnly" | "writeOnly" | "nullable" => !truth,
+        _ => false,
+    }
+}
+
 /// The words for what is dropped of a schema.
 pub(super) fn lost(schema: &Node) -> Vec<String> {
     let Node::Object(fields) = schema else { return Vec::new() };
-    let dropped = fields.iter().filter(|(name, _)| !KEPT.contains(&name.as_str()));
+    let dropped = fields.iter().filter(|(name, _)| !kept(name));
     let mut words: Vec<String> = dropped.filter_map(|(name, value)| said(name, value)).collect();
     let more = words.len().saturating_sub(MOST);
     if more > 0 {
@@ -45,14 +59,13 @@ pub(super) fn lost(schema: &Node) -> Vec<String> {
 }
 
 fn said(name: &str, value: &Node) -> Option<String> {
-    let value_is = |truth: bool| *value == Node::Scalar(Value::Bool(truth));
+    let truth = if let Node::Scalar(Value::Bool(truth)) = value { Some(*truth) } else { None };
+    if truth.is_some_and(|truth| says_nothing(name, truth)) {
+        return None;
+    }
     let words = match name {
-        "additionalProperties" | "unevaluatedProperties" if value_is(true) => return None,
-        "additionalProperties" | "unevaluatedProperties" if value_is(false) => {
+        "additionalProperties" | "unevaluatedProperties" if truth == Some(false) => {
             return Some("no other properties".to_owned());
-        }
-        "uniqueItems" | "deprecated" | "readOnly" | "writeOnly" | "nullable" if value_is(false) => {
-            return None;
         }
         "uniqueItems" => return Some("no element twice".to_owned()),
         "additionalProperties" => "other properties: ",

@@ -1,0 +1,88 @@
+//! The elements of a list that was read before, gone over once more.
+//!
+//! Knows where values begin and end in JSON that is known to be sound. Refuses to doubt it: what it makes nothing of, serde_json reads.
+//! Invariant: each element is given once, as serde_json would give it.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Object, string_end, text};
+
+#[cfg(test)]
+mod tests;
+
+/// The elements, one after the other, so that a list of millions ends with its first wrong one.
+pub(crate) struct Elements<'a> {
+    /// The next of them, and what is behind it.
+    rest: &'a str,
+    room: String,
+}
+
+impl<'a> Elements<'a> {
+    /// Of a list; none where the value is none.
+    pub(crate) fn of(list: &'a RawValue) -> Option<Self> {
+        Some(Self { rest: list.get().strip_prefix('[')?, room: String::new() })
+    }
+
+    /// Goes to the next one; whether there is one.
+    pub(crate) fn more(&mut self) -> bool {
+        self.rest = self.rest.trim_ascii_start();
+        self.rest = self.rest.strip_prefix(',').unwrap_or(self.rest).trim_ascii_start();
+        !self.rest.starts_with(']')
+    }
+
+    /// Takes the next one as an object of these members, each a string and there at most once, if it has no other and the function
+    /// makes something of it. Nearly every message of a conversation is one, and is so gone over only once.
+    pub(crate) fn texts<const N: usize, T>(
+        &mut self,
+        names: [&str; N],
+        then: impl FnOnce([Option<Cow<'a, str>>; N]) -> Option<T>,
+    ) -> Option<T> {
+        let mut values = [const { None }; N];
+        let mut rest = self.rest.strip_prefix('{')?;
+        loop {
+            let (name, behind) = text::string(rest.trim_ascii_start(), &mut self.room)?;
+            let value = behind.trim_ascii_start().strip_prefix(':')?;
+            let place = names.iter().position(|known| *known == name)?;
+            let free = values.get_mut(place).filter(|value| value.is_none())?;
+            let (value, behind) = text::string(value.trim_ascii_start(), &mut self.room)?;
+            *free = Some(value);
+            let end = behind.trim_ascii_start();
+            if let Some(behind) = end.strip_prefix('}') {
+                let made = then(values)?;
+                self.rest = behind;
+                return Some(made);
+            }
+            rest = end.strip_prefix(',')?;
+        }
+    }
+
+    /// Takes the next one, an object, as this type; else serde's words, without any of the text's.
+    pub(crate) fn object<T: Deserialize<'a>>(&mut self) -> Result<T, String> {
+        let (object, rest) = self.rest.split_at_checked(value_length(self.rest)).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        serde_json::from_str(object).map(|Object(value)| value).map_err(|error| super::words(&error))
+    }
+}
+
+/// How long the element is that a text begins with, with the space behind it.
+fn value_length(json: &str) -> usize {
+    let text = json.as_bytes();
+    let (mut depth, mut place) = (0_usize, 0);
+    while let Some(byte) = text.get(place) {
+        match byte {
+            b'"' => {
+                place = string_end(text, place + 1);
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b',' | b']' if depth == 0 => break,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        place += 1;
+    }
+    place
+}
