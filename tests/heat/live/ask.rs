@@ -17,6 +17,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::engine::MODEL;
 
@@ -58,7 +59,7 @@ impl Asker {
     pub(crate) async fn ask(self: Arc<Self>, mut job: Job, begun: Instant, speed: f64) -> Answered {
         let now = || begun.elapsed().as_secs_f64() * speed;
         loop {
-            match self.once(&job, &now).await {
+            match self.once(&job, &now, speed).await {
                 Try::Done(first) => {
                     job.first = Some(first);
                     return Answered::Whole(Done { job, at: now() });
@@ -91,22 +92,31 @@ impl Asker {
         request.body(Full::new(Bytes::from(body.to_string()))).ok()
     }
 
-    async fn once(&self, job: &Job, now: &impl Fn() -> f64) -> Try {
+    async fn once(&self, job: &Job, now: &impl Fn() -> f64, speed: f64) -> Try {
         let Some(request) = self.request(job) else { return Try::Lost };
-        let Ok(response) = self.client.request(request).await else { return Try::Again(AGAIN) };
+        let patience = || Duration::from_secs_f64((PATIENCE - (now() - job.asked)).max(0.0) / speed);
+        let Ok(response) = timeout(patience(), self.client.request(request)).await else { return Try::Lost };
+        let Ok(response) = response else { return Try::Again(AGAIN) };
         if !response.status().is_success() {
             let after =
                 response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
             return Try::Again(after.unwrap_or(AGAIN));
         }
-        read(response, now).await.map_or(Try::Lost, Try::Done)
+        read(response, now, patience).await.map_or(Try::Lost, Try::Done)
     }
 }
 
-/// When the first token came, if the last did as well.
-async fn read(response: Response<Incoming>, now: &impl Fn() -> f64) -> Option<f64> {
+/// When the first token came, if the last did as well; none if it did not come while there was patience.
+async fn read(
+    response: Response<Incoming>,
+    now: &impl Fn() -> f64,
+    patience: impl Fn() -> Duration,
+) -> Option<f64> {
     let (mut body, mut first, mut end) = (response.into_body(), None, Vec::new());
-    while let Some(Ok(frame)) = body.frame().await {
+    loop {
+        let frame =
+            if first.is_none() { timeout(patience(), body.frame()).await.ok()? } else { body.frame().await };
+        let Some(Ok(frame)) = frame else { break };
         let Ok(data) = frame.into_data() else { continue };
         if first.is_none() && data.windows(4).any(|piece| piece == b"word") {
             first = Some(now());
