@@ -25,7 +25,7 @@ pub struct Policy {
     /// was chosen by, 3.5 % on the one that was held back, and lowers the p99 of those who are waited for by 3 to 38 %.
     pub held_least: f32,
     /// The same while so many interactive requests wait that it is a [`Policy::rush`]: half of the background gives way to them, which has time
-    /// until the rush is over. Below 0.75 it costs more than 2 % where there is never a pause.
+    /// until the rush is over.
     pub rush_least: f32,
     /// It is a rush when so many times as many interactive requests wait as may run. At 2 a box with few places that is always busy is often
     /// in one, and each place that it loses is a sixth of what it does (13 % of a V100's tokens; at 4, 7 %); at 6 no rush is seen as one.
