@@ -1,6 +1,23 @@
 //! Requests of 4 kB, whole, as an engine is asked.
 //!
 //! Knows a conversation of several turns with a tool. Refuses to know answers.
+//!
+//! Where the time goes, in looks at each byte (the second way below; 3.15 µs on the two shared cores where the promise of 15 µs is
+//! 4.8 looks), by samples of the processor's time:
+//!
+//! | part | looks |
+//! |---|---|
+//! | the body's fields: its grammar, its characters, names that are refused | 1.6 |
+//! | the messages, where serde reads them (measured on these texts; it reads those with parts, calls or names) | 2.0 |
+//! | the table of fields | 0.3 |
+//! | the tools, as they came | 0.5 |
+//! | a tool of which Ollama keeps all, found to be one | 0.3 |
+//! | a tool of which it drops words, written anew | 1.8 |
+//! | what a response repeats of its request | 0.7 |
+//! | the messages, written | 0.9 |
+//!
+//! A text that is escaped as often as this one, about every thirty bytes, costs each time it is gone over: three times, where a
+//! message is a role and a text alone (grammar, reading, writing), and once more where serde reads it.
 
 use std::hint::black_box;
 
