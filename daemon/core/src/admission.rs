@@ -224,6 +224,7 @@ impl Admission {
     }
 
     /// One ends, or waits no longer: its client has left.
+    #[expect(clippy::needless_pass_by_value, reason = "whoever has given it back has it no more")]
     pub fn leave(&mut self, ticket: Ticket) {
         let Ticket { number, class } = ticket;
         let waiting = self.waiting.of_mut(class);

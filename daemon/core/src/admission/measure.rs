@@ -40,7 +40,7 @@ impl Measure {
     #[must_use]
     pub fn most(&self, set: ByClass<Option<u32>>) -> ByClass<u32> {
         let seen = self.minutes.iter().fold(LEAST, |most, minute| most.with(*minute, u32::max));
-        set.with(seen, |set, seen| set.unwrap_or(seen))
+        set.with(seen, Option::unwrap_or)
     }
 
     fn at(&mut self, minute: u64) -> &mut ByClass<u32> {

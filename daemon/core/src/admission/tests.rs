@@ -160,7 +160,7 @@ fn what_ran_of_late_is_counted_down_from_unless_a_limit_is_set() {
 }
 
 /// What may come.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Enter(Class),
     /// The one at this place of those that there are ends, or leaves the queue.
