@@ -24,7 +24,7 @@ use crate::{
     output::Tone,
 };
 
-/// The graphics cards: their heat, what is done about it, what is wrong
+/// The graphics cards: heat, what is done about it, and what is wrong
 #[derive(Debug, Args)]
 #[command(
     disable_help_subcommand = true,

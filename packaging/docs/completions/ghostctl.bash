@@ -40,6 +40,9 @@ _ghostctl() {
             ghostctl,events)
                 cmd="ghostctl__subcmd__events"
                 ;;
+            ghostctl,gpu)
+                cmd="ghostctl__subcmd__gpu"
+                ;;
             ghostctl,help)
                 cmd="ghostctl__subcmd__help"
                 ;;
@@ -157,6 +160,9 @@ _ghostctl() {
             ghostctl__subcmd__config__subcmd__help,unset)
                 cmd="ghostctl__subcmd__config__subcmd__help__subcmd__unset"
                 ;;
+            ghostctl__subcmd__gpu,history)
+                cmd="ghostctl__subcmd__gpu__subcmd__history"
+                ;;
             ghostctl__subcmd__help,audit)
                 cmd="ghostctl__subcmd__help__subcmd__audit"
                 ;;
@@ -180,6 +186,9 @@ _ghostctl() {
                 ;;
             ghostctl__subcmd__help,events)
                 cmd="ghostctl__subcmd__help__subcmd__events"
+                ;;
+            ghostctl__subcmd__help,gpu)
+                cmd="ghostctl__subcmd__help__subcmd__gpu"
                 ;;
             ghostctl__subcmd__help,help)
                 cmd="ghostctl__subcmd__help__subcmd__help"
@@ -246,6 +255,9 @@ _ghostctl() {
                 ;;
             ghostctl__subcmd__help__subcmd__config,unset)
                 cmd="ghostctl__subcmd__help__subcmd__config__subcmd__unset"
+                ;;
+            ghostctl__subcmd__help__subcmd__gpu,history)
+                cmd="ghostctl__subcmd__help__subcmd__gpu__subcmd__history"
                 ;;
             ghostctl__subcmd__help__subcmd__keys,create)
                 cmd="ghostctl__subcmd__help__subcmd__keys__subcmd__create"
@@ -353,7 +365,7 @@ _ghostctl() {
 
     case "${cmd}" in
         ghostctl)
-            opts="-h -V --socket --timeout --json --help --version status keys models backends requests usage tasks cert config reload audit events logs backup restore doctor completion version help"
+            opts="-h -V --socket --timeout --json --help --version status keys models backends requests usage gpu tasks cert config reload audit events logs backup restore doctor completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1054,8 +1066,60 @@ _ghostctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        ghostctl__subcmd__gpu)
+            opts="-h --watch --socket --timeout --json --help history"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__gpu__subcmd__history)
+            opts="-h --card --span --socket --timeout --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --card)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --span)
+                    COMPREPLY=($(compgen -W "10m 24h" -- "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         ghostctl__subcmd__help)
-            opts="status keys models backends requests usage tasks cert config reload audit events logs backup restore doctor completion version help"
+            opts="status keys models backends requests usage gpu tasks cert config reload audit events logs backup restore doctor completion version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1323,6 +1387,34 @@ _ghostctl() {
         ghostctl__subcmd__help__subcmd__events)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__help__subcmd__gpu)
+            opts="history"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghostctl__subcmd__help__subcmd__gpu__subcmd__history)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -22,8 +22,8 @@ const FEWEST: usize = 8;
 
 /// What a card has been through: ten minutes by the second, or a day
 #[derive(Debug, Args)]
-#[command(after_help = "Of each column the highest is drawn, of the margin the lowest. A gap is a time of\n\
-                  which nothing was read.\n\nExample:\n  ghostctl gpu history --card 1 --span 24h")]
+#[command(after_help = "Of each column the highest is drawn, of the margin the lowest. A gap is a time\n\
+                  of which nothing was read.\n\nExample:\n  ghostctl gpu history --card 1 --span 24h")]
 pub(super) struct Arguments {
     /// The card's number, as ghostctl gpu shows it
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
@@ -75,6 +75,9 @@ pub(super) fn second(at: &str) -> Option<i64> {
 
 type Value = fn(&GpuPoint) -> Option<f64>;
 
+/// Points with their seconds.
+type Points<'a> = Vec<(i64, &'a GpuPoint)>;
+
 /// What is drawn: a name, its unit, the value, and whether its lowest counts and not its highest.
 const LINES: [(&str, &str, Value, bool); 5] = [
     ("temperature", "°C", |point| point.celsius, false),
@@ -85,8 +88,9 @@ const LINES: [(&str, &str, Value, bool); 5] = [
 ];
 
 fn drawn(history: &GpuHistory, screen: &Screen) -> String {
-    let Some((first, last)) = history.points.first().zip(history.points.last()) else { return String::new() };
-    let Some((to, from)) = second(&last.at).zip(second(&first.at)) else { return String::new() };
+    let points: Points<'_> =
+        history.points.iter().filter_map(|point| Some((second(&point.at)?, point))).collect();
+    let Some(((from, first), (to, last))) = points.first().zip(points.last()) else { return String::new() };
     let span = match history.span {
         GpuSpan::TenMinutes => 600,
         GpuSpan::Day => 86_400,
@@ -99,21 +103,20 @@ fn drawn(history: &GpuHistory, screen: &Screen) -> String {
     let wanted = usize::try_from((to - from).max(1)).unwrap_or(usize::MAX);
     let columns = room.min(wanted).min(span);
     for (name, unit, value, lowest) in LINES {
-        out.push_str(&line(history, (name, unit), value, lowest, ((from, to), columns), screen));
+        out.push_str(&line(&points, (name, unit), (value, lowest), ((*from, *to), columns), screen));
     }
     out + &screen.hanging("states: ", Tone::Plain, &states(&history.points))
 }
 
 fn line(
-    history: &GpuHistory,
+    points: &[(i64, &GpuPoint)],
     (name, unit): (&str, &str),
-    value: Value,
-    lowest: bool,
+    (value, lowest): (Value, bool),
     (ends, columns): ((i64, i64), usize),
     screen: &Screen,
 ) -> String {
     let sign = if lowest { -1.0 } else { 1.0 };
-    let points = history.points.iter().filter_map(|point| Some((second(&point.at)?, value(point)?)));
+    let points = points.iter().filter_map(|(at, point)| Some((*at, value(point)?)));
     let Some((low, high)) = spark::ends(points.clone().map(|(_, value)| value)) else {
         return screen.hanging(&format!("{name:<14}"), Tone::Plain, "not read");
     };

@@ -45,7 +45,10 @@ fn governor(governor: &GpuGovernor, screen: &Screen) -> String {
 
 /// The governor's mode, how it is shown, and its decision.
 pub(super) fn decided(governor: &GpuGovernor) -> (&'static str, Tone, String) {
-    let words = governor.decision.as_ref().map(|decision| decision.words.clone());
+    let words = governor.decision.as_ref().map(|decision| match decision.card {
+        Some(card) => format!("{} (card {card})", decision.words),
+        None => decision.words.clone(),
+    });
     match governor.mode {
         GpuMode::Off => ("governor off", Tone::Plain, "nothing is done about heat (gpu.governor)".to_owned()),
         GpuMode::On => {

@@ -106,11 +106,14 @@ fn gate(report: &GpuReport) -> Option<Fault> {
     if report.governor.mode != GpuMode::On || decision.gate == GpuGate::Open {
         return None;
     }
+    let becomes = if decision.gate == GpuGate::Hold { "wait" } else { "are refused" };
+    let card = report.cards.iter().find(|card| Some(card.index) == decision.card);
+    let sake = card.map_or(String::new(), |card| format!(", for the sake of {}", called(card)));
     Some(Fault {
         about: About::Heat,
         severity: Severity::Error,
         card: decision.card,
-        what: decision.words.clone(),
+        what: format!("new requests {becomes}{sake}"),
         why: "a card is near to switching itself off, which would end all that runs on it",
         next: "wait until it has cooled; where that takes long, look at its fans and at the room".to_owned(),
     })

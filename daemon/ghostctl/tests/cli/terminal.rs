@@ -111,7 +111,7 @@ fn a_watched_status_is_drawn_in_its_place_and_ends_well_at_ctrl_c() {
     }
 }
 
-/// What switches to a screen of its own, and back.
+/// What switches to a screen of its own, and back. On it blanks are not written but stepped over.
 const OWN_SCREEN: &str = "\x1b[?1049h";
 const BACK: &str = "\x1b[?1049l";
 
@@ -125,7 +125,7 @@ fn watched_cards_are_drawn_on_a_screen_of_their_own_and_the_terminal_is_given_ba
         let (ended, drawn) = on_terminal(&daemon, "NO_COLOR=1", &line, "");
         assert_eq!(ended, code, "{drawn}");
         let inside = drawn.split_once(OWN_SCREEN).unwrap().1.split_once(BACK).unwrap();
-        assert!(inside.0.contains("GhostLLM: graphics cards") && inside.0.contains("612 W"), "{drawn:?}");
+        assert!(inside.0.contains("GhostLLM:") && inside.0.contains("612"), "{drawn:?}");
         assert!(!inside.0.contains("\x1b[31m") && !inside.0.contains("\x1b[32m"), "{drawn:?}");
         assert!(inside.1.contains(" icanon"), "lines are edited again: {drawn:?}");
         assert!(
@@ -139,7 +139,7 @@ fn watched_cards_are_drawn_on_a_screen_of_their_own_and_the_terminal_is_given_ba
 fn a_letter_ends_watched_cards() {
     let daemon = Daemon::well();
     for (typed, code) in [("q", 0), ("\x1b", 0), ("\x03", 130)] {
-        let (ended, drawn) = run_until(&daemon, "gpu --watch", "612 W", typed);
+        let (ended, drawn) = run_until(&daemon, "gpu --watch", "612", typed);
         assert_eq!(ended, code, "{typed:?}: {drawn:?}");
         assert!(drawn.contains(BACK), "{drawn:?}");
     }

@@ -41,10 +41,11 @@ fn what_is_wrong_stands_first_with_its_next_step() {
     let expected = "\
 governor: new requests are refused and asked to come again in 45 s: it is 2 °C
           below where it switches itself off; 2 that run are finished first
+          (card 1)
 requests: 2 interactive and 0 background run, 0 and 0 may at once; 5 and 12 wait
 
-error    new requests are refused and asked to come again in 45 s: it is 2 °C
-         below where it switches itself off; 2 that run are finished first
+error    new requests are refused, for the sake of card 1 (NVIDIA GeForce RTX
+         3060)
   why:   a card is near to switching itself off, which would end all that runs
          on it
   next:  wait until it has cooled; where that takes long, look at its fans and

@@ -31,6 +31,8 @@ const VALUE: usize = 9;
 /// Columns of what stands behind a bar, where there is room.
 const NOTE: usize = 18;
 const ROOM_FOR_NOTE: usize = 50;
+/// A panel so wide has a state's words; a narrower one has a word.
+const ROOM_FOR_WORDS: usize = 60;
 /// Gauges of a panel.
 const GAUGES: u16 = 4;
 /// Blocks of an eighth of a column and more.
@@ -83,9 +85,10 @@ impl Drawn<'_> {
 
     fn block(&self, width: usize) -> Block<'static> {
         let (words, tone) = state(self.card.state);
+        let words = if width < ROOM_FOR_WORDS { brief(self.card.state) } else { words };
         let style = self.palette.of(tone);
         let room = width.saturating_sub(text::width(words) + 7);
-        let name = text::cut(&text::clean(&name(self.card)), room);
+        let name = text::cut(&text::clean(&format!("{} {}", self.card.index, name(self.card))), room);
         let block = Block::bordered().border_style(border(self.card.state, style));
         let block =
             block.title_top(Line::from(Span::styled(format!(" {name} "), self.palette.of(Tone::Head))));
@@ -137,7 +140,7 @@ impl Drawn<'_> {
         let bar = if width >= 72 { 10 } else { 0 };
         let taken = text::width(&index) + text::width(&state) + bar + 34;
         let room = width.saturating_sub(taken);
-        let full = text::clean(self.card.name.as_deref().unwrap_or("?"));
+        let full = text::clean(name(self.card));
         let cut = if room > 1 { text::cut(&full, room - 1) } else { String::new() };
         let gap = " ".repeat(room.saturating_sub(text::width(&cut)));
         let mut spans =
@@ -293,9 +296,10 @@ fn filled(share: Option<f64>, columns: usize) -> String {
     bar + &"░".repeat(rest)
 }
 
-fn name(card: &GpuCard) -> String {
+/// Without what most of them begin with.
+fn name(card: &GpuCard) -> &str {
     let name = card.name.as_deref().unwrap_or("has not answered yet");
-    format!("{} {}", card.index, name.strip_prefix("NVIDIA ").unwrap_or(name))
+    name.strip_prefix("NVIDIA ").unwrap_or(name)
 }
 
 /// A state in ten columns.

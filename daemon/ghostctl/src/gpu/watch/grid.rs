@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 /// The least of a panel with all of a card: two edges, four gauges, a line of ten minutes, a line of words.
 const WHOLE: (u16, u16) = (40, 8);
 /// More lines than these show nothing more.
-const WHOLE_MOST: u16 = 14;
+const WHOLE_MOST: u16 = 20;
 /// The least of a panel with a line of gauges and one of ten minutes.
 const SMALL: (u16, u16) = (38, 4);
 const SMALL_MOST: u16 = 6;
@@ -87,7 +87,7 @@ mod tests {
             let (form, drawn) = places(Rect { x: 0, y: 0, width, height }, cards, 0);
             (form, drawn.len(), drawn.first().map(|one| (one.width, one.height)))
         };
-        assert_eq!(form(80, 19, 1), (Form::Whole, 1, Some((80, 14))));
+        assert_eq!(form(80, 19, 1), (Form::Whole, 1, Some((80, 19))));
         assert_eq!(form(80, 19, 2), (Form::Whole, 2, Some((80, 9))));
         assert_eq!(form(80, 19, 4), (Form::Whole, 4, Some((40, 9))));
         assert_eq!(form(80, 19, 8), (Form::Small, 8, Some((40, 4))));

@@ -175,7 +175,7 @@ fn every_size_is_drawn_and_nothing_of_it_is_obeyed() {
             let mut watched = watched(report);
             watched.failed(&Failure::new(Exit::Unreachable, "away").next("wait"));
             let drawn = screen(&mut watched, width, height);
-            assert!(!drawn.contains(|letter: char| letter == '\u{1b}' || letter == '\u{202e}'), "{drawn:?}");
+            assert!(!drawn.contains(['\u{1b}', '\u{202e}']), "{drawn:?}");
         }
     }
 }

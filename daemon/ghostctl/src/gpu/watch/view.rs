@@ -31,7 +31,7 @@ use crate::{
 const OLD: i64 = 3;
 /// The most lines of the governor's words.
 const GOVERNOR: usize = 2;
-/// The most lines of a fault; `ghostctl gpu` has all of it.
+/// The most lines of a fault beside cards; `ghostctl gpu` has all of it.
 const FAULT: usize = 2;
 
 /// What is known.
@@ -184,19 +184,25 @@ fn above(watched: &Watched, width: usize, height: usize) -> Vec<Line<'static>> {
     lines.extend(wrapped(&format!("{head}: "), &words, width, GOVERNOR, palette.of(tone)));
     let words = requests(&report.governor);
     lines.extend(wrapped("requests: ", &words, width, 1, Style::new()));
-    let room = (height / 4).max(FAULT);
+    lines.extend(faults(report, palette, width, height));
+    lines
+}
+
+/// What is wrong, the worst first, in as many lines as the cards leave.
+fn faults(report: &GpuReport, palette: Palette, width: usize, height: usize) -> Vec<Line<'static>> {
+    let (each, all) =
+        if report.cards.is_empty() { (height, height / 2) } else { (FAULT, (height / 8).max(FAULT)) };
     let mut told = Vec::new();
     for fault in wrong::all(report) {
-        let (word, tone) = severity(fault.severity);
-        let words = format!("{}; next: {}", fault.what, fault.next);
-        let more = wrapped(&format!("{word}: "), &words, width, FAULT, palette.of(tone));
-        if told.len() + more.len() > room {
+        let left = all.saturating_sub(told.len());
+        if left == 0 {
             break;
         }
-        told.extend(more);
+        let (word, tone) = severity(fault.severity);
+        let words = format!("{}; next: {}", fault.what, fault.next);
+        told.extend(wrapped(&format!("{word}: "), &words, width, each.min(left), palette.of(tone)));
     }
-    lines.extend(told);
-    lines
+    told
 }
 
 /// Who draws, and how old it is.

@@ -72,7 +72,10 @@ fn heat_is_told_by_who_slows_the_card_down_and_by_what_becomes_of_requests() {
         (refused[0].about, refused[0].severity, refused[0].card),
         (About::Heat, Severity::Error, Some(1))
     );
-    assert!(refused[0].what.starts_with("new requests are refused"), "{refused:?}");
+    assert!(
+        refused[0].what == "new requests are refused, for the sake of card 1 (NVIDIA GeForce RTX 3060)",
+        "{refused:?}"
+    );
     assert_eq!(refused[1].what, "card 1 (NVIDIA GeForce RTX 3060) is slowed down by its heat at 92 °C");
     assert_eq!(refused[1].severity, Severity::Warning);
     assert!(refused[1].next.ends_with("sudo nvidia-smi -i 0000:01:00.0 -pl 126"), "{refused:?}");
