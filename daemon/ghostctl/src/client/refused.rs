@@ -82,6 +82,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("GET /admin/api/v1/audit", "ghostctl audit"),
     ("GET /admin/api/v1/tasks", "ghostctl tasks"),
     ("GET /admin/api/v1/usage", "ghostctl usage"),
+    ("GET /admin/api/v1/gpu/history", "ghostctl gpu history"),
+    ("GET /admin/api/v1/gpu", "ghostctl gpu"),
     ("GET /admin/api/v1/keys", "ghostctl keys ls"),
     ("GET /v1/models", "ghostctl models ls"),
     ("The field 'expires_in_s'", "--expires, in seconds,"),
