@@ -91,7 +91,11 @@ impl Stage {
 
 fn setup(double: &Double, machine: &Machine, gpu: &str) -> Setup {
     let mut setup = Setup::default().with_backend("box", "ollama", &double.url(), "");
-    setup.config.push_str(&format!("\n[gpu]\nnvml_library = \"{}\"\n{gpu}\n", machine.library().display()));
+    let library = machine.library().display().to_string();
+    // The machine that the test runs on has heat of its own.
+    setup
+        .config
+        .push_str(&format!("\n[gpu]\nnvml_library = \"{library}\"\nsysfs_root = \"{library}.sys\"\n{gpu}\n"));
     // Headers go out at once, whether the engine has said something or not.
     setup.with_limits("header_wait = \"50ms\"")
 }
@@ -222,7 +226,9 @@ async fn a_lost_card_is_told_and_nothing_is_refused_for_it() -> Result<()> {
 async fn a_machine_without_a_driver_says_why_there_is_no_card() -> Result<()> {
     let double = Double::start(Ollama::default()).await;
     let mut setup = Setup::default().with_backend("box", "ollama", &double.url(), "");
-    setup.config.push_str("\n[gpu]\nnvml_library = \"/nowhere/libnvidia-ml.so.1\"\n");
+    setup
+        .config
+        .push_str("\n[gpu]\nnvml_library = \"/nowhere/libnvidia-ml.so.1\"\nsysfs_root = \"/nowhere/sys\"\n");
     let daemon = Daemon::start(&setup).await?;
     let begun = Instant::now();
     let gpu = loop {

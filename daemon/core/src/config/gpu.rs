@@ -24,6 +24,9 @@ section! {
     pub struct Gpu ("[gpu]") {
         /// The file of NVIDIA's library (NVML), instead of the one that the system finds by the name libnvidia-ml.so.1.
         @restart nvml_library: Option<PathBuf> = None;
+        /// Where the kernel's files are (sysfs), instead of /sys: by them AMD's and Intel's cards are asked and, where there
+        /// is no card at all, the processor.
+        @restart sysfs_root: Option<PathBuf> = None;
         /// How often a card is asked.
         @restart every: Duration = Duration::from_secs(1) => up_to_a_second();
         /// How often one that is near to one of its limits is.

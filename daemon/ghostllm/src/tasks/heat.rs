@@ -147,6 +147,7 @@ impl Asked {
         let usual = Options::default();
         let options = Options {
             nvml_library: gpu.nvml_library.clone().unwrap_or(usual.nvml_library),
+            sysfs_root: gpu.sysfs_root.clone().unwrap_or(usual.sysfs_root),
             every: gpu.every,
             near_every: gpu.near_every.min(gpu.every),
             ..usual
