@@ -214,7 +214,7 @@ fn tables(schema: &Value) -> Result<Vec<(String, &Value)>> {
         tables.push((format!("[profiles.{name}]"), definition("profile")?));
     }
     for within in ["", "profiles.dev.", "profiles.staging.", "profiles.prod."] {
-        for name in ["listen", "engine", "limits", "log", "usage"] {
+        for name in ["listen", "engine", "gpu", "limits", "log", "usage"] {
             tables.push((format!("[{within}{name}]"), definition(name)?));
         }
         let backend = format!("[[{within}backends]]\nname = \"a\"");
