@@ -142,6 +142,16 @@ async fn done(shell: &Shell, line: &str, request: &str) -> Result<()> {
             let ran = shell.types(line).await?;
             ensure!(matches!(ran.code, Some(0 | 5)), "{line}: {ran:?}");
         }
+        // The machine may have no card, or one that is not well.
+        "ghostctl gpu" => {
+            let ran = shell.types(line).await?;
+            ensure!(matches!(ran.code, Some(0 | 1)) && !ran.out.is_empty(), "{line}: {ran:?}");
+        }
+        "ghostctl gpu history --card 0 --span 24h" => {
+            let ran = shell.types(line).await?;
+            let shown = ran.code == Some(0) && !ran.out.is_empty();
+            ensure!(shown || ran.err.contains("Next: ghostctl gpu"), "{line}: {ran:?}");
+        }
         "ghostctl requests cancel 1f3c9a02" => {
             let line = line.replace("1f3c9a02", request);
             let ran = shell.answers(&line, &[("Type yes to go on: ", "yes")]).await?;

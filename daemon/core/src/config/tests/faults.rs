@@ -83,7 +83,7 @@ fn what_cannot_be_meant_of_the_cards_is_refused_at_its_line() {
         ("governor = \"yes\"", "\"yes\" is not known; expected \"on\", \"off\" or \"watch\""),
         ("queue = -1", "-1 is less than 0"),
         ("interactive = 1000001", "expected a number from 0 to 1000000"),
-        ("libary = \"/x\"", "gpu.libary"),
+        ("libary = \"/x\"", "unknown key \"libary\" in [gpu]"),
     ] {
         let errors = refused_file(&format!("[gpu]\n{line}\n"));
         assert_eq!(errors.len(), 1, "{line}: {errors:?}");

@@ -75,14 +75,6 @@ pub(in crate::openapi) struct Request {
     store: Option<bool>,
     /// `disabled`; `auto` is ignored: a conversation that is too long is refused, and not cut.
     truncation: Option<Truncation>,
-    /// Refused: send the whole conversation in input.
-    previous_response_id: Option<()>,
-    /// Refused: send the whole conversation in input.
-    conversation: Option<()>,
-    /// Refused: send its text as instructions.
-    prompt: Option<()>,
-    /// Refused: no moderation runs here.
-    moderation: Option<()>,
     /// Repeated.
     prompt_cache_key: Option<String>,
     /// `flex`: the request has time. Else ignored but for `auto` and `default`.

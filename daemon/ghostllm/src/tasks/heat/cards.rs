@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    const MOST: ByClass<u32> = ByClass { interactive: 8, background: 4 };
+    const MOST: ByClass<u32> = ByClass { interactive: 8, background: 16 };
 
     /// A card by its number and its name, that has answered so many times and is so far from where it gets slower.
     fn seen(index: u32, uuid: &str, number: u64, margin: f32) -> Seen {
@@ -159,7 +159,7 @@ mod tests {
             decided(&mut cards, 1, &[seen(0, "a", 1, 40.0), seen(1, "b", 1, 40.0)], &mut kept);
         assert_eq!((place, free.cause, free.limits), (0, Cause::Free, MOST));
         let (place, warm) = decided(&mut cards, 2, &[seen(0, "a", 2, 40.0), seen(1, "b", 2, 3.0)], &mut kept);
-        assert_eq!((place, warm.cause, warm.limits.background), (1, Cause::Margin, 2));
+        assert_eq!((place, warm.cause, warm.limits.background), (1, Cause::Margin, 14));
         let (place, both) = decided(&mut cards, 3, &[seen(0, "a", 3, -4.0), seen(1, "b", 3, 3.0)], &mut kept);
         assert!(place == 0 && both.gate > Gate::Open, "{both:?}");
         assert_eq!(kept.iter().map(|kept| kept.fine().count()).collect::<Vec<_>>(), [3, 3]);
