@@ -150,7 +150,7 @@ async fn done(shell: &Shell, line: &str, request: &str) -> Result<()> {
         "ghostctl gpu history --card 0 --span 24h" => {
             let ran = shell.types(line).await?;
             let shown = ran.code == Some(0) && !ran.out.is_empty();
-            ensure!(shown || ran.err.contains("Next: ghostctl gpu"), "{line}: {ran:?}");
+            ensure!(shown || ran.err.contains("ghostctl gpu lists them"), "{line}: {ran:?}");
         }
         "ghostctl requests cancel 1f3c9a02" => {
             let line = line.replace("1f3c9a02", request);

@@ -106,7 +106,6 @@ fn what_is_told_beside_a_table_fits_as_well() {
         &["keys", "ls"][..],
         &["audit"],
         &["usage"],
-        &["gpu", "history"],
         &["config", "show"],
         &["requests", "cancel", "ffffffff", "--yes"],
     ] {

@@ -162,7 +162,7 @@ fn write_content(out: &mut Vec<u8>, message: &Message) {
         return;
     }
     let parts = text.map(Part::Text).into_iter().chain(message.images.iter().map(Part::Image));
-    json::list(out, parts, write_part);
+    json::list(out, parts, |out, part| write_part(out, &part));
 }
 
 enum Part<'a> {
@@ -170,7 +170,7 @@ enum Part<'a> {
     Image(&'a Image),
 }
 
-fn write_part(out: &mut Vec<u8>, part: Part<'_>) {
+fn write_part(out: &mut Vec<u8>, part: &Part<'_>) {
     let mut fields = Members::open(out);
     match part {
         Part::Text(text) => {
