@@ -205,6 +205,10 @@ async fn meant(shell: &mut Shell, named: &str, key: &str) -> Result<()> {
             }
         }
         "ghostctl status" => drop(types(named).await?),
+        "ghostctl gpu" => {
+            let ran = shell.types(named).await?;
+            ensure!(matches!(ran.code, Some(0 | 1)) && !ran.out.is_empty(), "{named}: {ran:?}");
+        }
         "ghostctl logs" => {
             let ran = shell.types(named).await?;
             ensure!(matches!(ran.code, Some(0 | 5)), "{named}: {ran:?}");
