@@ -189,7 +189,7 @@ impl Governor {
         let passed = self.last.map_or(Duration::ZERO, |last| now.saturating_sub(last)).min(STEP_MOST);
         self.last = Some(now);
         if moment.verdict.now.is_blind() {
-            self.wait_for_sight(now);
+            self.wait_for_sight(now, passed);
         } else {
             self.seen = now;
             self.gate(moment);
@@ -198,14 +198,14 @@ impl Governor {
         self.decision(moment)
     }
 
-    /// Without readings nothing is lowered or raised.
-    fn wait_for_sight(&mut self, now: Duration) {
-        if self.share < 1.0 || self.stage > Stage::Open {
-            self.cause = Cause::Blind;
-        }
+    /// Without readings nothing is lowered, and for [`Policy::blind`] nothing is raised: a card that is lost, or a driver that hangs until
+    /// the next restart, does not keep the box low for good.
+    fn wait_for_sight(&mut self, now: Duration, passed: Duration) {
         if now.saturating_sub(self.seen) >= self.policy.blind {
             self.stage = Stage::Open;
+            self.share = (self.share + self.risen(passed)).min(1.0);
         }
+        self.cause = if self.share < 1.0 || self.stage > Stage::Open { Cause::Blind } else { Cause::Free };
     }
 
     fn gate(&mut self, moment: &Moment<'_>) {
@@ -235,15 +235,29 @@ impl Governor {
             (self.stage, self.cause) = (wanted, Cause::Shutdown);
             // It opens for as few as can be.
             (self.share, self.lowered) = (self.least(), Some(now));
-        } else if self.stage > Stage::Open && reserve >= policy.hold + policy.hysteresis {
-            if now.saturating_sub(self.pressed) >= policy.wait {
-                self.stage = Stage::Open;
-            }
-        } else if self.stage == Stage::Hold && now.saturating_sub(self.closed) >= policy.held_most {
+        } else if self.stage > Stage::Open && wanted == Stage::Open && self.has_rested(now, reserve) {
+            self.stage = Stage::Open;
+        } else if self.stage == Stage::Hold
+            && reserve < policy.hold + policy.hysteresis
+            && now.saturating_sub(self.closed) >= policy.held_most
+        {
             (self.stage, self.cause, self.pressed) = (Stage::Refuse, Cause::HeldLong, now);
         } else if wanted > Stage::Open && self.cause != Cause::HeldLong {
             self.cause = Cause::Shutdown;
         }
+    }
+
+    /// Whether nothing has spoken for closing it for long enough: twice as long where it is hardly cooler, as a card is that its driver
+    /// holds right there for as long as it works, for whomever.
+    fn has_rested(&self, now: Duration, reserve: f32) -> bool {
+        let cooler = reserve >= self.policy.hold + self.policy.hysteresis;
+        let wait = if cooler { self.policy.wait } else { self.policy.wait.saturating_mul(2) };
+        now.saturating_sub(self.pressed) >= wait
+    }
+
+    /// By how much limits rise in this time.
+    fn risen(&self, passed: Duration) -> f32 {
+        passed.as_secs_f32() / self.policy.recovery.as_secs_f32().max(1.0)
     }
 
     fn share(&mut self, moment: &Moment<'_>, passed: Duration) {
@@ -275,7 +289,7 @@ impl Governor {
 
     fn rise(&mut self, moment: &Moment<'_>, passed: Duration) {
         let (most, why) = self.allowed(moment, self.policy.hysteresis);
-        let next = self.share + passed.as_secs_f32() / self.policy.recovery.as_secs_f32().max(1.0);
+        let next = self.share + self.risen(passed);
         self.cause = if next >= 1.0 && most >= 1.0 {
             Cause::Free
         } else if most < next {

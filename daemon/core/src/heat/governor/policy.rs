@@ -50,8 +50,8 @@ pub struct Policy {
     pub recovery: Duration,
     /// How long requests are held until new ones are refused: longer, and clients give up without a word.
     pub held_most: Duration,
-    /// Without readings the gate opens after this time, with the least allowed: a driver that hangs must not close the box for ever, and
-    /// the card still guards itself.
+    /// Without readings the gate opens after this time, with the least allowed, and from then on more is: a driver that hangs must not close
+    /// the box for ever, and the card still guards itself.
     pub blind: Duration,
     /// `Retry-After` where nothing is foretold, in seconds.
     pub retry: u32,

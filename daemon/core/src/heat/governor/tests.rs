@@ -197,26 +197,26 @@ fn who_is_held_for_long_is_refused_and_the_gate_opens_half_a_minute_after_it_has
 }
 
 #[test]
-fn the_gate_stays_closed_within_the_hysteresis() {
+fn the_gate_opens_later_within_the_hysteresis_but_it_opens() {
     let mut card = Rig::new();
     card.second(&verdict(-3.0));
-    assert_ne!(card.seconds(300, &verdict(1.9)).gate, Gate::Open, "6.9 °C below its shutdown");
-    assert_eq!(card.seconds(30, &verdict(2.0)).gate, Gate::Open);
+    assert_ne!(card.seconds(59, &verdict(1.9)).gate, Gate::Open, "6.9 °C below its shutdown");
+    // As an RTX 3090 is that its driver holds (93, 95, 98 °C), for as long as anybody computes on it.
+    let open = card.second(&verdict(1.9));
+    assert_eq!((open.gate, limits(&open)), (Gate::Open, (0, 1)));
 }
 
 #[test]
-fn without_readings_nothing_changes_but_that_a_closed_gate_opens_after_a_minute() {
+fn without_readings_nothing_changes_for_a_minute_and_then_more_is_allowed() {
     for state in [State::Stale, State::Unknown, State::Lost] {
         let mut card = Rig::new();
         assert_eq!(card.seconds(200, &blind(state)).limits, MOST, "a box without readings serves");
         card.second(&verdict(1.0));
         let before = card.second(&blind(state));
         assert_eq!((limits(&before), before.cause), ((7, 8), Cause::Blind));
-        assert_eq!(
-            limits(&card.seconds(1000, &blind(state))),
-            (7, 8),
-            "no reading is no leave to let in more"
-        );
+        assert_eq!(limits(&card.seconds(58, &blind(state))), (7, 8), "no reading is no leave to let in more");
+        let later = card.seconds(120, &blind(state));
+        assert_eq!((later.limits, later.cause), (MOST, Cause::Free), "a lost card does not keep the box low");
         card.second(&verdict(-3.0));
         assert!(matches!(card.seconds(59, &blind(state)).gate, Gate::Refuse { .. }));
         let open = card.second(&blind(state));

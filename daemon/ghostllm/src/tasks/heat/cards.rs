@@ -11,7 +11,7 @@ use ghostllm_core::{
         Bounds, ByClass, Decision, Governor, Judge, Moment, Point, Policy, Prediction, Predictor, Verdict,
     },
 };
-use ghostllm_gpu::{Identity, Seen};
+use ghostllm_gpu::{Identity, Maker, Seen};
 
 use super::{Card, history::Kept};
 
@@ -47,6 +47,10 @@ impl Known {
             verdict,
             prediction: Prediction::UNKNOWN,
         }
+    }
+
+    fn is_processor(&self) -> bool {
+        self.identity.as_ref().is_some_and(|identity| identity.maker == Maker::Processor)
     }
 
     /// Whether this is another card than the one that had its number.
@@ -110,7 +114,9 @@ impl Cards {
         counts: Counts,
         most: ByClass<u32>,
     ) -> Option<(usize, Decision)> {
-        let each = self.0.iter_mut().map(|known| known.decide(now, counts, most)).enumerate();
+        // A processor that computes is at its limit, which says nothing of what else would cool it: its heat is told, and nothing more.
+        let governed = self.0.iter_mut().enumerate().filter(|(_, known)| !known.is_processor());
+        let each = governed.map(|(place, known)| (place, known.decide(now, counts, most)));
         each.reduce(|(place, all), (other, one)| {
             let both = all.and(one);
             // Whose words they are, is whose sake it is for; where both are as strict, the first one's.
@@ -123,7 +129,7 @@ impl Cards {
 #[cfg(test)]
 mod tests {
     use ghostllm_core::heat::{Cause, Gate, State};
-    use ghostllm_gpu::{Absent, Maker, Sample, Who};
+    use ghostllm_gpu::{Absent, Sample, Who};
 
     use super::*;
 
@@ -163,6 +169,17 @@ mod tests {
         let (place, both) = decided(&mut cards, 3, &[seen(0, "a", 3, -4.0), seen(1, "b", 3, 3.0)], &mut kept);
         assert!(place == 0 && both.gate > Gate::Open, "{both:?}");
         assert_eq!(kept.iter().map(|kept| kept.fine().count()).collect::<Vec<_>>(), [3, 3]);
+    }
+
+    #[test]
+    fn a_processor_s_heat_is_judged_and_nothing_comes_of_it() {
+        let (mut cards, mut kept) = (Cards::default(), Vec::new());
+        let mut hot = seen(0, "a", 1, -4.0);
+        let identity = hot.identity.take().unwrap();
+        hot.identity = Some(Arc::new(Identity { maker: Maker::Processor, ..(*identity).clone() }));
+        let looked = cards.look(Duration::from_secs(1), &[hot], &mut kept);
+        assert!(looked[0].verdict.margins.slowdown.is_some_and(|margin| margin < 0.0));
+        assert_eq!(cards.decide(Duration::from_secs(1), Counts::default(), MOST), None);
     }
 
     #[test]
