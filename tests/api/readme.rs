@@ -126,6 +126,12 @@ async fn its_lines_for_curl_get_an_answer_as_pasted() -> Result<()> {
     shell.daemon.context("it serves")?.stop().await
 }
 
+/// It ended with one of these codes: how the machine is, is not known.
+fn ends(line: &str, ran: &Ran, codes: &[i32]) -> Result<()> {
+    ensure!(ran.code.is_some_and(|code| codes.contains(&code)), "{line}: {ran:?}");
+    Ok(())
+}
+
 /// What a person does with a line of the blocks.
 async fn done(shell: &Shell, line: &str, request: &str) -> Result<()> {
     match line {
@@ -138,15 +144,9 @@ async fn done(shell: &Shell, line: &str, request: &str) -> Result<()> {
             ensure!(ran.code == Some(130), "{line}: {ran:?}");
         }
         // This daemon writes to its standard error, and the machine may keep no journal.
-        "ghostctl logs --since 2h --level warn" => {
-            let ran = shell.types(line).await?;
-            ensure!(matches!(ran.code, Some(0 | 5)), "{line}: {ran:?}");
-        }
+        "ghostctl logs --since 2h --level warn" => ends(line, &shell.types(line).await?, &[0, 5])?,
         // The machine may have no card, or one that is not well.
-        "ghostctl gpu" => {
-            let ran = shell.types(line).await?;
-            ensure!(matches!(ran.code, Some(0 | 1)) && !ran.out.is_empty(), "{line}: {ran:?}");
-        }
+        "ghostctl gpu" => ends(line, &shell.types(line).await?, &[0, 1])?,
         "ghostctl gpu history --card 0 --span 24h" => {
             let ran = shell.types(line).await?;
             let shown = ran.code == Some(0) && !ran.out.is_empty();
@@ -205,14 +205,8 @@ async fn meant(shell: &mut Shell, named: &str, key: &str) -> Result<()> {
             }
         }
         "ghostctl status" => drop(types(named).await?),
-        "ghostctl gpu" => {
-            let ran = shell.types(named).await?;
-            ensure!(matches!(ran.code, Some(0 | 1)) && !ran.out.is_empty(), "{named}: {ran:?}");
-        }
-        "ghostctl logs" => {
-            let ran = shell.types(named).await?;
-            ensure!(matches!(ran.code, Some(0 | 5)), "{named}: {ran:?}");
-        }
+        "ghostctl gpu" => ends(named, &shell.types(named).await?, &[0, 1])?,
+        "ghostctl logs" => ends(named, &shell.types(named).await?, &[0, 5])?,
         "ghostllm config check [FILE]" => {
             types("ghostllm config check").await?;
             types("ghostllm config check \"$BOX_CONFIG\"").await?;
