@@ -22,6 +22,7 @@ pub mod key;
 pub mod metrics;
 pub mod openapi;
 pub mod places;
+pub mod query;
 pub mod routes;
 pub mod routing;
 pub mod state;

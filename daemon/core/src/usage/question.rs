@@ -1,11 +1,7 @@
 //! What is asked about the counts.
 
-use std::borrow::Cow;
-
-use percent_encoding::percent_decode_str;
-
 use super::Day;
-use crate::error::ApiError;
+use crate::{error::ApiError, query};
 
 /// The days that are told of where nobody asks for others.
 pub const DAYS: u32 = 30;
@@ -71,27 +67,8 @@ impl Question {
     /// # Errors
     /// 400 with the parameter's name where one is unknown, doubled or none of its values.
     pub fn read(query: &str, today: Day) -> Result<Self, ApiError> {
-        let [mut days, mut from, mut to, mut key, mut model, mut by] = [const { None }; 6];
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let field = match name {
-                "days" => &mut days,
-                "from" => &mut from,
-                "to" => &mut to,
-                "key" => &mut key,
-                "model" => &mut model,
-                "by" => &mut by,
-                // What is misspelled must not be answered as if it had not been said.
-                _ => return Err(unknown()),
-            };
-            let plain = value.replace('+', " ");
-            let text = percent_decode_str(&plain).decode_utf8().map(Cow::into_owned).ok();
-            let text = text.filter(|text| !text.is_empty());
-            let text = text.ok_or_else(|| ApiError::invalid_value(name, "a value behind a ="))?;
-            if field.replace(text).is_some() {
-                return Err(ApiError::invalid_value(name, "given once"));
-            }
-        }
+        let names = ["days", "from", "to", "key", "model", "by"];
+        let [days, from, to, key, model, by] = query::read(query, names)?;
         if days.is_some() && from.is_some() {
             return Err(ApiError::invalid_value("days", "given without from"));
         }
@@ -110,11 +87,6 @@ impl Question {
         let by = by.ok_or_else(|| ApiError::invalid_value("by", "some of day,key,model"))?;
         Ok(Self { from, to, key, model, by })
     }
-}
-
-fn unknown() -> ApiError {
-    // Its name is whatever somebody has written.
-    ApiError::invalid_request("The query has a parameter other than days, from, to, key, model and by.")
 }
 
 fn count(text: &str) -> Result<u32, ApiError> {
