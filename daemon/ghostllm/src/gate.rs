@@ -97,16 +97,11 @@ impl Gate {
         Ok((Turn { gate: self.clone(), ticket: Some(ticket) }, wait))
     }
 
-    /// From now on this is kept to.
+    /// From now on this is kept to. To be said once a second, be it new or not: whoever has waited long enough goes before others then.
     pub(crate) fn obey(&self, orders: Orders) {
         let mut state = self.state();
         state.admission.obey(orders);
         state.call(self.now());
-    }
-
-    /// Calls those who have waited long enough to go before others. To be asked once a second.
-    pub(crate) fn look(&self) {
-        self.state().call(self.now());
     }
 
     /// What it keeps to.

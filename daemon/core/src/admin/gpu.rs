@@ -1,7 +1,7 @@
 //! What the cards say, what is made of it, and what it means for the requests.
 //!
-//! Knows the forms alone, and nothing of how a card is asked or judged: they stay as they are when those change. Invariant: a reading that
-//! is missing says why, and is never a number ([`GpuReading`]).
+//! Knows the forms, and of what judges and decides the names alone, which are the same to everybody ([`GpuState`], [`GpuCause`]); nothing of
+//! how a card is asked. Invariant: a reading that is missing says why, and is never a number ([`GpuReading`]).
 
 mod card;
 mod history;
@@ -10,9 +10,10 @@ mod reading;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::heat::{Cause as GpuCause, State as GpuState};
 pub use card::{
     GpuCard, GpuClocks, GpuFaults, GpuInstance, GpuInstances, GpuLink, GpuMaker, GpuMargins, GpuMemory,
-    GpuOutlook, GpuPower, GpuProcess, GpuProcesses, GpuReason, GpuSensor, GpuSlower, GpuState, GpuThrottle,
+    GpuOutlook, GpuPower, GpuProcess, GpuProcesses, GpuReason, GpuSensor, GpuSlower, GpuThrottle,
     GpuUtilisation,
 };
 pub use history::{GpuHistory, GpuPoint, GpuSpan};
@@ -96,28 +97,6 @@ pub enum GpuGate {
     Hold,
     /// New ones are answered with 503 `gpu_thermal`; those that wait go on waiting.
     Refuse,
-}
-
-/// Why the limits are what they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum GpuCause {
-    /// Nothing is in the way.
-    None,
-    /// A card is near to where it gets slower.
-    Margin,
-    /// It is going to be there soon.
-    Foretold,
-    /// Its heat has slowed it down.
-    Heat,
-    /// It is near to switching itself off.
-    Shutdown,
-    /// It has been so for so long that waiting has no end in sight.
-    HeldLong,
-    /// It is cooler, and limits rise again.
-    Recovering,
-    /// Nothing is known of its heat now: limits stay as they were.
-    Blind,
 }
 
 /// Why nobody's cards of this maker can be asked.

@@ -12,6 +12,8 @@
 use std::time::Duration;
 
 use ghostllm_readings::Margins;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     judge::{State, Verdict},
@@ -52,11 +54,15 @@ pub enum Gate {
 }
 
 /// Why the limits are what they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+// The admin API's form of it as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "GpuCause")]
 pub enum Cause {
     /// Nothing is in the way.
+    #[serde(rename = "none")]
     Free,
-    /// It is near to where it gets slower.
+    /// A card is near to where it gets slower.
     Margin,
     /// It is going to be there soon.
     Foretold,

@@ -6,24 +6,29 @@
 use std::{fmt, time::Duration};
 
 use ghostllm_readings::{Margins, Reason, Sample, Throttles};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 mod tests;
 
-/// What a card is, the gravest last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What a card is.
+// The gravest last, by which they are compared. The admin API's form of it as well: its words are the metrics' (`State::name`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "GpuState")]
 pub enum State {
     /// Far from its limits.
     Cool,
-    /// Held at its power limit alone, as busy cards are: no heat, and no reason for alarm (llm-rig#97 saw it in 40 % of the samples).
+    /// Held at its power limit alone, as busy cards are: no heat, and no reason for alarm.
+    // llm-rig#97 saw it in 40 % of the samples.
     ThrottledByPower,
     /// Near the temperature at which it gets slower.
     Warm,
-    /// It answers and tells nothing of its heat.
+    /// It answers and tells nothing of its heat, or has not answered yet.
     Unknown,
-    /// It has not answered for [`Bounds::stale`].
+    /// It has not answered for a while.
+    // So long: `Bounds::stale`.
     Stale,
     /// Slowed down from outside, by the machine's power supply.
     ThrottledByBrake,

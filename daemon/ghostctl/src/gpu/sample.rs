@@ -3,8 +3,8 @@
 use ghostllm_core::admin::{
     FORM, GpuByClass, GpuCard, GpuCause, GpuClocks, GpuDecision, GpuFaults, GpuGate, GpuGovernor,
     GpuInstances, GpuLink, GpuMaker, GpuMargins, GpuMemory, GpuMissing, GpuMissingCause, GpuMode, GpuOutlook,
-    GpuPower, GpuProcess, GpuProcesses, GpuReading, GpuReason, GpuReport, GpuSensor, GpuSlower, GpuState,
-    GpuThrottle, GpuUtilisation,
+    GpuPoint, GpuPower, GpuProcess, GpuProcesses, GpuReading, GpuReason, GpuReport, GpuSensor, GpuSlower,
+    GpuState, GpuThrottle, GpuUtilisation,
 };
 
 pub(super) const AT: &str = "2026-11-30T10:14:05.5Z";
@@ -95,6 +95,34 @@ pub(super) fn card(index: u32) -> GpuCard {
     }
 }
 
+/// One that is going to be slower soon.
+pub(super) fn warm(index: u32) -> GpuCard {
+    GpuCard {
+        state: GpuState::Warm,
+        slower: GpuSlower {
+            outlook: GpuOutlook::Soon,
+            seconds: Some(41.7),
+            earliest_s: Some(30.0),
+            latest_s: Some(66.0),
+        },
+        ..card(index)
+    }
+}
+
+/// A moment of a history of which nothing but this is told.
+pub(super) fn point(at: String, celsius: Option<f64>) -> GpuPoint {
+    GpuPoint {
+        at,
+        celsius,
+        margin: None,
+        watts: None,
+        utilisation: None,
+        clock: None,
+        state: GpuState::Cool,
+        throttles: None,
+    }
+}
+
 /// A GeForce that its hardware has slowed down, as in llm-rig#97.
 pub(super) fn hot(index: u32) -> GpuCard {
     let reason = |reason, words: &str| GpuThrottle { reason, words: words.to_owned() };
@@ -169,7 +197,7 @@ pub(super) fn report(cards: Vec<GpuCard>) -> GpuReport {
         most,
         gate: GpuGate::Open,
         retry_after: None,
-        cause: GpuCause::None,
+        cause: GpuCause::Free,
         card: None,
         words: "as many requests run at once as are allowed: it is 24 °C below where it gets slower"
             .to_owned(),

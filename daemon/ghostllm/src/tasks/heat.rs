@@ -241,11 +241,8 @@ impl Heat {
         if let (GovernorMode::On, Some((_, decision))) = (gpu.governor, &decision) {
             orders = orders.and(decision);
         }
-        if self.gate.orders() == orders {
-            self.gate.look();
-        } else {
-            self.gate.obey(orders);
-        }
+        // Also the same ones again: who has waited long enough goes before others, which nothing but the clock says.
+        self.gate.obey(orders);
         let snapshot = Snapshot {
             at: OffsetDateTime::now_utc(),
             now,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::reading::GpuReading;
+use super::{GpuState, reading::GpuReading};
 
 /// A card, as it was seen last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,28 +72,6 @@ pub enum GpuMaker {
     Intel,
     /// No card: the thermal zones of the machine's processor.
     Processor,
-}
-
-/// What a card is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum GpuState {
-    /// Far from its limits.
-    Cool,
-    /// Held at its power limit alone, as busy cards are: no heat, and no reason for alarm.
-    ThrottledByPower,
-    /// Near the temperature at which it gets slower.
-    Warm,
-    /// It answers and tells nothing of its heat, or has not answered yet.
-    Unknown,
-    /// It has not answered for a while.
-    Stale,
-    /// Slowed down from outside, by the machine's power supply.
-    ThrottledByBrake,
-    /// Slowed down because it is hot.
-    ThrottledByHeat,
-    /// Fallen off the bus.
-    Lost,
 }
 
 /// One reason for clocks below the highest.

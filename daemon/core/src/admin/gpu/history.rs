@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::card::{GpuReason, GpuState};
+use super::{GpuState, card::GpuReason};
 
 /// `GET /gpu/history?card=0&span=10m`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

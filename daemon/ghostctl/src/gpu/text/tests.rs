@@ -1,9 +1,9 @@
-use ghostllm_core::admin::{GpuMissingCause, GpuMode, GpuOutlook, GpuReport, GpuSlower, GpuState};
+use ghostllm_core::admin::{GpuMissingCause, GpuMode, GpuReport};
 
 use super::drawn;
 use crate::{
     gpu::{
-        sample::{card, hot, lost, missing, refusing, report},
+        sample::{card, hot, lost, missing, refusing, report, warm},
         wrong,
     },
     output::{Screen, text},
@@ -92,15 +92,7 @@ card nothing is missing
 
 #[test]
 fn what_is_foretold_is_told_and_a_governor_that_watches_says_so() {
-    let mut warm = card(0);
-    warm.state = GpuState::Warm;
-    warm.slower = GpuSlower {
-        outlook: GpuOutlook::Soon,
-        seconds: Some(41.7),
-        earliest_s: Some(30.0),
-        latest_s: Some(66.0),
-    };
-    let mut watched = report(vec![warm]);
+    let mut watched = report(vec![warm(0)]);
     watched.governor.mode = GpuMode::Watch;
     let drawn = shown(&watched);
     assert!(drawn.contains("  slower      in about 42 s (30 to 66), as it goes\n"), "{drawn}");

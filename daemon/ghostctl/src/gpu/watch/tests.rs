@@ -2,9 +2,7 @@
 
 use std::{env, fs, path::PathBuf};
 
-use ghostllm_core::admin::{
-    GpuHistory, GpuMissingCause, GpuOutlook, GpuPoint, GpuReport, GpuSlower, GpuSpan, GpuState,
-};
+use ghostllm_core::admin::{GpuHistory, GpuMissingCause, GpuReport, GpuSpan};
 use ratatui::{
     Terminal,
     backend::TestBackend,
@@ -21,7 +19,7 @@ use super::{
 };
 use crate::{
     exit::{Exit, Failure},
-    gpu::sample::{AT, card, hot, lost, missing, refusing, report},
+    gpu::sample::{AT, card, hot, lost, missing, point, refusing, report, warm},
 };
 
 fn now(later: i64) -> OffsetDateTime {
@@ -30,17 +28,12 @@ fn now(later: i64) -> OffsetDateTime {
 
 /// Ten minutes in which it gets warmer up to what it is now, with a pause.
 fn history(index: u32, until: f64) -> GpuHistory {
-    let point = |second: u32| GpuPoint {
-        at: (now(0) - time::Duration::seconds(i64::from(600 - second))).format(&Rfc3339).unwrap(),
-        celsius: Some(until - 20.0 * (-f64::from(second) / 150.0).exp()),
-        margin: None,
-        watts: None,
-        utilisation: None,
-        clock: None,
-        state: GpuState::Cool,
-        throttles: None,
+    let reading = |second: u32| {
+        let at = now(0) - time::Duration::seconds(i64::from(600 - second));
+        let celsius = until - 20.0 * (-f64::from(second) / 150.0).exp();
+        point(at.format(&Rfc3339).unwrap(), Some(celsius))
     };
-    let points = (0..600).filter(|second| !(200..260).contains(second)).map(point).collect();
+    let points = (0..600).filter(|second| !(200..260).contains(second)).map(reading).collect();
     GpuHistory { version: 1, card: index, span: GpuSpan::TenMinutes, points }
 }
 
@@ -84,15 +77,7 @@ fn eight() -> GpuReport {
 
 #[test]
 fn two_cards_that_are_well() {
-    let mut warm = card(1);
-    warm.state = GpuState::Warm;
-    warm.slower = GpuSlower {
-        outlook: GpuOutlook::Soon,
-        seconds: Some(41.7),
-        earliest_s: Some(30.0),
-        latest_s: Some(66.0),
-    };
-    kept("two-cards-80x24", &screen(&mut watched(report(vec![card(0), warm])), 80, 24));
+    kept("two-cards-80x24", &screen(&mut watched(report(vec![card(0), warm(1)])), 80, 24));
 }
 
 #[test]

@@ -60,25 +60,17 @@ impl Trail {
 
 #[cfg(test)]
 mod tests {
-    use ghostllm_core::admin::{GpuHistory, GpuPoint, GpuSpan, GpuState};
+    use ghostllm_core::admin::{GpuHistory, GpuSpan};
 
     use super::Trail;
+    use crate::gpu::sample::point;
 
     #[test]
     fn keeps_ten_minutes_and_puts_what_was_before_in_front() {
         let mut trail = Trail::default();
         trail.push(1_000, 70.0);
         trail.push(1_000, 71.0);
-        let point = |at: &str, celsius| GpuPoint {
-            at: at.to_owned(),
-            celsius,
-            margin: None,
-            watts: None,
-            utilisation: None,
-            clock: None,
-            state: GpuState::Cool,
-            throttles: None,
-        };
+        let point = |at: &str, celsius| point(at.to_owned(), celsius);
         let points = vec![
             point("1970-01-01T00:10:00.5Z", Some(60.0)),
             point("1970-01-01T00:10:01Z", None),

@@ -11,12 +11,13 @@ use std::{collections::HashMap, sync::Arc};
 use ghostllm_core::{
     ApiError,
     admin::{
-        FORM, GpuByClass, GpuCause, GpuDecision, GpuGate, GpuGovernor, GpuHistory, GpuMaker, GpuMissing,
+        FORM, GpuByClass, GpuDecision, GpuGate, GpuGovernor, GpuHistory, GpuMaker, GpuMissing,
         GpuMissingCause, GpuMode, GpuReport, GpuSpan,
     },
     config::GovernorMode,
     error::Code,
     heat::{self, ByClass, Decision},
+    query,
 };
 use ghostllm_gpu::Missing;
 
@@ -73,25 +74,11 @@ pub(super) fn history(shared: &Shared, query: Option<&str>) -> Result<GpuHistory
 
 /// Reads `card=0&span=10m`, of which each may be left out.
 fn question(query: &str) -> Result<(u32, GpuSpan), ApiError> {
-    let (mut card, mut span) = (None, None);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=').unwrap_or((pair, "")) {
-            ("card", text) if card.is_none() => {
-                let number = text.parse().map_err(|_| ApiError::invalid_value("card", "a card's index"))?;
-                card = Some(number);
-            }
-            ("span", text) if span.is_none() => {
-                let named = GpuSpan::named(text);
-                span = Some(named.ok_or_else(|| ApiError::invalid_value("span", "10m or 24h"))?);
-            }
-            (name @ ("card" | "span"), _) => return Err(ApiError::invalid_value(name, "given once")),
-            // Its name is whatever somebody has written.
-            _ => {
-                return Err(ApiError::invalid_request("The query has a parameter other than card and span."));
-            }
-        }
-    }
-    Ok((card.unwrap_or_default(), span.unwrap_or(GpuSpan::TenMinutes)))
+    let [card, span] = query::read(query, ["card", "span"])?;
+    let card = card
+        .map_or(Ok(0), |text| text.parse().map_err(|_| ApiError::invalid_value("card", "a card's index")))?;
+    let span = span.map_or(Some(GpuSpan::TenMinutes), |text| GpuSpan::named(&text));
+    Ok((card, span.ok_or_else(|| ApiError::invalid_value("span", "10m or 24h"))?))
 }
 
 /// What these processes are called, as far as this program may see it: the kernel gives 15 bytes (proc(5), `comm`).
@@ -113,23 +100,13 @@ fn decided(now: &Snapshot, place: usize, decision: &Decision) -> GpuDecision {
         heat::Gate::Hold => (GpuGate::Hold, None),
         heat::Gate::Refuse { retry_after } => (GpuGate::Refuse, Some(retry_after)),
     };
-    let cause = match decision.cause {
-        heat::Cause::Free => GpuCause::None,
-        heat::Cause::Margin => GpuCause::Margin,
-        heat::Cause::Foretold => GpuCause::Foretold,
-        heat::Cause::Heat => GpuCause::Heat,
-        heat::Cause::Shutdown => GpuCause::Shutdown,
-        heat::Cause::HeldLong => GpuCause::HeldLong,
-        heat::Cause::Recovering => GpuCause::Recovering,
-        heat::Cause::Blind => GpuCause::Blind,
-    };
     let card = now.cards.get(place).filter(|_| decision.cause != heat::Cause::Free);
     GpuDecision {
         limits: by_class(decision.limits),
         most: by_class(decision.most),
         gate,
         retry_after,
-        cause,
+        cause: decision.cause,
         card: card.map(|card| card.seen.index),
         words: decision.to_string(),
     }

@@ -6,9 +6,9 @@ use ghostllm_core::{
     admin::{
         GpuCard, GpuClocks, GpuFaults, GpuInstance, GpuInstances, GpuLink, GpuMaker, GpuMargins, GpuMemory,
         GpuOutlook, GpuPower, GpuProcess, GpuProcesses, GpuReading, GpuReason, GpuSensor, GpuSlower,
-        GpuState, GpuThrottle, GpuUtilisation, tenths,
+        GpuThrottle, GpuUtilisation, tenths,
     },
-    heat::{Margins, Outlook, Reading, Reason, Sample, Sensor, State, Throttles},
+    heat::{Margins, Outlook, Reading, Reason, Sample, Sensor, Throttles},
 };
 use ghostllm_gpu::{Identity, Maker, Seen};
 
@@ -34,7 +34,7 @@ pub(super) fn card(card: &Card, now: &Snapshot, known: &Known, names: &HashMap<u
         maker: identity.map_or(GpuMaker::Nvidia, |identity| maker(identity.maker)),
         pci: text(|identity| &identity.bus),
         driver: text(|identity| &identity.driver),
-        state: state(verdict.state),
+        state: verdict.state,
         since: verdict.age.map(|_| date::rfc3339(known.date(verdict.since))),
         throttles: said.throttles.map(throttles).into(),
         margins: margins(verdict.margins),
@@ -75,19 +75,6 @@ fn maker(maker: Maker) -> GpuMaker {
         Maker::Amd => GpuMaker::Amd,
         Maker::Intel => GpuMaker::Intel,
         Maker::Processor => GpuMaker::Processor,
-    }
-}
-
-pub(super) fn state(state: State) -> GpuState {
-    match state {
-        State::Cool => GpuState::Cool,
-        State::ThrottledByPower => GpuState::ThrottledByPower,
-        State::Warm => GpuState::Warm,
-        State::Unknown => GpuState::Unknown,
-        State::Stale => GpuState::Stale,
-        State::ThrottledByBrake => GpuState::ThrottledByBrake,
-        State::ThrottledByHeat => GpuState::ThrottledByHeat,
-        State::Lost => GpuState::Lost,
     }
 }
 

@@ -9,7 +9,7 @@ use ghostllm_core::{
     heat::{Minute, Point, Throttles},
 };
 
-use super::card::{reason, state};
+use super::card::reason;
 use crate::{
     date,
     tasks::heat::{Kept, Known},
@@ -65,7 +65,7 @@ fn of_point(point: &Point, known: &Known) -> GpuPoint {
         watts: point.power.map(whole),
         utilisation: point.busy,
         clock: point.clock.map(u32::from),
-        state: state(point.state),
+        state: point.state,
         throttles: point.throttles.map(reasons),
     }
 }
@@ -78,7 +78,7 @@ fn of_minute(minute: &Minute, known: &Known) -> GpuPoint {
         watts: minute.power.map(|[mean, _]| whole(mean)),
         utilisation: minute.busy,
         clock: minute.clock.map(|[_, mean]| u32::from(mean)),
-        state: state(minute.state),
+        state: minute.state,
         throttles: minute.throttles.map(reasons),
     }
 }
