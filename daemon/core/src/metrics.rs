@@ -218,6 +218,24 @@ metrics! {
     GPU_CLOCK: Kind::Gauge, "ghostllm_gpu_clock_hertz", ["gpu", "part"];
     /// The highest of these
     GPU_CLOCK_MAX: Kind::Gauge, "ghostllm_gpu_clock_max_hertz", ["gpu", "part"];
+    /// Errors of its memory since its driver was loaded
+    GPU_ECC: Kind::Counter, "ghostllm_gpu_ecc_errors", ["gpu", "kind"];
+    /// Rows of its memory that were replaced by spare ones
+    GPU_ROWS: Kind::Gauge, "ghostllm_gpu_memory_rows_remapped", ["gpu"];
+    /// Whether rows of its memory will be replaced at its next reset: 1 or 0
+    GPU_ROWS_PENDING: Kind::Gauge, "ghostllm_gpu_memory_rows_pending", ["gpu"];
+    /// Pages of its memory that are no longer used
+    GPU_PAGES: Kind::Gauge, "ghostllm_gpu_memory_pages_retired", ["gpu"];
+    /// The number of the last Xid event since GhostLLM began; 0 where there was none
+    GPU_XID: Kind::Gauge, "ghostllm_gpu_xid_last", ["gpu"];
+    /// The generation of its PCIe link, now and the most that it and its slot can
+    GPU_LINK_GENERATION: Kind::Gauge, "ghostllm_gpu_pcie_generation", ["gpu", "of"];
+    /// The lanes of its PCIe link, now and the most that it and its slot can
+    GPU_LINK_LANES: Kind::Gauge, "ghostllm_gpu_pcie_lanes", ["gpu", "of"];
+    /// Processes that compute on it
+    GPU_PROCESSES: Kind::Gauge, "ghostllm_gpu_processes", ["gpu"];
+    /// MIG instances that it is cut into
+    GPU_INSTANCES: Kind::Gauge, "ghostllm_gpu_mig_instances", ["gpu"];
     /// Whether this is a reason why its clocks are not the highest: 1 or 0
     GPU_THROTTLED: Kind::Gauge, "ghostllm_gpu_throttled", ["gpu", "reason"];
     /// Whether this is what is made of it: 1 or 0

@@ -36,6 +36,8 @@ impl CardsNow {
         heat(&cards, sheet)?;
         power(&cards, sheet)?;
         work(&cards, sheet)?;
+        faults(&cards, sheet)?;
+        place(&cards, sheet)?;
         state(&cards, sheet)?;
         self.governor(sheet)?;
         self.gate(sheet)
@@ -157,6 +159,41 @@ fn work(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
         [("core", mega(clocks.core_most)), ("memory", mega(clocks.memory_most))]
     };
     parts(cards, &metrics::GPU_CLOCK_MAX, most, sheet)
+}
+
+fn faults(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
+    let errors = cards.iter().flat_map(|(number, card)| {
+        let said = card.seen.sample.faults;
+        let kinds = [("corrected", bytes(said.corrected)), ("uncorrected", bytes(said.uncorrected))];
+        kinds.into_iter().filter_map(move |(kind, count)| Some(([number.as_str(), kind], count?)))
+    });
+    sheet.counters(&metrics::GPU_ECC, errors)?;
+    each(cards, &metrics::GPU_ROWS, |card| whole(card.seen.sample.faults.rows_remapped), sheet)?;
+    each(
+        cards,
+        &metrics::GPU_ROWS_PENDING,
+        |card| card.seen.sample.faults.rows_pending.ok().map(yes),
+        sheet,
+    )?;
+    each(cards, &metrics::GPU_PAGES, |card| whole(card.seen.sample.faults.pages_retired), sheet)?;
+    let xid = |card: &Card| card.seen.sample.faults.xid.ok().map(|xid| xid.map_or(0.0, f64::from));
+    each(cards, &metrics::GPU_XID, xid, sheet)
+}
+
+/// Where it is plugged in, and who uses it.
+fn place(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
+    let generation = |card: &Card| {
+        let link = card.seen.sample.link;
+        [("now", whole(link.generation)), ("most", whole(link.generation_most))]
+    };
+    parts(cards, &metrics::GPU_LINK_GENERATION, generation, sheet)?;
+    let lanes = |card: &Card| {
+        let link = card.seen.sample.link;
+        [("now", whole(link.lanes)), ("most", whole(link.lanes_most))]
+    };
+    parts(cards, &metrics::GPU_LINK_LANES, lanes, sheet)?;
+    each(cards, &metrics::GPU_PROCESSES, |card| whole(card.seen.sample.tenants.processes), sheet)?;
+    each(cards, &metrics::GPU_INSTANCES, |card| whole(card.seen.sample.tenants.instances), sheet)
 }
 
 fn state(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {

@@ -57,6 +57,16 @@ fn cards() -> CardsNow {
     sample.utilisation = Utilisation { core: Ok(97), memory: Ok(50) };
     sample.memory = heat::Memory { total: Ok(16 << 30), used: Ok(12 << 30) };
     sample.fan = Ok(110);
+    sample.faults = heat::Faults {
+        corrected: Ok(5),
+        uncorrected: Ok(1),
+        rows_remapped: Ok(2),
+        rows_pending: Ok(true),
+        pages_retired: Ok(3),
+        xid: Ok(Some(79)),
+    };
+    sample.link = heat::Link { generation: Ok(3), generation_most: Ok(4), lanes: Ok(8), lanes_most: Ok(16) };
+    sample.tenants = heat::Tenants { processes: Ok(2), instances: Ok(7) };
     let identity = Identity {
         maker: Maker::Nvidia,
         name: "NVIDIA Fake".to_owned(),
@@ -172,6 +182,11 @@ fn a_chat_is_counted_where_it_belongs() {
         "ghostllm_gpu_clock_hertz{gpu=\"3\",part=\"core\"} 1500000000.0",
         "ghostllm_gpu_utilization_ratio{gpu=\"3\",part=\"core\"} 0.97",
         "ghostllm_gpu_fan_speed_ratio{gpu=\"3\"} 1.1",
+        "ghostllm_gpu_ecc_errors_total{gpu=\"3\",kind=\"uncorrected\"} 1",
+        "ghostllm_gpu_memory_rows_pending{gpu=\"3\"} 1.0",
+        "ghostllm_gpu_xid_last{gpu=\"3\"} 79.0",
+        "ghostllm_gpu_pcie_lanes{gpu=\"3\",of=\"most\"} 16.0",
+        "ghostllm_gpu_mig_instances{gpu=\"3\"} 7.0",
         "ghostllm_gpu_throttled{gpu=\"3\",reason=\"soft_heat\"} 1.0",
         "ghostllm_gpu_throttled{gpu=\"3\",reason=\"hard_heat\"} 0.0",
         "ghostllm_gpu_state{gpu=\"3\",state=\"throttled_by_heat\"} 1.0",
