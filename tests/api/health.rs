@@ -14,15 +14,13 @@ use ghostllm_tests::{
     client::{Caller, Family, Request, VERSIONS, plain, unix},
     daemon::{Daemon, Setup},
     double::Double,
+    machine::{CARD, Machine},
     ollama::Ollama,
     sheet::Sheet,
 };
 use nix::sys::statvfs::statvfs;
 
-use crate::{
-    check_error,
-    nvml::{CARD, Machine},
-};
+use crate::check_error;
 
 /// Often enough for a test.
 const QUICK: &str = "health_interval = \"50ms\"\nfind_interval = \"50ms\"";

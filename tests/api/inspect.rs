@@ -14,6 +14,7 @@ use ghostllm_tests::{
     binary,
     daemon::{Daemon, Setup},
     double::Double,
+    machine::{CARD, Machine},
     ollama::Ollama,
     openai::{OpenAi, Style},
     schema,
@@ -22,10 +23,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::{
-    ctl::{Ran, ran},
-    nvml::{CARD, Machine},
-};
+use crate::ctl::{Ran, ran};
 
 /// A home that is empty, on a machine with one card.
 struct Home {

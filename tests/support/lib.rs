@@ -21,6 +21,7 @@ pub mod double;
 pub mod engine;
 pub mod expect;
 pub mod kept;
+pub mod machine;
 pub mod netns;
 pub mod nspawn;
 pub mod ollama;
