@@ -38,14 +38,14 @@ fn commands() -> Result<(Vec<String>, Vec<String>)> {
 }
 
 /// A person's shell on the box, with the programs in its path.
-struct Shell {
+pub(crate) struct Shell {
     dir: TempDir,
     daemon: Option<Daemon>,
 }
 
 impl Shell {
     /// In front of this double, or of what the daemon finds.
-    async fn new(double: Option<&Double>) -> Result<Self> {
+    pub(crate) async fn new(double: Option<&Double>) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("ghostllm-test-").tempdir()?;
         let programs = dir.path().join("bin");
         fs::create_dir(&programs)?;
@@ -69,16 +69,16 @@ impl Shell {
         Daemon::start(&setup).await
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn daemon(&self) -> Result<&Daemon> {
+    pub(crate) fn daemon(&self) -> Result<&Daemon> {
         self.daemon.as_ref().context("it has been stopped")
     }
 
     /// Types a line, in a mount namespace in which the system's own certificates are as they were before.
-    async fn types(&self, line: &str) -> Result<Ran> {
+    pub(crate) async fn types(&self, line: &str) -> Result<Ran> {
         self.answers(line, &[]).await
     }
 
@@ -100,6 +100,11 @@ impl Shell {
             command.env("BOX_CONFIG", daemon.config());
         }
         ran(&mut command).await
+    }
+
+    /// Ends its daemon well.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.daemon.context("it has been stopped")?.stop().await
     }
 
     /// Types a line that ends well.
@@ -127,7 +132,7 @@ async fn its_lines_for_curl_get_an_answer_as_pasted() -> Result<()> {
 }
 
 /// It ended with one of these codes: how the machine is, is not known.
-fn ends(line: &str, ran: &Ran, codes: &[i32]) -> Result<()> {
+pub(crate) fn ends(line: &str, ran: &Ran, codes: &[i32]) -> Result<()> {
     ensure!(ran.code.is_some_and(|code| codes.contains(&code)), "{line}: {ran:?}");
     Ok(())
 }

@@ -1,0 +1,172 @@
+//! The guides of `packaging/docs/guides`, as they stand there: lines for a shell are run, settings are read, nginx is started with what it is
+//! told to have. Invariant: a block that is neither run nor said not to be fails the test.
+
+use std::{fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use ghostllm_tests::{
+    client::{Request, plain},
+    daemon::{Daemon, Setup},
+    double::Double,
+    ollama::Ollama,
+    proxies::{Program, Proxy},
+    root,
+    script::Sin,
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::readme::{Shell, ends};
+
+/// What stands before a block that nobody runs.
+const NOT_RUN: &str = "Not run by a test:";
+
+/// A block of a guide.
+struct Block {
+    /// Its guide.
+    file: String,
+    /// `sh`, `toml`, …
+    kind: String,
+    text: String,
+}
+
+/// All blocks of all guides, but those that say that they are not run.
+fn blocks() -> Result<Vec<Block>> {
+    let mut blocks = Vec::new();
+    for entry in fs::read_dir(root().join("packaging/docs/guides"))? {
+        let path = entry?.path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let guide = fs::read_to_string(&path)?;
+        let parts: Vec<&str> = guide.split("```").collect();
+        ensure!(parts.len() % 2 == 1, "{file}: a block has no end");
+        for pair in parts.chunks_exact(2) {
+            let [before, block] = pair else { continue };
+            let (kind, text) = block.split_once('\n').context("a block without a line")?;
+            if !before.trim_end().ends_with(NOT_RUN) {
+                blocks.push(Block { file: file.clone(), kind: kind.to_owned(), text: text.to_owned() });
+            }
+        }
+    }
+    Ok(blocks)
+}
+
+#[tokio::test]
+async fn every_block_is_of_a_kind_that_is_run() -> Result<()> {
+    let blocks = blocks()?;
+    let of = |kind: &str| blocks.iter().filter(|block| block.kind == kind).count();
+    let (shell, settings, nginx) = (of("sh"), of("toml"), of("nginx"));
+    ensure!(shell >= 8 && settings >= 10 && nginx == 1, "{shell} {settings} {nginx}");
+    let strange = blocks.iter().find(|block| !["sh", "toml", "nginx"].contains(&block.kind.as_str()));
+    if let Some(Block { file, kind, text }) = strange {
+        bail!("{file}: nobody runs this block of {kind}, and it does not say so:\n{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_line_for_a_shell_does_what_it_says() -> Result<()> {
+    let shell = Shell::new(None).await?;
+    let plain = shell.daemon()?.plain(false)?.port().to_string();
+    for Block { file, text, .. } in blocks()?.into_iter().filter(|block| block.kind == "sh") {
+        for line in text.lines().filter_map(|line| line.split("  #").next()).filter(|line| !line.is_empty()) {
+            let line = line.trim().replace("11430", &plain);
+            let ran = shell.types(&line).await.with_context(|| file.clone())?;
+            // The machine may have no card, or one that is not well.
+            let codes: &[i32] = if line == "ghostctl gpu" { &[0, 1] } else { &[0] };
+            ends(&line, &ran, codes).with_context(|| file.clone())?;
+        }
+    }
+    shell.stop().await
+}
+
+#[tokio::test]
+async fn every_setting_can_be_set_so() -> Result<()> {
+    let shell = Shell::new(None).await?;
+    for Block { file, text, .. } in blocks()?.into_iter().filter(|block| block.kind == "toml") {
+        fs::write(shell.path("guide.toml"), &text)?;
+        let ran = shell.types("ghostllm config check guide.toml").await?;
+        ensure!(ran.code == Some(0), "{file}: {text}{ran:?}");
+    }
+    shell.stop().await
+}
+
+#[tokio::test]
+async fn nginx_hands_a_stream_on_as_the_guide_has_it() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    let mut setup = Setup::backend("ollama", &double.url());
+    setup.listen.push_str("names = [\"llm.example.org\"]\n");
+    let daemon = Daemon::start(&setup).await?;
+    let folder = tempfile::tempdir()?;
+    let here = |name: &str| folder.path().join(name).display().to_string();
+    certificate(folder.path()).await?;
+    let ca = plain(daemon.plain(false)?, &Request::get("/ca.pem")).await?;
+    fs::write(here("ca.pem"), ca.body)?;
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let block = blocks()?.into_iter().find(|block| block.kind == "nginx").context("no block for nginx")?;
+    let server = block
+        .text
+        .replace("listen 443 ssl", &format!("listen 127.0.0.1:{port} ssl"))
+        .replace("11443", &daemon.tls.to_string())
+        .replace("/etc/ssl/llm.pem", &here("llm.pem"))
+        .replace("/etc/ssl/llm.key", &here("llm.key"))
+        .replace("/etc/ssl/ghostllm-ca.pem", &here("ca.pem"));
+    let configuration = format!(
+        "daemon off; pid {}; error_log stderr; events {{}}\nhttp {{ access_log off; client_body_temp_path {}; proxy_temp_path {}; \
+         fastcgi_temp_path {}; uwsgi_temp_path {}; scgi_temp_path {};\n{server}\n}}\n",
+        here("pid"),
+        here("body"),
+        here("proxy"),
+        here("fastcgi"),
+        here("uwsgi"),
+        here("scgi"),
+    );
+    let listens = async || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
+    let proxy = Proxy::start(Program::Nginx, folder.path(), &configuration, listens).await?;
+    let key = daemon.key.clone().context("no first key")?;
+    let ask = format!(
+        "curl -sSN --cacert llm.pem --resolve llm.example.org:{port}:127.0.0.1 \
+         https://llm.example.org:{port}/v1/chat/completions -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \
+         -d '{{\"model\":\"tiny\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'"
+    );
+    // Each event comes when it is said, and not when all are.
+    double.misbehave("tiny", Sin::Gated);
+    double.release(2);
+    let mut curl = tokio::process::Command::new("bash");
+    curl.args(["-c", &ask]).current_dir(folder.path()).env("KEY", key).stdout(Stdio::piped());
+    let mut curl = curl.kill_on_drop(true).spawn()?;
+    let mut lines = BufReader::new(curl.stdout.take().context("no pipe")?).lines();
+    let first = timeout(Duration::from_secs(20), lines.next_line()).await.context("nothing came")??;
+    ensure!(first.as_ref().is_some_and(|line| line.starts_with("data: {")), "{first:?}");
+    double.release(1000);
+    let mut last = String::new();
+    while let Some(line) = lines.next_line().await? {
+        last = if line.is_empty() { last } else { line };
+    }
+    ensure!(last == "data: [DONE]" && curl.wait().await?.success(), "{last}");
+    drop(proxy);
+    daemon.stop().await
+}
+
+/// The proxy's own, for its name.
+async fn certificate(folder: &Path) -> Result<()> {
+    let mut openssl = tokio::process::Command::new("openssl");
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "1",
+    ]);
+    openssl.args(["-subj", "/CN=llm.example.org", "-addext", "subjectAltName=DNS:llm.example.org"]);
+    openssl.args(["-keyout", "llm.key", "-out", "llm.pem"]).current_dir(folder);
+    let made = openssl.output().await?;
+    ensure!(made.status.success(), "{made:?}");
+    Ok(())
+}
