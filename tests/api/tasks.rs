@@ -124,7 +124,7 @@ async fn every_task_stands_in_one_list_with_what_its_end_means() -> Result<()> {
         expected.insert(format!("plain {address}"), critical);
     }
     expected.insert(format!("quic [::]:{}", daemon.quic.context("no HTTP/3")?), restartable);
-    for name in ["log", "engine", "backends", "keys", "usage", "health", "heat", "news", "room"] {
+    for name in ["log", "engine", "backends", "keys", "usage", "alerts", "health", "heat", "news", "room"] {
         expected.insert(name.to_owned(), restartable);
     }
     let all = tasks(&daemon).await?;

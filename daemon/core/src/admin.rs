@@ -42,7 +42,10 @@ pub use usage::{UsageReport, UsageRow};
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use crate::backup::{Manifest, Restored};
+use crate::{
+    alerts::Alert,
+    backup::{Manifest, Restored},
+};
 
 /// The version of all these forms; it rises when a field goes or changes its meaning.
 pub const FORM: u32 = 1;
@@ -54,7 +57,7 @@ pub const JSON: &str = "application/json";
 #[must_use]
 pub fn schema() -> String {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let _referred: [Schema; 33] = [
+    let _referred: [Schema; 34] = [
         generator.subschema_for::<Status>(),
         generator.subschema_for::<ListenerList>(),
         generator.subschema_for::<Certificates>(),
@@ -80,6 +83,7 @@ pub fn schema() -> String {
         generator.subschema_for::<UsageReport>(),
         generator.subschema_for::<GpuReport>(),
         generator.subschema_for::<GpuHistory>(),
+        generator.subschema_for::<Alert>(),
         generator.subschema_for::<Manifest>(),
         generator.subschema_for::<Restored>(),
         generator.subschema_for::<DoctorReport>(),
@@ -93,7 +97,7 @@ pub fn schema() -> String {
     let whole = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "GhostLLM's admin API",
-        "description": "What /admin/api/v1 takes and gives, and what ghostctl, `ghostllm inspect` and `ghostllm bench` print with --json.",
+        "description": "What /admin/api/v1 takes and gives, what is posted to alerts.webhook, and what ghostctl, `ghostllm inspect` and `ghostllm bench` print with --json.",
         "$defs": definitions,
     });
     format!("{:#}\n", sorted(whole))

@@ -9,6 +9,7 @@
 //! the trees are laid over each other; [`checks`] looks at what single settings cannot see. There is no serde on this
 //! way but in reading YAML: its guard against unknown keys leaks, and its errors know one place at the most.
 
+mod alerts;
 mod backends;
 mod checks;
 mod describe;
@@ -37,6 +38,7 @@ mod yaml;
 
 use std::ffi::OsString;
 
+pub use alerts::Alerts;
 pub use backends::{Backend, Target, Timeouts};
 pub use directive::{LOG_TARGETS, LogDirective};
 pub use engine::Engine;
@@ -51,7 +53,7 @@ pub use show::Pending;
 pub use usage::Usage;
 pub use values::{
     BackendName, BackendUrl, ByteSize, Exposure, GovernorMode, HostName, KeepAliveStyle, Kind, LogFormat,
-    LogLevel, Origin, PlainAuth, Profile,
+    LogLevel, Origin, PlainAuth, Profile, WebhookUrl,
 };
 
 pub(crate) use documents::limits as documented_limits;
@@ -70,6 +72,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("limits", Limits::KEYS),
     ("log", Log::KEYS),
     ("usage", Usage::KEYS),
+    ("alerts", Alerts::KEYS),
     ("[backends]", backends::Keys::KEYS),
     ("backends.timeouts", backends::TimeoutKeys::KEYS),
     ("[health]", health::Keys::KEYS),
@@ -129,6 +132,8 @@ pub struct Config {
     pub log: Log,
     /// What is kept of what requests have used.
     pub usage: Usage,
+    /// Who is told what is amiss.
+    pub alerts: Alerts,
     /// Where an Ollama is looked for while there are no backends; `OLLAMA_HOST` changes it.
     pub default_ollama: BackendUrl,
 }
@@ -145,6 +150,7 @@ impl Default for Config {
             limits: Limits::default(),
             log: Log::default(),
             usage: Usage::default(),
+            alerts: Alerts::default(),
             default_ollama: BackendUrl::ollama(),
         }
     }
@@ -302,7 +308,7 @@ impl Config {
         }
         let (listen, engine) = (root.table("listen"), root.table("engine"));
         let (limits, log) = (root.table("limits"), root.table("log"));
-        let (gpu, usage) = (root.table("gpu"), root.table("usage"));
+        let (gpu, usage, alerts) = (root.table("gpu"), root.table("usage"), root.table("alerts"));
         root.known(&LISTS.each_ref().map(|list| list.key));
         root.finish();
         Self {
@@ -312,6 +318,7 @@ impl Config {
             limits: whole("limits", limits, reader, Limits::read),
             log: whole("log", log, reader, Log::read),
             usage: whole("usage", usage, reader, Usage::read),
+            alerts: whole("alerts", alerts, reader, Alerts::read),
             ..Self::default()
         }
     }
@@ -350,6 +357,7 @@ impl Config {
             ("limits", self.limits.differing(&other.limits)),
             ("log", self.log.differing(&other.log)),
             ("usage", self.usage.differing(&other.usage)),
+            ("alerts", self.alerts.differing(&other.alerts)),
         ];
         let named = |(section, keys): (&str, Vec<&str>)| {
             keys.into_iter().map(|key| format!("{section}.{key}")).collect::<Vec<_>>()

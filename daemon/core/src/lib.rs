@@ -7,6 +7,7 @@
 pub mod access;
 pub mod admin;
 pub mod admission;
+pub mod alerts;
 pub mod backup;
 pub mod cgroup;
 pub mod chat;

@@ -42,6 +42,7 @@ use crate::{
     pipeline::Pipeline,
     store::{Claim, keys::Show, settings::Kept},
     tasks::{
+        alerts::Alerts,
         reload::Changes,
         room::{self, Watching},
         supervisor::{Failure, InVain, Policy, Supervisor},
@@ -55,7 +56,7 @@ pub use handed::Handed;
 use limits::edge_limits;
 use listeners::{HTTP3, Listeners, Serving};
 use reload::Running;
-pub(crate) use standing::Standing;
+pub(crate) use standing::{Standing, UNSENT};
 use stop::Stop;
 use upkeep::Upkeep;
 
@@ -281,11 +282,25 @@ fn spawn_watchers(running: &Running, pipeline: &Pipeline, standing: &Arc<Standin
             Ok(())
         }
     });
+    spawn_alerts(running, pipeline, standing);
     let (journal, standing) = (running.journal.clone(), Arc::clone(standing));
     running.supervisor.spawn("news", Policy::Restartable, move || {
         let (registry, journal, standing) = (Arc::clone(&news), journal.clone(), Arc::clone(&standing));
         async move {
             news::backends_told(&registry, &journal, &standing).await;
+            Ok(())
+        }
+    });
+}
+
+/// Tells the webhook what is amiss.
+fn spawn_alerts(running: &Running, pipeline: &Pipeline, standing: &Arc<Standing>) {
+    let (settings, standing) = (running.settings.subscribe(), Arc::clone(standing));
+    let alerts = Arc::new(Alerts::new(pipeline.clone(), settings, standing));
+    running.supervisor.spawn("alerts", Policy::Restartable, move || {
+        let alerts = Arc::clone(&alerts);
+        async move {
+            alerts.run().await;
             Ok(())
         }
     });

@@ -3,6 +3,7 @@
 //! Knows how background tasks are started, watched and ended. Refuses to know requests. Invariant: every task of the
 //! program has a name and a policy, and stands in the list of [`supervisor`].
 
+pub(crate) mod alerts;
 pub mod engine;
 pub(crate) mod health;
 pub(crate) mod heat;

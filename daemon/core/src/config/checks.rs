@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    BACKENDS, Config, Engine, HEALTH,
+    BACKENDS, Config, Engine, HEALTH, WebhookUrl,
     fault::{ConfigError, Place, nearest},
     health::Subject,
     models,
@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, tree: &Layer, errors: &mut Vec<ConfigError>
     checks.engine(config);
     checks.memory(config);
     checks.health(config);
+    checks.alerts(config);
     models::check(config, tree, errors);
 }
 
@@ -49,6 +50,29 @@ impl Checks<'_> {
             Value::List(items) => items.get(at).map(|item| item.place.clone()),
             _ => Some(node.place.clone()),
         }
+    }
+
+    fn alerts(&mut self, config: &Config) {
+        let alerts = &config.alerts;
+        let clear =
+            alerts.webhook.as_ref().map(WebhookUrl::url).filter(|url| !url.tls() && !url.is_loopback());
+        let (key, message) = match (clear, alerts.webhook_key_file.is_some()) {
+            _ if alerts.webhook.is_some() && alerts.webhook_file.is_some() => {
+                ("webhook_file", "alerts: webhook and webhook_file both say where; take one away".to_owned())
+            }
+            (_, true) if !alerts.is_on() => {
+                let message = "alerts: webhook_key_file is a key for no address; write webhook as well, or take it away";
+                ("webhook_key_file", message.to_owned())
+            }
+            (Some(url), true) => {
+                let message = format!(
+                    "alerts: the key would go to {url} in the clear, for everybody on the network to read; use https://"
+                );
+                ("webhook_key_file", message)
+            }
+            _ => return,
+        };
+        self.report(&[["alerts", key]], message);
     }
 
     fn plain(&mut self, config: &Config) {

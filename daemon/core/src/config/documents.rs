@@ -7,10 +7,10 @@ pub(super) mod example;
 pub(super) mod page;
 pub(super) mod schema;
 
-use super::{Engine, Gpu, Limits, Listen, Log, Usage, backends, describe::Described, health, models};
+use super::{Alerts, Engine, Gpu, Limits, Listen, Log, Usage, backends, describe::Described, health, models};
 
 /// Every section, in the order of the documents.
-pub(super) fn sections() -> [Described; 10] {
+pub(super) fn sections() -> [Described; 11] {
     [
         Listen::describe(),
         Engine::describe(),
@@ -18,6 +18,7 @@ pub(super) fn sections() -> [Described; 10] {
         Limits::describe(),
         Log::describe(),
         Usage::describe(),
+        Alerts::describe(),
         backends::Keys::describe(),
         backends::TimeoutKeys::describe(),
         health::Keys::describe(),

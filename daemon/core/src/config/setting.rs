@@ -19,7 +19,7 @@ use super::{
     tree::Value,
     values::{
         BackendName, BackendUrl, ByteSize, Exposure, GovernorMode, HostName, KeepAliveStyle, Kind, LogFormat,
-        LogLevel, Origin, PlainAuth, Profile, parse_duration, show_duration,
+        LogLevel, Origin, PlainAuth, Profile, WebhookUrl, parse_duration, show_duration,
     },
 };
 
@@ -336,6 +336,7 @@ text! {
     ModelName: "a model's name, as a request has it", "llama3.2";
     CardChoice: "\"all\", a card's number or its UUID", "all";
     BackendUrl: "the address of a backend", "http://127.0.0.1:11434";
+    WebhookUrl: "an address that takes a POST", "https://alerts.example.org/ghostllm";
     HostName: "a host name or an IP address", "llm.example.org";
     LogDirective: "a part of the program and its level", "ghostllm::backend=debug";
     Origin: "an origin: scheme, host and perhaps a port", "https://chat.example.org";

@@ -79,6 +79,8 @@ fn written(loaded: &Loaded, config: &Config, mut out: Shown) -> Shown {
     config.log.show(table("log"), &mut out);
     out.header("[usage]");
     config.usage.show(table("usage"), &mut out);
+    out.header("[alerts]");
+    config.alerts.show(table("alerts"), &mut out);
     for (backend, named) in config.backends.iter().zip(tree.list(BACKENDS)) {
         backends::show(backend, named, &mut out);
     }

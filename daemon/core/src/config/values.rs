@@ -267,6 +267,50 @@ impl fmt::Display for BackendUrl {
     }
 }
 
+/// Where alerts are posted: an address and all that stands behind its host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WebhookUrl {
+    url: BackendUrl,
+    /// Beginning with a slash.
+    path: String,
+}
+
+impl WebhookUrl {
+    /// Scheme, host and port.
+    #[must_use]
+    pub fn url(&self) -> &BackendUrl {
+        &self.url
+    }
+
+    /// What stands behind the host, beginning with a slash.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl FromStr for WebhookUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bare = text.split_once('?').map_or(text, |(bare, _)| bare);
+        let url: BackendUrl =
+            bare.parse().map_err(|why: String| why.replace("key_file", "webhook_key_file"))?;
+        let behind = text.split_once("://").map_or("", |(_, rest)| rest);
+        let path = behind.find(['/', '?']).and_then(|at| behind.get(at..)).unwrap_or("/");
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let whole: http::uri::PathAndQuery = path.parse().map_err(|_| "this is not an address".to_owned())?;
+        let path = whole.as_str().to_owned();
+        Ok(Self { url: BackendUrl { base_path: String::new(), ..url }, path })
+    }
+}
+
+impl fmt::Display for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.url, self.path)
+    }
+}
+
 /// Whether `host` can stand in a URL: a name, an IPv4 address, or an IPv6 address in brackets.
 pub(super) fn is_url_host(host: &str) -> bool {
     match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {

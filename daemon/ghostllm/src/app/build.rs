@@ -2,7 +2,7 @@
 //!
 //! Knows the order in which they are made: what may fail comes before what cannot be made twice. Refuses to serve.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use ghostllm_core::{
     config::{Config, Exposure, Loaded, Target},
@@ -41,6 +41,7 @@ use crate::{
         usage::Ledger,
     },
     tasks::{
+        alerts,
         engine::EngineTask,
         health::Health,
         heat::{self, Heat},
@@ -85,7 +86,7 @@ impl App {
         supervisor.adopt(given.log.task());
         let engine = engine_wanted(&config).then(|| EngineTask::start(&config.engine, &state, &supervisor));
         let socket = engine.as_ref().and_then(|engine| engine.socket.as_deref());
-        let registry = Arc::new(Registry::new(&config, socket)?);
+        let registry = named(&config, socket)?;
         let (drain, journal) = (Drain::default(), Journal::new());
         let records = Records { state: state.clone(), audit: Audit::new(&state), journal: journal.clone() };
         let addresses = listeners.addresses();
@@ -196,6 +197,12 @@ fn opened_certificates(
 fn workers(config: &Config) -> Result<Workers, StartError> {
     let threads = threads(config.limits.threads);
     Workers::start(threads - 1).map_err(|source| StartError::Threads { threads, source })
+}
+
+/// What the configuration names beyond this program: the backends, which it goes on with, and who is told what is amiss.
+fn named(config: &Config, engine: Option<&Path>) -> Result<Arc<Registry>, StartError> {
+    alerts::check(&config.alerts)?;
+    Ok(Arc::new(Registry::new(config, engine)?))
 }
 
 /// Who looks at disks and cards, who looks after the cards' heat, and the gate that this one keeps.

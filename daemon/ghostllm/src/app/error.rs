@@ -8,7 +8,7 @@ use crate::{
     certificates, exit,
     secrets::NoCredential,
     store::{StateError, keys::KeysError, settings::KeptError},
-    tasks::supervisor::Failure,
+    tasks::{alerts::Unusable, supervisor::Failure},
 };
 
 /// Why the program does not start, or does not go on.
@@ -35,6 +35,9 @@ pub enum StartError {
     /// A secret's file, which the configuration names.
     #[error(transparent)]
     Secret(#[from] NoCredential),
+    /// What `[alerts]` names.
+    #[error(transparent)]
+    Alerts(#[from] Unusable),
     /// The system gives fewer threads, or descriptors for them, than the setting asks.
     #[error(
         "the {threads} threads of limits.threads cannot be started: {source}. Set limits.threads to a smaller number, or \
@@ -83,7 +86,9 @@ impl StartError {
             Self::Bind(BindError::Taken { .. }) => exit::UNAVAILABLE,
             Self::Bind(BindError::Denied { .. }) => exit::PERMISSION,
             Self::Backend(BackendError { why: SetupError::Denied { .. }, .. }) => exit::PERMISSION,
-            Self::Bind(BindError::Other { .. }) | Self::Secret(_) | Self::Backend(_) => exit::USAGE,
+            Self::Bind(BindError::Other { .. }) | Self::Secret(_) | Self::Backend(_) | Self::Alerts(_) => {
+                exit::USAGE
+            }
             Self::State(error) => error.exit_code(),
             Self::Keys(error) => error.exit_code(),
             Self::Settings(error) => error.exit_code(),

@@ -12,6 +12,7 @@ use super::StartError;
 use crate::{
     backend::{Backend, SetupError, registry::BackendError},
     certificates, secrets,
+    tasks::alerts,
 };
 
 /// What a start would fail for.
@@ -48,8 +49,18 @@ pub(crate) fn faults(read: &Loaded, passing: bool) -> Vec<Fault> {
         },
         _ => Vec::new(),
     };
-    let all = pair.into_iter().chain(backends);
+    let all = pair.into_iter().chain(backends).chain(alerts(read, passing));
     all.map(|error| Fault { code: error.exit_code(), text: placed(read, &error) }).collect()
+}
+
+/// What is wrong with the files of `[alerts]`.
+fn alerts(read: &Loaded, passing: bool) -> Option<StartError> {
+    let alerts = &read.config.alerts;
+    let files = [&alerts.webhook_file, &alerts.webhook_key_file];
+    if passing && files.into_iter().flatten().any(is_unseen) {
+        return None;
+    }
+    alerts::check(alerts).err().map(StartError::from)
 }
 
 /// The settings that name a credential which only the service can see.
@@ -61,7 +72,17 @@ pub(crate) fn unseen(config: &Config) -> Vec<String> {
             .map(|file| (file, format!("key_file of the backend \"{}\"", backend.name.as_str())))
     });
     let own = config.listen.key.as_ref().map(|file| (file, "listen.key".to_owned()));
-    own.into_iter().chain(keys).filter(|(file, _)| is_unseen(file)).map(|(_, setting)| setting).collect()
+    let alerts = [
+        ("webhook_file", &config.alerts.webhook_file),
+        ("webhook_key_file", &config.alerts.webhook_key_file),
+    ];
+    let alerts = alerts.into_iter().filter_map(|(key, file)| Some((file.as_ref()?, format!("alerts.{key}"))));
+    own.into_iter()
+        .chain(keys)
+        .chain(alerts)
+        .filter(|(file, _)| is_unseen(file))
+        .map(|(_, setting)| setting)
+        .collect()
 }
 
 fn is_unseen(file: &SecretFile) -> bool {
@@ -79,6 +100,10 @@ pub(super) fn placed(read: &Loaded, error: &StartError) -> String {
             read.place("listen", if is_of_key(read, error) { "key" } else { "certificate" })
         }
         StartError::Certificates(_) => read.place("listen", "certificate"),
+        StartError::Alerts(_) => {
+            let keys = ["webhook_key_file", "webhook_file", "webhook"];
+            keys.into_iter().find_map(|key| read.place("alerts", key))
+        }
         StartError::Secret(_) => read.place("listen", "key"),
         _ => None,
     };

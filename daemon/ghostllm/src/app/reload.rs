@@ -33,6 +33,7 @@ use crate::{
     pipeline::Settings,
     store::{StateDir, settings::Kept, usage::Ledger},
     tasks::{
+        alerts,
         engine::{EngineAt, EngineTask},
         health::Health,
         heat::Heat,
@@ -387,6 +388,7 @@ pub(super) fn settings(config: &Config, upkeep: &Upkeep) -> Settings {
         health: config.health.clone(),
         gpu: config.gpu.clone(),
         usage: config.usage.clone(),
+        alerts: config.alerts.clone(),
         authority: upkeep.authority(),
     }
 }
@@ -405,6 +407,7 @@ async fn prepared<C: Send + 'static>(
     let config = config.clone();
     let reading = apart.run(move || {
         let certificates = certificates.map(|prepare| prepare()).transpose()?;
+        alerts::check(&config.alerts)?;
         Ok((certificates, Backends::of(&config, engine.as_deref())?))
     });
     reading.await.unwrap_or_else(|why| Err(StartError::internal("the configuration cannot be used", why)))

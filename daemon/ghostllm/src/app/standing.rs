@@ -81,6 +81,8 @@ struct Amiss {
     unkept: bool,
     /// Of some months what requests have used is counted anew.
     anew: Option<Cause>,
+    /// Why the webhook was not told, where it was not.
+    unsent: Option<String>,
     /// What gives no sign of life.
     late: Vec<String>,
     /// What is known of the memory.
@@ -95,6 +97,8 @@ struct Amiss {
 
 /// The code of what is wanted and not served.
 const MISSING: &str = "listener_missing";
+/// The code of a webhook that was not told.
+pub(crate) const UNSENT: &str = "alerts_unsent";
 /// What state that cannot be written means.
 const UNWRITABLE: &str = "state cannot be written, so keys and certificates cannot be changed";
 /// What an audit log that cannot be written means.
@@ -171,6 +175,13 @@ impl Standing {
     pub(crate) fn keeps_usage(&self, keeps: bool) {
         if self.amiss().unkept == keeps {
             self.change(|amiss| amiss.unkept = !keeps);
+        }
+    }
+
+    /// Why the webhook of `[alerts]` was not told what is amiss, if it was not.
+    pub(crate) fn tells(&self, unsent: Option<String>) {
+        if self.amiss().unsent != unsent {
+            self.change(|amiss| amiss.unsent = unsent);
         }
     }
 
@@ -311,22 +322,8 @@ impl Standing {
 impl Amiss {
     /// One by one.
     fn causes(&self) -> Vec<Cause> {
-        let Amiss {
-            missing,
-            away,
-            left_out,
-            certificate,
-            refused,
-            restart,
-            unwritable,
-            unaudited,
-            unkept,
-            anew,
-            late,
-            memory,
-            paused,
-            ..
-        } = self.clone();
+        let Amiss { missing, away, left_out, certificate, refused, restart, late, memory, paused, .. } =
+            self.clone();
         let scarce = short(&memory).into_iter().chain(paused.map(pause));
         let late = (!late.is_empty()).then(|| {
             let next = "systemctl restart ghostllm, which its watchdog does by itself";
@@ -353,11 +350,6 @@ impl Amiss {
             let what = format!("a restart is needed for {}", restart.join(", "));
             cause("restart_needed", Severity::Note, what, "systemctl restart ghostllm")
         });
-        let room = "make room on its disk (df -h); the log names the file: journalctl -u ghostllm";
-        let warning = |code, what: &str| cause(code, Severity::Warning, what.to_owned(), room);
-        let unwritable = unwritable.then(|| warning("state_unwritable", UNWRITABLE));
-        let unaudited = unaudited.then(|| warning("audit_unwritable", UNAUDITED));
-        let unkept = unkept.then(|| warning("usage_unwritable", UNKEPT));
         let left_out = left_out.into_iter().map(|line| {
             let (what, next) = line.split_once(". ").unwrap_or((&line, "see listen.names"));
             cause("certificate_lacks", Severity::Note, what.to_owned(), next)
@@ -370,7 +362,23 @@ impl Amiss {
             .chain(certificate)
             .chain(refused)
             .chain(restart);
-        whole.chain(unwritable).chain(unaudited).chain(unkept).chain(anew).chain(left_out).collect()
+        whole.chain(self.unkept()).chain(left_out).collect()
+    }
+
+    /// What should be written, or told, and is not.
+    fn unkept(&self) -> Vec<Cause> {
+        let room = "make room on its disk (df -h); the log names the file: journalctl -u ghostllm";
+        let warning = |code, what: &str| cause(code, Severity::Warning, what.to_owned(), room);
+        let unwritable = self.unwritable.then(|| warning("state_unwritable", UNWRITABLE));
+        let unaudited = self.unaudited.then(|| warning("audit_unwritable", UNAUDITED));
+        let unkept = self.unkept.then(|| warning("usage_unwritable", UNKEPT));
+        let unsent = self.unsent.as_ref().map(|why| {
+            let what = format!("the webhook of [alerts] was not told what is amiss: {why}");
+            let next = "see that it answers, or correct [alerts]; it is tried again meanwhile";
+            cause(UNSENT, Severity::Warning, what, next)
+        });
+        let all = [unwritable, unaudited, unkept, self.anew.clone(), unsent];
+        all.into_iter().flatten().collect()
     }
 
     /// In one line, of which systemctl shows the beginning.

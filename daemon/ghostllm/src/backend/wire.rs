@@ -48,9 +48,7 @@ const LONGEST_KEY: u64 = 8192;
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// Its key cannot be read.
-    #[error(
-        "cannot read the key in {path}: {why}. Put the backend's key into that file, alone, or change key_file"
-    )]
+    #[error("cannot read the key in {path}: {why}. Put the key into that file, alone, or change key_file")]
     Key {
         /// The file.
         path: String,
@@ -166,6 +164,11 @@ impl Wire {
                 limits.backend_connect_again.max(timeouts.connect),
             ),
         })
+    }
+
+    /// All of its requests have this path, and their routes behind it, whatever its address says.
+    pub(crate) fn under(self, base_path: &str) -> Self {
+        Self { base_path: base_path.to_owned(), ..self }
     }
 
     /// How many connections rest until they are used again.

@@ -71,8 +71,8 @@ fn sorted(value: Json) -> Json {
 
 /// What stands at the top of a file and of a profile alike.
 fn settings() -> Map<String, Json> {
-    let tables =
-        ["listen", "engine", "gpu", "limits", "log", "usage"].map(|name| (name.to_owned(), reference(name)));
+    let tables = ["listen", "engine", "gpu", "limits", "log", "usage", "alerts"]
+        .map(|name| (name.to_owned(), reference(name)));
     let lists = LISTS
         .each_ref()
         .map(|list| (list.key.to_owned(), json!({ "type": "array", "items": reference(list.key) })));

@@ -88,7 +88,7 @@ async fn read((change, on_the_box): (&ConfigChange, bool), changes: &mut Changes
     let sent = |name: &&String| !on_the_box && leads_a_key(&loaded.config, name);
     if let Some(name) = change.set.keys().chain(&change.unset).find(sent) {
         let why = format!(
-            "This backend has a key, which would go wherever {name} leads: that is changed over the admin's socket alone. Run \
+            "There is a key, which would go wherever {name} leads: that is changed over the admin's socket alone. Run \
              ghostctl config set {name} on the box."
         );
         return Err(ApiError::forbidden(why));
@@ -96,8 +96,11 @@ async fn read((change, on_the_box): (&ConfigChange, bool), changes: &mut Changes
     Ok(aside)
 }
 
-/// Whether the setting says where a backend's key goes: whoever has got hold of an admin's key must not have that one as well.
+/// Whether the setting says where a key goes, a backend's or the webhook's: whoever has got hold of an admin's key must not have that one as well.
 fn leads_a_key(config: &Config, name: &str) -> bool {
+    if name == "alerts.webhook" {
+        return config.alerts.webhook_key_file.is_some();
+    }
     let mut parts = name.split('.');
     let (Some("backends"), Some(name), Some("url" | "kind"), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())

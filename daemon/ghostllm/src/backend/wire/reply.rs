@@ -65,6 +65,11 @@ impl Reply {
         }
     }
 
+    /// What it says first.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// This reply, if it is a success of one of these media types, readable as it is.
     ///
     /// # Errors

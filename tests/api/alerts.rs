@@ -1,0 +1,186 @@
+//! What the admin's webhook is told: what becomes amiss, and what is over. The webhook is a server of this test's own.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ghostllm_tests::{
+    admin,
+    causes::{cause, codes},
+    client::{Caller, Family, Request, Version},
+    daemon::{Daemon, Setup},
+    double::Double,
+    ollama::Ollama,
+};
+use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use crate::check_error;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const KEY: &str = "a-key-that-nobody-may-see";
+
+/// What a webhook was sent.
+#[derive(Debug)]
+struct Sent {
+    path: String,
+    authorization: Option<String>,
+    alert: Value,
+}
+
+/// A webhook.
+struct Webhook {
+    port: u16,
+    sent: mpsc::UnboundedReceiver<Sent>,
+    answers: watch::Sender<StatusCode>,
+}
+
+impl Webhook {
+    async fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let (tell, sent) = mpsc::unbounded_channel();
+        let (answers, says) = watch::channel(StatusCode::NO_CONTENT);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (tell, says) = (tell.clone(), says.clone());
+                let answer = service_fn(move |request| took(request, tell.clone(), *says.borrow()));
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+            }
+        });
+        Ok(Self { port, sent, answers })
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/hook/v1", self.port)
+    }
+
+    async fn next(&mut self) -> Result<Sent> {
+        timeout(PATIENCE, self.sent.recv()).await.context("nothing was sent")?.context("it is gone")
+    }
+}
+
+async fn took(
+    request: http::Request<Incoming>,
+    tell: mpsc::UnboundedSender<Sent>,
+    status: StatusCode,
+) -> Result<Response<Full<bytes::Bytes>>> {
+    let path = format!("{} {}", request.method(), request.uri());
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = authorization.map(|value| value.to_str().map(str::to_owned)).transpose()?;
+    let json = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    ensure!(json, "{:?}", request.headers());
+    let alert = serde_json::from_slice(&request.into_body().collect().await?.to_bytes())?;
+    tell.send(Sent { path, authorization, alert })?;
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+fn setup(double: &Double, lines: &str) -> Setup {
+    let mut setup = Setup::default().with_backend("box", "ollama", &double.url(), "");
+    setup.config.push_str(&format!("\n[alerts]\n{lines}\n"));
+    setup.with_limits("find_interval = \"50ms\"")
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_what_begins_and_what_is_over() -> Result<()> {
+    let (mut double, mut webhook) = (Double::start(Ollama::default()).await, Webhook::start().await?);
+    let folder = tempfile::tempdir()?;
+    let key = folder.path().join("key");
+    std::fs::write(&key, format!("{KEY}\n"))?;
+    let lines =
+        format!("webhook = \"{}\"\nwebhook_key_file = \"{}\"\nafter = \"0s\"", webhook.url(), key.display());
+    let daemon = Daemon::start(&setup(&double, &lines)).await?;
+    daemon.secret(KEY);
+    double.refuse().await;
+    let mut began = Vec::new();
+    while !began.iter().any(|code| code == "backend_down") {
+        let sent = webhook.next().await?;
+        ensure!(sent.path == "POST /hook/v1", "{sent:?}");
+        ensure!(sent.authorization.as_deref() == Some("Bearer a-key-that-nobody-may-see"), "{sent:?}");
+        let alert = &sent.alert;
+        ensure!(alert["version"] == 1 && alert["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{alert}");
+        ensure!(alert["text"].as_str().is_some_and(|text| text.contains("Next: ")), "{alert}");
+        began.extend(alert["began"].as_array().into_iter().flatten().map(|cause| cause["code"].clone()));
+    }
+    // What lasts is not told again, and its end is.
+    double.come_back().await;
+    let over = webhook.next().await?.alert;
+    let ended: Vec<_> = over["ended"].as_array().into_iter().flatten().map(|cause| &cause["code"]).collect();
+    ensure!(ended.contains(&&Value::from("backend_down")) && over["began"] == json!([]), "{over}");
+    ensure!(over["text"].as_str().is_some_and(|text| text.contains("over: the backend box")), "{over}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_webhook_that_fails_is_told_later_and_the_status_says_so_meanwhile() -> Result<()> {
+    let (mut double, mut webhook) = (Double::start(Ollama::default()).await, Webhook::start().await?);
+    webhook.answers.send_replace(StatusCode::INTERNAL_SERVER_ERROR);
+    // An address that is a secret itself stands in a file.
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("url");
+    std::fs::write(&file, format!("{}?token={KEY}\n", webhook.url()))?;
+    let lines = format!("webhook_file = \"{}\"\nafter = \"0s\"", file.display());
+    let daemon = Daemon::start(&setup(&double, &lines)).await?;
+    daemon.secret(KEY);
+    double.refuse().await;
+    let first = webhook.next().await?;
+    ensure!(first.path == format!("POST /hook/v1?token={KEY}"), "{first:?}");
+    let first = first.alert;
+    let begun = Instant::now();
+    let status = loop {
+        let status = admin::read(&daemon, "status").await?;
+        if codes(&status).contains(&"alerts_unsent") {
+            break status;
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{status}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    cause(
+        &status,
+        "alerts_unsent",
+        "warning",
+        "the webhook of [alerts] was not told what is amiss: it answered 500",
+    )?;
+    daemon.wait_said("the webhook of [alerts] was not told what is amiss").await?;
+    webhook.answers.send_replace(StatusCode::OK);
+    let again = webhook.next().await?.alert;
+    for cause in first["began"].as_array().into_iter().flatten() {
+        let told = again["began"].as_array().into_iter().flatten().any(|told| told["code"] == cause["code"]);
+        ensure!(told, "{cause} is lost: {again}");
+    }
+    daemon.wait_said("the webhook of [alerts] is told again").await?;
+    let status = admin::read(&daemon, "status").await?;
+    ensure!(!codes(&status).contains(&"alerts_unsent"), "{status}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn where_a_key_goes_is_said_on_the_box_alone() -> Result<()> {
+    let (double, webhook) = (Double::start(Ollama::default()).await, Webhook::start().await?);
+    let folder = tempfile::tempdir()?;
+    let key = folder.path().join("key");
+    std::fs::write(&key, KEY)?;
+    let lines = format!("webhook = \"{}\"\nwebhook_key_file = \"{}\"", webhook.url(), key.display());
+    let daemon = Daemon::start(&setup(&double, &lines)).await?;
+    daemon.secret(KEY);
+    let absent = lines.replace("/key", "/absent");
+    let gone = Daemon::fail(&setup(&double, &absent)).await?;
+    ensure!(gone.stderr.contains("webhook_key_file") && gone.stderr.contains("absent"), "{}", gone.stderr);
+    let over = Daemon::fail(&setup(&double, &lines.replace("127.0.0.1", "192.0.2.1"))).await?;
+    ensure!(over.stderr.contains("in the clear"), "{}", over.stderr);
+    let keyed = admin::of_role(&daemon, "admin").await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?.with_key(Some(&keyed.key));
+    let change = json!({"set": {"alerts.webhook": "https://elsewhere.example/"}});
+    let refused = caller.send(&Request::post(&admin::path("config"), &change).method("PATCH")).await?;
+    check_error(&refused, 403, None)?;
+    daemon.stop().await
+}
