@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
+    admin, binary,
     client::{Answer, Caller, End, Family, Request, Version, plain},
     daemon::{Daemon, Setup},
     engine::{self, Engine},
@@ -261,5 +262,22 @@ async fn says_why_there_is_no_engine_and_serves_the_rest() -> Result<()> {
     let answer = caller.send(&Request::chat("file/ghostllm-demo", FRANCE, false)).await?;
     check_error(&answer, 503, Some("backend_unavailable"))?;
     ensure!(caller.send(&Request::get("/healthz")).await?.status == 200, "the edge serves all the same");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_box_without_any_engine_is_told_what_to_install() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join("ghostllm");
+    fs::copy(binary("ghostllm"), &program)?;
+    let daemon = Daemon::start(&Setup { program: Some(program), ..Setup::default() }).await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let answer = caller.send(&Request::chat("ghostllm-demo", FRANCE, false)).await?;
+    check_error(&answer, 503, Some("backend_unavailable"))?;
+    ensure!(answer.text().contains("apt install ghostllm-engine"), "{}", answer.text());
+    let status = admin::read(&daemon, "status").await?;
+    let next = &status["causes"][0]["next"];
+    ensure!(status["causes"][0]["code"] == "no_model", "{status}");
+    ensure!(next.as_str().is_some_and(|next| next.contains("apt install ghostllm-engine")), "{status}");
     daemon.stop().await
 }

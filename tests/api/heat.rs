@@ -11,13 +11,14 @@ use ghostllm_tests::{
     daemon::{Daemon, Setup},
     double::Double,
     expect::check_whole,
+    machine::Machine,
     ollama::Ollama,
     script::Sin,
     sheet::Sheet,
 };
 use serde_json::{Value, json};
 
-use crate::{FRANCE, check_error, nvml::Machine};
+use crate::{FRANCE, check_error};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// From a card's word to lowered admission (S22).
@@ -353,5 +354,32 @@ async fn every_kind_of_request_waits_at_the_one_gate() -> Result<()> {
         ensure!(answer.status == 200 && answer.end == End::Clean, "{}", answer.text());
     }
     stage.until(|gpu| gpu["governor"]["running"] == json!({"interactive": 0, "background": 0})).await?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn whoever_waits_too_long_is_told_so_and_a_stop_keeps_nobody_waiting() -> Result<()> {
+    let stage = Stage::new("interactive = 1\nqueue_wait = \"1s\"").await?;
+    let caller = stage.caller().await?;
+    let first = stage.stream(&caller).await?;
+    stage.until(|gpu| count(gpu, "running", "interactive") == 1).await?;
+    let late = caller.send(&Request::chat("tiny", FRANCE, false)).await?;
+    check_error(&late, 503, Some("queue_full"))?;
+    ensure!(late.text().contains("taken for 1 s") && late.header("retry-after").is_some(), "{}", late.text());
+    // A stream's head has gone out: it is told in the stream.
+    let late = caller.send(&Request::chat("tiny", FRANCE, true)).await?;
+    ensure!(late.status == 200 && late.text().contains("\"queue_full\""), "{}", late.text());
+    let embed = Request::post("/v1/embeddings", &json!({"model": "tiny-embed", "input": FRANCE}));
+    check_error(&caller.send(&embed).await?, 503, Some("queue_full"))?;
+    ensure!(stage.asked() == 1, "its engine was asked for one that waited");
+    stage.daemon.reconfigure(&setup(&stage.double, &stage.machine, "interactive = 1")).await?;
+    let second = stage.stream(&caller).await?;
+    stage.until(|gpu| count(gpu, "waiting", "interactive") == 1).await?;
+    stage.daemon.terminate()?;
+    let stopped = second.finish().await?;
+    ensure!(stopped.text().contains("GhostLLM was stopped"), "{}", stopped.text());
+    // The one that runs is given its time.
+    stage.double.release(1000);
+    whole(&first.finish().await?)?;
     stage.daemon.stop().await
 }

@@ -27,6 +27,10 @@ pub use measure::{LEAST, Measure};
 /// never come to it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// `Retry-After` of those for whom a closed gate has not opened in time, in seconds: what a card takes to cool, where nothing foretells it
+/// ([`Policy::retry`](crate::heat::Policy)).
+const RETRY_AFTER_HOT: u32 = 30;
+
 /// The field of a request's head that names its class.
 pub const PRIORITY: &str = "ghostllm-priority";
 
@@ -77,6 +81,11 @@ pub enum Refusal {
     },
     /// As many wait as may.
     Full,
+    /// Its turn has not come in time.
+    Late {
+        /// For so long it has waited.
+        waited: Duration,
+    },
 }
 
 /// How many there are.
@@ -188,6 +197,7 @@ impl From<Refusal> for ApiError {
         match refusal {
             Refusal::Hot { retry_after } => Self::gpu_thermal(retry_after),
             Refusal::Full => Self::queue_full(RETRY_AFTER_OVERLOAD),
+            Refusal::Late { waited } => Self::waited_too_long(waited.as_secs(), RETRY_AFTER_OVERLOAD),
         }
     }
 }
@@ -234,6 +244,16 @@ impl Admission {
         } else {
             let running = self.running.of_mut(class);
             *running = running.saturating_sub(1);
+        }
+    }
+
+    /// Why one is to wait no longer that has waited for so long; it is still to leave. While a card keeps the gate shut, it is that.
+    #[must_use]
+    pub fn late(&self, waited: Duration) -> Refusal {
+        match self.orders.gate {
+            Gate::Open => Refusal::Late { waited },
+            Gate::Hold => Refusal::Hot { retry_after: RETRY_AFTER_HOT },
+            Gate::Refuse { retry_after } => Refusal::Hot { retry_after },
         }
     }
 

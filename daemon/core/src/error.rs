@@ -157,6 +157,18 @@ impl ApiError {
             .with_retry_after(retry_after)
     }
 
+    /// 503: its turn has not come within `seconds`; `retry_after` in seconds.
+    #[must_use]
+    pub fn waited_too_long(seconds: u64, retry_after: u32) -> Self {
+        Self::new(
+            Code::QueueFull,
+            format!(
+                "Every place was taken for {seconds} s, for which this request waited. Try again shortly."
+            ),
+        )
+        .with_retry_after(retry_after)
+    }
+
     /// 503: this box has no room for one request of a model more; `of` completes "short of ...".
     #[must_use]
     pub fn overloaded(of: &str) -> Self {

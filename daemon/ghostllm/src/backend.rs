@@ -16,7 +16,7 @@ mod meter;
 pub mod registry;
 mod shape;
 mod uncounted;
-mod wire;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod peer;
@@ -38,7 +38,7 @@ use ghostllm_core::{
         ollama::parse_tags,
         openai::{parse_models, table::Behind},
     },
-    error::{ApiError, BackendFault, Stage},
+    error::{ApiError, BackendFault, RETRY_AFTER_DOWN, Stage},
     routing::Model,
 };
 use ghostllm_edge::room::Slot;
@@ -67,6 +67,9 @@ pub enum ChatError {
     /// The backend failed.
     #[error(transparent)]
     Fault(#[from] BackendFault),
+    /// The program ends, and it has not begun.
+    #[error("the program ends")]
+    Stopping,
 }
 
 /// A refusal without its words, which may repeat the request.
@@ -80,6 +83,10 @@ impl From<ChatError> for ApiError {
         match error {
             ChatError::Request(error) => error,
             ChatError::Fault(fault) => fault.into(),
+            ChatError::Stopping => ApiError::backend_unavailable(
+                "GhostLLM was stopped before the answer was complete; try again shortly.",
+                RETRY_AFTER_DOWN,
+            ),
         }
     }
 }
@@ -129,6 +136,8 @@ struct Parts {
     shown: String,
     /// None for a file when there is no engine.
     wire: Option<Wire>,
+    /// Whether this machine's cards compute its answers.
+    here: bool,
     limits: Arc<Limits>,
     leases: Arc<Leases>,
     /// The models of which it refuses to be asked for the counts of a stream; what these use is estimated.
@@ -171,7 +180,7 @@ impl Backend {
                 (Kind::Gguf(file.clone()), file.display().to_string(), socket.transpose()?)
             }
         };
-        Ok(Self::new(name, kind, shown, wire, limits))
+        Ok(Self::new(name, kind, shown, (wire, backend.on_this_box), limits))
     }
 
     /// The Ollama that is looked for by itself.
@@ -181,7 +190,7 @@ impl Backend {
     pub fn found_ollama(url: &BackendUrl, limits: &Arc<Limits>) -> Result<Self, SetupError> {
         let limits = &limits::own(limits);
         let wire = Wire::new(&Place::Url(url.clone()), None, Timeouts::of(limits), limits)?;
-        Ok(Self::new("ollama", Kind::Ollama, url.to_string(), Some(wire), limits))
+        Ok(Self::new("ollama", Kind::Ollama, url.to_string(), (Some(wire), None), limits))
     }
 
     /// Our own engine on this socket.
@@ -191,13 +200,20 @@ impl Backend {
     pub fn engine(socket: &Path, limits: &Arc<Limits>) -> Result<Self, SetupError> {
         let limits = &limits::own(limits);
         let wire = Wire::new(&Place::Socket(socket.to_owned()), None, Timeouts::of(limits), limits)?;
-        Ok(Self::new("engine", Kind::Engine, socket.display().to_string(), Some(wire), limits))
+        Ok(Self::new("engine", Kind::Engine, socket.display().to_string(), (Some(wire), None), limits))
     }
 
-    fn new(name: &str, kind: Kind, shown: String, wire: Option<Wire>, limits: &Arc<Limits>) -> Self {
+    fn new(
+        name: &str,
+        kind: Kind,
+        shown: String,
+        (wire, here): (Option<Wire>, Option<bool>),
+        limits: &Arc<Limits>,
+    ) -> Self {
         let (name, limits) = (name.to_owned(), Arc::clone(limits));
+        let here = here.unwrap_or_else(|| wire.as_ref().is_none_or(Wire::is_here));
         let (leases, uncounted) = (Arc::default(), Uncounted::default());
-        Self(Arc::new(Parts { name, kind, shown, wire, limits, leases, uncounted }))
+        Self(Arc::new(Parts { name, kind, shown, wire, here, limits, leases, uncounted }))
     }
 
     /// Whether it is this very one, with its connections.
@@ -208,7 +224,7 @@ impl Backend {
     /// Whether both were made of the same settings, the same key and the same limits, as far as they go by them.
     fn equals(&self, other: &Self) -> bool {
         let (one, two) = (&*self.0, &*other.0);
-        self.is_at(other) && one.wire == two.wire && one.limits == two.limits
+        self.is_at(other) && one.wire == two.wire && one.here == two.here && one.limits == two.limits
     }
 
     /// This one, counting its requests together with those of `other`.
@@ -245,10 +261,11 @@ impl Backend {
         &self.0.shown
     }
 
-    /// Whether this machine's cards compute its answers, as far as its address tells: a loopback address, a socket, our own engine.
+    /// Whether this machine's cards compute its answers: as its admin says, or else as its address tells (a loopback address, a socket, our
+    /// own engine).
     #[must_use]
     pub fn is_here(&self) -> bool {
-        self.0.wire.as_ref().is_none_or(Wire::is_here)
+        self.0.here
     }
 
     /// How many connections to it rest until they are used again.

@@ -18,7 +18,7 @@ use ghostllm_core::{
     admission::{Admission, Class, Counts, Entered, Orders, Refusal, Ticket},
     heat::ByClass,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 /// The gate. Clones are the same.
 #[derive(Debug, Clone)]
@@ -49,14 +49,20 @@ pub(crate) struct Turn {
 
 /// What a request waits for before it asks its engine; nothing, where it has begun.
 #[derive(Debug)]
-pub(crate) struct Wait(Option<oneshot::Receiver<()>>);
+pub(crate) struct Wait(Option<Called>);
+
+#[derive(Debug)]
+struct Called {
+    gate: Gate,
+    hear: oneshot::Receiver<()>,
+}
 
 /// Requests that were refused since the program began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Refused {
     /// The cards were too hot.
     pub(crate) hot: u64,
-    /// As many waited as may.
+    /// As many waited as may, or their turn did not come in time.
     pub(crate) full: u64,
 }
 
@@ -77,20 +83,13 @@ impl Gate {
     /// 503 `gpu_thermal` or `queue_full`.
     pub(crate) fn enter(&self, class: Class) -> Result<(Turn, Wait), ApiError> {
         let (now, mut state) = (self.now(), self.state());
-        let entered = state.admission.enter(class, now).map_err(|refusal| {
-            let count = match refusal {
-                Refusal::Hot { .. } => &self.0.hot,
-                Refusal::Full => &self.0.full,
-            };
-            count.fetch_add(1, Relaxed);
-            ApiError::from(refusal)
-        })?;
+        let entered = state.admission.enter(class, now).map_err(|refusal| self.refuse(refusal))?;
         let (ticket, wait) = match entered {
             Entered::Begins(ticket) => (ticket, Wait(None)),
             Entered::Waits(ticket) => {
                 let (call, hear) = oneshot::channel();
                 state.calls.insert(ticket.number(), call);
-                (ticket, Wait(Some(hear)))
+                (ticket, Wait(Some(Called { gate: self.clone(), hear })))
             }
         };
         drop(state);
@@ -124,6 +123,16 @@ impl Gate {
         Refused { hot: self.0.hot.load(Relaxed), full: self.0.full.load(Relaxed) }
     }
 
+    /// Counts it.
+    fn refuse(&self, refusal: Refusal) -> ApiError {
+        let count = match refusal {
+            Refusal::Hot { .. } => &self.0.hot,
+            Refusal::Full | Refusal::Late { .. } => &self.0.full,
+        };
+        count.fetch_add(1, Relaxed);
+        refusal.into()
+    }
+
     fn now(&self) -> Duration {
         self.0.begun.elapsed()
     }
@@ -154,16 +163,23 @@ impl Wait {
     /// Whether it need not wait any more.
     #[cfg(test)]
     fn is_over(&mut self) -> bool {
-        self.0.as_mut().is_none_or(|call| call.try_recv().is_ok())
+        self.0.as_mut().is_none_or(|called| called.hear.try_recv().is_ok())
     }
 
     /// Completes when the request may begin.
-    pub(crate) async fn over(self) {
-        if let Some(call) = self.0
-            && call.await.is_err()
-        {
+    ///
+    /// # Errors
+    /// 503 `queue_full` or `gpu_thermal`: its turn has not come within `longest`.
+    pub(crate) async fn over(self, longest: Duration) -> Result<(), ApiError> {
+        let Some(Called { gate, hear }) = self.0 else { return Ok(()) };
+        match timeout(longest, hear).await {
+            Ok(Ok(())) => Ok(()),
             // Its turn was given back: it is not to begin.
-            std::future::pending::<()>().await;
+            Ok(Err(_)) => std::future::pending().await,
+            Err(_elapsed) => {
+                let why = gate.state().admission.late(longest);
+                Err(gate.refuse(why))
+            }
         }
     }
 }
@@ -184,6 +200,8 @@ mod tests {
 
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(60);
+
     fn one_at_a_time(queue: u32) -> Orders {
         let limits = ByClass { interactive: Some(1), background: Some(1) };
         Orders { limits, gate: heat::Gate::Open, queue }
@@ -193,7 +211,7 @@ mod tests {
     async fn whoever_waits_is_called_when_a_turn_is_given_back() {
         let gate = Gate::new(one_at_a_time(2));
         let (first, wait) = gate.enter(Class::Interactive).unwrap();
-        wait.over().await;
+        wait.over(LONG).await.unwrap();
         let (second, mut wait) = gate.enter(Class::Interactive).unwrap();
         let (third, mut last) = gate.enter(Class::Interactive).unwrap();
         assert!(!wait.is_over() && !last.is_over());
@@ -202,7 +220,7 @@ mod tests {
         drop(second);
         assert_eq!(gate.counts().waiting.sum(), 1);
         drop(first);
-        last.over().await;
+        last.over(LONG).await.unwrap();
         assert_eq!((gate.counts().running.sum(), gate.counts().waiting.sum()), (1, 0));
         drop(third);
         assert_eq!((gate.counts(), gate.refused()), (Counts::default(), Refused { hot: 0, full: 1 }));
@@ -217,8 +235,24 @@ mod tests {
         let refused = gate.enter(Class::Interactive).unwrap_err();
         assert_eq!((refused.code(), refused.retry_after()), (Code::GpuThermal, Some(7)));
         gate.obey(one_at_a_time(2));
-        wait.over().await;
+        wait.over(LONG).await.unwrap();
         assert_eq!((gate.counts().running.background, gate.peak().background), (1, 1));
         assert_eq!(gate.refused(), Refused { hot: 1, full: 0 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_waited_too_long_hears_why() {
+        let gate = Gate::new(one_at_a_time(2));
+        let (_first, _begun) = gate.enter(Class::Interactive).unwrap();
+        let (turn, wait) = gate.enter(Class::Interactive).unwrap();
+        let late = wait.over(LONG).await.unwrap_err();
+        assert_eq!((late.code(), late.retry_after()), (Code::QueueFull, Some(5)), "{late}");
+        drop(turn);
+        let (turn, wait) = gate.enter(Class::Interactive).unwrap();
+        gate.obey(Orders { gate: heat::Gate::Refuse { retry_after: 7 }, ..one_at_a_time(2) });
+        let hot = wait.over(LONG).await.unwrap_err();
+        assert_eq!((hot.code(), hot.retry_after()), (Code::GpuThermal, Some(7)), "{hot}");
+        drop(turn);
+        assert_eq!((gate.counts().waiting.sum(), gate.refused()), (0, Refused { hot: 1, full: 1 }));
     }
 }

@@ -61,7 +61,7 @@ pub(crate) async fn inspected(wanted: Wanted) -> Inspected {
     let whose = told.whose();
     let (host, gpus, (engines, heard), listeners, limits) = tokio::join!(
         host::look(whose),
-        gpus(),
+        gpus(config.gpu.nvml_library.clone()),
         engines::look(&config, wanted.state.as_deref(), told.backends.as_ref()),
         listeners::look(&config, wanted.state.as_deref(), told.status()),
         limits::look(&config.limits, whose, told.watchdog),
@@ -94,8 +94,8 @@ async fn within<T: Send + 'static>(time: Duration, work: impl FnOnce() -> T + Se
     timeout(time, spawn_blocking(work)).await.ok()?.ok()
 }
 
-async fn gpus() -> InspectedGpus {
-    match within(CARDS, || ghostllm_gpu::cards(None)).await {
+async fn gpus(library: Option<PathBuf>) -> InspectedGpus {
+    match within(CARDS, move || ghostllm_gpu::cards(library.as_deref())).await {
         Some(Ok(cards)) => {
             InspectedGpus { cards: cards.into_iter().enumerate().map(card).collect(), missing: None }
         }

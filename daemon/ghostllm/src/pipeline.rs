@@ -29,7 +29,8 @@ use futures_util::FutureExt;
 use ghostllm_core::{
     ApiError,
     access::Permission,
-    config::{Gpu, HealthCheck, Limits, PlainAuth, Usage},
+    admin::Cause,
+    config::{Alerts, Gpu, HealthCheck, Limits, PlainAuth, Usage},
     dialect::openai::{ShownModel, model_body, models_body},
     error::Code,
     routes::{self, Access, Endpoint, Found, Row},
@@ -81,6 +82,8 @@ pub struct Settings {
     pub gpu: Gpu,
     /// What is kept of what requests have used.
     pub usage: Usage,
+    /// Who is told what is amiss.
+    pub alerts: Alerts,
     /// The box's CA, where it has its own: PEM and DER.
     pub authority: Option<(Bytes, Bytes)>,
 }
@@ -380,6 +383,16 @@ impl Pipeline {
         let (body, stay) = content::chat(&head.headers, body, &settings.limits, &self.shared.room).await?;
         asked.record.read(body.len());
         Ok((body, stay))
+    }
+
+    /// What is amiss, the worst first.
+    pub(crate) fn causes(&self) -> Vec<Cause> {
+        self::admin::causes(&self.shared, &self.shared.registry.snapshot())
+    }
+
+    /// The box, by its name.
+    pub(crate) fn host(&self) -> String {
+        self.shared.desk.standing.host()
     }
 
     /// Whether it can serve, in a line; whoever may see how the box stands is told what is amiss as well, a line each.

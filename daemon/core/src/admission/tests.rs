@@ -241,6 +241,7 @@ impl Outside {
                 Err(Refusal::Hot { .. }) => {
                     assert!(matches!(self.gate.orders().gate, Gate::Refuse { .. }));
                 }
+                Err(Refusal::Late { waited }) => panic!("it has not waited, and not for {waited:?}"),
             },
             Step::Leave(_) if self.there.is_empty() => {}
             Step::Leave(place) => {

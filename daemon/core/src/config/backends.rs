@@ -25,6 +25,8 @@ pub struct Backend {
     pub target: Target,
     /// A file that holds the key which it wants as `Authorization: Bearer`.
     pub key_file: Option<SecretFile>,
+    /// Whether this machine's cards compute its answers; none where its address is to tell.
+    pub on_this_box: Option<bool>,
     /// How long it may take.
     pub timeouts: Timeouts,
 }
@@ -91,6 +93,10 @@ section! {
         /// A file that holds the key which it wants, readable by this program only: its whole path, or a name alone,
         /// which is a systemd credential (LoadCredential=vllm-key:/etc/ghostllm/vllm.key, key_file = "vllm-key").
         key_file: Option<SecretFile> = None;
+        /// Whether this machine's cards compute its answers, which then wait while a card is hot ([gpu]). By itself so for "gguf"
+        /// and where the url is a loopback address. Write true for a server in a container that has an address of its own,
+        /// and false for a tunnel that leads elsewhere.
+        on_this_box: Option<bool> = None;
     }
 }
 
@@ -142,7 +148,8 @@ pub(super) fn read(named: &NamedTable, limits: &Limits, reader: &mut Reader) -> 
         first_byte: own.first_byte.unwrap_or(all.first_byte),
         idle: own.idle.unwrap_or(all.idle),
     };
-    Some(Backend { name: named.name.parse().ok()?, target, key_file: keys.key_file, timeouts })
+    let Keys { key_file, on_this_box, .. } = keys;
+    Some(Backend { name: named.name.parse().ok()?, target, key_file, on_this_box, timeouts })
 }
 
 /// Where its kind stands, if that is another source than the fault's: a person would look for it in vain.
@@ -167,6 +174,7 @@ pub(super) fn show(backend: &Backend, named: &NamedTable, out: &mut Shown) {
     out.setting("url", &url, table);
     out.setting("path", &path, table);
     out.setting("key_file", &backend.key_file, table);
+    out.setting("on_this_box", &backend.on_this_box, table);
     out.header("[backends.timeouts]");
     let Timeouts { connect, first_byte, idle } = backend.timeouts;
     for (key, time) in [("connect", connect), ("first_byte", first_byte), ("idle", idle)] {

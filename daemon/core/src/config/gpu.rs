@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{rule::Rule, section::section, values::GovernorMode};
+use super::{health::CardChoice, rule::Rule, section::section, values::GovernorMode};
 
 /// With a second for the question, and what the gate takes, two seconds are kept.
 fn up_to_a_second() -> Rule<Duration> {
@@ -17,10 +17,15 @@ fn requests() -> Rule<u32> {
     Rule::amount::<0, 1_000_000>("a number from 0 to 1000000")
 }
 
+/// A day is beyond any client's patience.
+fn queue_waits() -> Rule<Duration> {
+    Rule::amount::<1000, 86_400_000>("a time from 1s to 1d")
+}
+
 section! {
     /// The graphics cards of this machine, and what is done when they become hot. What is said here of requests
-    /// concerns those that a backend on this machine answers: one on a loopback address or a Unix socket, or our own
-    /// engine.
+    /// concerns those that a backend on this machine answers: one on a loopback address or a Unix socket, our own engine,
+    /// or whose on_this_box says so.
     pub struct Gpu ("[gpu]") {
         /// The file of NVIDIA's library (NVML), instead of the one that the system finds by the name libnvidia-ml.so.1.
         @restart nvml_library: Option<PathBuf> = None;
@@ -35,15 +40,23 @@ section! {
         /// at last they are answered with 503 gpu_thermal. None that runs is ended. "watch": what would be done is told, in
         /// the log, in ghostctl status and in the metrics, and nothing comes of it. "off": nothing is decided.
         governor: GovernorMode = GovernorMode::On;
+        /// Whose heat is heeded: ["all"], or cards by their numbers, as ghostctl gpu shows them, or NVIDIA's by their UUIDs
+        /// (nvidia-smi -L). One that only has a screen need not hold back the one that computes; it is watched and told all the
+        /// same.
+        cards: Vec<CardChoice> = vec![CardChoice::All];
         /// So many requests that somebody waits for run at once at the most, hot or not; others wait for their turn. 0 sets
         /// no limit: then a hot card's limits are counted down from the most that ran at once in the last ten minutes, but
         /// at least 4.
         interactive: u32 = 0 => requests();
         /// The same of requests that have time, which say so by service_tier "flex" or the header GhostLLM-Priority:
-        /// background. 0 sets no limit: then a hot card's limits are counted down from at least 2.
+        /// background. 0 sets none of its own: as many as gpu.interactive, and where that is 0 as well, a hot card's limits
+        /// are counted down from at least 2.
         background: u32 = 0 => requests();
         /// So many requests wait for their turn at the most, of both kinds together; what comes beyond is answered with 503
         /// queue_full. 512 is what an Ollama keeps waiting (OLLAMA_MAX_QUEUE).
         queue: u32 = 512 => requests();
+        /// So long a request waits for its turn at the most; then it is answered with 503 queue_full, or gpu_thermal while a
+        /// card lets none begin. When the program is stopped, those that wait are answered at once.
+        queue_wait: Duration = Duration::from_secs(300) => queue_waits();
     }
 }

@@ -74,7 +74,7 @@ pub enum Cause {
     HeldLong,
     /// It is cooler, and limits rise again.
     Recovering,
-    /// Nothing is known of its heat now: limits stay as they were.
+    /// Nothing is known of its heat now: limits stay as they were, and rise little by little after [`Policy::blind`].
     Blind,
 }
 

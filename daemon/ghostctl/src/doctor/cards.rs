@@ -66,7 +66,7 @@ fn permission(seen: &Seen) -> Vec<Finding> {
 /// What is wrong about this.
 fn of(about: About, seen: &Seen) -> Vec<Finding> {
     let report = seen.known().and_then(|daemon| daemon.gpu.as_ref().ok());
-    let faults = report.map(|answer| wrong::all(&answer.what)).unwrap_or_default();
+    let faults = report.map(|answer| wrong::of_cards(&answer.what)).unwrap_or_default();
     faults.into_iter().filter(|fault| fault.about == about).map(finding).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::FileTypeExt};
 
-use ghostllm_core::admin::{KeyState, Severity};
+use ghostllm_core::admin::{Cause, KeyState, Severity};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Check, Finding, Needs, der, repair::Repair, seen::Seen};
@@ -94,7 +94,7 @@ fn version(seen: &Seen) -> Vec<Finding> {
 
 fn status(seen: &Seen) -> Vec<Finding> {
     let causes = seen.known().map(|daemon| daemon.status.what.causes.as_slice()).unwrap_or_default();
-    let found = causes.iter().filter(|cause| cause.code != "first_key_waits").map(|cause| {
+    let found = causes.iter().filter(|cause| !is_told_elsewhere(cause, seen)).map(|cause| {
         let why = "the daemon itself counts this among what is amiss";
         let what = format!("{} ({})", cause.what, cause.code);
         match cause.severity {
@@ -104,6 +104,15 @@ fn status(seen: &Seen) -> Vec<Finding> {
         }
     });
     found.collect()
+}
+
+/// Whether another check says the same, and more of it.
+fn is_told_elsewhere(cause: &Cause, seen: &Seen) -> bool {
+    match cause.code.as_str() {
+        "first_key_waits" => true,
+        "gpu_lost" => seen.known().is_some_and(|daemon| daemon.gpu.is_ok()),
+        _ => false,
+    }
 }
 
 fn listeners(seen: &Seen) -> Vec<Finding> {

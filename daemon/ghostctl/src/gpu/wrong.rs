@@ -6,8 +6,8 @@
 mod xid;
 
 use ghostllm_core::admin::{
-    GpuCard, GpuGate, GpuMaker, GpuMissingCause, GpuMode, GpuReading, GpuReason, GpuReport, GpuState,
-    Severity,
+    GpuCard, GpuCause, GpuGate, GpuMaker, GpuMissingCause, GpuMode, GpuReading, GpuReason, GpuReport,
+    GpuState, Severity,
 };
 
 use super::called;
@@ -56,8 +56,19 @@ pub(crate) struct Fault {
 
 /// All of them, the worst first.
 pub(crate) fn all(report: &GpuReport) -> Vec<Fault> {
-    let mut faults = missing(report);
+    let mut faults = of_cards(report);
     faults.extend(gate(report));
+    by_severity(faults)
+}
+
+fn by_severity(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort_by_key(|fault| std::cmp::Reverse(fault.severity));
+    faults
+}
+
+/// Those of the cards and their drivers alone, the worst first: what becomes of requests because of them is a cause in the status as well.
+pub(crate) fn of_cards(report: &GpuReport) -> Vec<Fault> {
+    let mut faults = missing(report);
     for card in &report.cards {
         // Of a card that is gone nothing else is known.
         match gone(card) {
@@ -70,8 +81,7 @@ pub(crate) fn all(report: &GpuReport) -> Vec<Fault> {
             }
         }
     }
-    faults.sort_by_key(|fault| std::cmp::Reverse(fault.severity));
-    faults
+    by_severity(faults)
 }
 
 /// Having no card at all is no fault.
@@ -109,13 +119,23 @@ fn gate(report: &GpuReport) -> Option<Fault> {
     let becomes = if decision.gate == GpuGate::Hold { "wait" } else { "are refused" };
     let card = report.cards.iter().find(|card| Some(card.index) == decision.card);
     let sake = card.map_or(String::new(), |card| format!(", for the sake of {}", called(card)));
+    let (why, next) = match decision.cause {
+        GpuCause::Blind => (
+            "it was near to switching itself off, and does not answer now",
+            "see what else is told of it; after a minute without an answer requests are let in again",
+        ),
+        _ => (
+            "a card is near to switching itself off, which would end all that runs on it",
+            "wait until it has cooled; where that takes long, look at its fans and at the room",
+        ),
+    };
     Some(Fault {
         about: About::Heat,
         severity: Severity::Error,
         card: decision.card,
         what: format!("new requests {becomes}{sake}"),
-        why: "a card is near to switching itself off, which would end all that runs on it",
-        next: "wait until it has cooled; where that takes long, look at its fans and at the room".to_owned(),
+        why,
+        next: next.to_owned(),
     })
 }
 
@@ -149,7 +169,8 @@ fn gone(card: &GpuCard) -> Option<Fault> {
                 Some(late) => format!("has not answered for {late:.0} s"),
                 None => "does not answer".to_owned(),
             };
-            let why = "its heat is not known, so that limits stay as they were";
+            let why =
+                "its heat is not known: limits that its heat has lowered stay so for a minute and rise then";
             let next = match card.maker {
                 GpuMaker::Nvidia => {
                     "nvidia-smi; where that hangs as well, sudo dmesg | grep -i xid, and a restart of the machine"

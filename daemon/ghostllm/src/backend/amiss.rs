@@ -20,8 +20,11 @@ pub(crate) fn causes(snapshot: &Snapshot) -> Vec<Cause> {
 }
 
 fn models_missing(snapshot: &Snapshot) -> Vec<Cause> {
-    let next = "start Ollama and run `ollama pull llama3.2`, put a GGUF file into the engine's directory, or name a server under \
-                [[backends]]";
+    let next = if snapshot.lacks_engines() {
+        "install an engine: `sudo apt install ghostllm-engine` for GGUF files, or Ollama; or name a server under [[backends]]"
+    } else {
+        "start Ollama and run `ollama pull llama3.2`, put a GGUF file into the engine's directory, or name a server under [[backends]]"
+    };
     let cause = |code: &str, severity, what: &str| {
         vec![Cause { code: code.to_owned(), severity, what: what.to_owned(), next: next.to_owned() }]
     };

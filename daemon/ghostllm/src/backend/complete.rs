@@ -31,7 +31,7 @@ pub(super) fn completed(call: &ChatCall) -> Option<String> {
 pub(super) fn judged(error: ChatError, model: &str) -> ChatError {
     match &error {
         ChatError::Fault(fault) => refusal(fault, model).map_or(error, ChatError::Request),
-        ChatError::Request(_) => error,
+        ChatError::Request(_) | ChatError::Stopping => error,
     }
 }
 

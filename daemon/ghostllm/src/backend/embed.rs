@@ -84,7 +84,7 @@ impl Backend {
 fn own(error: ChatError) -> ChatError {
     match error {
         ChatError::Fault(fault) => ChatError::Fault(fault.of_own_engine()),
-        ChatError::Request(_) => error,
+        ChatError::Request(_) | ChatError::Stopping => error,
     }
 }
 
@@ -93,7 +93,7 @@ fn judged(error: ChatError, model: &str) -> ChatError {
     match &error {
         ChatError::Fault(BackendFault::TooLong { limit }) => ChatError::Request(too_much(*limit)),
         ChatError::Fault(fault) => refusal(fault, model).map_or(error, ChatError::Request),
-        ChatError::Request(_) => error,
+        ChatError::Request(_) | ChatError::Stopping => error,
     }
 }
 

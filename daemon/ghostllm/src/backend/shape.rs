@@ -154,7 +154,9 @@ fn fault(error: ChatError) -> BackendFault {
     match error {
         ChatError::Fault(fault) => fault,
         // The same request was taken a moment ago.
-        ChatError::Request(_) => BackendFault::garbage("a request that was taken is refused now"),
+        ChatError::Request(_) | ChatError::Stopping => {
+            BackendFault::garbage("a request that was taken is refused now")
+        }
     }
 }
 

@@ -44,7 +44,12 @@ fn openai(peer: &Peer, limits: &Arc<Limits>) -> Backend {
     let target = Target::OpenAi(peer.url());
     let timeouts = Timeouts::of(limits);
     let name = "box".parse().unwrap();
-    Backend::configured(&config::Backend { name, target, key_file: None, timeouts }, None, limits).unwrap()
+    Backend::configured(
+        &config::Backend { name, target, key_file: None, on_this_box: None, timeouts },
+        None,
+        limits,
+    )
+    .unwrap()
 }
 
 fn call(stream: bool) -> ChatCall {
@@ -73,7 +78,7 @@ fn called(asked: Asked, form: Form) -> ChatCall {
 fn fault(error: ChatError) -> BackendFault {
     match error {
         ChatError::Fault(fault) => fault,
-        ChatError::Request(error) => panic!("the request is refused: {error}"),
+        ChatError::Request(_) | ChatError::Stopping => panic!("the request is refused: {error}"),
     }
 }
 

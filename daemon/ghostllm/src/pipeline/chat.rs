@@ -145,8 +145,9 @@ pub(super) async fn answer(
     let voice = Voice { form: read.form, id, created: now() };
     let (voiced, slot, meter) = (voice.clone(), Some(slot), account.request().meter.clone());
     let call = ChatCall { asked: read.asked, voice: voiced, model, defaults, trace, slot, meter };
+    let turn = its_turn(shared, settings, wait);
     let answering = Box::pin(async move {
-        wait.over().await;
+        turn.await?;
         backend.chat(call).await
     });
     let answered = if streamed {
@@ -215,6 +216,22 @@ fn enter(shared: &Shared, routed: &Routed, class: Class) -> Result<(Option<Turn>
     Ok((Some(turn), wait))
 }
 
+/// Waits until the engine may be asked. Whoever still waits when the program is stopped would have it wait for others before they begin.
+pub(super) fn its_turn(
+    shared: &Shared,
+    settings: &Settings,
+    wait: Wait,
+) -> impl Future<Output = Result<(), ChatError>> + Send + use<> {
+    let (mut drain, longest) = (shared.drain.clone(), settings.gpu.queue_wait);
+    async move {
+        tokio::select! {
+            biased;
+            begins = wait.over(longest) => begins.map_err(ChatError::Request),
+            () = drain.begun() => Err(ChatError::Stopping),
+        }
+    }
+}
+
 /// Where it goes, and whether there is known to be such a model.
 fn route(shared: &Shared, caller: &Caller, model: &str) -> Result<(Routed, bool), ApiError> {
     let snapshot = shared.registry.snapshot();
@@ -228,6 +245,13 @@ fn route(shared: &Shared, caller: &Caller, model: &str) -> Result<(Routed, bool)
 pub(super) fn unrouted(snapshot: &Snapshot, model: &str) -> ApiError {
     if let Some(fault) = snapshot.unusable(model) {
         return fault.clone().into();
+    }
+    if snapshot.lacks_engines() {
+        return ApiError::backend_unavailable(
+            "This box has no engine: no Ollama answers on it, and GhostLLM's own is not installed, or switched off. Its admin installs the package \
+             ghostllm-engine (apt install ghostllm-engine) or Ollama, or names a server under [[backends]]; then ask again.",
+            RETRY_AFTER_DOWN,
+        );
     }
     if snapshot.is_doubtful() {
         return ApiError::backend_unavailable(
@@ -286,11 +310,12 @@ where
 }
 
 /// The engine has failed.
-pub(super) fn fault(shared: &Shared, error: ChatError, account: Account) -> ApiError {
+pub(super) fn fault(shared: &Shared, error: ChatError, mut account: Account) -> ApiError {
     stream::blame(&shared.registry, &shared.room, &error);
-    let cause = error.to_string();
+    let (cause, by) = (error.to_string(), stream::by(&error));
     let shown = account.in_its_words(error.into());
-    failed(&cause, shown, account)
+    account.failed(&cause, &shown, by);
+    shown
 }
 
 fn failed(cause: &dyn Display, shown: ApiError, mut account: Account) -> ApiError {

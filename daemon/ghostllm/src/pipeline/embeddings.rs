@@ -41,8 +41,9 @@ pub(super) async fn answer(
     let call =
         EmbedCall { body, passed, model: routed.model, defaults: routed.defaults, trace, slot: Some(slot) };
     let request = Arc::clone(account.request());
+    let turn = chat::its_turn(shared, settings, wait);
     let answering = async {
-        wait.over().await;
+        turn.await?;
         routed.backend.embed(call).await
     };
     let answered = tokio::select! {

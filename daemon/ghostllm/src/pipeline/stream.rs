@@ -13,10 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::Stream;
-use ghostllm_core::{
-    ApiError,
-    error::{BackendFault, RETRY_AFTER_DOWN},
-};
+use ghostllm_core::{ApiError, error::BackendFault};
 use ghostllm_edge::{
     StreamFailed, drain,
     room::{Lack, Room},
@@ -226,9 +223,9 @@ impl Events {
     /// The engine has failed.
     fn fault(&mut self, error: ChatError) -> Bytes {
         blame(&self.registry, &self.room, &error);
-        let cause = error.to_string();
+        let (cause, by) = (error.to_string(), by(&error));
         let shown = self.voice.form.words(self.account.in_its_words(error.into()));
-        self.fail(&cause, &shown, None)
+        self.fail(&cause, &shown, by)
     }
 
     fn fail(&mut self, cause: &dyn std::fmt::Display, shown: &ApiError, by: Option<By>) -> Bytes {
@@ -274,15 +271,20 @@ pub(super) fn blame(registry: &Registry, room: &Room, error: &ChatError) {
     match error {
         // These say nothing of the backend; of memory it is counted already.
         ChatError::Fault(BackendFault::Full { .. }) => room.turned_away(Lack::Descriptors),
-        ChatError::Fault(BackendFault::NoMemory) | ChatError::Request(_) => {}
+        ChatError::Fault(BackendFault::NoMemory) | ChatError::Request(_) | ChatError::Stopping => {}
         ChatError::Fault(_) => registry.nudge(),
     }
+}
+
+/// Who has ended it, where its engine has not failed.
+pub(super) fn by(error: &ChatError) -> Option<By> {
+    matches!(error, ChatError::Stopping).then_some(By::Shutdown)
 }
 
 /// Waits until a request is to go on no longer.
 pub(super) async fn ending(drain: drain::Watch, request: Arc<Request>) -> Stopped {
     tokio::select! {
-        () = drain.ending() => Stopped { cause: "the program ends", by: By::Shutdown, shown: stopping() },
+        () = drain.ending() => Stopped { cause: "the program ends", by: By::Shutdown, shown: ChatError::Stopping.into() },
         ending = request.ended() => ending.into(),
     }
 }
@@ -291,14 +293,6 @@ impl From<Ending> for Stopped {
     fn from(ending: Ending) -> Self {
         Self { cause: ending.cause(), by: ending.into(), shown: ending.into() }
     }
-}
-
-/// What a client hears whose request the program's end has overtaken.
-fn stopping() -> ApiError {
-    ApiError::backend_unavailable(
-        "GhostLLM was stopped before the answer was complete; try again shortly.",
-        RETRY_AFTER_DOWN,
-    )
 }
 
 impl Body for Events {

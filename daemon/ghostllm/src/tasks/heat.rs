@@ -55,6 +55,8 @@ pub(crate) struct Snapshot {
     pub(crate) mode: GovernorMode,
     /// What is decided, and because of which of [`cards`](Self::cards), by its place; none where it is off or there is no card.
     pub(crate) decision: Option<(usize, Decision)>,
+    /// There are cards, and `gpu.cards` names none of them.
+    pub(crate) unheeded: bool,
     /// Why NVIDIA's cards cannot be asked; none where they can, or where that is not known yet.
     pub(crate) missing: Option<Missing>,
     /// The cards, by their numbers.
@@ -110,17 +112,18 @@ pub(crate) fn standing(gpu: &config::Gpu) -> Orders {
     Orders { limits: limits(gpu), gate: Stage::Open, queue: gpu.queue }
 }
 
-/// What somebody has set.
+/// What somebody has set. Who has limited those that somebody waits for has not meant the others to be without a limit.
 fn limits(gpu: &config::Gpu) -> ByClass<Option<u32>> {
     let set = |limit: u32| (limit > 0).then_some(limit);
-    ByClass { interactive: set(gpu.interactive), background: set(gpu.background) }
+    let interactive = set(gpu.interactive);
+    ByClass { interactive, background: set(gpu.background).or(interactive) }
 }
 
 impl Snapshot {
     /// Before anything is known.
     pub(crate) fn new(mode: GovernorMode) -> Self {
         let (at, now) = (OffsetDateTime::now_utc(), Duration::ZERO);
-        Self { at, now, mode, decision: None, missing: None, cards: Vec::new() }
+        Self { at, now, mode, decision: None, unheeded: false, missing: None, cards: Vec::new() }
     }
 }
 
@@ -231,8 +234,11 @@ impl Heat {
             cards.look(now, seen, &mut kept)
         };
         let decision = match gpu.governor {
-            GovernorMode::Off => None,
-            GovernorMode::On | GovernorMode::Watch => cards.decide(now, counts, most),
+            GovernorMode::Off => {
+                cards.release();
+                None
+            }
+            GovernorMode::On | GovernorMode::Watch => cards.decide(now, counts, most, &gpu.cards),
         };
         if decision.is_none_or(|(_, decision)| decision.cause == Cause::Free) {
             measure.push(now, peak);
@@ -248,6 +254,7 @@ impl Heat {
             now,
             mode: gpu.governor,
             decision,
+            unheeded: gpu.governor != GovernorMode::Off && cards.has_any() && !cards.heeds_any(&gpu.cards),
             missing: asked.sampler.missing(),
             cards: looked,
         };

@@ -41,6 +41,8 @@ struct Last {
 #[derive(Debug, Default)]
 struct Cards {
     slots: Vec<Arc<Slot>>,
+    /// How many there were when there were any: while its library fails, their numbers are nobody else's.
+    count: u32,
     missing: Option<Missing>,
     /// Since when its library is being opened.
     opening: Option<Duration>,
@@ -213,7 +215,13 @@ impl Shared {
             Ok(slots) => (slots, None),
             Err(missing) => (Vec::new(), Some(missing)),
         };
-        *held(&self.nvidia) = Cards { slots, missing, opening: None };
+        let mut nvidia = held(&self.nvidia);
+        let count = match u32::try_from(slots.len()).unwrap_or(u32::MAX) {
+            0 => nvidia.count,
+            count => count,
+        };
+        *nvidia = Cards { slots, count, missing, opening: None };
+        drop(nvidia);
         self.tell();
     }
 
@@ -229,12 +237,11 @@ impl Shared {
     pub(super) fn read(&self, seen: &mut Vec<Seen>) {
         seen.clear();
         let now = self.now();
-        let mut indices = 0..;
-        let mut see = |slot: &Arc<Slot>| {
-            let index = indices.next().unwrap_or(u32::MAX);
-            seen.push(slot.seen(index, now, self.options.deadline));
-        };
-        held(&self.nvidia).slots.iter().for_each(&mut see);
-        held(&self.others).iter().for_each(&mut see);
+        let nvidia = held(&self.nvidia);
+        let first = nvidia.count;
+        let mut see = |index: u32, slot: &Arc<Slot>| seen.push(slot.seen(index, now, self.options.deadline));
+        (0..).zip(&nvidia.slots).for_each(|(index, slot)| see(index, slot));
+        drop(nvidia);
+        (first..).zip(&*held(&self.others)).for_each(|(index, slot)| see(index, slot));
     }
 }

@@ -85,6 +85,18 @@ pub enum CardChoice {
     Uuid(String),
 }
 
+impl CardChoice {
+    /// Whether the card of this number and this UUID is meant.
+    #[must_use]
+    pub fn means(&self, number: usize, uuid: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Number(meant) => *meant == number,
+            Self::Uuid(meant) => meant == uuid,
+        }
+    }
+}
+
 impl FromStr for CardChoice {
     type Err = String;
 

@@ -286,8 +286,8 @@ fn every_decision_is_said_in_words() {
     );
     assert_eq!(
         said(card.second(&blind(State::Stale))),
-        "new requests are refused and asked to come again in 30 s: its heat is not known now, so that nothing is changed; 3 that run \
-         are finished first"
+        "new requests are refused and asked to come again in 30 s: its heat is not known now; once that has lasted a minute, more are \
+         let in little by little; 3 that run are finished first"
     );
 }
 

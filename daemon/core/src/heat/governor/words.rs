@@ -100,7 +100,9 @@ impl Decision {
             },
             Cause::HeldLong => f.write_str("it has been too hot for too long for them to wait"),
             Cause::Recovering => f.write_str("it has cooled, and more are let in little by little"),
-            Cause::Blind => f.write_str("its heat is not known now, so that nothing is changed"),
+            Cause::Blind => f.write_str(
+                "its heat is not known now; once that has lasted a minute, more are let in little by little",
+            ),
         }
     }
 

@@ -29,7 +29,12 @@ fn backend(peer: &Peer, is_ollama: bool, limits: Limits) -> Backend {
     let target = if is_ollama { Target::Ollama(url) } else { Target::OpenAi(url) };
     let (limits, name) = (Arc::new(limits), "box".parse().unwrap());
     let timeouts = Timeouts::of(&limits);
-    Backend::configured(&config::Backend { name, target, key_file: None, timeouts }, None, &limits).unwrap()
+    Backend::configured(
+        &config::Backend { name, target, key_file: None, on_this_box: None, timeouts },
+        None,
+        &limits,
+    )
+    .unwrap()
 }
 
 async fn asked(is_ollama: bool, body: &str, answer: &str) -> (Result<Embedded, ChatError>, Got) {

@@ -284,6 +284,14 @@ impl Snapshot {
         if self.found { silent.all(|silent| silent) } else { silent.any(|silent| silent) }
     }
 
+    /// Whether nothing is there that could have a model: nobody has named a backend, none that is looked for answers, and our engine is not
+    /// installed.
+    #[must_use]
+    pub fn lacks_engines(&self) -> bool {
+        let is_ours = |known: &Known| *known.backend().kind() == Kind::Engine;
+        self.found && self.is_doubtful() && !self.backends.iter().any(is_ours)
+    }
+
     /// What is odd about the names that the configuration gives.
     pub fn odd(&self) -> impl Iterator<Item = Odd<'_>> {
         let names = self

@@ -117,7 +117,7 @@ fn cards(which: &CardChoice, margin: Margin, seen: &Result<Vec<Card>, String>) -
         amiss(format!("no graphics card can be asked: {why}"), "nvidia-smi, which asks the same")
     })?;
     let meant: Vec<(usize, &Card)> =
-        all.iter().enumerate().filter(|(at, card)| is_meant(which, *at, card)).collect();
+        all.iter().enumerate().filter(|(at, card)| which.means(*at, &card.uuid)).collect();
     if meant.is_empty() {
         return Err(amiss(
             format!("there is no graphics card {which}"),
@@ -127,14 +127,6 @@ fn cards(which: &CardChoice, margin: Margin, seen: &Result<Vec<Card>, String>) -
     let told: Result<Vec<String>, Amiss> =
         meant.into_iter().map(|(at, card)| one(at, card, margin)).collect();
     told.map(|told| told.join("; "))
-}
-
-fn is_meant(which: &CardChoice, at: usize, card: &Card) -> bool {
-    match which {
-        CardChoice::All => true,
-        CardChoice::Number(number) => *number == at,
-        CardChoice::Uuid(uuid) => card.uuid == *uuid,
-    }
 }
 
 fn one(at: usize, card: &Card, margin: Margin) -> Outcome {

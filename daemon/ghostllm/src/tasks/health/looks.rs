@@ -80,8 +80,8 @@ impl<T: Send + 'static> Look<T> {
 }
 
 impl Looks {
-    /// Looks at everything that these checks are about, all at once.
-    pub(super) async fn look(&mut self, checks: &[HealthCheck], within: Duration) {
+    /// Looks at everything that these checks are about, all at once; at NVIDIA's cards by this library, where it is not the usual one.
+    pub(super) async fn look(&mut self, checks: &[HealthCheck], nvml: Option<&Path>, within: Duration) {
         let mut paths: Vec<&PathBuf> = checks.iter().filter_map(|check| disk(&check.subject)).collect();
         paths.sort();
         paths.dedup();
@@ -99,7 +99,8 @@ impl Looks {
         let wanted = checks.iter().any(|check| matches!(check.subject, Subject::Cards { .. }));
         let asked = async {
             if wanted {
-                let ask = || ghostllm_gpu::cards(None).map_err(|missing| missing.to_string());
+                let nvml = nvml.map(Path::to_path_buf);
+                let ask = move || ghostllm_gpu::cards(nvml.as_deref()).map_err(|missing| missing.to_string());
                 cards.again(within, ask).await;
             }
         };
@@ -196,15 +197,15 @@ mod tests {
             Ok(seen)
         };
         looks.disks.entry(root.clone()).or_default().again(soon, hangs).await;
-        looks.look(&[], soon).await;
+        looks.look(&[], None, soon).await;
         // A second thread would have told how much room there is.
-        looks.look(&checks, soon).await;
+        looks.look(&checks, None, soon).await;
         assert!(looks.disk(&root).unwrap().is_err());
         go.send(()).unwrap();
         until_over(&looks.disks[&root]).await;
-        looks.look(&checks, Duration::from_secs(20)).await;
+        looks.look(&checks, None, Duration::from_secs(20)).await;
         assert_eq!(looks.disk(&root), Some(&Ok(seen)));
-        looks.look(&[], soon).await;
+        looks.look(&[], None, soon).await;
         assert!(looks.disks.is_empty(), "what nobody asks for any more is forgotten");
     }
 

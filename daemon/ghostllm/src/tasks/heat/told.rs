@@ -121,7 +121,15 @@ pub(crate) fn causes(now: &Snapshot) -> Vec<admin::Cause> {
             .to_owned(),
     });
     let thermal = now.decision.as_ref().and_then(|(place, decision)| thermal(now, *place, decision));
-    lost.chain(thermal).collect()
+    let unheeded = now.unheeded.then(|| admin::Cause {
+        code: "gpu_unheeded".to_owned(),
+        severity: Severity::Warning,
+        what: "gpu.cards names none of the cards that there are, so that nothing comes of their heat"
+            .to_owned(),
+        next: "correct it by what `ghostctl gpu` shows, or write gpu.governor = \"off\" where that is meant"
+            .to_owned(),
+    });
+    lost.chain(thermal).chain(unheeded).collect()
 }
 
 fn thermal(now: &Snapshot, place: usize, decision: &Decision) -> Option<admin::Cause> {
@@ -137,8 +145,13 @@ fn thermal(now: &Snapshot, place: usize, decision: &Decision) -> Option<admin::C
         code: "gpu_thermal".to_owned(),
         severity,
         what: format!("because of {card}: {watched}{decision}"),
-        next: "let it have more air (dust, fans, the case, what stands around it) or less power (`sudo nvidia-smi -pl WATTS`); as it \
-               cools, all is as before by itself"
-            .to_owned(),
+        next: match decision.cause {
+            heat::Cause::Blind => "ask why it does not answer: `ghostctl gpu` tells what is known of it",
+            _ => {
+                "let it have more air (dust, fans, the case, what stands around it) or less power (`sudo nvidia-smi -pl WATTS`); as it \
+                 cools, all is as before by itself"
+            }
+        }
+        .to_owned(),
     })
 }
