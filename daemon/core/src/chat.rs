@@ -5,11 +5,13 @@
 //! and pictures are in the request itself.
 
 mod defaults;
+mod text;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub use defaults::Defaults;
+pub use text::Text;
 
 /// One request for an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -73,7 +75,7 @@ pub struct Message {
     /// Who speaks.
     pub role: Role,
     /// The text; parts of a list are joined by a newline.
-    pub text: String,
+    pub text: Text,
     /// Pictures, in their order.
     pub images: Vec<Image>,
     /// The calls that the assistant made in this turn.
@@ -89,12 +91,18 @@ pub struct Message {
 impl Message {
     fn weight(&self) -> usize {
         let images = self.images.iter().map(|image| 64 + image.base64.len()).sum::<usize>();
-        64 + self.said_bytes() + images + 96 * self.tool_calls.len()
+        // A text is written as it is spelled, and counted only where its words are.
+        64 + self.text.quoted().spelled().len() + self.beside_text() + images + 96 * self.tool_calls.len()
     }
 
     fn said_bytes(&self) -> usize {
+        self.text.len() + self.beside_text()
+    }
+
+    /// Bytes of the calls and of what was thought.
+    fn beside_text(&self) -> usize {
         let calls = self.tool_calls.iter().map(|call| call.arguments.get().len()).sum::<usize>();
-        self.text.len() + self.reasoning.as_ref().map_or(0, String::len) + calls
+        self.reasoning.as_ref().map_or(0, String::len) + calls
     }
 }
 

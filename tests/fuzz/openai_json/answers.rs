@@ -129,8 +129,18 @@ fn check_answer(bytes: &[u8]) {
         assert!(check_whole(&sent, Some(NAME)).is_err());
         return;
     };
-    let body = whole_characters(bytes);
-    assert_eq!(kept.body, body);
+    let mut body = whole_characters(bytes);
+    if kept.body != body {
+        // Counts of one answer, which are not passed for those of several.
+        let (Some(mut was), Some(mut is)) = (value(&body), value(&kept.body)) else { return };
+        assert!(
+            !was["timings"].is_null() && was["choices"].as_array().is_some_and(|choices| choices.len() > 1)
+        );
+        assert_eq!(kept.usage.is_some_and(|usage| usage.estimated), is["usage"]["estimated"] == true);
+        [was["usage"], is["usage"]] = [Value::Null, Value::Null];
+        assert_eq!(was, is, "more than the counts has changed");
+        body = kept.body.to_vec();
+    }
     let renamed = check_whole(&sent, Some(NAME)).expect("it was taken before");
     assert_eq!(renamed.usage, kept.usage);
     let Some(was) = value(&body) else { return };

@@ -20,7 +20,7 @@ use ghostllm_core::{
 use crate::Way;
 
 /// Events of a turn.
-pub(crate) const PIECES: usize = 2_000;
+pub(crate) const PIECES: usize = 100;
 
 /// What an event may cost.
 const PROMISED_NS: f64 = 3_000.0;

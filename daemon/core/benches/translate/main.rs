@@ -3,7 +3,8 @@
 //! Knows the dialects' doors alone. Refuses to know sockets: what those cost is the load bench's question. Costs are beside
 //! what cannot be saved, the same bytes passed on as they came, and for a request beside one look at each of its bytes.
 //! Invariant: nothing is measured alone; what is compared takes turns, in the same run, on the same bytes, and what comes
-//! out was looked at before.
+//! out was looked at before. Turns are short and many, so that on a machine that others use as well some have the processor
+//! to themselves: the promise is held to the quickest fifth, and the median beside it says how far from quiet it was.
 #![expect(clippy::disallowed_methods, reason = "a bench looks at the clock, which the core itself does not")]
 #![expect(
     clippy::print_stdout,
@@ -24,7 +25,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Turns that each kind takes, one after the other.
-const TURNS: usize = 41;
+const TURNS: usize = 2_001;
 
 /// One way of doing the work.
 struct Way {
@@ -39,8 +40,10 @@ struct Way {
 /// What a way costs, a piece.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
-    /// Nanoseconds: the median turn.
+    /// Nanoseconds: a fifth of the turns were as quick.
     ns: f64,
+    /// The median turn's.
+    median: f64,
     allocations: f64,
     /// Bytes allocated.
     bytes: f64,
@@ -57,10 +60,12 @@ fn costs(ways: &mut [Way], pieces: usize) -> Result<Vec<Cost>> {
         let a_piece = |count: usize| count as f64 / pieces as f64;
         let (allocations, bytes) =
             (a_piece(change.allocations + change.reallocations), a_piece(change.bytes_allocated));
-        costs.push(Cost { ns: 0.0, allocations, bytes });
+        costs.push(Cost { ns: 0.0, median: 0.0, allocations, bytes });
     }
     for _ in 0..TURNS {
         for (way, times) in ways.iter_mut().zip(&mut times) {
+            // What the way before has left in the caches is not this one's.
+            (way.work)(1)?;
             let begun = Instant::now();
             (way.work)(pieces)?;
             times.push(begun.elapsed().as_nanos() as f64 / pieces as f64);
@@ -68,22 +73,28 @@ fn costs(ways: &mut [Way], pieces: usize) -> Result<Vec<Cost>> {
     }
     for (cost, times) in costs.iter_mut().zip(&mut times) {
         times.sort_unstable_by(f64::total_cmp);
-        cost.ns = times[TURNS / 2];
+        (cost.ns, cost.median) = (times[TURNS / 5], times[TURNS / 2]);
     }
     Ok(costs)
 }
 
 /// Prints them; the first way is the one that the others are compared with. Whether all promises are kept.
 fn told(what: &str, ways: &[Way], costs: &[Cost]) -> bool {
-    println!("{what:44} {:>8} {:>8} {:>8} {:>8} {:>9}", "ns", "ratio", "allocs", "bytes", "promised");
+    println!(
+        "{what:44} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9}",
+        "ns", "median", "ratio", "allocs", "bytes", "promised"
+    );
     let mut kept = true;
     for (way, cost) in ways.iter().zip(costs) {
-        let Cost { ns, allocations, bytes } = cost;
+        let Cost { ns, median, allocations, bytes } = cost;
         let promised = way.promised.map_or_else(String::new, |most| format!("{most:.0}"));
         let missed = way.promised.is_some_and(|most| *ns > most);
         let mark = if missed { "  missed" } else { "" };
         let ratio = ns / costs[0].ns;
-        println!("{:44} {ns:8.0} {ratio:8.1} {allocations:8.1} {bytes:8.0} {promised:>9}{mark}", way.words);
+        println!(
+            "{:44} {ns:8.0} {median:8.0} {ratio:8.1} {allocations:8.1} {bytes:8.0} {promised:>9}{mark}",
+            way.words
+        );
         kept &= !missed;
     }
     println!();
@@ -94,7 +105,7 @@ fn main() -> Result<()> {
     let (mut events, mut requests) = (events::ways()?, requests::ways()?);
     let (of_events, of_requests) =
         (costs(&mut events, events::PIECES)?, costs(&mut requests, requests::PIECES)?);
-    let kept = told("an event of a stream, median of 41 turns", &events, &of_events)
+    let kept = told("an event of a stream", &events, &of_events)
         & told("a request of 4 kB", &requests, &of_requests);
     ensure!(kept, "more than is promised");
     Ok(())

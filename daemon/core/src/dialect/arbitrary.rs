@@ -47,6 +47,7 @@ pub(crate) fn turn() -> impl Strategy<Value = Message> {
         let (text, images, tool_calls) = parts;
         // A tool's result says to which call it belongs.
         let tool_call_id = (role == Role::Tool).then(|| "call_1".to_owned());
+        let text = text.as_str().into();
         Message { role, text, images, tool_calls, tool_call_id, name, reasoning }
     })
 }

@@ -17,7 +17,7 @@ mod text;
 
 pub(crate) use members::{Members, list};
 pub(crate) use sound::Elements;
-pub(crate) use text::{quote, unquoted};
+pub(crate) use text::{Quoted, quote};
 
 /// Whether a text is nested deeper than `most` levels, by its brackets outside of strings: deep nesting costs a parser its
 /// stack long before it costs bytes.
@@ -41,17 +41,19 @@ pub fn is_deeper(text: &[u8], most: usize) -> bool {
     false
 }
 
-/// Behind the quote that ends a string which has begun before `place`; the text's end where there is none.
-fn string_end(text: &[u8], mut place: usize) -> usize {
-    // A prompt is one long string: it is searched, not walked through.
-    while let Some(found) = text.get(place..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        place += found;
-        if text.get(place) == Some(&b'"') {
-            return place + 1;
-        }
-        place += 2;
-    }
-    text.len()
+/// Behind the quote that ends a string which has begun right before `start`; the text's end where there is none.
+fn string_end(text: &[u8], start: usize) -> usize {
+    let inside = text.get(start..).unwrap_or_default();
+    // A prompt is one long string: it is searched, not walked through, for its quotes alone, since most escapes are line ends.
+    let mut quotes = memchr_iter(b'"', inside);
+    quotes.find(|quote| !is_escaped(inside, *quote)).map_or(text.len(), |quote| start + quote + 1)
+}
+
+/// Whether the byte at this place in a string is behind a backslash that is no second half of an escape itself. A string of backslashes
+/// and quotes is gone over once more at the most: no two quotes have a backslash in common.
+fn is_escaped(inside: &[u8], place: usize) -> bool {
+    let before = inside.iter().take(place).rev().take_while(|byte| **byte == b'\\');
+    before.count() % 2 == 1
 }
 
 /// The place of the first escape of half a surrogate pair: `\ud800` alone is JSON by its grammar and no character, which
@@ -196,7 +198,7 @@ where
 /// of an event may not.
 pub(crate) fn flat(text: &[u8]) -> Cow<'_, [u8]> {
     let ends = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    if text.iter().any(ends) {
+    if memchr2(b'\r', b'\n', text).is_some() {
         text.iter().map(|byte| if ends(byte) { b' ' } else { *byte }).collect()
     } else {
         Cow::Borrowed(text)

@@ -79,7 +79,10 @@ fn good(reasons: &[String], calls: usize, usage: Option<Usage>) -> String {
     let calls = if calls > 0 { format!(", {calls} called") } else { String::new() };
     let counted = usage.map_or_else(
         || "uncounted".to_owned(),
-        |usage| format!("{}+{} tokens", usage.prompt_tokens, usage.completion_tokens),
+        |usage| {
+            let about = if usage.estimated { "~" } else { "" };
+            format!("{about}{}+{} tokens", usage.prompt_tokens, usage.completion_tokens)
+        },
     );
     format!("200 {}{calls}, {counted}", reasons.join(" "))
 }

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::text::quote;
+use super::text::{Quoted, quote};
 
 /// An object that is being written.
 pub(crate) struct Members<'a> {
@@ -30,6 +30,11 @@ impl<'a> Members<'a> {
 
     pub(crate) fn text(&mut self, name: &'static str, text: &str) {
         self.written(name, |out| quote(out, text));
+    }
+
+    /// A text that is spelled already.
+    pub(crate) fn spelled(&mut self, name: &'static str, text: Quoted<'_>) {
+        self.written(name, |out| text.write(out));
     }
 
     /// Nothing where there is no text.

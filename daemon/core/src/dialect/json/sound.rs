@@ -3,12 +3,10 @@
 //! Knows where values begin and end in JSON that is known to be sound. Refuses to doubt it: what it makes nothing of, serde_json reads.
 //! Invariant: each element is given once, as serde_json would give it.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Object, string_end, text};
+use super::{Object, Quoted, string_end};
 
 #[cfg(test)]
 mod tests;
@@ -17,13 +15,12 @@ mod tests;
 pub(crate) struct Elements<'a> {
     /// The next of them, and what is behind it.
     rest: &'a str,
-    room: String,
 }
 
 impl<'a> Elements<'a> {
     /// Of a list; none where the value is none.
     pub(crate) fn of(list: &'a RawValue) -> Option<Self> {
-        Some(Self { rest: list.get().strip_prefix('[')?, room: String::new() })
+        Some(Self { rest: list.get().strip_prefix('[')? })
     }
 
     /// Goes to the next one; whether there is one.
@@ -38,16 +35,17 @@ impl<'a> Elements<'a> {
     pub(crate) fn texts<const N: usize, T>(
         &mut self,
         names: [&str; N],
-        then: impl FnOnce([Option<Cow<'a, str>>; N]) -> Option<T>,
+        then: impl FnOnce([Option<Quoted<'a>>; N]) -> Option<T>,
     ) -> Option<T> {
         let mut values = [const { None }; N];
         let mut rest = self.rest.strip_prefix('{')?;
         loop {
-            let (name, behind) = text::string(rest.trim_ascii_start(), &mut self.room)?;
+            let (name, behind) = Quoted::first(rest.trim_ascii_start())?;
             let value = behind.trim_ascii_start().strip_prefix(':')?;
-            let place = names.iter().position(|known| *known == name)?;
+            // A name with escapes, which nobody sends, is serde_json's to read.
+            let place = names.iter().position(|known| *known == name.spelled())?;
             let free = values.get_mut(place).filter(|value| value.is_none())?;
-            let (value, behind) = text::string(value.trim_ascii_start(), &mut self.room)?;
+            let (value, behind) = Quoted::first(value.trim_ascii_start())?;
             *free = Some(value);
             let end = behind.trim_ascii_start();
             if let Some(behind) = end.strip_prefix('}') {

@@ -5,71 +5,86 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
+use memchr::memchr;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
-use super::ESCAPE;
+use super::{ESCAPE, string_end};
 
 #[cfg(test)]
 mod tests;
 
-/// The text of a JSON string; none where the value is no string, or has half of a surrogate pair.
-pub(crate) fn unquoted(raw: &RawValue) -> Option<String> {
-    // An escape is longer than what it stands for.
-    let mut room = String::with_capacity(raw.get().len());
-    string(raw.get(), &mut room).map(|(text, _)| text.into_owned())
-}
+/// A string of a JSON text that is known to be sound and of whole characters, as it is spelled there, its quotes aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quoted<'a>(&'a str);
 
-/// The string that a sound JSON text begins with, and what is behind it; none where it begins with no string, or with one that has
-/// half of a surrogate pair. `room` is where one with escapes is put together.
-pub(super) fn string<'a>(json: &'a str, room: &mut String) -> Option<(Cow<'a, str>, &'a str)> {
-    let mut rest = json.strip_prefix('"')?;
-    room.clear();
-    loop {
-        let (before, behind) = rest.split_at_checked(memchr2(b'"', b'\\', rest.as_bytes())?)?;
-        if let Some(behind) = behind.strip_prefix('"') {
-            let whole = if room.is_empty() {
-                Cow::Borrowed(before)
-            } else {
-                Cow::Owned([room.as_str(), before].concat())
-            };
-            return Some((whole, behind));
+impl<'a> Quoted<'a> {
+    /// What stands between the quotes of such a string.
+    pub(crate) fn inside(spelled: &'a str) -> Self {
+        Self(spelled)
+    }
+
+    /// The string that a value is; none where it is no string.
+    pub(crate) fn of(json: &'a str) -> Option<Self> {
+        json.strip_prefix('"')?.strip_suffix('"').map(Self)
+    }
+
+    /// The string that a text begins with, and what is behind it; none where it begins with no string.
+    pub(super) fn first(json: &'a str) -> Option<(Self, &'a str)> {
+        let (string, behind) = json.split_at_checked(string_end(json.as_bytes(), 1))?;
+        Some((Self::of(string)?, behind))
+    }
+
+    /// As it is spelled.
+    pub(crate) fn spelled(self) -> &'a str {
+        self.0
+    }
+
+    /// Appends it, its quotes around it.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        out.extend_from_slice(self.0.as_bytes());
+        out.push(b'"');
+    }
+
+    /// The characters.
+    pub(crate) fn text(self) -> Cow<'a, str> {
+        match memchr(b'\\', self.0.as_bytes()) {
+            None => Cow::Borrowed(self.0),
+            Some(_) => serde_json::from_str(&format!("\"{}\"", self.0)).unwrap_or_default(),
         }
-        let (letter, behind) = unescaped(behind)?;
-        room.push_str(before);
-        room.push(letter);
-        rest = behind;
+    }
+
+    /// How many bytes the characters are.
+    pub(crate) fn text_length(self) -> usize {
+        let (mut length, mut rest) = (0, self.0);
+        while let Some((before, escape)) =
+            memchr(b'\\', rest.as_bytes()).and_then(|place| rest.split_at_checked(place))
+        {
+            let (written, stands_for) = escape_lengths(escape);
+            length += before.len() + stands_for;
+            rest = escape.get(written..).unwrap_or_default();
+        }
+        length + rest.len()
     }
 }
 
-/// The character whose escape a text begins with, and what is behind that.
-fn unescaped(text: &str) -> Option<(char, &str)> {
-    let letter = match text.as_bytes().get(1)? {
-        letter @ (b'"' | b'\\' | b'/') => char::from(*letter),
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => return from_units(text),
-        _ => return None,
-    };
-    Some((letter, text.get(2..)?))
-}
-
-/// The same of `\uXXXX`, of which two make the characters beyond 16 bits.
-fn from_units(text: &str) -> Option<(char, &str)> {
-    let first = unit(text)?;
-    let rest = text.get(ESCAPE..)?;
-    if let Some(letter) = char::from_u32(first.into()) {
-        return Some((letter, rest));
+/// A value that is a string; of any other type it is an error without words.
+impl<'de: 'a, 'a> Deserialize<'de> for Quoted<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw: &'de RawValue = Deserialize::deserialize(deserializer)?;
+        Self::of(raw.get()).ok_or_else(|| D::Error::custom("no string"))
     }
-    let letter = char::decode_utf16([first, unit(rest)?]).next()?.ok()?;
-    Some((letter, rest.get(ESCAPE..)?))
 }
 
-fn unit(text: &str) -> Option<u16> {
-    u16::from_str_radix(text.strip_prefix("\\u")?.get(..ESCAPE - 2)?, 16).ok()
+/// How long the escape is that a text begins with, and how many bytes the character has that it stands for.
+fn escape_lengths(text: &str) -> (usize, usize) {
+    let Some(hex) = text.strip_prefix("\\u").and_then(|rest| rest.get(..ESCAPE - 2)) else { return (2, 1) };
+    match u32::from_str_radix(hex, 16).map(char::from_u32) {
+        Ok(Some(letter)) => (ESCAPE, letter.len_utf8()),
+        // A pair of halves, which makes a character beyond 16 bits.
+        Ok(None) | Err(_) => (2 * ESCAPE, 4),
+    }
 }
 
 /// Appends a text as a JSON string.

@@ -4,26 +4,18 @@
 //! Ollama's default is the opposite of OpenAI's; options are sent only when the client gave them, since one that
 //! is sent overrides the model's own; nothing is cut from the conversation in silence.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::tools;
-use crate::chat::{
-    ChatRequest, Json, Message, ResponseFormat, Role, Sampling, Think, Tool, ToolCall, ToolChoice,
-};
+use crate::chat::{ChatRequest, Message, ResponseFormat, Role, Sampling, Think, Tool, ToolCall, ToolChoice};
 use crate::dialect::json::{self, Members};
 use crate::error::{ApiError, Code};
 
 #[cfg(test)]
 mod tests;
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum WireTool<'a> {
-    AsItCame(&'a Json),
-    Written(Box<RawValue>),
-}
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -109,7 +101,9 @@ pub fn chat_body(request: &ChatRequest, model: &str) -> Result<Bytes, ApiError> 
     body.value("stream", &true);
     // Over-long conversations are refused rather than shortened from the front.
     body.value("truncate", &false);
-    body.value_if("tools", (!tools.is_empty()).then_some(tools));
+    if !tools.is_empty() {
+        body.list("tools", tools, |out, tool| out.extend_from_slice(&tool));
+    }
     match &request.response_format {
         ResponseFormat::Text => {}
         ResponseFormat::JsonObject => body.text("format", "json"),
@@ -130,8 +124,8 @@ pub fn chat_body(request: &ChatRequest, model: &str) -> Result<Bytes, ApiError> 
     Ok(out.into())
 }
 
-/// The tools that the choice leaves.
-fn chosen_tools(request: &ChatRequest) -> Result<Vec<WireTool<'_>>, ApiError> {
+/// The tools that the choice leaves, each as JSON.
+fn chosen_tools(request: &ChatRequest) -> Result<Vec<Cow<'_, [u8]>>, ApiError> {
     let all = request.tools.iter().enumerate();
     match &request.tool_choice {
         ToolChoice::Auto => all.map(|(place, tool)| wire_tool(place, tool)).collect(),
@@ -148,9 +142,9 @@ fn chosen_tools(request: &ChatRequest) -> Result<Vec<WireTool<'_>>, ApiError> {
     }
 }
 
-fn wire_tool(place: usize, tool: &Tool) -> Result<WireTool<'_>, ApiError> {
+fn wire_tool(place: usize, tool: &Tool) -> Result<Cow<'_, [u8]>, ApiError> {
     let written = tools::translated(place, tool)?;
-    Ok(written.map_or(WireTool::AsItCame(&tool.raw), WireTool::Written))
+    Ok(written.map_or(Cow::Borrowed(tool.raw.get().as_bytes()), Cow::Owned))
 }
 
 fn effort(think: Think) -> Effort {
@@ -175,7 +169,7 @@ fn write_message(out: &mut Vec<u8>, before: &[Message], message: &Message) {
         Role::Tool => "tool",
     };
     fields.text("role", role);
-    fields.text("content", &message.text);
+    fields.spelled("content", message.text.quoted());
     fields.text_if("thinking", message.reasoning.as_deref());
     if !message.images.is_empty() {
         fields.list("images", &message.images, |out, image| json::quote(out, &image.base64));

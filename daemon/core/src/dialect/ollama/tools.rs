@@ -5,7 +5,9 @@
 //! rest of a request. Invariants: a tool of which nothing is dropped goes out as it came; whatever a schema refers to, what goes
 //! out is no deeper and no larger than the bounds here allow beside what came in; nothing that is dropped is dropped in silence.
 
-use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+use serde_json::Value;
 
 use crate::chat::Tool;
 use crate::error::{ApiError, Code};
@@ -34,7 +36,7 @@ const LEVELS: usize = 128;
 ///
 /// # Errors
 /// 400 where it is too long to be read.
-pub(super) fn translated(place: usize, tool: &Tool) -> Result<Option<Box<RawValue>>, ApiError> {
+pub(super) fn translated(place: usize, tool: &Tool) -> Result<Option<Vec<u8>>, ApiError> {
     let text = tool.raw.get();
     if text.len() > LONGEST {
         let message = format!("The tool '{}' is longer than {LONGEST} bytes.", tool.name);
@@ -44,9 +46,9 @@ pub(super) fn translated(place: usize, tool: &Tool) -> Result<Option<Box<RawValu
 }
 
 /// The same, by a tree of the whole.
-fn rewritten(text: &str) -> Option<Box<RawValue>> {
+fn rewritten(text: &str) -> Option<Vec<u8>> {
     // A number that no reader keeps, such as 1e999, is Ollama's to judge.
-    let mut whole: Node = serde_json::from_str(text).ok()?;
+    let mut whole: Node<'_> = serde_json::from_str(text).ok()?;
     let function = whole.get_mut("function")?;
     let parameters = function.get_mut("parameters")?;
     let mut writer = Writer::new(text);
@@ -58,7 +60,10 @@ fn rewritten(text: &str) -> Option<Box<RawValue>> {
         let _written_out = ["$defs", "definitions"].map(|name| parameters.take(name));
     }
     function.describe(&lost);
-    serde_json::value::to_raw_value(&whole).ok()
+    // What is dropped is said in about as many words.
+    let mut out = Vec::with_capacity(text.len() + text.len() / 4);
+    whole.write(&mut out);
+    Some(out)
 }
 
 /// Rewrites one tool's schema.
@@ -66,9 +71,9 @@ struct Writer<'a> {
     /// The tool as it came.
     tool: &'a str,
     /// Its schema as it came, read once there is a reference to be looked up in it.
-    root: Option<Node>,
+    root: Option<Node<'a>>,
     /// The references that are being written out, outermost first.
-    trail: Vec<String>,
+    trail: Vec<Cow<'a, str>>,
     /// How deep the schema is that is being written.
     level: usize,
     /// Bytes that references may still bring, and how many may still be looked up.
@@ -81,13 +86,13 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(tool: &'a str) -> Self {
-        let (left, lookups, trail) = (MOST, LOOKED_UP, vec!["#".to_owned()]);
+        let (left, lookups, trail) = (MOST, LOOKED_UP, vec![Cow::Borrowed("#")]);
         Self { tool, root: None, trail, level: 0, left, lookups, refers: false, changed: false }
     }
 
     /// The parameters themselves, of which Ollama keeps no description: what is lost of them is given back in words for the
     /// function's.
-    fn root_schema(&mut self, schema: &mut Node) -> Vec<String> {
+    fn root_schema(&mut self, schema: &mut Node<'a>) -> Vec<String> {
         self.follow(schema);
         self.merge(schema);
         self.inner(schema);
@@ -99,10 +104,10 @@ impl<'a> Writer<'a> {
     }
 
     /// A schema below: of a property, of a list's elements, of an alternative.
-    fn schema(&mut self, schema: &mut Node) {
+    fn schema(&mut self, schema: &mut Node<'a>) {
         match schema {
             // Ollama reads no truth values here, and refuses the whole request.
-            Node::Scalar(serde_json::Value::Bool(any)) => {
+            Node::Scalar(Value::Bool(any)) => {
                 let mut written = Node::Object(Vec::new());
                 if !*any {
                     written.describe(&["never given".to_owned()]);
@@ -112,7 +117,7 @@ impl<'a> Writer<'a> {
                 return;
             }
             Node::Object(_) => {}
-            Node::List(_) | Node::Scalar(_) => return,
+            Node::List(_) | Node::Text(_) | Node::Scalar(_) => return,
         }
         let outside = self.trail.len();
         self.level += 2;
@@ -137,7 +142,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The schemas inside of one.
-    fn inner(&mut self, schema: &mut Node) {
+    fn inner(&mut self, schema: &mut Node<'a>) {
         if let Some(Node::Object(properties)) = schema.get_mut("properties") {
             properties.iter_mut().for_each(|(_, property)| self.schema(property));
         }
@@ -153,10 +158,10 @@ impl<'a> Writer<'a> {
 
     /// Writes out what a schema refers to, beside what it says itself, as often as that is a reference again. What it refers to
     /// outside of itself, around itself, or too far down, is said in words.
-    fn follow(&mut self, schema: &mut Node) {
+    fn follow(&mut self, schema: &mut Node<'a>) {
         while let Some(reference) = schema.take("$ref") {
             self.changed = true;
-            let Node::Scalar(serde_json::Value::String(reference)) = reference else { continue };
+            let Node::Text(reference) = reference else { continue };
             let Some(found) = self.found(&reference) else {
                 let name =
                     reference.rsplit('/').next().filter(|name| *name != "#").unwrap_or("the arguments");
@@ -170,13 +175,13 @@ impl<'a> Writer<'a> {
     }
 
     /// What a reference leads to, if it is to be written out.
-    fn found(&mut self, reference: &str) -> Option<Node> {
+    fn found(&mut self, reference: &str) -> Option<Node<'a>> {
         if self.trail.iter().any(|outer| outer == reference) || self.trail.len() > DEEPEST {
             return None;
         }
         self.lookups = self.lookups.checked_sub(1)?;
         if self.root.is_none() {
-            let mut whole: Node = serde_json::from_str(self.tool).ok()?;
+            let mut whole: Node<'a> = serde_json::from_str(self.tool).ok()?;
             self.root = whole.get_mut("function")?.take("parameters");
         }
         let found = self.root.as_ref()?.at(reference).filter(|found| matches!(found, Node::Object(_)))?;
@@ -191,7 +196,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Puts what a schema must follow as well (`allOf`) into the schema itself, as far as the two do not contradict each other.
-    fn merge(&mut self, schema: &mut Node) {
+    fn merge(&mut self, schema: &mut Node<'a>) {
         // Parts may have parts: each is taken out before it is put in, and references are bounded.
         while let Some(all) = schema.take("allOf") {
             self.changed = true;

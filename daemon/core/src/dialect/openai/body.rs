@@ -9,7 +9,9 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::chat::{ChatRequest, Image, Json, Message, ResponseFormat, Role, Think, ToolCall, ToolChoice};
+use crate::chat::{
+    ChatRequest, Image, Json, Message, ResponseFormat, Role, Text, Think, ToolCall, ToolChoice,
+};
 use crate::dialect::json::{self, Members};
 
 #[cfg(test)]
@@ -153,11 +155,11 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
 
 /// Text stays a string, which templates want; null stands for an assistant that only calls.
 fn write_content(out: &mut Vec<u8>, message: &Message) {
-    let text = Some(message.text.as_str()).filter(|text| !text.is_empty());
+    let text = Some(&message.text).filter(|text| !text.is_empty());
     if message.images.is_empty() {
         match text {
             None if !message.tool_calls.is_empty() => out.extend_from_slice(b"null"),
-            _ => json::quote(out, &message.text),
+            _ => message.text.quoted().write(out),
         }
         return;
     }
@@ -166,7 +168,7 @@ fn write_content(out: &mut Vec<u8>, message: &Message) {
 }
 
 enum Part<'a> {
-    Text(&'a str),
+    Text(&'a Text),
     Image(&'a Image),
 }
 
@@ -175,7 +177,7 @@ fn write_part(out: &mut Vec<u8>, part: &Part<'_>) {
     match part {
         Part::Text(text) => {
             fields.text("type", "text");
-            fields.text("text", text);
+            fields.spelled("text", text.quoted());
         }
         Part::Image(Image { media_type, base64 }) => {
             fields.text("type", "image_url");

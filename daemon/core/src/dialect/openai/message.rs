@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 
 use super::fields::{Element, Fields};
 use super::media::{self, Allowance};
-use crate::chat::{Image, Json, Message, Role, ToolCall};
+use crate::chat::{Image, Json, Message, Role, Text, ToolCall};
 use crate::config::Limits;
-use crate::dialect::json::{self, Elements, Object};
+use crate::dialect::json::{self, Elements, Object, Quoted};
 use crate::error::{ApiError, Code};
 
 #[derive(Deserialize, Default)]
@@ -50,9 +50,9 @@ struct Part<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
+    text: Option<Quoted<'a>>,
     #[serde(borrow)]
-    refusal: Option<Cow<'a, str>>,
+    refusal: Option<Quoted<'a>>,
     #[serde(borrow)]
     image_url: Option<&'a RawValue>,
 }
@@ -65,9 +65,9 @@ pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Messa
     let (mut messages, mut allowance) = (Vec::new(), Allowance::new(limits));
     while list.more() {
         let at = Element("messages", messages.len());
-        let plain = list.texts(["role", "content"], |[role, text]| Some((role, text?.into_owned())));
+        let plain = list.texts(["role", "content"], |[role, text]| Some((role, Text::from(text?))));
         let (wire, text) = match plain {
-            Some((role, text)) => (Wire { role, ..Wire::default() }, Some(text)),
+            Some((role, text)) => (Wire { role: role.map(Quoted::text), ..Wire::default() }, Some(text)),
             None => (list.object().map_err(|what| no_message(at, &what))?, None),
         };
         let read = message(at, wire, limits, &mut allowance)?;
@@ -135,20 +135,20 @@ fn content(
     at: Element,
     raw: Option<&RawValue>,
     allowance: &mut Allowance<'_>,
-) -> Result<(String, Vec<Image>), ApiError> {
-    let (mut text, mut images) = (String::new(), Vec::new());
+) -> Result<(Text, Vec<Image>), ApiError> {
+    let (mut text, mut images) = (Text::default(), Vec::new());
     let Some(raw) = raw else { return Ok((text, images)) };
     let wrong = || ApiError::invalid_type(format!("{at}.content"), "a string or a list of content parts");
-    if raw.get().starts_with('"') {
-        return Ok((json::unquoted(raw).ok_or_else(wrong)?, images));
+    if let Some(whole) = Quoted::of(raw.get()) {
+        return Ok((whole.into(), images));
     }
     let parts: Vec<Object<Part<'_>>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
     let mut texts = 0;
     for (nr, Object(part)) in parts.iter().enumerate() {
         let at = format!("{at}.content[{nr}]");
         let piece = match part.kind.as_ref() {
-            "text" | "input_text" | "output_text" => part.text.as_deref(),
-            "refusal" => part.refusal.as_deref(),
+            "text" | "input_text" | "output_text" => part.text,
+            "refusal" => part.refusal,
             "image_url" => {
                 images.push(media::image(&at, part.image_url, allowance)?);
                 continue;
@@ -157,9 +157,9 @@ fn content(
         };
         let piece = piece.ok_or_else(|| ApiError::missing(format!("{at}.text")))?;
         if texts > 0 {
-            text.push('\n');
+            text.push_line_end();
         }
-        text.push_str(piece);
+        text.push(piece);
         texts += 1;
     }
     Ok((text, images))

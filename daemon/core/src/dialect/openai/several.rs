@@ -258,6 +258,9 @@ fn add_usage(usage: &mut Value, more: &Value, another: bool) {
     fields.insert("prompt_tokens".to_owned(), prompt.into());
     fields.insert("completion_tokens".to_owned(), completion.into());
     fields.insert("total_tokens".to_owned(), prompt.saturating_add(completion).into());
+    if more.get("estimated") == Some(&Value::Bool(true)) {
+        fields.insert("estimated".to_owned(), true.into());
+    }
     let details = "completion_tokens_details";
     let Some(more) = more.get(details).and_then(Value::as_object) else { return };
     let own = fields.entry(details).or_insert(Value::Null);

@@ -294,7 +294,9 @@ impl Wanted {
                 None => wanted.more += 1,
             }
         }
-        for (place, row) in table.iter().enumerate().filter(|(_, row)| row.name.contains('.')) {
+        // Few requests have an object for a field.
+        let nested = fields.present().any(|(_, value)| value.get().starts_with('{'));
+        for (place, row) in table.iter().enumerate().filter(|(_, row)| nested && row.name.contains('.')) {
             if inside(fields, row.name).is_some_and(|value| asks(row.asks, value)) {
                 wanted.named |= bit(place);
                 wanted.asking |= bit(place);

@@ -67,6 +67,9 @@ pub(super) struct UsageObject {
     prompt_tokens_details: Option<PromptDetails>,
     #[serde(skip_serializing_if = "Option::is_none")]
     completion_tokens_details: Option<CompletionDetails>,
+    /// A word of ours: it is no engine's count.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    estimated: bool,
 }
 
 #[derive(Serialize)]
@@ -89,6 +92,7 @@ impl From<Usage> for UsageObject {
             completion_tokens_details: usage
                 .reasoning_tokens
                 .map(|reasoning_tokens| CompletionDetails { reasoning_tokens }),
+            estimated: usage.estimated,
         }
     }
 }

@@ -3,15 +3,17 @@
 //! Knows the fields of the response object that do not depend on the answer. Refuses to know the answer. Invariant: what
 //! is repeated is what holds: nothing is stored, nothing runs in the background, and what was left to the model is null.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use memchr::memchr2;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::tools::Names;
 use crate::chat::{ChatRequest, ToolChoice};
+use crate::dialect::json;
 use crate::dialect::openai::fields::Fields;
+use crate::dialect::openai::table::is_flex;
 use crate::error::ApiError;
 
 /// The most entries of `metadata`, and the most characters of a key and of a value, by OpenAI's API description.
@@ -108,7 +110,7 @@ pub(super) fn of(
             summary: part(fields, "reasoning", "summary"),
         },
         safety_identifier: text("safety_identifier")?,
-        service_tier: "default",
+        service_tier: if fields.get("service_tier").is_some_and(is_flex) { "flex" } else { "default" },
         store: false,
         background: false,
         temperature: chat.sampling.temperature,
@@ -122,16 +124,25 @@ pub(super) fn of(
         truncation: "disabled",
         user: text("user")?,
     };
-    let mut written = serde_json::to_string(&repeated).map_err(|_| ApiError::internal())?;
-    // Without its braces, behind other fields.
-    written.pop();
-    written.replace_range(..1, ",");
-    // The client may have sent it in several lines.
-    let fields = match memchr2(b'\r', b'\n', written.as_bytes()) {
-        None => written,
-        Some(_) => written.replace(['\r', '\n'], " "),
+    Ok(Echo { model: chat.model.clone(), fields: written(&repeated)?, names })
+}
+
+/// The fields behind others, on one line, although the client may have sent them in several.
+fn written(repeated: &Repeated<'_>) -> Result<String, ApiError> {
+    let given = repeated.tools.iter().chain(&repeated.instructions);
+    let about = given.map(|raw| raw.get().len() + 1).sum::<usize>() + 1024;
+    let mut out = Vec::with_capacity(about);
+    serde_json::to_writer(&mut out, repeated).map_err(|_| ApiError::internal())?;
+    // The closing brace, and a comma in the place of the other.
+    out.pop();
+    if let Some(brace) = out.first_mut() {
+        *brace = b',';
+    }
+    let out = match json::flat(&out) {
+        Cow::Borrowed(_) => out,
+        Cow::Owned(flat) => flat,
     };
-    Ok(Echo { model: chat.model.clone(), fields, names })
+    String::from_utf8(out).map_err(|_| ApiError::internal())
 }
 
 /// A field of an object that was found sound before.

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::tools::{INPUT, inner_name};
-use crate::chat::{Image, Json, Message, Role, ToolCall};
+use crate::chat::{Image, Json, Message, Role, Text, ToolCall};
 use crate::config::Limits;
-use crate::dialect::json::{self, Elements, Object};
+use crate::dialect::json::{Elements, Object, Quoted};
 use crate::dialect::openai::fields::{Element, Fields};
 use crate::dialect::openai::media::{self, Allowance};
 use crate::dialect::openai::message::arguments;
@@ -49,9 +49,9 @@ struct Part<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
+    text: Option<Quoted<'a>>,
     #[serde(borrow)]
-    refusal: Option<Cow<'a, str>>,
+    refusal: Option<Quoted<'a>>,
     #[serde(borrow)]
     image_url: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -72,14 +72,13 @@ pub(super) fn messages(
         depth: limits.json_depth,
         ignored,
     };
-    if let Some(text) = fields.read_as::<String>("instructions", "a string")? {
-        turns.say(Role::System, text, Vec::new());
+    if let Some(text) = fields.read_as::<Quoted<'_>>("instructions", "a string")? {
+        turns.say(Role::System, text.into(), Vec::new());
     }
     let raw = fields.get("input").ok_or_else(|| ApiError::missing("input"))?;
     let mut any = true;
-    if raw.get().starts_with('"') {
-        let text = fields.read_as::<String>("input", "a string or a list of items")?.unwrap_or_default();
-        turns.say(Role::User, text, Vec::new());
+    if let Some(text) = Quoted::of(raw.get()) {
+        turns.say(Role::User, text.into(), Vec::new());
     } else {
         let list = Elements::of(raw);
         let list = list.ok_or_else(|| ApiError::invalid_type("input", "a string or a list of items"))?;
@@ -128,10 +127,13 @@ impl Turns<'_> {
             let at = Element("input", place);
             place += 1;
             let plain = list.texts(["type", "role", "content"], |[kind, role, text]| {
-                kind.is_none_or(|kind| kind == "message").then_some((role, text?.into_owned()))
+                kind.is_none_or(|kind| kind.spelled() == "message").then_some((role, Text::from(text?)))
             });
             match plain {
-                Some((said_by, text)) => self.say(role(at, said_by.as_deref())?, text, Vec::new()),
+                Some((said_by, text)) => {
+                    let role = role(at, said_by.map(Quoted::text).as_deref())?;
+                    self.say(role, text, Vec::new());
+                }
                 None => {
                     let item = list.object().map_err(|what| no_item(at, &what))?;
                     self.item(at, item)?;
@@ -174,7 +176,7 @@ impl Turns<'_> {
 
     /// Adds a message. What an assistant says stays open for its calls; standing instructions that follow each other
     /// become one, since many templates take one at the beginning and no other.
-    fn say(&mut self, role: Role, text: String, images: Vec<Image>) {
+    fn say(&mut self, role: Role, text: Text, images: Vec<Image>) {
         if role == Role::Assistant {
             match &mut self.open {
                 Some(open) if open.text.is_empty() => {
@@ -192,8 +194,9 @@ impl Turns<'_> {
         self.close();
         match self.messages.last_mut() {
             Some(last) if role == Role::System && last.role == role => {
-                last.text.push_str("\n\n");
-                last.text.push_str(&text);
+                last.text.push_line_end();
+                last.text.push_line_end();
+                last.text.push(text.quoted());
                 last.images.extend(images);
             }
             _ => self.messages.push(Message { role, text, images, ..Message::default() }),
@@ -247,7 +250,8 @@ impl Turns<'_> {
         let mut thought = String::new();
         for (name, raw) in [("content", item.content), ("summary", item.summary)] {
             if let Some(raw) = raw.filter(|_| thought.is_empty()) {
-                (thought, _) = self.content((at, name), raw)?;
+                let (text, _) = self.content((at, name), raw)?;
+                thought = text.get().into_owned();
             }
         }
         if thought.is_empty() && item.encrypted_content.is_some_and(|raw| raw.get() != "null") {
@@ -293,13 +297,14 @@ impl Turns<'_> {
         &mut self,
         (at, name): (Element, &str),
         raw: &RawValue,
-    ) -> Result<(String, Vec<Image>), ApiError> {
-        let (mut text, mut images) = (String::new(), Vec::new());
+    ) -> Result<(Text, Vec<Image>), ApiError> {
+        let (mut text, mut images) = (Text::default(), Vec::new());
         let wrong = || ApiError::invalid_type(format!("{at}.{name}"), "a string or a list of parts");
-        match raw.get().as_bytes().first() {
-            Some(b'"') => return Ok((json::unquoted(raw).ok_or_else(wrong)?, images)),
-            Some(b'n') => return Ok((text, images)),
-            _ => {}
+        if let Some(whole) = Quoted::of(raw.get()) {
+            return Ok((whole.into(), images));
+        }
+        if raw.get() == "null" {
+            return Ok((text, images));
         }
         let parts: Vec<Object<Part<'_>>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
         let mut texts = 0;
@@ -324,9 +329,9 @@ impl Turns<'_> {
             };
             let piece = piece.ok_or_else(|| ApiError::missing(format!("{at}.text")))?;
             if texts > 0 {
-                text.push('\n');
+                text.push_line_end();
             }
-            text.push_str(&piece);
+            text.push(piece);
             texts += 1;
         }
         Ok((text, images))

@@ -102,7 +102,7 @@ fn message(wire: WireMessage) -> Message {
     };
     Message {
         role,
-        text: wire.content,
+        text: wire.content.as_str().into(),
         images: wire.images.into_iter().map(picture).collect(),
         tool_calls: wire.tool_calls.into_iter().enumerate().map(call).collect(),
         tool_call_id: wire.tool_call_id,

@@ -60,7 +60,7 @@ fn turn(events: &[ChatEvent]) -> Message {
     };
     Message {
         role: Role::Assistant,
-        text,
+        text: text.as_str().into(),
         tool_calls: calls(events).into_iter().map(call).collect(),
         reasoning: Some(thought).filter(|thought| !thought.is_empty()),
         ..Message::default()

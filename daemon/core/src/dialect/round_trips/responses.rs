@@ -207,7 +207,7 @@ fn written(message: &Message) -> Vec<Value> {
     let kind = if message.role == Role::Assistant { "output_text" } else { "input_text" };
     let mut parts: Vec<Value> = Vec::new();
     if !message.text.is_empty() {
-        parts.push(json!({"type": kind, "text": message.text}));
+        parts.push(json!({"type": kind, "text": message.text.get()}));
     }
     parts.extend(message.images.iter().map(|image| {
         let url = format!("data:{};base64,{}", image.media_type, image.base64);
@@ -328,7 +328,7 @@ proptest! {
         let messages = next(&heard.response["output"]);
         prop_assert!(messages.iter().all(|message| message.role == Role::Assistant));
         let (text, thought, _) = joined(&events);
-        prop_assert_eq!(messages.iter().map(|message| message.text.as_str()).collect::<String>(), text);
+        prop_assert_eq!(messages.iter().map(|message| message.text.get()).collect::<String>(), text);
         let made = messages.iter().flat_map(|message| &message.tool_calls);
         let made: Vec<_> = made
             .map(|call| (call.id.clone(), call.name.clone(), call.arguments.get().to_owned()))

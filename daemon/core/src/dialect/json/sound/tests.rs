@@ -13,7 +13,7 @@ fn list(json: &str) -> &RawValue {
 fn each(json: &str) -> Vec<(bool, Result<Value, String>)> {
     let (mut elements, mut all) = (Elements::of(list(json)).unwrap(), Vec::new());
     while elements.more() {
-        let texts = elements.texts(["a", "b"], |[a, b]| Some(json!({"a": a?, "b": b?})));
+        let texts = elements.texts(["a", "b"], |[a, b]| Some(json!({"a": a?.text(), "b": b?.text()})));
         all.push((texts.is_some(), texts.map_or_else(|| elements.object(), Ok)));
     }
     all

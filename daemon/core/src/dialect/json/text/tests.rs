@@ -11,7 +11,10 @@ fn written(text: &str) -> String {
 }
 
 fn read(json: &str) -> Option<String> {
-    unquoted(serde_json::from_str::<&RawValue>(json).unwrap())
+    let string = Quoted::of(json)?;
+    let text = string.text().into_owned();
+    assert_eq!(string.text_length(), text.len(), "{json}");
+    Some(text)
 }
 
 /// Texts of which about every fourth character is escaped, at all places of eight bytes.
@@ -43,12 +46,20 @@ fn escapes_are_read_as_serde_json_reads_them() {
 }
 
 #[test]
-fn what_is_no_text_is_not_read() {
-    for json in
-        [r#""\ud800""#, r#""\ude00\ud83d""#, r#""\ud83d\u0041""#, r#""\ud83dxxxxxx""#, "1", "null", "[\"a\"]"]
+fn what_is_no_string_is_not_read() {
+    for json in ["1", "null", "[\"a\"]", "{\"a\":\"b\"}", "\"", ""] {
+        assert_eq!(Quoted::of(json), None, "{json}");
+        assert_eq!(Quoted::first(json), None, "{json}");
+        assert!(serde_json::from_str::<Quoted<'_>>(json).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn a_string_ends_at_its_first_quote_that_is_not_escaped() {
+    for (json, inside, behind) in
+        [(r#""",1"#, "", ",1"), (r#""\\":"b""#, r"\\", r#":"b""#), (r#""\\\"","\"]"#, r#"\\\""#, r#","\"]"#)]
     {
-        assert_eq!(read(json), None, "{json}");
-        assert!(serde_json::from_str::<String>(json).is_err(), "{json}");
+        assert_eq!(Quoted::first(json).map(|(text, rest)| (text.spelled(), rest)), Some((inside, behind)));
     }
 }
 
@@ -57,6 +68,9 @@ proptest! {
     fn a_text_is_written_as_serde_json_writes_it_and_read_back(text in escaped()) {
         let json = serde_json::to_string(&text).unwrap();
         prop_assert_eq!(&written(&text), &json);
+        let list = format!("{json},{json}]");
+        let (first, behind) = Quoted::first(&list).unwrap();
+        prop_assert_eq!((first, behind), (Quoted::of(&json).unwrap(), &list[json.len()..]));
         prop_assert_eq!(read(&json), Some(text));
     }
 

@@ -97,4 +97,4 @@ impl<'de> Visitor<'de> for Kept {
 
 /// A key: borrowed where it holds no escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);

@@ -3,22 +3,27 @@
 //! Knows JSON and how schemas are put together. Refuses to know which keywords Ollama keeps. Invariant: what is read and not
 //! changed is written with the same keys and values in the same order.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::ser::{SerializeMap, SerializeSeq};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
-/// A value.
+use super::kept::Name;
+use crate::dialect::json;
+
+/// A value, of whose names and texts nearly all are the tool's own.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
-    Object(Vec<(String, Node)>),
-    List(Vec<Node>),
+pub(super) enum Node<'a> {
+    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+    List(Vec<Node<'a>>),
+    Text(Cow<'a, str>),
+    /// Null, a truth value or a number.
     Scalar(Value),
 }
 
-impl Node {
+impl<'a> Node<'a> {
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
         let Self::Object(fields) = self else { return None };
         fields.iter().find(|(key, _)| key == name).map(|(_, value)| value)
@@ -37,12 +42,12 @@ impl Node {
     }
 
     /// Sets a field of an object.
-    pub(super) fn put(&mut self, name: &str, value: Self) {
+    pub(super) fn put(&mut self, name: &'static str, value: Self) {
         match (self.get_mut(name), value) {
             (Some(old), value) => *old = value,
             (None, value) => {
                 if let Self::Object(fields) = self {
-                    fields.push((name.to_owned(), value));
+                    fields.push((Cow::Borrowed(name), value));
                 }
             }
         }
@@ -55,11 +60,10 @@ impl Node {
         }
         let said = words.join("; ");
         let text = match self.get("description") {
-            Some(Self::Scalar(Value::String(text))) if !text.trim().is_empty() => format!("{text} ({said})"),
-            Some(Self::Scalar(Value::String(_)) | Self::Object(_) | Self::List(_) | Self::Scalar(_))
-            | None => said,
+            Some(Self::Text(text)) if !text.trim().is_empty() => format!("{text} ({said})"),
+            Some(Self::Text(_) | Self::Object(_) | Self::List(_) | Self::Scalar(_)) | None => said,
         };
-        self.put("description", Self::Scalar(Value::String(text)));
+        self.put("description", Self::Text(Cow::Owned(text)));
     }
 
     /// Adds another object's fields that are not here already.
@@ -74,7 +78,7 @@ impl Node {
 
     /// Adds what must hold as well: properties and requirements of both, and else what is not here already. What is here in
     /// other words is given back.
-    pub(super) fn add_all_of(&mut self, part: Self) -> Vec<(String, Self)> {
+    pub(super) fn add_all_of(&mut self, part: Self) -> Vec<(Cow<'a, str>, Self)> {
         let (Self::Object(fields), Self::Object(others)) = (self, part) else { return Vec::new() };
         let mut rest = Vec::new();
         for (name, value) in others {
@@ -82,7 +86,7 @@ impl Node {
                 fields.push((name, value));
                 continue;
             };
-            match (name.as_str(), own, value) {
+            match (&*name, own, value) {
                 (_, own, value) if *own == value => {}
                 ("properties", own @ Self::Object(_), value @ Self::Object(_)) => {
                     let left = own.add_all_of(value);
@@ -121,7 +125,7 @@ impl Node {
         match self {
             Self::Object(fields) => fields.iter().for_each(|(name, value)| inner(name, value)),
             Self::List(items) => items.iter().for_each(|value| inner("", value)),
-            Self::Scalar(Value::String(text)) => weight += text.len(),
+            Self::Text(text) => weight += text.len(),
             Self::Scalar(_) => {}
         }
         (weight, depth)
@@ -140,30 +144,32 @@ impl Node {
         steps.try_fold(self, |node, step| match node {
             Self::Object(_) => node.get(&step),
             Self::List(items) => items.get(step.parse::<usize>().ok()?),
-            Self::Scalar(_) => None,
+            Self::Text(_) | Self::Scalar(_) => None,
         })
     }
-}
 
-impl Serialize for Node {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    /// Appends it as JSON.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Scalar(value) => value.serialize(serializer),
-            Self::List(items) => {
-                let mut list = serializer.serialize_seq(Some(items.len()))?;
-                items.iter().try_for_each(|item| list.serialize_element(item))?;
-                list.end()
-            }
+            Self::Text(text) => json::quote(out, text),
+            Self::Scalar(value) => json::append(out, value),
+            Self::List(items) => json::list(out, items, |out, item| item.write(out)),
             Self::Object(fields) => {
-                let mut map = serializer.serialize_map(Some(fields.len()))?;
-                fields.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
-                map.end()
+                let mut next = b'{';
+                for (name, value) in fields {
+                    out.push(next);
+                    json::quote(out, name);
+                    out.push(b':');
+                    value.write(out);
+                    next = b',';
+                }
+                out.extend_from_slice(if fields.is_empty() { b"{}" } else { b"}" });
             }
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
+impl<'de: 'a, 'a> Deserialize<'de> for Node<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Reader)
     }
@@ -172,21 +178,21 @@ impl<'de> Deserialize<'de> for Node {
 struct Reader;
 
 impl<'de> Visitor<'de> for Reader {
-    type Value = Node;
+    type Value = Node<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON value")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
-        let mut fields: Vec<(String, Node)> = Vec::new();
-        while let Some(field) = map.next_entry()? {
-            fields.push(field);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
+        let mut fields = Vec::new();
+        while let Some((Name(name), value)) = map.next_entry()? {
+            fields.push((name, value));
         }
         Ok(Node::Object(fields))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node<'de>, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = list.next_element()? {
             items.push(item);
@@ -194,31 +200,31 @@ impl<'de> Visitor<'de> for Reader {
         Ok(Node::List(items))
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Node<'de>, E> {
         Ok(Node::Scalar(Value::Bool(value)))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Node<'de>, E> {
         Ok(Node::Scalar(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Node<'de>, E> {
         Ok(Node::Scalar(value.into()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+    fn visit_f64<E>(self, value: f64) -> Result<Node<'de>, E> {
         Ok(Node::Scalar(Number::from_f64(value).map_or(Value::Null, Value::Number)))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Scalar(Value::String(value.to_owned())))
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Node<'de>, E> {
+        Ok(Node::Text(Cow::Borrowed(value)))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Node, E> {
-        Ok(Node::Scalar(Value::String(value)))
+    fn visit_str<E>(self, value: &str) -> Result<Node<'de>, E> {
+        Ok(Node::Text(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_unit<E>(self) -> Result<Node, E> {
+    fn visit_unit<E>(self) -> Result<Node<'de>, E> {
         Ok(Node::Scalar(Value::Null))
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn says_nothing(name: &str, truth: bool) -> bool {
 }
 
 /// The words for what is dropped of a schema.
-pub(super) fn lost(schema: &Node) -> Vec<String> {
+pub(super) fn lost(schema: &Node<'_>) -> Vec<String> {
     let Node::Object(fields) = schema else { return Vec::new() };
     let dropped = fields.iter().filter(|(name, _)| !kept(name));
     let mut words: Vec<String> = dropped.filter_map(|(name, value)| said(name, value)).collect();
@@ -58,7 +58,7 @@ pub(super) fn lost(schema: &Node) -> Vec<String> {
     words
 }
 
-fn said(name: &str, value: &Node) -> Option<String> {
+fn said(name: &str, value: &Node<'_>) -> Option<String> {
     let truth = if let Node::Scalar(Value::Bool(truth)) = value { Some(*truth) } else { None };
     if truth.is_some_and(|truth| says_nothing(name, truth)) {
         return None;
@@ -86,16 +86,18 @@ fn said(name: &str, value: &Node) -> Option<String> {
     Some(in_short(words, value))
 }
 
-fn counted(words: &str, value: &Node, of: &str) -> String {
+fn counted(words: &str, value: &Node<'_>, of: &str) -> String {
     format!("{} {of}", in_short(&format!("{words} "), value))
 }
 
 /// A value behind some words: a text as it is, all else as JSON.
-pub(super) fn in_short(words: &str, value: &Node) -> String {
+pub(super) fn in_short(words: &str, value: &Node<'_>) -> String {
     match value {
-        Node::Scalar(Value::String(text)) => cut(&format!("{words}{text}")),
+        Node::Text(text) => cut(&format!("{words}{text}")),
         Node::Object(_) | Node::List(_) | Node::Scalar(_) => {
-            cut(&format!("{words}{}", serde_json::to_string(value).unwrap_or_default()))
+            let mut said = words.as_bytes().to_vec();
+            value.write(&mut said);
+            cut(&String::from_utf8_lossy(&said))
         }
     }
 }

@@ -14,7 +14,7 @@ fn written(request: &ChatRequest) -> Value {
 }
 
 fn message(role: Role, text: &str) -> Message {
-    Message { role, text: text.to_owned(), ..Message::default() }
+    Message { role, text: text.into(), ..Message::default() }
 }
 
 fn least() -> ChatRequest {

@@ -29,7 +29,7 @@ fn the_least_request() {
     let request = parse(&with("user", json!("someone"))).unwrap();
     assert_eq!(request.model, "tiny");
     assert_eq!((request.stream, request.include_usage, request.max_tokens), (false, false, None));
-    assert_eq!((request.messages[0].role, request.messages[0].text.as_str()), (Role::User, "hi"));
+    assert_eq!((request.messages[0].role, &*request.messages[0].text.get()), (Role::User, "hi"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::chat::{Message, Role};
+use crate::chat::{Message, Role, Text};
 use crate::config::Limits;
 use crate::dialect::responses::{ResponseRequest, parse_response};
 use crate::error::{ApiError, Code};
@@ -23,7 +23,7 @@ fn refused(input: Value) -> (Code, String) {
 }
 
 fn said(role: Role, text: &str) -> Message {
-    Message { role, text: text.to_owned(), ..Message::default() }
+    Message { role, text: text.into(), ..Message::default() }
 }
 
 #[test]
@@ -76,19 +76,19 @@ fn thoughts_words_and_calls_of_a_turn_are_one_message() {
     ]));
     assert_eq!(read.len(), 5);
     let turn = &read[1];
-    assert_eq!((turn.text.as_str(), turn.reasoning.as_deref()), ("I call.", Some("one\ntwo")));
+    assert_eq!((&*turn.text.get(), turn.reasoning.as_deref()), ("I call.", Some("one\ntwo")));
     let ids: Vec<&str> = turn.tool_calls.iter().map(|call| call.id.as_str()).collect();
     assert_eq!((ids, turn.tool_calls[0].arguments.get()), (vec!["a", "b"], "{\"a\":1}"));
     for (message, id) in read[2..4].iter().zip(["a", "b"]) {
         assert_eq!((message.role, message.tool_call_id.as_deref()), (Role::Tool, Some(id)));
         assert_eq!(message.text, id);
     }
-    assert_eq!((read[4].text.as_str(), read[4].reasoning.as_deref()), ("Done.", Some("three")));
+    assert_eq!((&*read[4].text.get(), read[4].reasoning.as_deref()), ("Done.", Some("three")));
     // Between words and words it is the later ones'.
     let words = |text: &str| json!({"role": "assistant", "content": text});
     let read = messages(json!([words("a"), thought("one"), words("b"), thought("two")]));
-    let thoughts: Vec<_> = read.iter().map(|turn| (turn.text.as_str(), turn.reasoning.as_deref())).collect();
-    assert_eq!(thoughts, [("a", None), ("b", Some("one\ntwo"))]);
+    let thoughts: Vec<_> = read.iter().map(|turn| (&turn.text, turn.reasoning.as_deref())).collect();
+    assert_eq!(thoughts, [(&Text::from("a"), None), (&Text::from("b"), Some("one\ntwo"))]);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn standing_instructions_that_follow_each_other_are_one() {
         {"role": "system", "content": "a"}, {"role": "developer", "content": "b"}, {"role": "user", "content": "c"},
         {"role": "developer", "content": "d"}, {"role": "user", "content": "e"},
     ]));
-    let texts: Vec<&str> = read.iter().map(|message| message.text.as_str()).collect();
+    let texts: Vec<_> = read.iter().map(|message| message.text.get()).collect();
     assert_eq!(texts, ["a\n\nb", "c", "d", "e"]);
 }
 
@@ -127,7 +127,7 @@ fn tools_of_plain_text_are_functions_of_one_text() {
         {"type": "custom_tool_call_output", "call_id": "a", "output": "ok"},
     ]));
     assert_eq!(read[1].tool_calls[0].arguments.get(), r#"{"input":"*** \"Begin\""}"#);
-    assert_eq!((read[2].role, read[2].text.as_str()), (Role::Tool, "ok"));
+    assert_eq!((read[2].role, &*read[2].text.get()), (Role::Tool, "ok"));
 }
 
 #[test]

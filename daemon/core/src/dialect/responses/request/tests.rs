@@ -52,7 +52,7 @@ fn what_changes_the_answer_is_passed_on() {
     }))
     .unwrap();
     let chat = &read.chat;
-    assert_eq!((chat.messages[0].role, chat.messages[0].text.as_str()), (Role::System, "Be brief."));
+    assert_eq!((chat.messages[0].role, &*chat.messages[0].text.get()), (Role::System, "Be brief."));
     assert_eq!((chat.max_tokens, chat.stream, chat.parallel_tool_calls), (Some(7), true, Some(false)));
     assert_eq!((chat.sampling.temperature, chat.sampling.top_p), (Some(0.5), Some(0.25)));
     assert_eq!((chat.sampling.seed, chat.stop.as_slice()), (Some(5), &["x".to_owned()][..]));
@@ -125,6 +125,9 @@ fn what_changes_nothing_is_named() {
     }
     assert_eq!(echoed(&with("store", json!(true)).unwrap())["store"], false);
     assert_eq!(echoed(&with("truncation", json!("auto")).unwrap())["truncation"], "disabled");
+    for (asked, runs) in [("flex", "flex"), ("priority", "default"), ("auto", "default")] {
+        assert_eq!(echoed(&with("service_tier", json!(asked)).unwrap())["service_tier"], runs);
+    }
 }
 
 #[test]
@@ -207,7 +210,7 @@ fn what_codex_sends_is_understood() {
     assert_eq!(roles, [System, User, Assistant, Tool, Tool, Assistant, User]);
     assert_eq!(read.chat.messages[0].text, "You are Codex.\n\nSandboxed.");
     let turn = &read.chat.messages[2];
-    assert_eq!((turn.reasoning.as_deref(), turn.text.as_str()), (Some("ls"), ""));
+    assert_eq!((turn.reasoning.as_deref(), &*turn.text.get()), (Some("ls"), ""));
     let calls: Vec<&str> = turn.tool_calls.iter().map(|call| call.name.as_str()).collect();
     assert_eq!(calls, ["exec_command", "mcp__fs__read"]);
     assert_eq!(read.chat.messages[4].images.len(), 1);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::super::{TextCalls, check_whole_completion, refuses_counts};
+use super::super::{TextCalls, check_whole, check_whole_completion, refuses_counts};
 use super::*;
 
 fn hiding<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
@@ -210,6 +210,30 @@ fn a_completion_s_words_and_counts_are_those_of_all_its_answers() {
     // With its times, they are of one answer alone.
     let of_one = checked(whole.replacen("}}", r#"},"timings":{"predicted_n":4}}"#, 1));
     assert_eq!((of_one.usage, of_one.said_bytes), (None, 8));
+    let body: Value = serde_json::from_slice(&of_one.body).unwrap();
+    assert!(body["usage"].is_null() && body["choices"].as_array().is_some_and(|choices| choices.len() == 2));
+}
+
+#[test]
+fn of_several_answers_of_which_one_is_counted_the_counts_are_estimated_and_say_so() {
+    let choice = |index: u32, said: &str| json!({"index": index, "message": {"content": said}, "finish_reason": "stop"});
+    let answer = |first: &str, second: &str| {
+        json!({"choices": [choice(0, first), choice(1, second)], "model": "m", "timings": {"predicted_n": 4},
+            "usage": {"prompt_tokens": 6, "completion_tokens": 4, "total_tokens": 10,
+                "prompt_tokens_details": {"cached_tokens": 5}}})
+    };
+    let checked = |answer: &Value| check_whole(&Bytes::from(answer.to_string()), None).unwrap();
+    let mut expected = answer("Hiya", "Hello!!");
+    let whole = checked(&expected);
+    let about = Usage { cached_tokens: Some(5), estimated: true, ..Usage::counted(6, 11) };
+    assert_eq!((whole.usage, whole.said_bytes), (Some(about), 11));
+    expected["usage"] = json!({"prompt_tokens": 6, "completion_tokens": 11, "total_tokens": 17,
+        "prompt_tokens_details": {"cached_tokens": 5}, "estimated": true});
+    assert_eq!(serde_json::from_slice::<Value>(&whole.body).unwrap(), expected);
+    // Nothing to go by.
+    let silent = checked(&answer("", "Hi"));
+    assert_eq!(silent.usage, None);
+    assert!(serde_json::from_slice::<Value>(&silent.body).unwrap()["usage"].is_null());
 }
 
 #[test]
