@@ -30,6 +30,7 @@ mod errors;
 mod fields;
 mod files;
 mod finding;
+mod flight;
 mod guard;
 mod handed;
 mod health;
