@@ -97,19 +97,25 @@ fn minutes(flight: &Flight) -> String {
         return out;
     };
     let ends = (first.offset_s, last.offset_s);
-    out.push_str(&format!(
-        "\n{:11}{:<half$}{:>half$}   least    most\n",
-        "",
-        clock(ends.0),
-        clock(ends.1),
-        half = COLUMNS / 2
-    ));
+    out.push_str(&axis(flight, ends));
     for (label, value) in series() {
         out.push_str(&line(label, flight, ends, value));
     }
     out.push('\n');
     out.push_str(&table(flight));
     out
+}
+
+/// The times at both ends, and a mark for each thing that happened.
+fn axis(flight: &Flight, ends: (f64, f64)) -> String {
+    let (first, last) = (clock(ends.0), clock(ends.1));
+    let mut axis: Vec<char> = format!("{first:<half$}{last:>half$}", half = COLUMNS / 2).chars().collect();
+    for event in &flight.events {
+        if let Some(free) = axis.get_mut(column(event.offset_s, ends)).filter(|place| **place == ' ') {
+            *free = '▼';
+        }
+    }
+    format!("\n{:11}{}   least    most\n", "", axis.into_iter().collect::<String>())
 }
 
 fn card(card: &FlightCard) -> String {
@@ -193,7 +199,9 @@ fn column(offset: f64, ends: (f64, f64)) -> usize {
 }
 
 fn block(value: f64, least: f64, most: f64) -> char {
-    BLOCKS.get(share(value, (least, most), BLOCKS.len())).copied().unwrap_or(' ')
+    // What never changes is neither low nor high.
+    let height = if most > least { share(value, (least, most), BLOCKS.len()) } else { BLOCKS.len() / 2 };
+    BLOCKS.get(height).copied().unwrap_or(' ')
 }
 
 /// `-4:05`, from what happened first on.
@@ -261,7 +269,9 @@ fn table(flight: &Flight) -> String {
 }
 
 fn row(frame: &FlightFrame, reasons: &[(char, Reason)]) -> String {
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.0}"));
+    // Minus zero would be shown as -0.
+    let whole = |value: f64| format!("{:.0}", value.round() + 0.0);
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), whole);
     let all = |by: GpuByClass| by.interactive.saturating_add(by.background);
     let may = match (frame.gate, frame.limits) {
         (Some(GpuGate::Hold), _) => "hold".to_owned(),

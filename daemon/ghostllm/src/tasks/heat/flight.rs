@@ -179,3 +179,102 @@ impl Recorders {
 fn is_processor(card: &Card) -> bool {
     card.seen.identity.as_ref().is_some_and(|identity| identity.maker == Maker::Processor)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ghostllm_core::heat::{Bounds, Judge, Prediction, flight::Trigger};
+
+    use super::{super::cards::tests::seen, *};
+    use crate::store::{
+        StateDir,
+        flight::{Found, glance},
+    };
+
+    /// Recorders in a state of their own.
+    fn recorders(at: &Path) -> Recorders {
+        Recorders::new(Room::new(&StateDir::open(&at.join("state")).unwrap()))
+    }
+
+    /// A card that is so far from where it gets slower.
+    fn card(index: u32, uuid: &str, second: u64, margin: f32) -> Card {
+        let seen = seen(index, uuid, second, margin);
+        let verdict = Judge::new(Bounds::default()).look(Duration::from_secs(second), Some(&seen.sample));
+        Card { seen, verdict, prediction: Prediction::UNKNOWN }
+    }
+
+    async fn looks(recorders: &mut Recorders, second: u64, cards: &[Card]) {
+        recorders.look(Duration::from_secs(second), cards, Requests::default());
+        if let Some(writing) = recorders.writing.take() {
+            writing.await.unwrap();
+        }
+    }
+
+    fn kept(at: &Path) -> Vec<(bool, Option<Trigger>, u32)> {
+        let told = |found: Found| {
+            let flight = found.flight.unwrap();
+            (found.running, flight.gravest(), flight.card.index)
+        };
+        glance(&at.join("state")).unwrap().into_iter().map(told).collect()
+    }
+
+    #[tokio::test]
+    async fn each_card_has_its_record_and_an_end_in_order_leaves_none_running() {
+        let at = tempfile::tempdir().unwrap();
+        let mut recorders = recorders(at.path());
+        for second in 1..4 {
+            let cards = [card(0, "a", second, 40.0), card(1, "b", second, 4.0), card(2, "c", second, -1.0)];
+            looks(&mut recorders, second, &cards).await;
+        }
+        assert_eq!(kept(at.path()), [(true, Some(Trigger::Shutdown), 2), (true, None, 1)]);
+        recorders.end(Duration::from_secs(4)).await;
+        assert_eq!(kept(at.path()), [(false, Some(Trigger::Shutdown), 2)]);
+        // The next start finds nothing that nobody has ended.
+        let mut next = self::recorders(at.path());
+        next.end(Duration::from_secs(5)).await;
+        assert_eq!(kept(at.path()).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_card_that_is_gone_has_its_record_ended_and_one_of_another_number_is_the_same() {
+        let at = tempfile::tempdir().unwrap();
+        let mut recorders = recorders(at.path());
+        looks(&mut recorders, 1, &[card(0, "x", 1, 40.0), card(1, "a", 1, 4.0)]).await;
+        looks(&mut recorders, 2, &[card(0, "a", 2, 4.0)]).await;
+        assert_eq!(recorders.cards.len(), 1, "a cool one that is gone is forgotten");
+        looks(&mut recorders, 3, &[]).await;
+        assert_eq!(kept(at.path()), [(true, Some(Trigger::Lost), 0)]);
+        looks(&mut recorders, 63, &[]).await;
+        assert_eq!(kept(at.path()), [(false, Some(Trigger::Lost), 0)]);
+        assert!(recorders.cards.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_processor_has_no_recorder() {
+        let at = tempfile::tempdir().unwrap();
+        let mut recorders = recorders(at.path());
+        let mut hot = card(0, "a", 1, -1.0);
+        let identity = hot.seen.identity.take().unwrap();
+        hot.seen.identity = Some(Arc::new(Identity { maker: Maker::Processor, ..(*identity).clone() }));
+        looks(&mut recorders, 1, &[hot]).await;
+        assert!(recorders.cards.is_empty() && kept(at.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_disk_that_hangs_is_bounded() {
+        let at = tempfile::tempdir().unwrap();
+        let mut recorders = recorders(at.path());
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        recorders.writing = Some(spawn_blocking(move || gone.recv().unwrap_or_default()));
+        for second in 1..4000 {
+            // A loss, each time that it is quiet for long enough.
+            let cards = [card(0, "a", second, if second % 400 < 20 { -1.0 } else { 40.0 })];
+            recorders.look(Duration::from_secs(second), &cards, Requests::default());
+        }
+        assert_eq!((recorders.work.whole.len(), recorders.work.running.len()), (WAITING, 1));
+        go.send(()).unwrap();
+        recorders.end(Duration::from_secs(4000)).await;
+        assert_eq!(kept(at.path()).len(), WAITING);
+    }
+}
