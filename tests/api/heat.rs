@@ -24,10 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// From a card's word to lowered admission (S22).
 const HEEDED: Duration = Duration::from_secs(2);
 /// A card that is far from all its limits.
-const COOL: &str = "driver=580.95.05\ncount=1\n0.name=NVIDIA Fake 4090\n0.memory=25769803776\n0.free=1073741824\n\
+pub(crate) const COOL: &str = "driver=580.95.05\ncount=1\n0.name=NVIDIA Fake 4090\n0.memory=25769803776\n0.free=1073741824\n\
                     0.gpu_max=90\n0.slowdown=95\n0.shutdown=110\n0.power=140000\n0.reasons=0\n0.temperature=50\n";
 /// Its hardware has slowed it down, and says that it is for its heat (`nvmlClocksEventReasonHwSlowdown`, `…HwThermalSlowdown`).
-const SLOWED: &str = "0.temperature=96\n0.reasons=72\n";
+pub(crate) const SLOWED: &str = "0.temperature=96\n0.reasons=72\n";
 /// It is about to switch itself off.
 const AT_ITS_END: &str = "0.temperature=109\n0.reasons=72\n";
 
@@ -90,7 +90,7 @@ impl Stage {
     }
 }
 
-fn setup(double: &Double, machine: &Machine, gpu: &str) -> Setup {
+pub(crate) fn setup(double: &Double, machine: &Machine, gpu: &str) -> Setup {
     let mut setup = Setup::default().with_backend("box", "ollama", &double.url(), "");
     let library = machine.library().display().to_string();
     // The machine that the test runs on has heat of its own.
@@ -106,7 +106,7 @@ fn count(gpu: &Value, of: &str, class: &str) -> u64 {
 }
 
 /// It was answered whole.
-fn whole(answer: &Answer) -> Result<()> {
+pub(crate) fn whole(answer: &Answer) -> Result<()> {
     check_whole(answer, true)
 }
 

@@ -31,6 +31,7 @@ mod errors;
 mod fields;
 mod files;
 mod finding;
+mod flight;
 mod guard;
 mod guides;
 mod handed;

@@ -200,6 +200,9 @@ async fn meant(shell: &mut Shell, named: &str, key: &str) -> Result<()> {
             let out = types(named).await?;
             ensure!(out.contains(", process ") && out.contains("\nlisteners "), "{named}: {out}");
         }
+        "ghostllm inspect --flight" => {
+            ensure!(types(named).await?.starts_with("flights "), "{named}");
+        }
         "ghostllm bench [MODEL] [-c N] [--requests N] [--http 1|2|3]" => {
             for (http, another) in [("1", ""), ("2", "-2"), ("3", "-3")] {
                 let key = format!("ghostctl keys create bench{another} --scope chat --expires 1h");

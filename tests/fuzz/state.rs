@@ -1,4 +1,5 @@
-//! The keys file: nothing that a disk or a person makes of it lets anybody in who was not let in before.
+//! The keys file: nothing that a disk or a person makes of it lets anybody in who was not let in before. And the flight recorder's, which is
+//! read by whoever looks: whatever it is, it is read as itself or not at all.
 //!
 //! An input is taken three times: as a whole file; as the content of one whose envelope is right, since no chance finds a
 //! checksum; and as changes to a good file, pairs of a place and what falls over there.
@@ -8,7 +9,7 @@ use std::collections::HashSet;
 use ghostllm_core::{
     access::{Class, Grant, Role, Scope},
     state::{
-        Decoded, Kind, Unread, decode, encode,
+        Decoded, Kind, Unread, decode, encode, flight,
         keys::{KeysFile, StoredKey, hex},
     },
 };
@@ -25,6 +26,28 @@ pub fn check(bytes: &[u8]) {
         check_content(content);
     }
     check_changes(bytes);
+    check_flight(bytes);
+    check_flight(&flight_of(bytes));
+}
+
+/// A file of the flight recorder whose envelope is right, with this content.
+fn flight_of(content: &[u8]) -> Vec<u8> {
+    let head = format!("{}\n{}\n", flight::NAME, flight::VERSION);
+    let sum = crc32(&[head.as_bytes(), content].concat());
+    [format!("{head}{sum:08x}\n").as_bytes(), content].concat()
+}
+
+/// What is read can be written, and is read again as the same.
+fn check_flight(bytes: &[u8]) {
+    match flight::decode(bytes) {
+        Ok(read) => {
+            let written = flight::encode(&read).expect("what was read has a form");
+            assert!(written.len() <= flight::LARGEST);
+            assert_eq!(flight::decode(&written), Ok(read));
+        }
+        Err(Unread::Newer(version)) => assert!(version > flight::VERSION),
+        Err(Unread::Damaged(damage)) => assert!(damage.0.len() < 200, "it repeats what it read: {damage}"),
+    }
 }
 
 /// What is read can be written, and is read again as the same. What is told apart from damage has a checksum that fits.

@@ -7,6 +7,7 @@
 mod bench;
 mod doctor;
 mod events;
+mod flight;
 mod gpu;
 mod inspect;
 mod keys;
@@ -18,6 +19,9 @@ mod usage;
 pub use bench::{BenchCost, BenchEnd, BenchError, BenchFigure, BenchLeg, BenchOverhead, Benched};
 pub use doctor::{DoctorCheck, DoctorReport, DoctorResult};
 pub use events::{ActResult, AuditEntry, AuditLog, Event};
+pub use flight::{
+    Flight, FlightCard, FlightEvent, FlightFrame, FlightRecord, FlightThresholds, FlightTrigger, Flights,
+};
 pub use gpu::{
     GpuByClass, GpuCard, GpuCause, GpuClocks, GpuDecision, GpuFaults, GpuGate, GpuGovernor, GpuHistory,
     GpuInstance, GpuInstances, GpuLink, GpuMaker, GpuMargins, GpuMemory, GpuMissing, GpuMissingCause,
@@ -91,6 +95,7 @@ pub fn schema() -> String {
         generator.subschema_for::<Refused>(),
         generator.subschema_for::<LogEntry>(),
         generator.subschema_for::<Inspected>(),
+        generator.subschema_for::<Flights>(),
         generator.subschema_for::<Benched>(),
     ];
     let definitions: Map<String, Value> = generator.take_definitions(true);

@@ -139,6 +139,7 @@ mod tests {
             "state/../keys.json",
             "state/first-key",
             "state/usage-2026-11.json.last",
+            "state/flight/20261130T084915Z-card0-lost",
             "state/usage-2026-00.json",
             "state/keys.json/",
             "./state/keys.json",

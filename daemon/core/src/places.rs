@@ -15,7 +15,7 @@ pub const ADMIN_NAME: &str = "admin.sock";
 pub const ADMIN_VARIABLE: &str = "GHOSTLLM_SOCKET";
 
 /// The service's state directory.
-const STATE: &str = "/var/lib/ghostllm";
+pub const STATE: &str = "/var/lib/ghostllm";
 
 /// Where the admin's socket may be, the likeliest first, each place once. An empty variable is none.
 pub fn admin_sockets(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {

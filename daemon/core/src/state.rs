@@ -1,9 +1,11 @@
-//! The text of a state file: an envelope that says what it is, of which version, and whether it is whole.
+//! The text of a state file: an envelope that says what it is, of which version, and whether it is whole. The flight recorder's, which are
+//! many numbers, have an envelope of bytes ([`flight`]).
 //!
 //! Knows the envelope and how the content of an older version becomes the present one's, step by step. Refuses to know
 //! where files lie and what is done about one that cannot be read. Invariant: content that comes out is what went in,
 //! byte for byte, and of a version that this program knows.
 
+pub mod flight;
 pub mod keys;
 pub mod settings;
 #[cfg(test)]
@@ -103,8 +105,11 @@ struct Envelope<'a> {
 
 /// CRC-32 finds every change of up to 32 bits in a row, and of any other all but one in four billion. It guards against
 /// disks and crashes; who may write the file needs no forged checksum to change what it says.
-fn checksum(kind: &str, version: usize, content: &str) -> String {
-    format!("{:08x}", crc32fast::hash(format!("{kind}\n{version}\n{content}").as_bytes()))
+pub(crate) fn checksum(kind: &str, version: usize, content: impl AsRef<[u8]>) -> String {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(format!("{kind}\n{version}\n").as_bytes());
+    sum.update(content.as_ref());
+    format!("{:08x}", sum.finalize())
 }
 
 /// The text of a file of the present version.

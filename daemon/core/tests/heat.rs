@@ -1,4 +1,4 @@
-//! Nothing is allocated where cards are sampled: taking a reading, judging it, foretelling, deciding, and saying why.
+//! Nothing is allocated where cards are sampled: taking a reading, judging it, foretelling, deciding, saying why, and recording it.
 //!
 //! A test of its own file, since the allocator that counts is the whole program's.
 
@@ -10,6 +10,7 @@ use std::{
 
 use ghostllm_core::heat::{
     Absent, Bounds, ByClass, Governor, History, Judge, Moment, Point, Policy, Predictor, Reason, Sample,
+    flight::{Look, Recorder, Requests, Step},
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -46,6 +47,7 @@ fn two_hours() -> (usize, usize) {
         (History::boxed(), Judge::new(Bounds::default()), Predictor::new());
     let most = ByClass { interactive: 8, background: 4 };
     let mut governor = Governor::new(Policy::new(most));
+    let (mut recorder, mut records) = (Box::new(Recorder::default()), 0);
     let mut written = Written(0);
     let mut lowered = 0;
     let region = Region::new(ALLOCATOR);
@@ -61,11 +63,15 @@ fn two_hours() -> (usize, usize) {
         lowered += u32::from(decision.limits != most);
         assert!(write!(written, "{verdict} {decision}").is_ok());
         history.push(Point::of(&sample, &verdict));
+        let requests = Requests::new(most, most, Some(&decision));
+        let look = Look { now: sample.at, sample: Some(&sample), verdict: Some(&verdict), requests };
+        records += u32::from(recorder.look(&look) == Step::Whole);
     }
     let change = region.change();
     // It was no idle run.
     assert!(lowered > 1000 && lowered < 71_000 && written.0 > 1_000_000, "{lowered} {}", written.0);
     assert_eq!((history.fine().count(), history.minutes().count()), (6000, 120));
+    assert!(records >= 5, "{records} records");
     (change.allocations, change.reallocations)
 }
 

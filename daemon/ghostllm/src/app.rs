@@ -197,6 +197,7 @@ impl App {
         // With their threads the last requests have ended, and are counted.
         drop(workers);
         usage::written_at_the_end(&running.usage, running.config.usage.days).await;
+        running.heat.end().await;
         drop(claim);
         failure.map_or(Ok(()), |failure| Err(StartError::Task(failure)))
     }

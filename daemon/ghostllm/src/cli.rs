@@ -57,6 +57,9 @@ enum Mode {
     /// itself, and changes nothing. Ends with 0 when it has looked, whether a daemon runs or not;
     /// with 2, or 77 where a file may not be read, when the configuration cannot be used, which
     /// is told after the rest.
+    ///
+    /// With --flight it tells what graphics cards went through before something happened to them,
+    /// as the daemon has kept it in its state directory.
     #[command(verbatim_doc_comment)]
     Inspect(inspect::Inspect),
     /// Look at the configuration: what it is, whether it is sound, what it can be

@@ -5,6 +5,7 @@
 
 mod daemon;
 mod engines;
+mod flight;
 mod host;
 mod limits;
 mod listeners;
@@ -20,6 +21,7 @@ use ghostllm_gpu::Card;
 use tokio::{task::spawn_blocking, time::timeout};
 
 use daemon::Told;
+pub(crate) use flight::{drawn as flights_drawn, flights};
 pub(crate) use text::drawn;
 
 /// How long anybody but the cards may take to answer.

@@ -10,6 +10,7 @@
 mod alert;
 pub mod audit;
 mod error;
+pub(crate) mod flight;
 pub mod keys;
 pub(crate) mod quic_key;
 mod replace;

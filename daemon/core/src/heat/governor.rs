@@ -27,11 +27,12 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use ladder::{is_at_slowdown, is_beyond, reserve};
+pub(super) use ladder::is_at_slowdown;
+use ladder::{is_beyond, reserve};
 pub use policy::Policy;
 
 /// One value for each kind of request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ByClass<T> {
     /// Requests that somebody waits for.
     pub interactive: T,

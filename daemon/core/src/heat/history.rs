@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::{State, Verdict};
 
-mod kept;
+pub(super) mod kept;
 
 #[cfg(test)]
 mod tests;
@@ -215,18 +215,18 @@ impl Mean {
     }
 }
 
-fn least(one: Option<i16>, other: Option<i16>) -> Option<i16> {
+pub(super) fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     }
 }
 
-fn tenths_of_second(at: Duration) -> u32 {
+pub(super) fn tenths_of_second(at: Duration) -> u32 {
     u32::try_from(at.as_millis() / 100).unwrap_or(u32::MAX)
 }
 
-fn tenths<T: TryFrom<i32>>(value: Option<f32>) -> Option<T> {
+pub(super) fn tenths<T: TryFrom<i32>>(value: Option<f32>) -> Option<T> {
     let value = (value? * 10.0).round();
     // Beyond this a cast would give something else; no card is there.
     if !(-1e6..=1e6).contains(&value) {
@@ -237,6 +237,6 @@ fn tenths<T: TryFrom<i32>>(value: Option<f32>) -> Option<T> {
     T::try_from(whole).ok()
 }
 
-fn fits<T, N: TryFrom<T>>(value: Reading<T>) -> Option<N> {
+pub(super) fn fits<T, N: TryFrom<T>>(value: Reading<T>) -> Option<N> {
     N::try_from(value.ok()?).ok()
 }

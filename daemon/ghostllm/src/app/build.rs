@@ -8,7 +8,7 @@ use ghostllm_core::{
     config::{Config, Exposure, Loaded, Target},
     routes,
 };
-use ghostllm_edge::{drain::Drain, guard::Rules, quic, room::Room, tls, workers::Workers};
+use ghostllm_edge::{drain::Drain, guard::Rules, quic, room, tls, workers::Workers};
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -36,6 +36,7 @@ use crate::{
     store::{
         StateDir,
         audit::Audit,
+        flight::Room,
         keys::{self, FirstKey, Keys, Opened, Show},
         quic_key,
         usage::Ledger,
@@ -98,7 +99,7 @@ impl App {
         let (settings, seen) = watch::channel(Arc::new(reload::settings(&config, &upkeep)));
         let (orders, taken) = mpsc::channel(ORDERS);
         let (configured, shown) = watch::channel(Arc::new(configured));
-        let (health, heat, gate) = watchers(&config, &registry, &seen);
+        let (health, heat, gate) = watchers(&config, &registry, &seen, &state);
         let standing = standing(&listeners, &config, &mut upkeep);
         let desk = Desk {
             state: state.clone(),
@@ -210,9 +211,10 @@ fn watchers(
     config: &Config,
     registry: &Arc<Registry>,
     settings: &watch::Receiver<Arc<Settings>>,
+    state: &StateDir,
 ) -> (Arc<Health>, Arc<Heat>, Gate) {
     let gate = Gate::new(heat::standing(&config.gpu));
-    let heat = Heat::new(settings.clone(), gate.clone());
+    let heat = Heat::new(settings.clone(), gate.clone(), Room::new(state));
     (Arc::new(Health::new(Arc::clone(registry), settings.clone())), Arc::new(heat), gate)
 }
 
@@ -239,7 +241,7 @@ fn pipeline(
         settings,
         page: upkeep.page(),
         drain: drain.watch(),
-        room: Room::default(),
+        room: room::Room::default(),
         usage,
         gate,
         desk,

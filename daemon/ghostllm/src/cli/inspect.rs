@@ -11,6 +11,7 @@ use std::{
 
 use clap::Args;
 use ghostllm_core::{config::Loaded, text};
+use serde::Serialize;
 use tokio::runtime::Builder;
 
 use super::{
@@ -28,7 +29,7 @@ const LAST_LOOKS: Duration = Duration::ZERO;
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
-    /// In one line, for programs: the form Inspected of packaging/docs/admin-api.schema.json
+    /// In one line, for programs: the form Inspected (with --flight: Flights) of packaging/docs/admin-api.schema.json
     #[arg(long)]
     json: bool,
     /// The configuration, as `ghostllm serve` takes it
@@ -37,12 +38,19 @@ pub(super) struct Inspect {
     /// The state directory of the daemon; its admin socket is asked, and no other
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// What the flight recorder has kept of the minutes before a card was lost, slowed down or near its end, or before an abrupt end: all
+    /// records, and the minutes of this one, or of the newest. No daemon is needed
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, conflicts_with = "config")]
+    flight: Option<Option<String>>,
     #[command(flatten)]
     settings: Settings,
 }
 
 /// Shows it. What is wrong with the configuration is the failure, after all that.
 pub(super) fn run(arguments: &Inspect) -> Result<(), Failure> {
+    if let Some(name) = &arguments.flight {
+        return print(&flights(arguments, name.as_deref())?);
+    }
     let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name)).ok();
     let (files, read) = loaded(arguments, state.as_deref());
     let (config, failure) = match read {
@@ -57,17 +65,25 @@ pub(super) fn run(arguments: &Inspect) -> Result<(), Failure> {
     })?;
     let seen = runtime.block_on(inspect::inspected(wanted));
     runtime.shutdown_timeout(LAST_LOOKS);
-    let shown = if arguments.json {
-        let json = serde_json::to_string(&seen).map_err(|error| Failure {
-            code: exit::INTERNAL,
-            message: format!("what was found cannot be written: {error}"),
-        })?;
-        text::one_line(&json) + "\n"
-    } else {
-        inspect::drawn(&seen)
-    };
-    print(&shown)?;
+    print(&if arguments.json { line(&seen)? } else { inspect::drawn(&seen) })?;
     failure.map_or(Ok(()), Err)
+}
+
+/// What the flight recorder has kept.
+fn flights(arguments: &Inspect, name: Option<&str>) -> Result<String, Failure> {
+    let state = StateDir::choose(arguments.state_dir.as_deref(), |name| env::var_os(name));
+    let found = inspect::flights(state, arguments.state_dir.is_some(), name);
+    let found = found.map_err(|error| Failure { code: error.exit_code(), message: error.to_string() })?;
+    if arguments.json { line(&found) } else { Ok(inspect::flights_drawn(&found)) }
+}
+
+/// For programs.
+fn line(found: &impl Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string(found).map_err(|error| Failure {
+        code: exit::INTERNAL,
+        message: format!("what was found cannot be written: {error}"),
+    })?;
+    Ok(text::one_line(&json) + "\n")
 }
 
 /// What a daemon would be started with, and the files of that.

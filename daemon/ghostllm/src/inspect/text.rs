@@ -44,7 +44,7 @@ pub(crate) fn drawn(seen: &Inspected) -> String {
 }
 
 /// A paragraph behind its label, the further lines under the first.
-fn hanging(label: &str, words: &str) -> String {
+pub(super) fn hanging(label: &str, words: &str) -> String {
     let mut out = String::new();
     let mut line = format!("{label:LABEL$}");
     let mut bare = true;
@@ -253,12 +253,12 @@ fn configuration(seen: &Inspected) -> Vec<String> {
 }
 
 /// So many of this.
-fn counted(count: usize, what: &str) -> String {
+pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The two largest units of a time that is not 0.
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),

@@ -1,4 +1,4 @@
-//! The standing alert that state, the audit log, or what requests have used cannot be written.
+//! The standing alert that state, the audit log, what requests have used, or what cards went through cannot be written.
 //!
 //! Knows whether the last write failed, and what the alert is called. Refuses to know what was written. Invariant: it is said once when it begins and
 //! once when it is over, however many writes fail in between.
@@ -46,6 +46,17 @@ impl Alert {
         Self {
             name: "usage_unwritable",
             what: "what requests have used",
+            means: Some(means),
+            failed: Arc::default(),
+        }
+    }
+
+    /// That of the flight recorder, which nothing waits for.
+    pub(super) fn flight() -> Self {
+        let means = "Requests are served, and what the cards go through is not kept until it can be written again; no restart is needed";
+        Self {
+            name: "flight_unwritable",
+            what: "what the cards go through",
             means: Some(means),
             failed: Arc::default(),
         }

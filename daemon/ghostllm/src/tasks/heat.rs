@@ -6,6 +6,7 @@
 //! is started anew.
 
 mod cards;
+mod flight;
 mod history;
 mod told;
 
@@ -21,7 +22,7 @@ use std::{
 use ghostllm_core::{
     admission::{Measure, Orders},
     config::{self, GovernorMode},
-    heat::{ByClass, Cause, Decision, Gate as Stage, Prediction, Verdict},
+    heat::{ByClass, Cause, Decision, Gate as Stage, Prediction, Verdict, flight::Requests},
 };
 use ghostllm_edge::pulse::Pulse;
 use ghostllm_gpu::{Missing, Options, Sampler, Seen};
@@ -31,8 +32,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{gate::Gate, pipeline::Settings};
+use crate::{gate::Gate, pipeline::Settings, store::flight::Room};
 use cards::Cards;
+use flight::Recorders;
 pub(crate) use history::Kept;
 use told::Told;
 pub(crate) use told::causes;
@@ -90,12 +92,12 @@ pub(crate) struct Heat {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     asked: Option<Asked>,
     cards: Cards,
     measure: Measure,
     told: Told,
+    recorders: Recorders,
     seen: Vec<Seen>,
 }
 
@@ -178,12 +180,19 @@ impl Drop for Asked {
 }
 
 impl Heat {
-    /// By these settings, for this gate.
-    pub(crate) fn new(settings: watch::Receiver<Arc<Settings>>, gate: Gate) -> Self {
+    /// By these settings, for this gate; the flight recorder's files go into that room.
+    pub(crate) fn new(settings: watch::Receiver<Arc<Settings>>, gate: Gate, room: Room) -> Self {
         let nothing = Snapshot::new(settings.borrow().gpu.governor);
-        let (published, kept, state) =
-            (watch::Sender::new(Arc::new(nothing)), Arc::default(), Mutex::default());
-        Self { settings, gate, begun: Instant::now(), published, kept, state }
+        let (published, kept) = (watch::Sender::new(Arc::new(nothing)), Arc::default());
+        let state = State {
+            asked: None,
+            cards: Cards::default(),
+            measure: Measure::default(),
+            told: Told::default(),
+            recorders: Recorders::new(room),
+            seen: Vec::new(),
+        };
+        Self { settings, gate, begun: Instant::now(), published, kept, state: Mutex::new(state) }
     }
 
     /// What it knows, for whoever asks.
@@ -222,9 +231,14 @@ impl Heat {
         }
     }
 
+    /// The program ends in order: the flight recorder says so on the disk, where the next start looks for it. After the task's own end.
+    pub(crate) async fn end(&self) {
+        self.state.lock().await.recorders.end(self.begun.elapsed()).await;
+    }
+
     /// One look at all that is known: judged, decided, obeyed, told.
     fn look(&self, state: &mut State, gpu: &config::Gpu) {
-        let State { asked, cards, measure, told, seen } = state;
+        let State { asked, cards, measure, told, recorders, seen } = state;
         let Some(asked) = asked else { return };
         asked.sampler.read(seen);
         let (now, counts, peak) = (self.begun.elapsed(), self.gate.counts(), self.gate.peak());
@@ -249,6 +263,8 @@ impl Heat {
         }
         // Also the same ones again: who has waited long enough goes before others, which nothing but the clock says.
         self.gate.obey(orders);
+        let decided = decision.as_ref().map(|(_, decision)| decision);
+        recorders.look(now, &looked, Requests::new(counts.running, counts.waiting, decided));
         let snapshot = Snapshot {
             at: OffsetDateTime::now_utc(),
             now,

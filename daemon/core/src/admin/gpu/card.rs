@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{GpuState, reading::GpuReading};
+use crate::heat::Reason;
 
 /// A card, as it was seen last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -107,6 +108,23 @@ pub enum GpuReason {
     HardHeat,
     /// One that this version does not know.
     Other,
+}
+
+impl From<Reason> for GpuReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Idle => Self::Idle,
+            Reason::Setting => Self::Setting,
+            Reason::PowerCap => Self::PowerCap,
+            Reason::Current => Self::Current,
+            Reason::Sync => Self::Sync,
+            Reason::Slowdown => Self::Slowdown,
+            Reason::Brake => Self::Brake,
+            Reason::SoftHeat => Self::SoftHeat,
+            Reason::HardHeat => Self::HardHeat,
+            Reason::Other => Self::Other,
+        }
+    }
 }
 
 /// Degrees Celsius; below 0 it is beyond, and null where no sensor tells.

@@ -19,7 +19,7 @@ pub(super) fn reserve(margins: Margins) -> Option<f32> {
 
 /// Whether it is where its hardware slows it down, or hotter: the gate closes only there, since in a card whose limits lie close together its
 /// driver's temperature may be as near to its end.
-pub(super) fn is_at_slowdown(margins: Margins) -> bool {
+pub(in crate::heat) fn is_at_slowdown(margins: Margins) -> bool {
     margins.slowdown.is_none_or(|margin| margin <= 0.0)
 }
 

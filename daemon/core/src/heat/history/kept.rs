@@ -5,13 +5,15 @@
 use ghostllm_readings::Throttles;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub(super) fn serialize<S: Serializer>(
+pub(in crate::heat) fn serialize<S: Serializer>(
     throttles: &Option<Throttles>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     throttles.map(Throttles::bits).serialize(serializer)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Throttles>, D::Error> {
+pub(in crate::heat) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Throttles>, D::Error> {
     Ok(Option::<u16>::deserialize(deserializer)?.map(Throttles::of_bits))
 }

@@ -186,7 +186,7 @@ impl Cards {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use ghostllm_core::heat::{Gate, State};
@@ -198,7 +198,7 @@ mod tests {
     const MOST: ByClass<u32> = ByClass { interactive: 8, background: 16 };
 
     /// A card by its number and its name, that has answered so many times and is so far from where it gets slower.
-    fn seen(index: u32, uuid: &str, number: u64, margin: f32) -> Seen {
+    pub(in crate::tasks::heat) fn seen(index: u32, uuid: &str, number: u64, margin: f32) -> Seen {
         let mut sample = Sample::missing(Duration::from_secs(number), Absent::Unsupported);
         sample.gpu.celsius = Ok(90.0 - margin);
         sample.gpu.to_slowdown = Ok(margin);

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use ghostllm_core::{
     admin::{
         GpuCard, GpuClocks, GpuFaults, GpuInstance, GpuInstances, GpuLink, GpuMaker, GpuMargins, GpuMemory,
-        GpuOutlook, GpuPower, GpuProcess, GpuProcesses, GpuReading, GpuReason, GpuSensor, GpuSlower,
-        GpuThrottle, GpuUtilisation, tenths,
+        GpuOutlook, GpuPower, GpuProcess, GpuProcesses, GpuReading, GpuSensor, GpuSlower, GpuThrottle,
+        GpuUtilisation, tenths,
     },
-    heat::{Margins, Outlook, Reading, Reason, Sample, Sensor, Throttles},
+    heat::{Margins, Outlook, Reading, Sample, Sensor, Throttles},
 };
 use ghostllm_gpu::{Identity, Maker, Seen};
 
@@ -78,23 +78,8 @@ fn maker(maker: Maker) -> GpuMaker {
     }
 }
 
-pub(super) fn reason(reason: Reason) -> GpuReason {
-    match reason {
-        Reason::Idle => GpuReason::Idle,
-        Reason::Setting => GpuReason::Setting,
-        Reason::PowerCap => GpuReason::PowerCap,
-        Reason::Current => GpuReason::Current,
-        Reason::Sync => GpuReason::Sync,
-        Reason::Slowdown => GpuReason::Slowdown,
-        Reason::Brake => GpuReason::Brake,
-        Reason::SoftHeat => GpuReason::SoftHeat,
-        Reason::HardHeat => GpuReason::HardHeat,
-        Reason::Other => GpuReason::Other,
-    }
-}
-
 fn throttles(throttles: Throttles) -> Vec<GpuThrottle> {
-    throttles.iter().map(|one| GpuThrottle { reason: reason(one), words: one.words().to_owned() }).collect()
+    throttles.iter().map(|one| GpuThrottle { reason: one.into(), words: one.words().to_owned() }).collect()
 }
 
 fn margins(margins: Margins) -> GpuMargins {

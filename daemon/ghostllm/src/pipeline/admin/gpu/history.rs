@@ -9,7 +9,6 @@ use ghostllm_core::{
     heat::{Minute, Point, Throttles},
 };
 
-use super::card::reason;
 use crate::{
     date,
     tasks::heat::{Kept, Known},
@@ -89,5 +88,5 @@ fn whole(value: impl Into<f32>) -> f64 {
 }
 
 fn reasons(throttles: Throttles) -> Vec<GpuReason> {
-    throttles.iter().map(reason).collect()
+    throttles.iter().map(GpuReason::from).collect()
 }

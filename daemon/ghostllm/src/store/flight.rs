@@ -1,0 +1,271 @@
+//! The flight recorder's files: what cards went through before something happened to them, and what one goes through that is near its limit.
+//!
+//! Knows their room, `flight/`, and how many may be in it. Refuses to know when a record is made. Invariants: a failure costs records and
+//! nothing else, and is said once until a write succeeds; what cannot be read is told by its name, stops nothing, and has its end as any other
+//! record; there are no more than `RECORDS` and one running record for each card, each of `state::flight::LARGEST` bytes at the most.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use ghostllm_core::{
+    heat::flight::{Flight, Name, Trigger, surplus},
+    state::{
+        Unread,
+        flight::{VERSION, decode, encode},
+    },
+};
+use time::OffsetDateTime;
+
+use super::{StateDir, StateError, alert::Alert};
+
+/// The directory in the state.
+pub(crate) const ROOM: &str = "flight";
+/// What a running record's name begins with.
+const RUNNING: &str = "running-";
+/// The kernel's name of this run of the machine (random(4)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What becomes of a running record.
+#[derive(Debug)]
+pub(crate) enum Running {
+    /// It is that now.
+    Is(Box<Flight>),
+    /// There is none any more.
+    Over,
+}
+
+/// What is to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// The running records of a start are to be looked after first: nobody has ended them.
+    pub(crate) begun: bool,
+    /// Whole records, the oldest first.
+    pub(crate) whole: Vec<Flight>,
+    /// Running ones, by their recorders' numbers.
+    pub(crate) running: BTreeMap<u32, Running>,
+}
+
+impl Work {
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.begun && self.whole.is_empty() && self.running.is_empty()
+    }
+}
+
+/// The room. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    state: StateDir,
+    /// This run of the machine; empty where the kernel does not say.
+    boot: Arc<str>,
+    /// One writes at a time, also where one before hangs.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Room {
+    /// That of this state. Nothing is made before there is something to write.
+    pub(crate) fn new(state: &StateDir) -> Self {
+        let boot = fs::read_to_string(BOOT_ID).unwrap_or_default();
+        let state = StateDir::at(state.path.clone(), Alert::flight());
+        Self { state, boot: boot.trim().into(), turn: Arc::default() }
+    }
+
+    /// This run of the machine.
+    pub(crate) fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    /// Does all of it, as far as the disk does. Blocks.
+    pub(crate) fn write(&self, work: &Work) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = if work.begun { self.begin() } else { Ok(()) };
+        let whole = work.whole.iter().map(|flight| self.keep(flight));
+        // Behind the whole ones, since what they hold was running.
+        let running = work.running.iter().map(|(number, running)| self.run(*number, running));
+        for error in std::iter::once(begun).chain(whole).chain(running).filter_map(Result::err) {
+            self.state.alert.raise(1, &error);
+        }
+    }
+
+    fn room(&self) -> Result<StateDir, StateError> {
+        let room = StateDir::made(&self.state.file(ROOM)?)?;
+        Ok(StateDir { alert: self.state.alert.clone(), ..room })
+    }
+
+    /// Makes records of the running ones that the program before has left.
+    fn begin(&self) -> Result<(), StateError> {
+        let listed = list(&self.state)?;
+        if listed.is_empty() {
+            return Ok(());
+        }
+        let room = self.room()?;
+        for name in listed {
+            // What a crash has left half written, under a name that may never come again.
+            if name.starts_with('.') {
+                let _as_well_as_can_be = fs::remove_file(room.path.join(&name));
+            } else if name.starts_with(RUNNING) {
+                self.cut_off(&room, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cut_off(&self, room: &StateDir, running: &str) -> Result<(), StateError> {
+        let path = room.path.join(running);
+        let name = match room.read(running)?.as_deref().map(decode) {
+            None => return Ok(()),
+            Some(Ok(flight)) => {
+                let name = self.put(room, &flight.cut_off(&self.boot))?;
+                room.remove(running)?;
+                name
+            }
+            Some(Err(unread)) => {
+                // It is none that anybody can read, and goes in its turn.
+                let name = free(room, Name::new(millis(OffsetDateTime::now_utc()), 0, Trigger::Abrupt));
+                let moved = fs::rename(&path, room.path.join(name.to_string()));
+                moved.map_err(|source| StateError::Unwritable { path: path.clone(), source })?;
+                tracing::warn!("the flight recorder's {} cannot be read: {}", path.display(), fault(&unread));
+                name
+            }
+        };
+        tracing::warn!(
+            record = %name,
+            "the program before this one ended abruptly while a card was near its limit: `ghostllm inspect --flight={name}` shows its last \
+             minutes"
+        );
+        Ok(())
+    }
+
+    /// Keeps a record, and no more than there may be.
+    fn keep(&self, flight: &Flight) -> Result<(), StateError> {
+        let room = self.room()?;
+        let name = self.put(&room, flight)?;
+        tracing::info!(
+            record = %name,
+            card = flight.card.index,
+            "what the card went through is kept: ghostllm inspect --flight={name}"
+        );
+        Ok(())
+    }
+
+    fn put(&self, room: &StateDir, flight: &Flight) -> Result<Name, StateError> {
+        let name = free(room, Name::of(flight));
+        put(room, &name.to_string(), flight)?;
+        let names = list(&self.state)?.iter().filter_map(|name| name.parse().ok()).collect();
+        for gone in surplus(names, &name) {
+            room.remove(&gone.to_string())?;
+        }
+        Ok(name)
+    }
+
+    fn run(&self, number: u32, running: &Running) -> Result<(), StateError> {
+        let name = format!("{RUNNING}{number}");
+        match running {
+            Running::Is(flight) => put(&self.room()?, &name, flight),
+            // Without a room there is none; for want of one none is made.
+            Running::Over if !room(&self.state.path).exists() => Ok(()),
+            Running::Over => self.room()?.remove(&name).map(drop),
+        }
+    }
+}
+
+fn put(room: &StateDir, name: &str, flight: &Flight) -> Result<(), StateError> {
+    // No record of ours is too large for it, which its tests show.
+    let large = |_damage| StateError::Unwritable {
+        path: room.path.join(name),
+        source: ErrorKind::FileTooLarge.into(),
+    };
+    room.write_private(name, &encode(flight).map_err(large)?)
+}
+
+/// This name, or the next one that no record has: a box without a clock begins each of its days at the same moment.
+fn free(room: &StateDir, mut name: Name) -> Name {
+    while room.path.join(name.to_string()).exists() {
+        name = name.next();
+    }
+    name
+}
+
+/// The names in the room; none where there is no room.
+fn list(state: &StateDir) -> Result<Vec<String>, StateError> {
+    let path = state.file(ROOM)?;
+    let unreadable = |source| StateError::Unreadable { path: path.clone(), source };
+    let entries = match fs::read_dir(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unreadable)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(unreadable)?.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// A moment in milliseconds since 1970.
+pub(crate) fn millis(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
+}
+
+fn fault(unread: &Unread) -> String {
+    match unread {
+        Unread::Newer(version) => {
+            format!("it is of version {version}, of a newer ghostllm; this one knows version {VERSION}")
+        }
+        Unread::Damaged(damage) => damage.to_string(),
+    }
+}
+
+/// A file of the room.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Its name.
+    pub(crate) name: String,
+    /// It is a running record.
+    pub(crate) running: bool,
+    /// When it was last written.
+    pub(crate) written: Option<SystemTime>,
+    /// What it says, or why it says nothing.
+    pub(crate) flight: Result<Flight, String>,
+}
+
+/// All records of a state that another process may have, the newest first, and nothing is changed. Blocks.
+///
+/// # Errors
+/// If the room cannot be looked into.
+pub(crate) fn glance(state: &Path) -> Result<Vec<Found>, StateError> {
+    let state = StateDir::glance(state);
+    let room = StateDir::glance(&room(&state.path));
+    let mut found = Vec::new();
+    for name in list(&state)? {
+        let running = name.starts_with(RUNNING);
+        if !running && name.parse::<Name>().is_err() {
+            continue;
+        }
+        let flight = match room.read(&name) {
+            // It was removed meanwhile.
+            Ok(None) => continue,
+            Ok(Some(file)) => decode(&file).map_err(|unread| fault(&unread)),
+            Err(error) => Err(error.to_string()),
+        };
+        let written = fs::metadata(room.path.join(&name)).and_then(|facts| facts.modified()).ok();
+        found.push(Found { name, running, written, flight });
+    }
+    // Running ones sort behind all dates.
+    found.reverse();
+    Ok(found)
+}
+
+/// Where the records of a state are.
+pub(crate) fn room(state: &Path) -> PathBuf {
+    state.join(ROOM)
+}
+
+#[cfg(test)]
+#[path = "flight_tests.rs"]
+mod tests;
