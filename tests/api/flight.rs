@@ -9,6 +9,7 @@ use ghostllm_tests::{
     client::{Caller, Family, Request, Version},
     daemon::{Daemon, Setup, Signal},
     double::Double,
+    machine::Machine,
     ollama::Ollama,
     schema,
     strace::{Injected, traceable},
@@ -21,7 +22,6 @@ use crate::{
     FRANCE,
     ctl::{Ran, ran},
     heat::{COOL, SLOWED, setup, whole},
-    nvml::Machine,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
