@@ -3,7 +3,7 @@
 //! Invariant: the lists of a choice's odds are of one length, and each token's place is counted in characters of the choice's text, across
 //! all of its chunks.
 
-use super::{Answer, Finish, Head, Likelihood, Odds, Part, Said, Usage, shown};
+use super::{Answer, Finish, Head, Odds, Part, Said, Usage, shown};
 use crate::output::Piece;
 use serde_json::{Map, Value, json};
 
@@ -61,8 +61,9 @@ fn alternatives(token: &Odds) -> Value {
         return Value::Null;
     }
     let mut all = Map::new();
-    let add = |other: &Likelihood| drop(all.entry(shown(&other.bytes)).or_insert_with(|| other.log_json()));
-    token.likeliest.iter().chain([&token.said]).for_each(add);
+    for other in token.likeliest.iter().chain([&token.said]) {
+        all.entry(shown(&other.bytes)).or_insert_with(|| other.log_json());
+    }
     Value::Object(all)
 }
 
@@ -132,6 +133,7 @@ impl Answer for TextAnswer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Likelihood;
     use super::*;
 
     fn likelihood(text: &str, log: f32) -> Likelihood {
