@@ -8,9 +8,9 @@
 //!
 //! The order is one line of JSON: `base_url`, `key`, `model`, `prompt` and `limit` (of tokens); `question`, `choice` and `result` of
 //! the tool `get_weather`; `fact`, to be told by a schema; `embedding` (a model) and `texts`; `failing` (a model whose stream fails, or
-//! null); `hanging` (a model) and `story`, to be left after two pieces. A script says `{"client": ...}` and then its steps, for each
-//! of its ways; after `left` it waits for a line, and at the end it says `done` and waits for the next order: to import such a library
-//! takes seconds.
+//! null); `text`, to be gone on with; `hanging` (a model) and `story`, to be left after two pieces. A script says `{"client": ...}` and
+//! then its steps, for each of its ways; after `left` it waits for a line, and at the end it says `done` and waits for the next order:
+//! to import such a library takes seconds.
 
 mod agent;
 mod legs;

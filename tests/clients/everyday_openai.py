@@ -71,7 +71,7 @@ def streamed(client, model, prompt):
 
 def completion(client, lax, model):
     """A text that is gone on with, whole and in pieces. Of a piece, the library's own type knows no missing finish reason."""
-    asked = {"model": model, "prompt": ORDER["prompt"], "temperature": 0, "max_tokens": ORDER["limit"]}
+    asked = {"model": model, "prompt": ORDER["text"], "temperature": 0, "max_tokens": ORDER["limit"]}
     whole = client.completions.create(logprobs=1, **asked)
     choice = whole.choices[0]
     with lax.completions.create(stream=True, stream_options={"include_usage": True}, **asked) as stream:
