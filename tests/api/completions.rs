@@ -9,6 +9,7 @@ use ghostllm_tests::{
     client::{Answer, Caller, End, Family, Request, Version},
     daemon::{Daemon, Setup},
     double::Double,
+    engine::{self, Engine},
     ollama::{Model, Ollama},
     openai::{OpenAi, Style},
     script::Sin,
@@ -16,8 +17,9 @@ use ghostllm_tests::{
     sse::Chat,
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::{FRANCE, check_error, check_error_object, ollama, on_every_version, records::record};
+use crate::{check_error, check_error_object, ollama, on_every_version, records::record};
 
 const PATH: &str = "/v1/completions";
 const GENERATE: &str = "/api/generate";
@@ -32,6 +34,10 @@ on_every_version!(
     a_failure_behind_the_headers_is_the_last_event,
     a_completion_is_recorded_listed_and_ended,
     who_leaves_frees_the_engine,
+    our_own_engine_goes_on_with_texts,
+    our_own_engine_tells_the_odds_of_what_it_was_given,
+    our_own_engine_names_what_is_wrong,
+    who_leaves_frees_our_own_engine,
 );
 
 fn with(more: Value) -> Value {
@@ -362,13 +368,166 @@ async fn a_key_for_chats_opens_completions_of_its_own_models() -> Result<()> {
     daemon.stop().await
 }
 
-#[tokio::test]
-async fn the_embedded_engine_says_what_to_ask_instead() -> Result<()> {
+/// A question to the demo, as its template writes it, and what it says to that.
+const CAPITAL: &str = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n";
+const PARIS: &str = "The capital of France is Paris.";
+const COUNT: &str = "<|im_start|>user\nCount from 3 to 6.<|im_end|>\n<|im_start|>assistant\n";
+const COUNTED: &str = "3, 4, 5, 6";
+
+/// A completion by our own engine, the real one.
+fn demo(more: Value) -> Value {
+    let mut body =
+        with(json!({"model": "ghostllm-demo", "prompt": CAPITAL, "temperature": 0, "max_tokens": 40}));
+    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+        body.extend(more);
+    }
+    body
+}
+
+async fn our_own_engine_goes_on_with_texts(version: Version) -> Result<()> {
     let daemon = Daemon::start(&Setup::default()).await?;
-    let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
-    let answer = caller.send(&ask(json!({"model": "ghostllm-demo", "prompt": FRANCE}))).await?;
-    let text = check_error(&answer, 400, Some("invalid_value"))?;
-    ensure!(text.contains("embedded engine") && text.contains("/v1/chat/completions"), "{text}");
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let ask = async |more: Value| caller.send(&Request::post(PATH, &demo(more))).await;
+    let whole = ask(json!({})).await?;
+    ensure!(texts(&whole)? == [PARIS], "{}", whole.text());
+    let whole = whole.json()?;
+    ensure!(whole["model"] == "ghostllm-demo" && whole["choices"][0]["finish_reason"] == "stop", "{whole}");
+    ensure!(whole["id"].as_str().is_some_and(|id| id.starts_with("cmpl-")), "{whole}");
+    // As many as of a chat whose template writes the same.
+    let chat = Request::chat("ghostllm-demo", "What is the capital of France?", false);
+    let chat = caller.send(&chat).await?.json()?;
+    ensure!(whole["usage"]["prompt_tokens"] == chat["usage"]["prompt_tokens"], "{whole} {chat}");
+    for include_usage in [false, true] {
+        let options = json!({"stream": true, "stream_options": {"include_usage": include_usage}});
+        let answer = ask(options).await?;
+        let (texts, told) = streamed(&answer, 1)?;
+        ensure!(texts == [PARIS] && told.is_object() == include_usage, "{}", answer.text());
+        ensure!(!include_usage || told == whole["usage"], "{told}");
+    }
+    let list =
+        json!({"prompt": [CAPITAL, COUNT], "n": 2, "best_of": 2, "max_tokens": 40, "user": "u", "x": 1});
+    let answer = ask(list.clone()).await?;
+    ensure!(answer.header("x-ghostllm-ignored") == Some("user, x"), "{:?}", answer.headers);
+    ensure!(texts(&answer)? == [PARIS, PARIS, COUNTED, COUNTED], "{}", answer.text());
+    let counts = answer.json()?["usage"].clone();
+    let prompt = whole["usage"]["prompt_tokens"].as_u64().context("no count")?;
+    // Each prompt is counted once, and the second is a little longer or shorter.
+    ensure!(counts["prompt_tokens"].as_u64().is_some_and(|all| all > prompt && all < 3 * prompt), "{counts}");
+    let mut streams = list;
+    (streams["stream"], streams["stream_options"]) = (json!(true), json!({"include_usage": true}));
+    let answer = ask(streams).await?;
+    let (texts, told) = streamed(&answer, 4)?;
+    ensure!(texts == [PARIS, PARIS, COUNTED, COUNTED] && told == counts, "{}", answer.text());
+    // OpenAI's own limit.
+    let answer = ask(json!({"prompt": "Once upon a time", "max_tokens": null, "stop": null})).await?;
+    ensure!(answer.json()?["usage"]["completion_tokens"] == 16, "{}", answer.text());
+    daemon.stop().await
+}
+
+async fn our_own_engine_tells_the_odds_of_what_it_was_given(version: Version) -> Result<()> {
+    let daemon = Daemon::start(&Setup::default()).await?;
+    let caller = Caller::new(&daemon, version, Family::V6).await?;
+    let ask = async |more: Value| caller.send(&Request::post(PATH, &demo(more))).await;
+    let both = format!("{CAPITAL}{PARIS}");
+    let fields = |stream: bool| json!({"prompt": both, "echo": true, "logprobs": 2, "max_tokens": 0, "stream": stream});
+    let answer = ask(fields(false)).await?;
+    ensure!(texts(&answer)? == [both.clone()], "{}", answer.text());
+    let whole = answer.json()?;
+    ensure!(whole["usage"]["completion_tokens"] == 0, "{whole}");
+    let told = &whole["choices"][0]["logprobs"];
+    let odds = told["token_logprobs"].as_array().context("no odds")?;
+    ensure!(odds[0].is_null() && odds[1..].iter().all(Value::is_f64), "{told}");
+    // What the model itself would say, it finds likely.
+    let tokens = told["tokens"].as_array().context("no tokens")?;
+    let place = tokens.iter().position(|token| token == " capital").context("no capital")?;
+    ensure!(odds[place].as_f64().is_some_and(|log| log > -0.5), "{told}");
+    ensure!(told["top_logprobs"][place][" capital"] == odds[place], "{told}");
+    let offset = both.find(" capital").context("no capital")?;
+    ensure!(told["text_offset"][place] == offset, "{told}");
+    let answer = ask(fields(true)).await?;
+    ensure!(streamed(&answer, 1)?.0 == [both.as_str()], "{}", answer.text());
+    let stream = Chat::read(&answer.body)?;
+    ensure!(stream.chunks[0]["choices"][0]["logprobs"] == *told, "{}", answer.text());
+    // Token ids are read as they are: this one is the first of the template's.
+    let numbers = json!({"prompt": [[1016], [1016, 1016]], "echo": true, "max_tokens": 1});
+    let answer = ask(numbers).await?;
+    let said = texts(&answer)?;
+    ensure!(said[1].starts_with("<|im_start|><|im_start|>") && said.len() == 2, "{said:?}");
+    ensure!(answer.json()?["usage"]["prompt_tokens"] == 3, "{}", answer.text());
+    daemon.stop().await
+}
+
+async fn our_own_engine_names_what_is_wrong(version: Version) -> Result<()> {
+    let directory = TempDir::new()?;
+    let fill = directory.path().join("fill.gguf");
+    std::fs::write(&fill, engine::filling())?;
+    // Where there is a file, the demo is one only where it is named.
+    let setup = Setup::default().with_file("fill", &fill).with_file("demo", &engine::demo());
+    let daemon = Daemon::start(&setup).await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let long = "one two three ".repeat(2000);
+    for (more, code, param) in [
+        (json!({"prompt": ""}), "invalid_value", "prompt"),
+        (json!({"prompt": []}), "invalid_value", "prompt"),
+        (json!({"prompt": [[1], []]}), "invalid_value", "prompt[1]"),
+        (json!({"prompt": [70000]}), "invalid_value", "prompt"),
+        (json!({"prompt": ["a", "b", "c", "d", "e"]}), "invalid_value", "prompt"),
+        (json!({"prompt": long}), "context_length_exceeded", "prompt"),
+        (json!({"prompt": vec![1; 2048]}), "context_length_exceeded", "prompt"),
+        (json!({"n": 5}), "invalid_value", "n"),
+        (json!({"best_of": 2}), "unsupported_parameter", "best_of"),
+        (json!({"logprobs": 21}), "invalid_value", "logprobs"),
+        (json!({"max_tokens": -1}), "invalid_value", "max_tokens"),
+        (json!({"logit_bias": {"5": 1}}), "unsupported_parameter", "logit_bias"),
+        (json!({"suffix": "end"}), "unsupported_parameter", "suffix"),
+        (
+            json!({"model": "fill", "suffix": "end", "echo": true, "logprobs": 1}),
+            "unsupported_parameter",
+            "echo",
+        ),
+    ] {
+        for stream in [false, true] {
+            let mut body = demo(more.clone());
+            body["stream"] = json!(stream);
+            let answer = caller.send(&Request::post(PATH, &body)).await?;
+            check_error(&answer, 400, Some(code)).with_context(|| format!("{param} {code}"))?;
+            ensure!(answer.json()?["error"]["param"] == param, "{}", answer.text());
+        }
+    }
+    // Of a list, the second is not looked at before it is asked for.
+    let second = json!({"prompt": [CAPITAL, long]});
+    let answer = caller.send(&Request::post(PATH, &demo(second.clone()))).await?;
+    check_error(&answer, 400, Some("context_length_exceeded"))?;
+    let mut streams = demo(second);
+    streams["stream"] = json!(true);
+    let answer = caller.send(&Request::post(PATH, &streams)).await?;
+    let stream = Chat::read(&answer.body)?;
+    let error = stream.error().with_context(|| answer.text())?;
+    check_error_object(error, Some("context_length_exceeded"))?;
+    ensure!(error["param"] == "prompt" && !stream.done, "{error}");
+    // What can be had of the same.
+    let fields = json!({"model": "fill", "suffix": " of it", "max_tokens": 3});
+    let filled = caller.send(&Request::post(PATH, &demo(fields))).await?;
+    ensure!(texts(&filled)?.len() == 1, "{}", filled.text());
+    daemon.stop().await
+}
+
+async fn who_leaves_frees_our_own_engine(version: Version) -> Result<()> {
+    let directory = TempDir::new()?;
+    let (socket, models) = (directory.path().join("engine.sock"), directory.path().join("models"));
+    std::fs::create_dir(&models)?;
+    std::fs::write(models.join("endless.gguf"), engine::endless())?;
+    let models = models.to_str().context("a path of text")?;
+    let _engine = Engine::start(&socket, &["--models", models, "--context", "50000"]).await?;
+    let setup = Setup::default().with_engine(&format!("socket = \"{}\"", socket.display()));
+    let daemon = Daemon::start(&setup).await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    let body =
+        demo(json!({"model": "endless", "prompt": ["Once", "Twice"], "max_tokens": 40_000, "stream": true}));
+    let mut stream = caller.open(&Request::post(PATH, &body)).await?;
+    stream.until("text_completion").await?;
+    let _left = stream.leave().await?;
+    engine::wait_status(&socket, |status| status["running"] == 0 && status["queued"] == 0).await?;
     daemon.stop().await
 }
 

@@ -56,12 +56,6 @@ async fn check(bench: &Bench, column: Column, rows: &[Row], probes: &[Probe]) ->
 /// What becomes of the field, in the page's word: the request is sent without it and with it.
 async fn observe(bench: &Bench, column: Column, probe: &Probe) -> Result<&'static str> {
     let without = bench.scene(probe, false).await.context("without it")?;
-    if refused_as_a_whole(&without) {
-        // Of such a backend the page says at the table's head that the endpoint is refused as a whole.
-        let with = bench.scene(probe, true).await.context("with it")?;
-        ensure!(refused_as_a_whole(&with), "with it the status is {}: {}", with.status(), with.body());
-        return Ok("refused");
-    }
     ensure!(without.status() == 200, "without it the status is {}: {}", without.status(), without.body());
     ensure!(!without.ignored(probe.field), "the header names it where it was not sent");
     let with = bench.scene(probe, true).await.context("with it")?;
@@ -88,15 +82,6 @@ async fn observe(bench: &Bench, column: Column, probe: &Probe) -> Result<&'stati
 fn refused(scene: &Scene, field: &str) -> bool {
     let error = &scene.json()["error"];
     scene.status() == 400 && error["code"] == "unsupported_parameter" && error["param"] == field
-}
-
-/// There is no such endpoint for the model.
-fn refused_as_a_whole(scene: &Scene) -> bool {
-    let error = &scene.json()["error"];
-    scene.status() == 400
-        && error["code"] == "invalid_value"
-        && error["param"] == "model"
-        && scene.wire.is_empty()
 }
 
 /// What the header names must not have come to anything.

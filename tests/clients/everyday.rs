@@ -1,5 +1,6 @@
 //! What programs do every day, each by the library that people use for it, before every kind of engine: a chat whole and in pieces,
-//! a call of a function with its result in a second turn, JSON by a schema, embeddings, each kind of error, and leaving.
+//! a call of a function with its result in a second turn, JSON by a schema, embeddings, a text that is gone on with, each kind of
+//! error, and leaving.
 //!
 //! Knows what such a program sees. Refuses to know the wire, but for what an engine was sent. Invariants: nothing is asked of a
 //! library but what its manual tells, and where it can hold answers against its own types, it does; no library finds a way to
@@ -7,9 +8,9 @@
 //!
 //! The order is one line of JSON: `base_url`, `key`, `model`, `prompt` and `limit` (of tokens); `question`, `choice` and `result` of
 //! the tool `get_weather`; `fact`, to be told by a schema; `embedding` (a model) and `texts`; `failing` (a model whose stream fails, or
-//! null); `hanging` (a model) and `story`, to be left after two pieces. A script says `{"client": ...}` and then its steps, for each
-//! of its ways; after `left` it waits for a line, and at the end it says `done` and waits for the next order: to import such a library
-//! takes seconds.
+//! null); `text`, to be gone on with; `hanging` (a model) and `story`, to be left after two pieces. A script says `{"client": ...}` and
+//! then its steps, for each of its ways; after `left` it waits for a line, and at the end it says `done` and waits for the next order:
+//! to import such a library takes seconds.
 
 mod agent;
 mod legs;
@@ -111,6 +112,7 @@ fn judge(steps: &[Step], leg: Leg) -> Result<()> {
     for step in some(steps, "embeddings")? {
         judge_embeddings(step, leg).context("embeddings")?;
     }
+    judge_completions(steps, leg)?;
     judge_errors(steps)?;
     if leg.is_double() {
         for step in some(steps, "failing")? {
@@ -193,6 +195,22 @@ fn judge_embeddings(step: &Step, leg: Leg) -> Result<()> {
         ensure!(hello.len() == 128 && (hello[0] + 0.043_540_757).abs() < 1e-7 && hello != world, "{step:?}");
     } else {
         ensure!(hello == &[5.5, 0.5] && world == &[5.5, 1.5], "{step:?}");
+    }
+    Ok(())
+}
+
+/// Of the clients, one has OpenAI's older completions as well.
+fn judge_completions(steps: &[Step], leg: Leg) -> Result<()> {
+    let asked: Vec<&Step> = steps.iter().filter(|step| step.step == "completion").collect();
+    ensure!(!asked.is_empty() || !steps[0].client.starts_with("openai-python"), "no step completion");
+    for step in asked {
+        ensure!(step.error.is_none() && !step.text.is_empty() && step.finish.is_some(), "{step:?}");
+        let streamed =
+            step.value["streamed"] == step.text.as_str() && step.value["usage"] == json!(step.usage);
+        ensure!(streamed && step.usage.is_some_and(|usage| usage > 8), "{step:?}");
+        // Not each of the others tells them, nor in the same form.
+        let told = !matches!(leg, Leg::Embedded | Leg::Ollama) || step.value["tokens"] == step.text.as_str();
+        ensure!(told, "{step:?}");
     }
     Ok(())
 }

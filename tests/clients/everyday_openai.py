@@ -69,6 +69,23 @@ def streamed(client, model, prompt):
         return {"text": text, **error(failure)}
 
 
+def completion(client, lax, model):
+    """A text that is gone on with, whole and in pieces. Of a piece, the library's own type knows no missing finish reason."""
+    asked = {"model": model, "prompt": ORDER["text"], "temperature": 0, "max_tokens": ORDER["limit"]}
+    whole = client.completions.create(logprobs=1, **asked)
+    choice = whole.choices[0]
+    with lax.completions.create(stream=True, stream_options={"include_usage": True}, **asked) as stream:
+        pieces = list(stream)
+    streamed = "".join(choice.text for piece in pieces for choice in piece.choices)
+    tokens = choice.logprobs and "".join(choice.logprobs.tokens or [])
+    return {
+        "text": choice.text,
+        "usage": whole.usage.total_tokens,
+        "finish": choice.finish_reason,
+        "value": {"streamed": streamed, "usage": pieces[-1].usage.total_tokens, "tokens": tokens},
+    }
+
+
 def tools(client, model):
     """A call of the function, read into its type, and its result in a second turn."""
     question = user(ORDER["question"])
@@ -127,6 +144,7 @@ def main():
     # By itself it asks for base64, which its own types do not know: OpenAI's answer would not pass either.
     lax = openai.OpenAI(api_key=ORDER["key"], **{**settings, "_strict_response_validation": False})
     tried("embeddings", lambda: embeddings(lax, ORDER["embedding"]))
+    tried("completion", lambda: completion(client, lax, model))
     tried("unknown", lambda: seen(asked(client, "no-such-model", user(prompt))))
     tried("wrong", lambda: seen(asked(openai.OpenAI(api_key="sk-wrong", **settings), model, user(prompt))))
     tried("refused", lambda: seen(asked(client, model, user(prompt), web_search_options={})))

@@ -157,6 +157,42 @@ pub fn endless() -> Vec<u8> {
     bytes
 }
 
+/// The demo with three of its tokens named for filling in: it takes a suffix.
+///
+/// # Panics
+/// As [`endless`].
+#[must_use]
+pub fn filling() -> Vec<u8> {
+    numbered(&[
+        ("tokenizer.ggml.fim_pre_token_id", 1000),
+        ("tokenizer.ggml.fim_suf_token_id", 1001),
+        ("tokenizer.ggml.fim_mid_token_id", 1002),
+    ])
+}
+
+/// The demo with these numbers more in its head.
+///
+/// # Panics
+/// As [`endless`].
+#[must_use]
+pub fn numbered(numbers: &[(&str, u32)]) -> Vec<u8> {
+    // GGUF: 4 is an unsigned number of 32 bits, 8 a text; a text has its length before it, in 64 bits.
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let number =
+        |(key, number): &(&str, u32)| [text(key), [4, *number].map(u32::to_le_bytes).concat()].concat();
+    let mut more: Vec<u8> = numbers.iter().flat_map(number).collect();
+    // So long that what follows stands where it stood within its 32 bytes.
+    let padding =
+        |length: usize| [text("x"), 8_u32.to_le_bytes().to_vec(), text(&"x".repeat(length))].concat();
+    let (numbers_length, least) = (more.len(), padding(0).len());
+    more.extend(padding((numbers_length + least).next_multiple_of(32) - numbers_length - least));
+    let mut bytes = std::fs::read(demo()).unwrap();
+    let entries = u64::from_le_bytes(bytes[16..24].try_into().unwrap()) + numbers.len() as u64 + 1;
+    bytes[16..24].copy_from_slice(&entries.to_le_bytes());
+    bytes.splice(24..24, more);
+    bytes
+}
+
 /// Puts a file in place whole: whoever looks sees none of it or all.
 ///
 /// # Errors

@@ -45,19 +45,13 @@ impl CompletionRequest {
     }
 }
 
-/// 400: a model of the embedded engine, which answers chats alone.
-#[must_use]
-pub fn no_completions_embedded(model: &str) -> ApiError {
-    no_completions(model, "runs in the embedded engine, which completes no texts")
-}
-
 fn no_completions(model: &str, why: &str) -> ApiError {
     let shown: String = model.chars().take(128).collect();
     ApiError::new(
         Code::InvalidValue,
         format!(
-            "The model '{shown}' {why}. Ask for it at POST /v1/chat/completions, or for a model of an Ollama, of vLLM or of \
-             llama.cpp's server here; GET /v1/models lists the models that there are."
+            "The model '{shown}' {why}. Ask for it at POST /v1/chat/completions, or for a model of the own engine, of an Ollama, \
+             of vLLM or of llama.cpp's server here; GET /v1/models lists the models that there are."
         ),
     )
     .with_param("model")

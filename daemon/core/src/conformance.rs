@@ -45,31 +45,14 @@ pub fn page() -> String {
 
 fn section(text: &mut String, heading: &str, rows: &[Row]) {
     let _writing_to_a_string_never_fails = writeln!(text, "\n## `{heading}`\n");
-    let whole: Vec<&str> =
-        Behind::ALL.into_iter().filter_map(|behind| refused_as_a_whole(rows, behind)).collect();
-    for why in &whole {
-        let _writing_to_a_string_never_fails =
-            writeln!(text, "{why} A request to one is refused as a whole: `param` names `model`.\n");
-    }
     text.push_str("| Field | Ollama | OpenAI's API | Own engine | |\n|---|---|---|---|---|\n");
     for row in rows {
         let words = Behind::ALL.map(|behind| word(row, behind)).join(" | ");
         let kind = if row.official { "" } else { " *ext.*" };
-        let remarks = row.remarks().into_iter().filter(|remark| !whole.contains(remark));
-        let remarks = plain(&remarks.collect::<Vec<_>>().join(" "));
+        let remarks = plain(&row.remarks().join(" "));
         let _writing_to_a_string_never_fails =
             writeln!(text, "| `{}`{kind} | {words} | {remarks} |", row.name);
     }
-}
-
-/// Why such a backend has no such endpoint: each field is refused there for one and the same reason.
-pub(crate) fn refused_as_a_whole(rows: &[Row], behind: Behind) -> Option<&'static str> {
-    let mut reasons = rows.iter().map(|row| match row.fate(behind) {
-        Fate::Refused(why) => Some(why),
-        Fate::Works | Fate::Passed | Fate::Emulated | Fate::Ignored => None,
-    });
-    let first = reasons.next()??;
-    reasons.all(|reason| reason == Some(first)).then_some(first)
 }
 
 /// What is passed to our own engine works: it is known to read it.

@@ -83,15 +83,15 @@ impl Failure {
             .at("model")
     }
 
-    /// The messages leave no room for an answer, 400. `used`: how many tokens they have, if they were all counted.
+    /// What the field `at` says leaves no room for an answer, 400. `used`: how many tokens that has, if they were all counted.
     #[must_use]
-    pub fn context(limit: usize, used: Option<usize>) -> Self {
+    pub fn context(at: &str, limit: usize, used: Option<usize>) -> Self {
         let used = used.map_or_else(|| "many more".to_owned(), |used| used.to_string());
         let message = format!(
-            "This model's context is {limit} tokens, but the messages alone have {used}; shorten them, or start the \
-             engine with a larger --context"
+            "This model's context is {limit} tokens, but of {at} alone there are {used}; shorten it, or start the engine \
+             with a larger --context"
         );
-        Self::refused("context_length_exceeded", message).at("messages")
+        Self::refused("context_length_exceeded", message).at(at)
     }
 
     /// The request was not taken in, since with this field it is heavier than anything that fits, 400.
@@ -99,8 +99,8 @@ impl Failure {
     pub fn too_heavy(param: &str, allowance: &Allowance) -> Self {
         let Allowance { tokens, bytes, values } = allowance;
         let message = format!(
-            "This model's context is {tokens} tokens, so that messages, tools and template values of more than \
-             {bytes} bytes of text or {values} JSON values together are not taken in; {param} goes beyond that: \
+            "This model's context is {tokens} tokens, so that more than {bytes} bytes of text or {values} JSON values \
+             together (messages, tools and template values, or a prompt) are not taken in; {param} goes beyond that: \
              shorten it, or start the engine with a larger --context"
         );
         Self::refused("context_length_exceeded", message).at(param)

@@ -118,6 +118,10 @@ limits! {
     schema_properties: usize = 1500;
     /// Texts in one request for embeddings: as many as OpenAI takes.
     inputs: usize = 2048;
+    /// Prompts in one request for completions: they are answered one after the other, and nobody else meanwhile.
+    prompts: usize = 16;
+    /// Odds told of the tokens of all its prompts, the alternatives among them: each takes some 300 bytes until it is on its way.
+    prompt_odds: usize = 500_000;
     /// Tokens of one text to embed, which is read in one step: pooling takes all of them together.
     embedded_tokens: u32 = 2048;
     /// Tokens in one step: a departed client costs no more than this.
@@ -219,7 +223,7 @@ mod tests {
             .filter(|line| !line.starts_with(' '))
             .map(str::to_owned)
             .collect();
-        assert_eq!(settings.len(), 18, "{help}");
+        assert_eq!(settings.len(), 20, "{help}");
         assert_eq!(Limits::read(&settings).unwrap(), Limits::default());
     }
 }

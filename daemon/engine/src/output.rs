@@ -47,6 +47,12 @@ impl Output {
         }
     }
 
+    /// The same of a text that is no answer of a conversation: all of it is content, whatever it looks like.
+    #[must_use]
+    pub fn plain(stops: Vec<String>) -> Self {
+        Self { splitter: Splitter::plain(), ..Self::new(stops, None, false) }
+    }
+
     /// Takes the bytes of the next token.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Piece> {
         let text = self.characters.push(bytes);

@@ -20,6 +20,8 @@ pub enum Event {
     Begun,
     /// A part of the answer.
     Part(Part),
+    /// One of several answers is whole; parts of the next one follow.
+    Next(Finish),
     /// The answer is whole.
     Ended(Finish, Usage),
     /// The vectors of all texts, which were so many tokens.
@@ -35,6 +37,8 @@ pub enum Work {
     Load,
     /// Load it if need be, and answer the chat that this is; it was found sound.
     Chat(Arc<Body>),
+    /// The same of a request for completions.
+    Complete(Arc<Body>),
     /// The same of a request for embeddings.
     Embed(Arc<Body>),
 }

@@ -8,7 +8,8 @@ use crate::error::Failure;
 use crate::gguf::Summary;
 use crate::library::{Library, Model};
 use crate::queue::{Event, Queue, Ticket, Work};
-use crate::wire::answer::Answer;
+use crate::wire::answer::{Answer, ChatAnswer, Said, TextAnswer};
+use crate::wire::completion::Completion;
 use crate::wire::embeddings::{self, Embeddings};
 use crate::wire::fields::{self, Field, get, need};
 use crate::wire::{self, Chat};
@@ -25,7 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use stream::ChatStream;
+use stream::AnswerStream;
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -35,7 +36,7 @@ mod stream;
 /// Bodies that are read as JSON at a time: each may take a core for a fifth of a second.
 const READERS: usize = 2;
 
-type Answered = Either<Full<Bytes>, ChatStream>;
+type Answered = Either<Full<Bytes>, AnswerStream>;
 
 /// Everything that a request can reach.
 #[derive(Debug)]
@@ -56,6 +57,11 @@ impl Engine {
     pub fn new(library: Library, queue: Arc<Queue>, settings: Settings) -> Arc<Self> {
         let (bodies, readers) = (Bodies::new(settings.limits), Arc::new(Semaphore::new(READERS)));
         Arc::new(Self { library, queue, settings, bodies, readers, answers: AtomicU64::new(0) })
+    }
+
+    /// A number that no other answer has.
+    fn number(&self) -> u64 {
+        self.answers.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -131,18 +137,21 @@ async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Resp
             Ok(reply(&json!({"object": "list", "data": data})))
         }
         ("/v1/chat/completions", &Method::POST) => chat(engine, request).await,
+        ("/v1/completions", &Method::POST) => complete(engine, request).await,
         ("/v1/embeddings", &Method::POST) => embed(engine, request).await,
         ("/load", &Method::POST) => load(engine, request).await,
         ("/healthz" | "/status" | "/v1/models", _) => Err(wrong_method("GET")),
-        ("/v1/chat/completions" | "/v1/embeddings" | "/load", _) => Err(wrong_method("POST")),
+        ("/v1/chat/completions" | "/v1/completions" | "/v1/embeddings" | "/load", _) => {
+            Err(wrong_method("POST"))
+        }
         (path, &Method::GET) if path.starts_with("/v1/models/") => {
             let id = path.trim_start_matches("/v1/models/").to_owned();
             let model = off_thread(engine, move |library| library.find(&id)).await?;
             Ok(reply(&describe(&model, engine.settings)))
         }
         _ => {
-            let message =
-                "there is nothing at this path; see /v1/models, /v1/chat/completions and /v1/embeddings";
+            let message = "there is nothing at this path; see /v1/models, /v1/chat/completions, /v1/completions and \
+                           /v1/embeddings";
             Err(Failure::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("unknown_route"), message))
         }
     }
@@ -179,47 +188,78 @@ async fn read<T: Send + 'static>(
 
 async fn chat(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Answered>, Failure> {
     let limits = engine.settings.limits;
-    let body = Arc::new(engine.bodies.take(request, limits.longest_body).await?);
-    let name = read(engine, &body, wire::model).await?;
-    let id = name.clone();
-    let model = off_thread(engine, move |library| library.find(&id)).await?;
-    if !model.summary.generates_text() {
-        let message =
-            format!("the model {:?} holds no conversations; ask another, or /v1/embeddings", model.id);
-        return Err(Failure::invalid("model", message));
-    }
+    let (body, name, model) = speaker(engine, request).await?;
     let allowance = engine.settings.allowance(&model.summary);
     let (stream, include_usage, odds) = read(engine, &body, move |bytes| {
         let chat = Chat::read(bytes, &allowance, &limits)?;
         Ok((chat.stream, chat.include_usage, chat.odds.is_some()))
     })
     .await?;
-    let answer = Answer::new(&name, engine.answers.fetch_add(1, Ordering::Relaxed), now());
+    let answer = ChatAnswer::new(&name, engine.number(), now(), odds);
     // It waits as the bytes that came: built, it weighs up to sixty times as much.
-    let mut ticket = engine.queue.submit(model, Work::Chat(body))?;
+    let ticket = engine.queue.submit(model, Work::Chat(body))?;
+    spoken(ticket, Box::new(answer), stream.then_some(include_usage)).await
+}
+
+async fn complete(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Response<Answered>, Failure> {
+    let limits = engine.settings.limits;
+    let (body, name, model) = speaker(engine, request).await?;
+    let allowance = engine.settings.allowance(&model.summary);
+    let (stream, include_usage, odds) = read(engine, &body, move |bytes| {
+        let completion = Completion::read(bytes, &allowance, &limits)?;
+        Ok((completion.stream, completion.include_usage, completion.odds))
+    })
+    .await?;
+    let answer = TextAnswer::new(&name, engine.number(), now(), odds);
+    let ticket = engine.queue.submit(model, Work::Complete(body))?;
+    spoken(ticket, Box::new(answer), stream.then_some(include_usage)).await
+}
+
+/// A request's body, the model's name in it, and the model itself, which says something.
+async fn speaker(
+    engine: &Arc<Engine>,
+    request: Request<Incoming>,
+) -> Result<(Arc<Body>, String, Arc<Model>), Failure> {
+    let body = Arc::new(engine.bodies.take(request, engine.settings.limits.longest_body).await?);
+    let name = read(engine, &body, wire::model).await?;
+    let id = name.clone();
+    let model = off_thread(engine, move |library| library.find(&id)).await?;
+    if !model.summary.generates_text() {
+        let message = format!("the model {:?} makes no text; ask another, or /v1/embeddings", model.id);
+        return Err(Failure::invalid("model", message));
+    }
+    Ok((body, name, model))
+}
+
+/// What the ticket's job says, whole or, where it is said whether the counts end it, as a stream.
+async fn spoken(
+    mut ticket: Ticket,
+    answer: Box<dyn Answer>,
+    stream: Option<bool>,
+) -> Result<Response<Answered>, Failure> {
     // Until the model is loaded and the prompt is known to fit, a failure can still have its own status.
     match ticket.events.recv().await {
         Some(Event::Begun) => {}
         Some(Event::Failed(failure)) => return Err(failure),
         _ => return Err(broken()),
     }
-    if stream {
-        let mut response = Response::new(Either::Right(ChatStream::new(ticket, answer, include_usage)));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/event-stream"));
-        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
-        return Ok(response);
-    }
-    whole(ticket, answer, odds).await
+    let Some(include_usage) = stream else { return whole(ticket, answer).await };
+    let mut response = Response::new(Either::Right(AnswerStream::new(ticket, answer, include_usage)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
+    Ok(response)
 }
 
-async fn whole(mut ticket: Ticket, mut answer: Answer, odds: bool) -> Result<Response<Answered>, Failure> {
-    let mut parts = Vec::new();
+async fn whole(mut ticket: Ticket, mut answer: Box<dyn Answer>) -> Result<Response<Answered>, Failure> {
+    let (mut all, mut parts) = (Vec::new(), Vec::new());
     loop {
         match ticket.events.recv().await {
             Some(Event::Part(part)) => parts.push(part),
+            Some(Event::Next(finish)) => all.push(Said { parts: std::mem::take(&mut parts), finish }),
             Some(Event::Ended(finish, usage)) => {
-                return Ok(reply(&answer.whole(&parts, odds, finish, usage)));
+                all.push(Said { parts, finish });
+                return Ok(reply(&answer.whole(&all, usage)));
             }
             Some(Event::Failed(failure)) => return Err(failure),
             Some(Event::Begun) => {}

@@ -1,4 +1,4 @@
-//! OpenAI's chat wire: what is read from a request, what an answer looks like.
+//! OpenAI's wire of chats and completions: what is read from a request, what an answer looks like.
 //!
 //! Knows every field that this engine honours and says no, by name, to those that it cannot. Fields that no engine of
 //! this kind could act on (`user`, `store`, `metadata`) are ignored. Invariant: a request that came through
@@ -15,9 +15,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub mod answer;
+pub mod completion;
 pub mod embeddings;
 pub(crate) mod fields;
 pub mod form;
+pub mod input;
 pub(crate) mod messages;
 pub mod sampling;
 mod tools;
@@ -25,12 +27,16 @@ mod tools;
 /// What a switch must be, in words.
 const SWITCH: &str = "true or false";
 
-/// The request as it lies on the wire. Fields that are not named here are passed over.
+/// A request as it lies on the wire, of a chat or a completion. Fields that are not named here are passed over.
 #[derive(Debug, Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
     model: Field<'a>,
     messages: Field<'a>,
+    prompt: Field<'a>,
+    suffix: Field<'a>,
+    echo: Field<'a>,
+    best_of: Field<'a>,
     tools: Field<'a>,
     tool_choice: Field<'a>,
     stop: Field<'a>,
@@ -124,7 +130,7 @@ impl Chat {
             stop: stop_texts(body.stop, limits)?,
             sampling: sampling::read(&body)?,
             odds: sampling::odds(&body)?,
-            max_tokens: max_tokens(&body)?,
+            max_tokens: most_tokens(&body)?,
             stream: get("stream", body.stream, SWITCH)?.unwrap_or(false),
             include_usage: include_usage(body.stream_options)?,
             extra: template_extras(&body)?,
@@ -212,16 +218,20 @@ fn include_usage(options: Field<'_>) -> Result<bool, Failure> {
     }
 }
 
-fn max_tokens(body: &Body<'_>) -> Result<Option<usize>, Failure> {
-    let (name, field) = match body.max_completion_tokens {
-        Some(_) => ("max_completion_tokens", body.max_completion_tokens),
-        None => ("max_tokens", body.max_tokens),
-    };
-    let wanted = "a whole number of at least 1";
-    match get::<i64>(name, field, wanted)?.map(usize::try_from) {
+fn most_tokens(body: &Body<'_>) -> Result<Option<usize>, Failure> {
+    match body.max_completion_tokens {
+        Some(_) => count("max_completion_tokens", body.max_completion_tokens, 1),
+        None => count("max_tokens", body.max_tokens, 1),
+    }
+}
+
+/// A whole number of at least so many.
+fn count(name: &str, field: Field<'_>, least: usize) -> Result<Option<usize>, Failure> {
+    let wanted = format!("a whole number of at least {least}");
+    match get::<i64>(name, field, &wanted)?.map(usize::try_from) {
         None => Ok(None),
-        Some(Ok(value)) if value > 0 => Ok(Some(value)),
-        Some(_) => Err(Failure::wrong_value(name, wanted)),
+        Some(Ok(value)) if value >= least => Ok(Some(value)),
+        Some(_) => Err(Failure::wrong_value(name, &wanted)),
     }
 }
 

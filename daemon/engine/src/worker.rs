@@ -14,7 +14,6 @@ use crate::queue::{Event, Job, Queue, Work};
 use crate::weight::Allowance;
 use crate::wire::answer::{Finish, Usage};
 use embedding::embed;
-use generation::answer;
 use grammar::Grammars;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
@@ -28,6 +27,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 mod complaint;
+mod completion;
 mod embedding;
 mod generation;
 mod grammar;
@@ -163,19 +163,27 @@ struct Loaded<'a> {
 fn serve(loaded: &mut Loaded<'_>, job: &Job) {
     let end = match &job.work {
         _ if job.abandoned() => return,
-        Work::Load => Event::Ended(Finish::Stop, Usage::default()),
-        Work::Chat(body) => match answer(loaded, job, body.bytes()) {
-            Ok(Some((finish, usage))) => Event::Ended(finish, usage),
-            Ok(None) => return,
-            Err(failure) => Event::Failed(failure),
-        },
+        Work::Load => Some(Event::Ended(Finish::Stop, Usage::default())),
+        Work::Chat(body) => ended(generation::answer(loaded, job, body.bytes())),
+        Work::Complete(body) => ended(completion::answer(loaded, job, body.bytes())),
         Work::Embed(body) => match embed(loaded, job, body.bytes()) {
-            Ok(Some((vectors, tokens))) => Event::Embedded(vectors, tokens),
-            Ok(None) => return,
-            Err(failure) => Event::Failed(failure),
+            Ok(Some((vectors, tokens))) => Some(Event::Embedded(vectors, tokens)),
+            Ok(None) => None,
+            Err(failure) => Some(Event::Failed(failure)),
         },
     };
-    job.tell(end);
+    if let Some(end) = end {
+        job.tell(end);
+    }
+}
+
+/// What is told at the end of what was said; nothing if the asker left.
+fn ended(said: Result<Option<(Finish, Usage)>, Failure>) -> Option<Event> {
+    match said {
+        Ok(Some((finish, usage))) => Some(Event::Ended(finish, usage)),
+        Ok(None) => None,
+        Err(failure) => Some(Event::Failed(failure)),
+    }
 }
 
 fn load(backend: &LlamaBackend, model: &Model) -> Result<LlamaModel, String> {

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "engine/completions.rs"]
+mod completions;
 #[path = "engine/embeddings.rs"]
 mod embeddings;
 #[path = "engine/faults.rs"]

@@ -45,7 +45,7 @@ pub(super) struct Bench {
 impl Bench {
     /// Behind it: an Ollama with models of every purpose; servers of OpenAI's API with `large`, with `vectors` for embeddings, with
     /// `couple`, with `duo`, and one with `small` that gives one answer at a time; our own engine with its demo, `effort` that heeds how much is to be
-    /// thought, `mean` for embeddings, and `bare`, which was not taught `<tool_call>`. `pair`, `couple` and `duo` call two functions at once. Each `other-` is a name that the admin has given.
+    /// thought, `mean` for embeddings, `bare`, which was not taught `<tool_call>`, and `fill`, which fills in. `pair`, `couple` and `duo` call two functions at once. Each `other-` is a name that the admin has given.
     pub(super) async fn start() -> Result<Self> {
         let models = [
             ("tiny", false),
@@ -75,9 +75,12 @@ impl Bench {
         }
         let made = TempDir::new()?;
         setup = setup.with_file("demo", &engine::demo());
-        for (name, bytes) in
-            [("effort", files::heedful()?), ("mean", files::pooled()?), ("bare", files::bare()?)]
-        {
+        for (name, bytes) in [
+            ("effort", files::heedful()?),
+            ("mean", engine::numbered(&[("llama.pooling_type", 1)])),
+            ("bare", files::bare()?),
+            ("fill", engine::filling()),
+        ] {
             let path = made.path().join(format!("{name}.gguf"));
             std::fs::write(&path, bytes)?;
             setup = setup.with_file(name, &path);

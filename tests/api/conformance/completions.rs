@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    bench::Scene,
-    probe::{Look, Probe},
-};
+use ghostllm_tests::client::Answer;
+
+use super::{bench::Scene, probe::Probe};
 
 const PROMPT: &str = "This program is free";
+/// What the demo knows how to go on with.
+const COUNT: &str = "<|im_start|>user\nCount from 1 to 10.<|im_end|>\n<|im_start|>assistant\n";
+const STORY: &str = "<|im_start|>user\nTell me a long story.<|im_end|>\n<|im_start|>assistant\n";
 
 /// A field of a completion with this model.
 fn of(model: &str, field: &'static str, value: &Value) -> Probe {
@@ -100,11 +102,104 @@ pub(super) fn openai() -> Vec<Probe> {
     passed.chain(others).collect()
 }
 
-/// There is no such endpoint there, whatever is sent to it.
-pub(super) fn engine() -> Vec<Probe> {
-    let there = |probe: Probe| {
-        let sent = if probe.field == "model" { json!({"model": "other-demo"}) } else { probe.sent.clone() };
-        Probe { sent, look: Look::Nowhere, ..probe.beside(&json!({"model": "ghostllm-demo"})) }
+/// A field of a completion that is always the same, if the field does not change that.
+fn demo(field: &'static str, value: &Value) -> Probe {
+    of("ghostllm-demo", field, value).beside(&json!({"prompt": COUNT, "temperature": 0}))
+}
+
+/// The same of a question to which the demo has more than one answer.
+fn story(field: &'static str, value: &Value) -> Probe {
+    demo(field, value).beside(&json!({"prompt": STORY, "max_tokens": 48}))
+}
+
+/// The same, with the likelihoods of the model itself, which show what is done to them afterwards.
+fn weighed(field: &'static str, value: &Value) -> Probe {
+    story(field, value).beside(&json!({"logprobs": 1}))
+}
+
+/// The same, of an answer by chance.
+fn wild(field: &'static str, value: &Value) -> Probe {
+    weighed(field, value).beside(&json!({"temperature": 2, "seed": 7}))
+}
+
+/// The probabilities of the first answer.
+fn told(scene: &Scene, list: &str) -> Vec<Value> {
+    scene.at(&format!("/choices/0/logprobs/{list}")).as_array().cloned().unwrap_or_default()
+}
+
+/// Whether each token is the one that the model thinks the likeliest: of the alternatives none is likelier.
+fn all_likeliest(scene: &Scene) -> bool {
+    let (own, best) = (told(scene, "token_logprobs"), told(scene, "top_logprobs"));
+    let likeliest = |(own, best): (&Value, &Value)| {
+        best.as_object().is_some_and(|best| best.values().all(|other| other.as_f64() <= own.as_f64()))
     };
-    openai().into_iter().map(there).collect()
+    own.len() > 4 && own.iter().zip(&best).all(likeliest)
+}
+
+fn strays(scene: &Scene) -> bool {
+    told(scene, "tokens").len() > 4 && !all_likeliest(scene)
+}
+
+/// Our own engine, the real one: by what its answers are.
+pub(super) fn engine() -> Vec<Probe> {
+    let dead = foreign().into_iter().map(|(field, value)| demo(field, &value));
+    dead.chain(requests()).chain(numbers()).chain(answers()).collect()
+}
+
+fn requests() -> [Probe; 7] {
+    let streamed = json!({"stream": true});
+    [
+        demo("model", &json!("other-demo")).works(|scene| scene.at("/model") == "other-demo"),
+        // Of itself the daemon asks for one after the other.
+        demo("prompt", &json!([COUNT, "Count from 3 to 9."])).emulated(|scene| scene.count("/choices") == 2),
+        demo("best_of", &json!(2)),
+        demo("logit_bias", &json!({"5": 1})),
+        demo("stream", &json!(true)).works(Scene::is_stream),
+        demo("stream_options", &json!({"include_usage": true})).beside(&streamed).works(Scene::has_usage),
+        demo("stream_options.include_obfuscation", &json!(true)).beside(&streamed),
+    ]
+}
+
+fn numbers() -> [Probe; 10] {
+    let three = |scene: &Scene| {
+        scene.number("/usage/completion_tokens") == 3 && scene.at("/choices/0/finish_reason") == "length"
+    };
+    let the_same = |scene: &Scene| {
+        let text = |answer: &Answer| answer.json().map(|json| json["choices"][0]["text"].clone()).ok();
+        scene.answers.windows(2).all(|two| text(&two[0]) == text(&two[1]))
+    };
+    [
+        weighed("frequency_penalty", &json!(2)).works(strays),
+        weighed("presence_penalty", &json!(2)).works(strays),
+        weighed("repeat_penalty", &json!(5)).works(strays),
+        weighed("repetition_penalty", &json!(5)).works(strays),
+        demo("max_tokens", &json!(3)).works(three),
+        story("seed", &json!(7)).beside(&json!({"temperature": 2})).twice().works(the_same),
+        wild("temperature", &json!(0)).works(all_likeliest),
+        wild("top_p", &json!(0.01)).works(all_likeliest),
+        wild("top_k", &json!(1)).works(all_likeliest),
+        wild("min_p", &json!(1)).works(all_likeliest),
+    ]
+}
+
+fn answers() -> [Probe; 5] {
+    [
+        demo("echo", &json!(true)).works(|scene| scene.text().starts_with(COUNT)),
+        demo("logprobs", &json!(2)).works(|scene| {
+            let best = told(scene, "top_logprobs");
+            best.len() == 12 && best.iter().all(|best| best.as_object().is_some_and(|best| best.len() >= 2))
+        }),
+        // Each answer has its own seed.
+        demo("n", &json!(2)).emulated(|scene| scene.count("/choices") == 2),
+        demo("stop", &json!([" "]))
+            .works(|scene| !scene.text().contains(' ') && scene.at("/choices/0/finish_reason") == "stop"),
+        // The file names the tokens of filling in; three of them and the suffix's are read beside the prompt's.
+        demo("suffix", &json!(" and 10."))
+            .beside(&json!({"model": "fill"}))
+            .works_against(|with, without| prompt(with) > prompt(without) + 3),
+    ]
+}
+
+fn prompt(scene: &Scene) -> u64 {
+    scene.number("/usage/prompt_tokens")
 }

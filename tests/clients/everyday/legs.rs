@@ -104,6 +104,7 @@ impl Stage {
             ("result", WEATHER),
             ("fact", FACT),
             ("story", STORY),
+            ("text", "This program is free"),
         ] {
             order[name] = text.into();
         }

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use super::chat::{STREAMED, Stop, StreamOptions, Usage, count, count_from_0};
+use super::chat::{STREAMED, Stop, StreamOptions, Usage, count_from_0};
 use super::fields;
 use super::operation::{Answer, BODY, Body, Operation, Tag};
 use super::schemas::Schemas;
 use crate::dialect::openai::{CHOICES_LIMIT, COMPLETION_ROWS, COUNT_LIMIT};
 
 const ABOUT: &str = "The text itself is gone on with, without a chat's template around it. What becomes of each field depends on the \
-    model's backend, as for a chat; the embedded engine answers chats alone. `max_tokens` is 16 where nobody has said it.";
+    model's backend, as for a chat. `max_tokens` is 16 where nobody has said it.";
 
 /// As it looks on the wire.
 const STREAM: &str = "data: {\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"created\":1764374400,\"model\":\"qwen3:8b\",\
@@ -49,7 +49,7 @@ pub(super) struct Request {
     logprobs: Option<i64>,
     /// The most tokens of the answer; -1, where an engine is given it, is no limit.
     #[serde(default)]
-    #[schemars(schema_with = "count")]
+    #[schemars(schema_with = "count_from_0")]
     max_tokens: Option<i64>,
     /// How many answers are wanted to each prompt.
     #[schemars(range(min = 1, max = CHOICES_LIMIT))]

@@ -70,6 +70,11 @@ impl Splitter {
         Self { tools, place, held: String::new(), at: 0, pieces: Vec::new(), shown: Vec::new() }
     }
 
+    /// One that sorts nothing.
+    pub(super) fn plain() -> Self {
+        Self { place: Place::Content, ..Self::new(None, false) }
+    }
+
     pub(super) fn push(&mut self, text: &str) -> Vec<Piece> {
         self.held.push_str(text);
         while self.step() {}

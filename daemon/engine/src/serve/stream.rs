@@ -14,17 +14,17 @@ use std::task::{Context, Poll};
 
 /// The body. Dropping it takes the request back.
 #[derive(Debug)]
-pub(super) struct ChatStream {
+pub(super) struct AnswerStream {
     /// Gone once the answer has ended.
     ticket: Option<Ticket>,
-    answer: Answer,
+    answer: Box<dyn Answer>,
     include_usage: bool,
     ready: VecDeque<Bytes>,
 }
 
-impl ChatStream {
-    pub(super) fn new(ticket: Ticket, answer: Answer, include_usage: bool) -> Self {
-        let ready = VecDeque::from([event(&answer.opening())]);
+impl AnswerStream {
+    pub(super) fn new(ticket: Ticket, answer: Box<dyn Answer>, include_usage: bool) -> Self {
+        let ready = answer.opening().iter().map(event).collect();
         Self { ticket: Some(ticket), answer, include_usage, ready }
     }
 
@@ -32,6 +32,7 @@ impl ChatStream {
         match next {
             Some(Event::Begun) => {}
             Some(Event::Part(part)) => self.ready.push_back(event(&self.answer.part(&part))),
+            Some(Event::Next(finish)) => self.ready.push_back(event(&self.answer.closing(finish))),
             Some(Event::Ended(finish, usage)) => {
                 self.ready.push_back(event(&self.answer.closing(finish)));
                 if self.include_usage {
@@ -56,7 +57,7 @@ fn event(data: &Value) -> Bytes {
     Bytes::from(format!("data: {data}\n\n"))
 }
 
-impl http_body::Body for ChatStream {
+impl http_body::Body for AnswerStream {
     type Data = Bytes;
     type Error = Infallible;
 

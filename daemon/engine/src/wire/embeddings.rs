@@ -1,20 +1,16 @@
 //! OpenAI's embeddings wire: what is read from a request, what an answer looks like.
 //!
-//! Knows the four forms of `input`. Knows nothing of tokens' meaning. Invariant: a request that came through [`Embeddings::read`]
+//! Knows what is said beside the inputs. Knows nothing of tokens' meaning. Invariant: a request that came through [`Embeddings::read`]
 //! has inputs, none of which is empty, and asks for vectors as long as the model makes them.
 
 use super::fields::{self, Field, get, need};
+use super::input::Input;
 use crate::error::Failure;
 use crate::gguf::Summary;
 use crate::limits::Limits;
-use crate::weight::{Allowance, Scale, WeightError};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// JSON values in all inputs together: OpenAI takes no more than 300,000 tokens in one request.
-const VALUES: usize = 300_000;
-const WANTED: &str = "a string, a list of strings, a list of token numbers or a list of such lists";
 /// RFC 4648, section 4.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -25,15 +21,6 @@ struct Body<'a> {
     input: Field<'a>,
     encoding_format: Field<'a>,
     dimensions: Field<'a>,
-}
-
-/// One text to embed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// As it is written.
-    Text(String),
-    /// As the model reads it.
-    Tokens(Vec<u32>),
 }
 
 /// A request that can be served, if the model has such tokens.
@@ -60,17 +47,8 @@ impl Embeddings {
         };
         check_dimensions(body.dimensions, summary)?;
         need::<String>("model", body.model, "a model's name as a string")?;
-        let raw: &RawValue = need("input", body.input, WANTED)?;
-        let inputs = inputs(raw)?;
-        if inputs.is_empty() || inputs.len() > limits.inputs {
-            let wanted = format!("a list of 1 to {} texts", limits.inputs);
-            return Err(Failure::wrong_value("input", &wanted));
-        }
-        let empty = |input: &Input| match input {
-            Input::Text(text) => text.is_empty(),
-            Input::Tokens(tokens) => tokens.is_empty(),
-        };
-        match inputs.iter().position(empty) {
+        let inputs = Input::read("input", body.input, limits.inputs)?;
+        match inputs.iter().position(Input::is_empty) {
             Some(index) => Err(Failure::wrong_value(&format!("input[{index}]"), "a text that is not empty")),
             None => Ok(Self { inputs, base64 }),
         }
@@ -89,38 +67,6 @@ fn check_dimensions(field: Field<'_>, summary: &Summary) -> Result<(), Failure> 
             Err(Failure::unsupported("dimensions", message))
         }
         _ => Ok(()),
-    }
-}
-
-fn inputs(raw: &RawValue) -> Result<Vec<Input>, Failure> {
-    // What is built is in proportion to the body, but for lists: of those, the values are counted first.
-    let mut scale = Scale::new(&Allowance { tokens: 0, bytes: usize::MAX, values: VALUES });
-    if let Err(WeightError::TooHeavy) = scale.add(raw.get()) {
-        let message = format!(
-            "input has more than {VALUES} tokens or texts, which is more than one request may have; send it in parts"
-        );
-        return Err(Failure::invalid("input", message));
-    }
-    let wrong = |_| Failure::wrong_type("input", WANTED);
-    let text = raw.get();
-    let second = text.get(1..).unwrap_or_default().trim_ascii_start();
-    if text.starts_with('"') {
-        return Ok(vec![Input::Text(serde_json::from_str(text).map_err(wrong)?)]);
-    }
-    if !text.starts_with('[') {
-        return Err(Failure::wrong_type("input", WANTED));
-    }
-    match second.bytes().next() {
-        Some(b'"') => {
-            let texts: Vec<String> = serde_json::from_str(text).map_err(wrong)?;
-            Ok(texts.into_iter().map(Input::Text).collect())
-        }
-        Some(b'[') => {
-            let lists: Vec<Vec<u32>> = serde_json::from_str(text).map_err(wrong)?;
-            Ok(lists.into_iter().map(Input::Tokens).collect())
-        }
-        Some(b']') => Ok(Vec::new()),
-        _ => Ok(vec![Input::Tokens(serde_json::from_str(text).map_err(wrong)?)]),
     }
 }
 
@@ -159,6 +105,7 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::input::VALUES;
     use super::*;
     use crate::library::Model;
 

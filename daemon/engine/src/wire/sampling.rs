@@ -6,7 +6,7 @@ use super::fields::{Field, get};
 use super::{Body, SWITCH};
 use crate::error::Failure;
 
-/// OpenAI's limit for `top_logprobs`.
+/// OpenAI's limit for `top_logprobs`; of a completion's `logprobs` OpenAI takes no more than five, and vLLM as many as these.
 const MOST_ODDS: u8 = 20;
 
 /// How the next token is chosen.
@@ -82,4 +82,17 @@ pub(super) fn odds(body: &Body<'_>) -> Result<Option<usize>, Failure> {
         most => most.unwrap_or(0),
     };
     Ok(wanted.then_some(most.into()))
+}
+
+/// The same of a completion, which says both by one number.
+///
+/// # Errors
+/// 400 with the field at fault.
+pub(super) fn odds_of_completion(body: &Body<'_>) -> Result<Option<usize>, Failure> {
+    let range = format!("a whole number from 0 to {MOST_ODDS}");
+    match get::<i64>("logprobs", body.logprobs, &range)?.map(u8::try_from) {
+        None => Ok(None),
+        Some(Ok(most)) if most <= MOST_ODDS => Ok(Some(most.into())),
+        Some(_) => Err(Failure::wrong_value("logprobs", &range)),
+    }
 }

@@ -7,7 +7,8 @@ use super::generation::forget;
 use super::{Loaded, prompt};
 use crate::error::Failure;
 use crate::queue::Job;
-use crate::wire::embeddings::{Embeddings, Input};
+use crate::wire::embeddings::Embeddings;
+use crate::wire::input::Input;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::vocab::LlamaVocab;
@@ -59,15 +60,7 @@ fn tokens(
                 Some(true) => vocabulary.tokenize(text.as_bytes(), true, false),
             }
         }
-        Input::Tokens(numbers) => numbers
-            .iter()
-            .map(|number| i32::try_from(*number).ok().filter(|number| *number < vocabulary.n_tokens()))
-            .map(|number| number.map(LlamaToken))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| {
-                let wanted = format!("a list of token numbers below {}", vocabulary.n_tokens());
-                Failure::wrong_value(&at, &wanted)
-            })?,
+        Input::Tokens(numbers) => prompt::numbered(vocabulary, numbers, &at)?,
     };
     match tokens.len() {
         0 => Err(Failure::wrong_value(&at, "a text that has at least one token")),

@@ -21,16 +21,27 @@ pub(super) fn odds(vocabulary: &LlamaVocab<'_>, logits: &[f32], said: LlamaToken
         let logit = logits.get(index).copied().unwrap_or(f32::NEG_INFINITY);
         #[expect(clippy::cast_possible_truncation, reason = "a logarithm, told to the seventh digit")]
         let log = (f64::from(logit) - whole) as f32;
-        let bytes = match piece(vocabulary, token) {
-            // Only among those that were not said: a control token ends an answer, or is silent in it.
-            silent if silent.is_empty() => text_of(vocabulary, token).into_bytes(),
-            bytes => bytes,
-        };
-        Likelihood { bytes, log }
+        let bytes = bytes_of(vocabulary, token);
+        Likelihood { bytes, log: Some(log) }
     };
     Odds {
         said: likelihood(usize::try_from(said.0).unwrap_or(usize::MAX)),
         likeliest: largest(logits, most).into_iter().map(likelihood).collect(),
+        at: 0,
+    }
+}
+
+/// The odds of a token before which there is nothing, and so none.
+pub(super) fn unconditioned(vocabulary: &LlamaVocab<'_>, token: LlamaToken) -> Odds {
+    let bytes = bytes_of(vocabulary, token);
+    Odds { said: Likelihood { bytes, log: None }, likeliest: Vec::new(), at: 0 }
+}
+
+fn bytes_of(vocabulary: &LlamaVocab<'_>, token: LlamaToken) -> Vec<u8> {
+    match piece(vocabulary, token) {
+        // A control token ends an answer, or is silent in it.
+        silent if silent.is_empty() => text_of(vocabulary, token).into_bytes(),
+        bytes => bytes,
     }
 }
 
@@ -86,7 +97,7 @@ impl Ledger {
         let mut taken = Vec::new();
         while let Some((place, odds)) = self.placed.pop_front_if(|(place, _)| place.start < shown.end) {
             if place.end > shown.start {
-                taken.push(odds);
+                taken.push(Odds { at: place.start.saturating_sub(shown.start), ..odds });
             }
         }
         taken
@@ -98,7 +109,7 @@ mod tests {
     use super::*;
 
     fn named(name: u8) -> Odds {
-        Odds { said: Likelihood { bytes: vec![name], log: 0.0 }, likeliest: Vec::new() }
+        Odds { said: Likelihood { bytes: vec![name], log: Some(0.0) }, likeliest: Vec::new(), at: 0 }
     }
 
     fn names(odds: &[Odds]) -> Vec<u8> {
@@ -132,7 +143,9 @@ mod tests {
         for (name, length) in [(b'a', 0), (b'b', 2), (b'c', 7), (b'd', 9)] {
             ledger.add(named(name), length);
         }
-        assert_eq!(names(&ledger.take(&(0..4))), *b"abc");
+        let taken = ledger.take(&(0..4));
+        assert_eq!(names(&taken), *b"abc");
+        assert_eq!(taken.iter().map(|odds| odds.at).collect::<Vec<_>>(), [0, 0, 2]);
         assert_eq!(names(&ledger.take(&(4..7))), *b"");
         ledger.add(named(b'e'), 12);
         assert_eq!(names(&ledger.take(&(9..12))), *b"e");

@@ -1,4 +1,4 @@
-//! From a chat to the tokens that the model reads.
+//! From what was said to the tokens that the model reads.
 //!
 //! Invariant: between its steps, and between the pieces of the long ones, the asker is known to be there; what cannot
 //! fit is noticed before it is made whole.
@@ -46,7 +46,7 @@ pub(super) fn text(
     match rendered {
         Ok(text) => Ok(Some(text)),
         Err(TemplateError::Unwanted) => Ok(None),
-        Err(TemplateError::TooLong) => Err(Failure::context(allowance.tokens, None)),
+        Err(TemplateError::TooLong) => Err(Failure::context("messages", allowance.tokens, None)),
         Err(error @ (TemplateError::Failed(_) | TemplateError::Spent)) => Err(Failure::invalid(
             "messages",
             format!("the model's chat template does not take these messages: {error}"),
@@ -63,25 +63,54 @@ pub(super) fn text_of(vocabulary: &LlamaVocab<'_>, token: LlamaToken) -> String 
     vocabulary.text(token).map_or_else(String::new, |text| text.to_string_lossy().into_owned())
 }
 
-/// The prompt's tokens, of which there are fewer than `limit`; `None` if the asker left.
+/// The tokens of a text that is what the field `at` says, where they leave room for an answer; `None` if the asker left.
 pub(super) fn tokens(
     job: &Job,
     vocabulary: &LlamaVocab<'_>,
-    prompt: &str,
-    limit: usize,
+    text: &str,
+    (at, limit): (&str, usize),
 ) -> Result<Option<Vec<LlamaToken>>, Failure> {
-    let count = |piece: &str| vocabulary.tokenize(piece.as_bytes(), false, true).len();
-    match fits(prompt, limit, count, || !job.abandoned()) {
-        None => return Ok(None),
-        Some(false) => return Err(Failure::context(limit, None)),
-        Some(true) => {}
-    }
-    let tokens = tokenize(vocabulary, prompt);
-    // One place must be left, or nothing can be said.
-    if tokens.len() >= limit {
-        return Err(Failure::context(limit, Some(tokens.len())));
-    }
+    let Some(mut tokens) = piece_tokens(job, vocabulary, text, true, (at, limit))? else { return Ok(None) };
+    begin(vocabulary, &mut tokens);
+    leaves_room(tokens.len(), (at, limit))?;
     Ok(Some(tokens))
+}
+
+/// The tokens of a part of that text, without the one that a text begins with. `special`: what is written as a special token is one.
+pub(super) fn piece_tokens(
+    job: &Job,
+    vocabulary: &LlamaVocab<'_>,
+    text: &str,
+    special: bool,
+    (at, limit): (&str, usize),
+) -> Result<Option<Vec<LlamaToken>>, Failure> {
+    let count = |piece: &str| vocabulary.tokenize(piece.as_bytes(), false, special).len();
+    match fits(text, limit, count, || !job.abandoned()) {
+        None => Ok(None),
+        Some(false) => Err(Failure::context(at, limit, None)),
+        Some(true) => Ok(Some(vocabulary.tokenize(text.as_bytes(), false, special))),
+    }
+}
+
+/// One place must be left, or nothing can be said.
+pub(super) fn leaves_room(tokens: usize, (at, limit): (&str, usize)) -> Result<(), Failure> {
+    if tokens >= limit { Err(Failure::context(at, limit, Some(tokens))) } else { Ok(()) }
+}
+
+/// The tokens of these numbers, as they are.
+pub(super) fn numbered(
+    vocabulary: &LlamaVocab<'_>,
+    numbers: &[u32],
+    at: &str,
+) -> Result<Vec<LlamaToken>, Failure> {
+    let token = |number: &u32| {
+        let number = i32::try_from(*number).ok().filter(|number| *number < vocabulary.n_tokens());
+        number.map(LlamaToken)
+    };
+    numbers.iter().map(token).collect::<Option<_>>().ok_or_else(|| {
+        let wanted = format!("a list of token numbers below {}", vocabulary.n_tokens());
+        Failure::wrong_value(at, &wanted)
+    })
 }
 
 /// Whether a text may have less than `limit` tokens, as far as can be told from counting those of its pieces; `None`
@@ -109,14 +138,14 @@ pub(super) fn fits(
     wanted().then_some(true)
 }
 
-/// Templates write the first token themselves, mostly; where one does not, and the model wants it, it is added.
-fn tokenize(vocabulary: &LlamaVocab<'_>, prompt: &str) -> Vec<LlamaToken> {
-    let mut tokens = vocabulary.tokenize(prompt.as_bytes(), false, true);
+/// Templates write the first token themselves, mostly; where a text does not, and the model wants it, it is added, and this true.
+pub(super) fn begin(vocabulary: &LlamaVocab<'_>, tokens: &mut Vec<LlamaToken>) -> bool {
     let first = vocabulary.bos();
-    if vocabulary.should_add_bos() && first.0 >= 0 && tokens.first() != Some(&first) {
+    let lacks = vocabulary.should_add_bos() && first.0 >= 0 && tokens.first() != Some(&first);
+    if lacks {
         tokens.insert(0, first);
     }
-    tokens
+    lacks
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ fn models_that_do_not_fit_are_refused_on_either_route() {
     for (reply, words) in [
         (embed(&engine, &json!({"model": "ghostllm-demo", "input": "a"})), "makes no embeddings"),
         (embed(&engine, &json!({"model": "score", "input": "a"})), ""),
-        (engine.chat("a", &json!({"model": "mean"})), "holds no conversations"),
+        (engine.chat("a", &json!({"model": "mean"})), "makes no text"),
     ] {
         assert!(reply.status == 400 || reply.status == 404, "{}", reply.body);
         assert_eq!(reply.json()["error"]["param"], "model");

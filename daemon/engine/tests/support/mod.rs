@@ -100,6 +100,13 @@ impl Engine {
         self.post("/v1/chat/completions", &chat_body(text, more))
     }
 
+    /// A completion by the demo at temperature 0; `more` is added to, or put in place of, the fields.
+    pub(crate) fn complete(&self, prompt: &str, more: &Value) -> Reply {
+        let mut body = json!({"model": "ghostllm-demo", "temperature": 0, "prompt": prompt});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.post("/v1/completions", &body.to_string())
+    }
+
     /// The largest size that the engine's memory had so far.
     pub(crate) fn peak_bytes(&mut self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -210,17 +217,42 @@ pub(crate) fn add_endless(engine: &Engine) {
     std::fs::write(engine.models().join("endless.gguf"), bytes).unwrap();
 }
 
-/// Puts a model among the engine's that says in its file how to pool (`llama_pooling_type`): the demo with one number more in its
-/// head.
+/// Puts a model among the engine's that says in its file how to pool (`llama_pooling_type`).
 pub(crate) fn add_pooled(engine: &Engine, name: &str, pooling: u32) {
+    add_numbered(engine, name, &[("llama.pooling_type", pooling)]);
+}
+
+/// Puts a model among the engine's that names tokens for filling in: before the text, before the suffix, and behind both.
+pub(crate) fn add_filling(engine: &Engine, name: &str, marks: [u32; 3]) {
+    let keys = ["pre", "suf", "mid"].map(|mark| format!("tokenizer.ggml.fim_{mark}_token_id"));
+    let numbers: Vec<(&str, u32)> = keys.iter().map(String::as_str).zip(marks).collect();
+    add_numbered(engine, name, &numbers);
+}
+
+/// Puts a model among the engine's that wants its first token before each text: the demo with that switch turned. Named `led`.
+pub(crate) fn add_led(engine: &Engine) {
+    let key = b"tokenizer.ggml.add_bos_token";
+    let mut bytes = std::fs::read(demo()).unwrap();
+    // Behind the key stands its type, in 32 bits.
+    let at = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len() + 4;
+    assert_eq!(bytes[at], 0);
+    bytes[at] = 1;
+    std::fs::write(engine.models().join("led.gguf"), bytes).unwrap();
+}
+
+/// Puts the demo among the engine's models with these numbers more in its head.
+fn add_numbered(engine: &Engine, name: &str, numbers: &[(&str, u32)]) {
     let mut bytes = std::fs::read(demo()).unwrap();
     let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
-    let number = [text("llama.pooling_type"), [4_u32, pooling].map(u32::to_le_bytes).concat()].concat();
+    let number =
+        |(key, number): &(&str, u32)| [text(key), [4, *number].map(u32::to_le_bytes).concat()].concat();
+    let mut more = numbers.iter().flat_map(number).collect::<Vec<_>>();
     // A text of such a length that what follows stands where it stood within its 32 bytes.
-    let padding = [text("x"), 8_u32.to_le_bytes().to_vec(), text("123456789")].concat();
-    let more = [number, padding].concat();
-    assert_eq!(more.len() % 32, 0);
-    let entries = u64::from_le_bytes(bytes[16..24].try_into().unwrap()) + 2;
+    let padding =
+        |length: usize| [text("x"), 8_u32.to_le_bytes().to_vec(), text(&"x".repeat(length))].concat();
+    let length = (more.len() + padding(0).len()).next_multiple_of(32) - more.len() - padding(0).len();
+    more.extend(padding(length));
+    let entries = u64::from_le_bytes(bytes[16..24].try_into().unwrap()) + numbers.len() as u64 + 1;
     bytes[16..24].copy_from_slice(&entries.to_le_bytes());
     bytes.splice(24..24, more);
     std::fs::write(engine.models().join(format!("{name}.gguf")), bytes).unwrap();

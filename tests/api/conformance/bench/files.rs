@@ -1,6 +1,6 @@
 //! Model files for our own engine that do what the demo does not: the demo with a few bytes of its head written anew.
 //!
-//! Knows the demo's head, and GGUF's metadata. Invariant: what stands behind the head stays where it is to the engine.
+//! Knows the demo's head. Invariant: what stands behind the head stays where it is to the engine.
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::engine;
@@ -15,20 +15,6 @@ pub(super) fn heedful() -> Result<Vec<u8>> {
     let mut new = NEW.to_vec();
     new.resize(OLD.len(), b' ');
     bytes.splice(at..at + OLD.len(), new);
-    Ok(bytes)
-}
-
-/// The demo with a word on pooling, by which it makes embeddings: the mean of its tokens'.
-pub(super) fn pooled() -> Result<Vec<u8>> {
-    // GGUF: 4 is an unsigned number of 32 bits, 8 a text; a text has its length before it, in 64 bits.
-    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
-    let pooling = [text("llama.pooling_type"), [4_u32, 1].map(u32::to_le_bytes).concat()].concat();
-    // So long that what follows stands where it stood within its 32 bytes.
-    let padding = [text("x"), 8_u32.to_le_bytes().to_vec(), text("123456789")].concat();
-    let mut bytes = std::fs::read(engine::demo())?;
-    let entries = u64::from_le_bytes(bytes[16..24].try_into()?) + 2;
-    bytes[16..24].copy_from_slice(&entries.to_le_bytes());
-    bytes.splice(24..24, [pooling, padding].concat());
     Ok(bytes)
 }
 

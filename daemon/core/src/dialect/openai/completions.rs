@@ -48,13 +48,16 @@ pub fn inspect_completion(body: &[u8], limits: &Limits) -> Result<Passed, ApiErr
         fields.integer_or_none(name, 0, request::COUNT_LIMIT)?;
     }
     fields.integer_or_none("top_k", 0, request::COUNT_LIMIT)?;
-    best_of(&fields, samples)?;
+    let best = best_of(&fields, samples)?;
     fields.read_as::<bool>("echo", "true or false")?;
     fields.get("suffix").map_or(Ok(()), text)?;
+    let place = |name: &str| fields.get(name).map(|raw| json::span(body, raw.get()));
     let alone = Alone {
         samples,
         span: json::span(body, prompts.whole().get()),
         prompts: prompts.each().iter().map(|raw| json::span(body, raw.get())).collect(),
+        best: best.filter(|best| *best == samples).and(place("best_of")),
+        unjudged: unjudged(best, samples).err(),
         untaken: native(&fields, &prompts, limits).err(),
     };
     let mut passed = passthrough::passed(&fields, body, limits, Wanted::by(ROWS, &fields))?;
@@ -74,13 +77,31 @@ pub(super) struct Alone {
     pub(super) span: Range<usize>,
     /// The same of each; that very place where there is one.
     pub(super) prompts: Vec<Range<usize>>,
+    /// The same of how many the best are to be had, where that is as many as are wanted.
+    pub(super) best: Option<Range<usize>>,
+    /// Why an engine that gives out each of its answers cannot be asked.
+    pub(super) unjudged: Option<ApiError>,
     /// Why an engine that takes texts one at a time cannot be asked.
     pub(super) untaken: Option<ApiError>,
 }
 
 impl Alone {
-    /// The edit that leaves this prompt of several.
-    pub(super) fn prompt(&self, body: &[u8], place: u32) -> Option<(Range<usize>, String)> {
+    /// Why this kind of engine cannot be asked.
+    pub(super) fn untaken(&self, behind: Behind) -> Option<&ApiError> {
+        match behind {
+            Behind::Ollama => self.untaken.as_ref(),
+            Behind::OpenAi => None,
+            Behind::Engine => self.unjudged.as_ref(),
+        }
+    }
+
+    /// The edits that leave this prompt of several, and make one answer the best of one.
+    pub(super) fn edits(&self, body: &[u8], place: u32) -> Vec<(Range<usize>, String)> {
+        let best = self.best.iter().map(|span| (span.clone(), "1".to_owned()));
+        self.prompt(body, place).into_iter().chain(best).collect()
+    }
+
+    fn prompt(&self, body: &[u8], place: u32) -> Option<(Range<usize>, String)> {
         if self.prompts.len() < 2 {
             return None;
         }
@@ -115,9 +136,7 @@ fn native(
 ) -> Result<CompletionRequest, ApiError> {
     prompts.check_texts()?;
     let samples = request::choices(fields)?;
-    if best_of(fields, samples)?.is_some_and(|best| best > samples) {
-        return Err(ApiError::unsupported("best_of", rows::NO_JUDGE));
-    }
+    unjudged(best_of(fields, samples)?, samples)?;
     let echo = fields.read_as("echo", "true or false")?.unwrap_or(false);
     let logprobs = fields.integer("logprobs", 0, LOGPROBS_LIMIT)?.and_then(|top| u8::try_from(top).ok());
     if echo && logprobs.is_some() {
@@ -158,6 +177,14 @@ fn best_of(fields: &Fields<'_>, samples: u32) -> Result<Option<u32>, ApiError> {
         return Err(ApiError::invalid_value("best_of", "at least n"));
     }
     Ok(best)
+}
+
+/// None but those that are given are made.
+fn unjudged(best: Option<u32>, samples: u32) -> Result<(), ApiError> {
+    if best.is_some_and(|best| best > samples) {
+        return Err(ApiError::unsupported("best_of", rows::NO_JUDGE));
+    }
+    Ok(())
 }
 
 /// How many answers are wanted in all: a stream keeps account of each.

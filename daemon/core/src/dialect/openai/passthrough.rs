@@ -18,7 +18,7 @@ use super::fields::Fields;
 use super::table::{self, Behind, Wanted};
 use super::{media, request};
 use crate::chat::{Defaults, Sampling};
-use crate::completion::{MAX_TOKENS, no_completions_embedded};
+use crate::completion::MAX_TOKENS;
 use crate::config::Limits;
 use crate::dialect::json::{self, Object};
 use crate::error::ApiError;
@@ -74,16 +74,13 @@ impl Passed {
     /// # Errors
     /// 400 with the field.
     pub fn taken(&self, behind: Behind, limits: &Limits) -> Result<Option<String>, ApiError> {
-        if self.completes() && behind == Behind::Engine {
-            return Err(no_completions_embedded(&self.model));
-        }
         self.wanted.check(behind)?;
         // Another engine may have more of its own; what it gives is seen then.
         let own = matches!(behind, Behind::Ollama | Behind::Engine);
         if own && self.choices as usize > limits.choices {
             return Err(self.too_many(limits.choices));
         }
-        match self.alone.as_ref().and_then(|alone| alone.untaken.as_ref()).filter(|_| own) {
+        match self.alone.as_ref().and_then(|alone| alone.untaken(behind)) {
             Some(untaken) => Err(untaken.clone()),
             None => Ok(self.wanted.ignored(behind)),
         }
@@ -183,7 +180,7 @@ impl Passed {
         let mut edits = self.sent.filled(&Defaults { sampling, ..Defaults::default() });
         edits.extend(self.choices_span.iter().map(|span| (span.clone(), "1".to_owned())));
         edits.extend(self.seed.iter().map(|(seed, span)| (span.clone(), seed_of(*seed, choice).to_string())));
-        edits.extend(self.alone.as_ref().and_then(|alone| alone.prompt(body, prompt)));
+        edits.extend(self.alone.iter().flat_map(|alone| alone.edits(body, prompt)));
         json::edited(body, edits)
     }
 }

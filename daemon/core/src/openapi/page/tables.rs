@@ -2,7 +2,7 @@
 
 use super::html::{Page, escaped, inline};
 use crate::config;
-use crate::conformance::{ENDPOINTS, refused_as_a_whole};
+use crate::conformance::ENDPOINTS;
 use crate::dialect::openai::table::{Behind, Row};
 use crate::error::Code;
 use crate::openapi::{fails, fields, headers};
@@ -43,23 +43,18 @@ pub(super) fn fields() -> String {
 }
 
 fn table(page: &mut Page, rows: &[Row]) {
-    let whole = Behind::ALL.map(|behind| refused_as_a_whole(rows, behind));
-    for why in whole.into_iter().flatten() {
-        page.put("<p>").put(&inline(why)).put(" A request to one is refused as a whole.</p>\n");
-    }
     page.put("<div class=\"wide\"><table class=\"fates\">\n<thead><tr><th scope=\"col\">Field</th>");
     for behind in Behind::ALL {
         page.put("<th scope=\"col\">").text(column(behind)).put("</th>");
     }
     page.put("</tr></thead>\n<tbody>\n");
     for row in rows {
-        field(page, row, &whole);
+        field(page, row);
     }
     page.put("</tbody></table></div>\n");
 }
 
-/// `told`: what is said of the whole table, and not again.
-fn field(page: &mut Page, row: &Row, told: &[Option<&str>]) {
+fn field(page: &mut Page, row: &Row) {
     // A long name breaks where its words do.
     let name = escaped(row.name).replace('_', "_<wbr>").replace('.', ".<wbr>");
     page.put("<tr><th scope=\"row\"><code>").put(&name).put("</code>");
@@ -72,8 +67,7 @@ fn field(page: &mut Page, row: &Row, told: &[Option<&str>]) {
         page.put("<td><span class=\"").put(word).put("\">").text(word).put("</span></td>");
     }
     page.put("</tr>\n");
-    let remarks = row.remarks().into_iter().filter(|remark| !told.contains(&Some(remark)));
-    let said = remarks.collect::<Vec<_>>().join(" ");
+    let said = row.remarks().join(" ");
     if !said.is_empty() {
         page.put("<tr class=\"note\"><td colspan=\"4\">").put(&inline(&said)).put("</td></tr>\n");
     }

@@ -5,50 +5,54 @@
 
 use super::super::table::{Asks, Fate, NO_BIAS, Row, extension, fits, row};
 
-const EMBEDDED: Fate = Fate::Refused("The embedded engine answers chats alone.");
-
 /// Why no more answers are made than are given.
 pub(super) const NO_JUDGE: &str =
     "The engine of this model gives each of its answers out, and judges none. Send n alone.";
 
 const fn works(name: &'static str, note: &'static str) -> Row {
-    row(name, [Fate::Works, Fate::Passed, EMBEDDED], note)
-}
-
-const fn emulated(name: &'static str, note: &'static str) -> Row {
-    row(name, [Fate::Emulated, Fate::Passed, EMBEDDED], note)
+    row(name, [Fate::Works, Fate::Passed, Fate::Passed], note)
 }
 
 const fn ignored(name: &'static str, note: &'static str) -> Row {
-    row(name, [Fate::Ignored, Fate::Passed, EMBEDDED], note)
+    row(name, [Fate::Ignored, Fate::Passed, Fate::Ignored], note)
 }
 
-/// All fields that are known by name. Ollama makes nothing of any other, and the answer names it; other engines are given it as it came.
+/// Where one who gives an answer at a time cannot do it.
+const fn refused(name: &'static str, asks: Asks, why: &'static str, note: &'static str) -> Row {
+    Row { asks, ..row(name, [Fate::Refused(why), Fate::Passed, Fate::Refused(why)], note) }
+}
+
+/// All fields that are known by name. Ollama and our own engine make nothing of any other, and the answer names it; other engines are
+/// given it as it came.
 pub const ROWS: &[Row] = &[
     works("model", "An engine is sent its own name for the model; answers have the one that was asked for."),
-    emulated(
+    row(
         "prompt",
-        "Ollama: raw, without the model's template; a list as one request after the other, at most limits.choices answers in \
-         all; token ids are refused.",
+        [Fate::Emulated, Fate::Passed, Fate::Emulated],
+        "Ollama and the own engine: raw, without the model's template; a list as one request after the other, at most \
+         limits.choices answers in all. Ollama: token ids are refused. The own engine reads what is written as a special token as \
+         one, and puts the model's first token before a text.",
     ),
-    Row {
-        asks: Asks::ByReader,
-        ..row("best_of", [Fate::Refused(NO_JUDGE), Fate::Passed, EMBEDDED], "Ollama: as many as n is taken.")
-    },
-    emulated("echo", "Ollama: the prompt stands before its answer; together with logprobs it is refused."),
+    refused("best_of", Asks::ByReader, NO_JUDGE, "Ollama and the own engine: as many as n is taken."),
+    row(
+        "echo",
+        [Fate::Emulated, Fate::Passed, Fate::Passed],
+        "Ollama: the prompt stands before its answer; together with logprobs it is refused. The own engine tells the logprobs of \
+         the prompt as well, but before a suffix, where both together are refused.",
+    ),
     works("frequency_penalty", ""),
-    Row {
-        asks: Asks::UnlessEmpty,
-        ..row("logit_bias", [Fate::Refused(NO_BIAS), Fate::Passed, EMBEDDED], "")
-    },
-    works("logprobs", "Ollama: 0 to 5."),
+    refused("logit_bias", Asks::UnlessEmpty, NO_BIAS, ""),
+    works(
+        "logprobs",
+        "Ollama: 0 to 5. The own engine: 0 to 20, those of the model itself, before temperature and penalties.",
+    ),
     works(
         "max_tokens",
         "16 where neither the client nor [[models]] says it, as OpenAI has it. Ollama: at least 1.",
     ),
     row(
         "n",
-        [Fate::Emulated, Fate::Emulated, EMBEDDED],
+        [Fate::Emulated; 3],
         "As for a chat: asked for one by one where the engine gives fewer; each prompt is counted once.",
     ),
     works("presence_penalty", ""),
@@ -63,7 +67,11 @@ pub const ROWS: &[Row] = &[
             "Events are not padded against whoever reads their lengths.",
         )
     },
-    works("suffix", "Ollama: by the model's own template, where the model can insert; else refused."),
+    works(
+        "suffix",
+        "Ollama: by the model's own template, where the model can insert; else refused. The own engine: by the tokens that the \
+         model's file names for it (fill-in-the-middle), where it does; else refused.",
+    ),
     works("temperature", ""),
     works("top_p", ""),
     ignored("user", ""),

@@ -126,16 +126,23 @@ fn an_engine_of_one_text_at_a_time_is_not_asked_for_what_it_cannot() {
         let error = passed.taken(Behind::Ollama, &limits).unwrap_err();
         assert_eq!((error.code(), error.param()), (code, Some(param)), "{more}");
         assert_eq!(passed.taken(Behind::OpenAi, &limits), Ok(None), "{more}");
-        assert_eq!(passed.taken(Behind::Engine, &limits).unwrap_err().param(), Some("model"), "{more}");
+        // Our own engine says itself what is wrong with a value.
+        let own = passed.taken(Behind::Engine, &limits).err();
+        let refused = ["best_of", "logit_bias", "n"].contains(&param)
+            || more["prompt"].as_array().is_some_and(|list| list.len() > limits.choices);
+        assert_eq!(own.as_ref().and_then(ApiError::param), refused.then_some(param), "{more}");
     }
     let fields = json!({"user": "u", "logit_bias": {}, "guided_regex": "a", "num_ctx": 5, "best_of": 1, "echo": false, "logprobs": 5,
         "stream_options": {"include_obfuscation": true}});
     let passed = inspect(&request(fields)).unwrap();
-    let ignored = passed.taken(Behind::Ollama, &limits).unwrap();
-    assert_eq!(
-        ignored.as_deref(),
-        Some("logit_bias, stream_options.include_obfuscation, user, num_ctx, guided_regex")
-    );
+    for own in [Behind::Ollama, Behind::Engine] {
+        let ignored = passed.taken(own, &limits).unwrap();
+        assert_eq!(
+            ignored.as_deref(),
+            Some("logit_bias, stream_options.include_obfuscation, user, num_ctx, guided_regex"),
+            "{own:?}"
+        );
+    }
 }
 
 #[test]
@@ -212,6 +219,14 @@ fn each_answer_can_be_asked_for_by_itself() {
     let tokens = Bytes::from_static(br#"{"model":"m","prompt":[[1,2],[3]]}"#);
     let passed = inspect_completion(&tokens, &Limits::default()).unwrap();
     assert_eq!(passed.with_choice(&tokens, Some(5), 1), r#"{"seed":5,"model":"m","prompt":[3]}"#);
+    // The best two of two are both of them; those of five are another matter.
+    for (best, alone) in [(2, 1), (5, 5)] {
+        let body =
+            |n: u32, best: u32| format!("{{\"n\":{n},\"best_of\":{best},\"model\":\"m\",\"prompt\":\"a\"}}");
+        let sent = Bytes::from(body(2, best));
+        let passed = inspect_completion(&sent, &Limits::default()).unwrap();
+        assert_eq!(passed.with_choice(&sent, None, 1), body(1, alone));
+    }
 }
 
 /// The chunks of an Ollama's answer as a client gets them.
