@@ -214,7 +214,7 @@ fn tables(schema: &Value) -> Result<Vec<(String, &Value)>> {
         tables.push((format!("[profiles.{name}]"), definition("profile")?));
     }
     for within in ["", "profiles.dev.", "profiles.staging.", "profiles.prod."] {
-        for name in ["listen", "engine", "gpu", "limits", "log", "usage"] {
+        for name in ["listen", "engine", "gpu", "limits", "log", "usage", "alerts"] {
             tables.push((format!("[{within}{name}]"), definition(name)?));
         }
         let backend = format!("[[{within}backends]]\nname = \"a\"");
@@ -232,7 +232,7 @@ fn a_stray_key_in_every_table_is_refused() -> Result<()> {
     let home = Home::new()?;
     let schema = serde_json::from_str(&home.run(&["config", "schema"], &[])?.out)?;
     let tables = tables(&schema)?;
-    ensure!(tables.len() == 44, "{} tables", tables.len());
+    ensure!(tables.len() == 48, "{} tables", tables.len());
     // The program's own list of what stands at the top: a section that it reads and the schema lacks has no test here.
     let ran = home.run(&["config", "check", "--set", "strayed=1"], &[])?;
     let mut known: Vec<&str> = ran
@@ -244,7 +244,7 @@ fn a_stray_key_in_every_table_is_refused() -> Result<()> {
     known.sort_unstable();
     let properties = schema["properties"].as_object().context("properties")?;
     ensure!(known == properties.keys().collect::<Vec<_>>(), "it reads {known:?}");
-    let listed = ["", "[listen]", "[engine]", "[gpu]", "[limits]", "[log]", "[usage]"];
+    let listed = ["", "[listen]", "[engine]", "[gpu]", "[limits]", "[log]", "[usage]", "[alerts]"];
     ensure!(
         properties.len() == listed.len() + ["backends", "health", "models", "profiles"].len(),
         "a section without a test: {known:?}"

@@ -40,7 +40,7 @@ fn bad(directory: &Path) -> Result<Named> {
         faults: vec![
             ("certificate = ", pair.certificate.display().to_string(), "holds no certificate in PEM form"),
             ("key = ", pair.key.display().to_string(), "chmod 600"),
-            ("missing.key", path("missing.key"), "Put the backend's key into that file"),
+            ("missing.key", path("missing.key"), "Put the key into that file"),
             ("empty.key", path("empty.key"), "the file is empty"),
         ],
     })

@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     admin, binary,
-    client::{Caller, Family, Request, Version},
+    client::{Request, plain},
     daemon::{Daemon, Setup, Signal},
     double::Double,
     machine::Machine,
@@ -107,8 +107,7 @@ async fn until(daemon: &Daemon, state: &str) -> Result<()> {
 }
 
 async fn chats(daemon: &Daemon) -> Result<()> {
-    let caller = Caller::new(daemon, Version::H2, Family::V4).await?;
-    whole(&caller.send(&Request::chat("tiny", FRANCE, true)).await?)
+    whole(&plain(daemon.plain(false)?, &Request::chat("tiny", FRANCE, true)).await?)
 }
 
 fn whats(flight: &Value) -> Vec<&str> {

@@ -224,7 +224,7 @@ async fn each_restartable_task_that_panics_rests_and_comes_back() -> Result<()> 
     let hook = Hook::new()?;
     let daemon = Daemon::start(&watched(&hook, Setup::default())).await?;
     let restartable = names(&tasks(&daemon).await?, "restartable");
-    ensure!(restartable.len() == 10, "{restartable:?}");
+    ensure!(restartable.len() == 11, "{restartable:?}");
     let caller = Caller::new(&daemon, Version::H1, Family::V6).await?;
     for name in &restartable {
         let begun = Instant::now();

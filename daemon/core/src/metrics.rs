@@ -312,6 +312,8 @@ pub const LABELS: &[(&str, &str)] = &[
     ("name", "a check's name in the configuration"),
     ("gpu", "a card's number by its driver's count, from 0"),
     ("uuid", "what names the card after every restart: `GPU-…`, or its place on the bus"),
+    ("kind", "`corrected` or `uncorrected`"),
+    ("of", "`now`, or `most`: what the card and its slot can"),
     ("gpu_name", "the product's name"),
     ("driver", "the driver and its version"),
     ("sensor", "`gpu` (the chip), `memory` or `hotspot`"),

@@ -222,6 +222,10 @@ impl Frame {
 
     /// This and a later reading of the same second.
     fn and(&self, other: &Self) -> Self {
+        if other.state == State::Lost && self.state != State::Lost {
+            // It says nothing any more: what it said before in that second is not what it was lost with.
+            return Self { at: self.at, ..*other };
+        }
         let all = [self.throttles, other.throttles].into_iter().flatten().reduce(Throttles::and);
         Self {
             at: self.at,
@@ -377,7 +381,10 @@ impl Flight {
     /// The record of a running file that nobody has ended, as a start finds it. `boot` is the present run of the machine.
     #[must_use]
     pub fn cut_off(mut self, boot: &str) -> Self {
-        let at = self.frames.last().map_or(0, |frame| frame.at).max(self.event());
+        // Behind all that is known: an event may be of a moment after the first reading of its second.
+        let (last, happened) =
+            (self.frames.last().map(|frame| frame.at), self.events.last().map(|event| event.at));
+        let at = last.max(happened).unwrap_or_default();
         if self.events.iter().all(|event| event.what != Trigger::Abrupt) {
             self.events.push(Event { at, what: Trigger::Abrupt });
         }

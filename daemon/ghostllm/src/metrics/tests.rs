@@ -182,7 +182,7 @@ fn a_chat_is_counted_where_it_belongs() {
         "ghostllm_gpu_clock_hertz{gpu=\"3\",part=\"core\"} 1500000000.0",
         "ghostllm_gpu_utilization_ratio{gpu=\"3\",part=\"core\"} 0.97",
         "ghostllm_gpu_fan_speed_ratio{gpu=\"3\"} 1.1",
-        "ghostllm_gpu_ecc_errors_total{gpu=\"3\",kind=\"uncorrected\"} 1",
+        "ghostllm_gpu_ecc_errors_total{gpu=\"3\",kind=\"uncorrected\"} 1.0",
         "ghostllm_gpu_memory_rows_pending{gpu=\"3\"} 1.0",
         "ghostllm_gpu_xid_last{gpu=\"3\"} 79.0",
         "ghostllm_gpu_pcie_lanes{gpu=\"3\",of=\"most\"} 16.0",

@@ -84,11 +84,14 @@ impl Room {
     pub(crate) fn write(&self, work: &Work) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = if work.begun { self.begin() } else { Ok(()) };
-        let whole = work.whole.iter().map(|flight| self.keep(flight));
-        // Behind the whole ones, since what they hold was running.
-        let running = work.running.iter().map(|(number, running)| self.run(*number, running));
+        let whole: Vec<Result<(), StateError>> = work.whole.iter().map(|flight| self.keep(flight)).collect();
+        // Behind the whole ones, since what they hold was running; where one of them could not be kept, that is all there is of it.
+        let kept = whole.iter().all(Result::is_ok);
+        let running = work.running.iter().filter(|(_, running)| kept || matches!(running, Running::Is(_)));
+        let running = running.map(|(number, running)| self.run(*number, running));
         for error in std::iter::once(begun).chain(whole).chain(running).filter_map(Result::err) {
-            self.state.alert.raise(1, &error);
+            // More than 1, which is a removal that has failed, and which the next removal would end.
+            self.state.alert.raise(2, &error);
         }
     }
 
@@ -103,16 +106,17 @@ impl Room {
         if listed.is_empty() {
             return Ok(());
         }
-        let room = self.room()?;
+        let (room, mut all) = (self.room()?, Ok(()));
         for name in listed {
             // What a crash has left half written, under a name that may never come again.
             if name.starts_with('.') {
                 let _as_well_as_can_be = fs::remove_file(room.path.join(&name));
             } else if name.starts_with(RUNNING) {
-                self.cut_off(&room, &name)?;
+                // One that fails keeps no other.
+                all = all.and(self.cut_off(&room, &name));
             }
         }
-        Ok(())
+        all
     }
 
     fn cut_off(&self, room: &StateDir, running: &str) -> Result<(), StateError> {

@@ -209,12 +209,12 @@ fn found(alerts: &config::Alerts) -> Result<Found, String> {
     };
     let key = path(&alerts.webhook_key_file, "alerts.webhook_key_file")?;
     if let Some(key) = &key {
-        read(key)?;
+        read(key, "webhook_key_file")?;
     }
     let webhook = match (&alerts.webhook, path(&alerts.webhook_file, "alerts.webhook_file")?) {
         (Some(webhook), _) => webhook.clone(),
         (None, Some(file)) => {
-            let text = read(&file)?;
+            let text = read(&file, "webhook_file")?;
             text.trim()
                 .parse()
                 .map_err(|why: String| format!("{} has no address that can be used: {why}", file.display()))?
@@ -225,14 +225,17 @@ fn found(alerts: &config::Alerts) -> Result<Found, String> {
 }
 
 /// A short file.
-fn read(path: &Path) -> Result<String, String> {
+fn read(path: &Path, setting: &str) -> Result<String, String> {
     let read = File::open(path).and_then(|file| {
         let mut text = String::new();
         file.take(LONGEST_FILE).read_to_string(&mut text)?;
         Ok(text)
     });
     read.map_err(|why| {
-        format!("cannot read {}: {why}; it must be there, and readable by this program", path.display())
+        format!(
+            "{setting}: cannot read {}: {why}; it must be there, and readable by this program",
+            path.display()
+        )
     })
 }
 

@@ -292,6 +292,12 @@ fn a_running_record_is_cut_off_where_it_ends_and_says_who_went() {
         assert_eq!(cut.clone().cut_off(boot), cut, "once");
         assert_eq!(decode(&encode(&cut).unwrap()), Ok(cut));
     }
+    // An event of a moment behind the first reading of the last second.
+    let late = Event { at: 197, what: Trigger::Lost };
+    let cut =
+        Flight { events: [running.events.clone(), vec![late]].concat(), ..running.clone() }.cut_off("b1");
+    assert_eq!((whats(&cut).len(), cut.events[2].at), (3, 197));
+    assert_eq!(decode(&encode(&cut).unwrap()), Ok(cut));
     let unread = Flight { frames: Vec::new(), events: Vec::new(), ..running };
     assert_eq!(unread.cut_off("b2").events, [Event { at: 0, what: Trigger::Abrupt }]);
 }
