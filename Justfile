@@ -121,7 +121,7 @@ package-test: setup setup-deb
 
 # What is promised in figures: what a key costs among 10,000 and whether the time tells anything of it, what another language costs
 # a request and an event, how long the demo model takes to answer, how soon an engine is free once its client has left (these fail
-# beyond what is promised, or far beyond), and what requests, events and streams cost beside nginx and haproxy.
+# beyond what is promised, or far beyond), what a driver that fails costs requests and what it costs to watch eight cards, and what requests, events and streams cost beside nginx and haproxy.
 bench: (bench-load "")
 
 # One short round of the last of these.
@@ -136,7 +136,8 @@ bench-load arguments: setup
     cargo build --profile dist -p ghostllm
     tests/support/hookless.sh target/dist/ghostllm
     cargo bench -p ghostllm --bench verify
-    cargo bench -p ghostllm-tests --bench answer --bench cancel --bench auth
+    cargo bench -p ghostllm-tests --bench answer --bench cancel --bench auth --bench drivers
+    cargo bench -p ghostllm-gpu --bench sampling
     cargo bench -p ghostllm-tests --bench load -- --program="$PWD/target/dist/ghostllm" {{arguments}}
     # Last, since it misses what is promised of requests to an Ollama.
     cargo bench -p ghostllm-core --bench translate

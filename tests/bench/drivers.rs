@@ -240,7 +240,7 @@ async fn measured(name: &str, sound: &Stage, other: &Stage) -> Result<f64> {
     let (well, ill) = (figures(well), figures(ill));
     let ratio = |a: Duration, b: Duration| b.as_secs_f64() / a.as_secs_f64();
     println!(
-        "{name:<26}{:>12.0?}{:>12.0?}{:>9.2}{:>12.0?}{:>12.0?}{:>9.2}",
+        "{name:<26}{:>12.0?}{:>12.0?}{:>9.2}{:>12.2?}{:>12.2?}{:>9.2}",
         well.0,
         ill.0,
         ratio(well.0, ill.0),
