@@ -69,7 +69,9 @@ find "$CARGO_TARGET_DIR/release/deps" -maxdepth 1 -type f -perm -u+x ! -name '*.
   cargo build "${plainly[@]}" --release --workspace --bins --example render-template --features "$features"
   cargo nextest run "${plainly[@]}" "${units[@]}"
 )
-# The programs are those that were just built, and their tests the others.
+# The programs are those that were just built, and their tests the others. Unoptimised, the daemon's main task needs more of a stack than
+# the usual 8 MiB: whatever it awaits has a place of its own in it. Optimised, as it is shipped, it does not.
+ulimit -Ss 65536
 unset RUSTC_WRAPPER
 .tools/venv/bin/python tests/support/forks.py cargo nextest run --release --workspace --features "$features" --test api --test-threads "$((2 * $(nproc)))"
 [ "${1:-}" != show ] || cargo llvm-cov report --release --html --output-dir "$CARGO_TARGET_DIR" --ignore-filename-regex "$others"
