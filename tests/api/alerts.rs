@@ -1,6 +1,6 @@
 //! What the admin's webhook is told: what becomes amiss, and what is over. The webhook is a server of this test's own.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
@@ -135,15 +135,8 @@ async fn a_webhook_that_fails_is_told_later_and_the_status_says_so_meanwhile() -
     let first = webhook.next().await?;
     ensure!(first.path == format!("POST /hook/v1?token={KEY}"), "{first:?}");
     let first = first.alert;
-    let begun = Instant::now();
-    let status = loop {
-        let status = admin::read(&daemon, "status").await?;
-        if codes(&status).contains(&"alerts_unsent") {
-            break status;
-        }
-        ensure!(begun.elapsed() < PATIENCE, "{status}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let unsent = |status: &Value| codes(status).contains(&"alerts_unsent");
+    let status = admin::until(&daemon, "status", PATIENCE, unsent).await?;
     cause(
         &status,
         "alerts_unsent",

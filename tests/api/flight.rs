@@ -95,15 +95,7 @@ impl Rig {
 }
 
 async fn until(daemon: &Daemon, state: &str) -> Result<()> {
-    let begun = std::time::Instant::now();
-    loop {
-        let gpu = admin::read(daemon, "gpu").await?;
-        if gpu["cards"][0]["state"] == state {
-            return Ok(());
-        }
-        ensure!(begun.elapsed() < PATIENCE, "{gpu:#}\n{}", daemon.stderr());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    admin::until(daemon, "gpu", PATIENCE, |gpu| gpu["cards"][0]["state"] == state).await.map(drop)
 }
 
 async fn chats(daemon: &Daemon) -> Result<()> {

@@ -64,14 +64,8 @@ impl Stage {
 
     async fn within(&self, patience: Duration, so: impl Fn(&Value) -> bool) -> Result<Duration> {
         let begun = Instant::now();
-        loop {
-            let gpu = self.gpu().await?;
-            if so(&gpu) {
-                return Ok(begun.elapsed());
-            }
-            ensure!(begun.elapsed() < patience, "{gpu:#}\n{}", self.daemon.stderr());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        admin::until(&self.daemon, "gpu", patience, so).await?;
+        Ok(begun.elapsed())
     }
 
     async fn caller(&self) -> Result<Caller> {
@@ -231,15 +225,7 @@ async fn a_machine_without_a_driver_says_why_there_is_no_card() -> Result<()> {
         .config
         .push_str("\n[gpu]\nnvml_library = \"/nowhere/libnvidia-ml.so.1\"\nsysfs_root = \"/nowhere/sys\"\n");
     let daemon = Daemon::start(&setup).await?;
-    let begun = Instant::now();
-    let gpu = loop {
-        let gpu = admin::read(&daemon, "gpu").await?;
-        if gpu["missing"][0].is_object() {
-            break gpu;
-        }
-        ensure!(begun.elapsed() < PATIENCE, "{gpu}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let gpu = admin::until(&daemon, "gpu", PATIENCE, |gpu| gpu["missing"][0].is_object()).await?;
     let missing = &gpu["missing"][0];
     ensure!(missing["cause"] == "no_library" && missing["fault"] == false, "{gpu}");
     ensure!(missing["words"].as_str().is_some_and(|words| words.contains("/nowhere/")), "{gpu}");

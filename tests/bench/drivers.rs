@@ -22,6 +22,7 @@ use ghostllm_tests::{
     machine::Machine,
     ollama::Ollama,
 };
+use serde_json::Value;
 
 /// What is promised (S21): so much more at the 99th percentile.
 const PROMISED: f64 = 1.10;
@@ -126,16 +127,12 @@ impl Stage {
     }
 
     async fn until(&self, (at, is): Shown) -> Result<()> {
-        let begun = Instant::now();
-        loop {
-            let gpu = admin::read(&self.daemon, "gpu").await?;
-            let said = gpu.pointer(at).and_then(|said| said.as_str());
-            if said.is_some_and(|said| said == is || is.is_empty()) {
-                return Ok(());
-            }
-            ensure!(begun.elapsed() < PATIENCE, "{at} is not {is:?}: {gpu:#}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let so = |gpu: &Value| {
+            let said = gpu.pointer(at).and_then(Value::as_str);
+            said.is_some_and(|said| said == is || is.is_empty())
+        };
+        let shown = admin::until(&self.daemon, "gpu", PATIENCE, so).await;
+        shown.map(drop).with_context(|| format!("{at} is not {is:?}"))
     }
 
     async fn ask(&self, request: &Request) -> Result<Duration> {

@@ -2,6 +2,8 @@
 //!
 //! Knows its paths and forms. Invariant: what is not answered with 200 is an error that shows the answer.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
@@ -56,6 +58,27 @@ pub async fn done(daemon: &Daemon, method: &str, rest: &str, order: Option<&Valu
 /// When it is not answered with 200.
 pub async fn read(daemon: &Daemon, rest: &str) -> Result<Value> {
     done(daemon, "GET", rest, None).await
+}
+
+/// Waits until what there is to read is so, and gives it.
+///
+/// # Errors
+/// When it is not answered with 200, or does not become so in time.
+pub async fn until(
+    daemon: &Daemon,
+    rest: &str,
+    patience: Duration,
+    so: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    let begun = Instant::now();
+    loop {
+        let seen = read(daemon, rest).await?;
+        if so(&seen) {
+            return Ok(seen);
+        }
+        ensure!(begun.elapsed() < patience, "{seen:#}\n{}", daemon.stderr());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Makes a key.

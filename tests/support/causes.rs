@@ -2,7 +2,7 @@
 //!
 //! Knows their form. Refuses to know why there is one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -50,13 +50,5 @@ pub fn cause(status: &Value, code: &str, severity: &str, words: &str) -> Result<
 /// # Errors
 /// When it cannot be read, or does not become so in time.
 pub async fn until(daemon: &Daemon, so: impl Fn(&Value) -> bool) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        let status = admin::read(daemon, "status").await?;
-        if so(&status) {
-            return Ok(());
-        }
-        ensure!(begun.elapsed() < PATIENCE, "{status}\n{}", daemon.stderr());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    admin::until(daemon, "status", PATIENCE, so).await.map(drop)
 }
