@@ -39,15 +39,15 @@ impl Curl {
         Self { chroot: None, version }
     }
 
-    /// The curl of the moving distribution that llama.cpp's server runs in, which speaks HTTP/3.
-    pub(crate) fn moving() -> Result<Self> {
+    /// The curl of the moving distribution that llama.cpp's server runs in, which speaks HTTP/3 too.
+    pub(crate) fn moving(version: &'static str) -> Result<Self> {
         let chroot = root().join(".tools/sid");
         ensure!(
             chroot.join("usr/bin/curl").exists(),
             "tests/support/llama-server.sh makes {}",
             chroot.display()
         );
-        Ok(Self { chroot: Some(chroot), version: "--http3-only" })
+        Ok(Self { chroot: Some(chroot), version })
     }
 
     fn command(&self) -> Command {
@@ -57,11 +57,22 @@ impl Curl {
         command
     }
 
-    /// curl's own name and version, and its HTTP library's.
-    pub(crate) async fn name(&self) -> Result<String> {
+    async fn says_of_itself(&self) -> Result<String> {
         let mut command = self.command();
         command.arg("--version");
-        let (said, _) = output(command, "").await?;
+        Ok(output(command, "").await?.0)
+    }
+
+    /// The first number of its version.
+    pub(crate) async fn major(&self) -> Result<u32> {
+        let said = self.says_of_itself().await?;
+        let version = said.split(' ').nth(1).context("curl says no version")?;
+        Ok(version.split('.').next().unwrap_or_default().parse()?)
+    }
+
+    /// curl's own name and version, and its HTTP library's.
+    pub(crate) async fn name(&self) -> Result<String> {
+        let said = self.says_of_itself().await?;
         let words: Vec<&str> = said.lines().next().unwrap_or_default().split(' ').collect();
         let parts =
             words.iter().filter(|word| ["nghttp2/", "ngtcp2/"].iter().any(|part| word.starts_with(part)));

@@ -151,6 +151,11 @@ pub(crate) async fn ask(daemon: &Daemon, version: Version, way: &Way) -> Result<
 /// Sends every way's requests and checks each answer. `reset`: how the client names the reset, which it must see after
 /// the event; none where the stream ends cleanly.
 async fn check(client: &Client, version: Version, reset: Option<&str>) -> Result<()> {
+    check_to(client, version, |run| judge_end(run, reset)).await
+}
+
+/// As [`check`], with a judge of each answer's end.
+async fn check_to(client: &Client, version: Version, end: impl Fn(&Run) -> Result<()>) -> Result<()> {
     let (_double, daemon) = failing().await?;
     let mut lost = BTreeMap::<String, usize>::new();
     for mut way in WAYS {
@@ -163,7 +168,7 @@ async fn check(client: &Client, version: Version, reset: Option<&str>) -> Result
         let mut read = 0;
         for run in &runs {
             let judged = judge_event(run, &way.text(way.tokens.0), "backend_error");
-            match judged.and_then(|()| judge_end(run, reset)) {
+            match judged.and_then(|()| end(run)) {
                 Ok(()) => read += 1,
                 Err(cause) => *lost.entry(format!("{}: {cause:#}", way.model)).or_default() += 1,
             }
@@ -177,7 +182,7 @@ async fn check(client: &Client, version: Version, reset: Option<&str>) -> Result
 /// The text so far, then the error as the last event, no `[DONE]`.
 pub(crate) fn judge_event(run: &Run, due: &str, code: &str) -> Result<()> {
     let tail: String = run.text.chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
-    ensure!(run.status == 200, "status {}: {tail}", run.status);
+    ensure!(run.status == 200, "status {}: {} {tail}", run.status, run.why);
     let chat = Chat::read(run.text.as_bytes())
         .map_err(|_| anyhow::anyhow!("it breaks off after {} KiB; {}", run.text.len() / 1024, run.why))?;
     let said = chat.text();
@@ -212,14 +217,27 @@ async fn curl_h1() -> Result<()> {
 
 #[tokio::test]
 async fn curl_h2() -> Result<()> {
-    // A stream error in the HTTP/2 framing layer.
-    check(&Client::Curl(Curl::here("--http2")), Version::H2, Some("(92)")).await
+    // A stream error in the HTTP/2 framing layer, which a curl before 8.0 misses now and then among parallel transfers and then takes
+    // for a clean end (https://github.com/curl/curl/pull/10715). The event is there all the same.
+    let curl = Curl::here("--http2");
+    let misses = curl.major().await? < 8;
+    check_to(&Client::Curl(curl), Version::H2, |run| match run.end.as_str() {
+        "clean" if misses => Ok(()),
+        _ => judge_end(run, Some("(92)")),
+    })
+    .await
+}
+
+#[tokio::test]
+#[ignore = "needs a curl of 8.0 or later, from a moving distribution: .tools/sid, and root to enter it"]
+async fn curl_moving_h2() -> Result<()> {
+    check(&Client::Curl(Curl::moving("--http2")?), Version::H2, Some("(92)")).await
 }
 
 #[tokio::test]
 #[ignore = "needs curl with HTTP/3 from a moving distribution: .tools/sid, and root to enter it"]
 async fn curl_h3() -> Result<()> {
-    let curl = Curl::moving()?;
+    let curl = Curl::moving("--http3-only")?;
     check(&Client::Curl(curl), Version::H3, Some("0x102")).await
 }
 

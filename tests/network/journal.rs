@@ -74,12 +74,17 @@ impl Journal {
         command
     }
 
-    /// A line of the engine's.
+    /// A line of the engine's, which stays until the line is in the journal: journald looks whose it is while there is a process to look at.
     fn engine_says(&self, words: &str) -> Result<()> {
         let mut command = self.of_a_unit("ghostllm-engine.service", "/bin/sh");
-        // For so long that journald has looked whose line it is.
-        let ended = command.args(["-c", "echo \"$0\"; sleep 0.2", words]).status()?;
-        ensure!(ended.success());
+        let mut engine = command.args(["-c", "echo \"$0\"; read _", words]).stdin(Stdio::piped()).spawn()?;
+        let begun = Instant::now();
+        while !self.of_process(engine.id())?.iter().any(|entry| entry["MESSAGE"] == words) {
+            ensure!(begun.elapsed() < PATIENCE, "{words:?} does not come to the journal");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        drop(engine.stdin.take());
+        engine.wait()?;
         Ok(())
     }
 
