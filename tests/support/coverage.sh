@@ -49,7 +49,7 @@ if ! why=$(tools 2>&1); then
   exit 0
 fi
 tools
-cargo llvm-cov --version >/dev/null 2>&1 || cargo install --locked cargo-llvm-cov
+cargo llvm-cov --version >/dev/null 2>&1 || cargo install --locked --debug cargo-llvm-cov
 
 export CARGO_TARGET_DIR=$PWD/target/coverage
 # Copies, since cargo writes into some files where they are: links to them would change the original.

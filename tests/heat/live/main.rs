@@ -6,7 +6,7 @@
 //! The daemon's configuration names `--engine` as a backend of OpenAI's language and the library beside `--nvml` as `gpu.nvml_library`.
 //! `--speed=10` makes ten seconds of the card of one of the daemon's: enough to see the parts at work, not for figures, since the governor's
 //! own times are the clock's.
-#![expect(clippy::print_stdout, reason = "figures are printed")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are printed, and what is wrong with an option")]
 
 mod ask;
 mod engine;
@@ -17,6 +17,7 @@ use std::{
     io,
     path::PathBuf,
     sync::Arc,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -68,7 +69,17 @@ fn options() -> Result<Options, String> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("heat-live: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = options()?;
     let listener = TcpListener::bind(&options.engine).await?;
     let engine = listener.local_addr()?.to_string();
