@@ -11,6 +11,11 @@ use serde_json::{Value, json};
 /// Longer than any model's name: a path on the Hugging Face hub has at most 96 characters, a tag some more.
 const NAME_BYTES: usize = 128;
 
+/// What helps where a model's context is too short. Whoever asks can only do the first; the engine may have been started by the daemon,
+/// from its configuration, or by hand.
+const SHORTEN: &str = "shorten it, or have whoever runs this server allow a longer context, as far as the model was trained for it \
+                       (engine.context in GhostLLM's configuration, --context of an engine started by hand)";
+
 /// A failed request.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -78,7 +83,8 @@ impl Failure {
         // A long text, or one with spaces, is no name but something that went astray, and not to be repeated.
         let name = model.len() <= NAME_BYTES && model.bytes().all(|byte| byte.is_ascii_graphic());
         let named = if name { format!("no model {model:?}") } else { "no model of that name".to_owned() };
-        let message = format!("There is {named} here; GET /v1/models lists those that there are");
+        // No path: the daemon keeps what looks like one from clients, and the whole sentence with it.
+        let message = format!("There is {named} here; the list of models has those that there are");
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("model_not_found"), message)
             .at("model")
     }
@@ -87,10 +93,8 @@ impl Failure {
     #[must_use]
     pub fn context(at: &str, limit: usize, used: Option<usize>) -> Self {
         let used = used.map_or_else(|| "many more".to_owned(), |used| used.to_string());
-        let message = format!(
-            "This model's context is {limit} tokens, but of {at} alone there are {used}; shorten it, or start the engine \
-             with a larger --context"
-        );
+        let message =
+            format!("This model's context is {limit} tokens, but of {at} alone there are {used}; {SHORTEN}");
         Self::refused("context_length_exceeded", message).at(at)
     }
 
@@ -101,7 +105,7 @@ impl Failure {
         let message = format!(
             "This model's context is {tokens} tokens, so that more than {bytes} bytes of text or {values} JSON values \
              together (messages, tools and template values, or a prompt) are not taken in; {param} goes beyond that: \
-             shorten it, or start the engine with a larger --context"
+             {SHORTEN}"
         );
         Self::refused("context_length_exceeded", message).at(param)
     }

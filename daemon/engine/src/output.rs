@@ -53,6 +53,14 @@ impl Output {
         Self { splitter: Splitter::plain(), ..Self::new(stops, None, false) }
     }
 
+    /// The same of an answer that is held to a call, if `forced`: what is no whole call is the beginning of one, which is no text for
+    /// anybody, and is left out.
+    #[must_use]
+    pub fn forced(mut self, forced: bool) -> Self {
+        self.splitter.forced = forced;
+        self
+    }
+
     /// Takes the bytes of the next token.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Piece> {
         let text = self.characters.push(bytes);

@@ -225,7 +225,9 @@ async fn speaker(
     let id = name.clone();
     let model = off_thread(engine, move |library| library.find(&id)).await?;
     if !model.summary.generates_text() {
-        let message = format!("the model {:?} makes no text; ask another, or /v1/embeddings", model.id);
+        // No path: the daemon keeps what looks like one from clients, and the whole sentence with it.
+        let message =
+            format!("the model {:?} makes no text; ask another, or ask it for embeddings", model.id);
         return Err(Failure::invalid("model", message));
     }
     Ok((body, name, model))
@@ -251,6 +253,12 @@ async fn spoken(
     Ok(response)
 }
 
+/// Writes an answer beside the thread that serves all: one with half a million odds takes most of a second.
+async fn written(answer: impl FnOnce() -> Value + Send + 'static) -> Result<Response<Answered>, Failure> {
+    let written = tokio::task::spawn_blocking(move || reply(&answer())).await;
+    written.map_err(|error| Failure::internal(format!("writing the answer failed: {error}")))
+}
+
 async fn whole(mut ticket: Ticket, mut answer: Box<dyn Answer>) -> Result<Response<Answered>, Failure> {
     let (mut all, mut parts) = (Vec::new(), Vec::new());
     loop {
@@ -259,7 +267,7 @@ async fn whole(mut ticket: Ticket, mut answer: Box<dyn Answer>) -> Result<Respon
             Some(Event::Next(finish)) => all.push(Said { parts: std::mem::take(&mut parts), finish }),
             Some(Event::Ended(finish, usage)) => {
                 all.push(Said { parts, finish });
-                return Ok(reply(&answer.whole(&all, usage)));
+                return written(move || answer.whole(&all, usage)).await;
             }
             Some(Event::Failed(failure)) => return Err(failure),
             Some(Event::Begun) => {}
@@ -290,7 +298,7 @@ async fn embed(engine: &Arc<Engine>, request: Request<Incoming>) -> Result<Respo
     let mut ticket = engine.queue.submit(model, Work::Embed(body))?;
     match ticket.events.recv().await {
         Some(Event::Embedded(vectors, tokens)) => {
-            Ok(reply(&embeddings::answer(&name, &vectors, base64, tokens)))
+            written(move || embeddings::answer(&name, &vectors, base64, tokens)).await
         }
         Some(Event::Failed(failure)) => Err(failure),
         _ => Err(broken()),
@@ -344,8 +352,11 @@ fn capabilities(summary: &Summary) -> Vec<&'static str> {
     if summary.embeds() {
         return vec!["embedding"];
     }
-    let tools = summary.chat_template(true).is_some_and(|template| template.contains("tools"));
-    if tools { vec!["completion", "tools"] } else { vec!["completion"] }
+    let template = summary.chat_template(true).unwrap_or_default();
+    let tools = template.contains("tools").then_some("tools");
+    // What it is told to think by, or how its thoughts are told from the rest.
+    let thinks = ["enable_thinking", "reasoning_effort", "think>"].iter().any(|word| template.contains(word));
+    ["completion"].into_iter().chain(tools).chain(thinks.then_some("thinking")).collect()
 }
 
 fn status(engine: &Engine) -> Value {

@@ -24,6 +24,8 @@ pub(crate) mod messages;
 pub mod sampling;
 mod tools;
 
+/// OpenAI's efforts, and `max`, which other servers know; the daemon reads the same. A template is given the word as it is.
+const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 /// What a switch must be, in words.
 const SWITCH: &str = "true or false";
 
@@ -243,6 +245,10 @@ fn template_extras(body: &Body<'_>) -> Result<Map<String, Value>, Failure> {
     let mut extra: Map<String, Value> = extra.unwrap_or_default();
     extra.retain(|name, _| !OWN.contains(&name.as_str()));
     if let Some(effort) = get::<String>("reasoning_effort", body.reasoning_effort, "a string")? {
+        if !EFFORTS.contains(&effort.as_str()) {
+            let wanted = "none, minimal, low, medium, high, xhigh or max";
+            return Err(Failure::wrong_value("reasoning_effort", wanted));
+        }
         if effort == "none" {
             extra.entry("enable_thinking").or_insert(Value::Bool(false));
         } else {
@@ -275,6 +281,7 @@ mod tests {
             (json!({"logprobs": true, "top_logprobs": 21}), "top_logprobs"),
             (json!({"logprobs": true, "top_logprobs": -1}), "top_logprobs"),
             (json!({"top_logprobs": 2}), "top_logprobs"),
+            (json!({"reasoning_effort": "ultra"}), "reasoning_effort"),
             (json!({"logit_bias": {"1": 2}}), "logit_bias"),
             (json!({"tools": [{"type": "web_search"}]}), "tools[0].function"),
             (json!({"stop": vec!["x"; STOPS + 1]}), "stop"),
@@ -298,6 +305,7 @@ mod tests {
             json!({"temperature": 2.0, "top_p": 1, "min_p": 0, "presence_penalty": -2, "max_tokens": 1, "seed": -1}),
             json!({"stop": vec!["x".repeat(STOP_BYTES); STOPS], "n": 1.0, "logprobs": null}),
             json!({"logprobs": true, "top_logprobs": 20}),
+            json!({"logprobs": null, "top_logprobs": 0}),
             json!({"stop": null, "tools": null, "tool_choice": "auto", "unknown_field": {"a": 1}}),
         ] {
             read(&more).unwrap();

@@ -71,13 +71,33 @@ fn a_whole_answer_has_all_that_openai_promises() {
     assert!(answer["id"].as_str().unwrap().starts_with("chatcmpl-"));
     assert_eq!(
         answer["choices"][0]["message"],
-        json!({"role": "assistant", "content": "The capital of France is Paris."})
+        json!({"role": "assistant", "content": "The capital of France is Paris.", "refusal": null})
     );
     assert_eq!(answer["choices"][0]["finish_reason"], "stop");
     let usage = &answer["usage"];
     assert_eq!(
         usage["total_tokens"].as_u64().unwrap(),
         usage["prompt_tokens"].as_u64().unwrap() + usage["completion_tokens"].as_u64().unwrap()
+    );
+}
+
+#[test]
+fn parts_of_text_are_lines_and_a_refusal_is_what_the_assistant_said() {
+    let engine = Engine::start(&[]);
+    let answer = |said: &Value| {
+        let messages = json!([{"role": "user", "content": "Hello"}, said, {"role": "user", "content": "Count from 3 to 9."}]);
+        let answer = engine.chat("", &json!({ "messages": messages })).json();
+        (answer["choices"][0]["message"]["content"].clone(), answer["usage"].clone())
+    };
+    let part = |text: &str| json!({"type": "text", "text": text});
+    assert_eq!(
+        answer(&json!({"role": "user", "content": [part("Hello"), part("World")]})),
+        answer(&json!({"role": "user", "content": "Hello\nWorld"}))
+    );
+    let said = answer(&json!({"role": "assistant", "content": "I cannot help with that."}));
+    assert_eq!(
+        answer(&json!({"role": "assistant", "content": null, "refusal": "I cannot help with that."})),
+        said
     );
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Knows three families of call: Hermes and Qwen (`<tool_call>…</tool_call>`), Llama 3 (`<|python_tag|>…` or a bare
 //! JSON object at the start) and Mistral (`[TOOL_CALLS]…`). Invariant: text that turns out to be no call comes out as
-//! content, unchanged.
+//! content, unchanged, or not at all where a call is forced.
 
 use super::calls::{self, Call, Tools};
 use super::held_back;
@@ -55,6 +55,8 @@ enum Place {
 /// The state of one answer.
 pub(super) struct Splitter {
     tools: Option<Tools>,
+    /// The answer is held to a call, and has no content.
+    pub(super) forced: bool,
     place: Place,
     held: String,
     /// How much of the text came before what is held.
@@ -67,7 +69,8 @@ pub(super) struct Splitter {
 impl Splitter {
     pub(super) fn new(tools: Option<Tools>, thinking: bool) -> Self {
         let place = if thinking { Place::Reasoning(false) } else { Place::Opening };
-        Self { tools, place, held: String::new(), at: 0, pieces: Vec::new(), shown: Vec::new() }
+        let (held, pieces, shown) = (String::new(), Vec::new(), Vec::new());
+        Self { tools, forced: false, place, held, at: 0, pieces, shown }
     }
 
     /// One that sorts nothing.
@@ -247,7 +250,7 @@ impl Splitter {
     }
 
     fn content(&mut self, at: usize, text: String) {
-        if !text.is_empty() {
+        if !text.is_empty() && !self.forced {
             self.shown.push(at..at + text.len());
             self.pieces.push(Piece::Content(text));
         }

@@ -113,6 +113,32 @@ fn hermes_calls_are_read() {
 }
 
 #[test]
+fn a_call_that_was_forced_is_told_whole_or_not_at_all() {
+    let forced = |text: &str, stops: &[&str], size: usize| {
+        let stops = stops.iter().map(|stop| (*stop).to_owned()).collect();
+        let mut output = Output::new(stops, Some(tools()), false).forced(true);
+        let mut pieces: Vec<Piece> =
+            text.as_bytes().chunks(size).flat_map(|part| output.push(part)).collect();
+        pieces.extend(output.finish());
+        assert_eq!(output.shown(), []);
+        joined(pieces)
+    };
+    let object = "{\"name\": \"add\", \"arguments\": {\"a\": 1}}";
+    for text in [format!("<tool_call>\n{object}\n</tool_call>"), object.to_owned()] {
+        let end = text.rfind('}').unwrap();
+        for size in 1..=text.len() {
+            assert_eq!(forced(&text, &[], size), [call("add", "{\"a\":1}")]);
+            for cut in 0..=end {
+                assert_eq!(forced(&text[..cut], &[], size), [], "cut at {cut} of {text:?}");
+            }
+            assert_eq!(forced(&text, &["arg"], size), []);
+        }
+    }
+    let thought = forced("<think>hm</think>\n{\"na", &[], 1);
+    assert_eq!(thought, [Piece::Reasoning("hm".into())]);
+}
+
+#[test]
 fn llama_calls_are_read() {
     let one = "{\"name\": \"add\", \"parameters\": {\"a\": 1}}";
     assert_eq!(sorted(one, &[], true, false), [call("add", "{\"a\":1}")]);

@@ -32,6 +32,14 @@ pub struct Form {
     pub calls: Vec<(String, Held)>,
 }
 
+impl Form {
+    /// Whether the answer is a call in any case, and nothing but one.
+    #[must_use]
+    pub fn is_call(&self) -> bool {
+        self.content.is_none()
+    }
+}
+
 /// What `tool_choice` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Choice {

@@ -1,12 +1,12 @@
 //! The messages of a request: each field is of the type that templates expect, and content is text or nothing.
 //!
-//! Knows OpenAI's messages. Refuses what no text model can read (images, audio). Invariant: words are never changed;
-//! fields that it does not know go on to the template as they are.
+//! Knows OpenAI's messages. Refuses what no text model can read (images, audio), and the older forms of calls, which no template
+//! shows. Invariant: words are never changed; fields that it does not know go on to the template as they are.
 
 use crate::error::Failure;
 use serde_json::{Map, Value};
 
-const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 /// Fields that are text or null wherever they appear.
 const TEXTS: [&str; 6] = ["name", "tool_call_id", "refusal", "reasoning_content", "reasoning", "thinking"];
 /// Parts that people do send, and that are named in the refusal.
@@ -30,12 +30,13 @@ fn flatten_one(at: &str, message: Value) -> Result<Value, Failure> {
         return Err(Failure::wrong_type(at, "an object with a role and content"));
     };
     let assistant = role(at, &fields)? == "assistant";
+    refuse_older_call(at, &fields)?;
     let place = format!("{at}.content");
     let content = match fields.get_mut("content").map(Value::take) {
         None | Some(Value::Null) if !assistant => {
             return Err(Failure::missing(&place, "a string or a list of parts"));
         }
-        None | Some(Value::Null) => Value::Null,
+        None | Some(Value::Null) => refusal(at, &fields)?,
         Some(text @ Value::String(_)) => text,
         Some(Value::Array(parts)) => Value::String(join(&place, &parts)?),
         Some(_) => return Err(Failure::wrong_type(&place, "a string or a list of parts")),
@@ -55,17 +56,38 @@ fn role<'a>(at: &str, fields: &'a Map<String, Value>) -> Result<&'a str, Failure
     match fields.get("role") {
         None | Some(Value::Null) => Err(Failure::missing(&place, wanted)),
         Some(Value::String(role)) if ROLES.contains(&role.as_str()) => Ok(role),
+        Some(Value::String(role)) if role == "function" => {
+            let message = format!(
+                "{place} is 'function', which this engine does not read; send what the function gave back with the role 'tool' \
+                 and its call's tool_call_id"
+            );
+            Err(Failure::invalid(place, message))
+        }
         Some(Value::String(_)) => Err(Failure::wrong_value(&place, wanted)),
         Some(_) => Err(Failure::wrong_type(&place, wanted)),
     }
 }
 
-fn join(at: &str, parts: &[Value]) -> Result<String, Failure> {
-    let mut text = String::new();
-    for (index, part) in parts.iter().enumerate() {
-        text.push_str(words(&format!("{at}[{index}]"), part)?);
+/// What stood in an assistant's message before there were `tool_calls`.
+fn refuse_older_call(at: &str, fields: &Map<String, Value>) -> Result<(), Failure> {
+    if fields.get("function_call").is_none_or(Value::is_null) {
+        return Ok(());
     }
-    Ok(text)
+    let place = format!("{at}.function_call");
+    let message = format!("{place} is not read by this engine; send the call in tool_calls");
+    Err(Failure::unsupported(&place, message))
+}
+
+/// What an assistant said that has no content: templates show no field but that one.
+fn refusal(at: &str, fields: &Map<String, Value>) -> Result<Value, Failure> {
+    let words = text(at, "refusal", fields)?.filter(|words| !words.is_empty());
+    Ok(words.map_or(Value::Null, Value::from))
+}
+
+/// Each part is a line of its own, as llama.cpp's server has it: glued together, two words would be one.
+fn join(at: &str, parts: &[Value]) -> Result<String, Failure> {
+    let lines = parts.iter().enumerate().map(|(index, part)| words(&format!("{at}[{index}]"), part));
+    Ok(lines.collect::<Result<Vec<_>, _>>()?.join("\n"))
 }
 
 /// The text of one part.
@@ -149,7 +171,7 @@ mod tests {
     #[test]
     fn parts_are_joined_and_images_are_refused() {
         let parts = json!([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]);
-        assert_eq!(flat(&parts).unwrap()[0]["content"], "ab");
+        assert_eq!(flat(&parts).unwrap()[0]["content"], "a\nb");
         let refusal = json!([{"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}], "tool_calls": null}]);
         assert_eq!(flat(&refusal).unwrap()[0]["content"], "no");
         let image =
@@ -163,6 +185,12 @@ mod tests {
     fn roles_and_content_are_checked() {
         for (message, param) in [
             (json!({"role": "wizard", "content": "x"}), "messages[0].role"),
+            (json!({"role": "function", "name": "f", "content": "x"}), "messages[0].role"),
+            (
+                json!({"role": "assistant", "content": "x", "function_call": {"name": "f"}}),
+                "messages[0].function_call",
+            ),
+            (json!({"role": "assistant", "refusal": ["x"]}), "messages[0].refusal"),
             (json!({"role": "user"}), "messages[0].content"),
             (json!({"role": "user", "content": 3}), "messages[0].content"),
             (json!("hello"), "messages[0]"),
@@ -170,6 +198,23 @@ mod tests {
             assert_eq!(flatten(vec![message]).unwrap_err().param.as_deref(), Some(param));
         }
         assert_eq!(flatten(Vec::new()).unwrap_err().param.as_deref(), Some("messages"));
+    }
+
+    #[test]
+    fn a_refusal_is_the_text_where_there_is_no_other() {
+        for (content, refusal, expected) in [
+            (Value::Null, json!("no"), json!("no")),
+            (Value::Null, json!(""), Value::Null),
+            (Value::Null, Value::Null, Value::Null),
+            (json!("yes"), json!("no"), json!("yes")),
+        ] {
+            let message =
+                json!([{"role": "assistant", "content": content, "refusal": refusal, "function_call": null}]);
+            assert_eq!(flat(&message).unwrap()[0]["content"], expected);
+        }
+        // Only an assistant refuses; from anybody else, content is missing.
+        let user = json!([{"role": "user", "refusal": "no"}]);
+        assert_eq!(flat(&user).unwrap_err().param.as_deref(), Some("messages[0].content"));
     }
 
     #[test]

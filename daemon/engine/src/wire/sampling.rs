@@ -74,7 +74,8 @@ pub(super) fn odds(body: &Body<'_>) -> Result<Option<usize>, Failure> {
     let range = format!("a whole number from 0 to {MOST_ODDS}");
     let most = match get::<u8>("top_logprobs", body.top_logprobs, &range)? {
         Some(most) if most > MOST_ODDS => return Err(Failure::wrong_value("top_logprobs", &range)),
-        Some(_) if !wanted => {
+        // None of no odds is what there is; many clients send it always.
+        Some(1..) if !wanted => {
             let message =
                 "top_logprobs needs logprobs to be true; set that as well, or leave top_logprobs out";
             return Err(Failure::invalid("top_logprobs", message));

@@ -71,10 +71,7 @@ fn tokens(
 
 fn too_long(at: &str, most: usize, used: Option<usize>) -> Failure {
     let used = used.map_or_else(|| "many more".to_owned(), |used| used.to_string());
-    let message = format!(
-        "A text may have {most} tokens here, but {at} has {used}; shorten or split it, or start the engine with a larger \
-         --context and --limit embedded_tokens, as far as the model was trained for it"
-    );
+    let message = format!("A text may have {most} tokens here, but {at} has {used}; shorten it, or split it");
     Failure { code: Some("context_length_exceeded"), ..Failure::invalid(at, message) }
 }
 

@@ -10,6 +10,7 @@ use crate::output::{CALL, MARKS, Output, Piece};
 use crate::queue::{Event, Job};
 use crate::wire::Chat;
 use crate::wire::answer::{Finish, Odds, Part, Usage};
+use crate::wire::form::Form;
 use crate::wire::sampling::Sampling;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
@@ -44,7 +45,7 @@ pub(super) fn answer(
     let saying = Saying {
         sampling: &chat.sampling,
         holder,
-        output: Output::new(chat.stop, chat.functions, thinking),
+        output: Output::new(chat.stop, chat.functions, thinking).forced(form.is_some_and(Form::is_call)),
         odds: chat.odds,
         most: chat.max_tokens,
     };

@@ -106,10 +106,13 @@ fn models_that_do_not_fit_are_refused_on_either_route() {
         (embed(&engine, &json!({"model": "ghostllm-demo", "input": "a"})), "makes no embeddings"),
         (embed(&engine, &json!({"model": "score", "input": "a"})), ""),
         (engine.chat("a", &json!({"model": "mean"})), "makes no text"),
+        (engine.chat("a", &json!({"model": "nobody"})), "no model"),
     ] {
         assert!(reply.status == 400 || reply.status == 404, "{}", reply.body);
         assert_eq!(reply.json()["error"]["param"], "model");
         assert!(reply.body.contains(words), "{}", reply.body);
+        // What looks like a path is kept from clients by the daemon, and the whole sentence with it.
+        assert!(!reply.json()["error"]["message"].as_str().unwrap().contains('/'), "{}", reply.body);
     }
     // What scores is of no use here and not shown; the demo stays as long as nothing else talks.
     let listed = engine.get("/v1/models").json();

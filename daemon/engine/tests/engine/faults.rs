@@ -2,7 +2,7 @@
 //!
 //! What the engine answers is logged by whoever asked, and a prompt has no place in a log.
 
-use crate::support::{Engine, Reply};
+use crate::support::{Engine, Reply, add_pooled};
 use serde_json::{Value, json};
 
 const SECRET: &str = "MY-SECRET-PROMPT";
@@ -118,6 +118,62 @@ fn a_wrong_type_inside_of_messages_and_tools_is_told_with_its_place() {
         ("tool_choice", text.clone(), "tool_choice"),
         ("tool_choice", object.clone(), "tool_choice"),
     ]);
+}
+
+#[test]
+fn older_forms_of_calls_are_refused_with_what_took_their_place() {
+    let engine = Engine::start(&[]);
+    let call = json!({"name": "f", "arguments": "{}"});
+    for (message, param, instead) in [
+        (json!({"role": "function", "name": "f", "content": SECRET}), "messages[1].role", "tool_call_id"),
+        (
+            json!({"role": "assistant", "content": null, "function_call": call}),
+            "messages[1].function_call",
+            "tool_calls",
+        ),
+    ] {
+        let messages = json!([{"role": "user", "content": "hi"}, message]);
+        let error = refused(&engine.chat("", &json!({ "messages": messages })), param);
+        assert_eq!(error["param"], param);
+        let words = error["message"].as_str().unwrap();
+        assert!(words.contains(param) && words.contains(instead), "{words}");
+    }
+    let messages = json!([{"role": "assistant", "content": "hi", "function_call": null}, {"role": "user", "content": "hi"}]);
+    assert_eq!(engine.chat("", &json!({ "messages": messages })).status, 200);
+}
+
+#[test]
+fn an_effort_is_one_of_those_that_there_are() {
+    let engine = Engine::start(&[]);
+    let ask = |effort: &str| engine.chat("hi", &json!({"reasoning_effort": effort, "max_tokens": 1}));
+    for effort in ["none", "minimal", "low", "medium", "high", "xhigh", "max"] {
+        assert_eq!(ask(effort).status, 200, "{effort}");
+    }
+    for effort in ["ultra", "High", "", SECRET] {
+        let error = refused(&ask(effort), effort);
+        assert_eq!((&error["code"], &error["param"]), (&json!("invalid_value"), &json!("reasoning_effort")));
+        assert!(error["message"].as_str().unwrap().contains("medium"), "{error}");
+    }
+}
+
+/// Whoever asks cannot start the engine, and whoever can may have the daemon do it.
+#[test]
+fn what_is_too_long_is_told_with_what_helps_and_who_can_do_it() {
+    let engine = Engine::start(&["--context", "256"]);
+    add_pooled(&engine, "mean", 1);
+    for words in [400, 400_000] {
+        let error = refused(&engine.chat(&"word ".repeat(words), &json!({})), "a long text");
+        let message = error["message"].as_str().unwrap();
+        let own = message.find("shorten it");
+        let setting = message.find("engine.context");
+        assert!(own.is_some() && own < setting && message.contains("--context"), "{message}");
+    }
+    let body = json!({"model": "mean", "input": "word ".repeat(400)});
+    let error = refused(&engine.post("/v1/embeddings", &body.to_string()), "a long text to embed");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("shorten it") && message.contains("split it"), "{message}");
+    // The daemon has no setting for it.
+    assert!(!message.contains("--"), "{message}");
 }
 
 #[test]

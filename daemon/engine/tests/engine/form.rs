@@ -175,6 +175,30 @@ fn a_schema_beside_functions_does_not_keep_the_demo_from_calling() {
 }
 
 #[test]
+fn a_forced_call_that_is_cut_short_is_left_out() {
+    let engine = Engine::start(&[]);
+    let question = "What is the weather in Paris?";
+    let named = json!({"type": "function", "function": {"name": "get_weather"}});
+    for (choice, most) in [(json!("required"), 1), (json!("required"), 6), (named.clone(), 2), (named, 12)] {
+        let mut more =
+            json!({"tools": weather(), "tool_choice": choice, "max_tokens": most, "logprobs": true});
+        let cut = engine.chat(question, &more).json()["choices"][0].clone();
+        let message = json!({"role": "assistant", "content": "", "refusal": null});
+        assert_eq!((&cut["message"], &cut["finish_reason"]), (&message, &json!("length")), "{most}");
+        assert_eq!(cut["logprobs"]["content"], json!([]));
+        more["stream"] = json!(true);
+        let chunks = engine.chat(question, &more).chunks();
+        let deltas: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
+        assert_eq!(deltas, [&json!({"role": "assistant", "content": ""}), &json!({})]);
+        assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "length");
+    }
+    // Where the model may say what it likes, what is no call is text.
+    let free = engine.chat(question, &json!({"tools": weather(), "max_tokens": 6})).json();
+    let text = free["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(text.starts_with("<tool_call>"), "{free}");
+}
+
+#[test]
 fn reasoning_goes_before_what_is_held_and_is_free_of_it() {
     let engine = Engine::start(&[]);
     add_thinker(&engine);

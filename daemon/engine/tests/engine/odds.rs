@@ -124,3 +124,15 @@ fn only_what_is_shown_as_content_has_odds() {
     let unasked = engine.chat("Hello", &json!({})).json();
     assert_eq!(unasked["choices"][0]["logprobs"], Value::Null);
 }
+
+#[test]
+fn no_alternatives_may_be_asked_for_where_no_odds_are() {
+    let engine = Engine::start(&[]);
+    for more in [json!({"top_logprobs": 0}), json!({"logprobs": false, "top_logprobs": 0})] {
+        let reply = engine.chat("Hello", &more);
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        assert_eq!(reply.json()["choices"][0]["logprobs"], Value::Null);
+    }
+    let refused = engine.chat("Hello", &json!({"top_logprobs": 1}));
+    assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!("top_logprobs")));
+}

@@ -65,6 +65,8 @@ impl ChatAnswer {
         message.insert("role".into(), json!("assistant"));
         let silent = content.is_empty() && !calls.is_empty();
         message.insert("content".into(), if silent { Value::Null } else { Value::String(content) });
+        // OpenAI's message always has it. What a model here refuses in, it says as content.
+        message.insert("refusal".into(), Value::Null);
         if !reasoning.is_empty() {
             message.insert("reasoning_content".into(), json!(reasoning));
             message.insert("reasoning".into(), json!(reasoning));
