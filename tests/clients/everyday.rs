@@ -147,9 +147,8 @@ fn judge_tools(step: &Step, leg: Leg) -> Result<()> {
     ensure!(step.error.is_none() && !step.text.trim().is_empty(), "{step:?}");
     match leg {
         // Of itself so small a model calls nothing for sure.
-        Leg::Embedded => {}
-        Leg::LlamaServer if step.unforced => {}
-        Leg::LlamaServer => {
+        Leg::LlamaServer | Leg::Embedded if step.unforced => {}
+        Leg::LlamaServer | Leg::Embedded => {
             let cities = ["Berlin", "Oslo"].map(|city| format!("get_weather {{\"city\":\"{city}\"}}"));
             ensure!(step.calls.len() == 1 && cities.contains(&step.calls[0]), "{step:?}");
         }
@@ -183,7 +182,7 @@ fn sent_the_schema(stage: &Stage, ways: usize) -> Result<()> {
 }
 
 fn judge_embeddings(step: &Step, leg: Leg) -> Result<()> {
-    if matches!(leg, Leg::OpenAi(Style::Transformers) | Leg::LlamaServer | Leg::Embedded) {
+    if matches!(leg, Leg::OpenAi(Style::Transformers) | Leg::LlamaServer) {
         // None of these makes any, and the client is told whose doing that is.
         ensure!(step.status == Some(400) && step.vectors.is_empty(), "{step:?}");
         ensure!(step.message.contains("makes no embeddings"), "{step:?}");
@@ -193,6 +192,10 @@ fn judge_embeddings(step: &Step, leg: Leg) -> Result<()> {
     let [hello, world] = &step.vectors[..] else { anyhow::bail!("{step:?}") };
     if leg == Leg::Ollama {
         ensure!(hello.len() == 128 && (hello[0] + 0.043_540_757).abs() < 1e-7 && hello != world, "{step:?}");
+    } else if leg == Leg::Embedded {
+        let length = |vector: &[f64]| vector.iter().map(|number| number * number).sum::<f64>();
+        ensure!(hello.len() > 1 && hello.len() == world.len() && hello != world, "{step:?}");
+        ensure!([hello, world].iter().all(|vector| (length(vector) - 1.0).abs() < 1e-3), "{step:?}");
     } else {
         ensure!(hello == &[5.5, 0.5] && world == &[5.5, 1.5], "{step:?}");
     }

@@ -43,6 +43,8 @@ const WEATHER: &str = "sunny, 21 degrees";
 pub(crate) const STORY: &str = "Tell me a long story.";
 /// After so many pieces a double breaks off or falls silent: a role and two words, or three words.
 const PIECES: usize = 3;
+/// One vector of all that a text's tokens make (`LLAMA_POOLING_TYPE_MEAN`, in llama.cpp's `llama.h`).
+const MEAN: u32 = 1;
 
 /// A daemon before an engine.
 #[derive(Debug)]
@@ -138,13 +140,13 @@ impl Leg {
                 json!({"model": "tiny", "failing": "failing", "hanging": "hanging",
                 "embedding": embedding, "choice": "auto"})
             }
-            // Of itself so small a model calls nothing.
+            // Of itself so small a model calls nothing, here and below.
             Self::LlamaServer => {
                 json!({"model": "tiny", "failing": null, "hanging": "tiny", "embedding": "tiny",
                 "choice": "required"})
             }
             Self::Embedded => json!({"model": "ghostllm-demo", "failing": null, "hanging": "endless",
-                "embedding": "ghostllm-demo", "choice": "auto"}),
+                "embedding": "embedding", "choice": "required"}),
         }
     }
 
@@ -177,13 +179,14 @@ impl Leg {
     }
 }
 
-/// An engine with the demo model and one that does not end its answers.
+/// An engine with the demo model, one that does not end its answers, and one that makes embeddings.
 async fn embedded() -> Result<(Setup, Hanging)> {
     let directory = TempDir::new()?;
     let (socket, models) = (directory.path().join("engine.sock"), directory.path().join("models"));
     fs::create_dir(&models)?;
     fs::copy(engine::demo(), models.join("ghostllm-demo.gguf"))?;
     fs::write(models.join("endless.gguf"), engine::endless())?;
+    fs::write(models.join("embedding.gguf"), engine::numbered(&[("llama.pooling_type", MEAN)]))?;
     let models = models.to_str().context("a path of text")?;
     let engine = Engine::start(&socket, &["--models", models, "--context", "50000"]).await?;
     let setup = Setup::default().with_engine(&format!("socket = \"{}\"", socket.display()));

@@ -5,6 +5,7 @@
 
 mod embed;
 mod generate;
+mod logprobs;
 mod models;
 mod request;
 mod response;

@@ -192,7 +192,7 @@ ollama-busy 503 -> 503 queue_full -
 ollama-died 500 -> 502 backend_error -
 ollama-image 500 -> 400 invalid_value messages
 ollama-overflow 400 -> 400 context_length_exceeded messages
-ollama-think 400 -> 400 null -
+ollama-think 400 -> 400 unsupported_parameter reasoning_effort
 ollama-top-logprobs 400 -> 400 null -
 ollama-unknown-model 404 -> 404 model_not_found model
 transformers-bad-json 422 -> 400 null -
@@ -315,6 +315,19 @@ fn an_error_within_an_answer_has_the_status_that_it_names() {
         classify(500, r#"{"error":{"message":"Loading model","code":503}}"#).code(),
         Code::BackendError
     );
+}
+
+#[test]
+fn what_a_model_cannot_do_names_the_field_and_who_can() {
+    for (words, param, told) in [
+        ("\"tiny:latest\" does not support thinking", "reasoning_effort", "capability thinking"),
+        ("registry.ollama.ai/library/tiny:latest does not support tools", "tools", "capability tools"),
+        ("\"tiny-embed:latest\" does not support chat", "model", "capability completion"),
+    ] {
+        let error = classify(400, &serde_json::json!({"error": words}).to_string());
+        assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some(param)), "{words}");
+        assert!(error.message().contains(told) && error.message().contains("/v1/models"), "{error}");
+    }
 }
 
 #[test]

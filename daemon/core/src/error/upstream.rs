@@ -52,6 +52,9 @@ fn judge(status: u16, found: Found) -> ApiError {
         return ApiError::new(Code::ModelNotFound, format!("The engine does not have this model: {text}"))
             .with_param("model");
     }
+    if let Some(error) = lacks_ability(&found) {
+        return error;
+    }
     if lacks_images(&found) {
         return ApiError::invalid_value("messages", "text only: this model cannot take images");
     }
@@ -123,6 +126,36 @@ fn lacks_model(status: u16, found: &Found) -> bool {
     // transformers says 400: "Server is pinned to 'a'; requested 'b'."
     (status == 404 && (named && absent || found.code == "model_not_found"))
         || (status == 400 && text.starts_with("Server is pinned to"))
+}
+
+/// Ollama's words for what a model cannot do, as recorded and by its `server/routes.go`.
+fn lacks_ability(found: &Found) -> Option<ApiError> {
+    const ABILITIES: [(&str, &str, &str); 3] = [
+        (
+            "does not support thinking",
+            "reasoning_effort",
+            "This model does not think. Leave the effort out, or ask a model with the capability thinking; GET /v1/models lists \
+             what each can do.",
+        ),
+        (
+            "does not support tools",
+            "tools",
+            "This model calls no functions. Leave tools out, or ask a model with the capability tools; GET /v1/models lists what \
+             each can do.",
+        ),
+        (
+            "does not support chat",
+            "model",
+            "This model does not chat. Ask a model with the capability completion; GET /v1/models lists what each can do.",
+        ),
+    ];
+    let of = |(words, param, why): &(&str, &str, &str)| {
+        found
+            .message
+            .ends_with(words)
+            .then(|| ApiError::new(Code::UnsupportedParameter, *why).with_param(*param))
+    };
+    ABILITIES.iter().find_map(of)
 }
 
 fn lacks_images(found: &Found) -> bool {

@@ -52,7 +52,11 @@ fn segments(decoded: &str) -> Result<(), Refusal> {
     while let Some(segment) = segments.next() {
         match segment {
             "." | ".." => return refuse("The path has a \".\" or \"..\" segment; send it resolved."),
-            "" if segments.peek().is_some() => return refuse("The path has an empty segment (\"//\")."),
+            "" if segments.peek().is_some() => {
+                return refuse(
+                    "The path has an empty segment (\"//\"). Where it is put together, as behind a base URL that ends with a slash, leave one out.",
+                );
+            }
             _ => {}
         }
     }

@@ -53,6 +53,8 @@ fn packing(headers: &HeaderMap) -> Result<Packing, ApiError> {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => Ok(Packing::None),
+        // RFC 9110 section 8.4.1 wants nobody to send it, and some do.
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(Packing::None),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"zstd") => Ok(Packing::Zstd),
         (Some(_), _) => Err(ApiError::unsupported_media_type(
             "Of compressed request bodies zstd alone is taken: send it so, or without Content-Encoding.",
@@ -268,7 +270,8 @@ mod tests {
         assert_eq!(check_type(&headers(&[("content-type", "text/plain")])).unwrap_err().status(), 415);
         let coding = |value| packing(&headers(&[("content-encoding", value)]));
         assert_eq!((packing(&HeaderMap::new()), coding("ZSTD")), (Ok(Packing::None), Ok(Packing::Zstd)));
-        for other in ["gzip", "identity", "zstd, gzip", "br", ""] {
+        assert_eq!(coding("Identity"), Ok(Packing::None));
+        for other in ["gzip", "identity, zstd", "zstd, gzip", "br", ""] {
             assert_eq!(coding(other).unwrap_err().status(), 415, "{other}");
         }
         let twice = headers(&[("content-encoding", "zstd"), ("content-encoding", "zstd")]);

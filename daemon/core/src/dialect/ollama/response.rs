@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::logprobs::{self, Odds};
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::dialect::json::{self, Object};
 use crate::error::BackendFault;
@@ -69,6 +70,7 @@ pub struct ChatDecoder {
     /// Whether it is an answer of `/api/generate`, and what stands before it.
     completion: bool,
     echo: Option<String>,
+    odds: Odds,
 }
 
 impl ChatDecoder {
@@ -77,7 +79,7 @@ impl ChatDecoder {
     #[must_use]
     pub fn new(id_seed: &str, limit: usize) -> Self {
         let (id_seed, lines) = (id_seed.to_owned(), Lines::new(limit));
-        Self { lines, id_seed, calls: 0, done: false, completion: false, echo: None }
+        Self { lines, id_seed, calls: 0, done: false, completion: false, echo: None, odds: Odds::default() }
     }
 
     /// The same for an answer of `/api/generate`, whose text begins with this.
@@ -165,9 +167,9 @@ impl ChatDecoder {
     fn pieces(&mut self, pieces: [Option<String>; 2], logprobs: Option<&RawValue>, out: &mut Vec<ChatEvent>) {
         out.extend(self.echo.take().map(ChatEvent::text));
         let text: String = pieces.into_iter().flatten().collect();
-        let logprobs = logprobs.map(RawValue::get).filter(|list| list.starts_with('['));
+        let logprobs = logprobs.and_then(|list| logprobs::of_text(list.get()));
         if !text.is_empty() || logprobs.is_some() {
-            out.push(ChatEvent::Text { text, logprobs: logprobs.map(Box::from) });
+            out.push(ChatEvent::Text { text, logprobs });
         }
     }
 
@@ -177,13 +179,12 @@ impl ChatDecoder {
         logprobs: Option<&RawValue>,
         out: &mut Vec<ChatEvent>,
     ) -> Result<(), BackendFault> {
-        if let Some(thinking) = message.thinking.filter(|text| !text.is_empty()) {
-            out.push(ChatEvent::Reasoning(thinking));
-        }
+        let thinking = message.thinking.filter(|text| !text.is_empty());
         let text = message.content.unwrap_or_default();
-        let logprobs = logprobs.map(RawValue::get).filter(|list| list.starts_with('['));
-        if !text.is_empty() || logprobs.is_some() {
-            out.push(ChatEvent::Text { text, logprobs: logprobs.map(Box::from) });
+        let logprobs = self.odds.of_line(&text, thinking.is_some(), logprobs);
+        out.extend(thinking.map(ChatEvent::Reasoning));
+        if !text.is_empty() {
+            out.push(ChatEvent::Text { text, logprobs });
         }
         for Object(Call { function: Object(function) }) in message.tool_calls.unwrap_or_default() {
             out.push(self.call(function)?);

@@ -2,7 +2,7 @@
 //!
 //! Knows the few fields that the daemon must read or change. Refuses to know the rest: unknown fields reach the
 //! engine byte for byte. Invariant: outside the values of the model's name, of `n`, `seed` and `prompt` where the answers are asked
-//! for one by one, of a `store` that is true, of fields that say nothing and have a default, and of the words that have a stream end
+//! for one by one, of a `store` that is true, of tools that may not be called, of fields that say nothing and have a default, and of the words that have a stream end
 //! with its counts, the bytes that go out are the bytes that came in.
 
 mod counted;
@@ -59,6 +59,9 @@ pub struct Passed {
     seed: Option<(i64, Range<usize>)>,
     /// Where the wish lies that the answer be kept.
     store: Option<Range<usize>>,
+    /// Where the tools lie, where `tool_choice` is none: models that are shown some call them all the same, in their text, as recorded
+    /// of llama.cpp's server and vLLM.
+    idle_tools: Option<Range<usize>>,
     /// What it says of all that may have a default.
     sent: Box<Sent>,
     /// Of a completion, how each of its answers is asked for by itself; none for a chat.
@@ -164,6 +167,7 @@ impl Passed {
         };
         edits.extend(renamed(&self.span, (&self.model, model)));
         edits.extend(self.store.iter().map(|span| (span.clone(), "false".to_owned())));
+        edits.extend(self.idle_tools.iter().map(|span| (span.clone(), "null".to_owned())));
         edits
     }
 
@@ -278,6 +282,7 @@ pub(super) fn passed(
         wanted: Box::new(wanted),
         choices_span: place("n"),
         store: request::stores(fields)?.then(|| place("store")).flatten(),
+        idle_tools: calls_nothing(fields).then(|| place("tools")).flatten(),
         seed: seed.zip(place("seed")),
         stream,
         include_usage,
@@ -286,6 +291,10 @@ pub(super) fn passed(
         alone: None,
         counted,
     })
+}
+
+fn calls_nothing(fields: &Fields<'_>) -> bool {
+    fields.get("tool_choice").is_some_and(|choice| choice.get() == "\"none\"")
 }
 
 /// The names of the tools that are functions. Of any other form, they are the engine's to refuse.
@@ -298,7 +307,7 @@ fn functions(fields: &Fields<'_>) -> Arc<[String]> {
     struct Function {
         name: Option<String>,
     }
-    if fields.get("tool_choice").is_some_and(|choice| choice.get() == "\"none\"") {
+    if calls_nothing(fields) {
         return Arc::default();
     }
     let tools: Vec<Object<Tool>> = fields.read_as("tools", "a list").ok().flatten().unwrap_or_default();

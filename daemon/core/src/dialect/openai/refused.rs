@@ -6,7 +6,7 @@
 use crate::error::{ApiError, Code};
 
 /// Where the request goes, and with whose key (as in CVE-2024-6587).
-const DESTINATION: [&str; 13] = [
+const DESTINATION: [&str; 16] = [
     "api_base",
     "base_url",
     "api_key",
@@ -20,11 +20,15 @@ const DESTINATION: [&str; 13] = [
     "fallbacks",
     "remote_host",
     "remote_model",
+    // SGLang's: from where its cache comes, for a prompt that another machine has read.
+    "bootstrap_host",
+    "bootstrap_port",
+    "bootstrap_room",
 ];
 
 /// What runs inside the engine: templates (CVE-2025-61620, CVE-2025-62426), its cache and its slots
 /// (CVE-2026-21869), its files, tensors that it would unpack (CVE-2025-62164).
-const INSIDE: [&str; 22] = [
+const INSIDE: [&str; 27] = [
     "chat_template",
     "chat_template_kwargs",
     "n_discard",
@@ -47,6 +51,13 @@ const INSIDE: [&str; 22] = [
     "logits_processors",
     "allowed_local_media_path",
     "prompt_embeds",
+    // SGLang's (`entrypoints/openai/protocol.py`): code of the client's, files, and what requests share.
+    "custom_logit_processor",
+    "lora_path",
+    "session_params",
+    "extra_key",
+    // llama.cpp's, beside `n_keep`.
+    "n_cache_reuse",
 ];
 
 /// Refuses a top-level field by its name.

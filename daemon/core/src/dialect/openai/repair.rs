@@ -1,12 +1,13 @@
 //! An engine's own OpenAI answer, made trustworthy on its way through.
 //!
 //! Knows how engines end their streams, well and badly. Refuses to know what they say in them: a chunk is passed
-//! as it came, but for the model's name, for halves of characters, for calls in a text ([`TextCalls`]), and for counts that its client
-//! has not asked for: of these chunks the times that llama.cpp has beside them come with the chunk before. Invariant: a client sees
+//! as it came, but for the model's name, for halves of characters, for thoughts, which have both of their names, for calls in a text
+//! ([`TextCalls`]), and for counts that its client has not asked for: of these chunks the times that llama.cpp has beside them come with the chunk before. Invariant: a client sees
 //! exactly one `[DONE]`, and only behind a finish reason for every choice; every other end is a fault.
 
 mod chunk;
 mod counts;
+mod thoughts;
 mod whole;
 
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
@@ -16,6 +17,7 @@ use chunk::{Choice, Chunk};
 use counts::{Held, blanked};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use thoughts::named_twice;
 
 pub use counts::refuses_counts;
 pub(super) use counts::told;
@@ -291,8 +293,10 @@ impl StreamRepair {
             None => Cow::Borrowed(data),
         };
         let choices = chunk.choices.as_deref();
-        let edits = self.completion.as_mut().map(|completion| evened(data, choices, &mut completion.offsets));
-        let edits = edits.unwrap_or_default();
+        let edits = match &mut self.completion {
+            Some(completion) => evened(data, choices, &mut completion.offsets),
+            None => named_twice(data, choices),
+        };
         let ends = chunk.choices.iter().flatten().any(|Object(choice)| choice.is_finished());
         // Where the counts have come with it, none come behind it.
         if self.hides && ends && !counted && chunk.timings.is_none() {

@@ -162,7 +162,7 @@ impl ChatStream {
         if let Some(logprobs) = logprobs {
             out.put_slice(b",\"logprobs\":{\"content\":");
             out.put_slice(&json::flat(logprobs.as_bytes()));
-            out.put_slice(b"}");
+            out.put_slice(b",\"refusal\":null}");
         }
         out.put_slice(b",\"finish_reason\":");
         json::write(out, &reason);

@@ -166,7 +166,8 @@ pub const ROWS: &[Row] = &[
     },
     works(
         "logprobs",
-        "The own engine tells those of the model itself, before temperature, penalties and forms.",
+        "The own engine tells those of the model itself, before temperature, penalties and forms. An Ollama before 0.12.11 tells none, \
+         and the answer null.",
     ),
     works("max_completion_tokens", "It wins over max_tokens."),
     works("max_tokens", ""),
@@ -216,8 +217,8 @@ pub const ROWS: &[Row] = &[
     row(
         "tool_choice",
         [Fate::Emulated, Fate::Passed, Fate::Passed],
-        "Ollama: none sends no tools, a function's name that tool alone; required is refused. The own engine makes the model call by a \
-         grammar.",
+        "none: the model is shown no tools, since it would call them. Ollama: a function's name sends that tool alone; required is \
+         refused. The own engine makes the model call by a grammar.",
     ),
     works(
         "tools",

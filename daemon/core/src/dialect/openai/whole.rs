@@ -187,7 +187,7 @@ impl ChatWhole {
         } else {
             out.put_slice(b"{\"content\":[");
             out.put_slice(self.logprobs.as_bytes());
-            out.put_slice(b"]}");
+            out.put_slice(b"],\"refusal\":null}");
         }
         out.put_slice(b",\"finish_reason\":");
         json::write(&mut out, finish_text(reason, calls));

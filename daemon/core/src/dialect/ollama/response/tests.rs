@@ -210,11 +210,12 @@ fn a_list_is_no_object_however_its_elements_fit() {
 fn half_a_character_is_replaced_wherever_it_stands() {
     let line = concat!(
         r#"{"message":{"content":"a\ud83d","thinking":"\ude00 \ud83d\ude00","tool_calls":[{"function":{"name":"\udfff","#,
-        r#""arguments":{"x":"\ud800"}}}]},"logprobs":[{"token":"\ud83d"}],"done":true,"done_reason":"stop"}"#,
+        r#""arguments":{"x":"\ud800"}}}]},"logprobs":[{"token":"\ud83d","logprob":-1}],"done":true,"done_reason":"stop"}"#,
     );
     let (events, end) = decode([line.as_bytes()]);
     end.unwrap();
-    let logprobs = Some(r#"[{"token":"\ufffd"}]"#.into());
+    let logprobs =
+        Some("[{\"token\":\"\u{fffd}\",\"logprob\":-1,\"bytes\":[239,191,189],\"top_logprobs\":[]}]".into());
     let call = ChatEvent::ToolCall {
         index: 0,
         id: "call_seed_0".into(),

@@ -401,6 +401,20 @@ fn more_answers_than_the_limit_are_refused_where_each_is_a_request() {
 }
 
 #[test]
+fn no_engine_is_shown_tools_that_may_not_be_called() {
+    let tools = r#"[{"type":"function","function":{"name":"f"}}]"#;
+    for (choice, goes) in [("none", "null"), ("auto", tools), ("required", tools)] {
+        let body = |tools: &str| format!(r#"{{"model":"m", "tools" : {tools} ,"tool_choice":"{choice}"}}"#);
+        assert_eq!(with(&body(tools), &Defaults::default()), body(goes));
+    }
+    for body in
+        [r#"{"model":"m","tool_choice":"none"}"#, r#"{"model":"m","tools":null,"tool_choice":"none"}"#]
+    {
+        assert_eq!(with(body, &Defaults::default()), body);
+    }
+}
+
+#[test]
 fn no_engine_is_told_to_keep_an_answer() {
     let text = "{\"store\" : true,\"model\":\"m\",\"messages\":[], \"metadata\":{\"store\":true}}";
     let (passed, body) = (inspect(text.as_bytes()).unwrap(), Bytes::from(text));

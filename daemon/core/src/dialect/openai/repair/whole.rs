@@ -1,7 +1,7 @@
 //! An engine's whole answer, checked.
 //!
 //! Knows when one is whole. Refuses to know what it says. Invariant: it is given on as it came, but for the model's name, for halves of
-//! characters, for a completion's probabilities, and for counts of one answer where there are several.
+//! characters, for thoughts, which have both of their names, for a completion's probabilities, and for counts of one answer where there are several.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,6 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::chunk::{Choice, Chunk};
+use super::thoughts::named_twice;
 use super::{Offsets, evened, named, told};
 use crate::chat::Usage;
 use crate::dialect::json::{self, Object};
@@ -65,10 +66,11 @@ fn checked(body: &Bytes, model: Option<&str>, completes: bool) -> Result<Whole, 
         return Err(BackendFault::EndedEarly);
     }
     let said_bytes = choices.iter().map(|Object(choice)| choice.said_bytes()).sum();
-    let mut edits = Vec::new();
-    if completes {
-        edits = evened(&body, Some(&choices), &mut Offsets::new());
-    }
+    let mut edits = if completes {
+        evened(&body, Some(&choices), &mut Offsets::new())
+    } else {
+        named_twice(&body, Some(&choices))
+    };
     edits.extend(answer.usage.filter(|_| of_one).map(|counts| shown(json::span(&body, counts.get()), usage)));
     let name = answer.model.map(|raw| json::span(&body, raw.get()));
     edits.extend(model.zip(name).map(named));

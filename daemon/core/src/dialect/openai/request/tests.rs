@@ -92,9 +92,20 @@ fn doubled_keys_are_refused_however_they_are_spelled() {
 
 #[test]
 fn refused_fields_are_named_in_any_case() {
-    for field in
-        ["api_base", "API_KEY", "base_url", "extra_headers", "proxy", "chat_template", "n_discard", "id_slot"]
-    {
+    for field in [
+        "api_base",
+        "API_KEY",
+        "base_url",
+        "extra_headers",
+        "proxy",
+        "chat_template",
+        "n_discard",
+        "id_slot",
+        "bootstrap_host",
+        "custom_logit_processor",
+        "LoRA_path",
+        "n_cache_reuse",
+    ] {
         let error = parse(&with(field, json!("x"))).unwrap_err();
         assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some(field)));
     }
