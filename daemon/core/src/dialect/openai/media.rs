@@ -66,7 +66,7 @@ pub(super) fn image(
     picture(&param, url, allowance)
 }
 
-/// The picture in a data URL; `param` names the field that holds it.
+/// The picture in a data URL, which stands at the beginning of its text until its reader says where; `param` names the field that holds it.
 pub(in crate::dialect) fn picture(
     param: &str,
     url: &str,
@@ -74,7 +74,7 @@ pub(in crate::dialect) fn picture(
 ) -> Result<Image, ApiError> {
     let (media_type, base64) = data_url(param, url)?;
     allowance.take(param, base64)?;
-    Ok(Image { media_type: media_type.to_owned(), base64: base64.to_owned() })
+    Ok(Image { media_type: media_type.to_owned(), base64: base64.to_owned(), place: 0 })
 }
 
 /// Media type and base64 text of a data URL.

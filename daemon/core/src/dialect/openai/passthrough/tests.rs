@@ -293,7 +293,7 @@ fn a_body_that_says_nothing_gets_every_default_and_no_other_byte_changes() {
     for (think, fields) in [
         (Think::On, r#""chat_template_kwargs":{"enable_thinking":true}"#),
         (Think::Low, r#""reasoning_effort":"low""#),
-        (Think::Max, r#""reasoning_effort":"high""#),
+        (Think::Most, r#""reasoning_effort":"high""#),
     ] {
         let defaults = Defaults { think: Some(think), ..Defaults::default() };
         assert_eq!(with(r#"{"model":"m"}"#, &defaults), format!(r#"{{{fields},"model":"m"}}"#));
