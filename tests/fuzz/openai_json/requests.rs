@@ -190,6 +190,11 @@ fn check_message(wire: &Value, message: &Message) {
         }
         content => content.as_str().unwrap_or_default().to_owned(),
     };
+    let text = match wire["refusal"].as_str().filter(|_| message.role == Role::Assistant) {
+        None => text,
+        Some(refusal) if text.is_empty() => refusal.to_owned(),
+        Some(refusal) => format!("{text}\n{refusal}"),
+    };
     // A part of one kind may bear another kind's field, which is not read.
     let plain = wire["content"]
         .as_array()

@@ -27,6 +27,8 @@ struct Wire<'a> {
     tool_calls: Option<Vec<Object<WireCall<'a>>>>,
     #[serde(borrow)]
     function_call: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<Quoted<'a>>,
     reasoning: Option<String>,
     reasoning_content: Option<String>,
 }
@@ -95,7 +97,14 @@ fn message(
     if wire.function_call.is_some() {
         return Err(ApiError::unsupported(format!("{at}.function_call"), "Send the call in tool_calls."));
     }
-    let (text, images) = content(at, wire.content, allowance)?;
+    let (mut text, images) = content(at, wire.content, allowance)?;
+    if let Some(refusal) = wire.refusal.filter(|_| role == Role::Assistant) {
+        // As a part of its content would be, in whose place OpenAI's answers have it.
+        if !text.is_empty() {
+            text.push_line_end();
+        }
+        text.push(refusal);
+    }
     let calls = wire.tool_calls.unwrap_or_default();
     let tool_calls = calls
         .iter()

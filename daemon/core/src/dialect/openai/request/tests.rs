@@ -282,6 +282,20 @@ fn arguments_are_taken_in_any_of_the_forms_that_clients_send() {
 }
 
 #[test]
+fn a_refusal_beside_no_content_is_what_an_assistant_said() {
+    for (content, text) in
+        [(Value::Null, "I won't."), (json!("So:"), "So:\nI won't."), (json!([]), "I won't.")]
+    {
+        let turn = json!({"role": "assistant", "content": content, "refusal": "I won't."});
+        assert_eq!(messages(json!([turn])).unwrap().messages[0].text, text);
+        let silent = json!({"role": "assistant", "content": content, "refusal": null});
+        assert!(messages(json!([silent])).is_ok());
+    }
+    let user = json!({"role": "user", "content": "hi", "refusal": "no"});
+    assert_eq!(messages(json!([user])).unwrap().messages[0].text, "hi");
+}
+
+#[test]
 fn pictures_know_where_among_the_words_they_stood() {
     let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}});
     let text = |text: &str| json!({"type": "text", "text": text});
