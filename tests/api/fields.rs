@@ -63,6 +63,26 @@ async fn names_what_came_to_nothing(version: Version) -> Result<()> {
 }
 
 #[tokio::test]
+async fn names_what_came_to_nothing_inside_of_a_field() -> Result<()> {
+    let (double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let messages = json!([
+        {"role": "user", "name": "ann", "content": "Will you?"},
+        {"role": "assistant", "content": null, "refusal": "I won't."},
+        {"role": "user", "content": FRANCE},
+    ]);
+    let body =
+        with(&json!({"messages": messages, "reasoning": {"exclude": true}, "stream_options": {"x": 1}}));
+    let answer = caller.send(&Request::post(CHAT, &body)).await?;
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    let named = answer.header(IGNORED);
+    ensure!(named == Some("messages.name, reasoning.exclude, stream_options.x"), "{named:?}");
+    let sent = double.seen_at("/api/chat")[0].request.json();
+    ensure!(sent["messages"][1]["content"] == "I won't.", "{sent}");
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn an_engine_that_is_given_all_is_given_what_it_ignores_too() -> Result<()> {
     let double = Double::start(OpenAi::new(Style::Vllm, "tiny")).await;
     let daemon = Daemon::start(&Setup::backend("openai", &double.url())).await?;

@@ -210,6 +210,49 @@ async fn calls_of_functions_go_both_ways() -> Result<()> {
     Ok(())
 }
 
+/// A call as small models make it: its arguments are no JSON.
+const BROKEN_CALL: &str = "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"tiny\",\
+    \"choices\":[{\"index\":0,\"finish_reason\":\"tool_calls\",\"delta\":{\"role\":\"assistant\",\"tool_calls\":[\
+    {\"index\":0,\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\
+    \"arguments\":\"{\\\"city\\\": Paris\"}}]}}]}";
+const BROKEN: &str = "{\"city\": Paris";
+
+#[tokio::test]
+async fn a_call_whose_arguments_are_no_json_is_its_client_s_to_judge() -> Result<()> {
+    let (_double, daemon) = engine("openai", Some(Sin::LineAfter(0, BROKEN_CALL)), "").await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let whole = caller.send(&ask(json!({"tools": weather()}))).await?.json()?;
+    let answer = caller.send(&ask(json!({"tools": weather(), "stream": true}))).await?;
+    let stream = Response::read(&answer.body).with_context(|| answer.text())?;
+    for response in [&whole, stream.last("response.completed")?] {
+        let items = response["output"].as_array().context("no output")?;
+        let call = items.iter().find(|item| item["type"] == "function_call").context("no call")?;
+        ensure!(call["arguments"] == BROKEN && call["call_id"] == "1", "{response}");
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn such_a_call_comes_back_with_what_was_said_to_it() -> Result<()> {
+    for (wire, path) in WIRES {
+        let (double, daemon) = engine(wire, None, "").await?;
+        let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+        let input = json!([
+            {"role": "user", "content": FRANCE},
+            {"type": "function_call", "call_id": "1", "name": "get_weather", "arguments": BROKEN},
+            {"type": "function_call_output", "call_id": "1", "output": "failed to parse function arguments"},
+        ]);
+        let answer = caller.send(&ask(json!({"input": input, "tools": weather()}))).await?;
+        ensure!(answer.status == 200, "{wire}: {} {}", answer.status, answer.text());
+        let sent = double.seen_at(path).last().context("nothing was asked")?.request.json();
+        let told = &sent["messages"][1]["tool_calls"][0]["function"]["arguments"];
+        let expected = if wire == "ollama" { json!({"arguments": BROKEN}) } else { json!(BROKEN) };
+        ensure!(*told == expected, "{wire}: {sent}");
+        daemon.stop().await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_call_in_an_engine_s_text_is_one_here_as_well() -> Result<()> {
     let double = Double::start(OpenAi::new(Style::Transformers, "tiny")).await;

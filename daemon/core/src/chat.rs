@@ -1,17 +1,23 @@
 //! The internal form of a chat: what every dialect translates to and from.
 //!
 //! Knows what a conversation, a tool and an answer are. Refuses to know how any client or engine spells them.
-//! Invariant: a value of these types has been checked. Numbers are in range, tool arguments are JSON objects,
+//! Invariant: a value of these types has been checked. Numbers are in range, what is said to be JSON is,
 //! and pictures are in the request itself.
 
+mod arguments;
 mod defaults;
+mod parts;
 mod text;
+mod think;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub use arguments::Arguments;
 pub use defaults::Defaults;
+pub(crate) use parts::Part;
 pub use text::Text;
+pub use think::Think;
 
 /// One request for an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -74,7 +80,7 @@ impl ChatRequest {
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// The text; parts of a list are joined by a newline.
+    /// The text; the parts of a list are joined by a newline, also where a picture stands between them.
     pub text: Text,
     /// Pictures, in their order.
     pub images: Vec<Image>,
@@ -129,6 +135,8 @@ pub struct Image {
     pub media_type: String,
     /// The bytes, in base64 as they came.
     pub base64: String,
+    /// The byte of its turn's text, as that is spelled, before which it stands; right behind the words that came before it.
+    pub place: usize,
 }
 
 /// A call that the assistant made in an earlier turn.
@@ -138,8 +146,8 @@ pub struct ToolCall {
     pub id: String,
     /// The function's name.
     pub name: String,
-    /// A JSON object.
-    pub arguments: Json,
+    /// What it is called with.
+    pub arguments: Arguments,
 }
 
 /// A function that the model may call.
@@ -202,25 +210,21 @@ pub enum ResponseFormat {
     Text,
     /// Some JSON object.
     JsonObject,
-    /// JSON that follows this schema.
-    JsonSchema(Json),
+    /// JSON that follows a schema.
+    JsonSchema(AnswerSchema),
 }
 
-/// How hard to think before answering.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Think {
-    /// Not at all.
-    Off,
-    /// As the model likes.
-    On,
-    /// A little.
-    Low,
-    /// Some.
-    Medium,
-    /// Much.
-    High,
-    /// As much as the model can.
-    Max,
+/// What an answer in JSON must follow, and what else its client says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerSchema {
+    /// What the client calls it.
+    pub name: Option<String>,
+    /// What it is for, in words for the model.
+    pub description: Option<String>,
+    /// Whether the engine must keep to it exactly; absent is the engine's own choice.
+    pub strict: Option<bool>,
+    /// The schema, an object.
+    pub schema: Json,
 }
 
 /// A JSON text that is known to be well formed, kept as it came.
@@ -284,7 +288,7 @@ pub enum ChatEvent {
         id: String,
         /// The function.
         name: String,
-        /// The arguments, a JSON object as text.
+        /// The arguments: a JSON object as text, or what a model has written in its place.
         arguments: String,
     },
     /// What was counted.

@@ -14,6 +14,9 @@ use crate::dialect::json::Quoted;
 pub struct Text(String);
 
 impl Text {
+    /// A line's end, as it is spelled.
+    pub(crate) const LINE_END: &str = "\\n";
+
     /// The words.
     #[must_use]
     pub fn get(&self) -> Cow<'_, str> {
@@ -37,6 +40,11 @@ impl Text {
         Quoted::inside(&self.0)
     }
 
+    /// How many bytes they are as they are spelled.
+    pub(crate) fn spelled_len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Puts more behind them.
     pub(crate) fn push(&mut self, more: Quoted<'_>) {
         self.0.push_str(more.spelled());
@@ -44,7 +52,7 @@ impl Text {
 
     /// Ends a line.
     pub(crate) fn push_line_end(&mut self) {
-        self.0.push_str("\\n");
+        self.0.push_str(Self::LINE_END);
     }
 }
 

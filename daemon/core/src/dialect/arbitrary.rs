@@ -9,8 +9,8 @@ use proptest::sample::{Index, select};
 use serde_json::json;
 
 use crate::chat::{
-    ChatEvent, ChatRequest, FinishReason, Image, Json, Message, ResponseFormat, Role, Sampling, Think, Tool,
-    ToolCall, ToolChoice, Usage,
+    AnswerSchema, Arguments, ChatEvent, ChatRequest, FinishReason, Image, Json, Message, ResponseFormat,
+    Role, Sampling, Text, Think, Tool, ToolCall, ToolChoice, Usage,
 };
 
 /// Any text, and those that have broken readers.
@@ -26,12 +26,53 @@ pub(crate) fn name() -> impl Strategy<Value = String> {
     "[a-zA-Z_]{1,12}"
 }
 
+/// What a model writes for arguments: an object, or something that is none.
+pub(crate) fn arguments() -> impl Strategy<Value = Arguments> {
+    let broken = prop_oneof!["[{\\[\":,}\\] a1]{1,12}", text()].prop_map(|text| Arguments::of(&text));
+    prop_oneof![3 => object().prop_map(Arguments::Object), 1 => broken]
+}
+
 pub(crate) fn call() -> impl Strategy<Value = ToolCall> {
-    (name(), name(), object()).prop_map(|(id, name, arguments)| ToolCall { id, name, arguments })
+    (name(), name(), arguments()).prop_map(|(id, name, arguments)| ToolCall { id, name, arguments })
 }
 
 pub(crate) fn image() -> impl Strategy<Value = Image> {
-    ("image/(png|jpeg)", "[A-Za-z0-9+/]{4,8}").prop_map(|(media_type, base64)| Image { media_type, base64 })
+    ("image/(png|jpeg)", "[A-Za-z0-9+/]{4,8}").prop_map(|(media_type, base64)| Image {
+        media_type,
+        base64,
+        place: 0,
+    })
+}
+
+/// Texts and pictures in any order, as a message of both is put together.
+pub(crate) fn content() -> impl Strategy<Value = (Text, Vec<Image>)> {
+    let part = prop_oneof![text().prop_map(Ok::<String, Image>), image().prop_map(Err)];
+    vec(part, 0..5).prop_map(|parts| {
+        let (mut said, mut images, mut first) = (Text::default(), Vec::new(), true);
+        for part in parts {
+            match part {
+                Err(image) => images.push(Image { place: said.spelled_len(), ..image }),
+                Ok(text) => {
+                    if !first {
+                        said.push_line_end();
+                    }
+                    said.push(Text::from(&*text).quoted());
+                    first = false;
+                }
+            }
+        }
+        (said, images)
+    })
+}
+
+/// The shape of an answer.
+pub(crate) fn format() -> impl Strategy<Value = ResponseFormat> {
+    let schema = (of(text()), of(any::<bool>()), object()).prop_map(|(description, strict, schema)| {
+        // One that has no name is sent with one.
+        let name = Some("answer".to_owned());
+        ResponseFormat::JsonSchema(AnswerSchema { name, description, strict, schema })
+    });
+    prop_oneof![Just(ResponseFormat::Text), Just(ResponseFormat::JsonObject), schema]
 }
 
 pub(crate) fn turn() -> impl Strategy<Value = Message> {
@@ -42,12 +83,11 @@ pub(crate) fn turn() -> impl Strategy<Value = Message> {
         Just(Role::Assistant),
         Just(Role::Tool),
     ];
-    let parts = (text(), vec(image(), 0..3), vec(call(), 0..3));
+    let parts = (content(), vec(call(), 0..3));
     (roles, parts, of(name()), of("[^\u{0}]{1,9}")).prop_map(|(role, parts, name, reasoning)| {
-        let (text, images, tool_calls) = parts;
+        let ((text, images), tool_calls) = parts;
         // A tool's result says to which call it belongs.
         let tool_call_id = (role == Role::Tool).then(|| "call_1".to_owned());
-        let text = text.as_str().into();
         Message { role, text, images, tool_calls, tool_call_id, name, reasoning }
     })
 }
@@ -86,19 +126,15 @@ pub(crate) fn tool() -> impl Strategy<Value = Tool> {
 /// What an engine is asked: a stream with its usage, and no tools beside a choice that forbids them.
 pub(crate) fn request() -> impl Strategy<Value = ChatRequest> {
     // The others have no field of OpenAI's.
-    let think = of(prop_oneof![Just(Think::Low), Just(Think::Medium), Just(Think::High)]);
-    let format = prop_oneof![
-        Just(ResponseFormat::Text),
-        Just(ResponseFormat::JsonObject),
-        object().prop_map(ResponseFormat::JsonSchema),
-    ];
+    let efforts = vec![Think::Minimal, Think::Low, Think::Medium, Think::High, Think::XHigh, Think::Max];
+    let think = of(select(efforts));
     let choice = prop_oneof![
         Just(ToolChoice::Auto),
         Just(ToolChoice::None),
         Just(ToolChoice::Required),
         name().prop_map(ToolChoice::Function),
     ];
-    let answer = (format, think, of(1_u32..9999), of(0_u8..=20), vec("[^\u{0}]{1,5}", 0..4));
+    let answer = (format(), think, of(1_u32..9999), of(0_u8..=20), vec("[^\u{0}]{1,5}", 0..4));
     (vec(turn(), 1..5), vec(tool(), 0..3), choice, of(any::<bool>()), sampling(), answer).prop_map(
         |(messages, mut tools, mut tool_choice, mut parallel_tool_calls, sampling, answer)| {
             let (response_format, think, max_tokens, logprobs, stop) = answer;
@@ -152,12 +188,12 @@ fn thought() -> impl Strategy<Value = ChatEvent> {
 }
 
 /// A call that has no number yet.
-fn called() -> impl Strategy<Value = ChatEvent> {
-    call().prop_map(|call| ChatEvent::ToolCall {
+fn called(arguments: impl Strategy<Value = Arguments>) -> impl Strategy<Value = ChatEvent> {
+    (name(), name(), arguments).prop_map(|(id, name, arguments)| ChatEvent::ToolCall {
         index: 0,
-        id: call.id,
-        name: call.name,
-        arguments: call.arguments.get().to_owned(),
+        id,
+        name,
+        arguments: arguments.get().to_owned(),
     })
 }
 
@@ -176,15 +212,26 @@ pub(crate) fn usage() -> impl Strategy<Value = Usage> {
 
 /// A whole answer: pieces in any order, the counts where there are some, and why it ended.
 pub(crate) fn answer() -> impl Strategy<Value = Vec<ChatEvent>> {
-    let pieces = vec(prop_oneof![3 => said(), 2 => thought(), 2 => called()], 0..9);
+    answer_calling(arguments())
+}
+
+/// The same, whose calls have such arguments.
+pub(crate) fn answer_calling(
+    arguments: impl Strategy<Value = Arguments>,
+) -> impl Strategy<Value = Vec<ChatEvent>> {
+    let pieces = vec(prop_oneof![3 => said(), 2 => thought(), 2 => called(arguments)], 0..9);
     let reasons = vec![FinishReason::Stop, FinishReason::Length, FinishReason::ContentFilter];
     (pieces, of(usage()), select(reasons)).prop_map(|(mut events, usage, mut reason)| {
         let mut calls = 0;
         for event in &mut events {
-            if let ChatEvent::ToolCall { index, id, .. } = event {
+            if let ChatEvent::ToolCall { index, id, arguments, .. } = event {
                 *index = calls;
                 *id = format!("call_{id}_{calls}");
                 calls += 1;
+                // One that the limit has cut off is none.
+                if reason == FinishReason::Length && matches!(Arguments::of(arguments), Arguments::Text(_)) {
+                    *arguments = "{}".to_owned();
+                }
             }
         }
         if calls > 0 && reason == FinishReason::Stop {

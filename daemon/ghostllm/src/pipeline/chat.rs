@@ -68,6 +68,8 @@ struct Read {
     form: Form,
     /// Its fields that change nothing.
     ignored: Vec<String>,
+    /// Those that change nothing but at a server of OpenAI's API.
+    unheeded: Vec<&'static str>,
     /// Whether it says that it has time.
     has_time: bool,
 }
@@ -76,7 +78,7 @@ impl Read {
     fn as_sent(body: &Bytes, passed: passthrough::Passed, form: Form) -> Self {
         let (model, has_time) = (passed.model.clone(), passed.has_time);
         let asked = backend::Asked::AsSent { body: body.clone(), passed: Box::new(passed) };
-        Self { model, asked, form, ignored: Vec::new(), has_time }
+        Self { model, asked, form, ignored: Vec::new(), unheeded: Vec::new(), has_time }
     }
 
     /// What of it changes nothing at such a backend.
@@ -86,7 +88,11 @@ impl Read {
     fn taken(&self, behind: Behind, limits: &Limits) -> Result<String, ApiError> {
         match &self.asked {
             backend::Asked::AsSent { passed, .. } => Ok(passed.taken(behind, limits)?.unwrap_or_default()),
-            backend::Asked::Read(_) => Ok(respond::listed(&self.ignored)),
+            backend::Asked::Read(_) => {
+                let unheeded = self.unheeded.iter().filter(|_| behind != Behind::OpenAi).copied();
+                let names: Vec<&str> = self.ignored.iter().map(String::as_str).chain(unheeded).collect();
+                Ok(respond::listed(&names))
+            }
         }
     }
 }
@@ -118,7 +124,8 @@ impl Language {
                 let read = responses::parse_response(body, limits)?;
                 let (model, form) = (read.chat.model.clone(), Form::Response(Arc::new(read.echo)));
                 let asked = backend::Asked::Read(Arc::new(read.chat));
-                Ok(Read { model, asked, form, ignored: read.ignored, has_time: read.has_time })
+                let (ignored, unheeded, has_time) = (read.ignored, read.unheeded, read.has_time);
+                Ok(Read { model, asked, form, ignored, unheeded, has_time })
             }
         }
     }

@@ -35,7 +35,7 @@ fn every_setting_is_read_into_its_default() {
     let defaults = Defaults {
         sampling,
         max_tokens: Some(2_147_483_647),
-        think: Some(Think::Max),
+        think: Some(Think::Most),
         num_ctx: Some(8192),
         keep_alive: Some(5400),
     };

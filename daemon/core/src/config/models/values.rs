@@ -187,7 +187,7 @@ const EFFORTS: [(&str, Think); 6] = [
     ("low", Think::Low),
     ("medium", Think::Medium),
     ("high", Think::High),
-    ("max", Think::Max),
+    ("max", Think::Most),
 ];
 
 impl Setting for Thinking {

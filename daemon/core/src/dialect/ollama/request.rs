@@ -10,7 +10,9 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::tools;
-use crate::chat::{ChatRequest, Message, ResponseFormat, Role, Sampling, Think, Tool, ToolCall, ToolChoice};
+use crate::chat::{
+    Arguments, ChatRequest, Message, ResponseFormat, Role, Sampling, Think, Tool, ToolCall, ToolChoice,
+};
 use crate::dialect::json::{self, Members};
 use crate::error::{ApiError, Code};
 
@@ -107,7 +109,7 @@ pub fn chat_body(request: &ChatRequest, model: &str) -> Result<Bytes, ApiError> 
     match &request.response_format {
         ResponseFormat::Text => {}
         ResponseFormat::JsonObject => body.text("format", "json"),
-        ResponseFormat::JsonSchema(schema) => body.value("format", schema),
+        ResponseFormat::JsonSchema(answer) => body.value("format", &answer.schema),
     }
     body.value_if("think", request.think.map(effort));
     body.value_if("logprobs", request.logprobs.map(|_| true));
@@ -151,10 +153,10 @@ fn effort(think: Think) -> Effort {
     match think {
         Think::Off => Effort::Switch(false),
         Think::On => Effort::Switch(true),
-        Think::Low => Effort::Level("low"),
+        Think::Minimal | Think::Low => Effort::Level("low"),
         Think::Medium => Effort::Level("medium"),
         Think::High => Effort::Level("high"),
-        Think::Max => Effort::Level("max"),
+        Think::XHigh | Think::Max | Think::Most => Effort::Level("max"),
     }
 }
 
@@ -191,10 +193,22 @@ fn write_call(out: &mut Vec<u8>, (index, call): (usize, &ToolCall)) {
         let mut function = Members::open(out);
         function.value("index", &index);
         function.text("name", &call.name);
-        function.value("arguments", &call.arguments);
+        function.written("arguments", |out| write_arguments(out, &call.arguments));
         function.close();
     });
     fields.close();
+}
+
+/// Ollama takes an object alone. Its model is shown what it has written where that is none, so that it may see what is wrong with it.
+fn write_arguments(out: &mut Vec<u8>, arguments: &Arguments) {
+    match arguments {
+        Arguments::Object(object) => json::append(out, object),
+        Arguments::Text(text) => {
+            let mut object = Members::open(out);
+            object.text("arguments", text);
+            object.close();
+        }
+    }
 }
 
 /// The function whose result a message holds: templates want its name, OpenAI's clients send the call's id. The

@@ -4,13 +4,13 @@
 //! the client left to the model is not sent, since a number that is sent overrides the model's own; a stream is asked for, with its
 //! count of tokens where the engine takes that, whatever the client wants, so that silence and failures are seen while the answer is
 //! made; [`super::parse_chat`] reads the same request out of it, but for thinking that is only on or off, which no client may say so,
-//! thinking beyond `high`, and what is said of tools where none are shown.
+//! an administrator's `max`, a name for a schema that had none, and what is said of tools where none are shown.
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::chat::{
-    ChatRequest, Image, Json, Message, ResponseFormat, Role, Text, Think, ToolCall, ToolChoice,
+    AnswerSchema, ChatRequest, Image, Json, Message, Part, ResponseFormat, Role, Think, ToolCall, ToolChoice,
 };
 use crate::dialect::json::{self, Members};
 
@@ -87,9 +87,24 @@ enum Format<'a> {
 
 #[derive(Serialize)]
 struct Schema<'a> {
-    /// vLLM wants one; what it says reaches no model.
-    name: &'static str,
+    /// vLLM wants one.
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
     schema: &'a Json,
+}
+
+impl<'a> From<&'a AnswerSchema> for Schema<'a> {
+    fn from(answer: &'a AnswerSchema) -> Self {
+        Self {
+            name: answer.name.as_deref().unwrap_or("answer"),
+            description: answer.description.as_deref(),
+            strict: answer.strict,
+            schema: &answer.schema,
+        }
+    }
 }
 
 /// The body for a request to this model, as the engine spells its name. It always asks for a stream, with
@@ -112,11 +127,9 @@ pub fn chat_body(request: &ChatRequest, model: &str, counts: bool) -> Bytes {
         response_format: match &request.response_format {
             ResponseFormat::Text => None,
             ResponseFormat::JsonObject => Some(Format::JsonObject),
-            ResponseFormat::JsonSchema(schema) => {
-                Some(Format::JsonSchema { json_schema: Schema { name: "answer", schema } })
-            }
+            ResponseFormat::JsonSchema(answer) => Some(Format::JsonSchema { json_schema: answer.into() }),
         },
-        reasoning_effort: request.think.and_then(effort),
+        reasoning_effort: request.think.and_then(Think::effort),
         chat_template_kwargs: request.think.and_then(template_arguments),
         logprobs: request.logprobs.map(|_| true),
         top_logprobs: request.logprobs,
@@ -155,31 +168,23 @@ fn write_message(out: &mut Vec<u8>, message: &Message) {
 
 /// Text stays a string, which templates want; null stands for an assistant that only calls.
 fn write_content(out: &mut Vec<u8>, message: &Message) {
-    let text = Some(&message.text).filter(|text| !text.is_empty());
-    if message.images.is_empty() {
-        match text {
-            None if !message.tool_calls.is_empty() => out.extend_from_slice(b"null"),
-            _ => message.text.quoted().write(out),
-        }
-        return;
+    if !message.images.is_empty() {
+        json::list(out, message.parts(), write_part);
+    } else if message.text.is_empty() && !message.tool_calls.is_empty() {
+        out.extend_from_slice(b"null");
+    } else {
+        message.text.quoted().write(out);
     }
-    let parts = text.map(Part::Text).into_iter().chain(message.images.iter().map(Part::Image));
-    json::list(out, parts, |out, part| write_part(out, &part));
 }
 
-enum Part<'a> {
-    Text(&'a Text),
-    Image(&'a Image),
-}
-
-fn write_part(out: &mut Vec<u8>, part: &Part<'_>) {
+fn write_part(out: &mut Vec<u8>, part: Part<'_>) {
     let mut fields = Members::open(out);
     match part {
         Part::Text(text) => {
             fields.text("type", "text");
-            fields.spelled("text", text.quoted());
+            fields.spelled("text", text);
         }
-        Part::Image(Image { media_type, base64 }) => {
+        Part::Image(Image { media_type, base64, .. }) => {
             fields.text("type", "image_url");
             fields.written("image_url", |out| {
                 let mut url = Members::open(out);
@@ -198,7 +203,7 @@ fn write_call(out: &mut Vec<u8>, call: &ToolCall) {
     fields.written("function", |out| {
         let mut function = Members::open(out);
         function.text("name", &call.name);
-        // A JSON object, as a string.
+        // A string, also where it holds no JSON: whoever judges it sees what its model has written.
         function.text("arguments", call.arguments.get());
         function.close();
     });
@@ -218,14 +223,4 @@ fn choice(choice: &ToolChoice) -> Option<Choice<'_>> {
 fn template_arguments(think: Think) -> Option<TemplateArguments> {
     matches!(think, Think::On | Think::Off)
         .then_some(TemplateArguments { enable_thinking: think == Think::On })
-}
-
-/// The words that all engines know: `none` is not one of them, nor is what is beyond `high`.
-fn effort(think: Think) -> Option<&'static str> {
-    match think {
-        Think::Off | Think::On => None,
-        Think::Low => Some("low"),
-        Think::Medium => Some("medium"),
-        Think::High | Think::Max => Some("high"),
-    }
 }

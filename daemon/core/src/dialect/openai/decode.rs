@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::repair::told;
-use crate::chat::{ChatEvent, FinishReason, Json, Usage};
+use crate::chat::{Arguments, ChatEvent, FinishReason, Json, Usage};
 use crate::dialect::json::{self, Object};
 use crate::dialect::tool_text::ToolText;
 use crate::error::BackendFault;
@@ -319,21 +319,22 @@ impl ChunkDecoder {
         Ok(())
     }
 
-    /// Gives the calls that were gathered. One that the limit of tokens has cut off is none.
+    /// Gives the calls that were gathered. One that the limit of tokens has cut off is none; what else a model has written for arguments
+    /// is its client's to judge, as in a chat that is passed on.
     fn give_calls(&mut self, reason: FinishReason, out: &mut Vec<ChatEvent>) -> Result<(), BackendFault> {
         for call in std::mem::take(&mut self.calls) {
-            let arguments = if call.arguments.trim().is_empty() { "{}" } else { call.arguments.trim() };
-            let whole = !call.name.is_empty() && Json::object(arguments).is_some();
-            if !whole && reason == FinishReason::Length {
+            let arguments = Arguments::of(&call.arguments);
+            let cut_off = call.name.is_empty() || matches!(arguments, Arguments::Text(_));
+            if cut_off && reason == FinishReason::Length {
                 continue;
             }
-            if !whole {
-                return Err(BackendFault::garbage("a call without a name, or whose arguments are no object"));
+            if call.name.is_empty() {
+                return Err(BackendFault::garbage("a call without a name"));
             }
             let index = self.given;
             self.given += 1;
             let id = if call.id.is_empty() { format!("call_{}_{index}", self.id_seed) } else { call.id };
-            let arguments = arguments.to_owned();
+            let arguments = arguments.get().to_owned();
             out.push(ChatEvent::ToolCall { index, id, name: call.name, arguments });
         }
         Ok(())

@@ -57,6 +57,18 @@ impl<'a> Fields<'a> {
         Some((key, value))
     }
 
+    /// The first members of a field that is an object, as many as this and one more, without those that are null.
+    pub(super) fn members(
+        &self,
+        name: &str,
+        most: usize,
+    ) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
+        let object = self.get(name).filter(|raw| raw.get().starts_with('{'));
+        let members =
+            object.and_then(|raw| pairs(&mut serde_json::Deserializer::from_str(raw.get()), most).ok());
+        members.into_iter().flatten().filter(|(_, value)| value.get() != "null")
+    }
+
     /// All that are not null, with their names.
     pub(super) fn present(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().filter(|(_, value)| value.get() != "null").map(|(name, value)| (name.as_ref(), *value))

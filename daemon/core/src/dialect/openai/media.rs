@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, value::RawValue};
 
 use crate::chat::Image;
 use crate::config::Limits;
@@ -48,6 +48,19 @@ enum Url<'a> {
 struct Named<'a> {
     #[serde(borrow)]
     url: Cow<'a, str>,
+    /// Of any type: that it is one of OpenAI's words is not for whoever passes it on to see.
+    detail: Option<Value>,
+}
+
+/// What a conversation has of which an Ollama hears nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Unheard {
+    /// A speaker's name. Of a tool it is heard.
+    pub(super) name: bool,
+    /// What an assistant has said aloud.
+    pub(super) audio: bool,
+    /// How closely a picture shall be looked at.
+    pub(super) detail: bool,
 }
 
 /// Reads the picture of a content part; `at` names the part.
@@ -61,12 +74,12 @@ pub(super) fn image(
     let url: Url<'_> = serde_json::from_str(raw.get())
         .map_err(|_| ApiError::invalid_type(format!("{at}.image_url"), "an object with a url"))?;
     let url = match &url {
-        Url::Named(Object(Named { url })) | Url::Text(url) => url.as_ref(),
+        Url::Named(Object(Named { url, .. })) | Url::Text(url) => url.as_ref(),
     };
     picture(&param, url, allowance)
 }
 
-/// The picture in a data URL; `param` names the field that holds it.
+/// The picture in a data URL, which stands at the beginning of its text until its reader says where; `param` names the field that holds it.
 pub(in crate::dialect) fn picture(
     param: &str,
     url: &str,
@@ -74,7 +87,7 @@ pub(in crate::dialect) fn picture(
 ) -> Result<Image, ApiError> {
     let (media_type, base64) = data_url(param, url)?;
     allowance.take(param, base64)?;
-    Ok(Image { media_type: media_type.to_owned(), base64: base64.to_owned() })
+    Ok(Image { media_type: media_type.to_owned(), base64: base64.to_owned(), place: 0 })
 }
 
 /// Media type and base64 text of a data URL.
@@ -97,31 +110,41 @@ fn remote(param: &str) -> ApiError {
     ApiError::new(Code::InvalidValue, message).with_param(param)
 }
 
-/// Refuses remote media in a conversation that is passed on; what else is wrong with it is the engine's to judge.
-pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<(), ApiError> {
+/// Refuses remote media in a conversation that is passed on; what else is wrong with it is the engine's to judge. Gives back what one of
+/// them would not hear.
+pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<Unheard, ApiError> {
     #[derive(Deserialize)]
     struct Message<'a> {
         #[serde(borrow)]
+        role: Option<&'a RawValue>,
+        name: Option<IgnoredAny>,
+        audio: Option<IgnoredAny>,
+        #[serde(borrow)]
         content: Option<&'a RawValue>,
     }
+    let (mut allowance, mut unheard) = (Allowance::new(limits), Unheard::default());
     if !messages.get().starts_with('[') {
-        return Ok(());
+        return Ok(unheard);
     }
-    let mut allowance = Allowance::new(limits);
     let check = |place, Object(message): Object<Message<'_>>| {
+        let of_a_tool = message.role.is_some_and(|role| role.get() == "\"tool\"");
+        unheard.name |= message.name.is_some() && !of_a_tool;
+        unheard.audio |= message.audio.is_some();
         let Some(content) = message.content.filter(|content| content.get().starts_with('[')) else {
             return Ok(());
         };
         let parts: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
         for (nr, part) in parts.iter().enumerate() {
-            check_part(&format!("messages[{place}].content[{nr}]"), part, &mut allowance)?;
+            let at = format!("messages[{place}].content[{nr}]");
+            unheard.detail |= check_part(&at, part, &mut allowance)?;
         }
         Ok(())
     };
     json::each(messages, check, |place, _what| {
         // Also where a key is doubled: what is read here would not be what the engine reads.
         ApiError::invalid_type(format!("messages[{place}]"), "a message object")
-    })
+    })?;
+    Ok(unheard)
 }
 
 /// A content part, as far as media go: by these keys, whatever its type says, since engines go by either.
@@ -145,19 +168,22 @@ struct Part<'a> {
     prompt_embeds: Option<&'a RawValue>,
 }
 
-fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
+/// Whether it is to be looked at more or less closely than an engine does by itself.
+fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Result<bool, ApiError> {
     let Ok(Object(part)) = serde_json::from_str::<Object<Part<'_>>>(part.get()) else {
         // A part that repeats a key could show one address here and another one to the engine.
         let message = format!("The field '{at}' is not a content part.");
         return Err(ApiError::new(Code::InvalidType, message).with_param(at));
     };
+    let mut detail = false;
     for (name, raw) in
         [("image_url", part.image_url), ("audio_url", part.audio_url), ("video_url", part.video_url)]
     {
         let Some(raw) = raw else { continue };
         let param = format!("{at}.{name}.url");
         let Ok(url) = serde_json::from_str::<Url<'_>>(raw.get()) else { return Err(remote(&param)) };
-        let (Url::Named(Object(Named { url })) | Url::Text(url)) = &url;
+        detail |= matches!(&url, Url::Named(Object(Named { detail: Some(word), .. })) if word != "auto");
+        let (Url::Named(Object(Named { url, .. })) | Url::Text(url)) = &url;
         if !url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
             return Err(remote(&param));
         }
@@ -174,7 +200,7 @@ fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Resul
             return Err(ApiError::unsupported(format!("{at}.{name}"), why));
         }
     }
-    Ok(())
+    Ok(detail)
 }
 
 /// What carries its bytes itself, and would be counted by nobody else; an address in its place is refused.

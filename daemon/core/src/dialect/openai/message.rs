@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{Element, Fields};
 use super::media::{self, Allowance};
-use crate::chat::{Image, Json, Message, Role, Text, ToolCall};
+use crate::chat::{Arguments, Image, Message, Role, Text, ToolCall};
 use crate::config::Limits;
 use crate::dialect::json::{self, Elements, Object, Quoted};
 use crate::error::{ApiError, Code};
@@ -27,6 +27,8 @@ struct Wire<'a> {
     tool_calls: Option<Vec<Object<WireCall<'a>>>>,
     #[serde(borrow)]
     function_call: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<Quoted<'a>>,
     reasoning: Option<String>,
     reasoning_content: Option<String>,
 }
@@ -95,7 +97,14 @@ fn message(
     if wire.function_call.is_some() {
         return Err(ApiError::unsupported(format!("{at}.function_call"), "Send the call in tool_calls."));
     }
-    let (text, images) = content(at, wire.content, allowance)?;
+    let (mut text, images) = content(at, wire.content, allowance)?;
+    if let Some(refusal) = wire.refusal.filter(|_| role == Role::Assistant) {
+        // As a part of its content would be, in whose place OpenAI's answers have it.
+        if !text.is_empty() {
+            text.push_line_end();
+        }
+        text.push(refusal);
+    }
     let calls = wire.tool_calls.unwrap_or_default();
     let tool_calls = calls
         .iter()
@@ -150,7 +159,10 @@ fn content(
             "text" | "input_text" | "output_text" => part.text,
             "refusal" => part.refusal,
             "image_url" => {
-                images.push(media::image(&at, part.image_url, allowance)?);
+                images.push(Image {
+                    place: text.spelled_len(),
+                    ..media::image(&at, part.image_url, allowance)?
+                });
                 continue;
             }
             _ => return Err(ApiError::unsupported(format!("{at}.type"), "Content is text or image_url.")),
@@ -176,21 +188,22 @@ fn tool_call(at: Element, nr: usize, call: &WireCall<'_>, limits: &Limits) -> Re
     })
 }
 
-/// The arguments: a string that holds a JSON object. Clients that send the object itself, or nothing for a
-/// function without arguments, are understood too. `param` names the field.
+/// The arguments: a string that holds a JSON object, or what a model has written in its place. Clients that send the object itself, or
+/// nothing for a function without arguments, are understood too. `param` names the field.
 pub(in crate::dialect) fn arguments(
     param: &str,
     raw: Option<&RawValue>,
     depth: usize,
-) -> Result<Json, ApiError> {
+) -> Result<Arguments, ApiError> {
     let raw = raw.map_or("{}", RawValue::get);
-    let text: Cow<'_, str> =
-        if raw.starts_with('"') { serde_json::from_str(raw).unwrap_or_default() } else { Cow::Borrowed(raw) };
-    let text = if text.trim().is_empty() { "{}" } else { text.trim() };
-    // Inside a string they have passed the limit of the body's depth.
-    let object = if json::is_deeper(text.as_bytes(), depth) { None } else { Json::object(text) };
-    object.ok_or_else(|| {
+    let string = Quoted::of(raw);
+    let text = string.map_or(Cow::Borrowed(raw), Quoted::text);
+    // Inside a string they have passed the limit of the body's depth. What is no JSON is held to it too: the parser of an engine's
+    // template would go as deep before it finds that.
+    let of_another_type = string.is_none() && !raw.starts_with('{');
+    if of_another_type || json::is_deeper(text.as_bytes(), depth) {
         let expected = format!("a string that holds a JSON object, nested at most {depth} levels deep");
-        ApiError::invalid_value(param, &expected)
-    })
+        return Err(ApiError::invalid_value(param, &expected));
+    }
+    Ok(Arguments::of(&text))
 }

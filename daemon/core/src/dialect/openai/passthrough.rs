@@ -253,10 +253,9 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         fields.integer_or_none(name, least, request::COUNT_LIMIT)?;
     }
     fields.integer("top_logprobs", 0, 20)?;
-    if let Some(messages) = fields.get("messages") {
-        media::check_passed(messages, limits)?;
-    }
-    passed(&fields, body, limits, Wanted::of(&fields))
+    let messages = fields.get("messages").map(|messages| media::check_passed(messages, limits));
+    let unheard = messages.transpose()?.unwrap_or_default();
+    passed(&fields, body, limits, Wanted::of(&fields).with_insides(&fields, unheard))
 }
 
 /// What every request has that is passed on.

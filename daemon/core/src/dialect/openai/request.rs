@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::fields::{Element, Fields};
 use super::message;
 use super::table::{Behind, Wanted};
-use crate::chat::{ChatRequest, Json, ResponseFormat, Sampling, Think, Tool, ToolChoice};
+use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat, Sampling, Think, Tool, ToolChoice};
 use crate::config::Limits;
 use crate::dialect::json::Object;
 use crate::error::ApiError;
@@ -157,6 +157,9 @@ fn response_format(fields: &Fields<'_>) -> Result<ResponseFormat, ApiError> {
     }
     #[derive(Deserialize)]
     struct Wrapper<'a> {
+        name: Option<String>,
+        description: Option<String>,
+        strict: Option<bool>,
         #[serde(borrow)]
         schema: Option<&'a RawValue>,
     }
@@ -167,10 +170,11 @@ fn response_format(fields: &Fields<'_>) -> Result<ResponseFormat, ApiError> {
         "json_object" => Ok(ResponseFormat::JsonObject),
         "json_schema" => {
             let place = "response_format.json_schema.schema";
-            let schema = format.json_schema.and_then(|Object(wrapper)| wrapper.schema);
-            let schema = schema.ok_or_else(|| ApiError::missing(place))?;
+            let Object(wrapper) = format.json_schema.ok_or_else(|| ApiError::missing(place))?;
+            let schema = wrapper.schema.ok_or_else(|| ApiError::missing(place))?;
             let schema = Json::object_of(schema).ok_or_else(|| ApiError::invalid_type(place, "an object"))?;
-            Ok(ResponseFormat::JsonSchema(schema))
+            let Wrapper { name, description, strict, .. } = wrapper;
+            Ok(ResponseFormat::JsonSchema(AnswerSchema { name, description, strict, schema }))
         }
         _ => Err(ApiError::invalid_value("response_format.type", "text, json_object or json_schema")),
     }
@@ -203,10 +207,12 @@ fn think(fields: &Fields<'_>) -> Result<Option<Think>, ApiError> {
 pub(in crate::dialect) fn effort_of(param: &str, effort: &str) -> Result<Think, ApiError> {
     match effort {
         "none" => Ok(Think::Off),
-        "minimal" | "low" => Ok(Think::Low),
+        "minimal" => Ok(Think::Minimal),
+        "low" => Ok(Think::Low),
         "medium" => Ok(Think::Medium),
         "high" => Ok(Think::High),
-        "xhigh" | "max" => Ok(Think::Max),
+        "xhigh" => Ok(Think::XHigh),
+        "max" => Ok(Think::Max),
         _ => Err(ApiError::invalid_value(param, "none, minimal, low, medium, high, xhigh or max")),
     }
 }

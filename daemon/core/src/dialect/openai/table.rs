@@ -12,6 +12,8 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use crate::error::ApiError;
 
+mod inside;
+
 #[cfg(test)]
 mod tests;
 
@@ -154,7 +156,10 @@ pub const ROWS: &[Row] = &[
     works("model", "An engine is sent its own name for the model; answers have the one that was asked for."),
     works(
         "messages",
-        "Ollama: developer is system; content parts become one message; pictures come inside the request.",
+        "Ollama: developer is system; content parts become one message, in which nothing tells where its pictures stood; pictures come \
+         inside the request; a call's arguments that are no JSON object are sent as an object with that text as its arguments. A name \
+         (but a tool's), audio and a picture's detail (but auto) are ignored there, and named as messages.name, messages.audio and \
+         messages.image_url.detail.",
     ),
     refused("audio", Asks::Always, NO_AUDIO),
     works("frequency_penalty", ""),
@@ -189,7 +194,9 @@ pub const ROWS: &[Row] = &[
     works("reasoning_effort", "Ollama: none is think false; minimal is low; xhigh is max."),
     works(
         "response_format",
-        "The own engine keeps to it by a grammar, and refuses a schema by the keyword that it cannot keep.",
+        "The own engine keeps to it by a grammar, and refuses a schema by the keyword that it cannot keep. A schema binds whatever its \
+         name and strict say. A description beside it is ignored by an Ollama and by the own engine, and named as \
+         response_format.json_schema.description.",
     ),
     ignored("safety_identifier", ""),
     works("seed", ""),
@@ -205,7 +212,10 @@ pub const ROWS: &[Row] = &[
         )
     },
     works("stream", ""),
-    works("stream_options", "include_usage."),
+    works(
+        "stream_options",
+        "include_usage. Any other member is ignored by an Ollama and by the own engine, and named behind a dot.",
+    ),
     Row {
         asks: Asks::UnlessFalse,
         ..ignored(
@@ -236,7 +246,11 @@ pub const ROWS: &[Row] = &[
     extension(works("repeat_penalty", "It wins over repetition_penalty on Ollama.")),
     extension(works("repetition_penalty", "")),
     extension(row("think", [Fate::Works, Fate::Passed, Fate::Ignored], "true, false or an effort.")),
-    extension(row("reasoning", [Fate::Works, Fate::Passed, Fate::Ignored], "effort, as reasoning_effort.")),
+    extension(row(
+        "reasoning",
+        [Fate::Works, Fate::Passed, Fate::Ignored],
+        "effort, as reasoning_effort. Any other member is ignored by an Ollama (but exclude where it is false), and named behind a dot.",
+    )),
     extension(ignored(
         "num_ctx",
         "The context's length is the admin's: another one makes an engine load the model anew.",
@@ -267,10 +281,28 @@ pub struct Wanted {
     named: Bits,
     /// Those whose value asks for something.
     asking: Bits,
-    /// Names that stand in no row and may be shown, a few of them.
-    unknown: Vec<Box<str>>,
-    /// How many more are in no row.
+    /// Those that stand in no row.
+    unknown: Names,
+    /// What stands inside of fields and has no word in Ollama's language.
+    unheard: Names,
+}
+
+/// Names that may be shown, a few of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Names {
+    shown: Vec<Box<str>>,
+    /// How many more there are.
     more: usize,
+}
+
+impl Names {
+    fn add(&mut self, name: &str) {
+        if self.shown.len() < NAMES && may_be_shown(name) {
+            self.shown.push(name.into());
+        } else {
+            self.more += 1;
+        }
+    }
 }
 
 impl Wanted {
@@ -289,10 +321,7 @@ impl Wanted {
                         wanted.asking |= bit(place);
                     }
                 }
-                None if wanted.unknown.len() < NAMES && may_be_shown(name) => {
-                    wanted.unknown.push(name.into());
-                }
-                None => wanted.more += 1,
+                None => wanted.unknown.add(name),
             }
         }
         // Few requests have an object for a field.
@@ -327,14 +356,15 @@ impl Wanted {
             Fate::Refused(_) => row.asks != Asks::ByReader,
             Fate::Works | Fate::Passed | Fate::Emulated => false,
         });
-        let (unknown, mut more) = match behind {
-            Behind::OpenAi => (&[][..], 0),
-            Behind::Ollama | Behind::Engine => (&*self.unknown, self.more),
+        let others: &[&Names] = match behind {
+            Behind::Ollama => &[&self.unheard, &self.unknown],
+            Behind::OpenAi => &[],
+            Behind::Engine => &[&self.unknown],
         };
+        let mut more: usize = others.iter().map(|names| names.more).sum();
+        let others = others.iter().flat_map(|names| &names.shown).map(AsRef::as_ref);
         let mut value = String::new();
-        for (place, name) in
-            known.map(|(_, row)| row.name).chain(unknown.iter().map(AsRef::as_ref)).enumerate()
-        {
+        for (place, name) in known.map(|(_, row)| row.name).chain(others).enumerate() {
             if place >= NAMES {
                 more += 1;
                 continue;

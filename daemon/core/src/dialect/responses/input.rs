@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::tools::{INPUT, inner_name};
-use crate::chat::{Image, Json, Message, Role, Text, ToolCall};
+use crate::chat::{Arguments, Image, Json, Message, Role, Text, ToolCall};
 use crate::config::Limits;
 use crate::dialect::json::{Elements, Object, Quoted};
 use crate::dialect::openai::fields::{Element, Fields};
@@ -154,7 +154,7 @@ impl Turns<'_> {
                 let text = item.input.as_deref().ok_or_else(|| ApiError::missing(format!("{at}.input")))?;
                 let arguments = serde_json::json!({ INPUT: text }).to_string();
                 let arguments = Json::object(&arguments).ok_or_else(ApiError::internal)?;
-                self.call(at, item, arguments)
+                self.call(at, item, arguments.into())
             }
             Some("function_call_output" | "custom_tool_call_output") => self.result(at, item),
             Some("reasoning") => self.reasoning(at, &item),
@@ -194,10 +194,15 @@ impl Turns<'_> {
         self.close();
         match self.messages.last_mut() {
             Some(last) if role == Role::System && last.role == role => {
+                let end = last.text.spelled_len();
                 last.text.push_line_end();
                 last.text.push_line_end();
+                let begin = last.text.spelled_len();
                 last.text.push(text.quoted());
-                last.images.extend(images);
+                // What no words of its own came before stands behind those of the message before.
+                let place = |place: usize| if place == 0 { end } else { begin + place };
+                last.images
+                    .extend(images.into_iter().map(|image| Image { place: place(image.place), ..image }));
             }
             _ => self.messages.push(Message { role, text, images, ..Message::default() }),
         }
@@ -225,7 +230,7 @@ impl Turns<'_> {
         }
     }
 
-    fn call(&mut self, at: Element, item: Item<'_>, arguments: Json) -> Result<(), ApiError> {
+    fn call(&mut self, at: Element, item: Item<'_>, arguments: Arguments) -> Result<(), ApiError> {
         self.recall();
         let id = item.call_id.ok_or_else(|| ApiError::missing(format!("{at}.call_id")))?;
         let name = item.name.filter(|name| !name.is_empty());
@@ -317,7 +322,8 @@ impl Turns<'_> {
                     if part.detail.as_deref().is_some_and(|detail| detail != "auto") {
                         self.note("input_image.detail");
                     }
-                    images.push(self.picture(&at, part.image_url.as_deref())?);
+                    let picture = self.picture(&at, part.image_url.as_deref())?;
+                    images.push(Image { place: text.spelled_len(), ..picture });
                     continue;
                 }
                 _ => {

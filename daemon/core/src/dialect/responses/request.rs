@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::echo::{self, Echo};
 use super::{input, rows, tools};
-use crate::chat::{ChatRequest, Json, ResponseFormat, Think};
+use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat, Think};
 use crate::config::Limits;
 use crate::dialect::json::Object;
 use crate::dialect::openai::fields::Fields;
@@ -29,6 +29,8 @@ pub struct ResponseRequest {
     pub echo: Echo,
     /// The fields that were understood, or are unknown, and change nothing; some as the client has spelled them.
     pub ignored: Vec<String>,
+    /// Those that a server of OpenAI's API is given, and that change nothing anywhere else.
+    pub unheeded: Vec<&'static str>,
     /// Whether it has time: its `service_tier` is "flex".
     pub has_time: bool,
 }
@@ -66,7 +68,8 @@ pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, A
     note_obfuscation(&fields, &mut ignored)?;
     let echo = echo::of(&fields, &chat, &offered.shown, offered.names)?;
     let has_time = fields.get("service_tier").is_some_and(is_flex);
-    Ok(ResponseRequest { chat, echo, ignored, has_time })
+    let unheeded = unheeded(&chat);
+    Ok(ResponseRequest { chat, echo, ignored, unheeded, has_time })
 }
 
 /// Refuses what would be ignored although the client counts on it.
@@ -128,9 +131,11 @@ fn format(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<ResponseForm
     struct Format<'a> {
         #[serde(rename = "type")]
         kind: String,
+        name: Option<String>,
+        description: Option<String>,
+        strict: Option<bool>,
         #[serde(borrow)]
         schema: Option<&'a RawValue>,
-        description: Option<String>,
     }
     let expected = "an object such as {\"format\": {\"type\": \"text\"}}";
     let Some(Object(text)) = fields.read_as::<Object<Text<'_>>>("text", expected)? else {
@@ -143,10 +148,6 @@ fn format(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<ResponseForm
         Some(_) => return Err(ApiError::invalid_value("text.verbosity", "low, medium or high")),
     }
     let Some(Object(format)) = text.format else { return Ok(ResponseFormat::Text) };
-    if format.description.is_some_and(|text| !text.is_empty()) {
-        // No engine here has a place for it; the schema's own descriptions go along.
-        ignored.push("text.format.description".to_owned());
-    }
     match format.kind.as_str() {
         "text" => Ok(ResponseFormat::Text),
         "json_object" => Ok(ResponseFormat::JsonObject),
@@ -154,10 +155,21 @@ fn format(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<ResponseForm
             let schema = format.schema.ok_or_else(|| ApiError::missing("text.format.schema"))?;
             let schema = Json::object_of(schema)
                 .ok_or_else(|| ApiError::invalid_type("text.format.schema", "an object"))?;
-            Ok(ResponseFormat::JsonSchema(schema))
+            let Format { name, description, strict, .. } = format;
+            Ok(ResponseFormat::JsonSchema(AnswerSchema { name, description, strict, schema }))
         }
         _ => Err(ApiError::invalid_value("text.format.type", "text, json_object or json_schema")),
     }
+}
+
+/// A schema's own descriptions go along to every engine; what stands beside it has a place in OpenAI's API alone.
+fn unheeded(chat: &ChatRequest) -> Vec<&'static str> {
+    let ResponseFormat::JsonSchema(AnswerSchema { description: Some(description), .. }) =
+        &chat.response_format
+    else {
+        return Vec::new();
+    };
+    if description.is_empty() { Vec::new() } else { vec!["text.format.description"] }
 }
 
 /// A model that thinks is heard thinking whatever summary is wanted; the rest of `reasoning` is for OpenAI's own models.

@@ -32,7 +32,11 @@ const fn repeated(name: &'static str) -> Row {
 /// All fields that are acted on, or are harmless as they are said. A request is translated for every kind of backend.
 pub const ROWS: &[Row] = &[
     works("model", "An engine is sent its own name for the model; answers have the one that was asked for."),
-    works("input", ""),
+    works(
+        "input",
+        "Ollama: nothing tells where in a message its pictures stood. A call's arguments that are no JSON object go to servers of \
+         OpenAI's API as they came, and to an Ollama as an object with that text as its arguments.",
+    ),
     works("instructions", "They are the first message, of the system."),
     works(
         "tools",
@@ -53,11 +57,16 @@ pub const ROWS: &[Row] = &[
     works("top_p", ""),
     works("include", "message.output_text.logprobs; what else is in it is ignored."),
     works("top_logprobs", "Together with include."),
-    works("text", "Its format; a format's description is ignored."),
+    works(
+        "text",
+        "Its format. A schema binds whatever its name and strict say; a description beside it is ignored but by servers of OpenAI's \
+         API.",
+    ),
     ignored("text.verbosity", "low, high."),
     works(
         "reasoning",
-        "Its effort, as a chat's reasoning_effort. What a model thinks is given whatever summary is wanted.",
+        "Its effort, as a chat's reasoning_effort; servers of OpenAI's API are told none by enable_thinking. What a model thinks is \
+         given whatever summary is wanted.",
     ),
     ignored("reasoning.context", ""),
     ignored("reasoning.mode", ""),

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::{LIMIT, calls_last};
 use crate::chat::{
-    ChatEvent, ChatRequest, Defaults, FinishReason, Image, Json, Message, ResponseFormat, Role, Sampling,
-    Think, Tool, ToolCall, ToolChoice, Usage,
+    AnswerSchema, Arguments, ChatEvent, ChatRequest, Defaults, FinishReason, Image, Json, Message,
+    ResponseFormat, Role, Sampling, Think, Tool, ToolCall, ToolChoice, Usage,
 };
-use crate::dialect::arbitrary::{answer, cut, cuts, request};
+use crate::dialect::arbitrary::{answer_calling, cut, cuts, object as any_object, request};
 use crate::dialect::ollama::{ChatDecoder, chat_body, embed_body, parse_embed};
 use crate::embedding::{EmbeddingInput, EmbeddingRequest, Embeddings, Encoding};
 
@@ -95,10 +95,10 @@ fn message(wire: WireMessage) -> Message {
         "tool" => Role::Tool,
         other => panic!("role {other}"),
     };
-    let picture = |base64| Image { media_type: String::new(), base64 };
+    let picture = |base64| Image { media_type: String::new(), base64, place: 0 };
     let call = |(place, call): (usize, WireCall)| {
         assert_eq!(call.function.index, place);
-        ToolCall { id: call.id, name: call.function.name, arguments: object(&call.function.arguments) }
+        ToolCall { id: call.id, name: call.function.name, arguments: object(&call.function.arguments).into() }
     };
     Message {
         role,
@@ -156,7 +156,7 @@ fn read(body: &[u8]) -> ChatRequest {
         response_format: match wire.format {
             None => ResponseFormat::Text,
             Some(word) if word.get() == "\"json\"" => ResponseFormat::JsonObject,
-            Some(schema) => ResponseFormat::JsonSchema(object(&schema)),
+            Some(schema) => ResponseFormat::JsonSchema(bare(object(&schema))),
         },
         think: wire.think.as_ref().map(thinks),
         logprobs: wire.logprobs.filter(|wanted| *wanted).map(|_| wire.top_logprobs.unwrap_or(0)),
@@ -167,21 +167,42 @@ fn read(body: &[u8]) -> ChatRequest {
     }
 }
 
-/// Of a request, what Ollama has words for. It has none for a picture's type, for who of several people speaks, and for the choice
-/// of a tool, in whose place the others are not shown; its templates do not know developers.
+fn bare(schema: Json) -> AnswerSchema {
+    AnswerSchema { name: None, description: None, strict: None, schema }
+}
+
+/// Of a request, what Ollama has words for. It has none for a picture's type and place, for who of several people speaks, for what stands
+/// beside a schema, for arguments that are no object, and for the choice of a tool, in whose place the others are not shown; its templates
+/// do not know developers.
 fn sayable(mut request: ChatRequest) -> ChatRequest {
     let mut called: Vec<(String, String)> = Vec::new();
     for message in &mut request.messages {
         if message.role == Role::Developer {
             message.role = Role::System;
         }
-        message.images.iter_mut().for_each(|image| image.media_type.clear());
+        for image in &mut message.images {
+            image.media_type.clear();
+            image.place = 0;
+        }
+        for call in &mut message.tool_calls {
+            if let Arguments::Text(text) = &call.arguments {
+                call.arguments = Arguments::of(&json!({ "arguments": text }).to_string());
+            }
+        }
         let id = message.tool_call_id.clone();
         let function = called.iter().rev().find(|(known, _)| Some(known) == id.as_ref());
         let name = function.map(|(_, name)| name.clone()).or(message.name.take());
         message.name = name.filter(|_| message.role == Role::Tool);
         called.extend(message.tool_calls.iter().map(|call| (call.id.clone(), call.name.clone())));
     }
+    if let ResponseFormat::JsonSchema(answer) = request.response_format {
+        request.response_format = ResponseFormat::JsonSchema(bare(answer.schema));
+    }
+    request.think = request.think.map(|think| match think {
+        Think::Minimal => Think::Low,
+        Think::XHigh | Think::Most => Think::Max,
+        think => think,
+    });
     if let ToolChoice::Function(name) = &request.tool_choice {
         request.tools = request.tools.into_iter().find(|tool| tool.name == *name).into_iter().collect();
     }
@@ -194,10 +215,11 @@ fn sayable(mut request: ChatRequest) -> ChatRequest {
 
 /// Also with what no client of OpenAI's can say, with results of the calls before them, and with a choice among the tools there are.
 fn asked() -> impl Strategy<Value = ChatRequest> {
-    let thinks = vec![Think::Off, Think::On, Think::Low, Think::Medium, Think::High, Think::Max];
+    let thinks = vec![Think::Off, Think::On, Think::Minimal, Think::Medium, Think::XHigh, Think::Most];
     let more = (of(select(thinks)), of(any::<u32>()), of(any::<i64>()), any::<bool>());
     (request(), more).prop_map(|(mut request, (think, num_ctx, keep_alive, hides))| {
-        (request.think, request.num_ctx, request.keep_alive) = (think, num_ctx, keep_alive);
+        request.think = think.or(request.think);
+        (request.num_ctx, request.keep_alive) = (num_ctx, keep_alive);
         if let (ToolChoice::Function(name), Some(tool)) = (&mut request.tool_choice, request.tools.last()) {
             name.clone_from(&tool.name);
         }
@@ -294,7 +316,9 @@ proptest! {
     }
 
     #[test]
-    fn an_answer_is_read_as_ollama_wrote_it(events in answer(), cuts in cuts()) {
+    fn an_answer_is_read_as_ollama_wrote_it(
+        events in answer_calling(any_object().prop_map(Arguments::Object)), cuts in cuts(),
+    ) {
         let body = lines(&events);
         let (mut decoder, mut read) = (ChatDecoder::new("seed", LIMIT), Vec::new());
         for piece in cut(body.as_bytes(), &cuts) {

@@ -6,7 +6,7 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 
 use super::{LIMIT, calls, calls_last, joined};
-use crate::chat::{ChatEvent, Json, Message, Role, ToolCall, Usage};
+use crate::chat::{Arguments, ChatEvent, Message, Role, ToolCall, Usage};
 use crate::config::Limits;
 use crate::dialect::arbitrary::{answer, cut, cuts};
 use crate::dialect::openai::{ChatStream, ChatWhole, ChunkDecoder, StreamRepair, check_whole, parse_chat};
@@ -56,7 +56,7 @@ fn turn(events: &[ChatEvent]) -> Message {
     let call = |(id, name, arguments): (String, String, String)| ToolCall {
         id,
         name,
-        arguments: Json::object(&arguments).unwrap(),
+        arguments: Arguments::of(&arguments),
     };
     Message {
         role: Role::Assistant,

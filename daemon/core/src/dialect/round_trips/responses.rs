@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{LIMIT, calls, joined};
 use crate::chat::{
-    ChatEvent, ChatRequest, FinishReason, Message, ResponseFormat, Role, Think, ToolChoice, Usage,
+    ChatEvent, ChatRequest, FinishReason, Message, Part, ResponseFormat, Role, Think, ToolChoice, Usage,
 };
 use crate::config::Limits;
 use crate::dialect::arbitrary::{answer, cut, cuts, request};
@@ -205,14 +205,14 @@ fn sayable(mut request: ChatRequest) -> ChatRequest {
 /// A message as the items that a client sends.
 fn written(message: &Message) -> Vec<Value> {
     let kind = if message.role == Role::Assistant { "output_text" } else { "input_text" };
-    let mut parts: Vec<Value> = Vec::new();
-    if !message.text.is_empty() {
-        parts.push(json!({"type": kind, "text": message.text.get()}));
-    }
-    parts.extend(message.images.iter().map(|image| {
-        let url = format!("data:{};base64,{}", image.media_type, image.base64);
-        json!({"type": "input_image", "image_url": url})
-    }));
+    let part = |part: Part<'_>| match part {
+        Part::Text(text) => json!({"type": kind, "text": text.text()}),
+        Part::Image(image) => {
+            let url = format!("data:{};base64,{}", image.media_type, image.base64);
+            json!({"type": "input_image", "image_url": url})
+        }
+    };
+    let parts: Vec<Value> = message.parts().map(part).collect();
     let role = match message.role {
         Role::Tool => {
             return vec![
@@ -245,17 +245,15 @@ fn body(request: &ChatRequest) -> String {
     let format = match &request.response_format {
         ResponseFormat::Text => json!({"type": "text"}),
         ResponseFormat::JsonObject => json!({"type": "json_object"}),
-        ResponseFormat::JsonSchema(schema) => {
-            let schema: Value = serde_json::from_str(schema.get()).unwrap();
-            json!({"type": "json_schema", "name": "answer", "schema": schema})
+        ResponseFormat::JsonSchema(answer) => {
+            let schema: Value = serde_json::from_str(answer.schema.get()).unwrap();
+            json!({"type": "json_schema", "name": answer.name, "description": answer.description,
+                "strict": answer.strict, "schema": schema})
         }
     };
     let effort = request.think.map(|think| match think {
         Think::Off => "none",
-        Think::Low => "low",
-        Think::Medium | Think::On => "medium",
-        Think::High => "high",
-        Think::Max => "xhigh",
+        think => think.effort().unwrap_or("medium"),
     });
     let mut body = json!({
         "model": request.model,

@@ -237,7 +237,7 @@ struct SentCall {
 #[schemars(rename = "ChatSentFunction")]
 struct SentFunction {
     name: String,
-    /// A string that holds a JSON object, or the object itself.
+    /// A string that holds a JSON object, or what a model has written in its place; or the object itself.
     arguments: Option<Arguments>,
 }
 

@@ -109,7 +109,7 @@ struct Item {
     /// Of a call: the tool.
     name: Option<String>,
     namespace: Option<String>,
-    /// Of a function's call: a JSON object, as a string.
+    /// Of a function's call: a string that holds a JSON object, or what a model has written in its place.
     arguments: Option<Value>,
     /// Of a custom tool's call: plain text.
     input: Option<String>,
@@ -152,7 +152,7 @@ enum Format {
         name: Option<String>,
         schema: BTreeMap<String, Value>,
         strict: Option<bool>,
-        /// Ignored: the schema's own descriptions go along.
+        /// Ignored but by servers of OpenAI's API: the schema's own descriptions go along.
         description: Option<String>,
     },
 }

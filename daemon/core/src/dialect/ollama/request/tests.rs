@@ -100,6 +100,17 @@ fn tool_results_find_their_functions_name() {
 }
 
 #[test]
+fn arguments_that_are_no_object_are_one_with_their_text() {
+    let call = json!({"id": "c", "function": {"name": "f", "arguments": "{\"city\": Paris"}});
+    let request =
+        json!({"model": "m", "messages": [{"role": "assistant", "content": null, "tool_calls": [call]}]});
+    assert_eq!(
+        sent(&request).unwrap()["messages"][0]["tool_calls"][0]["function"]["arguments"],
+        json!({"arguments": "{\"city\": Paris"})
+    );
+}
+
+#[test]
 fn tools_go_out_as_they_came() {
     let mut request = with("tools", json!([weather()]));
     assert_eq!(sent(&request).unwrap()["tools"], json!([weather()]));

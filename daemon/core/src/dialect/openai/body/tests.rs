@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::chat_body;
-use crate::chat::{ChatRequest, Image, Json, Message, Role, Think, Tool, ToolCall, ToolChoice};
+use crate::chat::{
+    AnswerSchema, Arguments, ChatRequest, Image, Json, Message, ResponseFormat, Role, Think, Tool, ToolCall,
+    ToolChoice,
+};
 use crate::config::Limits;
 use crate::dialect::arbitrary::request;
 use crate::dialect::openai::parse_chat;
@@ -15,6 +18,10 @@ fn written(request: &ChatRequest) -> Value {
 
 fn message(role: Role, text: &str) -> Message {
     Message { role, text: text.into(), ..Message::default() }
+}
+
+fn image(base64: &str, place: usize) -> Image {
+    Image { media_type: "image/png".to_owned(), base64: base64.to_owned(), place }
 }
 
 fn least() -> ChatRequest {
@@ -37,9 +44,9 @@ fn a_turn_with_calls_pictures_and_thoughts_is_openai_s() {
     let calls = vec![ToolCall {
         id: "call_1".to_owned(),
         name: "f".to_owned(),
-        arguments: Json::object(r#"{"a": 1}"#).unwrap(),
+        arguments: Arguments::of(r#"{"a": 1}"#),
     }];
-    let image = Image { media_type: "image/png".to_owned(), base64: "AAAA".to_owned() };
+    let image = image("AAAA", 3);
     let request = ChatRequest {
         messages: vec![
             Message { images: vec![image], ..message(Role::User, "see") },
@@ -61,6 +68,47 @@ fn a_turn_with_calls_pictures_and_thoughts_is_openai_s() {
             {"role": "tool", "content": "done", "tool_call_id": "call_1"},
         ])
     );
+}
+
+#[test]
+fn pictures_stand_between_the_words_where_they_stood() {
+    let images = vec![image("AAAA", 5), image("BBBB", 13)];
+    let asked = Message { images, ..message(Role::User, "first\nsecond\nwhich?") };
+    let picture = |base64: &str| json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{base64}")}});
+    let text = |text: &str| json!({"type": "text", "text": text});
+    assert_eq!(
+        written(&ChatRequest { messages: vec![asked], ..least() })["messages"][0]["content"],
+        json!([text("first"), picture("AAAA"), text("second"), picture("BBBB"), text("which?")])
+    );
+}
+
+#[test]
+fn what_a_model_has_written_for_arguments_goes_out_as_it_came() {
+    let call =
+        ToolCall { id: "c".to_owned(), name: "f".to_owned(), arguments: Arguments::of(" {\"city\": Paris") };
+    let turn = Message { tool_calls: vec![call], ..message(Role::Assistant, "") };
+    let body = written(&ChatRequest { messages: vec![turn], ..least() });
+    assert_eq!(body["messages"][0]["tool_calls"][0]["function"]["arguments"], " {\"city\": Paris");
+}
+
+#[test]
+fn a_schema_has_its_name_and_all_that_is_said_of_it() {
+    let answer = AnswerSchema {
+        name: Some("city".to_owned()),
+        description: Some("A city.".to_owned()),
+        strict: Some(true),
+        schema: Json::object("{}").unwrap(),
+    };
+    let sent = |answer| {
+        let response_format = ResponseFormat::JsonSchema(answer);
+        written(&ChatRequest { response_format, ..least() })["response_format"]["json_schema"].clone()
+    };
+    assert_eq!(
+        sent(answer.clone()),
+        json!({"name": "city", "description": "A city.", "strict": true, "schema": {}})
+    );
+    let bare = AnswerSchema { name: None, description: None, strict: None, ..answer };
+    assert_eq!(sent(bare), json!({"name": "answer", "schema": {}}));
 }
 
 #[test]
@@ -89,8 +137,12 @@ fn whether_and_how_hard_to_think_is_said_in_words_that_engines_know() {
     for (think, effort, enabled) in [
         (Think::Off, json!(null), json!(false)),
         (Think::On, json!(null), json!(true)),
+        (Think::Minimal, json!("minimal"), json!(null)),
         (Think::Low, json!("low"), json!(null)),
-        (Think::Max, json!("high"), json!(null)),
+        (Think::XHigh, json!("xhigh"), json!(null)),
+        (Think::Max, json!("max"), json!(null)),
+        // An administrator's.
+        (Think::Most, json!("high"), json!(null)),
     ] {
         let body = written(&ChatRequest { think: Some(think), ..least() });
         assert_eq!(

@@ -150,13 +150,20 @@ fn pieces_of_several_calls_are_told_apart_by_number_or_by_id() {
 }
 
 #[test]
-fn a_call_that_the_limit_has_cut_off_is_none_and_a_broken_one_is_garbage() {
+fn a_call_that_the_limit_has_cut_off_is_none_and_a_broken_one_is_its_client_s_to_judge() {
     let piece =
         r#"{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x\""}}]}}]}"#;
     let length = r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#;
     let (events, result) = stream(&[piece, length]);
     assert_eq!((events, result), (vec![ChatEvent::Finish(FinishReason::Length)], Ok(())));
-    let (_, result) = stream(&[piece, r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#]);
+    let stop = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
+    let broken = |arguments: &str| vec![(0, "a".to_owned(), "f".to_owned(), arguments.to_owned())];
+    assert_eq!(calls(&[piece, stop]), broken(r#"{"x""#));
+    let more = r#"{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":": Paris} "}}]}}]}"#;
+    assert_eq!(calls(&[piece, more, stop]), broken(r#"{"x": Paris} "#), "every piece, as it came");
+    assert_eq!(stream(&[piece, stop]).0.last(), Some(&ChatEvent::Finish(FinishReason::ToolCalls)));
+    let nameless = piece.replace(r#""name":"f","#, "");
+    let (_, result) = stream(&[&nameless, stop]);
     assert!(matches!(result, Err(BackendFault::Garbage { .. })), "{result:?}");
 }
 

@@ -112,24 +112,20 @@ fn fields_of(defaults: &Defaults, open: impl Fn(Subject) -> bool) -> Vec<(&'stat
         reals.into_iter().filter_map(|(subject, name, value)| Some((subject, name, value?.to_string())));
     let counts =
         counts.into_iter().filter_map(|(subject, name, value)| Some((subject, name, value?.to_string())));
-    let thinks = defaults.think.into_iter().flat_map(thinking);
-    let thinks = thinks.map(|(name, value)| (Subject::Think, name, value.to_owned()));
+    let thinks = defaults.think.into_iter().map(thinking);
+    let thinks = thinks.map(|(name, value)| (Subject::Think, name, value));
     let all = reals.chain(counts).chain(thinks).filter(|(subject, ..)| open(*subject));
     all.map(|(_, name, value)| (name, value)).collect()
 }
 
 /// What makes a model think, or not, as engines have it: OpenAI's field knows no "on", and the templates of most models that can
 /// be told not to think go by a value of their own, which no client may send.
-fn thinking(think: Think) -> Vec<(&'static str, &'static str)> {
+fn thinking(think: Think) -> (&'static str, String) {
     const EFFORT: &str = "reasoning_effort";
     const TEMPLATE: &str = "chat_template_kwargs";
-    match think {
+    match think.effort() {
+        Some(effort) => (EFFORT, format!("\"{effort}\"")),
         // "none" is an effort that not all know.
-        Think::Off => vec![(TEMPLATE, "{\"enable_thinking\":false}")],
-        Think::On => vec![(TEMPLATE, "{\"enable_thinking\":true}")],
-        Think::Low => vec![(EFFORT, "\"low\"")],
-        Think::Medium => vec![(EFFORT, "\"medium\"")],
-        // What is beyond it, some refuse.
-        Think::High | Think::Max => vec![(EFFORT, "\"high\"")],
+        None => (TEMPLATE, format!("{{\"enable_thinking\":{}}}", think == Think::On)),
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
+use serde_json::{Value, json};
 
 use super::super::table::Behind;
 use super::Passed;
@@ -34,6 +35,93 @@ fn the_fields_that_are_read() {
     assert!(passed.stream && passed.include_usage);
     let passed = inspect(br#"{"model":"m","stream":null}"#).unwrap();
     assert!(!passed.stream && !passed.include_usage);
+}
+
+/// What an answer names for this body.
+fn ignored(body: &Value, behind: Behind) -> Option<String> {
+    let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+    request.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+    inspect(request.to_string().as_bytes()).unwrap().taken(behind, &Limits::default()).unwrap()
+}
+
+#[test]
+fn what_an_ollama_does_not_hear_of_a_conversation_is_named() {
+    let said = |messages: Value, behind| ignored(&json!({ "messages": messages }), behind);
+    let picture = |detail: Value| {
+        let url = json!({"url": "data:image/png;base64,aGk=", "detail": detail});
+        json!([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": url}]}])
+    };
+    for (messages, named) in [
+        (json!([{"role": "system", "name": "a", "content": "x"}]), Some("messages.name")),
+        (
+            json!([{"role": "user", "name": "a", "content": [{"type": "text", "text": "x"}]}]),
+            Some("messages.name"),
+        ),
+        (
+            json!([{"role": "assistant", "name": "a", "content": "x"}, {"role": "user", "name": "b", "content": "x"}]),
+            Some("messages.name"),
+        ),
+        (json!([{"role": "user", "name": null, "content": "x"}]), None),
+        (json!([{"role": "tool", "name": "f", "tool_call_id": "c", "content": "x"}]), None),
+        (json!([{"role": "assistant", "content": null, "audio": {"id": "a"}}]), Some("messages.audio")),
+        (json!([{"role": "assistant", "content": "x", "audio": null, "refusal": null}]), None),
+        (picture(json!("high")), Some("messages.image_url.detail")),
+        (picture(json!("auto")), None),
+        (picture(Value::Null), None),
+    ] {
+        assert_eq!(said(messages.clone(), Behind::Ollama).as_deref(), named, "{messages}");
+        for behind in [Behind::OpenAi, Behind::Engine] {
+            assert_eq!(said(messages.clone(), behind), None, "it is given it: {messages}");
+        }
+    }
+}
+
+#[test]
+fn what_stands_inside_of_other_fields_and_comes_to_nothing_is_named() {
+    let schema = |description: Value| {
+        let inside = json!({"name": "a", "strict": true, "schema": {}, "description": description});
+        json!({"response_format": {"type": "json_schema", "json_schema": inside}})
+    };
+    let described = Some("response_format.json_schema.description");
+    for (body, ollama, engine) in [
+        (
+            json!({"reasoning": {"effort": "low", "exclude": true, "max_tokens": 5, "summary": "auto"}}),
+            Some("reasoning.exclude, reasoning.max_tokens, reasoning.summary"),
+            Some("reasoning"),
+        ),
+        (json!({"reasoning": {"effort": "low", "exclude": false, "summary": null}}), None, Some("reasoning")),
+        (
+            json!({"stream": true, "stream_options": {"include_usage": true, "continuous_usage_stats": true}}),
+            Some("stream_options.continuous_usage_stats"),
+            Some("stream_options.continuous_usage_stats"),
+        ),
+        (json!({"stream_options": {"include_obfuscation": false}}), None, None),
+        (schema(json!("An answer.")), described, described),
+        (schema(json!("")), None, None),
+        (schema(Value::Null), None, None),
+        (json!({"response_format": {"type": "json_object"}}), None, None),
+    ] {
+        assert_eq!(ignored(&body, Behind::Ollama).as_deref(), ollama, "{body}");
+        assert_eq!(ignored(&body, Behind::Engine).as_deref(), engine, "{body}");
+        assert_eq!(ignored(&body, Behind::OpenAi), None, "it is given it: {body}");
+    }
+}
+
+#[test]
+fn members_of_any_making_break_no_header() {
+    let mut reasoning = json!({"a\r\nb": 1, "": 2});
+    for nr in 0..500 {
+        reasoning[format!("member{nr:03}")] = json!(nr);
+    }
+    let named = ignored(&json!({ "reasoning": reasoning }), Behind::Ollama).unwrap();
+    assert!(named.starts_with("reasoning.") && named.len() < 1024, "{named}");
+    assert!(named.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{named}");
+}
+
+#[test]
+fn a_message_that_names_its_speaker_twice_is_refused() {
+    let body = br#"{"model":"m","messages":[{"role":"user","name":"a","content":"x","name":"b"}]}"#;
+    assert_eq!(inspect(body).unwrap_err().param(), Some("messages[0]"));
 }
 
 #[test]
@@ -293,7 +381,7 @@ fn a_body_that_says_nothing_gets_every_default_and_no_other_byte_changes() {
     for (think, fields) in [
         (Think::On, r#""chat_template_kwargs":{"enable_thinking":true}"#),
         (Think::Low, r#""reasoning_effort":"low""#),
-        (Think::Max, r#""reasoning_effort":"high""#),
+        (Think::Most, r#""reasoning_effort":"high""#),
     ] {
         let defaults = Defaults { think: Some(think), ..Defaults::default() };
         assert_eq!(with(r#"{"model":"m"}"#, &defaults), format!(r#"{{{fields},"model":"m"}}"#));

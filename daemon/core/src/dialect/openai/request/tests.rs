@@ -235,11 +235,11 @@ fn messages_name_what_is_wrong_in_them() {
         (json!([{"role": "assistant", "function_call": {}}]), "messages[0].function_call"),
         (json!([{"role": "assistant", "tool_calls": [{"id": "a"}]}]), "messages[0].tool_calls[0].function"),
         (
-            json!([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{not"}}]}]),
+            json!([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": [1]}}]}]),
             "messages[0].tool_calls[0].function.arguments",
         ),
         (
-            json!([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}]),
+            json!([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": true}}]}]),
             "messages[0].tool_calls[0].function.arguments",
         ),
     ] {
@@ -273,19 +273,48 @@ fn pictures_come_inside_the_request_or_not_at_all() {
 }
 
 #[test]
-fn arguments_are_objects_in_any_of_the_forms_that_clients_send() {
+fn arguments_are_taken_in_any_of_the_forms_that_clients_send() {
     for (sent, kept) in [
         (json!("{\"a\": 1}"), "{\"a\": 1}"),
         (json!({"a": 1}), "{\"a\":1}"),
         (json!(""), "{}"),
         (Value::Null, "{}"),
         (json!(" {} "), "{}"),
+        // What a model has written in their place, and its client sends back to it.
+        (json!("{\"a\": "), "{\"a\": "),
+        (json!(" [1]"), " [1]"),
+        (json!("say \"hi\""), "say \"hi\""),
     ] {
         let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": sent}});
         let request =
             messages(json!([{"role": "assistant", "content": null, "tool_calls": [call]}])).unwrap();
         assert_eq!(request.messages[0].tool_calls[0].arguments.get(), kept);
     }
+}
+
+#[test]
+fn a_refusal_beside_no_content_is_what_an_assistant_said() {
+    for (content, text) in
+        [(Value::Null, "I won't."), (json!("So:"), "So:\nI won't."), (json!([]), "I won't.")]
+    {
+        let turn = json!({"role": "assistant", "content": content, "refusal": "I won't."});
+        assert_eq!(messages(json!([turn])).unwrap().messages[0].text, text);
+        let silent = json!({"role": "assistant", "content": content, "refusal": null});
+        assert!(messages(json!([silent])).is_ok());
+    }
+    let user = json!({"role": "user", "content": "hi", "refusal": "no"});
+    assert_eq!(messages(json!([user])).unwrap().messages[0].text, "hi");
+}
+
+#[test]
+fn pictures_know_where_among_the_words_they_stood() {
+    let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}});
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let content = json!([picture, text("a\""), picture, text("b"), picture]);
+    let read = messages(json!([{"role": "user", "content": content}])).unwrap().messages.remove(0);
+    assert_eq!(read.text, "a\"\nb");
+    // A quote and a line's end are spelled with two letters each.
+    assert_eq!(read.images.iter().map(|image| image.place).collect::<Vec<_>>(), [0, 3, 6]);
 }
 
 #[test]
@@ -340,4 +369,9 @@ fn arguments_in_a_text_are_no_deeper_than_a_body_may_be() {
         assert_eq!(error.param(), Some("messages[0].tool_calls[0].function.arguments"));
         assert!(error.message().contains(&format!("at most {depth} levels")), "{error}");
     }
+    let limits = Limits { json_depth: 9, ..Limits::default() };
+    let never_closed = json!({"function": {"name": "f", "arguments": "[".repeat(10)}});
+    let body = with("messages", json!([{"role": "assistant", "tool_calls": [never_closed]}]));
+    let error = super::parse_chat(body.to_string().as_bytes(), &limits).unwrap_err();
+    assert_eq!(error.param(), Some("messages[0].tool_calls[0].function.arguments"), "no JSON, and as deep");
 }

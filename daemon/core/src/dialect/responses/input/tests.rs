@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::chat::{Message, Role, Text};
+use crate::chat::{Arguments, Message, Role, Text};
 use crate::config::Limits;
 use crate::dialect::responses::{ResponseRequest, parse_response};
 use crate::error::{ApiError, Code};
@@ -131,6 +131,33 @@ fn tools_of_plain_text_are_functions_of_one_text() {
 }
 
 #[test]
+fn arguments_are_what_the_model_has_written_also_where_they_are_no_object() {
+    let broken = "{\"city\": Paris";
+    let read = messages(json!([
+        {"role": "user", "content": "go"},
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": broken},
+        {"type": "function_call_output", "call_id": "a", "output": "failed to parse function arguments"},
+    ]));
+    assert_eq!(read[1].tool_calls[0].arguments, Arguments::Text(broken.to_owned()));
+}
+
+#[test]
+fn pictures_stand_where_they_stood_also_in_instructions_that_become_one() {
+    let picture = json!({"type": "input_image", "image_url": "data:image/png;base64,AAAA"});
+    let text = |text: &str| json!({"type": "input_text", "text": text});
+    let places = |read: &Message| read.images.iter().map(|image| image.place).collect::<Vec<_>>();
+    let read = messages(json!([
+        {"role": "user", "content": [text("first"), picture, text("second"), picture, text("which?")]}]));
+    assert_eq!((&*read[0].text.get(), places(&read[0])), ("first\nsecond\nwhich?", vec![5, 13]));
+    let read = messages(json!([
+        {"role": "system", "content": [text("a"), picture]},
+        {"role": "developer", "content": [picture, text("b"), picture]},
+    ]));
+    // Behind the words of the first, and behind those of the second; a line's end is spelled with two letters.
+    assert_eq!((&*read[0].text.get(), places(&read[0])), ("a\n\nb", vec![1, 1, 6]));
+}
+
+#[test]
 fn what_is_only_named_is_refused_but_for_thoughts() {
     let reference =
         |id: &str| json!([{"role": "user", "content": "a"}, {"type": "item_reference", "id": id}]);
@@ -151,7 +178,7 @@ fn what_is_wrong_with_an_item_is_named() {
         (json!({"type": "function_call", "name": "f", "arguments": "{}"}), "input[1].call_id"),
         (json!({"type": "function_call", "call_id": "a", "arguments": "{}"}), "input[1].name"),
         (
-            json!({"type": "function_call", "call_id": "a", "name": "f", "arguments": "[1]"}),
+            json!({"type": "function_call", "call_id": "a", "name": "f", "arguments": [1]}),
             "input[1].arguments",
         ),
         (json!({"type": "custom_tool_call", "call_id": "a", "name": "f"}), "input[1].input"),

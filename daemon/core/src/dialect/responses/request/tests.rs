@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{ResponseRequest, parse_response};
-use crate::chat::{ResponseFormat, Role, Think, ToolChoice};
+use crate::chat::{AnswerSchema, Json, ResponseFormat, Role, Think, ToolChoice};
 use crate::config::Limits;
 use crate::error::{ApiError, Code};
 
@@ -57,10 +57,14 @@ fn what_changes_the_answer_is_passed_on() {
     assert_eq!((chat.sampling.temperature, chat.sampling.top_p), (Some(0.5), Some(0.25)));
     assert_eq!((chat.sampling.seed, chat.stop.as_slice()), (Some(5), &["x".to_owned()][..]));
     assert_eq!((chat.think, chat.logprobs), (Some(Think::High), Some(3)));
-    assert!(
-        matches!(&chat.response_format, ResponseFormat::JsonSchema(schema) if schema.get() == r#"{"type":"object"}"#)
-    );
-    assert_eq!(read.ignored, [""; 0]);
+    let answer = AnswerSchema {
+        name: Some("n".to_owned()),
+        description: None,
+        strict: Some(true),
+        schema: Json::object(r#"{"type":"object"}"#).unwrap(),
+    };
+    assert_eq!(chat.response_format, ResponseFormat::JsonSchema(answer));
+    assert!(read.ignored.is_empty() && read.unheeded.is_empty());
     let echo = echoed(&read);
     assert_eq!((&echo["instructions"], &echo["max_output_tokens"]), (&json!("Be brief."), &json!(7)));
     assert_eq!((&echo["temperature"], &echo["top_logprobs"]), (&json!(0.5), &json!(3)));
@@ -68,6 +72,21 @@ fn what_changes_the_answer_is_passed_on() {
     assert_eq!(echo["text"]["format"]["name"], "n");
     assert_eq!((&echo["user"], &echo["metadata"]), (&json!("u"), &json!({"a": "b"})));
     assert_eq!(echo["parallel_tool_calls"], false);
+}
+
+#[test]
+fn an_effort_is_the_one_that_was_named() {
+    for (word, think) in [
+        ("none", Think::Off),
+        ("minimal", Think::Minimal),
+        ("low", Think::Low),
+        ("medium", Think::Medium),
+        ("high", Think::High),
+        ("xhigh", Think::XHigh),
+        ("max", Think::Max),
+    ] {
+        assert_eq!(with("reasoning", json!({"effort": word})).unwrap().chat.think, Some(think));
+    }
 }
 
 #[test]
@@ -242,8 +261,12 @@ fn what_stands_inside_of_fields_and_changes_nothing_is_named() {
         "text": {"format": {"type": "json_schema", "name": "a", "schema": {}, "description": "An a."}},
     });
     let read = parse(&body).unwrap();
-    let named = ["input_image.detail", "text.format.description", "stream_options.include_obfuscation"];
-    assert_eq!(read.ignored, named);
+    assert_eq!(read.ignored, ["input_image.detail", "stream_options.include_obfuscation"]);
+    assert_eq!(
+        read.unheeded,
+        ["text.format.description"],
+        "but by a server of OpenAI's API, which is given it"
+    );
     let error = parse(&json!({"model": "m", "input": "a", "stream_options": "x"})).unwrap_err();
     assert_eq!(error.param(), Some("stream_options"));
 }
