@@ -280,7 +280,15 @@ async fn what_cannot_be_is_refused_before_anything_is_sent() -> Result<()> {
     }
     check_error(&caller.send(&ask(json!({"model": "no-such"}))).await?, 404, Some("model_not_found"))?;
     check_error(&caller.send(&Request::get("/v1/responses")).await?, 405, Some("method_not_allowed"))?;
-    check_error(&caller.send(&Request::get("/v1/responses/resp_1")).await?, 404, Some("unknown_url"))?;
+    for (path, said) in [
+        ("/v1/responses/resp_1", "No response is kept"),
+        ("/v1/responses/resp_1/input_items", "No response is kept"),
+        ("/v1/files", "POST /v1/embeddings"),
+    ] {
+        let answer = caller.send(&Request::get(path)).await?;
+        check_error(&answer, 404, Some("unknown_url"))?;
+        ensure!(answer.text().contains(said), "{path}: {}", answer.text());
+    }
     let keyless = caller.clone().with_key(None);
     check_error(&keyless.send(&ask(json!({}))).await?, 401, Some("invalid_api_key"))?;
     ensure!(double.seen_at("/api/chat").is_empty(), "an engine was asked");

@@ -300,7 +300,7 @@ impl Pipeline {
         let (row, taken) = match found {
             Found::Row(row, taken) => (row, taken),
             Found::WrongMethod { allow, .. } => return Err(ApiError::method_not_allowed(method, &allow)),
-            Found::Nothing => return Err(ApiError::route_not_found(method, path)),
+            Found::Nothing => return Err(ApiError::route_not_found(method, path, &routes::instead(path))),
         };
         let (record, from) = (Arc::clone(record), Source::of(connection));
         let asked = Asked { record, caller, from, http: head.version, priority: None };
