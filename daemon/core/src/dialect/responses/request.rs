@@ -5,7 +5,9 @@
 //! nothing is named.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::echo::{self, Echo};
 use super::{input, rows, tools};
@@ -63,6 +65,7 @@ pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, A
         keep_alive: None,
     };
     note_unkept(&fields, &mut ignored)?;
+    note_others(&fields, &mut ignored)?;
     note_obfuscation(&fields, &mut ignored)?;
     let echo = echo::of(&fields, &chat, &offered.shown, offered.names)?;
     let has_time = fields.get("service_tier").is_some_and(is_flex);
@@ -74,15 +77,20 @@ fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
     for (row, why) in rows::ROWS.iter().filter_map(|row| Some((row, rows::refusal(row)?))) {
         let asked = match row.asks {
             Asks::UnlessFalse => fields.read_as::<bool>(row.name, "true or false")? == Some(true),
-            Asks::Always | Asks::UnlessFlex | Asks::UnlessEmpty | Asks::BesidesText | Asks::ByReader => {
-                fields.get(row.name).is_some()
-            }
+            Asks::UnlessEmpty => fields.get(row.name).is_some_and(|raw| !is_empty(raw)),
+            // One answer is what a response has.
+            Asks::ByReader => fields.get(row.name).is_some_and(|raw| raw.get() != "1"),
+            Asks::Always | Asks::UnlessFlex | Asks::BesidesText => fields.get(row.name).is_some(),
         };
         if asked {
             return Err(ApiError::unsupported(row.name, why));
         }
     }
     Ok(())
+}
+
+fn is_empty(object: &RawValue) -> bool {
+    serde_json::from_str::<Map<String, Value>>(object.get()).is_ok_and(|object| object.is_empty())
 }
 
 /// Names what is asked for and not done, although the answer is sound without it.
@@ -100,6 +108,23 @@ fn note_unkept(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<(), Api
         Some("auto") => ignored.push("truncation".to_owned()),
         Some(_) => return Err(ApiError::invalid_value("truncation", "auto or disabled")),
     }
+    Ok(())
+}
+
+/// Names what is for OpenAI's own tools, caches and accounts, if it is well-formed.
+fn note_others(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<(), ApiError> {
+    let objects = ["access_programs", "background_options", "image", "prompt_cache_options"];
+    for name in objects {
+        if fields.read_as::<Object<IgnoredAny>>(name, "an object")?.is_some() {
+            ignored.push(name.to_owned());
+        }
+    }
+    let calls = fields.integer("max_tool_calls", 0, request::COUNT_LIMIT)?.map(|_| "max_tool_calls");
+    let retention = fields.read_as::<String>("prompt_cache_retention", "a string")?;
+    let context = fields.read_as::<Vec<Object<IgnoredAny>>>("context_management", "a list of objects")?;
+    let retention = retention.map(|_| "prompt_cache_retention");
+    let context = context.map(|_| "context_management");
+    ignored.extend([calls, retention, context].into_iter().flatten().map(str::to_owned));
     Ok(())
 }
 

@@ -24,6 +24,11 @@ const fn refused(name: &'static str, why: &'static str) -> Row {
     row(name, [Fate::Refused(why); 3], "")
 }
 
+/// A chat's field that Responses calls otherwise, or has not: without it the answer would be another one.
+const fn chat_s(name: &'static str, why: &'static str) -> Row {
+    extension(refused(name, why))
+}
+
 /// What the response has of it is all that comes of it; no backend is told.
 const fn repeated(name: &'static str) -> Row {
     row(name, [Fate::Emulated; 3], "The response repeats it; nothing else comes of it.")
@@ -72,12 +77,22 @@ pub const ROWS: &[Row] = &[
     repeated("metadata"),
     Row { asks: Asks::UnlessFalse, ..ignored("store", "true: nothing is kept; the response says false.") },
     ignored("truncation", "auto: a conversation that is too long is refused, and not cut."),
+    ignored("context_management", "A conversation that is too long is refused, and not made shorter."),
     refused("previous_response_id", WHOLE),
     refused("conversation", WHOLE),
     refused("prompt", NO_PROMPTS),
     refused("moderation", NO_MODERATION),
     Row { asks: Asks::UnlessFalse, ..refused("background", NOT_LATER) },
+    ignored("background_options", "Nothing runs in the background."),
+    ignored(
+        "max_tool_calls",
+        "It counts calls of tools that OpenAI itself would run, of which there are none here.",
+    ),
+    ignored("image", ""),
+    ignored("access_programs", ""),
     repeated("prompt_cache_key"),
+    ignored("prompt_cache_options", "Engines find by themselves what they have cached."),
+    ignored("prompt_cache_retention", ""),
     Row { asks: Asks::UnlessFlex, ..ignored("service_tier", TIER) },
     repeated("safety_identifier"),
     repeated("user"),
@@ -89,6 +104,25 @@ pub const ROWS: &[Row] = &[
     extension(works("presence_penalty", "")),
     extension(works("seed", "")),
     extension(works("stop", "At most limits.stop_texts.")),
+    chat_s("messages", "It is a chat's: Responses has input."),
+    chat_s("max_tokens", "It is a chat's: Responses has max_output_tokens."),
+    chat_s("max_completion_tokens", "It is a chat's: Responses has max_output_tokens."),
+    chat_s("response_format", "It is a chat's: Responses has text.format."),
+    chat_s("reasoning_effort", "It is a chat's: Responses has reasoning.effort."),
+    chat_s("functions", "It is a chat's: Responses has tools."),
+    chat_s("function_call", "It is a chat's: Responses has tool_choice."),
+    Row {
+        asks: Asks::UnlessFalse,
+        ..chat_s(
+            "logprobs",
+            "It is a chat's: Responses has include, with message.output_text.logprobs, and top_logprobs.",
+        )
+    },
+    Row { asks: Asks::UnlessEmpty, ..chat_s("logit_bias", "It is a chat's: Responses has no such field.") },
+    Row {
+        asks: Asks::ByReader,
+        ..chat_s("n", "It is a chat's: a response is one answer. Ask once for each.")
+    },
 ];
 
 /// Whether a field of this name is in a row, or has one inside of it.

@@ -69,6 +69,17 @@ pub(in crate::openapi) struct Request {
     stream: Option<bool>,
     /// include_obfuscation is ignored: events are not padded.
     stream_options: Option<BTreeMap<String, Value>>,
+    /// Ignored: it counts calls of tools that OpenAI itself would run.
+    #[schemars(range(max = COUNT_LIMIT))]
+    max_tool_calls: Option<u32>,
+    /// Ignored: a conversation that is too long is refused, and not made shorter.
+    context_management: Option<Vec<BTreeMap<String, Value>>>,
+    /// Ignored: nothing runs in the background.
+    background_options: Option<BTreeMap<String, Value>>,
+    /// Ignored.
+    image: Option<BTreeMap<String, Value>>,
+    /// Ignored.
+    access_programs: Option<BTreeMap<String, Value>>,
     /// What the client notes for itself: it is repeated. At most 16 entries, keys of 64 characters and values of 512.
     metadata: Option<BTreeMap<String, String>>,
     /// Ignored where it is true: nothing is stored.
@@ -77,6 +88,10 @@ pub(in crate::openapi) struct Request {
     truncation: Option<Truncation>,
     /// Repeated.
     prompt_cache_key: Option<String>,
+    /// Ignored.
+    prompt_cache_options: Option<BTreeMap<String, Value>>,
+    /// Ignored.
+    prompt_cache_retention: Option<String>,
     /// `flex`: the request has time. Else ignored but for `auto` and `default`.
     service_tier: Option<String>,
     /// Repeated.
