@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::openai::{ChatStream, ChatWhole, CompletionStream, CompletionWhole, KEEP_ALIVE_COMMENT};
-use super::responses::{Echo, ResponseStream, ResponseWhole};
+use super::responses::{self, Echo, ResponseStream, ResponseWhole};
 use crate::chat::ChatEvent;
 use crate::completion::in_own_words;
 use crate::config::KeepAliveStyle;
@@ -103,6 +103,15 @@ impl Form {
                 out.freeze()
             }
             (_, _) => Bytes::from_static(KEEP_ALIVE_COMMENT),
+        }
+    }
+
+    /// An error that is the whole answer, with its client's own name of the field.
+    #[must_use]
+    pub fn refusal(&self, error: ApiError) -> ApiError {
+        match self {
+            Self::Response(echo) => responses::in_own_words(error, echo),
+            Self::Chat { .. } | Self::Completion { .. } => self.words(error),
         }
     }
 

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
     admission::Class,
-    completion,
     config::Limits,
     dialect::{
         openai::{inspect_completion, passthrough, table::Behind},
@@ -92,15 +91,6 @@ impl Read {
 }
 
 impl Language {
-    /// An error that was found once the request was read, with its client's own name of the field.
-    fn words(self, error: ApiError) -> ApiError {
-        match self {
-            Self::Chat => error,
-            Self::Completions => completion::in_own_words(error),
-            Self::Responses => responses::in_own_words(error),
-        }
-    }
-
     fn read(self, body: &Bytes, limits: &Limits) -> Result<Read, ApiError> {
         content::check_depth(body, limits.json_depth)?;
         match self {
@@ -142,6 +132,7 @@ pub(super) async fn answer(
     let (Begun { account, routed, slot, wait }, ignored) = begin(shared, asked, &read.model, stay, taken)?;
     let Routed { backend, model, defaults, .. } = routed;
     let streamed = read.asked.streams();
+    let form = read.form.clone();
     let voice = Voice { form: read.form, id, created: now() };
     let (voiced, slot, meter) = (voice.clone(), Some(slot), account.request().meter.clone());
     let call = ChatCall { asked: read.asked, voice: voiced, model, defaults, trace, slot, meter };
@@ -162,7 +153,7 @@ pub(super) async fn answer(
         };
         whole(shared, answered, account)
     };
-    let mut response = answered.map_err(|error| language.words(error))?;
+    let mut response = answered.map_err(|error| form.refusal(error))?;
     respond::ignored(&mut response, &ignored);
     Ok(response)
 }

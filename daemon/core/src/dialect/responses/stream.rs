@@ -10,10 +10,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::echo::Echo;
+use super::in_own_words;
 use super::item::{
     self, Call, Head, Held, Item, Items, Outcome, Status, SummaryText, inside, write_response, write_text,
 };
-use super::own_name;
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::dialect::json;
 use crate::error::{ApiError, BackendFault, Code};
@@ -109,6 +109,7 @@ impl ResponseStream {
             return out.freeze();
         }
         self.begin(&mut out);
+        let error = &in_own_words(error.clone(), &self.echo);
         // What was being said when it failed is told as it is, and not as something that was ended.
         let outcome = Outcome::Failed(code(error.code()), error.message());
         self.items.close(outcome.last());
@@ -258,7 +259,7 @@ impl ResponseStream {
             param: Option<&'a str>,
         }
         let (code, message) = (error.code().text(), error.message());
-        let param = error.param().map(own_name);
+        let param = error.param();
         begin("error", &mut self.sequence, out);
         for (name, value) in [("code", code), ("message", Some(message)), ("param", param)] {
             out.put_slice(b",\"");

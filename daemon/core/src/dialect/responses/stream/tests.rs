@@ -380,3 +380,14 @@ fn the_limit_passes_and_one_more_fails() {
     let over = stream.event(ChatEvent::text("e"), &mut out);
     assert_eq!(over, Err(BackendFault::TooLong { limit: 4 }));
 }
+
+#[test]
+fn a_failure_names_the_client_s_own_field() {
+    let error = ApiError::invalid_value("messages[0].content", "a text");
+    let events = read(&stream(json!({})).failure(&error));
+    let [.., failed, error] = &events[..] else { panic!("{events:?}") };
+    let said = "The field 'input' must be a text.";
+    assert_eq!(failed["response"]["error"]["message"], said);
+    assert_eq!((&error["message"], &error["param"]), (&json!(said), &json!("input")));
+    assert_eq!((&error["error"]["message"], &error["error"]["param"]), (&json!(said), &json!("input")));
+}
