@@ -1,9 +1,10 @@
 //! OpenAI's Responses: what its newer clients speak, Codex and `@ai-sdk/openai` by default.
 //!
 //! Knows the request's fields and items, the response object and the events of its stream. Refuses to know engines, and
-//! to keep anything: each request holds its whole conversation. Invariants: what cannot be kept is refused by its field;
-//! what is harmless and not acted on is named ([`ResponseRequest::ignored`]); a stream ends with exactly one of
-//! `response.completed`, `response.incomplete` and `response.failed`.
+//! to keep anything: each request holds its whole conversation, or names items that its caller looks up ([`Earlier`]).
+//! Invariants: what cannot be kept is refused by its field; what is harmless and not acted on is named
+//! ([`ResponseRequest::ignored`]); a stream ends with exactly one of `response.completed`, `response.incomplete` and
+//! `response.failed`.
 
 mod echo;
 mod input;
@@ -15,7 +16,9 @@ mod tools;
 mod whole;
 
 pub use echo::Echo;
-pub use request::{ResponseRequest, parse_response};
+pub use input::Earlier;
+pub use item::KeptItem;
+pub use request::{ResponseRequest, parse_recalling, parse_response};
 pub use rows::ROWS;
 pub use stream::ResponseStream;
 pub use whole::ResponseWhole;

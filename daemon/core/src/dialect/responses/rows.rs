@@ -6,7 +6,7 @@
 
 use crate::dialect::openai::table::{Asks, Fate, Row, TIER, extension, row};
 
-const WHOLE: &str = "Nothing is kept here between requests: send the whole conversation in input.";
+const WHOLE: &str = "No responses are kept here between requests: send the whole conversation in input.";
 const NO_PROMPTS: &str = "No prompts are kept here: send its text as instructions.";
 const NO_MODERATION: &str = "No moderation runs here.";
 const NOT_LATER: &str =
@@ -37,7 +37,12 @@ const fn repeated(name: &'static str) -> Row {
 /// All fields that are acted on, or are harmless as they are said. A request is translated for every kind of backend.
 pub const ROWS: &[Row] = &[
     works("model", "An engine is sent its own name for the model; answers have the one that was asked for."),
-    works("input", ""),
+    works(
+        "input",
+        "An item_reference to an item of an earlier answer is resolved for the key that asked for that answer, for an hour at the most: \
+         such items are kept in memory (limits.recall), not where store was false, and not beyond a restart. It is a convenience, and \
+         no store: one that is not kept any more is refused, and a thought (rs_...) passed over.",
+    ),
     works("instructions", "They are the first message, of the system."),
     works(
         "tools",
@@ -75,7 +80,14 @@ pub const ROWS: &[Row] = &[
         )
     },
     repeated("metadata"),
-    Row { asks: Asks::UnlessFalse, ..ignored("store", "true: nothing is kept; the response says false.") },
+    Row {
+        asks: Asks::UnlessFalse,
+        ..ignored(
+            "store",
+            "true: no response is kept to be fetched or gone on from, and the response says false. false: nor are its items, for \
+             an item_reference.",
+        )
+    },
     ignored("truncation", "auto: a conversation that is too long is refused, and not cut."),
     ignored("context_management", "A conversation that is too long is refused, and not made shorter."),
     refused("previous_response_id", WHOLE),

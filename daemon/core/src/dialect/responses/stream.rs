@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::echo::Echo;
 use super::in_own_words;
 use super::item::{
-    self, Call, Head, Held, Item, Items, Outcome, Status, SummaryText, inside, write_response, write_text,
+    self, Call, Head, Held, Item, Items, KeptItem, Outcome, Status, SummaryText, inside, write_response,
+    write_text,
 };
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::dialect::json;
@@ -98,6 +99,12 @@ impl ResponseStream {
         self.close(outcome.last(), out);
         self.response(outcome.event(), outcome, out);
         self.ended = true;
+    }
+
+    /// The items that a later request may name; none before the answer is complete, and none where it failed.
+    #[must_use]
+    pub fn kept(&self) -> Vec<KeptItem> {
+        if self.ended && self.finish.is_some() { self.items.kept() } else { Vec::new() }
     }
 
     /// The last events of a response that failed. The one tells it to whoever follows the response; from the other

@@ -82,7 +82,8 @@ pub(in crate::openapi) struct Request {
     access_programs: Option<BTreeMap<String, Value>>,
     /// What the client notes for itself: it is repeated. At most 16 entries, keys of 64 characters and values of 512.
     metadata: Option<BTreeMap<String, String>>,
-    /// Ignored where it is true: nothing is stored.
+    /// Ignored where it is true: no response is stored. Where it is false, none of the answer's items is kept for an
+    /// `item_reference`.
     store: Option<bool>,
     /// `disabled`; `auto` is ignored: a conversation that is too long is refused, and not cut.
     truncation: Option<Truncation>,
@@ -108,7 +109,8 @@ enum Input {
     Items(#[schemars(length(min = 1))] Vec<Item>),
 }
 
-/// An item: `message`, `reasoning`, `function_call`, `custom_tool_call`, or the output of either of both. A message needs no type.
+/// An item: `message`, `reasoning`, `function_call`, `custom_tool_call`, or the output of either of both; or `item_reference`, which
+/// names an item of an earlier answer to the same key, as long as that is kept. A message needs no type.
 #[derive(JsonSchema)]
 #[schemars(rename = "ResponseInputItem")]
 struct Item {
@@ -118,6 +120,7 @@ struct Item {
     role: Option<String>,
     /// Of a message: a text, or parts: `input_text`, `output_text`, `refusal`, and `input_image` with a data URL.
     content: Option<Value>,
+    /// Of an `item_reference`: the item that it names.
     id: Option<String>,
     /// Of a call, and of its output.
     call_id: Option<String>,

@@ -131,6 +131,13 @@ fn a_chat_s_fields_are_refused_with_their_names_here() {
 }
 
 #[test]
+fn only_store_false_keeps_the_items_from_being_kept() {
+    let kept = |store: Value| with("store", store).unwrap().may_keep;
+    assert!(kept(json!(null)) && kept(json!(true)) && !kept(json!(false)));
+    assert!(parse(&json!({"model": "tiny", "input": "hi"})).unwrap().may_keep);
+}
+
+#[test]
 fn what_changes_nothing_is_named() {
     for (field, value, named) in [
         ("store", json!(true), "store"),
