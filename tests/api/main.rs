@@ -53,6 +53,7 @@ mod page;
 mod passthrough;
 mod quic_restart;
 mod readme;
+mod recall;
 mod records;
 mod reload;
 mod responses;

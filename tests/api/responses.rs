@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use crate::{FRANCE, PARIS, check_error, on_every_version};
 
 /// The engine behind the daemon, and the path at which it is asked.
-const WIRES: [(&str, &str); 2] = [("ollama", "/api/chat"), ("openai", "/v1/chat/completions")];
+pub(crate) const WIRES: [(&str, &str); 2] = [("ollama", "/api/chat"), ("openai", "/v1/chat/completions")];
 
 /// An engine of this language, its model `tiny` sinning, and a daemon before it.
-async fn engine(wire: &str, sin: Option<Sin>, limits: &str) -> Result<(Double, Daemon)> {
+pub(crate) async fn engine(wire: &str, sin: Option<Sin>, limits: &str) -> Result<(Double, Daemon)> {
     let double = match wire {
         "ollama" => {
             Double::start(Ollama::with(vec![Model::new("tiny", false), Model::new("think", true)])).await
@@ -34,7 +34,7 @@ async fn engine(wire: &str, sin: Option<Sin>, limits: &str) -> Result<(Double, D
     Ok((double, daemon))
 }
 
-fn ask(more: Value) -> Request {
+pub(crate) fn ask(more: Value) -> Request {
     let mut body = json!({"model": "tiny", "input": FRANCE});
     if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
         body.extend(more);
@@ -42,7 +42,7 @@ fn ask(more: Value) -> Request {
     Request::post("/v1/responses", &body)
 }
 
-fn weather() -> Value {
+pub(crate) fn weather() -> Value {
     json!([{"type": "function", "name": "get_weather", "description": "Get the current weather",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}])
 }
@@ -315,6 +315,12 @@ async fn what_cannot_be_is_refused_before_anything_is_sent() -> Result<()> {
         (json!({"background": true}), "background"),
         (json!({"tools": [{"type": "web_search"}]}), "tools[0].type"),
         (json!({"input": [{"type": "item_reference", "id": "msg_1"}]}), "input[0]"),
+        (json!({"max_tokens": 5}), "max_tokens"),
+        (json!({"n": 2}), "n"),
+        (
+            json!({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "file_1"}]}]}),
+            "input[0].content[0].file_id",
+        ),
         (json!({"temperature": 9}), "temperature"),
     ] {
         let answer = caller.send(&ask(more)).await?;
@@ -323,7 +329,15 @@ async fn what_cannot_be_is_refused_before_anything_is_sent() -> Result<()> {
     }
     check_error(&caller.send(&ask(json!({"model": "no-such"}))).await?, 404, Some("model_not_found"))?;
     check_error(&caller.send(&Request::get("/v1/responses")).await?, 405, Some("method_not_allowed"))?;
-    check_error(&caller.send(&Request::get("/v1/responses/resp_1")).await?, 404, Some("unknown_url"))?;
+    for (path, said) in [
+        ("/v1/responses/resp_1", "No response is kept"),
+        ("/v1/responses/resp_1/input_items", "No response is kept"),
+        ("/v1/files", "POST /v1/embeddings"),
+    ] {
+        let answer = caller.send(&Request::get(path)).await?;
+        check_error(&answer, 404, Some("unknown_url"))?;
+        ensure!(answer.text().contains(said), "{path}: {}", answer.text());
+    }
     let keyless = caller.clone().with_key(None);
     check_error(&keyless.send(&ask(json!({}))).await?, 401, Some("invalid_api_key"))?;
     ensure!(double.seen_at("/api/chat").is_empty(), "an engine was asked");

@@ -88,6 +88,9 @@ async fn check(script: &str, legs: &[Leg]) -> Result<()> {
             judge(way, leg).with_context(|| format!("before {leg:?}: {way:#?}"))?;
             println!("{}, before {leg:?}: all steps", way[0].client);
         }
+        if ways.iter().any(|way| takes_turns(way)) {
+            sent_the_first_answer(stage).with_context(|| format!("before {leg:?}"))?;
+        }
         sent_the_schema(stage, ways.len()).with_context(|| format!("before {leg:?}"))?;
     }
     for stage in stages {
@@ -101,6 +104,11 @@ fn judge(steps: &[Step], leg: Leg) -> Result<()> {
     for name in ["chat", "stream"] {
         for step in some(steps, name)? {
             judge_chat(step, leg).with_context(|| name.to_owned())?;
+        }
+    }
+    if takes_turns(steps) {
+        for step in some(steps, "turn")? {
+            judge_turn(step, leg).context("turn")?;
         }
     }
     for step in some(steps, "tools")? {
@@ -140,6 +148,36 @@ fn judge_chat(step: &Step, leg: Leg) -> Result<()> {
         Some(says) => ensure!(step.text == says && step.finish.as_deref() == Some("stop"), "{step:?}"),
         None => ensure!(!step.text.trim().is_empty() && step.finish.is_some(), "{step:?}"),
     }
+    Ok(())
+}
+
+/// What a real model says when it is asked the same again is its own affair.
+fn judge_turn(step: &Step, leg: Leg) -> Result<()> {
+    if leg.is_double() {
+        return judge_chat(step, leg);
+    }
+    ensure!(step.error.is_none() && !step.text.trim().is_empty(), "{step:?}");
+    Ok(())
+}
+
+/// Whether the client goes on in a second turn whose first answer it only names.
+fn takes_turns(steps: &[Step]) -> bool {
+    steps[0].client.ends_with("@ai-sdk/openai, responses")
+}
+
+/// That the first answer came to the engine with the second turn, without which a double says the same.
+fn sent_the_first_answer(stage: &Stage) -> Result<()> {
+    let Some(double) = &stage.double else { return Ok(()) };
+    let bodies = double.seen_at(stage.leg.wire().1).into_iter().map(|seen| seen.request.json());
+    let turns = |body: Value| {
+        let turns = body["messages"].as_array().into_iter().flatten();
+        turns.map(|turn| (turn["role"].clone(), turn["content"].clone())).collect::<Vec<_>>()
+    };
+    let prompt = &stage.order["prompt"];
+    let says = stage.leg.says().context("a double says always the same")?;
+    let turn = |role: &str, said: &Value| (Value::from(role), said.clone());
+    let wanted = [turn("user", prompt), turn("assistant", &says.into()), turn("user", prompt)];
+    ensure!(bodies.map(turns).any(|turns| turns == wanted), "no request had the first answer");
     Ok(())
 }
 

@@ -75,6 +75,15 @@ async function streamed(model, prompt) {
   return { text, usage: (await stream.usage).totalTokens, finish: await stream.finishReason };
 }
 
+// A second turn, with the first answer as the SDK gives it: by Responses that is a name which the server is to know.
+async function turn(model) {
+  const asked = [{ role: "user", content: order.prompt }];
+  const first = await generateText({ ...settings, model, messages: asked });
+  const messages = [...asked, ...first.responseMessages, { role: "user", content: order.prompt }];
+  const made = await generateText({ ...settings, model, messages });
+  return { text: made.text, usage: made.usage.totalTokens, finish: made.finishReason };
+}
+
 const weather = tool({
   description: "Get the current weather",
   inputSchema: z.object({ city: z.enum(["Berlin", "Oslo"]) }),
@@ -130,6 +139,7 @@ for (let line = await lines.next(); !line.done; line = await lines.next()) {
       return { text: made.text, usage: made.usage.totalTokens, finish: made.finishReason };
     });
     await tried("stream", () => streamed(model, order.prompt));
+    if (name.endsWith("responses")) await tried("turn", () => turn(model));
     await tried("tools", () => tools(model, false));
     await tried("tools", () => tools(model, true));
     await tried("schema", () => schema(model));

@@ -251,14 +251,11 @@ impl ApiError {
         Self::new(Code::Forbidden, message)
     }
 
-    /// 404: no such path. The path is the client's own text, so it is cut.
+    /// 404: no such path. The path is the client's own text, so it is cut; `instead` is a whole sentence.
     #[must_use]
-    pub fn route_not_found(method: &str, path: &str) -> Self {
+    pub fn route_not_found(method: &str, path: &str, instead: &str) -> Self {
         let (method, path) = (clip(method, 16), clip(path, 128));
-        Self::new(
-            Code::RouteNotFound,
-            format!("There is nothing at {method} {path}. Chat is at POST /v1/chat/completions."),
-        )
+        Self::new(Code::RouteNotFound, format!("There is nothing at {method} {path}. {instead}"))
     }
 
     /// 405: the path exists; `allow` is the value of the `Allow` header, such as `GET, HEAD`.

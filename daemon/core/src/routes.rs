@@ -300,6 +300,25 @@ pub fn find(method: &Method, path: &str) -> Found {
     Found::WrongMethod { allow, public: others.iter().all(|row| row.access == Access::Public) }
 }
 
+/// Under which OpenAI's API is.
+const API: &str = "/v1/";
+
+/// What there is instead of a path that there is not: the API's own routes to whoever looks for one of its paths.
+#[must_use]
+pub fn instead(path: &str) -> String {
+    if path.starts_with("/v1/responses/") {
+        return "No response is kept here, to be fetched, cancelled or deleted by its id: read the answer or its stream, and in the \
+                next request send its items, or the whole conversation, as input to POST /v1/responses."
+            .to_owned();
+    }
+    if !path.starts_with(API) {
+        return "Chat is at POST /v1/chat/completions.".to_owned();
+    }
+    let api = TABLE.iter().filter(|row| row.path.starts_with(API) && !row.path.contains('{'));
+    let all: Vec<String> = api.map(|row| format!("{} {}", row.verb.method(), row.path)).collect();
+    format!("Of OpenAI's API this box has no such part: it has {}.", all.join(", "))
+}
+
 /// The public pages that a link on any web site may lead to.
 pub fn pages() -> impl Iterator<Item = &'static str> {
     let page = |row: &&Row| {
@@ -383,6 +402,26 @@ mod tests {
             "/admin/api/v1/backends/a/b/test",
         ] {
             assert_eq!(find(&Method::GET, path), Found::Nothing, "{path}");
+        }
+    }
+
+    #[test]
+    fn whoever_looks_for_what_there_is_not_hears_what_there_is() {
+        for path in
+            ["/v1/responses/resp_1", "/v1/responses/resp_1/cancel", "/v1/responses/resp_1/input_items"]
+        {
+            let said = instead(path);
+            assert!(said.contains("No response is kept") && said.contains("POST /v1/responses"), "{said}");
+        }
+        for path in ["/v1/files", "/v1/audio/speech", "/v1/images/generations", "/v1/threads/a", "/v1/chat"] {
+            assert_eq!(
+                instead(path),
+                "Of OpenAI's API this box has no such part: it has POST /v1/chat/completions, POST /v1/completions, \
+                 POST /v1/embeddings, POST /v1/responses, GET /v1/models."
+            );
+        }
+        for path in ["/", "/chat/completions", "/v2/files", "/admin/api/v1/nothing"] {
+            assert_eq!(instead(path), "Chat is at POST /v1/chat/completions.");
         }
     }
 

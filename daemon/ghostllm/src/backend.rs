@@ -46,7 +46,7 @@ use http::Method;
 use tokio::time::timeout;
 
 pub use answer::{Answer, ChatBytes};
-pub use call::{Asked, ChatCall, Voice};
+pub use call::{Asked, ChatCall, Keeper, Voice};
 pub use embed::{EmbedCall, Embedded};
 pub use lease::Lease;
 pub use meter::Meter;

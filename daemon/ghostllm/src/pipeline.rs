@@ -17,12 +17,18 @@ mod metrics;
 mod models;
 mod panics;
 mod priority;
+mod recall;
 mod record;
 mod requests;
 mod respond;
 mod stream;
 
-use std::{ops::Deref, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    ops::Deref,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -62,6 +68,7 @@ use chat::Language;
 use guesses::Guesses;
 use ids::Ids;
 use metrics::Shown as Scraped;
+use recall::Recall;
 use record::Record;
 pub(crate) use requests::Request as Open;
 use requests::{Asked, Requests, Source};
@@ -118,6 +125,7 @@ struct Shared {
     requests: Requests,
     guesses: Guesses,
     denials: Denials,
+    recall: Arc<Recall>,
     metrics: Arc<Metrics>,
     scraped: Scraped,
     documents: Documents,
@@ -190,6 +198,7 @@ impl Pipeline {
             requests,
             guesses: Guesses::default(),
             denials: Denials::default(),
+            recall: Arc::default(),
             metrics: Arc::default(),
             scraped: Scraped::default(),
             documents: Documents::default(),
@@ -212,15 +221,17 @@ impl Pipeline {
         self.shared.requests.running()
     }
 
-    /// Drops what can be made anew: connections to backends that rest, and the metrics as they were shown last.
+    /// Drops what can be made anew, or be done without: connections to backends that rest, the metrics as they were shown last, and
+    /// what is kept of answers.
     pub(crate) fn drop_caches(&self) {
+        self.shared.recall.clear();
         self.shared.scraped.forget();
         for known in self.shared.registry.snapshot().backends() {
             known.backend().close_resting();
         }
     }
 
-    /// Ends the requests of keys that are taken no more, for ever.
+    /// Ends the requests of keys that are taken no more, and forgets what was kept long enough, for ever.
     pub(crate) async fn expire(&self) {
         // Streams of keys that end wait for no disk.
         let mut tending: Option<JoinHandle<()>> = None;
@@ -228,6 +239,7 @@ impl Pipeline {
             sleep(EXPIRY).await;
             let now = OffsetDateTime::now_utc();
             self.shared.requests.sweep(&self.shared.keys, now);
+            self.shared.recall.sweep(self.settings().limits.recall.as_usize(), Instant::now());
             if tending.as_ref().is_none_or(JoinHandle::is_finished) && self.shared.keys.wants_tending(now) {
                 let keys = self.shared.keys.clone();
                 tending = Some(tokio::task::spawn_blocking(move || {
@@ -300,7 +312,7 @@ impl Pipeline {
         let (row, taken) = match found {
             Found::Row(row, taken) => (row, taken),
             Found::WrongMethod { allow, .. } => return Err(ApiError::method_not_allowed(method, &allow)),
-            Found::Nothing => return Err(ApiError::route_not_found(method, path)),
+            Found::Nothing => return Err(ApiError::route_not_found(method, path, &routes::instead(path))),
         };
         let (record, from) = (Arc::clone(record), Source::of(connection));
         let asked = Asked { record, caller, from, http: head.version, priority: None };

@@ -13,7 +13,7 @@ fn of(model: &str, field: &'static str, value: &Value) -> Probe {
 }
 
 /// What is refused or ignored by every kind of backend, with what asks for it.
-fn dead() -> [(&'static str, Value); 12] {
+fn dead() -> [(&'static str, Value); 29] {
     [
         ("background", json!(true)),
         ("previous_response_id", json!("resp_1")),
@@ -27,6 +27,23 @@ fn dead() -> [(&'static str, Value); 12] {
         ("reasoning.context", json!("all_turns")),
         ("reasoning.mode", json!("pro")),
         ("stream_options.include_obfuscation", json!(true)),
+        ("context_management", json!([{"type": "compaction", "compact_threshold": 1000}])),
+        ("background_options", json!({"completion_window": "2h"})),
+        ("max_tool_calls", json!(2)),
+        ("image", json!({"context_compression": "disabled"})),
+        ("access_programs", json!({"cyber": "standard"})),
+        ("prompt_cache_options", json!({"ttl": "30m"})),
+        ("prompt_cache_retention", json!("24h")),
+        ("messages", json!([{"role": "user", "content": "Hello"}])),
+        ("max_tokens", json!(3)),
+        ("max_completion_tokens", json!(3)),
+        ("response_format", json!({"type": "json_object"})),
+        ("reasoning_effort", json!("low")),
+        ("functions", json!([{"name": "get_weather", "parameters": schema()}])),
+        ("function_call", json!("auto")),
+        ("logprobs", json!(true)),
+        ("logit_bias", json!({"5": 1})),
+        ("n", json!(2)),
     ]
 }
 

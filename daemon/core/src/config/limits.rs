@@ -176,6 +176,10 @@ section! {
         model_name: ByteSize = ByteSize::new(256) => some_bytes();
         /// Texts in a request's stop: OpenAI allows four, engines take more, and programs use them.
         stop_texts: usize = 16 => at_least_one();
+        /// Items of Responses answers that are kept in memory, all together, so that a client may name them in its next request
+        /// (item_reference) instead of sending them: for an hour at the most, for the key that asked, and for one key half of
+        /// this at the most. 0 keeps none.
+        recall: ByteSize = ByteSize::mib(8);
         /// Answers to one request (its n) where the engine gives one at a time: each is a request of its own to it, one after
         /// the other.
         choices: usize = 4 => at_least_one();

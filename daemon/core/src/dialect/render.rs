@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::openai::{ChatStream, ChatWhole, CompletionStream, CompletionWhole, KEEP_ALIVE_COMMENT};
-use super::responses::{Echo, ResponseStream, ResponseWhole};
+use super::responses::{self, Echo, KeptItem, ResponseStream, ResponseWhole};
 use crate::chat::ChatEvent;
 use crate::completion::in_own_words;
 use crate::config::KeepAliveStyle;
@@ -106,6 +106,15 @@ impl Form {
         }
     }
 
+    /// An error that is the whole answer, with its client's own name of the field.
+    #[must_use]
+    pub fn refusal(&self, error: ApiError) -> ApiError {
+        match self {
+            Self::Response(echo) => responses::in_own_words(error, echo),
+            Self::Chat { .. } | Self::Completion { .. } => self.words(error),
+        }
+    }
+
     /// An error that an engine has ended a stream with, with its client's own name of the field. A response names it as it is written.
     #[must_use]
     pub fn words(&self, error: ApiError) -> ApiError {
@@ -179,6 +188,15 @@ impl StreamOut {
         }
     }
 
+    /// What of it may be named in a later request: the items of a response that is complete.
+    #[must_use]
+    pub fn kept(&self) -> Vec<KeptItem> {
+        match self {
+            Self::Chat(_) | Self::Completion(_) => Vec::new(),
+            Self::Response(stream) => stream.kept(),
+        }
+    }
+
     /// The last of a stream that failed.
     #[must_use]
     pub fn failure(&mut self, error: &ApiError) -> Bytes {
@@ -226,6 +244,15 @@ impl WholeOut {
             Self::Chat(whole) => whole.held(),
             Self::Completion(whole) => whole.held(),
             Self::Response(whole) => whole.held(),
+        }
+    }
+
+    /// As [`StreamOut::kept`].
+    #[must_use]
+    pub fn kept(&self) -> Vec<KeptItem> {
+        match self {
+            Self::Chat(_) | Self::Completion(_) => Vec::new(),
+            Self::Response(whole) => whole.kept(),
         }
     }
 

@@ -77,7 +77,7 @@ fn every_constructor_gives_its_code_and_hints() {
         (ApiError::unsupported("n", "Why."), Code::UnsupportedParameter, Some("n"), None),
         (ApiError::rate_limited("Slow.", 7), Code::RateLimited, None, Some(7)),
         (ApiError::forbidden("No."), Code::Forbidden, None, None),
-        (ApiError::route_not_found("GET", "/x"), Code::RouteNotFound, None, None),
+        (ApiError::route_not_found("GET", "/x", "Why."), Code::RouteNotFound, None, None),
         (ApiError::method_not_allowed("PUT", "GET"), Code::MethodNotAllowed, None, None),
         (ApiError::request_timeout(), Code::RequestTimeout, None, None),
         (ApiError::payload_too_large(9), Code::PayloadTooLarge, None, None),

@@ -16,8 +16,9 @@ use events::Event;
 
 pub(super) use request::Request;
 
-const ABOUT: &str = "Nothing is kept between requests: each holds its whole conversation, and what would need another is refused by \
-    its field. A field that is none of these changes nothing, and is named in the answer's field x-ghostllm-ignored.";
+const ABOUT: &str = "No responses are kept between requests: each holds its whole conversation, and what would need another is \
+    refused by its field. Items of earlier answers may be named for a while (`item_reference`) instead of being sent again. A field \
+    that is none of these changes nothing, and is named in the answer's field x-ghostllm-ignored.";
 
 const STREAM: &str = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":4,\
     \"item_id\":\"msg_1_0\",\"output_index\":0,\"content_index\":0,\"delta\":\"Paris\",\"logprobs\":[]}\n\n";

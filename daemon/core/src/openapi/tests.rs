@@ -159,7 +159,9 @@ fn ranges(fields: &Map<String, Value>) -> Vec<(&str, f64, f64)> {
         "top_logprobs",
         "dimensions",
     ];
-    let there = names.into_iter().filter_map(|name| Some((name, fields.get(name)?)));
+    // One that is refused everywhere takes no number.
+    let taken = |field: &&Value| field["x-ghostllm-backends"]["openai"] != "refused";
+    let there = names.into_iter().filter_map(|name| Some((name, fields.get(name).filter(taken)?)));
     there.map(|there| range(there).expect("it has a range")).collect()
 }
 

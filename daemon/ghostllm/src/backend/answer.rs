@@ -22,7 +22,7 @@ use ghostllm_core::{
 };
 use ghostllm_edge::room::Slot;
 
-use super::{ChatError, gathers, meter::Meter, shape::Shape, wire::Reply};
+use super::{ChatError, Keeper, gathers, meter::Meter, shape::Shape, wire::Reply};
 pub(super) use decoder::{Decoder, Read, Reader};
 use decoder::{Tally, is_further_call};
 
@@ -204,7 +204,7 @@ impl Stream for ChatBytes {
 pub(super) async fn gather(
     mut reply: Reply,
     mut reader: Reader,
-    (mut whole, one_call): (WholeOut, bool),
+    (mut whole, one_call, keeper): (WholeOut, bool, Option<&Keeper>),
     slot: Option<Slot>,
     (meter, prompt_bytes): (&Meter, u64),
 ) -> Result<Answer, BackendFault> {
@@ -236,5 +236,9 @@ pub(super) async fn gather(
     }
     reply.complete();
     poll_fn(|cx| reply.poll_end(cx)).await;
-    Ok(Answer::Whole(whole.body()?, tally.usage(prompt_bytes)))
+    let body = whole.body()?;
+    if let Some(keeper) = keeper {
+        keeper.keep(whole.kept());
+    }
+    Ok(Answer::Whole(body, tally.usage(prompt_bytes)))
 }

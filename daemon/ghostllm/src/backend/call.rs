@@ -2,7 +2,7 @@
 //!
 //! Knows what is asked for, and what the answer is written in. Refuses to know engines.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use ghostllm_core::{
@@ -12,6 +12,7 @@ use ghostllm_core::{
     dialect::{
         openai::passthrough::Passed,
         render::{Form, Named},
+        responses::KeptItem,
     },
 };
 use ghostllm_edge::room::Slot;
@@ -61,6 +62,29 @@ pub struct Voice {
     pub id: String,
     /// When it was asked, in Unix seconds.
     pub created: u64,
+    /// Who keeps the answer's items, where somebody does.
+    pub keeper: Option<Keeper>,
+}
+
+/// Takes the items of a response once it is complete, before its client has seen the last of it and may name them.
+#[derive(Clone)]
+pub struct Keeper(Arc<dyn Fn(Vec<KeptItem>) + Send + Sync>);
+
+impl Keeper {
+    /// One that does this with them.
+    pub fn new(keep: impl Fn(Vec<KeptItem>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(keep))
+    }
+
+    pub(super) fn keep(&self, items: Vec<KeptItem>) {
+        (self.0)(items);
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
 }
 
 impl Asked {

@@ -228,11 +228,13 @@ impl Parts {
             (&call.voice.form, call.voice.named(), self.limits.backend_answer.as_usize());
         let (slot, prompt_bytes) = (call.slot.clone(), call.asked.prompt_bytes());
         if call.asked.streams() {
-            let read = Read::new(reader, form.stream(named, most), call.asked.one_call(), prompt_bytes);
+            let out = form.stream(named, most);
+            let read = Read::new(reader, out, call.asked.one_call(), prompt_bytes);
+            let read = read.kept_by(call.voice.keeper.clone());
             let stream = ChatBytes::open(reply, Decoder::Read(Box::new(read)), slot, prompt_bytes).await?;
             return Ok(Answer::Stream(Box::new(stream)));
         }
-        let whole = (form.whole(named, most), call.asked.one_call());
+        let whole = (form.whole(named, most), call.asked.one_call(), call.voice.keeper.as_ref());
         gather(reply, reader, whole, slot, (&call.meter, prompt_bytes)).await
     }
 }

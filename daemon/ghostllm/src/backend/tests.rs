@@ -69,7 +69,7 @@ fn response(stream: bool) -> ChatCall {
 }
 
 fn called(asked: Asked, form: Form) -> ChatCall {
-    let voice = Voice { form, id: "1".to_owned(), created: 1 };
+    let voice = Voice { form, id: "1".to_owned(), created: 1, keeper: None };
     let trace = crate::trace::Trace::new(1, &http::HeaderMap::new());
     let (model, defaults) = ("m".to_owned(), Defaults::default());
     ChatCall { asked, voice, model, defaults, trace, slot: None, meter: Meter::default() }

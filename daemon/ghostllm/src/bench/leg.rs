@@ -208,7 +208,7 @@ impl Direct {
         let created = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default();
         let call = ChatCall {
             asked: backend::Asked::AsSent { body, passed: Box::new(passed) },
-            voice: Voice { form, id: format!("{number:032x}"), created },
+            voice: Voice { form, id: format!("{number:032x}"), created, keeper: None },
             model: self.model.clone(),
             defaults: self.defaults,
             trace: Trace::new((number << 64) | number, &HeaderMap::new()),

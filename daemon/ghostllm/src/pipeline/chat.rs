@@ -6,19 +6,18 @@
 use std::{
     fmt::Display,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
     admission::Class,
-    completion,
     config::Limits,
     dialect::{
         openai::{inspect_completion, passthrough, table::Behind},
         render::Form,
-        responses,
+        responses::{self, Earlier, ResponseRequest},
     },
     error::RETRY_AFTER_DOWN,
 };
@@ -35,6 +34,7 @@ use super::{
     Settings, Shared,
     account::Account,
     content, models,
+    recall::Mine,
     requests::{Asked, Ending},
     respond,
     stream::{self, Events, Stopped, Tone},
@@ -72,13 +72,18 @@ struct Read {
     unheeded: Vec<&'static str>,
     /// Whether it says that it has time.
     has_time: bool,
+    /// Whether the items of its answer may be kept.
+    may_keep: bool,
+    /// Bytes of what was kept of earlier answers and stands in it now.
+    recalled: usize,
 }
 
 impl Read {
     fn as_sent(body: &Bytes, passed: passthrough::Passed, form: Form) -> Self {
         let (model, has_time) = (passed.model.clone(), passed.has_time);
         let asked = backend::Asked::AsSent { body: body.clone(), passed: Box::new(passed) };
-        Self { model, asked, form, ignored: Vec::new(), unheeded: Vec::new(), has_time }
+        let (may_keep, recalled) = (false, 0);
+        Self { model, asked, form, ignored: Vec::new(), unheeded: Vec::new(), has_time, may_keep, recalled }
     }
 
     /// What of it changes nothing at such a backend.
@@ -98,16 +103,8 @@ impl Read {
 }
 
 impl Language {
-    /// An error that was found once the request was read, with its client's own name of the field.
-    fn words(self, error: ApiError) -> ApiError {
-        match self {
-            Self::Chat => error,
-            Self::Completions => completion::in_own_words(error),
-            Self::Responses => responses::in_own_words(error),
-        }
-    }
-
-    fn read(self, body: &Bytes, limits: &Limits) -> Result<Read, ApiError> {
+    /// Reads a request; `earlier` looks up what it has only named.
+    fn read(self, body: &Bytes, limits: &Limits, earlier: Earlier<'_>) -> Result<Read, ApiError> {
         content::check_depth(body, limits.json_depth)?;
         match self {
             Self::Chat => {
@@ -121,11 +118,11 @@ impl Language {
                 Ok(Read::as_sent(body, passed, Form::Completion { model, include_usage }))
             }
             Self::Responses => {
-                let read = responses::parse_response(body, limits)?;
-                let (model, form) = (read.chat.model.clone(), Form::Response(Arc::new(read.echo)));
-                let asked = backend::Asked::Read(Arc::new(read.chat));
-                let (ignored, unheeded, has_time) = (read.ignored, read.unheeded, read.has_time);
-                Ok(Read { model, asked, form, ignored, unheeded, has_time })
+                let read = responses::parse_recalling(body, limits, earlier)?;
+                let ResponseRequest { chat, echo, ignored, unheeded, has_time, may_keep, recalled } = read;
+                let (model, form) = (chat.model.clone(), Form::Response(Arc::new(echo)));
+                let asked = backend::Asked::Read(Arc::new(chat));
+                Ok(Read { model, asked, form, ignored, unheeded, has_time, may_keep, recalled })
             }
         }
     }
@@ -139,9 +136,15 @@ pub(super) async fn answer(
     body: Bytes,
     stay: Stay,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let reading = Arc::clone(settings);
-    let read = apart::read(&body, move |body| language.read(body, &reading.limits)).await?;
+    let (reading, mine) = (Arc::clone(settings), Mine::of(shared, &asked.caller));
+    let looking = mine.clone();
+    let read = apart::read(&body, move |body| {
+        language.read(body, &reading.limits, &|id| looking.find(id, Instant::now()))
+    });
+    let read = read.await?;
     drop(body);
+    // What was only named is held like what was sent.
+    stay.slot().gathers(read.recalled).map_err(content::lacking)?;
     let (id, trace) = (asked.record.id.to_string(), asked.record.trace.clone());
     let own = read.has_time.then_some(Class::Background);
     let asked = Asked { priority: asked.priority.or(own), ..asked };
@@ -149,7 +152,9 @@ pub(super) async fn answer(
     let (Begun { account, routed, slot, wait }, ignored) = begin(shared, asked, &read.model, stay, taken)?;
     let Routed { backend, model, defaults, .. } = routed;
     let streamed = read.asked.streams();
-    let voice = Voice { form: read.form, id, created: now() };
+    let keeper = read.may_keep.then(|| mine.keeper(settings.limits.recall.as_usize())).flatten();
+    let form = read.form.clone();
+    let voice = Voice { form: read.form, id, created: now(), keeper };
     let (voiced, slot, meter) = (voice.clone(), Some(slot), account.request().meter.clone());
     let call = ChatCall { asked: read.asked, voice: voiced, model, defaults, trace, slot, meter };
     let turn = its_turn(shared, settings, wait);
@@ -169,7 +174,7 @@ pub(super) async fn answer(
         };
         whole(shared, answered, account)
     };
-    let mut response = answered.map_err(|error| language.words(error))?;
+    let mut response = answered.map_err(|error| form.refusal(error))?;
     respond::ignored(&mut response, &ignored);
     Ok(response)
 }

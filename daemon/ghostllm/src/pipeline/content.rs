@@ -89,7 +89,7 @@ fn room_for(room: &Room, body: &RequestBody, limits: &Limits) -> Result<(Charge,
     room.take(declared).map_err(lacking)
 }
 
-fn lacking(lack: Lack) -> ApiError {
+pub(super) fn lacking(lack: Lack) -> ApiError {
     ApiError::overloaded(lack.name())
 }
 

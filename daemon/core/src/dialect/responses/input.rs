@@ -1,12 +1,14 @@
 //! The conversation of a Responses request: items, of which several make one turn of the assistant.
 //!
-//! Knows the items that a client has from earlier answers or makes itself. Refuses to look anything up: an item that is
-//! named only, or sealed for OpenAI's own eyes, is not here. Invariant: thoughts, words and calls of one turn become one
-//! message, with the results of its calls behind it, which is the order that chat templates want.
+//! Knows the items that a client has from earlier answers or makes itself. Refuses to know who keeps those that are named only: it
+//! is given what looks them up. Invariants: thoughts, words and calls of one turn become one message, with the results of its calls
+//! behind it, which is the order that chat templates want; what is looked up counts as if it had been sent.
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::tools::{INPUT, inner_name};
@@ -20,6 +22,15 @@ use crate::error::{ApiError, Code};
 
 #[cfg(test)]
 mod tests;
+
+/// Looks up an item of an earlier answer by its id: the item as its client was given it, if it is kept and is theirs.
+pub type Earlier<'a> = &'a dyn Fn(&str) -> Option<Bytes>;
+
+const NOT_KEPT: &str = "It names an item of an earlier answer that is not kept: such items are kept in memory alone, for an hour at \
+                        the most and as limits.recall has room, for the key that asked and where store was not false. Send the \
+                        item itself instead, or the whole conversation (with @ai-sdk/openai, set store to false).";
+const NO_FILES: &str =
+    "Files are not taken: send the picture itself in image_url, as a data URL (data:image/png;base64,...).";
 
 #[derive(Deserialize)]
 struct Item<'a> {
@@ -54,22 +65,39 @@ struct Part<'a> {
     refusal: Option<Quoted<'a>>,
     #[serde(borrow)]
     image_url: Option<Cow<'a, str>>,
+    file_id: Option<IgnoredAny>,
     #[serde(borrow)]
     detail: Option<Cow<'a, str>>,
 }
 
+/// What a conversation is read by.
+pub(super) struct Reading<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) earlier: Earlier<'a>,
+    /// So many bytes may be looked up.
+    pub(super) most: usize,
+}
+
+/// A conversation that was read.
+pub(super) struct Conversation {
+    pub(super) messages: Vec<Message>,
+    /// Bytes of what was looked up for it.
+    pub(super) recalled: usize,
+}
+
 /// Reads `instructions` and `input`.
-pub(super) fn messages(
+pub(super) fn conversation(
     fields: &Fields<'_>,
-    limits: &Limits,
+    reading: &Reading<'_>,
     ignored: &mut Vec<String>,
-) -> Result<Vec<Message>, ApiError> {
+) -> Result<Conversation, ApiError> {
     let mut turns = Turns {
         messages: Vec::new(),
         open: None,
         thought: None,
-        allowance: Allowance::new(limits),
-        depth: limits.json_depth,
+        allowance: Allowance::new(reading.limits),
+        reading,
+        recalled: 0,
         ignored,
     };
     if let Some(text) = fields.read_as::<Quoted<'_>>("instructions", "a string")? {
@@ -88,7 +116,7 @@ pub(super) fn messages(
     if !any || turns.messages.is_empty() {
         return Err(ApiError::invalid_value("input", "a text or a list of at least one item"));
     }
-    Ok(turns.messages)
+    Ok(Conversation { messages: turns.messages, recalled: turns.recalled })
 }
 
 fn no_item(at: Element, what: &str) -> ApiError {
@@ -115,7 +143,8 @@ struct Turns<'a> {
     /// What was thought behind that turn's words: it belongs to its calls, or to the words of the next one.
     thought: Option<String>,
     allowance: Allowance<'a>,
-    depth: usize,
+    reading: &'a Reading<'a>,
+    recalled: usize,
     ignored: &'a mut Vec<String>,
 }
 
@@ -147,7 +176,8 @@ impl Turns<'_> {
         match item.kind.as_deref() {
             None | Some("message") => self.message(at, &item),
             Some("function_call") => {
-                let arguments = arguments(&format!("{at}.arguments"), item.arguments, self.depth)?;
+                let arguments =
+                    arguments(&format!("{at}.arguments"), item.arguments, self.reading.limits.json_depth)?;
                 self.call(at, item, arguments)
             }
             Some("custom_tool_call") => {
@@ -278,17 +308,31 @@ impl Turns<'_> {
         Ok(())
     }
 
-    /// An item that is named only. The conversation is sound without a thought, which `@ai-sdk/openai` names so unless
-    /// it is told that nothing is stored.
+    /// An item that is named only, as `@ai-sdk/openai` does unless it is told that nothing is stored. The conversation is sound
+    /// without a thought, but not without words and calls.
     fn reference(&mut self, at: Element, item: &Item<'_>) -> Result<(), ApiError> {
-        if item.id.as_deref().is_some_and(|id| id.starts_with("rs_")) {
-            self.note("item_reference");
-            return Ok(());
+        let id = item.id.as_deref().ok_or_else(|| ApiError::missing(format!("{at}.id")))?;
+        match (self.reading.earlier)(id) {
+            Some(kept) => self.kept(at, &kept),
+            None if id.starts_with("rs_") => {
+                self.note("item_reference");
+                Ok(())
+            }
+            None => Err(ApiError::unsupported(at.to_string(), NOT_KEPT)),
         }
-        Err(ApiError::unsupported(
-            at.to_string(),
-            "Nothing is kept here between requests: send the item itself (with @ai-sdk/openai, set store to false).",
-        ))
+    }
+
+    /// The item that was meant. A name is short, and may be sent many thousand times.
+    fn kept(&mut self, at: Element, kept: &[u8]) -> Result<(), ApiError> {
+        self.recalled += kept.len();
+        if self.recalled > self.reading.most {
+            let limit = self.reading.limits.body.bytes();
+            let message =
+                format!("With the items that it names, the body is larger than the limit of {limit} bytes.");
+            return Err(ApiError::new(Code::PayloadTooLarge, message).with_param(at.to_string()));
+        }
+        let Object(item) = serde_json::from_slice(kept).map_err(|_| ApiError::internal())?;
+        self.item(at, item)
     }
 
     fn note(&mut self, what: &str) {
@@ -322,6 +366,9 @@ impl Turns<'_> {
                     if part.detail.as_deref().is_some_and(|detail| detail != "auto") {
                         self.note("input_image.detail");
                     }
+                    if part.image_url.is_none() && part.file_id.is_some() {
+                        return Err(ApiError::unsupported(format!("{at}.file_id"), NO_FILES));
+                    }
                     let picture = self.picture(&at, part.image_url.as_deref())?;
                     images.push(Image { place: text.spelled_len(), ..picture });
                     continue;
@@ -345,7 +392,6 @@ impl Turns<'_> {
 
     fn picture(&mut self, at: &str, url: Option<&str>) -> Result<Image, ApiError> {
         let param = format!("{at}.image_url");
-        // Files that were sent before are not here.
         let url = url.ok_or_else(|| ApiError::missing(param.as_str()))?;
         media::picture(&param, url, &mut self.allowance)
     }

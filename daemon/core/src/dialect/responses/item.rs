@@ -3,7 +3,7 @@
 //! Knows their objects on the wire. Refuses to know the events around them. Invariants: their places count from 0 in
 //! the order in which they came, each has an id of its own, and all together hold no more than the limit.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::echo::Echo;
@@ -45,6 +45,15 @@ pub(super) struct Item {
     pub(super) id: String,
     pub(super) held: Held,
     status: Status,
+}
+
+/// An item of an answer that is complete, for whoever keeps it until a later request names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptItem {
+    /// By which it is named.
+    pub id: String,
+    /// The item as its client was given it, but for the probabilities of its tokens.
+    pub json: Bytes,
 }
 
 /// How far an item has come.
@@ -114,17 +123,7 @@ impl Item {
                 let summary: &[SummaryText<'_>] = if begins { &[] } else { &whole };
                 json::write(out, &ReasoningObject { kind: "reasoning", id: &self.id, summary });
             }
-            Held::Message { text, logprobs } => {
-                out.put_slice(b"{\"type\":\"message\",\"id\":");
-                json::write(out, &self.id);
-                out.put_slice(b",\"role\":\"assistant\",\"status\":");
-                json::write(out, self.status.text());
-                out.put_slice(b",\"content\":[");
-                if !begins {
-                    write_text(text, logprobs, out);
-                }
-                out.put_slice(b"]}");
-            }
+            Held::Message { text, logprobs } => self.write_message(text, logprobs, out),
             Held::Call(call) => {
                 let input = if begins { "" } else { call.input.as_str() };
                 let (kind, arguments, input) = if call.custom {
@@ -141,6 +140,29 @@ impl Item {
                 );
             }
         }
+    }
+
+    fn write_message(&self, text: &str, logprobs: &str, out: &mut BytesMut) {
+        out.put_slice(b"{\"type\":\"message\",\"id\":");
+        json::write(out, &self.id);
+        out.put_slice(b",\"role\":\"assistant\",\"status\":");
+        json::write(out, self.status.text());
+        out.put_slice(b",\"content\":[");
+        if self.status != Status::InProgress {
+            write_text(text, logprobs, out);
+        }
+        out.put_slice(b"]}");
+    }
+
+    fn kept(&self) -> KeptItem {
+        let mut out = BytesMut::new();
+        match &self.held {
+            // Nothing comes of the probabilities in a request, and they are many times as long as the text.
+            Held::Message { text, .. } => self.write_message(text, "", &mut out),
+            Held::Reasoning(_) | Held::Call(_) => self.write(&mut out),
+        }
+        // Without the room to grow, which would be held as long as the item.
+        KeptItem { id: self.id.clone(), json: Bytes::copy_from_slice(&out) }
     }
 }
 
@@ -245,6 +267,11 @@ impl Items {
             item.write(out);
         }
         out.put_slice(b"]");
+    }
+
+    /// All of them, to be kept.
+    pub(super) fn kept(&self) -> Vec<KeptItem> {
+        self.items.iter().map(Item::kept).collect()
     }
 
     /// How many bytes they hold.

@@ -5,9 +5,12 @@
 //! nothing is named.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::echo::{self, Echo};
+use super::input::Earlier;
 use super::{input, rows, tools};
 use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat, Think};
 use crate::config::Limits;
@@ -33,23 +36,41 @@ pub struct ResponseRequest {
     pub unheeded: Vec<&'static str>,
     /// Whether it has time: its `service_tier` is "flex".
     pub has_time: bool,
+    /// Whether the items of its answer may be kept until a later request names them: its `store` is not false.
+    pub may_keep: bool,
+    /// Bytes of the items of earlier answers that it has named, and that were looked up.
+    pub recalled: usize,
 }
 
-/// Reads a request for a response.
+/// Reads a request for a response, where nothing is kept of earlier ones.
+///
+/// # Errors
+/// As [`parse_recalling`].
+pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, ApiError> {
+    parse_recalling(body, limits, &|_| None)
+}
+
+/// Reads a request for a response; `earlier` looks up the items that it names only.
 ///
 /// # Errors
 /// 400 with the position where the body is not JSON, and with the field where one is missing, doubled, of the wrong type,
-/// out of range, or asks for what is not kept or offered here.
-pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, ApiError> {
+/// out of range, or asks for what is not kept or offered here; 413 where it is too long with the items that it names.
+pub fn parse_recalling(
+    body: &[u8],
+    limits: &Limits,
+    earlier: Earlier<'_>,
+) -> Result<ResponseRequest, ApiError> {
     let fields = Fields::read(body, limits.request_fields)?;
     refuse_unkept(&fields)?;
     let mut ignored: Vec<String> =
         fields.names().filter(|name| !rows::knows(name)).map(str::to_owned).collect();
     let offered = tools::offered(&fields, &mut ignored)?;
     let reasoning = reasoning(&fields, &mut ignored)?;
+    let most = limits.body.as_usize().saturating_sub(body.len());
+    let conversation = input::conversation(&fields, &input::Reading { limits, earlier, most }, &mut ignored)?;
     let chat = ChatRequest {
         model: request::model(&fields, limits)?,
-        messages: input::messages(&fields, limits, &mut ignored)?,
+        messages: conversation.messages,
         tools: offered.tools,
         tool_choice: offered.choice,
         parallel_tool_calls: fields.read_as("parallel_tool_calls", "true or false")?,
@@ -64,12 +85,14 @@ pub fn parse_response(body: &[u8], limits: &Limits) -> Result<ResponseRequest, A
         num_ctx: None,
         keep_alive: None,
     };
-    note_unkept(&fields, &mut ignored)?;
+    let may_keep = note_unkept(&fields, &mut ignored)?;
+    note_others(&fields, &mut ignored)?;
     note_obfuscation(&fields, &mut ignored)?;
     let echo = echo::of(&fields, &chat, &offered.shown, offered.names)?;
     let has_time = fields.get("service_tier").is_some_and(is_flex);
     let unheeded = unheeded(&chat);
-    Ok(ResponseRequest { chat, echo, ignored, unheeded, has_time })
+    let recalled = conversation.recalled;
+    Ok(ResponseRequest { chat, echo, ignored, unheeded, has_time, may_keep, recalled })
 }
 
 /// Refuses what would be ignored although the client counts on it.
@@ -77,9 +100,10 @@ fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
     for (row, why) in rows::ROWS.iter().filter_map(|row| Some((row, rows::refusal(row)?))) {
         let asked = match row.asks {
             Asks::UnlessFalse => fields.read_as::<bool>(row.name, "true or false")? == Some(true),
-            Asks::Always | Asks::UnlessFlex | Asks::UnlessEmpty | Asks::BesidesText | Asks::ByReader => {
-                fields.get(row.name).is_some()
-            }
+            Asks::UnlessEmpty => fields.get(row.name).is_some_and(|raw| !is_empty(raw)),
+            // One answer is what a response has.
+            Asks::ByReader => fields.get(row.name).is_some_and(|raw| raw.get() != "1"),
+            Asks::Always | Asks::UnlessFlex | Asks::BesidesText => fields.get(row.name).is_some(),
         };
         if asked {
             return Err(ApiError::unsupported(row.name, why));
@@ -88,9 +112,14 @@ fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Names what is asked for and not done, although the answer is sound without it.
-fn note_unkept(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<(), ApiError> {
-    if fields.read_as::<bool>("store", "true or false")? == Some(true) {
+fn is_empty(object: &RawValue) -> bool {
+    serde_json::from_str::<Map<String, Value>>(object.get()).is_ok_and(|object| object.is_empty())
+}
+
+/// Names what is asked for and not done, although the answer is sound without it. Gives whether the answer's items may be kept.
+fn note_unkept(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<bool, ApiError> {
+    let store = fields.read_as::<bool>("store", "true or false")?;
+    if store == Some(true) {
         ignored.push("store".to_owned());
     }
     let tier = fields.read_as::<String>("service_tier", "a string")?;
@@ -103,6 +132,23 @@ fn note_unkept(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<(), Api
         Some("auto") => ignored.push("truncation".to_owned()),
         Some(_) => return Err(ApiError::invalid_value("truncation", "auto or disabled")),
     }
+    Ok(store != Some(false))
+}
+
+/// Names what is for OpenAI's own tools, caches and accounts, if it is well-formed.
+fn note_others(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<(), ApiError> {
+    let objects = ["access_programs", "background_options", "image", "prompt_cache_options"];
+    for name in objects {
+        if fields.read_as::<Object<IgnoredAny>>(name, "an object")?.is_some() {
+            ignored.push(name.to_owned());
+        }
+    }
+    let calls = fields.integer("max_tool_calls", 0, request::COUNT_LIMIT)?.map(|_| "max_tool_calls");
+    let retention = fields.read_as::<String>("prompt_cache_retention", "a string")?;
+    let context = fields.read_as::<Vec<Object<IgnoredAny>>>("context_management", "a list of objects")?;
+    let retention = retention.map(|_| "prompt_cache_retention");
+    let context = context.map(|_| "context_management");
+    ignored.extend([calls, retention, context].into_iter().flatten().map(str::to_owned));
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 
 use crate::dialect::openai::table::{Asks, Fate, Row, TIER, extension, row};
 
-const WHOLE: &str = "Nothing is kept here between requests: send the whole conversation in input.";
+const WHOLE: &str = "No responses are kept here between requests: send the whole conversation in input.";
 const NO_PROMPTS: &str = "No prompts are kept here: send its text as instructions.";
 const NO_MODERATION: &str = "No moderation runs here.";
 const NOT_LATER: &str =
@@ -24,6 +24,11 @@ const fn refused(name: &'static str, why: &'static str) -> Row {
     row(name, [Fate::Refused(why); 3], "")
 }
 
+/// A chat's field that Responses calls otherwise, or has not: without it the answer would be another one.
+const fn chat_s(name: &'static str, why: &'static str) -> Row {
+    extension(refused(name, why))
+}
+
 /// What the response has of it is all that comes of it; no backend is told.
 const fn repeated(name: &'static str) -> Row {
     row(name, [Fate::Emulated; 3], "The response repeats it; nothing else comes of it.")
@@ -35,7 +40,10 @@ pub const ROWS: &[Row] = &[
     works(
         "input",
         "Ollama: nothing tells where in a message its pictures stood. A call's arguments that are no JSON object go to servers of \
-         OpenAI's API as they came, and to an Ollama as an object with that text as its arguments.",
+         OpenAI's API as they came, and to an Ollama as an object with that text as its arguments. An item_reference to an item of an \
+         earlier answer is resolved for the key that asked for that answer, for an hour at the most: such items are kept in memory \
+         (limits.recall), not where store was false, and not beyond a restart. It is a convenience, and no store: one that is not kept \
+         any more is refused, and a thought (rs_...) passed over.",
     ),
     works("instructions", "They are the first message, of the system."),
     works(
@@ -79,14 +87,31 @@ pub const ROWS: &[Row] = &[
         )
     },
     repeated("metadata"),
-    Row { asks: Asks::UnlessFalse, ..ignored("store", "true: nothing is kept; the response says false.") },
+    Row {
+        asks: Asks::UnlessFalse,
+        ..ignored(
+            "store",
+            "true: no response is kept to be fetched or gone on from, and the response says false. false: nor are its items, for \
+             an item_reference.",
+        )
+    },
     ignored("truncation", "auto: a conversation that is too long is refused, and not cut."),
+    ignored("context_management", "A conversation that is too long is refused, and not made shorter."),
     refused("previous_response_id", WHOLE),
     refused("conversation", WHOLE),
     refused("prompt", NO_PROMPTS),
     refused("moderation", NO_MODERATION),
     Row { asks: Asks::UnlessFalse, ..refused("background", NOT_LATER) },
+    ignored("background_options", "Nothing runs in the background."),
+    ignored(
+        "max_tool_calls",
+        "It counts calls of tools that OpenAI itself would run, of which there are none here.",
+    ),
+    ignored("image", ""),
+    ignored("access_programs", ""),
     repeated("prompt_cache_key"),
+    ignored("prompt_cache_options", "Engines find by themselves what they have cached."),
+    ignored("prompt_cache_retention", ""),
     Row { asks: Asks::UnlessFlex, ..ignored("service_tier", TIER) },
     repeated("safety_identifier"),
     repeated("user"),
@@ -98,6 +123,25 @@ pub const ROWS: &[Row] = &[
     extension(works("presence_penalty", "")),
     extension(works("seed", "")),
     extension(works("stop", "At most limits.stop_texts.")),
+    chat_s("messages", "It is a chat's: Responses has input."),
+    chat_s("max_tokens", "It is a chat's: Responses has max_output_tokens."),
+    chat_s("max_completion_tokens", "It is a chat's: Responses has max_output_tokens."),
+    chat_s("response_format", "It is a chat's: Responses has text.format."),
+    chat_s("reasoning_effort", "It is a chat's: Responses has reasoning.effort."),
+    chat_s("functions", "It is a chat's: Responses has tools."),
+    chat_s("function_call", "It is a chat's: Responses has tool_choice."),
+    Row {
+        asks: Asks::UnlessFalse,
+        ..chat_s(
+            "logprobs",
+            "It is a chat's: Responses has include, with message.output_text.logprobs, and top_logprobs.",
+        )
+    },
+    Row { asks: Asks::UnlessEmpty, ..chat_s("logit_bias", "It is a chat's: Responses has no such field.") },
+    Row {
+        asks: Asks::ByReader,
+        ..chat_s("n", "It is a chat's: a response is one answer. Ask once for each.")
+    },
 ];
 
 /// Whether a field of this name is in a row, or has one inside of it.

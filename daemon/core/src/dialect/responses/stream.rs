@@ -10,10 +10,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::echo::Echo;
+use super::in_own_words;
 use super::item::{
-    self, Call, Head, Held, Item, Items, Outcome, Status, SummaryText, inside, write_response, write_text,
+    self, Call, Head, Held, Item, Items, KeptItem, Outcome, Status, SummaryText, inside, write_response,
+    write_text,
 };
-use super::own_name;
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::dialect::json;
 use crate::error::{ApiError, BackendFault, Code};
@@ -100,6 +101,12 @@ impl ResponseStream {
         self.ended = true;
     }
 
+    /// The items that a later request may name; none before the answer is complete, and none where it failed.
+    #[must_use]
+    pub fn kept(&self) -> Vec<KeptItem> {
+        if self.ended && self.finish.is_some() { self.items.kept() } else { Vec::new() }
+    }
+
     /// The last events of a response that failed. The one tells it to whoever follows the response; from the other
     /// OpenAI's own libraries make an exception, which nobody overlooks.
     #[must_use]
@@ -109,6 +116,7 @@ impl ResponseStream {
             return out.freeze();
         }
         self.begin(&mut out);
+        let error = &in_own_words(error.clone(), &self.echo);
         // What was being said when it failed is told as it is, and not as something that was ended.
         let outcome = Outcome::Failed(code(error.code()), error.message());
         self.items.close(outcome.last());
@@ -258,7 +266,7 @@ impl ResponseStream {
             param: Option<&'a str>,
         }
         let (code, message) = (error.code().text(), error.message());
-        let param = error.param().map(own_name);
+        let param = error.param();
         begin("error", &mut self.sequence, out);
         for (name, value) in [("code", code), ("message", Some(message)), ("param", param)] {
             out.put_slice(b",\"");

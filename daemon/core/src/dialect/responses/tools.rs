@@ -32,14 +32,24 @@ pub(super) struct Known {
     pub(super) custom: bool,
 }
 
-/// The tools that are no plain functions.
+/// What a client calls the tools that were taken.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Names(Vec<Known>);
+pub(super) struct Names {
+    /// Those that are no plain functions.
+    known: Vec<Known>,
+    /// Where each stands in its request, in the order of the internal form: some that were sent are not taken.
+    places: Vec<String>,
+}
 
 impl Names {
     /// What a client knows this tool as; none where it is a function of this very name.
     pub(super) fn of(&self, inner: &str) -> Option<&Known> {
-        self.0.iter().find(|known| known.inner == inner)
+        self.known.iter().find(|known| known.inner == inner)
+    }
+
+    /// Where the tool of this place in the internal form stands in its request.
+    pub(super) fn place(&self, inner: usize) -> Option<&str> {
+        self.places.get(inner).map(String::as_str)
     }
 }
 
@@ -122,7 +132,8 @@ pub(super) fn offered<'a>(fields: &Fields<'a>, ignored: &mut Vec<String>) -> Res
             "none or auto where there are no tools to be called",
         ));
     }
-    Ok(Offered { tools: taken.tools, choice, names: Names(taken.names), shown: taken.shown })
+    let (tools, places) = taken.tools.into_iter().unzip();
+    Ok(Offered { tools, choice, names: Names { known: taken.names, places }, shown: taken.shown })
 }
 
 fn too_many(param: &str) -> ApiError {
@@ -147,7 +158,8 @@ pub(super) fn inner_name(namespace: Option<&str>, name: &str) -> String {
 
 #[derive(Default)]
 struct Taken<'a> {
-    tools: Vec<Tool>,
+    /// Each with its place in the request.
+    tools: Vec<(Tool, String)>,
     names: Vec<Known>,
     shown: Vec<&'a RawValue>,
 }
@@ -205,7 +217,7 @@ impl<'a> Taken<'a> {
         if self.tools.len() == TOOLS_LIMIT {
             return Err(too_many("tools"));
         }
-        if self.tools.iter().any(|tool| tool.name == inner) {
+        if self.tools.iter().any(|(tool, _)| tool.name == inner) {
             return Err(ApiError::invalid_value(
                 format!("{param}.name"),
                 "another name than any other tool's",
@@ -222,7 +234,7 @@ impl<'a> Taken<'a> {
             let (inner, namespace) = (inner.clone(), namespace.map(str::to_owned));
             self.names.push(Known { inner, name: name.to_owned(), namespace, custom });
         }
-        self.tools.push(Tool { name: inner, raw });
+        self.tools.push((Tool { name: inner, raw }, param.to_owned()));
         Ok(())
     }
 
@@ -264,7 +276,7 @@ impl<'a> Taken<'a> {
         for (nr, Object(named)) in allowed.iter().enumerate() {
             names.push(self.named(&format!("{param}[{nr}]"), named)?);
         }
-        self.tools.retain(|tool| names.contains(&tool.name));
+        self.tools.retain(|(tool, _)| names.contains(&tool.name));
         Ok(())
     }
 
@@ -275,7 +287,7 @@ impl<'a> Taken<'a> {
         }
         let name = named.name.as_deref().ok_or_else(|| ApiError::missing(format!("{param}.name")))?;
         let inner = inner_name(named.namespace.as_deref(), name);
-        let known = self.tools.iter().any(|tool| tool.name == inner);
+        let known = self.tools.iter().any(|(tool, _)| tool.name == inner);
         known
             .then_some(inner)
             .ok_or_else(|| ApiError::invalid_value(format!("{param}.name"), "the name of one of the tools"))

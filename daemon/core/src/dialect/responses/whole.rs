@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::echo::Echo;
-use super::item::{self, Head, Held, Item, Items, Outcome, Status, inside, write_response};
+use super::item::{self, Head, Held, Item, Items, KeptItem, Outcome, Status, inside, write_response};
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::error::BackendFault;
 
@@ -85,6 +85,12 @@ impl ResponseWhole {
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    /// The items that a later request may name; none before the answer is complete.
+    #[must_use]
+    pub fn kept(&self) -> Vec<KeptItem> {
+        if self.finish.is_some() { self.items.kept() } else { Vec::new() }
     }
 
     /// The body of the answer.

@@ -69,14 +69,30 @@ pub(in crate::openapi) struct Request {
     stream: Option<bool>,
     /// include_obfuscation is ignored: events are not padded.
     stream_options: Option<BTreeMap<String, Value>>,
+    /// Ignored: it counts calls of tools that OpenAI itself would run.
+    #[schemars(range(max = COUNT_LIMIT))]
+    max_tool_calls: Option<u32>,
+    /// Ignored: a conversation that is too long is refused, and not made shorter.
+    context_management: Option<Vec<BTreeMap<String, Value>>>,
+    /// Ignored: nothing runs in the background.
+    background_options: Option<BTreeMap<String, Value>>,
+    /// Ignored.
+    image: Option<BTreeMap<String, Value>>,
+    /// Ignored.
+    access_programs: Option<BTreeMap<String, Value>>,
     /// What the client notes for itself: it is repeated. At most 16 entries, keys of 64 characters and values of 512.
     metadata: Option<BTreeMap<String, String>>,
-    /// Ignored where it is true: nothing is stored.
+    /// Ignored where it is true: no response is stored. Where it is false, none of the answer's items is kept for an
+    /// `item_reference`.
     store: Option<bool>,
     /// `disabled`; `auto` is ignored: a conversation that is too long is refused, and not cut.
     truncation: Option<Truncation>,
     /// Repeated.
     prompt_cache_key: Option<String>,
+    /// Ignored.
+    prompt_cache_options: Option<BTreeMap<String, Value>>,
+    /// Ignored.
+    prompt_cache_retention: Option<String>,
     /// `flex`: the request has time. Else ignored but for `auto` and `default`.
     service_tier: Option<String>,
     /// Repeated.
@@ -93,7 +109,8 @@ enum Input {
     Items(#[schemars(length(min = 1))] Vec<Item>),
 }
 
-/// An item: `message`, `reasoning`, `function_call`, `custom_tool_call`, or the output of either of both. A message needs no type.
+/// An item: `message`, `reasoning`, `function_call`, `custom_tool_call`, or the output of either of both; or `item_reference`, which
+/// names an item of an earlier answer to the same key, as long as that is kept. A message needs no type.
 #[derive(JsonSchema)]
 #[schemars(rename = "ResponseInputItem")]
 struct Item {
@@ -103,6 +120,7 @@ struct Item {
     role: Option<String>,
     /// Of a message: a text, or parts: `input_text`, `output_text`, `refusal`, and `input_image` with a data URL.
     content: Option<Value>,
+    /// Of an `item_reference`: the item that it names.
     id: Option<String>,
     /// Of a call, and of its output.
     call_id: Option<String>,

@@ -14,6 +14,8 @@ use ghostllm_core::{
     error::{ApiError, BackendFault},
 };
 
+use crate::backend::Keeper;
+
 /// Turns an engine's bytes into the client's.
 pub(in crate::backend) enum Decoder {
     /// OpenAI's chunks, for a client that reads them.
@@ -31,6 +33,8 @@ pub(in crate::backend) struct Read {
     tally: Tally,
     /// For an estimate, where the client's language has counts and the engine tells none.
     prompt_bytes: u64,
+    /// Who keeps the answer's items once it is complete.
+    keeper: Option<Keeper>,
 }
 
 /// Reads what an engine says.
@@ -156,7 +160,12 @@ impl Decoder {
 
 impl Read {
     pub(in crate::backend) fn new(reader: Reader, out: StreamOut, one_call: bool, prompt_bytes: u64) -> Self {
-        Self { reader, out, one_call, tally: Tally::default(), prompt_bytes }
+        Self { reader, out, one_call, tally: Tally::default(), prompt_bytes, keeper: None }
+    }
+
+    /// The same, with somebody who keeps the answer's items.
+    pub(in crate::backend) fn kept_by(self, keeper: Option<Keeper>) -> Self {
+        Self { keeper, ..self }
     }
 
     /// What came before a fault is good, and is given out.
@@ -180,6 +189,9 @@ impl Read {
                 self.out.event(estimate, out)?;
             }
             self.out.finish(out);
+            if let Some(keeper) = &self.keeper {
+                keeper.keep(self.out.kept());
+            }
         }
         result
     }

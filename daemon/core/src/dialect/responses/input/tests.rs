@@ -1,10 +1,12 @@
 //! Items become the turns of a conversation.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use crate::chat::{Arguments, Message, Role, Text};
-use crate::config::Limits;
-use crate::dialect::responses::{ResponseRequest, parse_response};
+use crate::chat::{Arguments, ChatEvent, FinishReason, Message, Role, Text};
+use crate::config::{ByteSize, Limits};
+use crate::dialect::responses::{KeptItem, ResponseRequest, ResponseWhole, parse_recalling, parse_response};
 use crate::error::{ApiError, Code};
 
 fn parse(input: Value) -> Result<ResponseRequest, ApiError> {
@@ -48,17 +50,33 @@ fn messages_are_short_or_whole() {
 
 #[test]
 fn pictures_come_inside_the_request_alone() {
-    let picture =
-        |url: Value| json!([{"role": "user", "content": [{"type": "input_image", "image_url": url}]}]);
-    let image = &messages(picture(json!("data:image/png;base64,AAAA")))[0].images[0];
+    let at = |url: Value| json!([{"role": "user", "content": [{"type": "input_image", "image_url": url}]}]);
+    let image = &messages(at(json!("data:image/png;base64,AAAA")))[0].images[0];
     assert_eq!((image.media_type.as_str(), image.base64.as_str()), ("image/png", "AAAA"));
     for url in
         [json!("https://example.com/a.png"), json!("file:///etc/passwd"), json!("data:text/html;base64,AAAA")]
     {
-        assert_eq!(refused(picture(url)), (Code::InvalidValue, "input[0].content[0].image_url".to_owned()));
+        assert_eq!(refused(at(url)), (Code::InvalidValue, "input[0].content[0].image_url".to_owned()));
     }
-    let file = json!([{"role": "user", "content": [{"type": "input_image", "file_id": "file_1"}]}]);
-    assert_eq!(refused(file), (Code::MissingParameter, "input[0].content[0].image_url".to_owned()));
+    let picture = |more: Value| {
+        let mut part = json!({"type": "input_image"});
+        part.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!([{"role": "user", "content": [part]}])
+    };
+    for file in [json!({"file_id": "file_1"}), json!({"file_id": "file_1", "image_url": null})] {
+        let error = parse(picture(file)).unwrap_err();
+        assert_eq!(error.code(), Code::UnsupportedParameter);
+        assert_eq!(error.param(), Some("input[0].content[0].file_id"));
+        assert!(error.message().contains("image_url"), "{error}");
+    }
+    for none in [json!({}), json!({"file_id": null})] {
+        assert_eq!(
+            refused(picture(none)),
+            (Code::MissingParameter, "input[0].content[0].image_url".to_owned())
+        );
+    }
+    let both = json!({"file_id": null, "image_url": "data:image/png;base64,AAAA"});
+    assert_eq!(messages(picture(both))[0].images.len(), 1);
     for kind in ["input_file", "input_audio", "nonsense"] {
         let input = json!([{"role": "user", "content": [{"type": kind, "file_data": "x"}]}]);
         assert_eq!(refused(input), (Code::UnsupportedParameter, "input[0].content[0].type".to_owned()));
@@ -161,8 +179,85 @@ fn pictures_stand_where_they_stood_also_in_instructions_that_become_one() {
 fn what_is_only_named_is_refused_but_for_thoughts() {
     let reference =
         |id: &str| json!([{"role": "user", "content": "a"}, {"type": "item_reference", "id": id}]);
-    assert_eq!(refused(reference("msg_1")), (Code::UnsupportedParameter, "input[1]".to_owned()));
+    for id in ["msg_1", "fc_1", "resp_1", ""] {
+        assert_eq!(refused(reference(id)), (Code::UnsupportedParameter, "input[1]".to_owned()));
+    }
+    let error = parse(reference("msg_1")).unwrap_err();
+    for word in ["not kept", "limits.recall", "Send the item itself", "store"] {
+        assert!(error.message().contains(word), "{error}");
+    }
     assert_eq!(parse(reference("rs_1")).unwrap().ignored, ["item_reference"]);
+    assert_eq!(refused(json!([{"type": "item_reference"}])).1, "input[0].id");
+}
+
+/// The items of a whole answer that thinks, speaks and calls, as they are kept.
+fn answered() -> Vec<KeptItem> {
+    let tools =
+        json!([{"type": "custom", "name": "patch"}, {"type": "function", "name": "f", "parameters": {}}]);
+    let request = json!({"model": "m", "input": "hi", "tools": tools});
+    let read = parse_response(request.to_string().as_bytes(), &Limits::default()).unwrap();
+    let mut whole = ResponseWhole::new("1", 5, Arc::new(read.echo), 10_000);
+    let call = |name: &str, arguments: &str| {
+        let (name, arguments) = (name.to_owned(), arguments.to_owned());
+        ChatEvent::ToolCall { index: 0, id: format!("call_{name}"), name, arguments }
+    };
+    let text = "\u{e9} \"quoted\"\n".to_owned();
+    for event in [
+        ChatEvent::Reasoning("hm".to_owned()),
+        ChatEvent::Text { text, logprobs: Some("[{\"token\":\"a\"}]".into()) },
+        call("f", "{\"a\":1}"),
+        call("patch", "{\"input\":\"*** Begin\"}"),
+    ] {
+        whole.event(event).unwrap();
+    }
+    assert_eq!(whole.kept(), [], "it is not complete");
+    whole.event(ChatEvent::Finish(FinishReason::ToolCalls)).unwrap();
+    whole.kept()
+}
+
+fn recalling(input: &Value, kept: &[KeptItem], limits: &Limits) -> Result<ResponseRequest, ApiError> {
+    let body = json!({"model": "m", "input": input}).to_string();
+    parse_recalling(body.as_bytes(), limits, &|id| {
+        kept.iter().find(|item| item.id == id).map(|item| item.json.clone())
+    })
+}
+
+#[test]
+fn what_is_named_and_kept_stands_there_as_if_it_had_been_sent() {
+    let kept = answered();
+    let ids: Vec<&str> = kept.iter().map(|item| item.id.as_str()).collect();
+    assert_eq!(ids, ["rs_1_0", "msg_1_1", "fc_1_2", "ctc_1_3"]);
+    let conversation = |items: Vec<Value>| {
+        let mut all = vec![json!({"role": "user", "content": "go"})];
+        all.extend(items);
+        all.push(json!({"type": "function_call_output", "call_id": "call_f", "output": "1"}));
+        all.push(json!({"type": "custom_tool_call_output", "call_id": "call_patch", "output": "2"}));
+        Value::Array(all)
+    };
+    let named = conversation(ids.iter().map(|id| json!({"type": "item_reference", "id": id})).collect());
+    let sent = conversation(kept.iter().map(|item| serde_json::from_slice(&item.json).unwrap()).collect());
+    let limits = Limits::default();
+    let (named, sent) = (recalling(&named, &kept, &limits).unwrap(), recalling(&sent, &[], &limits).unwrap());
+    assert_eq!(named.chat, sent.chat);
+    assert_eq!((named.ignored, sent.recalled), (vec![], 0));
+    assert_eq!(named.recalled, kept.iter().map(|item| item.json.len()).sum::<usize>());
+    let turn = &named.chat.messages[1];
+    assert_eq!((&*turn.text.get(), turn.reasoning.as_deref()), ("\u{e9} \"quoted\"\n", Some("hm")));
+    let calls: Vec<_> = turn.tool_calls.iter().map(|call| (&*call.name, call.arguments.get())).collect();
+    assert_eq!(calls, [("f", "{\"a\":1}"), ("patch", "{\"input\":\"*** Begin\"}")]);
+    assert!(kept.iter().all(|item| !String::from_utf8_lossy(&item.json).contains("token")), "{kept:?}");
+}
+
+#[test]
+fn what_is_named_counts_as_if_it_had_been_sent() {
+    let kept = answered();
+    let named = |times: usize| json!(vec![json!({"type": "item_reference", "id": "msg_1_1"}); times]);
+    let length = |times: usize| json!({"model": "m", "input": named(times)}).to_string().len();
+    let body = length(3) + 3 * kept[1].json.len();
+    let limits = |body: usize| Limits { body: ByteSize::new(body as u64), ..Limits::default() };
+    assert_eq!(recalling(&named(3), &kept, &limits(body)).unwrap().chat.messages.len(), 3);
+    let error = recalling(&named(3), &kept, &limits(body - 1)).unwrap_err();
+    assert_eq!((error.code(), error.param()), (Code::PayloadTooLarge, Some("input[2]")));
 }
 
 #[test]

@@ -105,14 +105,55 @@ fn what_is_not_kept_is_refused_by_its_field() {
         ("prompt", json!({"id": "pmpt_1"})),
         ("background", json!(true)),
         ("moderation", json!({"model": "x"})),
+        ("messages", json!([{"role": "user", "content": "hi"}])),
+        ("max_tokens", json!(5)),
+        ("max_completion_tokens", json!(5)),
+        ("response_format", json!({"type": "json_object"})),
+        ("reasoning_effort", json!("low")),
+        ("functions", json!([{"name": "f"}])),
+        ("function_call", json!("auto")),
+        ("logprobs", json!(true)),
+        ("logit_bias", json!({"5": 1})),
+        ("n", json!(2)),
     ] {
         assert_eq!(refused(field, value), (Code::UnsupportedParameter, field.to_owned()));
     }
     for field in
-        ["previous_response_id", "conversation", "prompt", "background", "store", "truncation", "text"]
+        ["previous_response_id", "conversation", "prompt", "background", "store", "truncation", "text", "n"]
     {
         assert_eq!(ignored(field, Value::Null), [""; 0], "{field}");
     }
+}
+
+#[test]
+fn a_chat_s_fields_are_refused_with_their_names_here() {
+    for (field, value, own) in [
+        ("messages", json!([]), "input"),
+        ("max_tokens", json!(5), "max_output_tokens"),
+        ("max_completion_tokens", json!(5), "max_output_tokens"),
+        ("response_format", json!({"type": "text"}), "text.format"),
+        ("reasoning_effort", json!("none"), "reasoning.effort"),
+        ("functions", json!([]), "tools"),
+        ("function_call", json!("none"), "tool_choice"),
+        ("logprobs", json!(true), "include"),
+    ] {
+        let error = with(field, value).unwrap_err();
+        assert!(error.message().contains(&format!("Responses has {own}")), "{error}");
+    }
+    // Whoever takes it for a chat has no input either, and hears of that field first.
+    let chat = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}]});
+    assert_eq!(parse(&chat).unwrap_err().param(), Some("messages"));
+    // These ask for nothing that a response has not.
+    for (field, value) in [("n", json!(1)), ("logprobs", json!(false)), ("logit_bias", json!({}))] {
+        assert_eq!(ignored(field, value), [""; 0], "{field}");
+    }
+}
+
+#[test]
+fn only_store_false_keeps_the_items_from_being_kept() {
+    let kept = |store: Value| with("store", store).unwrap().may_keep;
+    assert!(kept(json!(null)) && kept(json!(true)) && !kept(json!(false)));
+    assert!(parse(&json!({"model": "tiny", "input": "hi"})).unwrap().may_keep);
 }
 
 #[test]
@@ -127,6 +168,12 @@ fn what_changes_nothing_is_named() {
         ("max_tool_calls", json!(2), "max_tool_calls"),
         ("client_metadata", json!({"a": "b"}), "client_metadata"),
         ("context_management", json!([]), "context_management"),
+        ("context_management", json!([{"type": "compaction"}]), "context_management"),
+        ("background_options", json!({"completion_window": "2h"}), "background_options"),
+        ("prompt_cache_options", json!({"ttl": "30m"}), "prompt_cache_options"),
+        ("prompt_cache_retention", json!("24h"), "prompt_cache_retention"),
+        ("image", json!({"context_compression": "auto"}), "image"),
+        ("access_programs", json!({"cyber": "standard"}), "access_programs"),
         ("reasoning", json!({"mode": "pro"}), "reasoning.mode"),
     ] {
         assert_eq!(ignored(field, value), [named]);
@@ -167,6 +214,12 @@ fn wrong_types_and_ranges_name_the_field() {
         ("metadata", json!({"a": 1}), "metadata"),
         ("metadata", json!({"a".repeat(65): "b"}), "metadata"),
         ("user", json!(5), "user"),
+        ("max_tool_calls", json!("two"), "max_tool_calls"),
+        ("context_management", json!({}), "context_management"),
+        ("context_management", json!(["compaction"]), "context_management"),
+        ("prompt_cache_options", json!([]), "prompt_cache_options"),
+        ("prompt_cache_retention", json!(24), "prompt_cache_retention"),
+        ("logprobs", json!(5), "logprobs"),
         ("include", json!("all"), "include"),
         ("stream", json!("yes"), "stream"),
         ("input", json!(5), "input"),

@@ -380,3 +380,41 @@ fn the_limit_passes_and_one_more_fails() {
     let over = stream.event(ChatEvent::text("e"), &mut out);
     assert_eq!(over, Err(BackendFault::TooLong { limit: 4 }));
 }
+
+#[test]
+fn its_items_are_kept_once_it_is_complete_and_not_where_it_failed() {
+    let mut out = BytesMut::new();
+    let text = ChatEvent::Text { text: "a".to_owned(), logprobs: Some("[{\"token\":\"a\"}]".into()) };
+    let events = [ChatEvent::Reasoning("hm".to_owned()), text, call(0, "f", "{}"), USAGE, STOP];
+    let mut complete = stream(json!({}));
+    for event in events.clone() {
+        complete.event(event, &mut out).unwrap();
+        assert_eq!(complete.kept(), []);
+    }
+    complete.finish(&mut out);
+    let mut output = read(&out).pop().unwrap()["response"]["output"].take();
+    // They are the answer's own, but for the probabilities.
+    output[1]["content"][0]["logprobs"] = json!([]);
+    let kept = complete.kept();
+    let items: Vec<Value> = kept.iter().map(|item| serde_json::from_slice(&item.json).unwrap()).collect();
+    assert_eq!((items.len(), Value::Array(items)), (3, output.clone()));
+    let ids: Vec<&Value> = output.as_array().unwrap().iter().map(|item| &item["id"]).collect();
+    assert_eq!(ids, kept.iter().map(|item| item.id.as_str()).collect::<Vec<_>>());
+
+    let mut failed = stream(json!({}));
+    failed.event(events[1].clone(), &mut out).unwrap();
+    let _last = failed.failure(&ApiError::internal());
+    failed.finish(&mut out);
+    assert_eq!(failed.kept(), []);
+}
+
+#[test]
+fn a_failure_names_the_client_s_own_field() {
+    let error = ApiError::invalid_value("messages[0].content", "a text");
+    let events = read(&stream(json!({})).failure(&error));
+    let [.., failed, error] = &events[..] else { panic!("{events:?}") };
+    let said = "The field 'input' must be a text.";
+    assert_eq!(failed["response"]["error"]["message"], said);
+    assert_eq!((&error["message"], &error["param"]), (&json!(said), &json!("input")));
+    assert_eq!((&error["error"]["message"], &error["error"]["param"]), (&json!(said), &json!("input")));
+}
