@@ -17,6 +17,7 @@ pub use ghostllm_readings::{
     Absent, Clocks, Faults, Link, Margins, Memory, Power, Reading, Reason, Sample, Sensor, Tenants,
     Throttles, Utilisation,
 };
+pub(crate) use governor::STEP_MOST;
 pub use governor::{ByClass, Cause, Decision, Gate, Governor, Moment, Policy};
 pub use history::{FINE, History, MINUTES, Minute, Point};
 pub use judge::{Bounds, Judge, State, Verdict};

@@ -130,7 +130,7 @@ pub struct Moment<'a> {
 }
 
 /// The longest time for which limits rise at one step, however long ago the last was.
-const STEP_MOST: Duration = Duration::from_secs(5);
+pub(crate) const STEP_MOST: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
