@@ -6,7 +6,11 @@
 //! The daemon's configuration names `--engine` as a backend of OpenAI's language and the library beside `--nvml` as `gpu.nvml_library`.
 //! `--speed=10` makes ten seconds of the card of one of the daemon's: enough to see the parts at work, not for figures, since the governor's
 //! own times are the clock's.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are printed, and what is wrong with an option")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "figures are printed, and what is wrong with an option"
+)]
 
 mod ask;
 mod engine;
@@ -16,8 +20,8 @@ mod world;
 use std::{
     io,
     path::PathBuf,
-    sync::Arc,
     process::ExitCode,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
