@@ -15,7 +15,7 @@ mod predict;
 
 pub use ghostllm_readings::{
     Absent, Clocks, Faults, Link, Margins, Memory, Power, Reading, Reason, Sample, Sensor, Tenants,
-    Throttles, Utilisation,
+    Throttles, Utilisation, Xid,
 };
 pub(crate) use governor::STEP_MOST;
 pub use governor::{ByClass, Cause, Decision, Gate, Governor, Moment, Policy};

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::Orders;
-use crate::heat::{ByClass, Cause, Decision, Gate, STEP_MOST};
+use crate::heat::{ByClass, Cause, Decision, STEP_MOST};
 
 #[cfg(test)]
 mod tests;
@@ -42,7 +42,7 @@ impl Ease {
         self.last = Some(now);
         self.most = decision.map_or(self.most, |decision| decision.most);
         let is_free = decision.is_none_or(|decision| decision.cause == Cause::Free);
-        let lowered = decision.map(lowered).unwrap_or_default();
+        let lowered = decision.map(Decision::lowered).unwrap_or_default();
         let over = waiting.with(waiting, |waiting, _| is_free && waiting == 0);
         let rise = self.most.with(self.most, |most, _| passed.as_secs_f32() * a_second(most));
         let step = over.with(rise, |over, rise| (over, rise));
@@ -51,12 +51,6 @@ impl Ease {
         let gate = decision.map_or(set.gate, |decision| decision.gate);
         Orders { limits: set.limits.with(self.kept, stricter), gate, ..set }
     }
-}
-
-/// What is decided is a limit where it is less than what is counted down from, and where nothing begins.
-fn lowered(decision: &Decision) -> ByClass<Option<u32>> {
-    let shut = decision.gate > Gate::Open;
-    decision.limits.with(decision.most, |limit, most| (shut || limit < most).then_some(limit))
 }
 
 /// The limit of one class from now on, by what is decided, what was kept, whether that is over, and by how much it may rise.
@@ -79,7 +73,11 @@ fn real(count: u32) -> f32 {
 }
 
 /// Rounded down.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "none is below 0, and it saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "none is below 0, and it saturates"
+)]
 fn whole(limit: f32) -> u32 {
     limit as u32
 }

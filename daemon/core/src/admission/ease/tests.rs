@@ -30,7 +30,8 @@ fn at(seconds: u64) -> Duration {
 #[test]
 fn a_decision_limits_what_it_lowers_and_nothing_else() {
     let most = both(8, 4);
-    let obeyed = |set: Orders, decision: &Decision| Ease::default().orders(at(1), set, Some(decision), NOBODY);
+    let obeyed =
+        |set: Orders, decision: &Decision| Ease::default().orders(at(1), set, Some(decision), NOBODY);
     let (limited, none) = (set(Some(6), None), set(None, None));
     let free = decision(most, most, Gate::Open, Cause::Free);
     assert_eq!((obeyed(none, &free), obeyed(limited, &free)), (none, limited));
@@ -46,7 +47,8 @@ fn a_decision_limits_what_it_lowers_and_nothing_else() {
 #[test]
 fn what_was_lowered_stays_a_limit_until_all_that_waits_has_begun() {
     let (mut ease, most, none) = (Ease::default(), both(4, 2), set(None, None));
-    let mut obey = |now, decision: &Decision, waiting| ease.orders(at(now), none, Some(decision), waiting).limits;
+    let mut obey =
+        |now, decision: &Decision, waiting| ease.orders(at(now), none, Some(decision), waiting).limits;
     let limits = |interactive, background| ByClass { interactive, background };
     let forty = both(40, 0);
     let rising = |interactive| decision(both(interactive, 0), most, Gate::Open, Cause::Recovering);
@@ -59,7 +61,11 @@ fn what_was_lowered_stays_a_limit_until_all_that_waits_has_begun() {
     assert_eq!(obey(5, &free, forty), limits(Some(7), None), "it is cool, and many wait");
     assert_eq!(obey(6, &free, NOBODY), limits(None, None));
     assert_eq!(obey(7, &rising(2), NOBODY), limits(Some(2), Some(0)), "what is lowered is so at once");
-    assert_eq!(ease.orders(at(8), none, None, forty).limits, limits(Some(3), None), "a card that is gone frees nobody");
+    assert_eq!(
+        ease.orders(at(8), none, None, forty).limits,
+        limits(Some(3), None),
+        "a card that is gone frees nobody"
+    );
 }
 
 /// A card this far from where its hardware slows it down, and from its end.
