@@ -117,7 +117,8 @@ async fn a_slowed_card_has_fewer_requests_begin_within_two_seconds_and_none_is_e
     let took = stage
         .until(|gpu| {
             let decision = &gpu["governor"]["decision"];
-            decision["cause"] == "heat" && decision["limits"]["interactive"].as_u64() < Some(4)
+            decision["cause"] == "heat"
+                && decision["limits"]["interactive"].as_u64().is_some_and(|limit| limit < 4)
         })
         .await?;
     println!("S22: {took:?} from the bit to lowered admission");
@@ -150,6 +151,8 @@ async fn a_card_at_its_end_has_new_requests_refused_and_lets_them_in_again_once_
     stage.says(AT_ITS_END)?;
     let took = stage.until(|gpu| gpu["governor"]["decision"]["gate"] == "refuse").await?;
     ensure!(took <= HEEDED, "{took:?}");
+    let status = admin::read(&stage.daemon, "status").await?;
+    cause(&status, "gpu_thermal", "error", "because of card 0 (NVIDIA Fake 4090): ")?;
     for request in [Request::chat("tiny", FRANCE, true), Request::chat("tiny", FRANCE, false)] {
         let refused = caller.send(&request).await?;
         check_error(&refused, 503, Some("gpu_thermal"))?;
@@ -193,6 +196,8 @@ async fn a_driver_that_hangs_keeps_no_request_waiting() -> Result<()> {
     let caller = stage.caller().await?;
     stage.says("0.hang=all\n")?;
     stage.until(|gpu| gpu["cards"][0]["state"] == "stale" && gpu["cards"][0]["late_s"].is_number()).await?;
+    let status = admin::read(&stage.daemon, "status").await?;
+    cause(&status, "gpu_silent", "error", "card 0 (NVIDIA Fake 4090): it has not answered for ")?;
     let begun = Instant::now();
     for _ in 0..20 {
         whole(&caller.send(&Request::chat("tiny", FRANCE, true)).await?)?;
@@ -212,8 +217,62 @@ async fn a_lost_card_is_told_and_nothing_is_refused_for_it() -> Result<()> {
     stage.says("0.lost=1\n")?;
     stage.until(|gpu| gpu["cards"][0]["state"] == "lost").await?;
     let status = admin::read(&stage.daemon, "status").await?;
-    cause(&status, "gpu_lost", "warning", "card 0 (NVIDIA Fake 4090) is lost")?;
+    cause(&status, "gpu_lost", "error", "card 0 (NVIDIA Fake 4090): it is lost")?;
     whole(&stage.caller().await?.send(&Request::chat("tiny", FRANCE, true)).await?)?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_card_that_is_damaged_is_told() -> Result<()> {
+    let stage = Stage::new("").await?;
+    stage.says("0.uncorrected=3\n0.remapped=4\n0.remap_pending=1\n0.remap_failed=1\n0.xid=95\n")?;
+    let broken = |gpu: &Value| {
+        let faults = &gpu["cards"][0]["faults"];
+        faults["rows_failed"]["value"] == true
+            && faults["xid"]["value"] == 95
+            && faults["xid_age_s"].is_number()
+    };
+    stage.until(broken).await?;
+    let status = admin::read(&stage.daemon, "status").await?;
+    cause(
+        &status,
+        "gpu_memory",
+        "error",
+        "card 0 (NVIDIA Fake 4090): it could not replace a row of its memory",
+    )?;
+    cause(&status, "gpu_xid", "error", "card 0 (NVIDIA Fake 4090): it has told Xid 95 ")?;
+    let sheet = Sheet::of(&stage.daemon).await?;
+    ensure!(sheet.text.contains("ghostllm_gpu_memory_rows_failed{gpu=\"0\"} 1"), "{}", sheet.text);
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_driver_that_was_replaced_under_it_is_told() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    let machine = Machine::new(&format!("{COOL}init=18\n"))?;
+    let daemon = Daemon::start(&setup(&double, &machine, "")).await?;
+    admin::until(&daemon, "gpu", PATIENCE, |gpu| gpu["missing"][0]["cause"] == "version_mismatch").await?;
+    let status = admin::read(&daemon, "status").await?;
+    cause(
+        &status,
+        "gpu_driver",
+        "error",
+        "NVIDIA's library and the loaded driver are of different versions",
+    )?;
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn where_no_limit_is_none_is_shown() -> Result<()> {
+    let none = json!({"interactive": null, "background": null});
+    let stage = Stage::new("").await?;
+    let gpu = stage.gpu().await?;
+    ensure!(gpu["governor"]["limits"] == none && gpu["governor"]["decision"]["limits"] == none, "{gpu:#}");
+    stage.daemon.stop().await?;
+    let stage = Stage::new("interactive = 3").await?;
+    let gpu = stage.gpu().await?;
+    ensure!(gpu["governor"]["limits"] == json!({"interactive": 3, "background": 3}), "{gpu:#}");
+    ensure!(gpu["governor"]["decision"]["limits"] == none, "heat lowers none of them: {gpu:#}");
     stage.daemon.stop().await
 }
 

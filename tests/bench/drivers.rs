@@ -162,18 +162,32 @@ async fn main() -> Result<()> {
     twin.until(SOUND).await?;
     let _noise = measured("sound (the noise)", &sound, &twin).await?;
     twin.daemon.stop().await?;
-    let mut kept = 0;
+    let mut beyond = Vec::new();
     for fault in &FAULTS {
         let ratio = under(fault, &sound).await.with_context(|| fault.name.to_owned())?;
-        kept += usize::from(ratio <= PROMISED);
+        if ratio > PROMISED {
+            beyond.push(format!("{} ({ratio:.2})", fault.name));
+        }
         if ratio > FAR_BEYOND {
             far.push(fault.name);
         }
     }
     sound.daemon.stop().await?;
-    println!("\n{kept} of {} faults within what is promised; every request was answered", FAULTS.len());
+    verdict(&beyond);
     ensure!(far.is_empty(), "far beyond what is promised: {}", far.join(", "));
     Ok(())
+}
+
+/// Whether the promise is kept. One that is not, and not by far, fails nothing: the noise above says how much of it is the machine's.
+fn verdict(beyond: &[String]) {
+    let (promised, faults) = ((PROMISED - 1.0) * 100.0, FAULTS.len());
+    println!("\nevery request was answered");
+    if beyond.is_empty() {
+        println!("KEPT: with each of {faults} faults the 99th percentile is within {promised:.0} %");
+    } else {
+        let (count, names) = (beyond.len(), beyond.join(", "));
+        println!("NOT KEPT: beyond {promised:.0} % with {count} of {faults} faults: {names}");
+    }
 }
 
 /// The 99th percentile beside that of a sound one.

@@ -9,9 +9,9 @@
 //! A card, after its number and a point: `name`, `memory` and `free` (bytes), `temperature`, `margin`, `gpu_max`, `slowdown`, `shutdown`,
 //! `mem_max` (degrees), `power`, `limit` (mW), `energy` (mJ), `sm`, `sm_most`, `mem`, `mem_most` (MHz), `reasons` (bits), `busy`,
 //! `mem_busy`, `fan` (percent), `fans`, `generation`, `generation_most`, `lanes`, `lanes_most`, `corrected`, `uncorrected`, `remapped`,
-//! `remap_pending`, `retired`, `field.82` (a value of `NVML_FI_*`), `xid=79` (an event, each time that the line changes; `79#2` is a second
-//! one), `processes=1234:1048576,99:2048`, `mig=2` (instances; 0: cut into none) with `mig0.memory` and `mig0.free`. What is absent is not
-//! supported, but for `free` (all of it).
+//! `remap_pending`, `remap_failed`, `retired`, `field.82` (a value of `NVML_FI_*`), `xid=79` (an event, each time that the line changes;
+//! `79#2` is a second one), `processes=1234:1048576,99:2048`, `mig=2` (instances; 0: cut into none) with `mig0.memory` and `mig0.free`. What
+//! is absent is not supported, but for `free` (all of it).
 //!
 //! A number may be a curve, `60@0 90@30`: 60 at first, 90 from 30 s on, straight between; it begins when the file is written, or stands at
 //! `clock=…` seconds where that is given. Faults: `0.lost=1`; `fail.nvmlDeviceGetPowerUsage=999`, or `0.fail.…` for one card, answers

@@ -119,10 +119,11 @@ pub unsafe extern "C" fn nvmlDeviceGetRemappedRows(
     failed: *mut c_uint,
 ) -> c_int {
     let rows = told("nvmlDeviceGetRemappedRows", handle, "remapped");
-    let more = State::read().number(&of(handle, "remap_pending")).unwrap_or(0);
+    let state = State::read();
+    let flag = |key: &str| state.number(&of(handle, key)).unwrap_or(0);
     // SAFETY: the caller vouches for all four.
     unsafe {
-        (*corrected, *pending, *failed) = (0, more, 0);
+        (*corrected, *pending, *failed) = (0, flag("remap_pending"), flag("remap_failed"));
         put(rows, uncorrected)
     }
 }

@@ -14,13 +14,15 @@ use std::{collections::VecDeque, time::Duration};
 use crate::{
     ApiError,
     error::RETRY_AFTER_OVERLOAD,
-    heat::{ByClass, Decision, Gate},
+    heat::{ByClass, Gate},
 };
 
+mod ease;
 mod measure;
 #[cfg(test)]
 mod tests;
 
+pub use ease::Ease;
 pub use measure::{LEAST, Measure};
 
 /// So long the first of the background gives way to interactive requests that wait: without an end, a box that is always busy would
@@ -165,16 +167,6 @@ impl ByClass<u32> {
     #[must_use]
     pub fn sum(self) -> u32 {
         self.interactive.saturating_add(self.background)
-    }
-}
-
-impl Orders {
-    /// These, and what is decided because of the cards' heat: what that leaves as it is has no limit but that of these.
-    #[must_use]
-    pub fn and(self, decision: &Decision) -> Self {
-        let lowered = decision.limits.with(decision.most, |limit, most| (limit < most).then_some(limit));
-        let stricter = |own: Option<u32>, lowered: Option<u32>| own.into_iter().chain(lowered).min();
-        Self { limits: self.limits.with(lowered, stricter), gate: decision.gate, ..self }
     }
 }
 

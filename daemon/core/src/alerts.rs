@@ -105,8 +105,17 @@ impl Ledger {
 
 /// Of these there may be several at once, told apart by what their words begin with, up to the first colon: `the backend x does not answer:
 /// timed out`. All others are about the box.
-const SEVERAL: [&str; 6] =
-    ["backend_down", "listener_missing", "gpu_lost", "task_rests", "health_check", "certificate_lacks"];
+const SEVERAL: [&str; 9] = [
+    "backend_down",
+    "listener_missing",
+    "gpu_lost",
+    "gpu_silent",
+    "gpu_memory",
+    "gpu_xid",
+    "task_rests",
+    "health_check",
+    "certificate_lacks",
+];
 
 /// Whether it is the same thing that is amiss, however its words go on.
 fn is_same(one: &Cause, other: &Cause) -> bool {

@@ -15,8 +15,9 @@ mod predict;
 
 pub use ghostllm_readings::{
     Absent, Clocks, Faults, Link, Margins, Memory, Power, Reading, Reason, Sample, Sensor, Tenants,
-    Throttles, Utilisation,
+    Throttles, Utilisation, Xid,
 };
+pub(crate) use governor::STEP_MOST;
 pub use governor::{ByClass, Cause, Decision, Gate, Governor, Moment, Policy};
 pub use history::{FINE, History, MINUTES, Minute, Point};
 pub use judge::{Bounds, Judge, State, Verdict};

@@ -224,6 +224,8 @@ metrics! {
     GPU_ROWS: Kind::Gauge, "ghostllm_gpu_memory_rows_remapped", ["gpu"];
     /// Whether rows of its memory will be replaced at its next reset: 1 or 0
     GPU_ROWS_PENDING: Kind::Gauge, "ghostllm_gpu_memory_rows_pending", ["gpu"];
+    /// Whether a row of its memory could not be replaced: 1 or 0
+    GPU_ROWS_FAILED: Kind::Gauge, "ghostllm_gpu_memory_rows_failed", ["gpu"];
     /// Pages of its memory that are no longer used
     GPU_PAGES: Kind::Gauge, "ghostllm_gpu_memory_pages_retired", ["gpu"];
     /// The number of the last Xid event since GhostLLM began; 0 where there was none

@@ -13,7 +13,7 @@ mod sample;
 
 use clap::{Args, Subcommand};
 use ghostllm_core::{
-    admin::{GpuCard, GpuMaker, GpuReport, GpuState, Severity},
+    admin::{GpuCard, GpuReport, GpuState, Severity},
     routes::Admin,
 };
 
@@ -67,13 +67,9 @@ async fn once(context: &Context) -> Result<Exit, Failure> {
     Ok(if bad { Exit::Failed } else { Exit::Well })
 }
 
-/// What people call a card: `card 0 (NVIDIA H100 80GB HBM3)`.
-pub(crate) fn called(card: &GpuCard) -> String {
-    let kind = if card.maker == GpuMaker::Processor { "processor" } else { "card" };
-    match &card.name {
-        Some(name) => format!("{kind} {} ({name})", card.index),
-        None => format!("{kind} {}", card.index),
-    }
+/// What a card is in a few words, and how it is shown. Its state is kept for a while after it has cooled.
+fn state_of(card: &GpuCard) -> (&'static str, Tone) {
+    if wrong::was_hot(card) { ("just slowed down by its heat", Tone::Amiss) } else { state(card.state) }
 }
 
 /// A state in a few words, and how it is shown.

@@ -113,6 +113,6 @@ fn none(why: String) -> InspectedGpus {
 }
 
 fn card((number, card): (usize, Card)) -> InspectedCard {
-    let Card { name, uuid, memory, free, below_slowdown, driver, fault } = card;
-    InspectedCard { number, name, uuid, memory, free, below_slowdown, driver, fault }
+    let Card { name, uuid, memory, free, below_slowdown, driver, fault, damage } = card;
+    InspectedCard { number, name, uuid, memory, free, below_slowdown, driver, fault, damage }
 }

@@ -11,7 +11,7 @@ use nvml_wrapper::{
     error::NvmlError,
 };
 
-use crate::missing::Missing;
+use crate::{missing::Missing, nvml::raw};
 
 /// What NVML is loaded from by default: the name that the driver's package installs, found by the loader.
 pub(crate) const LIBRARY: &str = "libnvidia-ml.so.1";
@@ -34,6 +34,8 @@ pub struct Card {
     pub driver: String,
     /// What is wrong with it and what to do; `None` for a card that answers.
     pub fault: Option<String>,
+    /// What is broken on a card that answers, and what to do.
+    pub damage: Option<String>,
 }
 
 /// The cards of this machine in NVML's order, asked once. `library` is NVML's file; `None` is the system's.
@@ -66,6 +68,7 @@ fn card(nvml: &Nvml, index: u32, driver: &str) -> Card {
         below_slowdown: None,
         driver: driver.to_owned(),
         fault: Some(fault(&failed)),
+        damage: None,
     })
 }
 
@@ -85,6 +88,17 @@ fn ask(nvml: &Nvml, index: u32, driver: &str) -> Result<Card, NvmlError> {
         below_slowdown: below_slowdown(&device)?,
         driver: driver.to_owned(),
         fault: None,
+        damage: damage(nvml, &device),
+    })
+}
+
+/// Of cards and drivers that do not tell it (before Ampere, before 460) nothing is known.
+fn damage(nvml: &Nvml, device: &Device<'_>) -> Option<String> {
+    let failed = raw::rows(nvml, device).is_ok_and(|rows| rows.failed);
+    failed.then(|| {
+        "a row of its memory is bad and could not be replaced; `nvidia-smi -q -d ROW_REMAPPER` tells more, and the card \
+         should be replaced"
+            .to_owned()
     })
 }
 

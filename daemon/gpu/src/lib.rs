@@ -16,7 +16,7 @@ mod who;
 pub use card::{Card, cards};
 pub use ghostllm_readings::{
     Absent, Clocks, Faults, Link, Margins, Memory, Power, Reading, Reason, Sample, Sensor, Tenants,
-    Throttles, Utilisation,
+    Throttles, Utilisation, Xid,
 };
 pub use missing::Missing;
 pub use sampler::{Options, Sampler, Seen};

@@ -12,7 +12,7 @@ use crate::missing::Missing;
 
 mod card;
 #[expect(unsafe_code, reason = "the C calls that the wrapper does not make; each block has its argument")]
-mod raw;
+pub(crate) mod raw;
 
 pub(crate) use card::NvmlCard;
 

@@ -62,6 +62,7 @@ mod tests {
             below_slowdown: None,
             driver: "580.95.05".to_owned(),
             fault: fault.map(str::to_owned),
+            damage: None,
         }
     }
 

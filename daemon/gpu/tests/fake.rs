@@ -55,6 +55,7 @@ fn lists_the_cards() {
         below_slowdown,
         driver: "580.95.05".to_owned(),
         fault: None,
+        damage: None,
     };
     // The second one shares the machine's memory and says so by not supporting the question; nor does it say when it is too warm.
     let fake = card("NVIDIA Fake 4090", 1, Some(25_757_220_864), Some(1_048_576), Some(16));
@@ -66,6 +67,16 @@ fn a_card_that_is_warmer_than_its_slowdown_is_below_it_by_less_than_nothing() {
     let machine = Machine::new(&format!("{HEALTHY}0.temperature=91\n0.slowdown=89\n"));
     let [card] = machine.cards().unwrap().try_into().unwrap();
     assert_eq!((card.below_slowdown, card.free), (Some(-2), card.memory));
+}
+
+#[test]
+fn a_card_that_answers_tells_what_is_broken() {
+    let machine = Machine::new(&format!("{HEALTHY}0.remapped=3\n0.remap_failed=1\n"));
+    let [card] = machine.cards().unwrap().try_into().unwrap();
+    assert!(
+        card.fault.is_none() && card.damage.as_deref().unwrap().contains("could not be replaced"),
+        "{card:?}"
+    );
 }
 
 #[test]

@@ -8,6 +8,6 @@ mod sample;
 mod throttle;
 
 pub use sample::{
-    Absent, Clocks, Faults, Link, Margins, Memory, Power, Reading, Sample, Sensor, Tenants, Utilisation,
+    Absent, Clocks, Faults, Link, Margins, Memory, Power, Reading, Sample, Sensor, Tenants, Utilisation, Xid,
 };
 pub use throttle::{Reason, Throttles};

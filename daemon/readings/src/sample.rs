@@ -125,10 +125,21 @@ pub struct Faults {
     pub rows_remapped: Reading<u32>,
     /// Rows that will be, at the next reset.
     pub rows_pending: Reading<bool>,
+    /// A row could not be replaced: there is no good spare one for it.
+    pub rows_failed: Reading<bool>,
     /// Pages of the memory that are no longer used.
     pub pages_retired: Reading<u32>,
-    /// The last Xid event (NVIDIA's "Xid Errors"); none where there was none.
-    pub xid: Reading<Option<u32>>,
+    /// The last Xid event; none where there was none.
+    pub xid: Reading<Option<Xid>>,
+}
+
+/// An Xid event (NVIDIA's "Xid Errors").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Xid {
+    /// Which.
+    pub number: u32,
+    /// When it was heard of, by the clock of [`Sample::at`].
+    pub at: Duration,
 }
 
 /// Who uses it; names and sizes are no part of a sample, since a sample has one size.
@@ -227,6 +238,7 @@ impl Sample {
                 uncorrected: Err(why),
                 rows_remapped: Err(why),
                 rows_pending: Err(why),
+                rows_failed: Err(why),
                 pages_retired: Err(why),
                 xid: Err(why),
             },
@@ -258,7 +270,7 @@ impl Sample {
     /// event 79, "GPU has fallen off the bus" (NVIDIA's "Xid Errors"), whatever it still answers.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        if self.faults.xid == Ok(Some(FALLEN_OFF)) {
+        if self.faults.xid.ok().flatten().is_some_and(|xid| xid.number == FALLEN_OFF) {
             return true;
         }
         let (heat, reasons) = (self.gpu.celsius.err(), self.throttles.err());
@@ -280,7 +292,7 @@ fn nearest(one: Option<f32>, other: Option<f32>) -> Option<f32> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Absent, Margins, Sample, Sensor};
+    use super::{Absent, Margins, Sample, Sensor, Xid};
     use crate::throttle::Throttles;
 
     #[test]
@@ -308,9 +320,10 @@ mod tests {
         assert!(sample.is_lost());
         sample.throttles = Ok(Throttles::default());
         assert!(!sample.is_lost(), "it answers");
-        sample.faults.xid = Ok(Some(31));
+        let xid = |number| Ok(Some(Xid { number, at: Duration::ZERO }));
+        sample.faults.xid = xid(31);
         assert!(!sample.is_lost(), "another fault");
-        sample.faults.xid = Ok(Some(79));
+        sample.faults.xid = xid(79);
         assert!(sample.is_lost(), "its driver says so");
         assert!(!Sample::missing(Duration::ZERO, Absent::Late).is_lost());
     }

@@ -130,6 +130,13 @@ impl Throttles {
         if known.0 == bits { known } else { known.with(Reason::Other) }
     }
 
+    /// What is worth telling a person, the most harmless first: a card that says why its hardware has slowed it down is not said to be
+    /// silent about it. NVML sets `HwSlowdown` beside `HwThermalSlowdown` and `HwPowerBrakeSlowdown`.
+    pub fn told(self) -> impl Iterator<Item = Reason> {
+        let is_explained = self.has(Reason::HardHeat) || self.has(Reason::Brake);
+        self.iter().filter(move |reason| *reason != Reason::Slowdown || !is_explained)
+    }
+
     /// What is in it, the most harmless first.
     pub fn iter(self) -> impl Iterator<Item = Reason> {
         Reason::ALL.into_iter().filter(move |reason| self.has(*reason))
@@ -148,7 +155,7 @@ impl fmt::Display for Throttles {
         if self.is_empty() {
             return f.write_str("it runs as fast as it can");
         }
-        for (place, reason) in self.iter().enumerate() {
+        for (place, reason) in self.told().enumerate() {
             let between = if place == 0 { "" } else { "; " };
             write!(f, "{between}{}", reason.words())?;
         }
@@ -193,5 +200,10 @@ mod tests {
             set.to_string(),
             "it is at its power limit; its hardware has slowed it down because of its heat"
         );
+        let both = set.with(Reason::Slowdown);
+        assert_eq!(both.to_string(), set.to_string(), "it does say why");
+        assert!(both.has(Reason::Slowdown) && both.iter().count() == 3, "and nothing is lost to programs");
+        let alone = Throttles::default().with(Reason::Slowdown).with(Reason::PowerCap);
+        assert!(alone.to_string().ends_with("does not say why"), "{alone}");
     }
 }

@@ -6,6 +6,7 @@
 mod card;
 mod history;
 mod reading;
+pub mod wrong;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,8 @@ pub struct GpuGovernor {
     pub mode: GpuMode,
     /// What is decided, or would be where it only watches; null where it is off, and before it has decided for the first time.
     pub decision: Option<GpuDecision>,
+    /// How many may run at once, as it is kept to now: what is set (`gpu.interactive`, `gpu.background`) and what heat has lowered.
+    pub limits: GpuLimits,
     /// How many requests run.
     pub running: GpuByClass,
     /// How many wait for their turn.
@@ -68,12 +71,21 @@ pub struct GpuByClass {
     pub background: u32,
 }
 
+/// How many requests of each class may run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct GpuLimits {
+    /// Of those that somebody waits for; null where there is no limit.
+    pub interactive: Option<u32>,
+    /// Of those that have time; null where there is no limit.
+    pub background: Option<u32>,
+}
+
 /// What the governor has decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GpuDecision {
-    /// How many requests may run at once. Fewer than run already ends none of these.
-    pub limits: GpuByClass,
-    /// How many may where no card is hot.
+    /// How many requests may run at once; null where heat lowers nothing. Fewer than run already ends none of these.
+    pub limits: GpuLimits,
+    /// What is counted down from: what is set, or else the most that ran at once of late. No limit by itself.
     pub most: GpuByClass,
     /// What becomes of requests that have not begun.
     pub gate: GpuGate,

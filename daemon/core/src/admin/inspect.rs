@@ -101,6 +101,8 @@ pub struct InspectedCard {
     pub driver: String,
     /// What is wrong with it and what to do; null for a card that answers.
     pub fault: Option<String>,
+    /// What is broken on a card that answers, and what to do; null where nothing is.
+    pub damage: Option<String>,
 }
 
 /// An engine, a server in front of one, or a file.

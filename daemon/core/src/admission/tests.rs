@@ -8,7 +8,7 @@ use super::{Admission, Class, Counts, Entered, LEAST, Measure, Orders, PATIENCE,
 use crate::{
     ApiError,
     error::Code,
-    heat::{ByClass, Cause, Decision, Gate, Margins, Outlook},
+    heat::{ByClass, Gate},
 };
 
 const START: Duration = Duration::ZERO;
@@ -120,24 +120,6 @@ fn a_class_is_called_by_its_name() {
         assert_eq!(Class::named(class.name()), Some(class));
     }
     assert_eq!((Class::named("Background"), Class::named("")), (Some(Class::Background), None));
-}
-
-fn decision(limits: ByClass<u32>, most: ByClass<u32>, gate: Gate) -> Decision {
-    let (cause, margins, slower) = (Cause::Margin, Margins::default(), Outlook::Unknown);
-    Decision { limits, most, gate, cause, margins, slower, running: 0 }
-}
-
-#[test]
-fn a_decision_limits_what_it_lowers_and_nothing_else() {
-    let (set, none, most) = (orders(Some(6), None, 9), orders(None, None, 9), both(8, 4));
-    let free = decision(most, most, Gate::Open);
-    assert_eq!((none.and(&free), set.and(&free)), (none, set));
-    let warm = decision(both(8, 1), most, Gate::Open);
-    assert_eq!(none.and(&warm), orders(None, Some(1), 9));
-    assert_eq!(set.and(&warm), orders(Some(6), Some(1), 9));
-    let hot = decision(both(7, 0), most, Gate::Hold);
-    assert_eq!(none.and(&hot), Orders { gate: Gate::Hold, ..orders(Some(7), Some(0), 9) });
-    assert_eq!(set.and(&hot).limits, both(6, 0).with(both(0, 0), |limit, _| Some(limit)));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn percent() -> Rule<usize> {
 }
 
 section! {
-    /// How much, how many, how long. Times are strings with a unit (ms, s, m, h), sizes are bytes or strings with
+    /// How much, how many, how long. Times are strings with a unit (ms, s, m, h, d), sizes are bytes or strings with
     /// B, KiB, MiB or GiB.
     pub struct Limits ("[limits]") {
         /// Threads that serve; 0 is one for each processor, two at the most. With one alone a request costs less of the

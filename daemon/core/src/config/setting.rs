@@ -270,7 +270,7 @@ impl Setting for ByteSize {
 }
 
 impl Text for Duration {
-    const EXPECTED: &'static str = "a duration with its unit (ms, s, m, h)";
+    const EXPECTED: &'static str = "a duration with its unit (ms, s, m, h, d)";
     const EXAMPLE: &'static str = "5s";
     fn parse(text: &str) -> Result<Self, String> {
         parse_duration(text)
@@ -279,7 +279,7 @@ impl Text for Duration {
         show_duration(*self)
     }
     fn schema() -> Json {
-        json!({ "type": "string", "pattern": "^ *([0-9]+(ms|s|m|h))+ *$" })
+        json!({ "type": "string", "pattern": "^ *([0-9]+(ms|s|m|h|d))+ *$" })
     }
 }
 
@@ -334,12 +334,36 @@ text! {
     BackendName: "a name of the letters a to z, digits and hyphens", "ollama";
     CheckName: "a name of the letters a to z, digits and hyphens", "disk";
     ModelName: "a model's name, as a request has it", "llama3.2";
-    CardChoice: "\"all\", a card's number or its UUID", "all";
     BackendUrl: "the address of a backend", "http://127.0.0.1:11434";
     WebhookUrl: "an address that takes a POST", "https://alerts.example.org/ghostllm";
     HostName: "a host name or an IP address", "llm.example.org";
     LogDirective: "a part of the program and its level", "ghostllm::backend=debug";
     Origin: "an origin: scheme, host and perhaps a port", "https://chat.example.org";
+}
+
+impl Setting for CardChoice {
+    fn expected() -> String {
+        "\"all\", a card's number or its UUID".to_owned()
+    }
+    fn example() -> String {
+        "\"all\"".to_owned()
+    }
+    fn read(value: &Value) -> Result<Self, Fault> {
+        match value {
+            // A card's number is a number, whoever quotes it.
+            Value::Integer(number) => usize::try_from(*number)
+                .map(Self::Number)
+                .map_err(|_| Fault::Bad(format!("{number} is no card's number"))),
+            Value::Text(text) | Value::Loose(text) => text.parse().map_err(Fault::Bad),
+            _ => Err(Fault::Kind),
+        }
+    }
+    fn show(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
+    fn schema() -> Json {
+        json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string" }] })
+    }
 }
 
 impl Text for SecretFile {
@@ -412,6 +436,7 @@ mod tests {
         round_trip(&PathBuf::from("/a \"b\"\\c\n"));
         round_trip(&vec!["[::1]:1".parse::<SocketAddr>().unwrap(), "127.0.0.1:2".parse().unwrap()]);
         round_trip(&PlainAuth::Key);
+        round_trip(&vec![CardChoice::Number(1), CardChoice::All]);
         round_trip(&"http://[::1]:8080/v1".parse::<BackendUrl>().unwrap());
     }
 
@@ -428,6 +453,23 @@ mod tests {
         assert!(Vec::<SocketAddr>::read(&loose("")).unwrap().is_empty());
         let names = |text: &str| Vec::<HostName>::read(&loose(text)).unwrap().len();
         assert_eq!((names("a,b"), names("[a,b]"), names("[::1]"), names("[::1],[::2]")), (2, 2, 1, 2));
+    }
+
+    #[test]
+    fn a_card_s_number_may_be_a_number() {
+        let read = |value: Value| CardChoice::read(&value).ok();
+        assert_eq!(read(Value::Integer(1)), Some(CardChoice::Number(1)));
+        assert_eq!(read(Value::Text("1".to_owned())), Some(CardChoice::Number(1)));
+        assert_eq!((read(Value::Integer(-1)), read(Value::Boolean(true))), (None, None));
+    }
+
+    #[test]
+    fn a_day_is_a_duration_and_is_shown_in_hours() {
+        let read = |text: &str| Duration::read(&Value::Text(text.to_owned())).ok();
+        assert_eq!(read("1d"), Some(Duration::from_secs(86_400)));
+        assert_eq!(read("1d12h"), Some(Duration::from_secs(129_600)));
+        assert_eq!((read("8d"), read("1w")), (None, None));
+        assert_eq!(Duration::from_secs(86_400).show().as_deref(), Some("\"24h\""));
     }
 
     #[test]

@@ -237,7 +237,7 @@ fn an_error_reads_as_people_need_it() {
     assert_eq!(
         refused_file("[limits]\nhandshake = 5"),
         ["ghostllm.toml:2:13: limits.handshake: this is a number; \
-          expected a duration with its unit (ms, s, m, h), for example \"5s\""]
+          expected a duration with its unit (ms, s, m, h, d), for example \"5s\""]
     );
     assert_eq!(
         refused_file("[log]\nlevel = \"loud\""),

@@ -80,7 +80,7 @@ impl fmt::Display for ByteSize {
 }
 
 /// Units of time, the largest first, in milliseconds.
-const TIMES: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// Reads "5s", "250ms", "1m30s".
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -113,7 +113,8 @@ pub(super) fn show_duration(duration: Duration) -> String {
         return format!("{}s", rest / 1000);
     }
     let mut text = String::new();
-    for (unit, factor) in TIMES {
+    // Times of a day and more are hours, as they were before days could be written.
+    for (unit, factor) in TIMES.into_iter().skip(1) {
         if rest >= factor {
             text.push_str(&format!("{}{unit}", rest / factor));
             rest %= factor;

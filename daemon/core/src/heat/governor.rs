@@ -99,6 +99,13 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// The limits that it sets: for a class of which it lowers nothing there is none, unless none of it begins.
+    #[must_use]
+    pub fn lowered(&self) -> ByClass<Option<u32>> {
+        let shut = self.gate > Gate::Open;
+        self.limits.with(self.most, |limit, most| (shut || limit < most).then_some(limit))
+    }
+
     /// What both allow, for a backend whose model lies on several cards; the words are those of the stricter one.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -130,7 +137,7 @@ pub struct Moment<'a> {
 }
 
 /// The longest time for which limits rise at one step, however long ago the last was.
-const STEP_MOST: Duration = Duration::from_secs(5);
+pub(crate) const STEP_MOST: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {

@@ -148,7 +148,8 @@ impl Predictor {
             return Prediction::UNKNOWN;
         }
         Prediction {
-            slower: fit.reaches(0.0, ahead, false),
+            // A curve through whole degrees may lag behind a card that has just got there.
+            slower: if last.margin <= 0.0 { Outlook::Reached } else { fit.reaches(0.0, ahead, false) },
             cooled: fit.reaches(f64::from(COOLED), ahead, true),
         }
     }

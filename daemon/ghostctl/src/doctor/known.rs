@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::FileTypeExt};
 
-use ghostllm_core::admin::{Cause, KeyState, Severity};
+use ghostllm_core::admin::{Cause, KeyState, Severity, wrong};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Check, Finding, Needs, der, repair::Repair, seen::Seen};
@@ -110,7 +110,7 @@ fn status(seen: &Seen) -> Vec<Finding> {
 fn is_told_elsewhere(cause: &Cause, seen: &Seen) -> bool {
     match cause.code.as_str() {
         "first_key_waits" => true,
-        "gpu_lost" => seen.known().is_some_and(|daemon| daemon.gpu.is_ok()),
+        code if wrong::CODES.contains(&code) => seen.known().is_some_and(|daemon| daemon.gpu.is_ok()),
         _ => false,
     }
 }

@@ -2,9 +2,9 @@
 
 use ghostllm_core::admin::{
     FORM, GpuByClass, GpuCard, GpuCause, GpuClocks, GpuDecision, GpuFaults, GpuGate, GpuGovernor,
-    GpuInstances, GpuLink, GpuMaker, GpuMargins, GpuMemory, GpuMissing, GpuMissingCause, GpuMode, GpuOutlook,
-    GpuPoint, GpuPower, GpuProcess, GpuProcesses, GpuReading, GpuReason, GpuReport, GpuSensor, GpuSlower,
-    GpuState, GpuThrottle, GpuUtilisation,
+    GpuInstances, GpuLimits, GpuLink, GpuMaker, GpuMargins, GpuMemory, GpuMissing, GpuMissingCause, GpuMode,
+    GpuOutlook, GpuPoint, GpuPower, GpuProcess, GpuProcesses, GpuReading, GpuReason, GpuReport, GpuSensor,
+    GpuSlower, GpuState, GpuThrottle, GpuUtilisation,
 };
 
 pub(super) const AT: &str = "2026-11-30T10:14:05.5Z";
@@ -82,8 +82,10 @@ pub(super) fn card(index: u32) -> GpuCard {
             ecc_uncorrected: GpuReading::Value(0),
             rows_remapped: GpuReading::Value(0),
             rows_pending: GpuReading::Value(false),
+            rows_failed: GpuReading::Value(false),
             pages_retired: untold(),
             xid: GpuReading::Value(None),
+            xid_age_s: None,
         },
         instances: GpuInstances { count: GpuReading::Value(0), list: Vec::new() },
         processes: GpuProcesses {
@@ -176,8 +178,10 @@ pub(super) fn lost(index: u32) -> GpuCard {
             ecc_uncorrected: no(),
             rows_remapped: no(),
             rows_pending: no(),
+            rows_failed: no(),
             pages_retired: no(),
             xid: GpuReading::Value(Some(79)),
+            xid_age_s: Some(12.0),
         },
         instances: GpuInstances { count: no(), list: Vec::new() },
         processes: GpuProcesses { count: no(), list: Vec::new() },
@@ -189,11 +193,11 @@ pub(super) fn missing(cause: GpuMissingCause, fault: bool, words: &str) -> GpuMi
     GpuMissing { maker: GpuMaker::Nvidia, cause, fault, words: words.to_owned() }
 }
 
-/// A daemon whose governor has nothing to do.
+/// A daemon with limits that somebody has set, whose governor has nothing to do.
 pub(super) fn report(cards: Vec<GpuCard>) -> GpuReport {
     let most = GpuByClass { interactive: 8, background: 4 };
     let decision = GpuDecision {
-        limits: most,
+        limits: GpuLimits::default(),
         most,
         gate: GpuGate::Open,
         retry_after: None,
@@ -208,6 +212,7 @@ pub(super) fn report(cards: Vec<GpuCard>) -> GpuReport {
         governor: GpuGovernor {
             mode: GpuMode::On,
             decision: Some(decision),
+            limits: GpuLimits { interactive: Some(8), background: Some(4) },
             running: GpuByClass { interactive: 3, background: 1 },
             waiting: GpuByClass::default(),
         },
@@ -221,9 +226,11 @@ pub(super) fn refusing() -> GpuReport {
     let mut report = report(vec![card(0), hot(1)]);
     report.governor.running = GpuByClass { interactive: 2, background: 0 };
     report.governor.waiting = GpuByClass { interactive: 5, background: 12 };
+    let none = GpuLimits { interactive: Some(0), background: Some(0) };
+    report.governor.limits = none;
     if let Some(decision) = &mut report.governor.decision {
         (decision.gate, decision.cause, decision.card) = (GpuGate::Refuse, GpuCause::Shutdown, Some(1));
-        (decision.limits, decision.retry_after) = (GpuByClass::default(), Some(45));
+        (decision.limits, decision.retry_after) = (none, Some(45));
         decision.words =
             "new requests are refused and asked to come again in 45 s: it is 2 °C below where it switches \
                           itself off; 2 that run are finished first"

@@ -1,11 +1,17 @@
 //! The cards in lines: what is done about their heat, what is wrong, and a block for each.
 
 use ghostllm_core::{
-    admin::{GpuByClass, GpuCard, GpuGovernor, GpuMode, GpuOutlook, GpuReading, GpuReport, GpuSensor},
+    admin::{
+        GpuByClass, GpuCard, GpuGovernor, GpuLimits, GpuMaker, GpuMode, GpuOutlook, GpuReading, GpuReport,
+        GpuSensor,
+    },
     text::size,
 };
 
-use super::{called, severity, state, wrong::Fault};
+use super::{
+    severity, state_of,
+    wrong::{Fault, called},
+};
 use crate::output::{Screen, Tone};
 
 #[cfg(test)]
@@ -17,7 +23,7 @@ const HEAD: usize = 14;
 const NAMED: usize = 4;
 
 pub(super) fn drawn(report: &GpuReport, faults: &[Fault], screen: &Screen) -> String {
-    let mut out = governor(&report.governor, screen);
+    let mut out = governor(report, screen);
     for fault in faults {
         let (word, tone) = severity(fault.severity);
         out.push('\n');
@@ -36,45 +42,55 @@ pub(super) fn drawn(report: &GpuReport, faults: &[Fault], screen: &Screen) -> St
     out
 }
 
-fn governor(governor: &GpuGovernor, screen: &Screen) -> String {
-    let (head, tone, words) = decided(governor);
+fn governor(report: &GpuReport, screen: &Screen) -> String {
+    let (head, tone, words) = decided(report);
     let mut out = screen.hanging(&format!("{head}: "), tone, &words);
-    out.push_str(&screen.hanging("requests: ", Tone::Plain, &requests(governor)));
+    out.push_str(&screen.hanging("requests: ", Tone::Plain, &requests(&report.governor)));
     out
 }
 
 /// The governor's mode, how it is shown, and its decision.
-pub(super) fn decided(governor: &GpuGovernor) -> (&'static str, Tone, String) {
-    let words = governor.decision.as_ref().map(|decision| match decision.card {
+pub(super) fn decided(report: &GpuReport) -> (&'static str, Tone, String) {
+    let decision = report.governor.decision.as_ref();
+    let words = decision.map(|decision| match decision.card {
         Some(card) => format!("{} (card {card})", decision.words),
         None => decision.words.clone(),
     });
-    match governor.mode {
+    let undecided = || undecided(report).to_owned();
+    match report.governor.mode {
         GpuMode::Off => ("governor off", Tone::Plain, "nothing is done about heat (gpu.governor)".to_owned()),
         GpuMode::On => {
-            let free = governor.decision.as_ref().is_none_or(|decision| decision.limits == decision.most);
+            let free = decision.is_none_or(|decision| decision.limits == GpuLimits::default());
             let tone = if free { Tone::Good } else { Tone::Amiss };
-            ("governor", tone, words.unwrap_or_else(|| "it has not decided yet".to_owned()))
+            ("governor", tone, words.unwrap_or_else(undecided))
         }
         GpuMode::Watch => (
             "governor only watches",
             Tone::Plain,
-            words.map_or_else(
-                || "it has not decided yet".to_owned(),
-                |words| format!("it would say: {words}"),
-            ),
+            words.map_or_else(undecided, |words| format!("it would say: {words}")),
         ),
     }
 }
 
-/// `3 interactive and 1 background run, 8 and 4 may at once; 0 and 2 wait`
+/// Why it has decided nothing. A processor's heat is told, and nothing comes of it.
+fn undecided(report: &GpuReport) -> &'static str {
+    if report.cards.iter().any(|card| card.maker != GpuMaker::Processor) {
+        "it has not decided yet"
+    } else {
+        "there is no card to decide by"
+    }
+}
+
+/// `3 interactive and 1 background run, 8 and 4 may at once; 0 and 2 wait`; of what may run nothing, where there is no limit.
 pub(super) fn requests(governor: &GpuGovernor) -> String {
     let GpuByClass { interactive, background } = governor.running;
     let waiting = governor.waiting;
-    let acts = governor.mode == GpuMode::On;
-    let may = governor.decision.as_ref().filter(|_| acts).map(|decision| decision.limits);
-    let may =
-        may.map_or(String::new(), |may| format!(", {} and {} may at once", may.interactive, may.background));
+    let may = match (governor.limits.interactive, governor.limits.background) {
+        (None, None) => String::new(),
+        (Some(interactive), Some(background)) => format!(", {interactive} and {background} may at once"),
+        (Some(interactive), None) => format!(", {interactive} interactive may at once"),
+        (None, Some(background)) => format!(", {background} background may at once"),
+    };
     format!(
         "{interactive} interactive and {background} background run{may}; {} and {} wait",
         waiting.interactive, waiting.background
@@ -82,7 +98,7 @@ pub(super) fn requests(governor: &GpuGovernor) -> String {
 }
 
 fn card(card: &GpuCard, screen: &Screen) -> String {
-    let (word, tone) = state(card.state);
+    let (word, tone) = state_of(card);
     let facts = [&card.driver, &card.pci].into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
     let facts = if facts.is_empty() { String::new() } else { format!("; {}", facts.join(", ")) };
     let mut out = screen.hanging(&format!("{word}: "), tone, &format!("{}{facts}", called(card)));

@@ -233,7 +233,7 @@ pub(crate) fn card() -> Value {
         "link": { "generation": number(5), "generation_most": number(5), "lanes": number(16), "lanes_most": number(16) },
         "faults": {
             "ecc_corrected": number(0), "ecc_uncorrected": number(0), "rows_remapped": number(0), "rows_pending": value(json!(false)),
-            "pages_retired": untold, "xid": value(Value::Null)
+            "rows_failed": value(json!(false)), "pages_retired": untold, "xid": value(Value::Null), "xid_age_s": null
         },
         "instances": { "count": number(1), "list": [{ "index": 0, "total": number(10 << 30), "used": number(1 << 30) }] },
         "processes": { "count": number(40), "list": [{ "pid": 4711, "name": EVIL, "bytes": number(60 << 30), "instance": 0 }] },
@@ -243,12 +243,14 @@ pub(crate) fn card() -> Value {
 
 fn gpu() -> Value {
     let most = json!({ "interactive": 8, "background": 4 });
+    let none = json!({ "interactive": null, "background": null });
     json!({
         "version": 1, "at": "2026-11-28T09:00:00.5Z", "missing": [], "cards": [card()],
         "governor": {
-            "mode": "on", "running": { "interactive": 3, "background": 1 }, "waiting": { "interactive": 0, "background": 0 },
+            "mode": "on", "limits": none,
+            "running": { "interactive": 3, "background": 1 }, "waiting": { "interactive": 0, "background": 0 },
             "decision": {
-                "limits": most, "most": most, "gate": "open", "retry_after": null, "cause": "none", "card": null,
+                "limits": none, "most": most, "gate": "open", "retry_after": null, "cause": "none", "card": null,
                 "words": "as many requests run at once as are allowed: it is 24 °C below where it gets slower"
             }
         }

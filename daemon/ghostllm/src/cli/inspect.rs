@@ -32,7 +32,7 @@ pub(super) struct Inspect {
     /// In one line, for programs: the form Inspected (with --flight: Flights) of packaging/docs/admin-api.schema.json
     #[arg(long)]
     json: bool,
-    /// The configuration, as `ghostllm serve` takes it
+    /// The configuration, as `ghostllm serve` takes it; --flight needs none, and looks at none
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The state directory of the daemon; its admin socket is asked, and no other
@@ -40,7 +40,7 @@ pub(super) struct Inspect {
     state_dir: Option<PathBuf>,
     /// What the flight recorder has kept of the minutes before a card was lost, slowed down or near its end, or before an abrupt end: all
     /// records, and the minutes of this one, or of the newest. No daemon is needed
-    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, conflicts_with = "config")]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
     flight: Option<Option<String>>,
     #[command(flatten)]
     settings: Settings,

@@ -157,7 +157,8 @@ fn card(card: &InspectedCard) -> String {
         Some(below @ 0..) => format!(", {below} °C below slowdown"),
         Some(above) => format!(", {} °C above slowdown", above.unsigned_abs()),
     };
-    format!("{head}, {memory}{warmth}, driver {}", card.driver)
+    let damage = card.damage.as_ref().map_or(String::new(), |damage| format!("; {damage}"));
+    format!("{head}, {memory}{warmth}, driver {}{damage}", card.driver)
 }
 
 fn engine(engine: &InspectedEngine) -> String {

@@ -169,14 +169,13 @@ fn faults(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
     });
     sheet.counters(&metrics::GPU_ECC, errors)?;
     each(cards, &metrics::GPU_ROWS, |card| whole(card.seen.sample.faults.rows_remapped), sheet)?;
-    each(
-        cards,
-        &metrics::GPU_ROWS_PENDING,
-        |card| card.seen.sample.faults.rows_pending.ok().map(yes),
-        sheet,
-    )?;
+    let flag = |reading: Reading<bool>| reading.ok().map(yes);
+    each(cards, &metrics::GPU_ROWS_PENDING, |card| flag(card.seen.sample.faults.rows_pending), sheet)?;
+    each(cards, &metrics::GPU_ROWS_FAILED, |card| flag(card.seen.sample.faults.rows_failed), sheet)?;
     each(cards, &metrics::GPU_PAGES, |card| whole(card.seen.sample.faults.pages_retired), sheet)?;
-    let xid = |card: &Card| card.seen.sample.faults.xid.ok().map(|xid| xid.map_or(0.0, f64::from));
+    let xid = |card: &Card| {
+        card.seen.sample.faults.xid.ok().map(|xid| xid.map_or(0.0, |xid| f64::from(xid.number)))
+    };
     each(cards, &metrics::GPU_XID, xid, sheet)
 }
 

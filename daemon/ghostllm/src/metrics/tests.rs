@@ -62,8 +62,9 @@ fn cards() -> CardsNow {
         uncorrected: Ok(1),
         rows_remapped: Ok(2),
         rows_pending: Ok(true),
+        rows_failed: Ok(false),
         pages_retired: Ok(3),
-        xid: Ok(Some(43)),
+        xid: Ok(Some(heat::Xid { number: 43, at: Duration::from_secs(1) })),
     };
     sample.link = heat::Link { generation: Ok(3), generation_most: Ok(4), lanes: Ok(8), lanes_most: Ok(16) };
     sample.tenants = heat::Tenants { processes: Ok(2), instances: Ok(7) };
@@ -184,6 +185,7 @@ fn a_chat_is_counted_where_it_belongs() {
         "ghostllm_gpu_fan_speed_ratio{gpu=\"3\"} 1.1",
         "ghostllm_gpu_ecc_errors_total{gpu=\"3\",kind=\"uncorrected\"} 1.0",
         "ghostllm_gpu_memory_rows_pending{gpu=\"3\"} 1.0",
+        "ghostllm_gpu_memory_rows_failed{gpu=\"3\"} 0.0",
         "ghostllm_gpu_xid_last{gpu=\"3\"} 43.0",
         "ghostllm_gpu_pcie_lanes{gpu=\"3\",of=\"most\"} 16.0",
         "ghostllm_gpu_mig_instances{gpu=\"3\"} 7.0",

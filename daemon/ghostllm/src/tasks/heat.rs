@@ -20,7 +20,7 @@ use std::{
 };
 
 use ghostllm_core::{
-    admission::{Measure, Orders},
+    admission::{Ease, Measure, Orders},
     config::{self, GovernorMode},
     heat::{ByClass, Cause, Decision, Gate as Stage, Prediction, Verdict, flight::Requests},
 };
@@ -96,6 +96,7 @@ struct State {
     asked: Option<Asked>,
     cards: Cards,
     measure: Measure,
+    ease: Ease,
     told: Told,
     recorders: Recorders,
     seen: Vec<Seen>,
@@ -188,6 +189,7 @@ impl Heat {
             asked: None,
             cards: Cards::default(),
             measure: Measure::default(),
+            ease: Ease::default(),
             told: Told::default(),
             recorders: Recorders::new(room),
             seen: Vec::new(),
@@ -238,7 +240,7 @@ impl Heat {
 
     /// One look at all that is known: judged, decided, obeyed, told.
     fn look(&self, state: &mut State, gpu: &config::Gpu) {
-        let State { asked, cards, measure, told, recorders, seen } = state;
+        let State { asked, cards, measure, ease, told, recorders, seen } = state;
         let Some(asked) = asked else { return };
         asked.sampler.read(seen);
         let (now, counts, peak) = (self.begun.elapsed(), self.gate.counts(), self.gate.peak());
@@ -257,13 +259,16 @@ impl Heat {
         if decision.is_none_or(|(_, decision)| decision.cause == Cause::Free) {
             measure.push(now, peak);
         }
-        let mut orders = standing(gpu);
-        if let (GovernorMode::On, Some((_, decision))) = (gpu.governor, &decision) {
-            orders = orders.and(decision);
-        }
+        let decided = decision.as_ref().map(|(_, decision)| decision);
+        let orders = match gpu.governor {
+            GovernorMode::On => ease.orders(now, standing(gpu), decided, counts.waiting),
+            GovernorMode::Off | GovernorMode::Watch => {
+                *ease = Ease::default();
+                standing(gpu)
+            }
+        };
         // Also the same ones again: who has waited long enough goes before others, which nothing but the clock says.
         self.gate.obey(orders);
-        let decided = decision.as_ref().map(|(_, decision)| decision);
         recorders.look(now, &looked, Requests::new(counts.running, counts.waiting, decided));
         let snapshot = Snapshot {
             at: OffsetDateTime::now_utc(),

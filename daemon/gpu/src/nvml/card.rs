@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ghostllm_readings::{
     Absent, Clocks, Faults, Link, Memory, Power, Reading, Reason, Sample, Sensor, Tenants, Throttles,
-    Utilisation,
+    Utilisation, Xid,
 };
 use nvml_wrapper::{
     Device, Nvml,
@@ -74,7 +74,7 @@ pub(crate) struct NvmlCard<'nvml> {
     device: Option<Device<'nvml>>,
     events: Option<EventSet<'nvml>>,
     /// What the events have told; an error where there can be none.
-    xid: Reading<Option<u32>>,
+    xid: Reading<Option<Xid>>,
     limits: Limits,
     fans: Reading<u32>,
     last: Sample,
@@ -174,7 +174,7 @@ impl<'nvml> NvmlCard<'nvml> {
         sample.utilisation = self.utilisation();
         sample.memory = self.memory();
         sample.fan = self.fan();
-        sample.faults.xid = self.xids();
+        sample.faults.xid = self.xids(at);
         if whole {
             sample.link = self.link();
             sample.faults = self.faults();
@@ -325,7 +325,8 @@ impl<'nvml> NvmlCard<'nvml> {
             corrected,
             uncorrected,
             rows_remapped: rows.as_ref().map(|rows| rows.replaced).map_err(|why| *why),
-            rows_pending: rows.map(|rows| rows.pending),
+            rows_pending: rows.as_ref().map(|rows| rows.pending).map_err(|why| *why),
+            rows_failed: rows.map(|rows| rows.failed),
             pages_retired: self.pages(),
             xid: self.xid,
         }
@@ -383,14 +384,14 @@ impl<'nvml> NvmlCard<'nvml> {
     }
 
     /// The last Xid event, as far as events have told.
-    fn xids(&mut self) -> Reading<Option<u32>> {
+    fn xids(&mut self, at: Duration) -> Reading<Option<Xid>> {
         // Bounded: a card that has more to say than this says it in the next round.
         for _ in 0..16 {
             let Some(events) = &self.events else { break };
             match events.wait(0) {
                 Ok(event) => {
                     if let Some(told) = event.event_data {
-                        self.xid = Ok(Some(number(&told)));
+                        self.xid = Ok(Some(Xid { number: number(&told), at }));
                     }
                 }
                 Err(NvmlError::Timeout) => break,
@@ -434,6 +435,8 @@ impl Ask for NvmlCard<'_> {
         if self.last.is_lost() {
             // A handle of before the loss may never answer again; that of after a reset does.
             (self.device, self.events) = (None, None);
+            // What a card still answers that its driver has given up is of before that.
+            self.last = Sample::missing(at, Absent::Lost);
             self.last.faults.xid = self.xid.or(Err(Absent::Lost));
         }
         self.last
@@ -452,7 +455,7 @@ impl Ask for NvmlCard<'_> {
 fn listen<'nvml>(
     nvml: &'nvml Nvml,
     device: &Device<'nvml>,
-) -> (Option<EventSet<'nvml>>, Reading<Option<u32>>) {
+) -> (Option<EventSet<'nvml>>, Reading<Option<Xid>>) {
     let lib = nvml.lib();
     let complete = lib.nvmlEventSetFree.is_ok() && lib.nvmlEventSetWait_v2.is_ok();
     if !complete {

@@ -29,10 +29,11 @@ macro_rules! found {
     };
 }
 
-/// Corrected and uncorrected rows that were replaced, and whether more will be at the next reset.
-pub(super) struct Rows {
-    pub(super) replaced: u32,
-    pub(super) pending: bool,
+/// Corrected and uncorrected rows that were replaced, whether more will be at the next reset, and whether one could not be.
+pub(crate) struct Rows {
+    pub(crate) replaced: u32,
+    pub(crate) pending: bool,
+    pub(crate) failed: bool,
 }
 
 /// `NVML_STRUCT_VERSION` of nvml.h.
@@ -116,14 +117,14 @@ fn field(told: &nvmlFieldValue_t) -> Result<i64, NvmlError> {
 }
 
 /// Rows of the memory that were replaced by spare ones (Ampere and later).
-pub(super) fn rows(nvml: &Nvml, device: &Device<'_>) -> Result<Rows, NvmlError> {
+pub(crate) fn rows(nvml: &Nvml, device: &Device<'_>) -> Result<Rows, NvmlError> {
     let ask = found!(nvml, nvmlDeviceGetRemappedRows);
     let [mut corrected, mut uncorrected, mut pending, mut failed] = [0; 4];
     // SAFETY: the symbol has this signature, the handle is of this library, and all four are writable.
     nvml_try(unsafe {
         ask(handle(device), &raw mut corrected, &raw mut uncorrected, &raw mut pending, &raw mut failed)
     })?;
-    Ok(Rows { replaced: corrected.saturating_add(uncorrected), pending: pending != 0 })
+    Ok(Rows { replaced: corrected.saturating_add(uncorrected), pending: pending != 0, failed: failed != 0 })
 }
 
 /// How many pages of the memory were retired for this cause (before Ampere).

@@ -103,6 +103,7 @@ impl AmdCard {
             uncorrected: errors.and_then(|(_, uncorrected)| uncorrected),
             rows_remapped: none,
             rows_pending: Err(Absent::Unsupported),
+            rows_failed: Err(Absent::Unsupported),
             pages_retired: pages(reader, &mut self.bad_pages),
             xid: Err(Absent::Unsupported),
         }

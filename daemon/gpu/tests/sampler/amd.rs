@@ -47,6 +47,7 @@ fn a_radeon_tells_all_that_it_has() {
             uncorrected: Err(NONE),
             rows_remapped: Err(NONE),
             rows_pending: Err(NONE),
+            rows_failed: Err(NONE),
             pages_retired: Err(NONE),
             xid: Err(NONE),
         },

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ghostllm_gpu::{Absent, Missing, Reason, Throttles};
+use ghostllm_gpu::{Absent, Missing, Reason, Seen, Throttles};
 
 use crate::machine::{DEADLINE, H100, Machine, Watched, with};
 
@@ -165,12 +165,28 @@ fn an_xid_is_kept_also_when_the_card_is_lost_for_it() {
     let watched = machine.watched();
     assert_eq!(watched.card(0, |_| true).sample.faults.xid, Ok(None), "that was before");
     machine.becomes(&with(1, &format!("{H100}0.xid=63\n")));
-    watched.card(0, |seen| seen.sample.faults.xid == Ok(Some(63)));
+    let heard = watched.card(0, |seen| xid(seen) == Some(63)).sample;
+    let at = heard.faults.xid.ok().flatten().map(|xid| xid.at);
+    assert!(at.is_some_and(|at| at <= heard.at), "{at:?}, {:?}", heard.at);
+    let later = watched.next(0).sample;
+    assert_eq!(later.faults.xid.ok().flatten().map(|xid| xid.at), at, "its moment stays");
     machine.becomes(&with(1, &format!("{H100}0.xid=79\n")));
-    watched.card(0, |seen| seen.sample.faults.xid == Ok(Some(79)));
+    // It still answers, and what it answers is no card's any more.
+    let fallen = watched.card(0, |seen| xid(seen) == Some(79)).sample;
+    assert_eq!((fallen.gpu.celsius, fallen.throttles), (Err(Absent::Lost), Err(Absent::Lost)));
     machine.becomes(&with(1, &format!("{H100}0.xid=79\n0.lost=1\n")));
     let lost = watched.card(0, |seen| seen.sample.is_lost());
-    assert_eq!(lost.sample.faults.xid, Ok(Some(79)));
+    assert_eq!(xid(&lost), Some(79));
+}
+
+fn xid(seen: &Seen) -> Option<u32> {
+    seen.sample.faults.xid.ok().flatten().map(|xid| xid.number)
+}
+
+#[test]
+fn a_row_that_could_not_be_replaced_is_told() {
+    let machine = Machine::new(1, &format!("{H100}0.remap_failed=1\n"));
+    assert_eq!(machine.watched().card(0, |_| true).sample.faults.rows_failed, Ok(true));
 }
 
 #[test]

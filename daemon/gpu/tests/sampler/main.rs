@@ -46,6 +46,7 @@ fn an_h100_tells_all_that_it_has() {
             uncorrected: Ok(1),
             rows_remapped: Ok(4),
             rows_pending: Ok(true),
+            rows_failed: Ok(false),
             pages_retired: Err(Absent::Unsupported),
             xid: Ok(None),
         },

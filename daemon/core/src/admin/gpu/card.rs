@@ -25,7 +25,8 @@ pub struct GpuCard {
     pub state: GpuState,
     /// Since when it is in that state; null before it has answered.
     pub since: Option<String>,
-    /// Why its clocks are not the highest, the most harmless first; empty where they are.
+    /// Why its clocks are not the highest, the most harmless first; empty where they are. `slowdown` is not among them where
+    /// another says why.
     pub throttles: GpuReading<Vec<GpuThrottle>>,
     /// How many degrees it is from what it does about its heat, by the nearest of its sensors.
     pub margins: GpuMargins,
@@ -234,7 +235,7 @@ pub struct GpuLink {
 }
 
 /// What is broken, or has been.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GpuFaults {
     /// Errors of the memory (ECC) that were corrected, since the driver was loaded.
     pub ecc_corrected: GpuReading<u64>,
@@ -244,10 +245,14 @@ pub struct GpuFaults {
     pub rows_remapped: GpuReading<u32>,
     /// Whether rows will be, at the next reset.
     pub rows_pending: GpuReading<bool>,
+    /// Whether a row could not be: there is no good spare one for it.
+    pub rows_failed: GpuReading<bool>,
     /// Pages of the memory that are no longer used.
     pub pages_retired: GpuReading<u32>,
     /// The last of NVIDIA's Xid events; its value is null where there was none.
     pub xid: GpuReading<Option<u32>>,
+    /// How many seconds ago that was; null where there was none.
+    pub xid_age_s: Option<f64>,
 }
 
 /// The parts that a card is cut into (NVIDIA: MIG).

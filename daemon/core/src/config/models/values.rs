@@ -171,7 +171,7 @@ impl Text for KeepLoaded {
     }
     fn schema() -> Json {
         json!({ "anyOf": [
-            { "type": "string", "pattern": "^ *([0-9]+(ms|s|m|h))+ *$" },
+            { "type": "string", "pattern": "^ *([0-9]+(ms|s|m|h|d))+ *$" },
             { "enum": [FOREVER] },
         ] })
     }

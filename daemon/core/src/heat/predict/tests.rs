@@ -51,6 +51,8 @@ fn knows_what_never_comes_and_what_has_come() {
     assert_eq!(seen(90.0, 1.0, true, |at| 10.0 + 30.0 * (-at / 40.0).exp()).slower, Outlook::Never);
     assert_eq!(seen(90.0, 1.0, true, |at| at / 10.0).slower, Outlook::Never, "it cools");
     assert_eq!(seen(130.0, 1.0, true, heats).slower, Outlook::Reached);
+    let leaps = |at: f64| if at < 60.0 { 5.0 } else { -1.0 };
+    assert_eq!(seen(60.0, 1.0, true, leaps).slower, Outlook::Reached, "sooner than any curve has it");
     assert_eq!(seen(3.0, 1.0, true, heats), Prediction::UNKNOWN);
     assert_eq!(Predictor::new().look(secs(5.0)), Prediction::UNKNOWN);
 }

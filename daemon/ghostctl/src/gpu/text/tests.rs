@@ -1,4 +1,4 @@
-use ghostllm_core::admin::{GpuMissingCause, GpuMode, GpuReport};
+use ghostllm_core::admin::{GpuLimits, GpuMaker, GpuMissingCause, GpuMode, GpuReading, GpuReport};
 
 use super::drawn;
 use crate::{
@@ -113,4 +113,38 @@ fn no_line_is_wider_than_the_screen_and_nothing_in_it_is_obeyed() {
             assert!(!line.contains(|letter: char| letter.is_control() || letter == '\u{202e}'), "{line:?}");
         }
     }
+}
+
+#[test]
+fn no_limit_is_shown_where_there_is_none() {
+    let mut report = report(vec![card(0)]);
+    let said = |report: &GpuReport| super::requests(&report.governor);
+    report.governor.limits = GpuLimits::default();
+    assert_eq!(said(&report), "3 interactive and 1 background run; 0 and 0 wait");
+    report.governor.limits.background = Some(1);
+    assert_eq!(said(&report), "3 interactive and 1 background run, 1 background may at once; 0 and 0 wait");
+}
+
+#[test]
+fn who_has_no_card_is_not_told_to_wait_for_a_decision() {
+    let undecided = |cards| {
+        let mut report = report(cards);
+        report.governor.decision = None;
+        super::decided(&report).2
+    };
+    assert_eq!(undecided(vec![card(0)]), "it has not decided yet");
+    assert_eq!(undecided(Vec::new()), "there is no card to decide by");
+    let mut processor = card(0);
+    processor.maker = GpuMaker::Processor;
+    assert_eq!(undecided(vec![processor]), "there is no card to decide by");
+}
+
+#[test]
+fn a_card_that_has_cooled_is_not_said_to_be_slow() {
+    let mut cooled = hot(0);
+    cooled.throttles = GpuReading::Value(Vec::new());
+    cooled.margins.slowdown = Some(43.0);
+    let drawn = shown(&report(vec![cooled]));
+    assert!(drawn.contains("\njust slowed down by its heat: card 0"), "{drawn}");
+    assert!(drawn.contains("as fast as it can") && !drawn.contains("half or more"), "{drawn}");
 }

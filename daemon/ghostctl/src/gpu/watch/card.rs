@@ -21,7 +21,7 @@ use super::{
     view::{Palette, wrapped},
 };
 use crate::{
-    gpu::{spark, state, text::slower, text::speed, wrong::Fault},
+    gpu::{spark, state, state_of, text::slower, text::speed, wrong::Fault},
     output::{Tone, text},
 };
 
@@ -84,7 +84,7 @@ impl Drawn<'_> {
     }
 
     fn block(&self, width: usize) -> Block<'static> {
-        let (words, tone) = state(self.card.state);
+        let (words, tone) = state_of(self.card);
         let words = if width < ROOM_FOR_WORDS { brief(self.card.state) } else { words };
         let style = self.palette.of(tone);
         let room = width.saturating_sub(text::width(words) + 7);

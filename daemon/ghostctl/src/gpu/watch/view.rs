@@ -180,7 +180,7 @@ fn above(watched: &Watched, width: usize, height: usize) -> Vec<Line<'static>> {
         }
         return lines;
     };
-    let (head, tone, words) = decided(&report.governor);
+    let (head, tone, words) = decided(report);
     lines.extend(wrapped(&format!("{head}: "), &words, width, GOVERNOR, palette.of(tone)));
     let words = requests(&report.governor);
     lines.extend(wrapped("requests: ", &words, width, 1, Style::new()));

@@ -1,7 +1,9 @@
-use ghostllm_core::admin::{GpuMaker, GpuMissingCause, GpuMode, GpuReading, GpuReport, GpuState, Severity};
+use ghostllm_core::admin::{
+    GpuCard, GpuMaker, GpuMargins, GpuMissingCause, GpuMode, GpuReading, GpuReport, GpuState, Severity, wrong,
+};
 
-use super::{About, all};
-use crate::gpu::sample::{card, hot, lost, missing, refusing, report};
+use super::{About, all, was_hot};
+use crate::gpu::sample::{card, hot, lost, missing, refusing, report, untold};
 
 /// What is found, as its subject, how bad it is, and its words.
 fn found(report: &GpuReport) -> Vec<(About, Severity, String)> {
@@ -145,4 +147,104 @@ fn an_xid_is_told_with_what_it_means() {
         assert_eq!((faults[0].0, faults[0].1), (About::Xid, severity), "{xid}");
         assert!(faults[0].2.contains(&format!("Xid {xid}: ")), "{faults:?}");
     }
+}
+
+#[test]
+fn a_program_s_xid_fades_and_what_needs_a_reset_stays() {
+    let told = |xid, age| {
+        let mut told = card(0);
+        (told.faults.xid, told.faults.xid_age_s) = (GpuReading::Value(Some(xid)), Some(age));
+        found(&report(vec![told])).into_iter().map(|(_, _, what)| what).collect::<Vec<_>>()
+    };
+    assert!(told(31, 599.0)[0].contains("has told Xid 31 9 min ago: "), "{:?}", told(31, 599.0));
+    assert_eq!(told(31, 600.0), Vec::<String>::new());
+    for (age, words) in
+        [(12.4, "12 s ago"), (4200.0, "70 min ago"), (90_000.0, "25 h ago"), (600_000.0, "6 d ago")]
+    {
+        assert!(told(95, age)[0].contains(&format!("has told Xid 95 {words}: ")), "{:?}", told(95, age));
+    }
+}
+
+#[test]
+fn a_row_that_could_not_be_replaced_is_an_error() {
+    let mut broken = card(0);
+    broken.faults.rows_failed = GpuReading::Value(true);
+    broken.faults.rows_pending = GpuReading::Value(true);
+    let faults = found(&report(vec![broken]));
+    let told: Vec<_> = faults.iter().map(|(about, severity, _)| (*about, *severity)).collect();
+    assert_eq!(told, [(About::Memory, Severity::Error), (About::Memory, Severity::Warning)]);
+    assert!(faults[0].2.ends_with("could not replace a row of its memory that is bad"), "{faults:?}");
+}
+
+#[test]
+fn only_what_throttles_now_is_said_to_and_halved_clocks_only_where_the_hardware_says_so() {
+    let told = |card: GpuCard| {
+        let faults = all(&report(vec![card]));
+        let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+        (fault.severity, fault.what.clone(), fault.why)
+    };
+    // As llm-rig#97's card half a minute after its load has ended.
+    let mut cooled = hot(0);
+    cooled.throttles = GpuReading::Value(Vec::new());
+    cooled.margins = GpuMargins { slower: Some(38.0), slowdown: Some(43.0), shutdown: Some(48.0) };
+    cooled.gpu.celsius = GpuReading::Value(50.0);
+    assert!(was_hot(&cooled) && !was_hot(&hot(0)) && !was_hot(&card(0)));
+    let (severity, what, why) = told(cooled.clone());
+    assert_eq!(severity, Severity::Note);
+    assert!(what.ends_with("was slowed down by its heat until less than half a minute ago"), "{what}");
+    assert!(!why.contains("half or more"), "{why}");
+    // A processor at its passive trip point, which tells no reason.
+    let mut processor = cooled;
+    (processor.maker, processor.name) = (GpuMaker::Processor, Some("processor (x86_pkg_temp)".to_owned()));
+    processor.throttles = untold();
+    processor.margins = GpuMargins { slower: Some(-1.0), slowdown: None, shutdown: Some(4.0) };
+    let (severity, what, why) = told(processor);
+    assert_eq!(severity, Severity::Note);
+    assert_eq!(what, "processor 0 (x86_pkg_temp) is as hot as where it is slowed down at 50 °C");
+    assert!(!why.contains("half or more"), "{why}");
+    assert!(told(hot(0)).2.contains("half or more"));
+}
+
+#[test]
+fn what_is_wrong_with_a_driver_or_a_card_is_a_cause_as_bad_as_it_is_here() {
+    let causes = |report: &GpuReport| {
+        let told = wrong::causes(report);
+        told.into_iter().map(|cause| (cause.code, cause.severity, cause.what)).collect::<Vec<_>>()
+    };
+    let (warning, error) = (Severity::Warning, Severity::Error);
+    let mut away = report(Vec::new());
+    away.missing =
+        vec![missing(GpuMissingCause::VersionMismatch, true, "the versions differ; restart the machine")];
+    assert_eq!(causes(&away), [("gpu_driver".to_owned(), error, "the versions differ".to_owned())]);
+    away.missing = vec![missing(GpuMissingCause::NoLibrary, false, "no driver is installed; get one")];
+    assert_eq!(causes(&away), [], "a box without a card is well");
+
+    let mut broken = card(0);
+    (broken.faults.xid, broken.faults.xid_age_s) = (GpuReading::Value(Some(95)), Some(5.0));
+    broken.faults.ecc_uncorrected = GpuReading::Value(2);
+    broken.faults.rows_pending = GpuReading::Value(true);
+    broken.faults.pages_retired = GpuReading::Value(1);
+    let mut silent = card(2);
+    (silent.state, silent.late_s) = (GpuState::Stale, Some(34.0));
+    let all = causes(&report(vec![broken.clone(), lost(1), silent, hot(3)]));
+    let name = "(NVIDIA H100 80GB HBM3): it";
+    assert_eq!(
+        all.iter().map(|(code, severity, _)| (code.as_str(), *severity)).collect::<Vec<_>>(),
+        [("gpu_xid", error), ("gpu_lost", error), ("gpu_silent", error), ("gpu_memory", warning),]
+    );
+    for ((_, _, what), begins) in all.iter().zip([
+        format!("card 0 {name} has told Xid 95 5 s ago: "),
+        format!("card 1 {name} is lost (Xid 79)"),
+        format!("card 2 {name} has not answered for 34 s"),
+        format!("card 0 {name} has had 2 errors in its memory"),
+    ]) {
+        assert!(what.starts_with(&begins), "{what}");
+    }
+    assert!(
+        all[3].2.contains("; it has rows of its memory to replace"),
+        "one cause for all of its memory: {all:?}"
+    );
+    broken.faults = card(0).faults;
+    broken.faults.xid = GpuReading::Value(Some(31));
+    assert_eq!(causes(&report(vec![broken])), [], "a program's fault is none of the card's");
 }

@@ -43,10 +43,16 @@ pub(super) fn faults() -> Vec<Fault> {
         }),
         fault("gpu_lost", Error, "nvidia-smi", |_| card(|card| card["state"] = json!("stale"))),
         fault("gpu_heat", Warning, "nvidia-smi -i 0000:01:00.0 -pl 630", |_| {
-            card(|card| card["state"] = json!("throttled_by_heat"))
+            card(|card| {
+                card["state"] = json!("throttled_by_heat");
+                card["throttles"] = json!({ "value": [{ "reason": "hard_heat", "words": "it is hot" }] });
+            })
         }),
         fault("gpu_memory", Warning, "--gpu-reset", |_| {
             card(|card| card["faults"]["rows_pending"] = json!({ "value": true }))
+        }),
+        fault("gpu_memory", Error, "ROW_REMAPPER", |_| {
+            card(|card| card["faults"]["rows_failed"] = json!({ "value": true }))
         }),
         fault("gpu_memory", Warning, "have the card replaced", |_| {
             card(|card| card["faults"]["ecc_uncorrected"] = json!({ "value": 2 }))

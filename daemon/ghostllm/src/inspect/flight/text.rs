@@ -8,7 +8,7 @@ use ghostllm_core::{
         Flight, FlightCard, FlightFrame, FlightRecord, FlightThresholds, Flights, GpuByClass, GpuGate,
         GpuReason, GpuState,
     },
-    heat::{Reason, flight::RECORDS},
+    heat::{Reason, Throttles, flight::RECORDS},
 };
 
 use super::super::text::{counted, hanging, span};
@@ -245,9 +245,7 @@ fn rows(frames: &[FlightFrame]) -> Vec<&FlightFrame> {
 
 fn table(flight: &Flight) -> String {
     let rows = rows(&flight.frames);
-    let told = |reason: &Reason| {
-        rows.iter().any(|row| row.throttles.iter().flatten().any(|one| *one == GpuReason::from(*reason)))
-    };
+    let told = |reason: &Reason| rows.iter().any(|row| tells(row, *reason));
     // A letter for each, since a row has no room for words.
     let reasons: Vec<(char, Reason)> = ('a'..).zip(Reason::ALL.into_iter().filter(told)).collect();
     let mut out = "  time chip mem spot left watts  MHz busy fan run wait  may  what it was\n".to_owned();
@@ -309,10 +307,15 @@ fn state(frame: &FlightFrame, reasons: &[(char, Reason)]) -> String {
         GpuState::ThrottledByHeat => "HEAT",
         GpuState::Lost => "LOST",
     };
-    let has = |reason: &Reason| frame.throttles.iter().flatten().any(|one| *one == GpuReason::from(*reason));
     let letters: String =
-        reasons.iter().filter(|(_, reason)| has(reason)).map(|(letter, _)| letter).collect();
+        reasons.iter().filter(|(_, reason)| tells(frame, *reason)).map(|(letter, _)| letter).collect();
     format!("{state} {letters}")
+}
+
+/// Whether this is among the reasons that are worth telling of that second.
+fn tells(frame: &FlightFrame, reason: Reason) -> bool {
+    let has = |reason: &Reason| frame.throttles.iter().flatten().any(|one| *one == GpuReason::from(*reason));
+    Reason::ALL.into_iter().filter(has).collect::<Throttles>().told().any(|told| told == reason)
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ fn seen() -> Inspected {
         below_slowdown: Some(33),
         driver: "580.95.05".to_owned(),
         fault: None,
+        damage: None,
     };
     let lost = InspectedCard {
         number: 1,

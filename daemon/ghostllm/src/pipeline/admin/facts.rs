@@ -13,7 +13,7 @@ use ghostllm_core::{
 };
 use time::OffsetDateTime;
 
-use super::blocking;
+use super::{blocking, gpu};
 use crate::{
     admin::Configured,
     backend::{
@@ -74,6 +74,7 @@ pub(in crate::pipeline) fn causes(shared: &Shared, snapshot: &Snapshot) -> Vec<C
     causes.extend(shared.desk.standing.causes());
     causes.extend(shared.desk.tasks.states().into_iter().filter_map(task_rests));
     causes.extend(heat::causes(&shared.desk.heat.now()));
+    causes.extend(gpu::causes(shared));
     causes.extend(shared.desk.health.all().iter().filter_map(check_fails));
     let now = OffsetDateTime::now_utc();
     if let Some(known) = shared.keys.clock_lost(now) {

@@ -11,8 +11,8 @@ use std::{collections::HashMap, sync::Arc};
 use ghostllm_core::{
     ApiError,
     admin::{
-        FORM, GpuByClass, GpuDecision, GpuGate, GpuGovernor, GpuHistory, GpuMaker, GpuMissing,
-        GpuMissingCause, GpuMode, GpuReport, GpuSpan,
+        Cause, FORM, GpuByClass, GpuDecision, GpuGate, GpuGovernor, GpuHistory, GpuLimits, GpuMaker,
+        GpuMissing, GpuMissingCause, GpuMode, GpuReport, GpuSpan, wrong,
     },
     config::GovernorMode,
     error::Code,
@@ -26,11 +26,21 @@ use crate::{date, pipeline::Shared, tasks::heat::Snapshot};
 
 /// How all cards are.
 pub(super) async fn report(shared: &Arc<Shared>) -> Result<GpuReport, ApiError> {
-    let (known, now, counts) = (shared.desk.heat.clone(), shared.desk.heat.now(), shared.gate.counts());
+    let now = shared.desk.heat.now();
     let numbers: Vec<u32> = now.cards.iter().flat_map(|card| card::processes(&card.seen)).collect();
     // Names of processes are files of the kernel's.
     let names = blocking(shared, move || named(&numbers)).await?;
-    Ok(GpuReport {
+    Ok(told(shared, &now, &names))
+}
+
+/// What is wrong with the cards, judged as `ghostctl` does it: by what the admin API tells of them.
+pub(super) fn causes(shared: &Shared) -> Vec<Cause> {
+    wrong::causes(&told(shared, &shared.desk.heat.now(), &HashMap::new()))
+}
+
+fn told(shared: &Shared, now: &Snapshot, names: &HashMap<u32, String>) -> GpuReport {
+    let (known, counts) = (&shared.desk.heat, shared.gate.counts());
+    GpuReport {
         version: FORM,
         at: date::rfc3339(now.at),
         governor: GpuGovernor {
@@ -39,13 +49,14 @@ pub(super) async fn report(shared: &Arc<Shared>) -> Result<GpuReport, ApiError> 
                 GovernorMode::Off => GpuMode::Off,
                 GovernorMode::Watch => GpuMode::Watch,
             },
-            decision: now.decision.map(|(place, decision)| decided(&now, place, &decision)),
+            decision: now.decision.map(|(place, decision)| decided(now, place, &decision)),
+            limits: limits(shared.gate.orders().limits),
             running: by_class(counts.running),
             waiting: by_class(counts.waiting),
         },
         missing: now.missing.iter().map(missing).collect(),
-        cards: now.cards.iter().map(|seen| card::card(seen, &now, &known, &names)).collect(),
-    })
+        cards: now.cards.iter().map(|seen| card::card(seen, now, known, names)).collect(),
+    }
 }
 
 /// What one card has been through.
@@ -94,21 +105,31 @@ fn by_class(counts: ByClass<u32>) -> GpuByClass {
     GpuByClass { interactive: counts.interactive, background: counts.background }
 }
 
+fn limits(limits: ByClass<Option<u32>>) -> GpuLimits {
+    GpuLimits { interactive: limits.interactive, background: limits.background }
+}
+
 fn decided(now: &Snapshot, place: usize, decision: &Decision) -> GpuDecision {
     let (gate, retry_after) = match decision.gate {
         heat::Gate::Open => (GpuGate::Open, None),
         heat::Gate::Hold => (GpuGate::Hold, None),
         heat::Gate::Refuse { retry_after } => (GpuGate::Refuse, Some(retry_after)),
     };
-    let card = now.cards.get(place).filter(|_| decision.cause != heat::Cause::Free);
+    let (card, is_free) = (now.cards.get(place), decision.cause == heat::Cause::Free);
+    let words = match card {
+        // Whose margin that is, is not told otherwise.
+        Some(card) if is_free && now.cards.len() > 1 => format!("{decision} (card {})", card.seen.index),
+        _ => decision.to_string(),
+    };
+    let card = card.filter(|_| !is_free);
     GpuDecision {
-        limits: by_class(decision.limits),
+        limits: limits(decision.lowered()),
         most: by_class(decision.most),
         gate,
         retry_after,
         cause: decision.cause,
         card: card.map(|card| card.seen.index),
-        words: decision.to_string(),
+        words,
     }
 }
 

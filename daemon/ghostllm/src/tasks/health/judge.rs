@@ -212,6 +212,7 @@ mod tests {
             below_slowdown,
             driver: "1".to_owned(),
             fault: None,
+            damage: None,
         }
     }
 

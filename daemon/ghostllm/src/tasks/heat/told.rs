@@ -110,16 +110,8 @@ fn is_news(before: &Decision, now: &Decision, then: Instant) -> bool {
         || (before.cause, before.limits) != (now.cause, now.limits) && then.elapsed() >= SELDOM
 }
 
-/// What is amiss with the cards.
+/// What is amiss because of the cards' heat. What is wrong with them and their drivers is judged by the core (`admin::wrong`).
 pub(crate) fn causes(now: &Snapshot) -> Vec<admin::Cause> {
-    let lost = now.cards.iter().filter(|card| card.verdict.now == State::Lost).map(|card| admin::Cause {
-        code: "gpu_lost".to_owned(),
-        severity: Severity::Warning,
-        what: format!("{} is lost: its driver reaches it no more", Named(card)),
-        next: "`sudo dmesg | grep Xid` tells more; a restart of the machine brings it back unless its power, its slot or the card itself \
-               is at fault"
-            .to_owned(),
-    });
     let thermal = now.decision.as_ref().and_then(|(place, decision)| thermal(now, *place, decision));
     let unheeded = now.unheeded.then(|| admin::Cause {
         code: "gpu_unheeded".to_owned(),
@@ -129,7 +121,7 @@ pub(crate) fn causes(now: &Snapshot) -> Vec<admin::Cause> {
         next: "correct it by what `ghostctl gpu` shows, or write gpu.governor = \"off\" where that is meant"
             .to_owned(),
     });
-    lost.chain(thermal).chain(unheeded).collect()
+    thermal.into_iter().chain(unheeded).collect()
 }
 
 fn thermal(now: &Snapshot, place: usize, decision: &Decision) -> Option<admin::Cause> {
@@ -139,6 +131,8 @@ fn thermal(now: &Snapshot, place: usize, decision: &Decision) -> Option<admin::C
     let card = Named(now.cards.get(place)?);
     let (severity, watched) = match now.mode {
         GovernorMode::Watch => (Severity::Note, "were gpu.governor \"on\", it would be so: "),
+        // That nobody's request begins is worse than that fewer do, and is told once more.
+        GovernorMode::On | GovernorMode::Off if decision.gate > Gate::Open => (Severity::Error, ""),
         GovernorMode::On | GovernorMode::Off => (Severity::Warning, ""),
     };
     Some(admin::Cause {
@@ -154,4 +148,31 @@ fn thermal(now: &Snapshot, place: usize, decision: &Decision) -> Option<admin::C
         }
         .to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ghostllm_core::{admission::Counts, config::CardChoice, heat::ByClass};
+
+    use super::{
+        super::cards::{Cards, tests::seen},
+        *,
+    };
+
+    #[test]
+    fn a_shut_gate_is_worse_than_fewer_requests_and_what_is_only_watched_is_a_note() {
+        let told = |margin, mode| {
+            let (mut cards, mut kept, at) = (Cards::default(), Vec::new(), Duration::from_secs(1));
+            let looked = cards.look(at, &[seen(0, "a", 1, margin)], &mut kept);
+            let most = ByClass { interactive: 8, background: 8 };
+            let decision = cards.decide(at, Counts::default(), most, &[CardChoice::All]);
+            let now = Snapshot { decision, cards: looked, ..Snapshot::new(mode) };
+            causes(&now).into_iter().map(|cause| (cause.code, cause.severity)).collect::<Vec<_>>()
+        };
+        let thermal = |severity| vec![("gpu_thermal".to_owned(), severity)];
+        assert_eq!(told(40.0, GovernorMode::On), []);
+        assert_eq!(told(3.0, GovernorMode::On), thermal(Severity::Warning));
+        assert_eq!(told(-4.0, GovernorMode::On), thermal(Severity::Error));
+        assert_eq!(told(-4.0, GovernorMode::Watch), thermal(Severity::Note));
+    }
 }

@@ -144,7 +144,9 @@ fn what_flaps_and_what_was_not_read_stays_on_the_screen() {
     let (first, last) = (rows[0].offset_s, rows[ROWS - 1].offset_s);
     assert_eq!((first, last), (-300.0, 60.0));
     assert!(rows.iter().any(|row| row.offset_s == 0.0));
-    check(&drawn(&all));
+    let text = drawn(&all);
+    check(&text);
+    assert!(text.contains("because of its heat") && !text.contains("does not say why"), "{text}");
     let shown = all.shown.as_mut().unwrap();
     let blind =
         FlightFrame { state: GpuState::Lost, throttles: None, celsius: None, watts: None, ..frame(0.0) };

@@ -61,7 +61,7 @@ pub(super) fn card(card: &Card, now: &Snapshot, known: &Known, names: &HashMap<u
             lanes: said.link.lanes.into(),
             lanes_most: said.link.lanes_most.into(),
         },
-        faults: faults(said),
+        faults: faults(said, now),
         instances: instances(seen),
         processes: computing(seen, names),
         age_s: age.map(|age| tenths(age.as_secs_f32())),
@@ -79,7 +79,7 @@ fn maker(maker: Maker) -> GpuMaker {
 }
 
 fn throttles(throttles: Throttles) -> Vec<GpuThrottle> {
-    throttles.iter().map(|one| GpuThrottle { reason: one.into(), words: one.words().to_owned() }).collect()
+    throttles.told().map(|one| GpuThrottle { reason: one.into(), words: one.words().to_owned() }).collect()
 }
 
 fn margins(margins: Margins) -> GpuMargins {
@@ -131,14 +131,17 @@ fn power(said: &Sample) -> GpuPower {
     }
 }
 
-fn faults(said: &Sample) -> GpuFaults {
+fn faults(said: &Sample, now: &Snapshot) -> GpuFaults {
+    let xid = said.faults.xid.ok().flatten();
     GpuFaults {
         ecc_corrected: said.faults.corrected.into(),
         ecc_uncorrected: said.faults.uncorrected.into(),
         rows_remapped: said.faults.rows_remapped.into(),
         rows_pending: said.faults.rows_pending.into(),
+        rows_failed: said.faults.rows_failed.into(),
         pages_retired: said.faults.pages_retired.into(),
-        xid: said.faults.xid.into(),
+        xid: said.faults.xid.map(|xid| xid.map(|xid| xid.number)).into(),
+        xid_age_s: xid.map(|xid| tenths(now.now.saturating_sub(xid.at).as_secs_f32())),
     }
 }
 

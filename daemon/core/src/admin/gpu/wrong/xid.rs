@@ -2,7 +2,7 @@
 //!
 //! Source: NVIDIA's "Xid Errors" (docs.nvidia.com/deploy/xid-errors), its table of Xids and what it advises.
 
-use ghostllm_core::admin::Severity;
+use crate::admin::Severity;
 
 const RESTART: &str = "restart the machine; where it comes again, have the card replaced";
 const PROGRAM: &str =
