@@ -135,12 +135,9 @@ async fn what_nobody_may_call_stays_the_text_that_it_is() -> Result<()> {
     for style in STYLES {
         let (_double, daemon, caller) = engine(style).await?;
         let echoed = json!([{"role": "user", "content": format!("Echo: {RAW}")}]);
-        // Not wanted, not offered, and another's.
-        for more in [
-            json!({"tool_choice": "none"}),
-            json!({"messages": echoed, "tools": null}),
-            json!({"messages": echoed, "tools": other}),
-        ] {
+        // Not offered, and another's.
+        for more in [json!({"messages": echoed, "tools": null}), json!({"messages": echoed, "tools": other})]
+        {
             for stream in [false, true] {
                 let mut more = more.clone();
                 more["stream"] = json!(stream);
@@ -156,6 +153,29 @@ async fn what_nobody_may_call_stays_the_text_that_it_is() -> Result<()> {
                 };
                 ensure!(text == RAW && reason == "stop", "{style:?} {more}: {}", answer.text());
             }
+        }
+        daemon.stop().await.with_context(|| format!("{style:?}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn tools_that_nobody_may_call_are_not_shown() -> Result<()> {
+    for style in STYLES {
+        let (double, daemon, caller) = engine(style).await?;
+        for (choice, shown) in [("auto", true), ("none", false)] {
+            let answer = caller.send(&weather(&json!({"tool_choice": choice, "stream": false}))).await?;
+            ensure!(
+                answer.status == 200 && !answer.text().contains("<tool_call>"),
+                "{style:?}: {}",
+                answer.text()
+            );
+            let asked =
+                double.seen_at("/v1/chat/completions").pop().context("it was not asked")?.request.json();
+            ensure!(
+                asked["tools"].is_array() == shown && asked["tool_choice"] == choice,
+                "{style:?}: {asked:#}"
+            );
         }
         daemon.stop().await.with_context(|| format!("{style:?}"))?;
     }

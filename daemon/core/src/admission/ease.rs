@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::Orders;
+use super::{Gate, Orders};
 use crate::heat::{ByClass, Cause, Decision, STEP_MOST};
 
 #[cfg(test)]
@@ -43,6 +43,9 @@ impl Ease {
         self.most = decision.map_or(self.most, |decision| decision.most);
         let is_free = decision.is_none_or(|decision| decision.cause == Cause::Free);
         let lowered = decision.map(Decision::lowered).unwrap_or_default();
+        // Behind a gate that is shut a class waits that nothing else has lowered.
+        let shut = decision.is_some_and(|decision| decision.gate != Gate::Open);
+        let lowered = lowered.with(self.most, |lowered, most| lowered.or(shut.then_some(most)));
         let over = waiting.with(waiting, |waiting, _| is_free && waiting == 0);
         let rise = self.most.with(self.most, |most, _| passed.as_secs_f32() * a_second(most));
         let step = over.with(rise, |over, rise| (over, rise));

@@ -128,34 +128,21 @@ fn lacks_model(status: u16, found: &Found) -> bool {
         || (status == 400 && text.starts_with("Server is pinned to"))
 }
 
-/// Ollama's words for what a model cannot do, as recorded and by its `server/routes.go`.
+/// Ollama's words for what a model cannot do, as recorded and by its `server/routes.go`, with the field that asks for it and the
+/// capability that is wanting.
 fn lacks_ability(found: &Found) -> Option<ApiError> {
     const ABILITIES: [(&str, &str, &str); 3] = [
-        (
-            "does not support thinking",
-            "reasoning_effort",
-            "This model does not think. Leave the effort out, or ask a model with the capability thinking; GET /v1/models lists \
-             what each can do.",
-        ),
-        (
-            "does not support tools",
-            "tools",
-            "This model calls no functions. Leave tools out, or ask a model with the capability tools; GET /v1/models lists what \
-             each can do.",
-        ),
-        (
-            "does not support chat",
-            "model",
-            "This model does not chat. Ask a model with the capability completion; GET /v1/models lists what each can do.",
-        ),
+        ("does not support thinking", "reasoning_effort", "thinking"),
+        ("does not support tools", "tools", "tools"),
+        ("does not support chat", "model", "completion"),
     ];
-    let of = |(words, param, why): &(&str, &str, &str)| {
-        found
-            .message
-            .ends_with(words)
-            .then(|| ApiError::new(Code::UnsupportedParameter, *why).with_param(*param))
-    };
-    ABILITIES.iter().find_map(of)
+    let (_, param, capability) = ABILITIES.iter().find(|(words, ..)| found.message.ends_with(words))?;
+    let text = shown(found, "This model cannot do that");
+    let without = if *param == "model" { "Ask" } else { "Leave that out, or ask" };
+    let message = format!(
+        "{text}. {without} a model with the capability {capability}; GET /v1/models lists what each can do."
+    );
+    Some(ApiError::new(Code::UnsupportedParameter, message).with_param(*param))
 }
 
 fn lacks_images(found: &Found) -> bool {

@@ -90,6 +90,9 @@ enum FinishReason {
 #[derive(JsonSchema)]
 struct Logprobs {
     content: Option<Vec<TokenLogprob>>,
+    /// Always null: no engine tells those of a refusal apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<Vec<TokenLogprob>>,
 }
 
 /// A token, and those that were likely in its place.

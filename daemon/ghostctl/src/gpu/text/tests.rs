@@ -80,6 +80,7 @@ fn no_card_is_no_fault_and_says_what_would_be_one() {
     let words = "no NVIDIA driver is installed (libnvidia-ml.so.1 is not there); without such a card nothing is missing";
     none.missing = vec![missing(GpuMissingCause::NoLibrary, false, words)];
     (none.governor.mode, none.governor.decision) = (GpuMode::Off, None);
+    none.governor.limits = GpuLimits::default();
     let expected = "\
 governor off: nothing is done about heat (gpu.governor)
 requests: 3 interactive and 1 background run; 0 and 0 wait
@@ -94,6 +95,7 @@ card nothing is missing
 fn what_is_foretold_is_told_and_a_governor_that_watches_says_so() {
     let mut watched = report(vec![warm(0)]);
     watched.governor.mode = GpuMode::Watch;
+    watched.governor.limits = GpuLimits::default();
     let drawn = shown(&watched);
     assert!(drawn.contains("  slower      in about 42 s (30 to 66), as it goes\n"), "{drawn}");
     assert!(drawn.starts_with("governor only watches: it would say: as many requests"), "{drawn}");

@@ -125,7 +125,7 @@ fn reasoning_has_both_names() {
 fn probabilities_are_wrapped() {
     let event = ChatEvent::Text { text: "a".into(), logprobs: Some(r#"[{"token":"a"}]"#.into()) };
     let (chunks, _) = written(false, &[event, STOP]);
-    assert_eq!(chunks[0]["choices"][0]["logprobs"], json!({"content": [{"token": "a"}]}));
+    assert_eq!(chunks[0]["choices"][0]["logprobs"], json!({"content": [{"token": "a"}], "refusal": null}));
 }
 
 #[test]

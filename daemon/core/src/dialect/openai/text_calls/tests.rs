@@ -179,7 +179,7 @@ fn what_else_a_chunk_holds_is_kept_and_its_role_comes_first() {
     let chunks = given([&*stream(&[first])], Some(calls(LIMIT)));
     assert_eq!(chunks.len(), 5, "{chunks:?}");
     let deltas: Vec<_> = chunks[..4].iter().map(|chunk| chunk["choices"][0]["delta"].clone()).collect();
-    let thought = json!({"role": "assistant", "reasoning": "Hm."});
+    let thought = json!({"role": "assistant", "reasoning": "Hm.", "reasoning_content": "Hm."});
     let spoken = json!({"content": "Now: "});
     assert_eq!(deltas, [thought, spoken, json!({"tool_calls": [weather(0)]}), json!({})]);
     for (place, chunk) in chunks[..4].iter().enumerate() {

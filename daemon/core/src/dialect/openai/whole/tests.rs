@@ -49,7 +49,8 @@ fn calls_reasoning_and_probabilities() {
         piece("b"),
         STOP,
     ]);
-    assert_eq!(answer["choices"][0]["logprobs"], json!({"content": [{"token": "a"}, {"token": "b"}]}));
+    let told = json!({"content": [{"token": "a"}, {"token": "b"}], "refusal": null});
+    assert_eq!(answer["choices"][0]["logprobs"], told);
 }
 
 #[test]
