@@ -139,7 +139,6 @@ bench-load arguments: setup
     cargo bench -p ghostllm-tests --bench answer --bench cancel --bench auth --bench drivers
     cargo bench -p ghostllm-gpu --bench sampling
     cargo bench -p ghostllm-tests --bench load -- --program="$PWD/target/dist/ghostllm" {{arguments}}
-    # Last, since it misses what is promised of requests to an Ollama.
     cargo bench -p ghostllm-core --bench translate
 
 # What the governor makes of simulated cards that heat up: what was promised, what is seen. Renews tests/heat/RESULTS.md. Some seconds.

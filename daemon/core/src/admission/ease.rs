@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Gate, Orders};
+use super::Orders;
 use crate::heat::{ByClass, Cause, Decision, STEP_MOST};
 
 #[cfg(test)]
@@ -43,11 +43,12 @@ impl Ease {
         self.most = decision.map_or(self.most, |decision| decision.most);
         let is_free = decision.is_none_or(|decision| decision.cause == Cause::Free);
         let lowered = decision.map(Decision::lowered).unwrap_or_default();
-        // Behind a gate that is shut a class waits that nothing else has lowered.
-        let shut = decision.is_some_and(|decision| decision.gate != Gate::Open);
-        let lowered = lowered.with(self.most, |lowered, most| lowered.or(shut.then_some(most)));
         let over = waiting.with(waiting, |waiting, _| is_free && waiting == 0);
-        let rise = self.most.with(self.most, |most, _| passed.as_secs_f32() * a_second(most));
+        let mut rise = self.most.with(self.most, |most, _| passed.as_secs_f32() * a_second(most));
+        if waiting.interactive > 0 {
+            // Those that have time begin behind them: what their limit had risen by then would begin at once.
+            rise.background = 0.0;
+        }
         let step = over.with(rise, |over, rise| (over, rise));
         self.kept = lowered.with(self.kept.with(step, |kept, step| (kept, step)), next);
         let stricter = |set: Option<u32>, kept: Option<f32>| set.into_iter().chain(kept.map(whole)).min();

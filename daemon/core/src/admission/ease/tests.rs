@@ -116,7 +116,7 @@ impl House {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// None of those that begin ends, so that what runs is what was allowed to.
     #[test]
