@@ -60,7 +60,9 @@ impl Ease {
 /// The limit of one class from now on, by what is decided, what was kept, whether that is over, and by how much it may rise.
 fn next(lowered: Option<u32>, (kept, (is_over, rise)): (Option<f32>, (bool, f32))) -> Option<f32> {
     match (lowered, kept) {
-        (Some(limit), _) => Some(real(limit)),
+        // The governor's own may have risen while none of the class could begin.
+        (Some(limit), Some(kept)) => Some(real(limit).min(kept + rise)),
+        (Some(limit), None) => Some(real(limit)),
         (None, Some(kept)) if !is_over => Some(kept + rise),
         (None, _) => None,
     }
