@@ -43,6 +43,7 @@ fi
 
 [ -z "${1:-}" ] || exit 0
 
+# Unoptimised, it is built sooner, and waits for the tests as well.
 cargo nextest --version >/dev/null 2>&1 || cargo install --locked --debug cargo-nextest
 
 # The clients that are not our code. The stamp is what was installed; it is compared, so that a changed pin is installed.
