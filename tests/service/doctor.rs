@@ -16,7 +16,9 @@ const DROP_IN: &str = "/etc/systemd/system/ollama.service.d/ghostllm.conf";
 /// A service that listens there.
 async fn listening(container: &Container, unit: &str, at: &str) -> Result<()> {
     container.write("/usr/local/lib/listens.pl", LISTENS)?;
-    let text = format!("[Service]\nEnvironment=OLLAMA_HOST={at}\nExecStart=/usr/bin/perl /usr/local/lib/listens.pl\n");
+    let text = format!(
+        "[Service]\nEnvironment=OLLAMA_HOST={at}\nExecStart=/usr/bin/perl /usr/local/lib/listens.pl\n"
+    );
     container.write(&format!("/etc/systemd/system/{unit}"), &text)?;
     container.systemctl("daemon-reload").await?;
     container.systemctl(&format!("start {unit}")).await?;
@@ -52,7 +54,10 @@ async fn an_ollama_that_everybody_reaches_is_bound_to_the_box_after_a_yes() -> R
     let check = until(&container, "ollama_exposed", false).await?;
     ensure!(check["fix"].as_str().is_some_and(|fix| fix.contains("sudo ghostctl doctor --fix")), "{check}");
     let (code, said) = doctor(&container, &["--fix"]).await?;
-    ensure!(code == Some(2) && said.contains("OLLAMA_NO_CLOUD=1") && said.contains("--yes"), "{code:?} {said}");
+    ensure!(
+        code == Some(2) && said.contains("OLLAMA_NO_CLOUD=1") && said.contains("--yes"),
+        "{code:?} {said}"
+    );
     ensure!(!container.path(DROP_IN).exists(), "it was written unasked");
     let (_, said) = doctor(&container, &["--fix", "--yes"]).await?;
     ensure!(said.contains(&format!("did write {DROP_IN}; systemctl daemon-reload")), "{said}");
@@ -61,7 +66,8 @@ async fn an_ollama_that_everybody_reaches_is_bound_to_the_box_after_a_yes() -> R
         ensure!(given.split_whitespace().any(|word| word == variable), "{variable}: {given}");
     }
     // It has waited until Ollama listened again.
-    let report: Value = serde_json::from_slice(&container.run(&["ghostctl", "doctor", "--json"]).await?.stdout)?;
+    let report: Value =
+        serde_json::from_slice(&container.run(&["ghostctl", "doctor", "--json"]).await?.stdout)?;
     for id in ["ollama", "ollama_exposed", "ollama_cloud"] {
         let checks = report["checks"].as_array().context("checks")?;
         ensure!(checks.iter().any(|check| check["id"] == id && check["result"] == "ok"), "{id}: {report}");
@@ -83,7 +89,8 @@ async fn the_service_that_has_the_tls_port_is_named_by_the_doctor_and_the_journa
     let what = check["what"].as_str().context("what")?;
     println!("{what}");
     ensure!(
-        what.contains("ghostllm-tls.socket has failed") && what.contains("squatter.service) has the TCP port 11443"),
+        what.contains("ghostllm-tls.socket has failed")
+            && what.contains("squatter.service) has the TCP port 11443"),
         "{check}"
     );
     let check = until(&container, "ports", false).await?;

@@ -37,15 +37,17 @@ use seen::Seen;
 /// Looks at the daemon, its cards, its state, its configuration, its ports and
 /// its system. No daemon has to run. As root it sees most.
 ///
-/// With --fix it offers what is safe and can be undone: modes of files with keys,
-/// a dead socket, the admins' group, the kernel's buffers for HTTP/3, and a drop-in
-/// by which Ollama's unit listens to this box alone and keeps its maker's cloud off.
-/// Nothing that an administrator has written is written over. Then it looks again.
+/// With --fix it offers what is safe and can be undone: modes of files with
+/// keys, a dead socket, the admins' group, the kernel's buffers for HTTP/3, and
+/// a drop-in by which Ollama's unit listens to this box alone and keeps its
+/// maker's cloud off. It shows all of it and asks, writes over nothing, and
+/// looks again afterwards.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
-    after_help = "Exit codes: 0 nothing worse than notes; 1 a warning or an error; with --fix also 2 nobody can be asked, and --yes is not given;\n\
-                  4 only root may mend what there is.\n\nExamples:\n  ghostctl doctor --bundle report.txt\n  sudo ghostctl doctor --fix"
+    after_help = "Exit codes: 0 nothing worse than notes; 1 a warning or an error. With --fix also\n\
+                  2 nobody can be asked, and --yes is not given; 4 only root may mend it.\n\n\
+                  Example:\n  ghostctl doctor --bundle report.txt"
 )]
 pub(crate) struct Arguments {
     /// Mend what is safe to mend, after showing all of it and asking

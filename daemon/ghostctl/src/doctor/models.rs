@@ -53,9 +53,15 @@ fn unreadable(seen: &Seen) -> Vec<Finding> {
         let facts = fs::metadata(path).ok().filter(|facts| !may_read(facts, engine))?;
         let (mode, owner) = (facts.mode() & 0o7777, facts.uid());
         Some(Finding::warning(
-            format!("{} belongs to user {owner}, mode {mode:04o}: the engine's user may not read it", path.display()),
+            format!(
+                "{} belongs to user {owner}, mode {mode:04o}: the engine's user may not read it",
+                path.display()
+            ),
             "the engine leaves it out, and nobody can ask its model",
-            format!("sudo chmod 644 {path}, or sudo chown {ENGINE_USER}: {path}; no restart is needed", path = quoted(path)),
+            format!(
+                "sudo chmod 644 {path}, or sudo chown {ENGINE_USER}: {path}; no restart is needed",
+                path = quoted(path)
+            ),
         ))
     });
     found.collect()

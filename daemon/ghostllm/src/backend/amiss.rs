@@ -27,7 +27,9 @@ fn models_missing(snapshot: &Snapshot) -> Vec<Cause> {
         "install an engine: `sudo apt install ghostllm-engine` for GGUF files, or Ollama; or name a server under [[backends]]".to_owned()
     } else {
         let how = gguf_place(snapshot);
-        format!("start Ollama and run `ollama pull llama3.2`, put a GGUF file into {how}, or name a server under [[backends]]")
+        format!(
+            "start Ollama and run `ollama pull llama3.2`, put a GGUF file into {how}, or name a server under [[backends]]"
+        )
     };
     let cause = |code: &str, severity, what: &str| {
         vec![Cause { code: code.to_owned(), severity, what: what.to_owned(), next: next.clone() }]
@@ -47,7 +49,8 @@ fn models_missing(snapshot: &Snapshot) -> Vec<Cause> {
 
 /// Where a GGUF file goes, and how it is put there so that the engine's user may read it.
 fn gguf_place(snapshot: &Snapshot) -> String {
-    let is_units = |known: &Known| *known.backend().kind() == Kind::Engine && known.backend().place() == ENGINE_SOCKET;
+    let is_units =
+        |known: &Known| *known.backend().kind() == Kind::Engine && known.backend().place() == ENGINE_SOCKET;
     match snapshot.backends().iter().any(is_units) {
         true => format!("the engine's directory (sudo install -m 644 MODEL.gguf {ENGINE_MODELS}/)"),
         false => "the engine's directory (engine.models, else models in the state directory)".to_owned(),

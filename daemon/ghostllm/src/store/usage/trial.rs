@@ -21,20 +21,15 @@ pub(crate) fn trial(state: &StateDir) -> Result<Vec<String>, StateError> {
     for entry in fs::read_dir(state.path()).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
         let Some((name, month)) = name.to_str().and_then(|name| Some((name, month(name)?))) else { continue };
-        let lost = |why: &dyn std::fmt::Display| {
-            (
-                month,
-                format!(
-                    "what requests have used in {month} would be counted anew, and what there is be set aside: {why}"
-                ),
-            )
-        };
         match Versioned::<UsageFile>::new(state, name).trial() {
             Ok(Trial::AsIs) => {}
             Ok(Trial::Changed(words)) => lines.push((month, words)),
-            Ok(Trial::Refused(why)) => lines.push(lost(&why)),
+            Ok(Trial::Refused(why)) => lines.push((
+                month,
+                format!("what requests have used in {month} would be counted anew, and what there is be set aside: {why}"),
+            )),
             Err(error) => {
-                lines.push((month, format!("what requests have used in {month} could not be read: {error}")))
+                lines.push((month, format!("what requests have used in {month} could not be read: {error}")));
             }
         }
     }
