@@ -38,7 +38,7 @@ async fn until(container: &Container, id: &str, well: bool) -> Result<Value> {
     loop {
         let ran = container.run(&["ghostctl", "doctor", "--json"]).await?;
         let report: Value = serde_json::from_slice(&ran.stdout)?;
-        let checks = report["checks"].as_array().context("checks")?;
+        let checks = report.get("checks").and_then(Value::as_array).context("checks")?;
         let check = checks.iter().find(|check| check["id"] == id).context("no such check")?;
         if (check["result"] == "ok") == well {
             return Ok(check.clone());

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::SystemTime,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -34,8 +35,11 @@ fn look(state: &Path) -> Result<(Option<i32>, String)> {
     Ok((ran.status.code(), String::from_utf8([ran.stdout, ran.stderr].concat())?))
 }
 
-/// What lies in it, with modes and times of change.
-fn all(state: &Path) -> Result<BTreeMap<PathBuf, (Vec<u8>, u32, std::time::SystemTime)>> {
+/// Content, mode and time of change of each file.
+type Files = BTreeMap<PathBuf, (Vec<u8>, u32, SystemTime)>;
+
+/// What lies in it.
+fn all(state: &Path) -> Result<Files> {
     let (mut all, mut left) = (BTreeMap::new(), vec![state.to_owned()]);
     while let Some(path) = left.pop() {
         let facts = fs::symlink_metadata(&path)?;
