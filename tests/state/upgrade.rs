@@ -1,5 +1,5 @@
-//! The look that an upgrade takes (`ghostllm config check --state-dir`), while the old daemon serves: what it lets pass a start takes, what it
-//! refuses a start refuses with the same exit code, and it changes nothing.
+//! The look that an upgrade takes (`ghostllm config check --state-dir`), while the old daemon serves: what it lets pass a start takes, what
+//! it refuses a start refuses with the same exit code, and it changes nothing.
 
 use std::{
     collections::BTreeMap,

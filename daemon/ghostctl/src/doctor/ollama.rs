@@ -1,7 +1,7 @@
 //! Ollama: whether it answers, who can reach it past GhostLLM, and whether what it is asked may leave the box.
 //!
-//! Knows its port, its variables and its unit with the drop-ins beside that. Refuses to speak to it. Invariant: a drop-in is offered and never
-//! forced; what an administrator's own drop-in says is named and left alone.
+//! Knows its port, its variables and its unit with the drop-ins beside that. Refuses to speak to it. Invariant: a drop-in is offered and
+//! never forced; what an administrator's own drop-in says is named and left alone.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
 //! What doctor may mend: what is safe, and can be undone.
 //!
-//! Invariants: nothing is done before all of it was shown and a person has said yes; each thing that was done is printed; no link is followed,
-//! and no file is written over.
+//! Invariants: nothing is done before all of it was shown and a person has said yes; each thing that was done is printed; no link is
+//! followed, and no file is written over.
 
 use std::{
     fmt,

@@ -1,8 +1,8 @@
 //! Whether a program of this version could take the state over, as an upgrade asks while the old one still serves.
 //!
 //! Knows every file of the state for which a start can fail, and those in which it would lose something. Refuses to change anything, and to
-//! wait for whoever has the state. Invariant: what is called a fault here is what a start would fail for, and the other way round, as long as
-//! the files stay as they are.
+//! wait for whoever has the state. Invariant: what is called a fault here is what a start would fail for, and the other way round, as long
+//! as the files stay as they are.
 
 use std::path::Path;
 
