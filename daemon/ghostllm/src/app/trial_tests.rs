@@ -20,6 +20,9 @@ use crate::{
 /// The files of every version that was given out.
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../core/tests-data/state");
 
+/// A fault: words of what is told, the exit code, and how it is made.
+type Fault = (&'static str, u8, fn(&Home));
+
 /// A box after its first start.
 struct Home {
     _scratch: TempDir,
@@ -131,7 +134,7 @@ fn older_versions_are_taken_and_told() {
 /// What a start refuses is refused, with its exit code; each is made alone, and mended.
 #[test]
 fn what_a_start_would_refuse_is_a_fault_with_its_exit_code() {
-    let faults: [(&str, u8, fn(&Home)); 7] = [
+    let faults: [Fault; 7] = [
         ("written by a newer ghostllm", 74, |here| {
             here.put("keys.json", &of_version("keys", 9, r#"{"keys":[]}"#));
         }),
