@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
+    causes,
     client::{Caller, Family, Request, VERSIONS, Version, plain},
     daemon::{Daemon, Setup},
     root,
@@ -26,6 +27,8 @@ async fn ends_with_69_when_the_tls_port_is_taken() -> Result<()> {
     let ended = Daemon::fail(&listening_at(port)).await?;
     ensure!(ended.code == Some(69), "exit code {:?}:\n{}", ended.code, ended.stderr);
     ensure!(ended.stderr.contains(&port.to_string()), "{}", ended.stderr);
+    let holds = format!("taken by process {} (", std::process::id());
+    ensure!(ended.stderr.contains(&holds) && ended.stderr.contains("ghostctl doctor"), "{}", ended.stderr);
     ensure!(!ended.stderr.contains("Os {"), "a debug line:\n{}", ended.stderr);
     Ok(())
 }
@@ -50,6 +53,7 @@ async fn serves_without_http3_when_udp_is_taken() -> Result<()> {
     }
     ensure!(daemon.stderr().contains("HTTP/3"), "it does not say what is missing:\n{}", daemon.stderr());
     daemon.wait_status("degraded, without HTTP/3").await?;
+    check_held(&daemon, "HTTP/3 is not served: UDP").await?;
     drop(holder);
     daemon.stop().await
 }
@@ -100,7 +104,18 @@ async fn serves_the_rest_when_a_plain_port_is_taken() -> Result<()> {
         "it does not name the port:\n{}",
         daemon.stderr()
     );
+    check_held(&daemon, "plain HTTP at 127.0.0.1:").await?;
     daemon.stop().await
+}
+
+/// The status says of what begins so that this process holds its port, and what to do.
+async fn check_held(daemon: &Daemon, begins: &str) -> Result<()> {
+    let cause = causes::now(daemon, "listener_missing").await?.context("nothing is said to be missing")?;
+    ensure!(cause["what"].as_str().is_some_and(|what| what.starts_with(begins)), "{cause}");
+    let holds = format!("taken by process {} (", std::process::id());
+    ensure!(cause["what"].as_str().is_some_and(|what| what.contains(&holds)), "{cause}");
+    ensure!(cause["next"].as_str().is_some_and(|next| next.contains("ghostctl doctor")), "{cause}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -101,13 +101,21 @@ install_engine() {
   echo "        engine to ready: $(took "$began")"
   began=$(now)
   check "the service restarts" inside systemctl restart ghostllm.service
-  echo "        stop and start to ready: $(took "$began"); start alone: $(start_time)"
+  echo "        stop and start to ready: $(took "$began"); start alone: $(start_time) ms"
+  began=$(start_times)
+  check "start to ready, warm, the median of 9: $began ms of at most 300" at_most "$began" 300
 }
 start_time() {
   local from to
   from=$(property ExecMainStartTimestampMonotonic)
   to=$(property ActiveEnterTimestampMonotonic)
-  echo "$(((to - from) / 1000)) ms"
+  echo "$(((to - from) / 1000))"
+}
+start_times() {
+  local _
+  for _ in 1 2 3 4 5 6 7 8 9; do
+    inside systemctl restart ghostllm.service && start_time
+  done | sort -n | sed -n 5p
 }
 
 units() {
@@ -168,6 +176,39 @@ upgrade_with_a_fault() {
   check "the old process serves on" is "$(property MainPID)" "$before"
   check "it still answers" chatted 1.1
   inside rm /etc/ghostllm/conf.d/fault.toml
+}
+
+# As after a downgrade that went too far back, seen from the version that is to come: what it cannot read is named, and stays.
+upgrade_over_a_newer_state() {
+  local log=$work.newer/state.log newer='{"kind":"settings","version":9,"crc32":"1a671f21","content":{"settings":{}}}'
+  before=$(property MainPID)
+  inside install -m 600 -o ghostllm -g ghostllm /dev/null /var/lib/ghostllm/settings.json
+  inside bash -c 'printf %s "$1" >/var/lib/ghostllm/settings.json' - "$newer"
+  check "an upgrade over a state of a newer version ends with 0" bash -c '"$@" >'"$log"' 2>&1' - nsenter --target "$leader" --all --root --wd -- \
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive dpkg -i /srv/newer/ghostllm.deb
+  check "and names it" has "newer ghostllm" "$log"
+  check "and says that it does not restart" has "GhostLLM is not restarted" "$log"
+  check "the old process serves on" is "$(property MainPID)" "$before"
+  check "it still answers" chatted 1.1
+  check "the state is as it was" is "$(inside cat /var/lib/ghostllm/settings.json)" "$newer"
+  inside rm /var/lib/ghostllm/settings.json
+}
+
+# The port of the daemon is another service's: the installation goes through, and says whose.
+port_of_another() {
+  local log=$work.newer/port.log
+  inside systemctl stop 'ghostllm*'
+  inside systemd-run --quiet --unit=squatter perl -e \
+    'use Socket; socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(11443, INADDR_ANY)) or die; listen(S, 5); sleep' || true
+  check "another service has the port" inside bash -c 'for _ in $(seq 50); do ss -lntH | grep -q :11443 && exit; sleep 0.1; done; exit 1'
+  check "the package installs beside it" bash -c '"$@" >'"$log"' 2>&1' - nsenter --target "$leader" --all --root --wd -- \
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive bash -c 'dpkg -i /srv/debs/ghostllm_*.deb'
+  check "and names the service" has "squatter.service) has the TCP port 11443" "$log"
+  check "and what to do" has "sudo ghostctl doctor" "$log"
+  inside systemctl stop squatter
+  inside systemctl stop 'ghostllm*'
+  check "once it is gone, the daemon starts" inside systemctl start ghostllm.service
+  check "with its sockets" active ghostllm.service ghostllm-{tls,quic,plain,admin}.socket
 }
 
 downgrade() {

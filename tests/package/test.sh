@@ -29,8 +29,10 @@ lifecycle() {
   chats
   upgrade
   upgrade_with_a_fault
+  upgrade_over_a_newer_state
   downgrade
   remove
+  port_of_another
   purge
 }
 

@@ -4,6 +4,7 @@
 //! where it cannot be had. Refuses to know the daemon's code.
 
 mod crashes;
+mod doctor;
 mod life;
 mod long;
 mod ports;

@@ -16,6 +16,7 @@ mod kills;
 mod modes;
 mod order;
 mod random;
+mod upgrade;
 
 use std::{
     ffi::OsStr,

@@ -17,6 +17,15 @@ pub const ADMIN_VARIABLE: &str = "GHOSTLLM_SOCKET";
 /// The service's state directory.
 pub const STATE: &str = "/var/lib/ghostllm";
 
+/// Where the package's socket unit makes the engine's socket.
+pub const ENGINE_SOCKET: &str = "/run/ghostllm-engine/engine.sock";
+
+/// Where the package's engine looks for GGUF files, which its user must be able to read.
+pub const ENGINE_MODELS: &str = "/var/lib/ghostllm-engine/models";
+
+/// The user of the package's engine.
+pub const ENGINE_USER: &str = "ghostllm-engine";
+
 /// Where the admin's socket may be, the likeliest first, each place once. An empty variable is none.
 pub fn admin_sockets(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let variable = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -8,6 +8,8 @@ mod bundle;
 mod cards;
 mod der;
 mod known;
+mod models;
+mod ollama;
 mod ports;
 mod redact;
 mod repair;
@@ -34,19 +36,27 @@ use seen::Seen;
 ///
 /// Looks at the daemon, its cards, its state, its configuration, its ports and
 /// its system. No daemon has to run. As root it sees most.
+///
+/// With --fix it offers what is safe and can be undone: modes of files with
+/// keys, a dead socket, the admins' group, the kernel's buffers for HTTP/3, and
+/// a drop-in by which Ollama's unit listens to this box alone and keeps its
+/// maker's cloud off. It shows all of it and asks, writes over nothing, and
+/// looks again afterwards.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
-    after_help = "Exit codes: 0 nothing worse than notes; 1 a warning or an error.\n\nExample:\n  ghostctl doctor --bundle report.txt"
+    after_help = "Exit codes: 0 nothing worse than notes; 1 a warning or an error. With --fix also\n\
+                  2 nobody can be asked, and --yes is not given; 4 only root may mend it.\n\n\
+                  Example:\n  ghostctl doctor --bundle report.txt"
 )]
 pub(crate) struct Arguments {
-    /// Mend modes of state files and a dead socket, after asking
+    /// Mend what is safe to mend, after showing all of it and asking
     #[arg(long)]
     fix: bool,
     /// Write a report without keys, secrets and prompts
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
-    /// Do not ask, and write over the bundle's file
+    /// Do not ask before that, and write over the bundle's file
     #[arg(long)]
     yes: bool,
     /// The state directory, instead of the one that is found
@@ -121,6 +131,8 @@ fn all() -> impl Iterator<Item = &'static Check> {
         settings::CHECKS,
         state::CHECKS,
         ports::CHECKS,
+        ollama::CHECKS,
+        models::CHECKS,
         system::CHECKS,
         service::CHECKS,
     ];
@@ -134,7 +146,7 @@ impl Arguments {
         }
         let mut seen = Seen::look(context, &self.root, self.state_dir.clone()).await;
         let (mut report, repairs) = examined(&seen);
-        if self.fix && repair::all(&repairs, self.yes, context)? {
+        if self.fix && repair::all(repairs, self.yes, context)? {
             seen = Seen::look(context, &self.root, self.state_dir.clone()).await;
             report = examined(&seen).0;
         }
@@ -150,7 +162,7 @@ impl Arguments {
 }
 
 fn examined(seen: &Seen) -> (DoctorReport, Vec<Repair>) {
-    let (mut checks, mut repairs) = (Vec::new(), Vec::new());
+    let (mut checks, mut repairs): (_, Vec<Repair>) = (Vec::new(), Vec::new());
     for check in all() {
         if let Some(unseen) = unseen(check, seen) {
             checks.push(unseen);
@@ -163,7 +175,8 @@ fn examined(seen: &Seen) -> (DoctorReport, Vec<Repair>) {
             checks.push(DoctorCheck { id, result: DoctorResult::Ok, what, why: None, fix: None });
         }
         for Finding { result, what, why, fix, repair } in found {
-            repairs.extend(repair);
+            // One drop-in may mend two things.
+            repairs.extend(repair.filter(|repair| !repairs.contains(repair)));
             checks.push(DoctorCheck {
                 id: check.id.to_owned(),
                 result,

@@ -20,6 +20,7 @@ mod reload;
 mod standing;
 mod stop;
 mod systemd;
+pub(crate) mod trial;
 mod upkeep;
 
 use std::{

@@ -219,6 +219,14 @@ impl<F: Files> Certificates<F> {
         Ok((opened, said))
     }
 
+    /// Whether a start could go on with the box's own CA, or make the first one; nothing is made. Blocks.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn trial(files: &F) -> Result<(), Error> {
+        own::load_authority(files).map(drop)
+    }
+
     /// A person's certificate, to be shown later or never.
     ///
     /// # Errors

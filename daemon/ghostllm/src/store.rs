@@ -35,7 +35,7 @@ use replace::Staged;
 /// No state file of ours comes near to this; what is larger is not ours.
 const LARGEST_FILE: usize = 16 * 1024 * 1024;
 /// The file whose lock says that a process has the state.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// A process id in decimal, and more.
 const PROCESS_BYTES: u64 = 32;
 /// The file that shows whether the directory can be written.
@@ -116,6 +116,23 @@ impl StateDir {
     /// The directory as it lies there, whoever has it: for reading alone, which root may do whosever it is.
     fn glance(path: &Path) -> Self {
         Self { glances: true, ..Self::at(path.to_owned(), Alert::default()) }
+    }
+
+    /// The same, held to what a start asks of it; none where there is none.
+    ///
+    /// # Errors
+    /// It cannot be looked at, is no directory, is open to others, or belongs to somebody else.
+    pub(crate) fn look_at(path: &Path) -> Result<Option<Self>, StateError> {
+        let unreadable = |source| StateError::Unreadable { path: path.to_owned(), source };
+        let facts = match fs::metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            facts => facts.map_err(unreadable)?,
+        };
+        if !facts.is_dir() {
+            return Err(StateError::NoDirectory { path: path.to_owned() });
+        }
+        check_glanced(path, &facts, 0o700)?;
+        Ok(Some(Self::glance(path)))
     }
 
     fn at(path: PathBuf, alert: Alert) -> Self {
@@ -265,10 +282,8 @@ impl StateDir {
             Err(error) => return Err(unreadable(error)),
         };
         let metadata = file.metadata().map_err(unreadable)?;
-        match check_owner(&path, &metadata, 0o600) {
-            Err(StateError::Foreign { user: 0, .. }) if self.glances => {}
-            checked => checked?,
-        }
+        let check = if self.glances { check_glanced } else { check_owner };
+        check(&path, &metadata, 0o600)?;
         if !metadata.is_file() {
             return Err(unreadable(io::Error::new(ErrorKind::InvalidInput, "it is no file")));
         }
@@ -401,6 +416,18 @@ fn check_owner(path: &Path, metadata: &fs::Metadata, right: u32) -> Result<(), S
     if metadata.uid() != user {
         return Err(StateError::Foreign { path: path.to_owned(), owner: metadata.uid(), user });
     }
+    check_mode(path, metadata, right)
+}
+
+/// The same of what is only read: whosever it is, root may.
+fn check_glanced(path: &Path, metadata: &fs::Metadata, right: u32) -> Result<(), StateError> {
+    match check_owner(path, metadata, right) {
+        Err(StateError::Foreign { user: 0, .. }) => check_mode(path, metadata, right),
+        checked => checked,
+    }
+}
+
+fn check_mode(path: &Path, metadata: &fs::Metadata, right: u32) -> Result<(), StateError> {
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(StateError::TooWide { path: path.to_owned(), mode, right });

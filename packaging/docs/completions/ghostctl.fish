@@ -305,8 +305,8 @@ complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l state-dir -
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l root -d 'Where the system\'s own files lie, such as a mounted disk; for tests' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l socket -d 'The daemon\'s admin socket' -r -F
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l timeout -d 'Wait so long for an answer [default: 10; reload: 90]' -r
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l fix -d 'Mend modes of state files and a dead socket, after asking'
-complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l yes -d 'Do not ask, and write over the bundle\'s file'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l fix -d 'Mend what is safe to mend, after showing all of it and asking'
+complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l yes -d 'Do not ask before that, and write over the bundle\'s file'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -l json -d 'For programs: the API\'s answer, in one line'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghostctl -n "__fish_ghostctl_using_subcommand completion" -l socket -d 'The daemon\'s admin socket' -r -F

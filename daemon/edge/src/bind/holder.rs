@@ -76,8 +76,27 @@ fn process(inode: u64) -> Option<String> {
         let id: u32 = entry.file_name().to_str()?.parse().ok()?;
         holds(&entry.path().join("fd"), &target).then_some(())?;
         let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        Some(format!("process {id} ({})", name.trim()))
+        let unit = unit(id).map(|unit| format!(", {unit}")).unwrap_or_default();
+        Some(format!("process {id} ({}{unit})", name.trim()))
     })
+}
+
+/// The service that a process is of, where systemd has started it as one (cgroups(7)).
+fn unit(process: u32) -> Option<String> {
+    let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+    service(&groups).map(str::to_owned)
+}
+
+/// The innermost service in a process's list of groups. What a person has started, in a session, is of none.
+fn service(groups: &str) -> Option<&str> {
+    // Version 2's line has no controllers; of version 1, systemd has one for itself.
+    let paths = groups.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        parts.next().filter(|controllers| matches!(*controllers, "" | "name=systemd"))?;
+        parts.next()
+    });
+    let mut system = paths.filter(|path| !path.starts_with("/user.slice"));
+    system.find_map(|path| path.rsplit('/').find(|part| part.ends_with(".service")))
 }
 
 fn holds(descriptors: &Path, target: &str) -> bool {
@@ -104,6 +123,26 @@ mod tests {
             "an established connection holds no port"
         );
         assert_eq!(row("sl  local_address rem_address", at("[::]:11443")), None);
+    }
+
+    #[test]
+    fn the_service_of_a_process_is_named_and_a_persons_session_is_none() {
+        for (groups, named) in [
+            ("0::/system.slice/nginx.service\n", Some("nginx.service")),
+            ("0::/system.slice/nginx.service/worker\n", Some("nginx.service")),
+            (
+                "12:cpu:/other.service\n1:name=systemd:/system.slice/nginx.service\n0::/\n",
+                Some("nginx.service"),
+            ),
+            ("1:name=systemd:/\n0::/system.slice/nginx.service\n", Some("nginx.service")),
+            ("0::/init.scope\n", None),
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/a.service\n", None),
+            ("0::/system.slice/docker-1f.scope\n", None),
+            ("", None),
+            ("no group", None),
+        ] {
+            assert_eq!(service(groups), named, "{groups:?}");
+        }
     }
 
     #[test]

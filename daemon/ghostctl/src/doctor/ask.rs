@@ -20,9 +20,13 @@ const MOST: u64 = 256 << 10;
 
 /// What this gives, if it does so in time; what is late goes on by itself and ends with the process.
 pub(super) fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    within(WITHIN, work)
+}
+
+fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (give, take) = mpsc::channel();
     thread::spawn(move || give.send(work()));
-    take.recv_timeout(WITHIN).ok()
+    take.recv_timeout(limit).ok()
 }
 
 /// A program of this name beside this one or in `PATH`.
@@ -34,11 +38,16 @@ pub(super) fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// The exit code of a program and what it says; none where it cannot be run or takes too long.
-pub(super) fn run(mut command: Command) -> Option<(Option<i32>, String)> {
+pub(super) fn run(command: Command) -> Option<(Option<i32>, String)> {
+    run_within(WITHIN, command)
+}
+
+/// The same, with as much time as what it does may take.
+pub(super) fn run_within(limit: Duration, mut command: Command) -> Option<(Option<i32>, String)> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
     let (out, err) = (child.stdout.take()?, child.stderr.take()?);
-    let said = in_time(move || {
+    let said = within(limit, move || {
         let mut text = Vec::new();
         // What cannot be read is as good as not said.
         let _read = out.take(MOST).read_to_end(&mut text);

@@ -35,27 +35,27 @@ fn exists(file: &Path) -> Failure {
 }
 
 pub(super) fn write(file: &Path, yes: bool, text: &str) -> Result<(), Failure> {
-    written(file, yes, text).map_err(|error| match error.kind() {
+    written(file, yes, text, 0o600).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => exists(file),
         _ => Failure::new(Exit::Failed, format!("{} cannot be written: {error}", file.display()))
             .next("ghostctl doctor --bundle with a file in a directory of yours"),
     })
 }
 
-/// Beside it first: what lies there may be open to others, or a link.
-fn written(file: &Path, yes: bool, text: &str) -> io::Result<()> {
+/// Beside it first: what lies there may be open to others, or a link. Only with `yes` is anything written over.
+pub(super) fn written(file: &Path, yes: bool, text: &str, mode: u32) -> io::Result<()> {
     let mut name = file.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(name);
-    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
     let done = out
-        .set_permissions(fs::Permissions::from_mode(0o600))
+        .set_permissions(fs::Permissions::from_mode(mode))
         .and_then(|()| out.write_all(text.as_bytes()))
         .and_then(|()| out.sync_all())
         // A hard link never replaces what came to lie there meanwhile.
         .and_then(|()| if yes { fs::rename(&beside, file) } else { fs::hard_link(&beside, file) });
     if done.is_err() || !yes {
-        // What is left behind is of mode 0600; the failure itself is what is told.
+        // What is left behind is open to no more than the file would be; the failure itself is what is told.
         let _removed = fs::remove_file(&beside);
     }
     done

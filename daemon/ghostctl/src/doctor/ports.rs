@@ -1,50 +1,42 @@
-//! Ports: whose those of the daemon are, and who can reach Ollama.
+//! Ports: who has those that the daemon wants.
 //!
-//! Knows the kernel's lists under /proc. Invariant: a port is the daemon's own only where the daemon has said so.
+//! Knows the kernel's lists under /proc, and which process has a socket and of which service it is. Invariant: a port is the daemon's own
+//! only where the daemon has said so, or systemd holds it for a socket unit of ours.
 
 use std::{
-    fs,
+    fmt, fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use super::{Check, Finding, Needs, ask, seen::Seen};
+use super::{
+    Check, Finding, Needs,
+    seen::Seen,
+    service::{installed, is_active},
+};
 
-pub(super) const CHECKS: &[Check] = &[
-    Check {
-        id: "ports",
-        looks_at: "no other program has port 11443 or 11430",
-        needs: Needs::Nothing,
-        look: taken,
-    },
-    Check {
-        id: "ollama",
-        looks_at: "Ollama answers at 127.0.0.1:11434",
-        needs: Needs::Nothing,
-        look: ollama,
-    },
-    Check {
-        id: "ollama_exposed",
-        looks_at: "Ollama listens to this box alone",
-        needs: Needs::Nothing,
-        look: exposed,
-    },
-];
+pub(super) const CHECKS: &[Check] = &[Check {
+    id: "ports",
+    looks_at: "no other program has a port of the daemon's",
+    needs: Needs::Nothing,
+    look: taken,
+}];
 
-/// The daemon's ports where nothing else is set: the file of the kernel's list, and the port.
-const PORTS: [(&str, u16); 3] = [("tcp", 11443), ("udp", 11443), ("tcp", 11430)];
-/// Ollama's.
-const OLLAMA: u16 = 11434;
+/// The daemon's ports where nothing else is set, by the kind of their listener and their unit.
+const PORTS: [(&str, u16); 3] = [("tls", 11443), ("quic", 11443), ("plain", 11430)];
+/// The first process, which holds the ports of socket units.
+const SYSTEMD: u32 = 1;
 /// As the kernel writes the state of one that listens, and of a UDP socket without a peer.
 const LISTENS: &str = "0A";
 const UNCONNECTED: &str = "07";
 
 /// A socket that waits for whoever comes.
-struct Bound {
-    address: SocketAddr,
+pub(super) struct Bound {
+    pub(super) address: SocketAddr,
     inode: String,
 }
 
-fn bound(seen: &Seen, protocol: &str) -> Vec<Bound> {
+/// Those of `tcp` or `udp`, in both families.
+pub(super) fn bound(seen: &Seen, protocol: &str) -> Vec<Bound> {
     let wanted = if protocol == "tcp" { LISTENS } else { UNCONNECTED };
     let mut all = Vec::new();
     for file in [format!("/proc/net/{protocol}"), format!("/proc/net/{protocol}6")] {
@@ -80,86 +72,147 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// Number and name of the process that has the socket; none where it is another user's.
-fn holder(seen: &Seen, inode: &str) -> Option<(u32, String)> {
-    let wanted = format!("socket:[{inode}]");
-    for process in fs::read_dir(seen.path("/proc")).ok()?.flatten() {
-        let Some(number) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let descriptors = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-        let mut targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
-        if targets.any(|target| target.as_os_str() == wanted.as_str()) {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some((number, name.trim().to_owned()));
-        }
+/// Who has a socket.
+#[derive(Debug)]
+pub(super) struct Holder {
+    process: u32,
+    name: String,
+    /// The service that it is of.
+    pub(super) unit: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = self.unit.as_ref().map(|unit| format!(", {unit}")).unwrap_or_default();
+        write!(f, "process {} ({}{unit})", self.process, self.name)
     }
-    None
+}
+
+impl Holder {
+    /// The process that has the socket; none where it is another user's.
+    pub(super) fn of(seen: &Seen, socket: &Bound) -> Option<Self> {
+        let wanted = format!("socket:[{}]", socket.inode);
+        for entry in fs::read_dir(seen.path("/proc")).ok()?.flatten() {
+            let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let descriptors = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+            let mut targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
+            if targets.any(|target| target.as_os_str() == wanted.as_str()) {
+                let text = |name| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+                let unit = service(&text("cgroup")).map(str::to_owned);
+                return Some(Self { process, name: text("comm").trim().to_owned(), unit });
+            }
+        }
+        None
+    }
+
+    fn is_systemd(&self) -> bool {
+        self.process == SYSTEMD && self.name == "systemd"
+    }
+}
+
+/// The innermost service in a process's list of groups (cgroups(7)). What a person has started, in a session, is of none.
+fn service(groups: &str) -> Option<&str> {
+    // Version 2's line has no controllers; of version 1, systemd has one for itself.
+    let paths = groups.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        parts.next().filter(|controllers| matches!(*controllers, "" | "name=systemd"))?;
+        parts.next()
+    });
+    let mut system = paths.filter(|path| !path.starts_with("/user.slice"));
+    system.find_map(|path| path.rsplit('/').find(|part| part.ends_with(".service")))
+}
+
+/// The socket unit of a kind of listener.
+fn unit(kind: &str) -> String {
+    format!("ghostllm-{kind}.socket")
+}
+
+/// Those that the daemon wants and has not; all where it does not answer, since it cannot say which it wants.
+fn wanted(seen: &Seen) -> Vec<(String, u16)> {
+    let Some(daemon) = seen.known() else {
+        return PORTS.map(|(kind, port)| (kind.to_owned(), port)).to_vec();
+    };
+    let unserved = daemon.status.what.listeners.iter().filter(|listener| !listener.serves);
+    let port = |address: &str| address.parse::<SocketAddr>().ok().map(|address| address.port());
+    unserved.filter_map(|listener| Some((listener.kind.clone(), port(&listener.address)?))).collect()
+}
+
+/// The socket of somebody else at a port of this kind; and who that is, where it can be seen.
+fn held(seen: &Seen, kind: &str, port: u16) -> Option<(Bound, Option<Holder>)> {
+    let own = seen.known().map(|daemon| daemon.status.what.pid);
+    let protocol = if kind == "quic" { "udp" } else { "tcp" };
+    let socket = bound(seen, protocol).into_iter().find(|socket| socket.address.port() == port)?;
+    let holder = Holder::of(seen, &socket);
+    let is_ours = holder
+        .as_ref()
+        .is_some_and(|holder| Some(holder.process) == own || (holder.is_systemd() && is_active(&unit(kind))));
+    (!is_ours).then_some((socket, holder))
+}
+
+/// Who keeps a socket unit of ours from its usual port, in words; none where nobody does.
+pub(super) fn in_the_way(seen: &Seen, socket_unit: &str) -> Option<String> {
+    let (kind, port) = PORTS.into_iter().find(|(kind, _)| unit(kind) == socket_unit)?;
+    held(seen, kind, port).map(|(_, holder)| words(kind, port, holder.as_ref()))
+}
+
+fn words(kind: &str, port: u16, holder: Option<&Holder>) -> String {
+    let protocol = if kind == "quic" { "UDP" } else { "TCP" };
+    let who = match holder {
+        Some(holder) if holder.is_systemd() => {
+            "systemd, for a socket unit that is not GhostLLM's,".to_owned()
+        }
+        Some(holder) => holder.to_string(),
+        None => "a process of another user".to_owned(),
+    };
+    format!("{who} has the {protocol} port {port}")
 }
 
 fn taken(seen: &Seen) -> Vec<Finding> {
-    let own = seen.known().map(|daemon| daemon.status.what.pid);
-    // A daemon that serves elsewhere needs none of these.
-    let needed = |port: u16| {
-        seen.known().is_none_or(|daemon| {
-            let mut listeners = daemon.status.what.listeners.iter();
-            listeners.any(|listener| !listener.serves && listener.address.ends_with(&format!(":{port}")))
-        })
-    };
-    let mut found: Vec<Finding> = Vec::new();
-    for (protocol, port) in PORTS.into_iter().filter(|(_, port)| needed(*port)) {
-        let Some(socket) = bound(seen, protocol).into_iter().find(|socket| socket.address.port() == port)
-        else {
-            continue;
-        };
-        let holder = holder(seen, &socket.inode);
-        if holder.as_ref().is_some_and(|(process, _)| Some(*process) == own) {
-            continue;
-        }
-        let who = match &holder {
-            Some((process, name)) => format!("process {process} ({name})"),
-            None => "a process of another user".to_owned(),
-        };
+    let found = wanted(seen).into_iter().filter_map(|(kind, port)| {
+        let (_, holder) = held(seen, &kind, port)?;
         let look = match &holder {
-            Some((process, _)) => format!("ps -fp {process}"),
-            None => format!("sudo ss -lnp 'sport = :{port}'"),
+            Some(holder) if holder.is_systemd() => "systemctl list-sockets".to_owned(),
+            Some(Holder { unit: Some(unit), .. }) => {
+                format!(
+                    "systemctl status {unit}; where it is not needed: sudo systemctl disable --now {unit}"
+                )
+            }
+            Some(holder) => format!("ps -fp {}; end that one", holder.process),
+            None => format!("sudo ghostctl doctor, or sudo ss -lnp 'sport = :{port}'"),
         };
-        found.push(Finding::error(
-            format!("{who} has the {} port {port}", protocol.to_uppercase()),
+        let setting = if kind == "plain" { "listen.plain" } else { "listen.tls" };
+        let socket_unit = unit(&kind);
+        let both = match installed(seen, &[&socket_unit]) {
+            true => format!(" and {socket_unit} (systemctl edit)"),
+            false => String::new(),
+        };
+        Some(Finding::error(
+            words(&kind, port, holder.as_ref()),
             "the daemon cannot serve there",
-            format!("{look}; end that one, or set another port under [listen]"),
-        ));
-    }
-    found
-}
-
-fn ollama(seen: &Seen) -> Vec<Finding> {
-    let listens = bound(seen, "tcp").iter().any(|socket| socket.address.port() == OLLAMA);
-    let answers = || ask::answers(SocketAddr::from((Ipv4Addr::LOCALHOST, OLLAMA)));
-    // Elsewhere, what listens here says nothing.
-    if listens && (seen.path("/") != std::path::Path::new("/") || answers()) {
-        return Vec::new();
-    }
-    vec![Finding::note(
-        "nobody answers at 127.0.0.1:11434, where Ollama would be",
-        "its models are not to be had; nothing is amiss where other backends are configured",
-        "ollama serve, or systemctl start ollama",
-    )]
-}
-
-fn exposed(seen: &Seen) -> Vec<Finding> {
-    let open = bound(seen, "tcp")
-        .into_iter()
-        .find(|socket| socket.address.port() == OLLAMA && !socket.address.ip().is_loopback());
-    let Some(socket) = open else { return Vec::new() };
-    vec![Finding::warning(
-        format!("Ollama's port listens at {}, not only to this box", socket.address),
-        "whoever reaches that address uses and deletes its models without a key, past GhostLLM",
-        "set OLLAMA_HOST=127.0.0.1 where Ollama is started (systemctl edit ollama), then systemctl restart ollama",
-    )]
+            format!("{look}; or set another port: {setting}{both}; then restart the daemon"),
+        ))
+    });
+    found.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_service_of_a_process_is_named_and_a_persons_session_is_none() {
+        for (groups, named) in [
+            ("0::/system.slice/nginx.service\n", Some("nginx.service")),
+            ("1:name=systemd:/\n0::/system.slice/nginx.service/worker\n", Some("nginx.service")),
+            ("12:cpu:/other.service\n1:name=systemd:/init.scope\n", None),
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/a.service\n", None),
+            ("", None),
+        ] {
+            assert_eq!(service(groups), named, "{groups:?}");
+        }
+    }
 
     #[test]
     #[cfg(target_endian = "little")]

@@ -70,6 +70,11 @@ impl Seen {
         self.state.as_ref().is_some_and(|path| fs::read_dir(path).is_ok())
     }
 
+    /// Whether the files are those of the system that this runs on.
+    pub(super) fn is_this_system(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
     /// The place of one of the system's files.
     pub(super) fn path(&self, of: &str) -> PathBuf {
         self.root.join(of.trim_start_matches('/'))

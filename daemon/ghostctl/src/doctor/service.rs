@@ -1,11 +1,16 @@
-//! The service, where systemd runs.
+//! The service and its sockets, where systemd runs.
 
 use std::process::Command;
 
-use super::{Check, Finding, Needs, ask, seen::Seen};
+use super::{
+    Check, Finding, Needs, UNSEEN, ask, ports,
+    repair::{Repair, Step},
+    seen::Seen,
+};
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "unit", looks_at: "the unit ghostllm has not failed", needs: Needs::Nothing, look: unit },
+    Check { id: "sockets", looks_at: NONE_FAILED, needs: Needs::Nothing, look: sockets },
     Check {
         id: "group",
         looks_at: "the group ghostllm-admin exists where the unit does",
@@ -16,17 +21,69 @@ pub(super) const CHECKS: &[Check] = &[
 
 const UNIT: &str = "ghostllm.service";
 const GROUP: &str = "ghostllm-admin";
+const NONE_FAILED: &str = "no socket unit of the daemon's has failed";
+/// The sockets that systemd opens for the daemon.
+const SOCKETS: [&str; 4] =
+    ["ghostllm-tls.socket", "ghostllm-quic.socket", "ghostllm-plain.socket", "ghostllm-admin.socket"];
+/// Where units lie, what counts most first (systemd.unit(5)).
+pub(super) const PLACES: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
 
 /// Whether one of the units is installed.
-fn installed(seen: &Seen, names: &[&str]) -> bool {
-    let places =
-        ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-    places.iter().any(|place| names.iter().any(|name| seen.path(place).join(name).exists()))
+pub(super) fn installed(seen: &Seen, names: &[&str]) -> bool {
+    PLACES.iter().any(|place| names.iter().any(|name| seen.path(place).join(name).exists()))
+}
+
+/// Whether a unit is active, as far as systemctl says so.
+pub(super) fn is_active(unit: &str) -> bool {
+    let mut command = Command::new("systemctl");
+    command.args(["is-active", "--quiet", unit]);
+    matches!(ask::run(command), Some((Some(0), _)))
+}
+
+/// As sd_booted(3) looks.
+fn runs_systemd(seen: &Seen) -> bool {
+    seen.path("/run/systemd/system").is_dir()
+}
+
+/// A socket unit whose port somebody else has fails, and the daemon goes on without it, or not at all.
+fn sockets(seen: &Seen) -> Vec<Finding> {
+    if !runs_systemd(seen) || !installed(seen, &SOCKETS) {
+        return Vec::new();
+    }
+    let mut command = Command::new("systemctl");
+    command
+        .args(["list-units", "--all", "--state=failed", "--plain", "--no-legend", "--no-pager"])
+        .args(SOCKETS);
+    let Some((_, said)) = ask::run(command) else {
+        return vec![Finding::note(
+            format!("{UNSEEN}whether {NONE_FAILED}"),
+            "systemctl cannot be run, or takes too long",
+            "systemctl list-units --all 'ghostllm-*.socket'",
+        )];
+    };
+    let failed =
+        said.lines().filter_map(|line| SOCKETS.into_iter().find(|unit| line.trim_start().starts_with(unit)));
+    let found = failed.map(|unit| {
+        let (who, first) = match ports::in_the_way(seen, unit) {
+            Some(who) => (format!(": {who}"), "see ports, which says what to do about it; then "),
+            None => (String::new(), ""),
+        };
+        let fix = format!("{first}journalctl -u {unit} -n 20; sudo systemctl stop 'ghostllm*'; sudo systemctl start ghostllm");
+        let what = format!("the unit {unit} has failed{who}");
+        let why = "systemd does not hold its port: the daemon serves there only if it can have it by itself";
+        if seen.known().is_some() { Finding::warning(what, why, fix) } else { Finding::error(what, why, fix) }
+    });
+    found.collect()
 }
 
 fn unit(seen: &Seen) -> Vec<Finding> {
-    // As sd_booted(3) looks.
-    if !seen.path("/run/systemd/system").is_dir() {
+    if !runs_systemd(seen) {
         return vec![Finding::note(
             "systemd does not run here, and units were not looked at",
             "nothing starts the daemon anew after a crash or a restart of this box",
@@ -61,9 +118,16 @@ fn group(seen: &Seen) -> Vec<Finding> {
     if !wanted || there {
         return Vec::new();
     }
-    vec![Finding::warning(
+    let found = Finding::warning(
         format!("there is no group {GROUP}"),
         "the admin's socket in /run/ghostllm cannot be made, and only root manages the daemon",
-        format!("sudo groupadd --system {GROUP}; sudo systemctl restart ghostllm-admin.socket"),
-    )]
+        format!(
+            "sudo groupadd --system {GROUP}; sudo systemctl restart ghostllm-admin.socket, or sudo ghostctl doctor --fix"
+        ),
+    );
+    let steps = vec![
+        Step::of(&["groupadd", "--system", GROUP]),
+        Step::of(&["systemctl", "restart", "ghostllm-admin.socket"]),
+    ];
+    vec![found.mended_by(Repair::Run { steps, changes: seen.path("/etc") })]
 }

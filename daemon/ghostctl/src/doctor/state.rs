@@ -26,6 +26,12 @@ pub(super) const CHECKS: &[Check] = &[
         look: modes,
     },
     Check {
+        id: "secret_modes",
+        looks_at: "nobody but root and its groups may read /etc/ghostllm/secrets",
+        needs: Needs::Nothing,
+        look: secrets,
+    },
+    Check {
         id: "state_owner",
         looks_at: "all of the state belongs to one user",
         needs: Needs::State,
@@ -65,13 +71,15 @@ const NO_ROOM: u64 = 1 << 20;
 const FORGOTTEN: Duration = Duration::days(1);
 /// What may lie in the state directory: the directory itself, its own, and what is in these.
 const DEEP: usize = 3;
+/// Where the keys of backends and certificates lie best.
+const SECRETS: &str = "/etc/ghostllm/secrets";
 /// What a person puts there is no secret, and may be shared.
 const MODELS: &str = "models";
 /// Nobody keeps more files there; what is beyond is not looked at.
 const MOST: usize = 1000;
 
 /// A shell's word for a path.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
@@ -135,6 +143,34 @@ fn modes(seen: &Seen) -> Vec<Finding> {
         })
     });
     wide.collect()
+}
+
+/// A folder that lets nobody in keeps all in it; else each file has to.
+fn secrets(seen: &Seen) -> Vec<Finding> {
+    let folder = seen.path(SECRETS);
+    let open = |path: &Path| {
+        let facts = fs::symlink_metadata(path).ok().filter(|facts| !facts.is_symlink())?;
+        let mode = facts.mode() & 0o7777;
+        (mode & 0o007 != 0).then_some(mode)
+    };
+    if open(&folder).is_none() {
+        return Vec::new();
+    }
+    let files = fs::read_dir(&folder).into_iter().flatten().flatten().take(MOST);
+    let mut wide: Vec<PathBuf> =
+        files.map(|entry| entry.path()).filter(|path| open(path).is_some()).collect();
+    wide.sort();
+    let found = wide.into_iter().filter_map(|path| {
+        let mode = open(&path)?;
+        let right = mode & !0o007;
+        let finding = Finding::error(
+            format!("{} is open to every user (mode {mode:04o})", path.display()),
+            "a key of a backend or of a certificate lies there",
+            format!("sudo chmod o= {}, or sudo ghostctl doctor --fix; who may have read it knows it: make another", quoted(&path)),
+        );
+        Some(finding.mended_by(Repair::Mode { path, mode: right }))
+    });
+    found.collect()
 }
 
 fn owner(seen: &Seen) -> Vec<Finding> {

@@ -1,8 +1,12 @@
 //! The system: its clock, names, memory and limits.
 
-use std::net::ToSocketAddrs;
+use std::{fs, net::ToSocketAddrs};
 
-use super::{Check, Finding, Needs, ask, seen::Seen};
+use super::{
+    Check, Finding, Needs, ask,
+    repair::{Repair, Step},
+    seen::Seen,
+};
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -41,6 +45,8 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// This program is of that year.
 const BUILT: i32 = 2026;
+/// Where administrators say what the kernel should do (sysctl.d(5)).
+const SYSCTL: &str = "/etc/sysctl.d/60-ghostllm.conf";
 /// What the daemon asks for.
 const UDP_BUFFER: u64 = 4 << 20;
 /// What the kernel gives to begin with (Linux 6.12); below it somebody has lowered it.
@@ -95,13 +101,27 @@ fn udp_buffers(seen: &Seen) -> Vec<Finding> {
     let Some(most) = seen.number("/proc/sys/net/core/rmem_max") else { return Vec::new() };
     let what = format!("the kernel lets a UDP socket buffer {most} bytes (net.core.rmem_max)");
     let why = "HTTP/3 loses datagrams while much arrives at once, and is slower for it";
-    let fix = "echo net.core.rmem_max=4194304 | sudo tee /etc/sysctl.d/60-ghostllm.conf; sudo sysctl --system; \
-               then restart the daemon";
-    match most {
-        ..UDP_USUAL => vec![Finding::warning(what, why, fix)],
-        UDP_USUAL..UDP_BUFFER => vec![Finding::note(what, why, fix)],
-        _ => Vec::new(),
+    let fix = "echo net.core.rmem_max=4194304 | sudo tee /etc/sysctl.d/60-ghostllm.conf; sudo sysctl --system, or sudo \
+               ghostctl doctor --fix; then restart the daemon";
+    let found = match most {
+        ..UDP_USUAL => Finding::warning(what, why, fix),
+        UDP_USUAL..UDP_BUFFER => Finding::note(what, why, fix),
+        _ => return Vec::new(),
+    };
+    vec![found.mended_by(larger_buffers(seen))]
+}
+
+/// The package brings the file; who has none, or another one, gets one where administrators keep theirs.
+fn larger_buffers(seen: &Seen) -> Repair {
+    let steps = vec![Step::of(&["sysctl", "--quiet", "--system"])];
+    let there = [SYSCTL, "/usr/lib/sysctl.d/60-ghostllm.conf"];
+    if there.iter().any(|file| fs::symlink_metadata(seen.path(file)).is_ok()) {
+        return Repair::Run { steps, changes: seen.path("/etc") };
     }
+    let text = format!(
+        "# By ghostctl doctor --fix: room for the datagrams of HTTP/3.\nnet.core.rmem_max = {UDP_BUFFER}\nnet.core.wmem_max = {UDP_BUFFER}\n"
+    );
+    Repair::Write { path: seen.path(SYSCTL), text, steps }
 }
 
 fn memory(seen: &Seen) -> Vec<Finding> {

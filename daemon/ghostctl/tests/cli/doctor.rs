@@ -2,6 +2,8 @@
 //! test depends on the machine that it runs on.
 
 mod cards;
+mod fixes;
+mod ports;
 
 use std::{
     fs,
@@ -290,6 +292,16 @@ fn of_the_system() -> Vec<Fault> {
             house.listen("00000000:2CAA 00000000:0000 0A", 1);
             Some(daemon())
         }),
+        fault("gguf_files", Warning, "sudo chmod 644", |house| {
+            house.put("etc/passwd", "root:x:0:0::/root:/bin/sh\nghostllm-engine:x:998:998::/:/bin/false\n");
+            let models = "var/lib/ghostllm-engine/models";
+            for (name, mode) in [("open.gguf", 0o644), ("closed.GGUF", 0o600), ("closed.txt", 0o600)] {
+                house.put(&format!("{models}/{name}"), "GGUF");
+                let path = house.root().join(models).join(name);
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+            Some(daemon())
+        }),
         fault("host_name", Warning, "/etc/hosts", |house| {
             house.put("proc/sys/kernel/hostname", "no-such-box.invalid\n");
             Some(daemon())
@@ -369,6 +381,12 @@ fn a_foreign_file_is_named_where_the_test_may_make_one() {
     let found = report.checks.iter().find(|check| check.id == "state_owner").unwrap();
     assert_eq!((code, found.result), (Some(1), DoctorResult::Error), "{found:?}");
     assert!(found.fix.as_ref().unwrap().contains("chown"), "{found:?}");
+}
+
+/// What there is to say of this, if anything.
+fn said(report: &DoctorReport, id: &str) -> Option<(DoctorResult, String, String)> {
+    let check = report.checks.iter().find(|check| check.id == id && check.result != DoctorResult::Ok)?;
+    Some((check.result, check.what.clone(), check.fix.clone().unwrap_or_default()))
 }
 
 #[test]

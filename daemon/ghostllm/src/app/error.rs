@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The TLS port.
-    #[error("{0}. {next}", next = next_step(.0))]
+    #[error("{0}. {next}", next = next_step(.0, "listen.tls"))]
     Bind(#[from] BindError),
     /// The state directory.
     #[error(transparent)]
@@ -63,14 +63,18 @@ pub enum StartError {
     },
 }
 
-/// What to do about a TLS port that cannot be had.
-fn next_step(error: &BindError) -> &'static str {
+/// What to do about a port that cannot be had. The service sees no process but its own: `ghostctl doctor` does.
+pub(super) fn next_step(error: &BindError, setting: &str) -> String {
     match error {
-        BindError::Taken { .. } => "Stop what holds it, or choose another address with listen.tls",
-        BindError::Denied { .. } => {
-            "Choose a port from 1024 on with listen.tls, or start it by its systemd unit"
+        BindError::Taken { .. } => {
+            format!(
+                "Stop what holds it (sudo ghostctl doctor names it), or choose another address with {setting}"
+            )
         }
-        BindError::Other { .. } => "Choose an address that this box has with listen.tls",
+        BindError::Denied { .. } => {
+            format!("Choose a port from 1024 on with {setting}, or start it by its systemd unit")
+        }
+        BindError::Other { .. } => format!("Choose an address that this box has with {setting}"),
     }
 }
 

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use super::{
     Addresses,
     admin_socket::{AdminSocket, Lacking},
+    error::next_step,
     handed::Handed,
     standing::Missing,
     systemd,
@@ -86,10 +87,9 @@ impl Listeners {
         handed: &mut Handed,
         keys: quic::Keys,
     ) -> Result<Self, BindError> {
-        let (tls, quic) = bind_tls(listen, handed)?;
         let mut missing: Vec<Missing> = Vec::new();
+        let (tls, quic) = bind_tls(listen, handed, &mut missing)?;
         match &quic {
-            None if listen.http3 => missing.push(HTTP3.into()),
             Some(quic) if quic.only_ipv6 => missing.push(narrow("HTTP/3 over IPv4", "ListenDatagram", quic)),
             Some(quic) if quic.only_ipv4 && !tls.only_ipv4 => {
                 missing.push(narrow("HTTP/3 over IPv6", "ListenDatagram", quic));
@@ -108,7 +108,7 @@ impl Listeners {
                 Ok(bound) => plain.push(bound),
                 Err(error) => {
                     tracing::warn!("{error}: plain HTTP is not served there");
-                    missing.push(Missing { what: format!("{PLAIN_AT}{address}"), why: None });
+                    missing.push(refused(&format!("{PLAIN_AT}{address}"), &error, "listen.plain"));
                 }
             }
         }
@@ -297,28 +297,39 @@ fn narrow<S>(what: &str, directive: &str, bound: &Bound<S>) -> Missing {
 fn bind_tls(
     listen: &Listen,
     handed: &mut Handed,
+    missing: &mut Vec<Missing>,
 ) -> Result<(Bound<TcpListener>, Option<Bound<UdpSocket>>), BindError> {
     let given = (handed.tcp(listen.tls), listen.http3.then(|| handed.udp(listen.tls)).flatten());
     if let (None, None) = given {
-        return bind_both(listen);
+        return bind_both(listen, missing);
     }
     let tls = given.0.map_or_else(|| bind::tcp(listen.tls), Ok)?;
     let quic = match given.1 {
-        None if listen.http3 => own_udp(listen.tls),
+        None if listen.http3 => own_udp(listen.tls, missing),
         quic => quic,
     };
     Ok((tls, quic))
 }
 
-fn own_udp(address: SocketAddr) -> Option<Bound<UdpSocket>> {
-    bind::udp(address).inspect_err(tell_without_http3).ok()
+fn own_udp(address: SocketAddr, missing: &mut Vec<Missing>) -> Option<Bound<UdpSocket>> {
+    bind::udp(address).inspect_err(|error| missing.push(without_http3(error))).ok()
 }
 
-fn tell_without_http3(error: &BindError) {
+fn without_http3(error: &BindError) -> Missing {
     tracing::warn!("{error}: HTTP/3 is not served, HTTP/1.1 and HTTP/2 are");
+    refused(HTTP3, error, "listen.tls")
 }
 
-fn bind_both(listen: &Listen) -> Result<(Bound<TcpListener>, Option<Bound<UdpSocket>>), BindError> {
+/// What is missing for an address that could not be had: the status says why and what to do, as the log does.
+fn refused(what: &str, error: &BindError, setting: &str) -> Missing {
+    let next = format!("{}; then: systemctl restart ghostllm", next_step(error, setting));
+    Missing { what: what.to_owned(), why: Some((error.to_string(), next)) }
+}
+
+fn bind_both(
+    listen: &Listen,
+    missing: &mut Vec<Missing>,
+) -> Result<(Bound<TcpListener>, Option<Bound<UdpSocket>>), BindError> {
     let any = listen.tls.port() == 0;
     for _ in 1..TRIES {
         let tls = bind::tcp(listen.tls)?;
@@ -329,12 +340,13 @@ fn bind_both(listen: &Listen) -> Result<(Bound<TcpListener>, Option<Bound<UdpSoc
             Ok(quic) => return Ok((tls, Some(quic))),
             Err(BindError::Taken { .. }) if any => {}
             Err(error) => {
-                tell_without_http3(&error);
+                missing.push(without_http3(&error));
                 return Ok((tls, None));
             }
         }
     }
     let tls = bind::tcp(listen.tls)?;
     tracing::warn!("no port is free for TCP and UDP at once: HTTP/3 is not served, HTTP/1.1 and HTTP/2 are");
+    missing.push(HTTP3.into());
     Ok((tls, None))
 }

@@ -2,7 +2,10 @@
 //!
 //! Knows what was heard of them last. Refuses to ask one, and to know who is told.
 
-use ghostllm_core::admin::{Cause, Severity};
+use ghostllm_core::{
+    admin::{Cause, Severity},
+    places::{ENGINE_MODELS, ENGINE_SOCKET},
+};
 
 use super::{
     Kind,
@@ -21,12 +24,15 @@ pub(crate) fn causes(snapshot: &Snapshot) -> Vec<Cause> {
 
 fn models_missing(snapshot: &Snapshot) -> Vec<Cause> {
     let next = if snapshot.lacks_engines() {
-        "install an engine: `sudo apt install ghostllm-engine` for GGUF files, or Ollama; or name a server under [[backends]]"
+        "install an engine: `sudo apt install ghostllm-engine` for GGUF files, or Ollama; or name a server under [[backends]]".to_owned()
     } else {
-        "start Ollama and run `ollama pull llama3.2`, put a GGUF file into the engine's directory, or name a server under [[backends]]"
+        let how = gguf_place(snapshot);
+        format!(
+            "start Ollama and run `ollama pull llama3.2`, put a GGUF file into {how}, or name a server under [[backends]]"
+        )
     };
     let cause = |code: &str, severity, what: &str| {
-        vec![Cause { code: code.to_owned(), severity, what: what.to_owned(), next: next.to_owned() }]
+        vec![Cause { code: code.to_owned(), severity, what: what.to_owned(), next: next.clone() }]
     };
     if !snapshot.ready() {
         return cause("no_model", Severity::Error, "no model can answer");
@@ -39,6 +45,16 @@ fn models_missing(snapshot: &Snapshot) -> Vec<Cause> {
         );
     }
     Vec::new()
+}
+
+/// Where a GGUF file goes, and how it is put there so that the engine's user may read it.
+fn gguf_place(snapshot: &Snapshot) -> String {
+    let is_units =
+        |known: &Known| *known.backend().kind() == Kind::Engine && known.backend().place() == ENGINE_SOCKET;
+    match snapshot.backends().iter().any(is_units) {
+        true => format!("the engine's directory (sudo install -m 644 MODEL.gguf {ENGINE_MODELS}/)"),
+        false => "the engine's directory (engine.models, else models in the state directory)".to_owned(),
+    }
 }
 
 /// Our engine, which is looked for only where its program is.

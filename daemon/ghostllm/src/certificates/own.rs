@@ -252,7 +252,7 @@ fn words(due: Due) -> &'static str {
 }
 
 /// The CA on disk; `None` where there has never been one.
-fn load_authority(files: &impl Files) -> Result<Option<Authority>, Error> {
+pub(super) fn load_authority(files: &impl Files) -> Result<Option<Authority>, Error> {
     let path = files.path(AUTHORITY);
     let unusable = |why: String| Error::Authority { path: path.clone(), why, folder: folder(files) };
     let read = |name| files.read(name).map_err(|source| Error::Unreadable { path: files.path(name), source });

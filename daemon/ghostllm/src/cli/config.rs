@@ -1,7 +1,7 @@
 //! `ghostllm config`: what the configuration is, whether it is sound, what it can be.
 //!
 //! Knows the subcommands. Refuses to know the settings. Invariant: what `check` calls sound is what `serve` reads, since both
-//! read it in the same way.
+//! read it in the same way, the state as well where it is named.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::{
     sources::{self, Settings},
 };
 use crate::{
-    app::{StartError, named},
+    app::{StartError, named, trial},
     store::settings::Kept,
 };
 
@@ -36,8 +36,12 @@ pub(super) enum Command {
     ///
     /// Reads what `ghostllm serve` would read: the files, the chosen profile, the environment and
     /// the arguments; and, of what these name, the files with keys and the certificate, as this
-    /// user. Ends with 0 where all is sound, with 2 where it is not or a file is missing, with 77
-    /// where a file may not be read, or others may read a private key.
+    /// user. With --state-dir, also the state that lies there: whether this version could take it
+    /// over, and what it would change. Nothing is changed by looking, and a daemon may be running.
+    ///
+    /// Ends with 0 where all is sound, with 2 where it is not or a file is missing, with 74 where
+    /// this version could not use the state, with 77 where a file may not be read, or others may
+    /// read a private key.
     #[command(verbatim_doc_comment)]
     Check {
         #[command(flatten)]
@@ -61,7 +65,7 @@ pub(super) struct Named {
     /// The same, as `ghostllm serve` takes it
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     config: Option<PathBuf>,
-    /// A state directory, for what `ghostctl config set` has kept there
+    /// A state directory, for what `ghostctl config set` has kept there; `check` looks at all of it
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
@@ -83,17 +87,56 @@ pub(super) fn run(command: &Command) -> Result<String, Failure> {
         Command::Show { named, settings } => {
             Ok(sources::load(named.path(), settings, &named.kept()?)?.show())
         }
-        Command::Check { named, settings } => {
-            let files = sources::files(named.path())?;
-            sources::check_readable(&files)?;
-            let loaded = sources::read(&files, settings, &named.kept()?)?;
-            sources::check_named(&loaded)?;
-            Ok(sound(&files) + &unseen(&loaded.config))
-        }
+        Command::Check { named, settings } => check(named, settings),
         Command::Schema => Ok(Config::schema()),
         Command::Example => Ok(Config::example()),
         Command::Reference => Ok(Config::reference()),
     }
+}
+
+/// Both are looked at, whatever is wrong with the other: whoever mends one should hear of the other as well.
+fn check(named: &Named, settings: &Settings) -> Result<String, Failure> {
+    let checked = named.kept().and_then(|kept| check_config(named, settings, &kept));
+    let own_ca = checked.as_ref().map_or(true, |(_, config)| config.listen.certificate.is_none());
+    let taken = named.state_dir.as_deref().map_or(Ok(String::new()), |path| taken(path, own_ca));
+    match (checked, taken) {
+        (Ok((words, _)), taken) => taken.map(|taken| words + &taken),
+        (Err(failure), Ok(_)) => Err(failure),
+        // What keeps the kept settings from being read is a fault of the state, and told once.
+        (Err(failure), Err(state)) if state.message.contains(&failure.message) => Err(state),
+        (Err(failure), Err(state)) => {
+            Err(Failure { code: failure.code, message: format!("{}\n{}", failure.message, state.message) })
+        }
+    }
+}
+
+fn check_config(named: &Named, settings: &Settings, kept: &Kept) -> Result<(String, Config), Failure> {
+    let files = sources::files(named.path())?;
+    sources::check_readable(&files)?;
+    let loaded = sources::read(&files, settings, kept)?;
+    sources::check_named(&loaded)?;
+    Ok((sound(&files) + &unseen(&loaded.config), loaded.config))
+}
+
+/// Whether this version could take the state over, and what it would change.
+fn taken(path: &Path, own_ca: bool) -> Result<String, Failure> {
+    let (found, shown) = (trial::state(path, own_ca), path.display());
+    if let Some((code, _)) = found.faults.first() {
+        let faults = indented(found.faults.iter().map(|(_, fault)| fault));
+        let message =
+            format!("this version could not use the state in {shown}:\n{faults}Nothing was changed.");
+        return Err(Failure { code: *code, message });
+    }
+    let notes = indented(found.notes.iter());
+    Ok(match (found.there, notes.is_empty()) {
+        (false, _) => format!("There is no state in {shown} yet.\n"),
+        (true, true) => format!("The state in {shown} can be used as it is.\n"),
+        (true, false) => format!("The state in {shown} can be used. A start would find:\n{notes}"),
+    })
+}
+
+fn indented<'a>(lines: impl Iterator<Item = &'a String>) -> String {
+    lines.map(|line| format!("  {line}\n")).collect()
 }
 
 /// What could not be looked at: outside the service there are no credentials.

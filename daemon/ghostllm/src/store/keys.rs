@@ -34,7 +34,7 @@ use tokio::sync::watch;
 
 use super::{
     StateDir, StateError,
-    versioned::{LoadError, Versioned},
+    versioned::{LoadError, Trial, Versioned},
 };
 use crate::date::rfc3339 as date;
 pub use change::{ChangeError, Made, Wanted};
@@ -192,6 +192,16 @@ pub fn random() -> Result<[u8; RANDOM_BYTES], Unspecified> {
     let mut bytes = [0; RANDOM_BYTES];
     rand::fill(&mut bytes)?;
     Ok(bytes)
+}
+
+/// What a start would make of the keys, which stay as they are. Blocks.
+///
+/// # Errors
+/// If one of their files cannot be read, or is open to others.
+pub(crate) fn trial(state: &StateDir) -> Result<Trial, StateError> {
+    let trial = Versioned::<KeysFile>::new(state, FILE).trial()?;
+    first::trial(state)?;
+    Ok(trial)
 }
 
 impl Keys {

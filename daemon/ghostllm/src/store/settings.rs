@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 use super::{
     StateDir, StateError,
-    versioned::{LoadError, Versioned},
+    versioned::{LoadError, Trial, Versioned},
 };
 
 /// What is kept. Clones share it.
@@ -117,6 +117,14 @@ pub fn write_if(
     wanted: impl FnOnce() -> bool,
 ) -> Result<(), StateError> {
     file(state).save_if(settings, wanted)
+}
+
+/// What a start would make of the file, which stays as it is. Blocks.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn trial(state: &StateDir) -> Result<Trial, StateError> {
+    file(state).trial()
 }
 
 /// The file as it is, for a backup. Blocks.

@@ -6,6 +6,7 @@
 //! whatever the clock has shown before.
 
 mod aside;
+mod trial;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +22,7 @@ use ghostllm_core::{
 use time::OffsetDateTime;
 
 pub use aside::Anew;
+pub(crate) use trial::trial;
 
 use super::{
     StateDir, StateError,

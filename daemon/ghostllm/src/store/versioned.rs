@@ -5,6 +5,8 @@
 //! file that cannot be read never counts as none, and is set aside instead of being overwritten; the copy takes a damaged
 //! file's place only while both held the same whenever something was acknowledged, so that nothing is undone by it.
 
+mod trial;
+
 use std::{
     io::ErrorKind,
     marker::PhantomData,
@@ -18,6 +20,7 @@ use time::OffsetDateTime;
 
 use super::{LARGEST_FILE, StateDir, StateError, replace::Staged};
 use crate::access::quoted;
+pub use trial::Trial;
 
 /// A state file with content of the kind `K`.
 #[derive(Debug, Clone)]

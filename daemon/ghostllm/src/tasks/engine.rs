@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use ghostllm_core::config;
+use ghostllm_core::{config, places};
 use tokio::{sync::watch, time};
 
 use crate::store::StateDir;
@@ -29,7 +29,7 @@ use place::Place;
 use super::supervisor::{Policy, Supervisor};
 
 /// Where the packaged unit of the engine listens.
-pub(crate) const UNITS_SOCKET: &str = "/run/ghostllm-engine/engine.sock";
+pub(crate) const UNITS_SOCKET: &str = places::ENGINE_SOCKET;
 /// The engine's program, beside ours.
 pub(crate) const PROGRAM: &str = "ghostllm-engine";
 /// While its first answer is awaited, the engine is asked this often: short beside its start, which takes 50 ms.
@@ -124,7 +124,9 @@ fn start(
     if let Some(socket) = theirs {
         let note = format!("the engine at {} is used, which somebody else starts", socket.display());
         tracing::info!("{note}");
-        return EngineAt { socket: Some(socket.to_owned()), models: None, note, ours: None };
+        // Where another one looks is its own affair.
+        let models = (socket == Path::new(UNITS_SOCKET)).then(|| PathBuf::from(places::ENGINE_MODELS));
+        return EngineAt { socket: Some(socket.to_owned()), models, note, ours: None };
     }
     spawn(config, state, supervisor, surroundings).unwrap_or_else(|note| {
         tracing::warn!("{note}");

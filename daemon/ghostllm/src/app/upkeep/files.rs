@@ -28,6 +28,12 @@ impl CaFiles {
         Ok(Self { folder: state.dir(FOLDER)?, state: state.clone() })
     }
 
+    /// The same of a state that is only looked at; none where there is no folder yet.
+    pub(in crate::app) fn look(state: &StateDir) -> Result<Option<Self>, StateError> {
+        let folder = StateDir::look_at(&state.file(FOLDER)?)?;
+        Ok(folder.map(|folder| Self { folder, state: state.clone() }))
+    }
+
     fn name(name: &str) -> &str {
         name.strip_prefix("ca/").unwrap_or(name)
     }

@@ -38,6 +38,14 @@ fn read(state: &StateDir) -> Result<Option<Key>, StateError> {
     Ok(bytes.and_then(|bytes| Key::parse(std::str::from_utf8(&bytes).ok()?.trim()).ok()))
 }
 
+/// Whether a start could go on past the file. Blocks.
+pub(super) fn trial(state: &StateDir) -> Result<(), StateError> {
+    match read(state) {
+        Err(error) if error.damage().is_none() => Err(error),
+        _ => Ok(()),
+    }
+}
+
 impl Keys {
     /// Looks for the file with the first key, which waits for its first use.
     pub(super) fn find_first_key(&self, state: &StateDir) -> Result<Option<FirstKey>, KeysError> {
