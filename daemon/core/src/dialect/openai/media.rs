@@ -13,7 +13,27 @@ use crate::config::Limits;
 use crate::dialect::json::{self, Object};
 use crate::error::{ApiError, Code};
 
-/// What a request has used of its pictures so far, and what it may.
+/// What carries bytes of its own.
+#[derive(Debug, Clone, Copy)]
+enum Medium {
+    Picture,
+    Sound,
+    Video,
+    File,
+}
+
+impl Medium {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Picture => "a picture",
+            Self::Sound => "a sound",
+            Self::Video => "a video",
+            Self::File => "a file",
+        }
+    }
+}
+
+/// What a request has used of its pictures, sounds, videos and files so far, and what it may.
 pub(in crate::dialect) struct Allowance<'a> {
     parts: usize,
     bytes: usize,
@@ -25,12 +45,16 @@ impl<'a> Allowance<'a> {
         Self { parts: 0, bytes: 0, limits }
     }
 
-    fn take(&mut self, param: &str, base64: &str) -> Result<(), ApiError> {
+    fn take(&mut self, param: &str, medium: Medium, base64: &str) -> Result<(), ApiError> {
         self.parts += 1;
         self.bytes = self.bytes.saturating_add(base64.len() / 4 * 3);
         let Limits { media_parts, media_bytes, .. } = self.limits;
         if self.parts > *media_parts || self.bytes > media_bytes.as_usize() {
-            let expected = format!("one of at most {media_parts} pictures, {media_bytes} together");
+            let expected = format!(
+                "{} among at most {media_parts} pictures, sounds, videos and files, {media_bytes} together \
+                 (limits.media_parts, limits.media_bytes)",
+                medium.words()
+            );
             return Err(ApiError::invalid_value(param, &expected));
         }
         Ok(())
@@ -86,7 +110,7 @@ pub(in crate::dialect) fn picture(
     allowance: &mut Allowance<'_>,
 ) -> Result<Image, ApiError> {
     let (media_type, base64) = data_url(param, url)?;
-    allowance.take(param, base64)?;
+    allowance.take(param, Medium::Picture, base64)?;
     Ok(Image { media_type: media_type.to_owned(), base64: base64.to_owned(), place: 0 })
 }
 
@@ -176,9 +200,11 @@ fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Resul
         return Err(ApiError::new(Code::InvalidType, message).with_param(at));
     };
     let mut detail = false;
-    for (name, raw) in
-        [("image_url", part.image_url), ("audio_url", part.audio_url), ("video_url", part.video_url)]
-    {
+    for (name, medium, raw) in [
+        ("image_url", Medium::Picture, part.image_url),
+        ("audio_url", Medium::Sound, part.audio_url),
+        ("video_url", Medium::Video, part.video_url),
+    ] {
         let Some(raw) = raw else { continue };
         let param = format!("{at}.{name}.url");
         let Ok(url) = serde_json::from_str::<Url<'_>>(raw.get()) else { return Err(remote(&param)) };
@@ -187,7 +213,7 @@ fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Resul
         if !url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
             return Err(remote(&param));
         }
-        allowance.take(&param, url)?;
+        allowance.take(&param, medium, url)?;
     }
     check_inline(at, &part, allowance)?;
     for (name, raw) in [
@@ -212,7 +238,10 @@ fn check_inline(at: &str, part: &Part<'_>, allowance: &mut Allowance<'_>) -> Res
         #[serde(borrow, alias = "file_url")]
         url: Option<&'a RawValue>,
     }
-    for (name, field, raw) in [("input_audio", "data", part.input_audio), ("file", "file_data", part.file)] {
+    for (name, field, medium, raw) in [
+        ("input_audio", "data", Medium::Sound, part.input_audio),
+        ("file", "file_data", Medium::File, part.file),
+    ] {
         let Some(raw) = raw.filter(|raw| raw.get() != "null") else { continue };
         let at = format!("{at}.{name}");
         let Ok(Object(inline)) = serde_json::from_str::<Object<Inline<'_>>>(raw.get()) else {
@@ -224,7 +253,7 @@ fn check_inline(at: &str, part: &Part<'_>, allowance: &mut Allowance<'_>) -> Res
         if inline.url.is_some() {
             return Err(remote(&format!("{at}.file_url")));
         }
-        allowance.take(&format!("{at}.{field}"), inline.data.map_or("", RawValue::get))?;
+        allowance.take(&format!("{at}.{field}"), medium, inline.data.map_or("", RawValue::get))?;
     }
     Ok(())
 }
