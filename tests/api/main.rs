@@ -32,6 +32,7 @@ mod fields;
 mod files;
 mod finding;
 mod flight;
+mod forms;
 mod guard;
 mod guides;
 mod handed;

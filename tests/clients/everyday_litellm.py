@@ -1,4 +1,4 @@
-"""LiteLLM's library as people use it before a server of OpenAI's kind, with only the base URL and the key given.
+"""LiteLLM's library as people use it before a server of OpenAI's kind, by chats and by Responses, with only the base URL and the key given.
 
 The order, what is told and when a line is waited for are everyday.rs's. The CA is the one that SSL_CERT_FILE names.
 """
@@ -6,6 +6,7 @@ The order, what is told and when a line is waited for are everyday.rs's. The CA 
 import json
 import os
 import sys
+import warnings
 from importlib.metadata import version
 from typing import Literal
 
@@ -16,6 +17,8 @@ import litellm
 import openai
 from pydantic import BaseModel
 
+# It keeps counts in another form than its own types have, and pydantic says so.
+warnings.filterwarnings("ignore", message="Pydantic serializer warnings")
 # Else each error writes where to give feedback on the standard output.
 litellm.suppress_debug_info = True
 
@@ -133,9 +136,9 @@ def left(model):
     return {"text": text}
 
 
-def main():
+def chats():
     model, prompt = ORDER["model"], ORDER["prompt"]
-    say(client=f"LiteLLM {version('litellm')}")
+    say(client=f"LiteLLM {version('litellm')}, chat")
     tried("chat", lambda: seen(asked(model, user(prompt))))
     tried("stream", lambda: streamed(model, prompt))
     tried("tools", lambda: tools(model))
@@ -150,7 +153,100 @@ def main():
     sys.stdin.readline()
 
 
+def responded(model, asked, **more):
+    return litellm.responses(
+        **{
+            "model": f"openai/{model}",
+            "input": asked,
+            "api_base": ORDER["base_url"],
+            "api_key": ORDER["key"],
+            "temperature": 0,
+            "max_output_tokens": ORDER["limit"],
+            "max_retries": 0,
+            "timeout": 20,
+            **more,
+        }
+    )
+
+
+def read(response):
+    """A response ends where its status says so, and for want of tokens where its details do."""
+    finish = "stop" if response.status == "completed" else response.incomplete_details.reason
+    return {"text": said(response), "usage": response.usage.total_tokens, "finish": finish}
+
+
+def said(response):
+    return "".join(part.text for item in response.output if item.type == "message" for part in item.content)
+
+
+def events(model):
+    """The text so far stands beside the error that ended it."""
+    text, last = "", None
+    try:
+        for event in responded(model, ORDER["prompt"], stream=True):
+            text += event.delta if event.type == "response.output_text.delta" else ""
+            last = event
+    except openai.APIError as failure:
+        return {"text": text, **error(failure)}
+    return {**read(last.response), "text": text}
+
+
+def called(model):
+    """A call of the function, and its result in a second turn with all that came in the first."""
+    question = user(ORDER["question"])
+    tools = [{"type": "function", **tool["function"]} for tool in TOOLS]
+    first = responded(model, question, tools=tools, tool_choice=ORDER["choice"])
+    made = [item for item in first.output if item.type == "function_call"]
+    results = [{"type": "function_call_output", "call_id": call.call_id, "output": ORDER["result"]} for call in made]
+    history = [*question, *(item.model_dump(exclude_none=True) for item in first.output), *results]
+    second = responded(model, history, tools=tools) if made else first
+    arguments = [json.dumps(json.loads(call.arguments), separators=(",", ":")) for call in made]
+    return {**read(second), "calls": [f"{call.name} {text}" for call, text in zip(made, arguments)]}
+
+
+def formed(model):
+    return {"value": Fact.model_validate_json(said(responded(model, ORDER["fact"], text_format=Fact))).model_dump()}
+
+
+def forsaken(model):
+    """Two pieces of a stream, and then nobody is there any more."""
+    stream, text, pieces = responded(model, ORDER["story"], stream=True, max_output_tokens=None), "", 0
+    for event in stream:
+        if event.type == "response.output_text.delta":
+            text += event.delta
+            pieces += bool(event.delta)
+        if pieces == 2:
+            break
+    stream.close()
+    return {"text": text}
+
+
+def known(names):
+    """As its manual has people name models of their own: of one that it does not know it makes up the stream out of a whole answer."""
+    about = {"litellm_provider": "openai", "supports_native_streaming": True}
+    litellm.register_model({f"openai/{name}": about for name in names if name})
+
+
+def responses():
+    model, prompt = ORDER["model"], ORDER["prompt"]
+    known([model, ORDER["failing"], ORDER["hanging"]])
+    say(client=f"LiteLLM {version('litellm')}, responses")
+    tried("chat", lambda: read(responded(model, prompt, instructions="Be brief.")))
+    tried("stream", lambda: events(model))
+    tried("tools", lambda: called(model))
+    tried("schema", lambda: formed(model))
+    tried("embeddings", lambda: embeddings(ORDER["embedding"]))
+    tried("unknown", lambda: read(responded("no-such-model", prompt)))
+    tried("wrong", lambda: read(responded(model, prompt, api_key="sk-wrong")))
+    tried("refused", lambda: read(responded(model, prompt, previous_response_id="resp_1")))
+    if ORDER["failing"]:
+        tried("failing", lambda: events(ORDER["failing"]))
+    tried("left", lambda: forsaken(ORDER["hanging"]))
+    sys.stdin.readline()
+
+
 while line := sys.stdin.readline():
     ORDER = json.loads(line)
-    main()
+    chats()
+    responses()
     say(step="done")

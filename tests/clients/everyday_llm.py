@@ -1,4 +1,4 @@
-"""Simon Willison's `llm`, its library as people use it with a server of their own in `extra-openai-models.yaml`.
+"""Simon Willison's `llm`, its library as people use it with a server of their own in `extra-openai-models.yaml`, by both of its ways.
 
 The order, what is told and when a line is waited for are everyday.rs's. The CA is the one that SSL_CERT_FILE names. The library has no
 way to force a call, nor to ask for anything that the server refuses but a schema.
@@ -53,18 +53,24 @@ def tried(step, run):
         say(step=step, **error(failure))
 
 
+# How a model of that way is called here, and the line of the file that says so.
+WAYS = {"chat": {}, "responses": {"responses": True}}
+
+
 def configure():
-    """The file that its manual has people write, a model for each name."""
+    """The file that its manual has people write, for each way a model for each name."""
     names = [ORDER["model"], ORDER["failing"], ORDER["hanging"], "no-such-model"]
     models = [
         {
-            "model_id": name,
+            "model_id": f"{way} {name}",
             "model_name": name,
             "api_base": ORDER["base_url"],
             "api_key_name": "box",
             "supports_tools": True,
             "supports_schema": True,
+            **lines,
         }
+        for way, lines in WAYS.items()
         for name in dict.fromkeys(filter(None, names))
     ]
     with open(os.path.join(HOME, "extra-openai-models.yaml"), "w") as file:
@@ -77,9 +83,10 @@ def asked(name, prompt, **more):
 
 
 def seen(answer):
-    text, usage = answer.text(), answer.usage()
-    choices = (answer.response_json or {}).get("choices") or [{}]
-    finish = choices[0].get("finish_reason") or (answer.response_json or {}).get("finish_reason")
+    text, usage, told = answer.text(), answer.usage(), answer.response_json or {}
+    choices = told.get("choices") or [{}]
+    finish = choices[0].get("finish_reason") or told.get("finish_reason") or told.get("status")
+    finish = "stop" if finish == "completed" else finish
     return {"text": text, "usage": usage.input + usage.output, "finish": finish}
 
 
@@ -94,17 +101,17 @@ def streamed(name, prompt):
     return seen(answer)
 
 
-def tools(stream):
+def tools(name, stream):
     """The library runs the tool and takes the second turn by itself."""
     CALLS.clear()
-    model, more = llm.get_model(ORDER["model"]), {"temperature": 0, "max_tokens": ORDER["limit"]}
+    model, more = llm.get_model(name), {"temperature": 0, "max_tokens": ORDER["limit"]}
     chain = model.chain(ORDER["question"], tools=[get_weather], stream=stream, key=ORDER["key"], options=more)
     text = chain.text()
     return {"text": text, "calls": list(CALLS), "finish": seen(list(chain.responses())[-1])["finish"], "unforced": True}
 
 
-def schema():
-    answer = asked(ORDER["model"], ORDER["fact"], schema=Fact, stream=False)
+def schema(name):
+    answer = asked(name, ORDER["fact"], schema=Fact, stream=False)
     return {"value": Fact.model_validate_json(answer.text()).model_dump()}
 
 
@@ -131,25 +138,26 @@ def left(name):
     return {"text": text}
 
 
-def main():
-    configure()
-    model, prompt = ORDER["model"], ORDER["prompt"]
-    say(client=f"llm {version('llm')}")
+def main(way):
+    model, prompt = f"{way} {ORDER['model']}", ORDER["prompt"]
+    say(client=f"llm {version('llm')}, {way}")
     tried("chat", lambda: seen(asked(model, prompt, stream=False)))
     tried("stream", lambda: streamed(model, prompt))
-    tried("tools", lambda: tools(False))
-    tried("tools", lambda: tools(True))
-    tried("schema", schema)
+    tried("tools", lambda: tools(model, False))
+    tried("tools", lambda: tools(model, True))
+    tried("schema", lambda: schema(model))
     tried("embeddings", embeddings)
-    tried("unknown", lambda: seen(asked("no-such-model", prompt, stream=False)))
+    tried("unknown", lambda: seen(asked(f"{way} no-such-model", prompt, stream=False)))
     tried("wrong", lambda: seen(asked(model, prompt, key="sk-wrong", stream=False)))
     if ORDER["failing"]:
-        tried("failing", lambda: streamed(ORDER["failing"], prompt))
-    tried("left", lambda: left(ORDER["hanging"]))
+        tried("failing", lambda: streamed(f"{way} {ORDER['failing']}", prompt))
+    tried("left", lambda: left(f"{way} {ORDER['hanging']}"))
     sys.stdin.readline()
 
 
 while line := sys.stdin.readline():
     ORDER = json.loads(line)
-    main()
+    configure()
+    for way in WAYS:
+        main(way)
     say(step="done")

@@ -1,4 +1,4 @@
-// openai-node and chats as people use them, with only the base URL and the key changed.
+// openai-node as people use it, by chats and by Responses, with only the base URL and the key changed.
 //
 // The order, what is told and when a line is waited for are everyday.rs's. The CA is the one that NODE_EXTRA_CA_CERTS names.
 import { createRequire } from "node:module";
@@ -6,14 +6,15 @@ import { createInterface } from "node:readline";
 
 const require = createRequire(new URL("../../.tools/node/", import.meta.url));
 const OpenAI = require("openai");
-const { zodFunction, zodResponseFormat } = require("openai/helpers/zod");
+const { zodFunction, zodResponseFormat, zodResponsesFunction, zodTextFormat } = require("openai/helpers/zod");
 const { z } = require("zod");
 
 const say = (fields) => console.log(JSON.stringify(fields));
 
 function told(failure) {
   if (!(failure instanceof OpenAI.APIError)) throw failure;
-  return { error: failure.constructor.name, status: failure.status ?? null, code: failure.code, message: failure.message };
+  const { code, param, message } = failure;
+  return { error: failure.constructor.name, status: failure.status ?? null, code, param, message };
 }
 
 async function tried(step, run) {
@@ -69,8 +70,9 @@ async function tools(client, model) {
   return { ...seen(await runner.finalChatCompletion()), calls };
 }
 
+const fact = z.object({ capital: z.enum(["Paris", "Oslo"]), large: z.boolean() });
+
 async function schema(client, model) {
-  const fact = z.object({ capital: z.enum(["Paris", "Oslo"]), large: z.boolean() });
   const asked = { ...settled, model, messages: user(order.fact), response_format: zodResponseFormat(fact, "fact") };
   return { value: (await client.chat.completions.parse(asked)).choices[0].message.parsed };
 }
@@ -94,30 +96,116 @@ async function left(client, model) {
   return { text };
 }
 
+// A response ends where its status says so, and for want of tokens where its details do.
+const read = (response) => {
+  const finish = response.status === "completed" ? "stop" : response.incomplete_details.reason;
+  return { text: response.output_text, usage: response.usage.total_tokens, finish };
+};
+
+// The text so far and the types of the events stand beside the error that ended them, if any.
+async function events(client, model, input) {
+  let text = "";
+  let last;
+  const kinds = [];
+  try {
+    for await (const event of await client.responses.create({ ...held, model, input, stream: true })) {
+      kinds.push(event.type);
+      if (event.type === "response.output_text.delta") text += event.delta;
+      last = event;
+    }
+  } catch (failure) {
+    return { text, events: kinds, ...told(failure) };
+  }
+  const { usage, status } = last.response;
+  return { text, events: kinds, usage: usage.total_tokens, finish: status === "completed" ? "stop" : status };
+}
+
+// A call of the function, and its result in a second turn with all that came in the first.
+async function called(client, model) {
+  const weather = zodResponsesFunction({
+    name: "get_weather",
+    description: "Get the current weather",
+    parameters: z.object({ city: z.enum(["Berlin", "Oslo"]) }),
+  });
+  const asked = { ...held, model, tools: [weather] };
+  const input = user(order.question);
+  const first = await client.responses.stream({ ...asked, input, tool_choice: order.choice }).finalResponse();
+  const made = first.output.filter((item) => item.type === "function_call");
+  if (made.length === 0) return { ...read(first), calls: [] };
+  const results = made.map((call) => ({ type: "function_call_output", call_id: call.call_id, output: order.result }));
+  // What the library has read out of them is none of the API's.
+  const sent = ({ parsed_arguments, ...item }) => item;
+  const second = await client.responses.parse({ ...asked, input: [...input, ...first.output.map(sent), ...results] });
+  return { ...read(second), calls: made.map((call) => `${call.name} ${JSON.stringify(call.parsed_arguments)}`) };
+}
+
+async function formed(client, model) {
+  const text = { format: zodTextFormat(fact, "fact") };
+  return { value: (await client.responses.parse({ ...held, model, input: order.fact, text })).output_parsed };
+}
+
+// Two pieces of a stream, and then nobody is there any more.
+async function forsaken(client, model) {
+  let text = "";
+  let pieces = 0;
+  const stream = await client.responses.create({ temperature: 0, model, input: order.story, stream: true });
+  for await (const event of stream) {
+    if (event.type !== "response.output_text.delta") continue;
+    text += event.delta;
+    pieces += 1;
+    if (pieces === 2) break;
+  }
+  return { text };
+}
+
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 let order;
-// Without chance in it, and never so long that it says nothing.
+// Without chance in it, and never so long that it says nothing; in a chat's words and in those of Responses.
 let settled;
-for (let line = await lines.next(); !line.done; line = await lines.next()) {
-  order = JSON.parse(line.value);
-  settled = { temperature: 0, max_completion_tokens: order.limit };
-  const settings = { baseURL: order.base_url, apiKey: order.key, maxRetries: 0, timeout: 20_000 };
+let held;
+
+async function chats(settings) {
   const client = new OpenAI(settings);
   const { model, prompt } = order;
   const asked = (messages, more = {}) => ({ ...settled, model, messages, ...more });
-  say({ client: `openai-node ${require("openai/version").VERSION}, Node ${process.version}` });
-  await tried("chat", async () => seen(await client.chat.completions.create(asked(user(prompt)))));
+  const chat = async (who, more = {}) => seen(await who.chat.completions.create(asked(user(prompt), more)));
+  await tried("chat", () => chat(client));
   await tried("stream", () => streamed(client, model, prompt));
   await tried("tools", () => tools(client, model));
   await tried("schema", () => schema(client, model));
   await tried("embeddings", () => embeddings(client, order.embedding));
-  const unknown = asked(user(prompt), { model: "no-such-model" });
-  await tried("unknown", async () => seen(await client.chat.completions.create(unknown)));
-  const stranger = new OpenAI({ ...settings, apiKey: "sk-wrong" });
-  await tried("wrong", async () => seen(await stranger.chat.completions.create(asked(user(prompt)))));
-  await tried("refused", async () => seen(await client.chat.completions.create(asked(user(prompt), { web_search_options: {} }))));
+  await tried("unknown", () => chat(client, { model: "no-such-model" }));
+  await tried("wrong", () => chat(new OpenAI({ ...settings, apiKey: "sk-wrong" })));
+  await tried("refused", () => chat(client, { web_search_options: {} }));
   if (order.failing) await tried("failing", () => streamed(client, order.failing, prompt));
   await tried("left", () => left(client, order.hanging));
-  await lines.next();
+}
+
+async function responses(settings) {
+  const client = new OpenAI(settings);
+  const { model, prompt } = order;
+  const respond = async (who, more = {}) => read(await who.responses.create({ ...held, model, input: prompt, ...more }));
+  await tried("chat", () => respond(client, { instructions: "Be brief." }));
+  await tried("stream", () => events(client, model, prompt));
+  await tried("tools", () => called(client, model));
+  await tried("schema", () => formed(client, model));
+  await tried("embeddings", () => embeddings(client, order.embedding));
+  await tried("unknown", () => respond(client, { model: "no-such-model" }));
+  await tried("wrong", () => respond(new OpenAI({ ...settings, apiKey: "sk-wrong" })));
+  await tried("refused", () => respond(client, { previous_response_id: "resp_1" }));
+  if (order.failing) await tried("failing", () => events(client, order.failing, prompt));
+  await tried("left", () => forsaken(client, order.hanging));
+}
+
+for (let line = await lines.next(); !line.done; line = await lines.next()) {
+  order = JSON.parse(line.value);
+  settled = { temperature: 0, max_completion_tokens: order.limit };
+  held = { temperature: 0, max_output_tokens: order.limit };
+  const settings = { baseURL: order.base_url, apiKey: order.key, maxRetries: 0, timeout: 20_000 };
+  for (const [name, way] of Object.entries({ chat: chats, responses })) {
+    say({ client: `openai-node ${require("openai/version").VERSION}, ${name}, Node ${process.version}` });
+    await way(settings);
+    await lines.next();
+  }
   say({ step: "done" });
 }

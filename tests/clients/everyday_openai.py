@@ -1,4 +1,4 @@
-"""openai-python and chats as people use them, each answer held against the library's own types, strictly.
+"""openai-python as people use it, by chats and by Responses, each answer held against the library's own types, strictly.
 
 The order, what is told and when a line is waited for are everyday.rs's. The CA is the one that SSL_CERT_FILE names.
 """
@@ -29,7 +29,8 @@ def say(**fields):
 
 def error(failure):
     status = getattr(failure, "status_code", None)
-    return {"error": type(failure).__name__, "status": status, "code": failure.code, "message": failure.message}
+    told = {"status": status, "code": failure.code, "param": failure.param, "message": failure.message}
+    return {"error": type(failure).__name__, **told}
 
 
 def tried(step, run):
@@ -131,22 +132,36 @@ def left(client, model):
     return {"text": text}
 
 
-def main():
-    settings = {"base_url": ORDER["base_url"], "max_retries": 0, "timeout": 20, "_strict_response_validation": True}
-    client = openai.OpenAI(api_key=ORDER["key"], **settings)
+def settings():
+    return {"base_url": ORDER["base_url"], "max_retries": 0, "timeout": 20, "_strict_response_validation": True}
+
+
+def embedded(client):
+    tried("embeddings", lambda: embeddings(client, ORDER["embedding"], encoding_format="float"))
+    # By itself it asks for base64, which its own types do not know: OpenAI's answer would not pass either.
+    tried("embeddings", lambda: embeddings(relaxed(), ORDER["embedding"]))
+
+
+def relaxed():
+    return openai.OpenAI(api_key=ORDER["key"], **{**settings(), "_strict_response_validation": False})
+
+
+def stranger():
+    return openai.OpenAI(api_key="sk-wrong", **settings())
+
+
+def chats():
+    client = openai.OpenAI(api_key=ORDER["key"], **settings())
     model, prompt = ORDER["model"], ORDER["prompt"]
-    say(client=f"openai-python {openai.__version__}, strict")
+    say(client=f"openai-python {openai.__version__}, chat, strict")
     tried("chat", lambda: seen(asked(client, model, user(prompt))))
     tried("stream", lambda: streamed(client, model, prompt))
     tried("tools", lambda: tools(client, model))
     tried("schema", lambda: schema(client, model))
-    tried("embeddings", lambda: embeddings(client, ORDER["embedding"], encoding_format="float"))
-    # By itself it asks for base64, which its own types do not know: OpenAI's answer would not pass either.
-    lax = openai.OpenAI(api_key=ORDER["key"], **{**settings, "_strict_response_validation": False})
-    tried("embeddings", lambda: embeddings(lax, ORDER["embedding"]))
-    tried("completion", lambda: completion(client, lax, model))
+    embedded(client)
+    tried("completion", lambda: completion(client, relaxed(), model))
     tried("unknown", lambda: seen(asked(client, "no-such-model", user(prompt))))
-    tried("wrong", lambda: seen(asked(openai.OpenAI(api_key="sk-wrong", **settings), model, user(prompt))))
+    tried("wrong", lambda: seen(asked(stranger(), model, user(prompt))))
     tried("refused", lambda: seen(asked(client, model, user(prompt), web_search_options={})))
     if ORDER["failing"]:
         tried("failing", lambda: streamed(client, ORDER["failing"], prompt))
@@ -154,7 +169,82 @@ def main():
     sys.stdin.readline()
 
 
+def responded(client, model, **more):
+    return client.responses.create(model=model, **{"temperature": 0, "max_output_tokens": ORDER["limit"], **more})
+
+
+def read(response):
+    """A response ends where its status says so, and for want of tokens where its details do."""
+    finish = "stop" if response.status == "completed" else response.incomplete_details.reason
+    return {"text": response.output_text, "usage": response.usage.total_tokens, "finish": finish}
+
+
+def events(client, model):
+    """The text so far and the types of the events stand beside the error that ended them, if any."""
+    text, kinds, last = "", [], None
+    try:
+        for event in responded(client, model, input=ORDER["prompt"], stream=True):
+            kinds.append(event.type)
+            text += event.delta if event.type == "response.output_text.delta" else ""
+            last = event
+    except openai.APIError as failure:
+        return {"text": text, "events": kinds, **error(failure)}
+    return {**read(last.response), "text": text, "events": kinds}
+
+
+def called(client, model):
+    """A call of the function, read into its type, and its result in a second turn with all that came in the first."""
+    question = user(ORDER["question"])
+    options = {"tools": TOOLS, "tool_choice": ORDER["choice"], "temperature": 0, "max_output_tokens": ORDER["limit"]}
+    with client.responses.stream(model=model, input=question, **options) as stream:
+        first = stream.get_final_response()
+    made = [item for item in first.output if item.type == "function_call"]
+    results = [{"type": "function_call_output", "call_id": call.call_id, "output": ORDER["result"]} for call in made]
+    history = [*question, *first.output, *results]
+    second = client.responses.parse(**{**options, "tool_choice": "auto"}, model=model, input=history) if made else first
+    said = [call.parsed_arguments or Weather.model_validate_json(call.arguments) for call in made]
+    return {**read(second), "calls": [f"{call.name} {weather.model_dump_json()}" for call, weather in zip(made, said)]}
+
+
+def formed(client, model):
+    options = {"temperature": 0, "max_output_tokens": ORDER["limit"]}
+    answer = client.responses.parse(model=model, input=ORDER["fact"], text_format=Fact, **options)
+    return {"value": answer.output_parsed.model_dump()}
+
+
+def forsaken(client, model):
+    """Two pieces of a stream, and then nobody is there any more."""
+    text, pieces = "", 0
+    with responded(client, model, input=ORDER["story"], stream=True, max_output_tokens=None) as stream:
+        for event in stream:
+            if event.type == "response.output_text.delta":
+                text += event.delta
+                pieces += 1
+            if pieces == 2:
+                break
+    return {"text": text}
+
+
+def responses():
+    client = openai.OpenAI(api_key=ORDER["key"], **settings())
+    model, prompt = ORDER["model"], ORDER["prompt"]
+    say(client=f"openai-python {openai.__version__}, responses, strict")
+    tried("chat", lambda: read(responded(client, model, input=prompt, instructions="Be brief.")))
+    tried("stream", lambda: events(client, model))
+    tried("tools", lambda: called(client, model))
+    tried("schema", lambda: formed(client, model))
+    embedded(client)
+    tried("unknown", lambda: read(responded(client, "no-such-model", input=prompt)))
+    tried("wrong", lambda: read(responded(stranger(), model, input=prompt)))
+    tried("refused", lambda: read(responded(client, model, input=prompt, previous_response_id="resp_1")))
+    if ORDER["failing"]:
+        tried("failing", lambda: events(client, ORDER["failing"]))
+    tried("left", lambda: forsaken(client, ORDER["hanging"]))
+    sys.stdin.readline()
+
+
 while line := sys.stdin.readline():
     ORDER = json.loads(line)
-    main()
+    chats()
+    responses()
     say(step="done")

@@ -14,4 +14,3 @@ mod openapi;
 mod order;
 mod page;
 mod refusals;
-mod responses;

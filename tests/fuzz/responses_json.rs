@@ -1,18 +1,19 @@
 //! OpenAI's Responses: any request is an error or a chat, any engine's stream becomes events that a strict client reads, the
-//! same ones however it is cut; the last event's response is what is given to whoever asks for it whole.
+//! same ones however it is cut; the last event's response is what is given to whoever asks for it whole. What is kept of such an answer
+//! may be named in any request, and one that names nothing of it is read as if nothing were kept.
 //!
 //! An input is a body: of a client, and of an engine that speaks OpenAI's chunks.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use ghostllm_core::{
     chat::{ChatEvent, FinishReason, Usage},
     config::Limits,
     dialect::{
         ollama, openai,
         render::{Form, Named},
-        responses::parse_response,
+        responses::{KeptItem, parse_recalling, parse_response},
     },
     error::{ApiError, BackendFault},
     framing::sse::Events,
@@ -87,8 +88,32 @@ fn answer() -> [ChatEvent; 6] {
     ]
 }
 
+/// What is kept of that answer: `rs_0123456789abcdef_0`, `msg_..._1`, `fc_..._2` and `fc_..._3`.
+fn kept() -> &'static [KeptItem] {
+    static KEPT: LazyLock<Vec<KeptItem>> = LazyLock::new(|| {
+        let mut whole = plain().whole(NAMED, LIMIT);
+        for event in answer() {
+            whole.event(event).expect("it is short");
+        }
+        whole.kept()
+    });
+    &KEPT
+}
+
+/// The form of an answer to a request that says nothing of it.
+fn plain() -> Form {
+    let request = br#"{"model":"asked","input":"Hi","stream":true}"#;
+    Form::Response(Arc::new(parse_response(request, &Limits::default()).expect("a request").echo))
+}
+
 fn check_request(bytes: &[u8]) {
-    let Ok(request) = parse_response(bytes, &Limits::default()) else { return };
+    let limits = Limits::default();
+    let earlier = |id: &str| kept().iter().find(|item| item.id == id).map(|item| Bytes::clone(&item.json));
+    let Ok(request) = parse_recalling(bytes, &limits, &earlier) else { return };
+    if request.recalled == 0 {
+        let alone = parse_response(bytes, &limits).map(|request| request.chat);
+        assert_eq!(alone.as_ref(), Ok(&request.chat), "it names nothing that is kept");
+    }
     serde_json::from_slice::<IgnoredAny>(bytes).expect("what is taken is JSON");
     let object =
         |body: &[u8]| serde_json::from_slice::<IgnoredAny>(body).expect("an engine is asked in JSON");
@@ -145,9 +170,7 @@ fn translated(way: &[&[u8]], form: &Form) -> Said {
 }
 
 fn check_answer(bytes: &[u8]) {
-    let request = br#"{"model":"asked","input":"Hi","stream":true}"#;
-    let request = parse_response(request, &Limits::default()).expect("a request");
-    let form = Form::Response(Arc::new(request.echo));
+    let form = plain();
     let (sent, result) = translated(&[bytes], &form);
     assert_eq!(translated(&pieces::one(bytes), &form), (sent.clone(), result.clone()));
     check_end(&told(&sent).0, result.is_err());

@@ -91,7 +91,7 @@ impl Stage {
                 let url = std::env::var("LLAMA_SERVER_URL")
                     .context("LLAMA_SERVER_URL must hold the URL of a llama-server with the model `tiny`")?;
                 let silence = Silence::before(&url, STORY, PIECES).await?;
-                (Setup::backend("openai", &silence.url()), Hanging::Real(silence))
+                (without_chance(Setup::backend("openai", &silence.url()), "tiny"), Hanging::Real(silence))
             }
             Leg::Embedded => embedded().await?,
         };
@@ -190,5 +190,12 @@ async fn embedded() -> Result<(Setup, Hanging)> {
     let models = models.to_str().context("a path of text")?;
     let engine = Engine::start(&socket, &["--models", models, "--context", "50000"]).await?;
     let setup = Setup::default().with_engine(&format!("socket = \"{}\"", socket.display()));
+    let setup = without_chance(setup, "ghostllm-demo");
     Ok((setup, Hanging::Embedded { socket, _engine: engine, _directory: directory }))
+}
+
+/// Not each client says how bold this model is to be, and by chance so small a one says anything.
+fn without_chance(mut setup: Setup, model: &str) -> Setup {
+    setup.config += &format!("\n[[models]]\nname = \"{model}\"\ntemperature = 0\n");
+    setup
 }

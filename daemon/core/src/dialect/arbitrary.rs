@@ -37,7 +37,7 @@ pub(crate) fn call() -> impl Strategy<Value = ToolCall> {
 }
 
 pub(crate) fn image() -> impl Strategy<Value = Image> {
-    ("image/(png|jpeg)", "[A-Za-z0-9+/]{4,8}").prop_map(|(media_type, base64)| Image {
+    ("image/(png|jpeg|gif|webp)", "[A-Za-z0-9+/]{4,8}").prop_map(|(media_type, base64)| Image {
         media_type,
         base64,
         place: 0,
@@ -67,9 +67,10 @@ pub(crate) fn content() -> impl Strategy<Value = (Text, Vec<Image>)> {
 
 /// The shape of an answer.
 pub(crate) fn format() -> impl Strategy<Value = ResponseFormat> {
-    let schema = (of(text()), of(any::<bool>()), object()).prop_map(|(description, strict, schema)| {
+    let parts = ("[a-zA-Z0-9_-]{1,12}", of(text()), of(any::<bool>()), object());
+    let schema = parts.prop_map(|(name, description, strict, schema)| {
         // One that has no name is sent with one.
-        let name = Some("answer".to_owned());
+        let name = Some(name);
         ResponseFormat::JsonSchema(AnswerSchema { name, description, strict, schema })
     });
     prop_oneof![Just(ResponseFormat::Text), Just(ResponseFormat::JsonObject), schema]
@@ -83,11 +84,11 @@ pub(crate) fn turn() -> impl Strategy<Value = Message> {
         Just(Role::Assistant),
         Just(Role::Tool),
     ];
-    let parts = (content(), vec(call(), 0..3));
+    let parts = (content(), vec(call(), 0..3), name());
     (roles, parts, of(name()), of("[^\u{0}]{1,9}")).prop_map(|(role, parts, name, reasoning)| {
-        let ((text, images), tool_calls) = parts;
+        let ((text, images), tool_calls, answers) = parts;
         // A tool's result says to which call it belongs.
-        let tool_call_id = (role == Role::Tool).then(|| "call_1".to_owned());
+        let tool_call_id = (role == Role::Tool).then_some(answers);
         Message { role, text, images, tool_calls, tool_call_id, name, reasoning }
     })
 }
@@ -116,9 +117,21 @@ pub(crate) fn sampling() -> impl Strategy<Value = Sampling> {
     })
 }
 
+/// A function with all that a client may say of it; its schema has words that every engine keeps.
 pub(crate) fn tool() -> impl Strategy<Value = Tool> {
-    (name(), text()).prop_map(|(name, description)| {
-        let raw = json!({"type": "function", "function": {"name": name, "description": description}});
+    let parameters = of((name(), "[a-z]{1,9}"));
+    (name(), text(), parameters, of(any::<bool>())).prop_map(|(name, description, parameters, strict)| {
+        let mut function = json!({"name": name, "description": description});
+        if let Some((field, about)) = parameters {
+            let required = json!([&field]);
+            let properties = json!({field: {"type": "string", "description": about}});
+            function["parameters"] =
+                json!({"type": "object", "properties": properties, "required": required});
+        }
+        if let Some(strict) = strict {
+            function["strict"] = strict.into();
+        }
+        let raw = json!({"type": "function", "function": function});
         Tool { name, raw: Json::object(&raw.to_string()).unwrap() }
     })
 }

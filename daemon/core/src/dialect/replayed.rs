@@ -2,9 +2,11 @@
 //!
 //! Knows `exchanges/`, one file for each engine and one line for each exchange, and the list in its README of those whose answers were
 //! wrong. Refuses to know sockets. Invariants: an exchange that is on the list is answered as the list says; one that is not is
-//! answered with the engine's own status; what can be seen to be wrong by its bytes is on the list.
+//! answered with the engine's own status; what can be seen to be wrong by its bytes is on the list; what the engine said, thought and
+//! called is what clients are told in each of their languages, or its beginning where it broke off.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
@@ -19,9 +21,14 @@ use crate::dialect::openai::{
     ChunkDecoder, StreamRepair, TextCalls, check_embeddings, check_whole, check_whole_completion,
     inspect_completion, inspect_embeddings, parse_chat, parse_completion, parse_embeddings, parse_models,
 };
+use crate::dialect::render::{Form, Named};
+use crate::dialect::responses::parse_response;
 use crate::dialect::tool_text::ToolText;
 use crate::error::{ApiError, BackendFault};
 use crate::{completion, embedding};
+use said::Said;
+
+mod said;
 
 const LIMIT: usize = 1 << 24;
 
@@ -110,6 +117,12 @@ fn told(events: &[ChatEvent], end: Result<(), BackendFault>) -> String {
     good(&[word(*reason)], calls, usage)
 }
 
+/// OpenAI's languages, in which every answer to a chat is told.
+fn forms() -> [Form; 2] {
+    let request = parse_response(br#"{"model":"m","input":"a"}"#, &Limits::default()).unwrap();
+    [Form::Chat { model: "m".into(), include_usage: true }, Form::Response(Arc::new(request.echo))]
+}
+
 /// What a client gets of an answer with an error's status.
 fn error(path: &str, exchange: &Exchange) -> String {
     let fault = BackendFault::answered(exchange.status, exchange.answer.as_bytes());
@@ -192,6 +205,42 @@ impl Exchange {
             .unwrap_or_default()
     }
 
+    /// What the engine said, each choice by itself.
+    fn heard(&self) -> Vec<Said> {
+        let functions = self.functions();
+        said::read(self.answer.as_bytes()).into_iter().map(|said| said.calling(&functions)).collect()
+    }
+
+    /// What is passed on says what the engine said, or the beginning of it.
+    fn passes(&self, out: &[u8], is_whole: bool) {
+        let (told, heard) = (said::read(out), self.heard());
+        let begins = || told.iter().zip(&heard).all(|(told, heard)| told.begins(heard));
+        let same = if is_whole { told == heard } else { told.len() <= heard.len() && begins() };
+        assert!(same, "{}: {told:?} of {heard:?}", self.name);
+    }
+
+    /// What was read is what the engine said, or the beginning of it; where it is whole, every language tells it.
+    fn tells(&self, events: &[ChatEvent], is_whole: bool, forms: &[Form]) {
+        let (said, heard) = (Said::of(events), self.heard().into_iter().next().unwrap_or_default());
+        let same = if is_whole { said == heard } else { said.begins(&heard) };
+        assert!(same, "{}: {said:?} of {heard:?}", self.name);
+        for form in forms.iter().filter(|_| is_whole) {
+            let named = Named { unique: "1", created: 1 };
+            let (mut stream, mut whole) = (form.stream(named, LIMIT), form.whole(named, LIMIT));
+            let mut out = BytesMut::new();
+            for event in events {
+                stream.event(event.clone(), &mut out).unwrap();
+                whole.event(event.clone()).unwrap();
+            }
+            stream.finish(&mut out);
+            let told = [&out[..], &whole.body().unwrap()[..]].map(said::read);
+            assert_eq!(told, [[said.clone()], [said.clone()]], "{} as {form:?}", self.name);
+            if matches!(form, Form::Response(_)) {
+                assert_eq!(said::repeated(&out), said, "{}", self.name);
+            }
+        }
+    }
+
     /// The repaired stream, which says the same wherever it is cut, and of a chat the same as what is decoded.
     fn streams(&self, path: &str) -> String {
         let repaired = |size: usize| {
@@ -214,12 +263,14 @@ impl Exchange {
             assert_eq!(repaired(size), at_once, "{} in pieces of {size}", self.name);
         }
         let (out, end, usage) = at_once;
+        self.passes(&out, end.is_ok());
         if path.contains("chat") {
             let decoded = |bytes: &[u8]| {
                 let text = ToolText::new(self.functions(), "seed", LIMIT);
                 let (mut decoder, mut events) =
                     (ChunkDecoder::new("seed", LIMIT, LIMIT).calling(Some(text)), Vec::new());
                 let end = decoder.feed(bytes, &mut events).and_then(|()| decoder.finish(&mut events));
+                self.tells(&events, end.is_ok(), &forms());
                 told(&events, end)
             };
             let says = decoded(self.answer.as_bytes());
@@ -247,6 +298,7 @@ impl Exchange {
             true => TextCalls::new(self.functions(), "seed", LIMIT).whole(whole.body),
             false => whole.body,
         };
+        self.passes(&body, true);
         let body: Value = serde_json::from_slice(&body).unwrap();
         let choices = body["choices"].as_array().unwrap();
         let reasons: Vec<String> =
@@ -259,6 +311,8 @@ impl Exchange {
         if self.status != 200 {
             return error(path, self);
         }
+        let (chats, completions) = (forms(), [Form::Completion { model: "m".into(), include_usage: true }]);
+        let forms = if path == "/api/chat" { &chats[..] } else { &completions[..] };
         let read = |size: usize| {
             let mut decoder = match path {
                 "/api/chat" => ollama::ChatDecoder::new("seed", LIMIT),
@@ -268,6 +322,7 @@ impl Exchange {
             let end =
                 self.answer.as_bytes().chunks(size).try_for_each(|piece| decoder.feed(piece, &mut events));
             let end = end.and_then(|()| decoder.finish(&mut events));
+            self.tells(&events, end.is_ok(), forms);
             told(&events, end)
         };
         let at_once = read(LIMIT);
@@ -366,6 +421,16 @@ fn every_exchange_is_answered_with_its_own_status_or_as_the_list_says() {
     assert!(rows.is_empty(), "not so on the list in exchanges/README.md:\n{}", rows.join("\n"));
     let expected = [("llama-server", 77), ("ollama", 185), ("transformers", 77), ("vllm", 77)];
     assert_eq!(replayed, BTreeMap::from(expected), "how many were replayed");
+}
+
+/// Else that what is told is what was said would say nothing.
+#[test]
+fn most_of_the_answers_say_something() {
+    let heard = |(_, exchange): &(&str, Exchange)| exchange.status == 200 && !exchange.heard().is_empty();
+    let said = exchanges().into_iter().filter(heard);
+    let silent = |(_, exchange): &(&str, Exchange)| exchange.heard().iter().any(Said::is_silent);
+    let (silent, spoken): (Vec<_>, Vec<_>) = said.partition(silent);
+    assert!(spoken.len() > 200 && silent.len() < 25, "{} speak, {} do not", spoken.len(), silent.len());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::dialect::openai::table::ROWS;
 use answer::{Chunk, Completion};
 
 pub(super) use answer::Usage;
-pub(super) use request::{Effort, Request, Stop, StreamOptions, count_from_0};
+pub(super) use request::{Detail, Effort, Request, Stop, StreamOptions, count_from_0};
 
 const ABOUT: &str = "What becomes of each field depends on the model's backend; `x-ghostllm-backends` says it beside the field: \
     `works` by a word of the engine's own, `passed` to the engine as it came, `emulated` by the daemon, `ignored` and named in the \

@@ -118,7 +118,12 @@ struct Completion {
     model: String,
     /// As many as were asked for, for each prompt; of a stream, those that say something.
     choices: Vec<Choice>,
+    /// null, or not there, in a piece, and null where nobody tells what several prompts have come to.
+    #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
+    /// What the engine says of itself, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_fingerprint: Option<String>,
 }
 
 /// One answer, or a piece of it.
@@ -128,8 +133,11 @@ struct Choice {
     /// From 0; the answers to the first prompt come first.
     index: u32,
     text: String,
+    /// null, or not there, where nobody has asked for them; some engines of OpenAI's language have a form of their own for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Logprobs>,
-    /// In a stream, null until its last piece.
+    /// In a stream, null, or not there, until its last piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
     finish_reason: Option<FinishReason>,
 }
 

@@ -284,9 +284,15 @@ fn body(request: &ChatRequest) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// Also with what an engine of OpenAI's language is not asked for: an answer in one piece, and no thought at all.
     #[test]
-    fn a_request_is_read_as_it_was_written(request in request()) {
-        let mut request = sayable(request);
+    fn a_request_is_read_as_it_was_written(
+        request in request(), stream in any::<bool>(), unthinking in any::<bool>(),
+    ) {
+        let mut request = ChatRequest { stream, ..sayable(request) };
+        if unthinking {
+            request.think = Some(Think::Off);
+        }
         let body = body(&request);
         let mut read = parse_response(body.as_bytes(), &Limits::default()).unwrap();
         // The tools are written anew, in another order of their fields.

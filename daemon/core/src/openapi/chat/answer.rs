@@ -1,7 +1,10 @@
 //! What a chat is answered with, whole and in chunks. An engine that speaks OpenAI's API may add fields of its own.
 #![expect(dead_code, reason = "these are read for their forms alone")]
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
+use serde_json::Value;
 
 /// An answer in one piece.
 #[derive(JsonSchema)]
@@ -17,6 +20,12 @@ pub(super) struct Completion {
     /// As many as were asked for.
     choices: Vec<Choice>,
     usage: Usage,
+    /// What the engine says of itself, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_fingerprint: Option<String>,
+    /// As the engine tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<String>,
 }
 
 /// One answer.
@@ -26,6 +35,8 @@ struct Choice {
     /// From 0.
     index: u32,
     message: Message,
+    /// null, or not there, where nobody has asked for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Logprobs>,
     finish_reason: FinishReason,
 }
@@ -44,11 +55,21 @@ struct Message {
     /// The same, by its other name.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<String>,
+    /// What an engine that tells refusals apart says in place of an answer; else null, or not there, and what a model refuses is `content`.
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<String>,
     /// The functions that it wants called.
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<Vec<Call>>,
+    /// Of an engine that has such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Vec<Value>>,
+    /// Of an engine that has such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<BTreeMap<String, Value>>,
+    /// null where an engine has it: `tool_calls` is what counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<CalledFunction>,
 }
 
 /// A call that the model wants.
@@ -60,12 +81,12 @@ struct Call {
     #[serde(rename = "type")]
     #[schemars(extend("const" = "function"))]
     kind: String,
-    function: Function,
+    function: CalledFunction,
 }
 
 #[derive(JsonSchema)]
 #[schemars(rename = "ChatCalledFunction")]
-struct Function {
+struct CalledFunction {
     name: String,
     /// A JSON object, as a string.
     arguments: String,
@@ -114,7 +135,7 @@ struct LikelyToken {
     bytes: Option<Vec<u8>>,
 }
 
-/// What the engine has counted. Zeros are of one that does not count.
+/// What the engine has counted, or what is estimated where it does not count.
 #[derive(JsonSchema)]
 #[schemars(rename = "ChatUsage")]
 pub(in crate::openapi) struct Usage {
@@ -127,6 +148,9 @@ pub(in crate::openapi) struct Usage {
     prompt_tokens_details: Option<PromptDetails>,
     #[serde(skip_serializing_if = "Option::is_none")]
     completion_tokens_details: Option<CompletionDetails>,
+    /// true: these are no engine's counts. A word of GhostLLM's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated: Option<bool>,
 }
 
 /// Where the engine tells them.
@@ -136,6 +160,14 @@ struct PromptDetails {
     /// Those that the engine had from an earlier request.
     #[serde(skip_serializing_if = "Option::is_none")]
     cached_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_write_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text_tokens: Option<u64>,
 }
 
 /// Where the engine tells them.
@@ -145,6 +177,14 @@ struct CompletionDetails {
     /// Those that the model has thought.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_prediction_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_prediction_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text_tokens: Option<u64>,
 }
 
 /// A piece of an answer. The role comes once and first; what ends it has an empty delta; what was counted comes behind that, in
@@ -160,6 +200,12 @@ pub(super) struct Chunk {
     choices: Vec<ChunkChoice>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
+    /// What the engine says of itself, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_fingerprint: Option<String>,
+    /// As the engine tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<String>,
 }
 
 #[derive(JsonSchema)]
@@ -169,6 +215,8 @@ struct ChunkChoice {
     delta: Delta,
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Logprobs>,
+    /// null, or not there, until the last piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
     finish_reason: Option<FinishReason>,
 }
 
@@ -184,6 +232,8 @@ struct Delta {
     reasoning: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<Vec<CallDelta>>,
 }

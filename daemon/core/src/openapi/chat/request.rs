@@ -176,7 +176,8 @@ struct Message {
     role: Role,
     /// A text, or parts; nothing for an assistant that only calls functions.
     content: Option<Content>,
-    /// Of a tool's answer: the function, where there is no tool_call_id.
+    /// Of a tool's answer: the function, where there is no tool_call_id. Else who speaks, which only an engine that speaks OpenAI's API is
+    /// told.
     name: Option<String>,
     /// Of a tool's answer: the call that it answers.
     tool_call_id: Option<String>,
@@ -186,6 +187,10 @@ struct Message {
     reasoning: Option<String>,
     /// Another name for reasoning, which wins.
     reasoning_content: Option<String>,
+    /// Of an assistant: what it said in place of an answer.
+    refusal: Option<String>,
+    /// Of an assistant: what it said aloud, which only an engine that speaks OpenAI's API is told.
+    audio: Option<BTreeMap<String, Value>>,
 }
 
 /// Who says it.
@@ -225,7 +230,21 @@ enum Part {
 #[serde(untagged)]
 enum ImageUrl {
     Url(String),
-    Object { url: String },
+    Object {
+        url: String,
+        /// How closely it is looked at, where an engine that speaks OpenAI's API cares.
+        detail: Option<Detail>,
+    },
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "ImageDetail")]
+pub(in crate::openapi) enum Detail {
+    Auto,
+    Low,
+    High,
+    Original,
 }
 
 /// A call of an earlier answer.
@@ -233,7 +252,17 @@ enum ImageUrl {
 #[schemars(rename = "ChatSentToolCall")]
 struct SentCall {
     id: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<Kind>,
     function: SentFunction,
+}
+
+/// There is no other kind.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "ChatToolKind")]
+enum Kind {
+    Function,
 }
 
 #[derive(JsonSchema)]
@@ -295,6 +324,8 @@ enum ChoiceWord {
 #[derive(JsonSchema)]
 #[schemars(rename = "ChatNamedTool")]
 struct Named {
+    #[serde(rename = "type")]
+    kind: Option<Kind>,
     function: NamedFunction,
 }
 
@@ -320,7 +351,10 @@ enum Format {
 #[derive(JsonSchema)]
 #[schemars(rename = "ChatFormatSchema")]
 struct FormatSchema {
+    /// One is made up for an engine that wants one.
     name: Option<String>,
+    /// What the answer is, for the model of an engine that speaks OpenAI's API; the schema's own descriptions go to each.
+    description: Option<String>,
     schema: BTreeMap<String, Value>,
     strict: Option<bool>,
 }

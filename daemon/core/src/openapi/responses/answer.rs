@@ -30,20 +30,34 @@ pub(super) struct Response {
     parallel_tool_calls: bool,
     previous_response_id: Option<String>,
     prompt_cache_key: Option<String>,
-    reasoning: BTreeMap<String, Value>,
+    reasoning: RepeatedReasoning,
     safety_identifier: Option<String>,
     service_tier: String,
     /// false: nothing is stored.
     store: bool,
     background: bool,
     temperature: Option<f64>,
-    text: BTreeMap<String, Value>,
+    text: RepeatedText,
     tool_choice: Value,
     tools: Vec<BTreeMap<String, Value>>,
     top_logprobs: u32,
     top_p: Option<f64>,
     truncation: String,
     user: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseRepeatedReasoning")]
+struct RepeatedReasoning {
+    effort: Option<String>,
+    summary: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseRepeatedText")]
+struct RepeatedText {
+    /// `text` where the request has said nothing.
+    format: BTreeMap<String, Value>,
 }
 
 #[derive(JsonSchema)]

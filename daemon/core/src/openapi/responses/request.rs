@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 use crate::dialect::openai::COUNT_LIMIT;
-use crate::openapi::chat::Effort;
+use crate::openapi::chat::{Detail, Effort, Stop};
 
 /// A conversation, and what is wanted of the next response.
 #[derive(JsonSchema)]
@@ -22,9 +22,9 @@ pub(in crate::openapi) struct Request {
     instructions: Option<String>,
     /// Functions, tools whose input is plain text, and namespaces of both. What only OpenAI could run is ignored beside them, and
     /// refused alone. At most 128, those in namespaces counted one by one.
-    tools: Option<Vec<BTreeMap<String, Value>>>,
+    tools: Option<Vec<Tool>>,
     /// `none`, `auto`, `required`, a tool's name in an object, or `allowed_tools`.
-    tool_choice: Option<Value>,
+    tool_choice: Option<Choice>,
     /// Whether more than one function may be called.
     parallel_tool_calls: Option<bool>,
     /// The most tokens of the answer.
@@ -55,7 +55,7 @@ pub(in crate::openapi) struct Request {
     /// None of OpenAI's.
     seed: Option<i64>,
     /// None of OpenAI's: where the answer ends, before this text or any of these.
-    stop: Option<Value>,
+    stop: Option<Stop>,
     /// How many likely tokens are told in each place, where `include` asks for the probabilities.
     #[schemars(range(max = 20))]
     top_logprobs: Option<u32>,
@@ -119,7 +119,7 @@ struct Item {
     /// Of a message: `system`, `developer`, `user` or `assistant`.
     role: Option<String>,
     /// Of a message: a text, or parts: `input_text`, `output_text`, `refusal`, and `input_image` with a data URL.
-    content: Option<Value>,
+    content: Option<Content>,
     /// Of an `item_reference`: the item that it names.
     id: Option<String>,
     /// Of a call, and of its output.
@@ -132,9 +132,118 @@ struct Item {
     /// Of a custom tool's call: plain text.
     input: Option<String>,
     /// Of an output: a text, or parts.
-    output: Option<Value>,
+    output: Option<Content>,
     /// Of a thought: its parts.
-    summary: Option<Value>,
+    summary: Option<Vec<Part>>,
+    /// Of a thought of OpenAI's own, which nobody here can read: it is ignored.
+    encrypted_content: Option<String>,
+    /// Of an item of an earlier answer.
+    status: Option<String>,
+}
+
+/// A text, or parts.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "ResponseInputContent")]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+/// A part of an item.
+#[derive(JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "ResponseInputPart")]
+enum Part {
+    InputText {
+        text: String,
+    },
+    /// What an earlier answer said.
+    OutputText {
+        text: String,
+        /// Ignored.
+        annotations: Option<Vec<Value>>,
+        /// Ignored.
+        logprobs: Option<Vec<Value>>,
+    },
+    Refusal {
+        refusal: String,
+    },
+    /// A picture, as a data URL: nothing is fetched.
+    InputImage {
+        image_url: String,
+        /// Ignored.
+        detail: Option<Detail>,
+    },
+    /// What was thought.
+    SummaryText {
+        text: String,
+    },
+}
+
+/// A function, a tool whose input is plain text, a namespace of both; or one that only OpenAI could run.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "ResponseTool")]
+enum Tool {
+    Own(OwnTool),
+    Hosted(BTreeMap<String, Value>),
+}
+
+#[derive(JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "ResponseOwnTool")]
+enum OwnTool {
+    /// A function that the model may have called.
+    Function {
+        name: String,
+        /// What it does, for the model.
+        description: Option<String>,
+        /// A JSON schema of its arguments.
+        parameters: Option<BTreeMap<String, Value>>,
+        /// Whether the arguments must keep to the schema, where an engine can see to that.
+        strict: Option<bool>,
+    },
+    /// A tool whose input is plain text.
+    Custom {
+        name: String,
+        description: Option<String>,
+        /// `text`, or a grammar, which is told to the model.
+        format: Option<BTreeMap<String, Value>>,
+    },
+    /// Tools that have a name in common.
+    Namespace { name: String, description: Option<String>, tools: Vec<BTreeMap<String, Value>> },
+}
+
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "ResponseToolChoice")]
+enum Choice {
+    Word(ChoiceWord),
+    Named(NamedTool),
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "ResponseToolChoiceWord")]
+enum ChoiceWord {
+    None,
+    Auto,
+    Required,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseNamedTool")]
+struct NamedTool {
+    /// `function`, `custom` or `allowed_tools`.
+    #[serde(rename = "type")]
+    kind: String,
+    name: Option<String>,
+    namespace: Option<String>,
+    /// Of `allowed_tools`: `auto` or `required`.
+    mode: Option<String>,
+    /// Of `allowed_tools`: which.
+    tools: Option<Vec<BTreeMap<String, Value>>>,
 }
 
 #[derive(JsonSchema)]
