@@ -19,6 +19,8 @@ boot autopkgtest
 # It has the loopback network alone: what the tests need is in it, and asking the archive would only take its time.
 inside sh -c 'rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* && mkdir -p /srv/source'
 tar -C packaging -cf - debian | inside tar -xf - -C /srv/source
+# By this file autopkgtest knows a tree that was built, for which it needs no compiler.
+inside touch /srv/source/debian/files
 inside sh -c 'autopkgtest --no-built-binaries /srv/debs/ghostllm_*.deb /srv/debs/ghostllm-engine_*.deb /srv/source -- null' && code=0 || code=$?
 # 2 and 8 are tests that were skipped, and none at all.
 [ "$code" = 0 ] || { echo "autopkgtest ends with $code" >&2; exit 1; }

@@ -39,7 +39,7 @@ verdict() {
 # mapped into it.
 here=/
 asked() {
-  rm -f "$work/socket"
+  rm -f "$work/socket" "$work/answer"
   (cd "$here" && exec "$@" --socket "$work/socket" >"$work/log" 2>&1) &
   local engine=$!
   for _ in $(seq 300); do
@@ -49,7 +49,7 @@ asked() {
   status=$(curl -s -m 300 --unix-socket "$work/socket" -o "$work/answer" -w '%{http_code}' -H 'Content-Type: application/json' \
     -d '{"model":"ghostllm-demo","max_tokens":8,"temperature":0,"messages":[{"role":"user","content":"What is the capital of France?"}]}' \
     http://engine/v1/chat/completions) || true
-  code=$(grep -o '[^ ]*/libggml-cpu-[a-z0-9]*\.so$' "/proc/$engine/maps" | sort -u | tr '\n' ' ') || true
+  code=$(grep -o '[^ ]*/libggml-cpu-[a-z0-9]*\.so$' "/proc/$engine/maps" 2>/dev/null | sort -u | tr '\n' ' ') || true
   kill "$engine" 2>/dev/null || true
   wait "$engine" 2>/dev/null || true
   code=${code% }
@@ -90,6 +90,7 @@ E2
 cc -shared -fPIC -o "$work/evil/libggml-cpu-evil.so" "$work/evil.c"
 cp "$work/evil/libggml-cpu-evil.so" "$work/evil/libggml-cpu.so"
 cp "$work/evil/libggml-cpu-evil.so" "$work/evil/libllama.so.0"
+told() { grep -qs -- "$1" "$work/answer" "$work/log" && echo ", and it says why"; }
 stranger() { [ -e "$work/ran" ] && echo "somebody else's code ran" || echo "nobody else's code ran"; rm -f "$work/ran"; }
 python3 -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$work/evil/libggml-cpu-evil.so"
 verdict "the trap works" "somebody else's code ran" "$(stranger)"
@@ -101,13 +102,13 @@ asked env LD_LIBRARY_PATH="$work/evil" "$home/ghostllm-engine"
 verdict "with LD_LIBRARY_PATH at other code" "200, nobody else's code ran" "$status, $(stranger)"
 asked env GGML_BACKEND_PATH="$work/evil/libggml-cpu-evil.so" "$home/ghostllm-engine"
 verdict "with GGML_BACKEND_PATH at other code" "nobody else's code ran, and it says why" \
-  "$(stranger)$(grep -q GGML_BACKEND_PATH "$work/answer" && echo ", and it says why")"
+  "$(stranger)$(told GGML_BACKEND_PATH)"
 mkdir -p "$work/bare/ghostllm-engine"
 cp "$home"/ghostllm-engine "$home"/*.so.0 "$work/bare/ghostllm-engine/"
 mount --bind "$work/bare" /usr/libexec
 asked "$home/ghostllm-engine"
 verdict "without code of its own" "nobody else's code ran, and it says why" \
-  "$(stranger)$(grep -q 'reinstall the package ghostllm-engine' "$work/answer" && echo ", and it says why")"
+  "$(stranger)$(told 'reinstall the package ghostllm-engine')"
 umount /usr/libexec
 
 [ -z "${GHOSTLLM_NATIVE:-}" ] || python3 tests/package/speed.py "$home/ghostllm-engine" "$GHOSTLLM_NATIVE" || failed=$((failed + 1))
