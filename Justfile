@@ -109,15 +109,33 @@ deny:
 deb: setup-deb
     packaging/build-deb.sh
 
+# The packages built twice, from nothing, in two directories, and compared byte for byte: twice what a first `just deb` takes.
+deb-twice: setup-deb
+    tests/package/reproducible.sh
+
 [private]
 setup-deb:
     tests/support/setup.sh deb
 
-# What becomes of the packages of `just deb` in a booted Debian 12 and 13: installed, used, upgraded, removed, purged; lintian's
-# errors and warnings. As root.
-package-test: setup setup-deb
+[private]
+setup-package:
+    tests/support/setup.sh package
+
+# The packages of `just deb`: what is in them; lintian's errors and warnings; the engine on old and new processors; what piuparts finds
+# that they leave behind; autopkgtest; and what becomes of them in a booted Debian 12 and 13, installed, used, upgraded, removed, purged.
+# As root.
+package-test: setup setup-package
+    tests/package/contents.py
     tests/package/lint.sh
+    tests/package/baseline.sh
+    tests/package/piuparts.sh
+    tests/package/autopkgtest.sh
     tests/package/test.sh
+
+# How fast the packaged engine of `just deb` is beside one that is built for this very processor. As root.
+engine-speed: setup setup-package
+    CARGO_TARGET_DIR=target/native RUSTFLAGS=-Ctarget-cpu=native cargo build --release -p ghostllm-engine
+    GHOSTLLM_NATIVE="$PWD/target/native/release/ghostllm-engine" tests/package/baseline.sh
 
 # What is promised in figures: what a key costs among 10,000 and whether the time tells anything of it, what another language costs
 # a request and an event, how long the demo model takes to answer, how soon an engine is free once its client has left (these fail

@@ -12,6 +12,9 @@ stage=$(mktemp -d "${TMPDIR:-/tmp}/ghostllm-deb.XXXXXX")
 trap 'rm -rf "$stage"' EXIT
 [ -z "${GHOSTLLM_PROGRAMS:-}" ] || GHOSTLLM_PROGRAMS=$(realpath "$GHOSTLLM_PROGRAMS")
 export GHOSTLLM_PROGRAMS=${GHOSTLLM_PROGRAMS:-}
+if [ -z "$GHOSTLLM_PROGRAMS" ]; then
+  cargo auditable --version >/dev/null 2>&1 || { echo "cargo-auditable is not installed; \`tests/support/setup.sh deb\` does it" >&2; exit 1; }
+fi
 # What the build takes minutes for is kept; nothing of it tells where it lies (debian/rules).
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target/deb-build}
 [ "${CARGO_NET_OFFLINE:-}" = true ] || cargo fetch --quiet --locked
@@ -29,7 +32,7 @@ umask 022
   tail -40 "$stage/log" >&2
   exit 1
 }
-grep 'asks for GLIBC' "$stage/log" || true
+grep -E 'asks for GLIBC|kinds of processor' "$stage/log" || true
 mkdir -p "$out"
 rm -f "$out"/*.deb "$out"/*.changes "$out"/*.buildinfo
 mv "$stage"/*.deb "$stage"/*.changes "$stage"/*.buildinfo "$out/"

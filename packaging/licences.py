@@ -40,7 +40,7 @@ APACHE = "The whole text is in /usr/share/common-licenses/Apache-2.0."
 def linked(programs):
     """The packages that are linked into the programs, without ours; and all of ours, by id."""
     command = ["cargo", "metadata", "--locked", "--offline", "--format-version=1", "--filter-platform", TARGET]
-    data = json.loads(subprocess.run([*command, "--features", "ghostctl/journal"], check=True, capture_output=True).stdout)
+    data = json.loads(subprocess.run([*command, "--features", "ghostctl/journal,ghostllm-engine/dynamic-backends"], check=True, capture_output=True).stdout)
     packages = {package["id"]: package for package in data["packages"]}
     nodes = {node["id"]: node for node in data["resolve"]["nodes"]}
     seen, ahead = set(), [package["id"] for package in packages.values() if package["name"] in programs and not package["source"]]

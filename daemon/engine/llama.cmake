@@ -10,3 +10,17 @@ function(leave_out_common)
   endif()
 endfunction()
 cmake_language(DEFER CALL leave_out_common)
+
+# With the engine's feature `dynamic-backends`, llama-cpp-2 has the folder in which it is compiled baked in, as the first in which the
+# backends are looked for. That is nobody's on another machine, whoever can make it there could have code run, and no two builds of it
+# would be the same: it is replaced by the folder that the package puts them into, of the environment's GGML_LIBEXEC_DIR.
+function(bake_in_the_packages_folder)
+  if(TARGET ggml AND GGML_BACKEND_DIR)
+    foreach(property COMPILE_DEFINITIONS INTERFACE_COMPILE_DEFINITIONS)
+      get_target_property(definitions ggml ${property})
+      list(FILTER definitions EXCLUDE REGEX "^GGML_BACKEND_DIR=")
+      set_property(TARGET ggml PROPERTY ${property} ${definitions} "GGML_BACKEND_DIR=\"${GGML_LIBEXEC_DIR}\"")
+    endforeach()
+  endif()
+endfunction()
+cmake_language(DEFER CALL bake_in_the_packages_folder)

@@ -1,6 +1,13 @@
 # A Debian of a suite, booted with a systemd of its own: `boot SUITE`, `inside COMMAND...`, `at_its_network COMMAND...`, `end`. What
 # tests/support/nspawn.sh is for the units alone, with a package manager in it. To be read by bash's `.`.
 
+# Where this machine has its Debian from.
+mirror() {
+  local site
+  site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | head -1)
+  echo "${site:-http://deb.debian.org/debian}"
+}
+
 # Made aside and moved, so that an interrupted run leaves nothing that looks whole.
 tree() {
   local suite=$1 base=.tools/package/$1
@@ -9,10 +16,8 @@ tree() {
   if [ -f "$base.tar" ]; then
     rm -rf "$base.new" && mkdir "$base.new" && tar -C "$base.new" --numeric-owner -xf "$base.tar"
   else
-    local site
-    site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | head -1)
     rm -rf "$base.new"
-    mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,curl,iproute2 "$suite" "$base.new" "${site:-http://deb.debian.org/debian}" \
+    mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,curl,iproute2 "$suite" "$base.new" "$(mirror)" \
       >".tools/package/$suite.log" 2>&1 || { echo "mmdebstrap cannot make a Debian $suite: $(tail -1 ".tools/package/$suite.log")" >&2; exit 1; }
   fi
   mv "$base.new" "$base"

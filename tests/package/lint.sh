@@ -3,15 +3,15 @@
 # nothing of units in the wrong place, and asks for scripts of init. Needs root, for the Debian 13 that it is in, made once in .tools/package.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/package/container.sh
 
 debs=$(realpath "${GHOSTLLM_DEBS:-target/deb}")
 base=.tools/package/tools
 [ "$(id -u)" = 0 ] || { echo "it needs root: sudo just package-test" >&2; exit 1; }
 if [ ! -x "$base/usr/bin/lintian" ]; then
-  site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | head -1)
   mkdir -p .tools/package
   rm -rf "$base.new"
-  mmdebstrap --quiet --variant=minbase --include=lintian trixie "$base.new" "${site:-http://deb.debian.org/debian}"
+  mmdebstrap --quiet --variant=minbase --include=lintian trixie "$base.new" "$(mirror)"
   mv "$base.new" "$base"
 fi
 rm -rf "$base/srv/debs"

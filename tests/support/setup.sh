@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the build needs (`setup.sh build`), or the packages' (`setup.sh deb`), or the tests and the bench as well (`setup.sh`), on
-# Debian 12 or 13; does nothing where it is there already.
+# Installs what the build needs (`setup.sh build`), or the packages' (`setup.sh deb`), or what their tests have beside the others'
+# (`setup.sh package`), or the tests and the bench as well (`setup.sh`), on Debian 12 or 13; does nothing where it is there already.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -8,6 +8,9 @@ cd "$(dirname "$0")/../.."
 packages=(cmake clang libclang-dev pkg-config python3 curl libsystemd-dev)
 if [ "${1:-}" = deb ]; then
   packages+=(debhelper dpkg-dev binutils git)
+elif [ "${1:-}" = package ]; then
+  # piuparts looks for what the packages leave behind, qemu-user has processors that are older than this one.
+  packages+=(dpkg-dev binutils piuparts qemu-user)
 elif [ "${1:-}" != build ]; then
   # nginx and haproxy stand beside the daemon under the attacks and in the bench; chromium is a browser that is attacked from.
   # strace says in which order state reaches the disk, and is a disk that fails. journald and systemd-journal-remote, which come with
@@ -41,6 +44,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
 fi
 
+# The packages' programs say in themselves which crates they are made of.
+[ "${1:-}" != deb ] || cargo auditable --version >/dev/null 2>&1 || cargo install --locked --debug cargo-auditable
 [ -z "${1:-}" ] || exit 0
 
 # Unoptimised, it is built sooner, and waits for the tests as well.

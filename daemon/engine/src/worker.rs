@@ -31,6 +31,7 @@ mod completion;
 mod embedding;
 mod generation;
 mod grammar;
+mod llama;
 mod odds;
 mod prompt;
 mod sampler;
@@ -80,11 +81,10 @@ impl Settings {
 
 /// Works until the queue is closed. Blocks; it wants a thread of its own.
 pub fn work(queue: &Queue, settings: Settings, complaints: &Complaints) {
-    let backend = match LlamaBackend::init() {
+    let backend = match llama::start() {
         Ok(backend) => backend,
-        Err(error) => return refuse_all(queue, &error.to_string()),
+        Err(problem) => return refuse_all(queue, &problem),
     };
-    llama_cpp_2::send_logs_to_tracing(llama_cpp_2::LogOptions::default());
     let mut next = queue.next();
     while let Some(job) = next {
         if job.abandoned() {

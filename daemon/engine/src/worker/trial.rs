@@ -4,9 +4,8 @@
 //! ([`crate::gguf`]); this catches what only llama.cpp knows to be wrong. Invariant: the engine never loads a file that
 //! a child did not survive.
 
-use super::TINY;
+use super::{TINY, llama};
 use llama_cpp_2::context::params::LlamaContextParams;
-use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
@@ -98,8 +97,7 @@ fn last_part(line: &str) -> &str {
 /// # Errors
 /// Why the file cannot be used.
 pub fn child(path: &Path) -> Result<(), String> {
-    let backend = LlamaBackend::init().map_err(|error| error.to_string())?;
-    llama_cpp_2::send_logs_to_tracing(llama_cpp_2::LogOptions::default());
+    let backend = llama::start()?;
     let tiny = std::fs::metadata(path).is_ok_and(|status| status.len() < TINY);
     // Weights of a large model are not read: they are only numbers.
     let params = LlamaModelParams::default().with_n_gpu_layers(0).with_no_alloc(!tiny);

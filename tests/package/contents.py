@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""What must be in the packages: `contents.py DIRECTORY`, by itself target/deb.
+
+Their files, the bill of materials of each, the list of crates inside of each program, the symbols apart, the size. With GHOSTLLM_PROGRAMS set,
+as when the packages were made of programs that were built otherwise, it says by name what it leaves out: what only their build can give.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import zlib
+
+DOC = "usr/share/doc"
+FILES = {
+    "ghostllm": [
+        "usr/bin/ghostllm",
+        "usr/bin/ghostctl",
+        "usr/lib/systemd/system/ghostllm.service",
+        "usr/share/man/man1/ghostctl.1.gz",
+        "usr/share/man/man8/ghostllm.8.gz",
+        "usr/share/bash-completion/completions/ghostctl",
+        "usr/share/zsh/vendor-completions/_ghostctl",
+        "usr/share/fish/vendor_completions.d/ghostctl.fish",
+        f"{DOC}/ghostllm/examples/ghostllm.toml",
+        f"{DOC}/ghostllm/README.Debian",
+        f"{DOC}/ghostllm/copyright",
+        f"{DOC}/ghostllm/third-party-licences.txt.gz",
+        f"{DOC}/ghostllm/ghostllm.cdx.json",
+    ],
+    "ghostllm-engine": [
+        "usr/libexec/ghostllm-engine/ghostllm-engine",
+        "usr/lib/systemd/system/ghostllm-engine.service",
+        f"{DOC}/ghostllm-engine/README.Debian",
+        f"{DOC}/ghostllm-engine/copyright",
+        f"{DOC}/ghostllm-engine/third-party-licences.txt.gz",
+        f"{DOC}/ghostllm-engine/ghostllm-engine.cdx.json",
+    ],
+}
+PROGRAMS = {"ghostllm": ["usr/bin/ghostllm", "usr/bin/ghostctl"], "ghostllm-engine": ["usr/libexec/ghostllm-engine/ghostllm-engine"]}
+# What stands in every one, and only in one of them.
+CRATES = {"ghostllm": "rustls", "ghostctl": "clap", "ghostllm-engine": "llama-cpp-2"}
+MOST = 8_000_000
+KINDS = ["x64", "sse42", "haswell", "skylakex", "icelake", "zen4", "sapphirerapids"]
+failed = []
+
+
+def check(what, good, detail=""):
+    """Says how it went, and goes on."""
+    print(f"{'ok     ' if good else 'FAILED '} {what}{'' if good else f': {detail}'}")
+    if not good:
+        failed.append(what)
+
+
+def crates(program):
+    """The names in the section that cargo-auditable has written: JSON, compressed by zlib."""
+    with tempfile.NamedTemporaryFile() as file:
+        command = ["objcopy", "-O", "binary", "--only-section=.dep-v0", "--set-section-flags", ".dep-v0=alloc", program, file.name]
+        subprocess.run(command, check=True, capture_output=True)
+        data = pathlib.Path(file.name).read_bytes()
+    return {package["name"] for package in json.loads(zlib.decompress(data))["packages"]} if data else set()
+
+
+def bill(path):
+    """A bill of materials has every component's name, version, licence, checksum and purl."""
+    data = json.loads(path.read_text())
+    whole = [c for c in data["components"] if all(c.get(part) for part in ("name", "version", "licenses", "hashes", "purl"))]
+    count = len(data["components"])
+    good = data["bomFormat"] == "CycloneDX" and count > 20 and len(whole) == count
+    check(f"{path.name}: CycloneDX {data['specVersion']}, {count} components, each with licence and checksum", good, f"{len(whole)} are whole")
+    return {component["name"] for component in data["components"]}
+
+
+def built(name, root, listed):
+    """What only the build by `just deb` gives."""
+    for path in PROGRAMS[name]:
+        program = pathlib.PurePath(path).name
+        found = crates(root / path)
+        # Ours and those of build scripts stand in one of both alone.
+        check(f"{program} names its {len(found)} crates", CRATES[program] in found and found & listed, "no section .dep-v0, or another's")
+    if name == "ghostllm-engine":
+        kinds = [file.stem.removeprefix("libggml-cpu-") for file in sorted((root / "usr/libexec/ghostllm-engine").glob("libggml-cpu-*.so"))]
+        check(f"the engine has code for {len(kinds)} kinds of processor", set(KINDS) <= set(kinds), f"{kinds} lack some of {KINDS}")
+
+
+def package(directory, name):
+    """Everything of one."""
+    (deb,) = directory.glob(f"{name}_*.deb")
+    check(f"symbols of {name} are apart", len(list(directory.glob(f"{name}-dbgsym_*.deb"))) == 1, "no package of them")
+    size = deb.stat().st_size
+    print(f"        {deb.name}: {size / 1e6:.2f} MB")
+    if name == "ghostllm":
+        check(f"{name} has at most {MOST / 1e6:.0f} MB", size <= MOST, f"{size / 1e6:.2f} MB")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["dpkg-deb", "-x", deb, folder], check=True)
+        root = pathlib.Path(folder)
+        missing = [file for file in FILES[name] if not (root / file).is_file()]
+        check(f"{name} has its {len(FILES[name])} files", not missing, ", ".join(missing))
+        if missing:
+            return
+        listed = bill(root / DOC / name / f"{name}.cdx.json")
+        if os.environ.get("GHOSTLLM_PROGRAMS"):
+            print(f"SKIPPED the crates inside of {name}'s programs, and the engine's code for kinds of processor: GHOSTLLM_PROGRAMS is set")
+        else:
+            built(name, root, listed)
+
+
+def main():
+    """Both packages."""
+    directory = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "target/deb")
+    for name in FILES:
+        package(directory, name)
+    if failed:
+        sys.exit(f"{len(failed)} checks have failed")
+
+
+main()
