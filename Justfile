@@ -113,7 +113,7 @@ deb: setup-deb
 setup-deb:
     tests/support/setup.sh deb
 
-# What becomes of the packages of `just deb` in a booted Debian 12 and 13: installed, used, upgraded, removed, purged; lintian's
+# What becomes of the packages of `just deb` in a booted Debian 12 and 13: installed, used, broken, upgraded, removed, purged; lintian's
 # errors and warnings. As root.
 package-test: setup setup-deb
     tests/package/lint.sh
