@@ -122,7 +122,7 @@ setup-package:
     tests/support/setup.sh package
 
 # The packages of `just deb`: what is in them; lintian's errors and warnings; the engine on old and new processors; what piuparts finds
-# that they leave behind; autopkgtest; and what becomes of them in a booted Debian 12 and 13, installed, used, upgraded, removed, purged.
+# that they leave behind; autopkgtest; and what becomes of them in a booted Debian 12 and 13, installed, used, broken, upgraded, removed, purged.
 # As root.
 package-test: setup setup-package
     tests/package/contents.py

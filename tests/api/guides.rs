@@ -1,5 +1,5 @@
 //! The guides of `packaging/docs/guides`, as they stand there: lines for a shell are run, settings are read, nginx is started with what it is
-//! told to have. Invariant: a block that is neither run nor said not to be fails the test.
+//! told to have. Invariant: a block that is neither run nor said not to be, and why, fails the test, and so does a command in a sentence.
 
 use std::{fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
 
@@ -25,8 +25,12 @@ use crate::{
     readme::{Shell, ends},
 };
 
-/// What stands before a block that nobody runs.
-const NOT_RUN: &str = "Not run by a test:";
+/// What stands before a block that nobody runs: these words, the reason, and a colon at the line's end.
+const NOT_RUN: &str = "Not run by a test, ";
+/// What stands before one that is run in a booted Debian, by `tests/package/guides.sh`.
+const IN_A_BOX: &str = "Run by the packages' tests:";
+/// What a command begins with.
+const COMMANDS: [&str; 6] = ["ghostctl ", "ghostllm ", "sudo ", "systemctl ", "systemd-analyze ", "age "];
 
 /// A block of a guide.
 struct Block {
@@ -35,25 +39,43 @@ struct Block {
     /// `sh`, `toml`, …
     kind: String,
     text: String,
+    /// The last line before it.
+    told: String,
+}
+
+impl Block {
+    /// Whether it is said that nobody runs it, and why.
+    fn is_excused(&self) -> bool {
+        let reason = self.told.rsplit_once(NOT_RUN).map(|(_, reason)| reason.trim_end_matches(':'));
+        self.told.ends_with(':') && reason.is_some_and(|reason| !reason.is_empty())
+    }
+}
+
+/// The guides by their names.
+fn guides() -> Result<Vec<(String, String)>> {
+    let mut guides = Vec::new();
+    for entry in fs::read_dir(root().join("packaging/docs/guides"))? {
+        let path = entry?.path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        guides.push((file, fs::read_to_string(&path)?));
+    }
+    Ok(guides)
 }
 
 /// All blocks of all guides, but those that say that they are not run.
 fn blocks() -> Result<Vec<Block>> {
     let mut blocks = Vec::new();
-    for entry in fs::read_dir(root().join("packaging/docs/guides"))? {
-        let path = entry?.path();
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let guide = fs::read_to_string(&path)?;
+    for (file, guide) in guides()? {
         let parts: Vec<&str> = guide.split("```").collect();
         ensure!(parts.len() % 2 == 1, "{file}: a block has no end");
         for pair in parts.chunks_exact(2) {
             let [before, block] = pair else { continue };
             let (kind, text) = block.split_once('\n').context("a block without a line")?;
-            if !before.trim_end().ends_with(NOT_RUN) {
-                blocks.push(Block { file: file.clone(), kind: kind.to_owned(), text: text.to_owned() });
-            }
+            let told = before.trim_end().lines().next_back().unwrap_or_default().to_owned();
+            blocks.push(Block { file: file.clone(), kind: kind.to_owned(), text: text.to_owned(), told });
         }
     }
+    blocks.retain(|block| !block.is_excused());
     Ok(blocks)
 }
 
@@ -63,11 +85,37 @@ async fn every_block_is_of_a_kind_that_is_run() -> Result<()> {
     let of = |kind: &str| blocks.iter().filter(|block| block.kind == kind).count();
     let (shell, settings, nginx) = (of("sh"), of("toml"), of("nginx"));
     ensure!(shell >= 8 && settings >= 10 && nginx == 1, "{shell} {settings} {nginx}");
-    let strange = blocks.iter().find(|block| !["sh", "toml", "nginx"].contains(&block.kind.as_str()));
-    if let Some(Block { file, kind, text }) = strange {
-        bail!("{file}: nobody runs this block of {kind}, and it does not say so:\n{text}");
+    let in_a_box = fs::read_to_string(root().join("tests/package/guides.sh"))?
+        + &fs::read_to_string(root().join("tests/package/checks.sh"))?;
+    for Block { file, kind, text, told } in &blocks {
+        let run = match kind.as_str() {
+            "sh" | "toml" | "nginx" => true,
+            "console" => {
+                let guide = file.trim_end_matches(".md");
+                let asked_for = in_a_box.lines().any(|line| line.trim() == format!("as_guided {guide}"));
+                told.ends_with(IN_A_BOX) && asked_for && text.lines().all(|line| line.starts_with("$ "))
+            }
+            _ => false,
+        };
+        ensure!(run, "{file}: nobody runs this block of {kind}, and it does not say so, and why:\n{text}");
     }
+    ensure!(of("console") >= 4, "{}", of("console"));
     Ok(())
+}
+
+/// Runs a command that a sentence names.
+async fn meant(shell: &Shell, named: &str) -> Result<()> {
+    let passphrase = [("passphrase: ", "four words that nobody guesses")];
+    let (line, answers, codes): (_, &[_], &[i32]) = match named {
+        // The machine may not be well.
+        "ghostctl doctor" => (named, &[], &[0, 1]),
+        "ghostctl config set" => ("ghostctl config set log.level debug", &[], &[0]),
+        "age -d box.backup | tar tv" | "age -d box.backup | tar x" => (named, &passphrase, &[0]),
+        _ => bail!("`{named}` is a command that no test knows how to run"),
+    };
+    // Elsewhere than where this daemon has its state, which the backup's would be laid over.
+    let line = format!("mkdir -p elsewhere && cp box.backup elsewhere && cd elsewhere\n{line}");
+    ends(&line, &shell.answers(&line, answers).await?, codes)
 }
 
 #[tokio::test]
@@ -85,6 +133,17 @@ async fn every_line_for_a_shell_does_what_it_says() -> Result<()> {
             ends(&line, &ran, codes).with_context(|| file.clone())?;
         }
     }
+    // Behind the blocks, which have made what they work on.
+    let mut named = 0;
+    for (file, guide) in guides()? {
+        let prose: String = guide.split("```").step_by(2).collect();
+        let spans = prose.split('`').skip(1).step_by(2).map(|span| span.replace('\n', " "));
+        for span in spans.filter(|span| COMMANDS.iter().any(|command| span.starts_with(command))) {
+            meant(&shell, &span).await.with_context(|| file.clone())?;
+            named += 1;
+        }
+    }
+    ensure!(named >= 5, "{named} commands in sentences");
     shell.stop().await
 }
 

@@ -83,7 +83,7 @@ impl Shell {
     }
 
     /// The same, and what is answered to each question.
-    async fn answers(&self, line: &str, answers: &[(&str, &str)]) -> Result<Ran> {
+    pub(crate) async fn answers(&self, line: &str, answers: &[(&str, &str)]) -> Result<Ran> {
         let own = "mount -t tmpfs -o mode=0755 none /usr/local/share/ca-certificates && mount -t tmpfs none /etc/ssl/certs";
         let mut command = Command::new("unshare");
         command.args(["--mount", "bash", "-euc", &format!("{own}\nexec \"$@\""), "bash"]);

@@ -23,6 +23,15 @@ tree() {
   mv "$base.new" "$base"
 }
 
+# sslyze, apart from the clients' libraries, which want other versions of what it needs. The stamp is what was installed.
+scanner_of_tls() {
+  local wanted=tests/package/requirements.txt venv=${scanner%/bin/python}
+  cmp -s "$wanted" "$venv/installed.txt" && return
+  "$python" -m venv "$venv"
+  "$scanner" -m pip install -q --disable-pip-version-check -r "$wanted"
+  cp "$wanted" "$venv/installed.txt"
+}
+
 # In a mount namespace of its own: everything that is mounted here goes with the last process.
 begin() {
   mount --make-rprivate /

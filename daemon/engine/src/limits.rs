@@ -126,6 +126,11 @@ limits! {
     embedded_tokens: u32 = 2048;
     /// Tokens in one step: a departed client costs no more than this.
     batch: u32 = 128;
+    /// How long the inference thread may give no sign of life while it works, before a service manager with a watchdog ends the engine: a step
+    /// of `batch` tokens of the largest models takes a minute on a slow processor.
+    silence: Duration = Duration::from_secs(300);
+    /// Bytes a second that the disk of a model's file gives at least: so much longer may its loading go on without a sign.
+    slowest_disk: u64 = 20 << 20;
     /// How long llama.cpp may try a file: its vocabulary takes a second at most, a cold disk longer.
     trial_wait: Duration = Duration::from_secs(120);
     /// What one rendering of a template may spend: one for each instruction and each 64 bytes made (so at most 640 MB).
@@ -223,7 +228,7 @@ mod tests {
             .filter(|line| !line.starts_with(' '))
             .map(str::to_owned)
             .collect();
-        assert_eq!(settings.len(), 20, "{help}");
+        assert_eq!(settings.len(), 22, "{help}");
         assert_eq!(Limits::read(&settings).unwrap(), Limits::default());
     }
 }

@@ -7,6 +7,7 @@ use ghostllm_engine::dumps;
 use ghostllm_engine::library::{Demo, Library};
 use ghostllm_engine::lifeline;
 use ghostllm_engine::limits::Limits;
+use ghostllm_engine::manager;
 use ghostllm_engine::queue::Queue;
 use ghostllm_engine::serve::{Engine, serve};
 use ghostllm_engine::socket::{self, SocketError};
@@ -111,7 +112,7 @@ fn run(arguments: &Arguments, complaints: Complaints) -> Result<(), Failed> {
     };
     let library = Library::new(arguments.models.clone(), limits.files, &demo)
         .map_err(|failure| (2, failure.message))?;
-    let queue = Queue::new(arguments.queue);
+    let queue = Queue::new(arguments.queue, limits.silence);
     let settings = Settings { threads: arguments.threads, context: arguments.context, limits };
     let worker_queue = Arc::clone(&queue);
     let worker = std::thread::Builder::new()
@@ -169,13 +170,19 @@ async fn serve_until_told(engine: Arc<Engine>, listener: UnixListener) -> std::i
         );
     }
     tracing::info!(models = models.len(), "serving");
+    manager::ready(models.len());
+    let queue = Arc::clone(&engine.queue);
     let told = async move {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
         tracing::info!("ending: waiting for requests that run");
+        manager::stopping();
     };
-    serve(engine, listener, told).await;
+    tokio::select! {
+        () = serve(engine, listener, told) => {}
+        () = manager::feed(&queue.pulse) => {}
+    }
     Ok(())
 }

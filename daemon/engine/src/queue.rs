@@ -8,9 +8,11 @@
 use crate::body::Body;
 use crate::error::Failure;
 use crate::library::Model;
+use crate::pulse::Pulse;
 use crate::wire::answer::{Finish, Part, Usage};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What comes back from the inference thread.
@@ -52,6 +54,7 @@ pub struct Job {
     /// What to do.
     pub work: Work,
     events: mpsc::UnboundedSender<Event>,
+    pulse: Arc<Pulse>,
 }
 
 impl Job {
@@ -62,10 +65,22 @@ impl Job {
         let _ = self.events.send(event);
     }
 
-    /// Whether the one who asked has left.
+    /// Whether the one who asked has left. It is asked between any two steps, and so is the sign of life of whoever asks.
     #[must_use]
     pub fn abandoned(&self) -> bool {
+        self.pulse.beat();
         self.events.is_closed()
+    }
+
+    /// Before a step that may take so much longer than others.
+    pub fn takes(&self, longer: Duration) {
+        self.pulse.beat_before(longer);
+    }
+
+    /// For signs of life from within a step.
+    #[must_use]
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 }
 
@@ -116,13 +131,16 @@ pub struct Queue {
     arrived: Condvar,
     /// How many jobs may wait.
     pub limit: usize,
+    /// Of whoever takes the jobs.
+    pub pulse: Arc<Pulse>,
 }
 
 impl Queue {
-    /// A queue in which `limit` jobs may wait while one runs.
+    /// A queue in which `limit` jobs may wait while one runs, which gives a sign of life within `silence`.
     #[must_use]
-    pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), arrived: Condvar::new(), limit })
+    pub fn new(limit: usize, silence: Duration) -> Arc<Self> {
+        let pulse = Arc::new(Pulse::new(silence));
+        Arc::new(Self { state: Mutex::default(), arrived: Condvar::new(), limit, pulse })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -143,7 +161,7 @@ impl Queue {
         let (events, receiver) = mpsc::unbounded_channel();
         state.accepted += 1;
         let id = state.accepted;
-        state.waiting.push_back(Job { id, model, work, events });
+        state.waiting.push_back(Job { id, model, work, events, pulse: Arc::clone(&self.pulse) });
         drop(state);
         self.arrived.notify_one();
         Ok(Ticket { id, queue: Arc::clone(self), events: receiver })
@@ -154,6 +172,7 @@ impl Queue {
     pub fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         state.running = false;
+        self.pulse.rest();
         loop {
             if state.closed {
                 state.waiting.clear();
@@ -161,6 +180,7 @@ impl Queue {
             }
             if let Some(job) = state.waiting.pop_front() {
                 state.running = true;
+                self.pulse.beat();
                 return Some(job);
             }
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -202,13 +222,15 @@ impl Queue {
 mod tests {
     use super::*;
 
+    const SILENCE: Duration = Duration::from_millis(5);
+
     fn submit(queue: &Arc<Queue>) -> Result<Ticket, Failure> {
         queue.submit(Arc::new(Model::demo_for_tests()), Work::Load)
     }
 
     #[test]
     fn the_bound_is_reached_and_not_passed() {
-        let queue = Queue::new(2);
+        let queue = Queue::new(2, SILENCE);
         let _running = submit(&queue).unwrap();
         let job = queue.next().unwrap();
         let (_one, two) = (submit(&queue).unwrap(), submit(&queue).unwrap());
@@ -225,14 +247,14 @@ mod tests {
 
     #[test]
     fn a_queue_of_none_still_runs_one() {
-        let queue = Queue::new(0);
+        let queue = Queue::new(0, SILENCE);
         let _first = submit(&queue).unwrap();
         assert!(submit(&queue).is_err());
     }
 
     #[test]
     fn who_leaves_is_noticed_while_waiting_and_while_running() {
-        let queue = Queue::new(4);
+        let queue = Queue::new(4, SILENCE);
         let (running, waiting) = (submit(&queue).unwrap(), submit(&queue).unwrap());
         let job = queue.next().unwrap();
         assert!(!job.abandoned());
@@ -243,8 +265,26 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_a_job_gives_signs_of_life_until_it_waits_for_the_next() {
+        let queue = Queue::new(4, SILENCE);
+        let ticket = submit(&queue).unwrap();
+        std::thread::sleep(2 * SILENCE);
+        assert!(!queue.pulse.is_late());
+        let job = queue.next().unwrap();
+        std::thread::sleep(2 * SILENCE);
+        assert!(queue.pulse.is_late());
+        assert!(!job.abandoned() && !queue.pulse.is_late());
+        job.takes(Duration::from_secs(3600));
+        std::thread::sleep(2 * SILENCE);
+        assert!(!queue.pulse.is_late());
+        drop((job, ticket));
+        queue.close();
+        assert!(queue.next().is_none() && !queue.pulse.is_late());
+    }
+
+    #[test]
     fn closing_ends_the_worker() {
-        let queue = Queue::new(4);
+        let queue = Queue::new(4, SILENCE);
         let _ticket = submit(&queue).unwrap();
         queue.close();
         assert!(queue.next().is_none());

@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::gguf::Summary;
 use crate::library::{Model, Origin};
 use crate::limits::Limits;
+use crate::pulse::Pulse;
 use crate::queue::{Event, Job, Queue, Work};
 use crate::weight::Allowance;
 use crate::wire::answer::{Finish, Usage};
@@ -25,6 +26,7 @@ use std::num::NonZeroU32;
 use std::os::fd::AsRawFd;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 mod complaint;
 mod completion;
@@ -123,16 +125,20 @@ fn stay_with(
         let message = format!("{} cannot be used: {problem}{detail}", model.id);
         job.tell(Event::Failed(Failure::model_file(model.asked, message)));
     };
+    job.takes(settings.limits.trial_wait);
     if let Origin::File(path) = &model.origin
         && let Err(problem) = trial::survives(path, settings.limits.trial_wait)
     {
         refuse(&problem);
         return queue.next();
     }
-    let Ok(weights) = load(backend, &model) else {
+    // Before its first word the kernel may read all of the file.
+    job.takes(Duration::from_secs(model.summary.bytes / settings.limits.slowest_disk));
+    let Ok(weights) = load(backend, &model, job.pulse()) else {
         refuse("llama.cpp could not load it");
         return queue.next();
     };
+    job.pulse().beat();
     let Ok(context) = weights.new_context(backend, context_params(&weights, &model, settings)) else {
         refuse("llama.cpp could not make room for its context (try a smaller --context)");
         return queue.next();
@@ -186,8 +192,13 @@ fn ended(said: Result<Option<(Finish, Usage)>, Failure>) -> Option<Event> {
     }
 }
 
-fn load(backend: &LlamaBackend, model: &Model) -> Result<LlamaModel, String> {
-    let params = LlamaModelParams::default();
+fn load(backend: &LlamaBackend, model: &Model, pulse: Arc<Pulse>) -> Result<LlamaModel, String> {
+    // Called before each tensor; `true` has it go on.
+    let goes_on = move |_progress| {
+        pulse.beat();
+        true
+    };
+    let params = LlamaModelParams::default().with_progress_callback(goes_on);
     match &model.origin {
         Origin::File(path) => {
             LlamaModel::load_from_file(backend, path, &params).map_err(|error| error.to_string())

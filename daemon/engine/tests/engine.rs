@@ -14,6 +14,8 @@ mod faults;
 mod form;
 #[path = "engine/limits.rs"]
 mod limits;
+#[path = "engine/manager.rs"]
+mod manager;
 #[path = "engine/odds.rs"]
 mod odds;
 #[path = "engine/weight.rs"]

@@ -18,7 +18,8 @@ type Vectors = (Vec<Vec<f32>>, usize);
 
 /// The vectors for the request of this body; `None` if its asker left.
 pub(super) fn embed(loaded: &mut Loaded<'_>, job: &Job, body: &[u8]) -> Result<Option<Vectors>, Failure> {
-    let request = Embeddings::read(body, &job.model.summary, &loaded.settings.limits)?;
+    let limits = loaded.settings.limits;
+    let request = Embeddings::read(body, &job.model.summary, &limits)?;
     let vocabulary = loaded.weights.vocab();
     // The context itself may have been rounded up, beyond what the model was trained on.
     let trained = usize::try_from(loaded.weights.n_ctx_train()).unwrap_or(usize::MAX);
@@ -37,9 +38,16 @@ pub(super) fn embed(loaded: &mut Loaded<'_>, job: &Job, body: &[u8]) -> Result<O
         if job.abandoned() {
             return Ok(None);
         }
+        // One step, of more than the tokens that others have.
+        job.takes(limits.silence.saturating_mul(steps(tokens.len(), limits.batch)));
         vectors.push(vector(loaded, &mut batch, tokens)?);
     }
     Ok(Some((vectors, texts.iter().map(Vec::len).sum())))
+}
+
+/// As how many steps of `batch` tokens so many count.
+fn steps(tokens: usize, batch: u32) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX).div_ceil(batch)
 }
 
 /// The tokens of one text, with those that the model wants around it; numbers are taken as they are.

@@ -5,10 +5,12 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's support may end the test")]
 
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Ample for anything that a test waits for; only a hang reaches it.
@@ -18,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Engine {
     child: Child,
     directory: tempfile::TempDir,
+    log: Arc<Mutex<String>>,
 }
 
 /// What came back.
@@ -43,6 +46,11 @@ impl Reply {
 impl Engine {
     /// Starts an engine with these further arguments and waits until it answers.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// The same with these variables of its environment.
+    pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("models")).unwrap();
         // Its standard input is our end of a pipe: should the test die, so does the engine.
@@ -53,15 +61,24 @@ impl Engine {
             .arg(directory.path().join("models"))
             .arg("--die-with-parent")
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut engine = Self { child, directory };
+        let mut engine = Self { child, directory, log: Arc::default() };
         let mut lines = BufReader::new(engine.child.stderr.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("serving")), "the engine ended");
-        std::thread::spawn(move || lines.for_each(drop));
+        let log = Arc::clone(&engine.log);
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| log.lock().unwrap().push_str(&(line + "\n")));
+        });
         engine
+    }
+
+    /// What it has said since it serves.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub(crate) fn models(&self) -> PathBuf {

@@ -94,7 +94,7 @@ impl House {
         let mut gate = Admission::new(Orders { gate: Gate::Hold, ..set(None, None) });
         for class in Class::ALL {
             for _ in 0..*waiting.of(class) {
-                assert!(matches!(gate.enter(class, Duration::ZERO), Ok(Entered::Waits(_))));
+                assert!(matches!(gate.enter(Whose(0), class, Duration::ZERO), Ok(Entered::Waits(_))));
             }
         }
         let governor = Governor::new(Policy::new(most));

@@ -48,6 +48,8 @@ impl Child {
     /// If the program cannot be started.
     pub(super) async fn start(mut command: Command) -> io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        // It has words of its own for a service manager, and ours listens to the daemon alone.
+        command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
         let (tell, told) = oneshot::channel();
         thread::Builder::new().name("engine".into()).spawn(move || keep(command, tell))?;
         told.await.unwrap_or_else(|_| Err(io::Error::other("the thread that starts it has failed")))

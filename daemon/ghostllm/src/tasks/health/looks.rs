@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     async fn until_over<T: Send + 'static>(look: &Look<T>) {
-        while look.hangs() {
+        while look.errand.hangs() {
             yield_now().await;
         }
     }

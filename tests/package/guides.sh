@@ -1,0 +1,60 @@
+# The commands of the guides that change a whole box, as they stand there. To be read by bash's `.`, after trouble.sh.
+
+# `of_guide GUIDE`: the lines of its blocks that it says are run here.
+of_guide() {
+  awk -v here="Run by the packages' tests:" '
+    /^```/ { if (block) block = 0; else { block = 1; run = ($0 == "```console" && substr(said, length(said) - length(here) + 1) == here) }; next }
+    !block && NF { said = $0 }
+    block && run && sub(/^\$ /, "") { print }
+  ' "packaging/docs/guides/$1.md"
+}
+
+# `settings_of_guide GUIDE`: its last block of settings.
+settings_of_guide() {
+  awk '/^```/ { on = ($0 == "```toml"); if (on) text = ""; next } on { text = text $0 "\n" } END { printf "%s", text }' "packaging/docs/guides/$1.md"
+}
+
+# `as_guided GUIDE`: each of its lines ends well, in a directory of its own, by a shell in which root has a `sudo`.
+as_guided() {
+  local guide=$1 line
+  of_guide "$guide" >"$work.newer/$guide"
+  check "$guide.md has lines to run" test -s "$work.newer/$guide"
+  inside bash -c 'mkdir -p /root/guided && [ -e /usr/local/bin/sudo ] || ln -s /usr/bin/env /usr/local/bin/sudo'
+  while IFS= read -r line <&8; do
+    check "$guide.md: $line" guided "$line"
+  done 8<"$work.newer/$guide"
+}
+# What it says of a box that is not well is no fault of the line.
+guided() {
+  local codes='^0$'
+  if [[ $1 == *"ghostctl doctor"* ]]; then codes='^[01]$'; fi
+  local code=0
+  inside env PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -euo pipefail -c "cd /root/guided && $1" || code=$?
+  grep -qE "$codes" <<<"$code" || { echo "it ends with $code"; false; }
+}
+
+guides() {
+  local standing open
+  inside bash -c 'mkdir -p /root/guided && echo sk-of-the-tests >/root/guided/vllm-key'
+  as_guided hardening
+  check "hardening.md: the service is shown its key" shown_its_key
+  inside rm -r /etc/systemd/system/ghostllm.service.d
+
+  settings_of_guide behind-a-proxy | inside bash -c 'cat >/etc/ghostllm/conf.d/guide.toml'
+  as_guided behind-a-proxy
+  open=$(inside ss -lntuH | grep -oE '[^ ]+:11443') || true
+  check "behind-a-proxy.md: only the loopback is open" is "$open" 127.0.0.1:11443
+  check "behind-a-proxy.md: and answered at" within 20 chatted 2
+  inside bash -c 'rm -r /etc/ghostllm/conf.d/guide.toml /etc/systemd/system/ghostllm-tls.socket.d && systemctl -q unmask ghostllm-quic.socket && systemctl daemon-reload &&
+    systemctl stop "ghostllm*" && systemctl start ghostllm ghostllm-engine.socket'
+
+  # What its block named `sh` makes, which is run as it stands there by the tests of the API.
+  check "backup.md: a backup is made" inside bash -c 'cd /root/guided && echo four words that nobody guesses >passphrase && ghostctl backup --passphrase-file passphrase --yes box.backup'
+  standing=$(standing) || true
+  inside ghostctl keys create lost --scope chat >/dev/null 2>&1
+  as_guided backup
+  check "backup.md: the keys are those of the backup" is "$(standing)" "$standing"
+  check "backup.md: and open it" within 20 chatted 3
+}
+# Where systemd shows a service its credentials, by root's eye.
+shown_its_key() { inside grep -q sk-of-the-tests "/run/credentials/ghostllm.service/vllm-key"; }
