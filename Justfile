@@ -26,23 +26,27 @@ run: setup-build
 # Every test of the project, as CI runs them. ghostctl's `journal` is a feature of the package's; a build without it is tested by
 # journal.sh. The daemon's `freeze`, by which tests make its tasks hang and panic, is no package's: `just run` and `dist` are built without
 # it, which hookless.sh looks after.
-test: setup lint python templates
+test: setup ahead lint python templates
     tests/support/journal.sh
     tests/support/hookless.sh
     {{programs}}
     tests/support/canary.sh begin
-    tests/support/llama-server.sh .tools/venv/bin/python tests/support/forks.py tests/support/namespaces.sh cargo nextest run --release --workspace --features ghostctl/journal,ghostllm/freeze --test '*' --test-threads {{threads}}
-    # The unit tests, and the API's once more.
+    # All but the unit tests and the API's, which the coverage runs.
+    tests/support/llama-server.sh .tools/venv/bin/python tests/support/forks.py tests/support/namespaces.sh cargo nextest run --profile without-api --release --workspace --features ghostctl/journal,ghostllm/freeze --test '*' --test-threads {{threads}}
     tests/support/coverage.sh
     # What must not compile is a document's test, which nextest does not run.
     cargo test --release --doc --workspace --features ghostctl/journal,ghostllm/freeze
     # By the tests' selection: of one package, its dependencies would have other features and be compiled once more.
     cargo bench --workspace --features ghostctl/journal,ghostllm/freeze --bench answer --bench cancel --bench soak
     tests/support/canary.sh
-    tests/support/fuzz.sh 30
+    tests/support/fuzz.sh 10
     tests/support/deny.sh if-there
 
 alias check := test
+
+[private]
+ahead: setup
+    tests/support/ahead.sh
 
 # Form and lints of the Rust code.
 lint:
@@ -78,7 +82,7 @@ docs: setup-build
 fuzz HOURS: setup-build
     tests/support/fuzz.sh "$(python3 -c 'import os; print(max(1, round(float("{{HOURS}}") * 3600 * min(os.cpu_count(), 6) / 6)))')"
 
-# The same for half a minute a target, as `just test` does.
+# The same for half a minute a target; `just test` gives each ten seconds.
 fuzz-smoke: setup-build
     tests/support/fuzz.sh 30
 

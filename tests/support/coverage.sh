@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the unit tests, and the API's tests, and says how many lines of the daemon and ghostctl they come by, by cargo-llvm-cov. Fails
 # below 95 % in `core`, and below 90 % in all but what calls the card's driver (gpu, sys) and the engine, which are tested and not counted;
-# lines of tests are none (coverage.py). Where LLVM's tools cannot be had it says so, and runs the unit tests alone.
+# lines of tests are none (coverage.py). Where LLVM's tools cannot be had it says so, and runs the tests without.
 # This workspace's crates are built for it; whatever else is compiled is taken over from target/release. `coverage.sh show` also writes
 # each line's count to target/coverage/html.
 set -euo pipefail
@@ -42,7 +42,7 @@ plainly+=(--config "profile.release.package.ghostllm.opt-level=0" --config "prof
 units=(--release --workspace --exclude ghostllm-fuzz --features "$features" --lib --bins --test cli)
 
 if ! why=$(tools 2>&1); then
-  cargo nextest run "${units[@]}"
+  cargo nextest run "${units[@]}" --test api
   echo "SKIPPED the coverage: ${why:-the tools of LLVM cannot be had}"
   # There the figure is part of the promise.
   [ "${CI:-}" != true ] || exit 1
@@ -56,6 +56,8 @@ export CARGO_TARGET_DIR=$PWD/target/coverage
 mkdir -p "$CARGO_TARGET_DIR/release"
 cp -au --reflink=auto target/release/. "$CARGO_TARGET_DIR/release"
 find "$CARGO_TARGET_DIR" -name '*.profraw' -delete
+# What the canary has seen of the other build's daemons is counted there.
+rm -f "$CARGO_TARGET_DIR/release/canary.log"
 # The report reads each program that it finds; one of an earlier build would show its lines, which nothing comes by any more.
 find "$CARGO_TARGET_DIR/release/deps" -maxdepth 1 -type f -perm -u+x ! -name '*.so' -delete 2>/dev/null || true
 

@@ -11,10 +11,15 @@ llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 packages=ca-certificates,curl,llama.cpp,llvm-$llvm
 
 # The stamp is what was installed; another rustc wants another LLVM.
-[ "$packages" != "$(cat "$chroot/packages" 2>/dev/null)" ] || exit 0
+made() { [ "$packages" = "$(cat "$chroot/packages" 2>/dev/null)" ]; }
+if made; then exit 0; fi
 [ "$(id -u)" = 0 ] || { echo "making its chroot needs root"; exit 1; }
 command -v mmdebstrap >/dev/null || { echo "mmdebstrap is not installed; \`just setup\` does it"; exit 1; }
 mkdir -p .tools
+# Whoever needs it waits for whoever makes it already (ahead.sh).
+exec 9>.tools/sid.lock
+flock 9
+if made; then exit 0; fi
 # The mirror is this machine's own; the distribution moves, so that the date until which its index holds may lie in the past where
 # the mirror is a snapshot.
 mirror=$(apt-get indextargets --format '$(SITE) $(SUITE)' 'Created-By: Packages' | grep -v security | head -1)
