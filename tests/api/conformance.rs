@@ -94,7 +94,10 @@ fn came_to_nothing(column: Column, probe: &Probe, with: &Scene, without: &Scene)
         without.body()
     );
     match column {
-        Column::Ollama => ensure!(with.wire == without.wire, "it is on the wire: {:?}", with.wire),
+        Column::Ollama => {
+            let read = |scene: &Scene| scene.wire.iter().map(read_by_ollama).collect::<Vec<_>>();
+            ensure!(read(with) == read(without), "it is on the wire: {:?}", with.wire);
+        }
         Column::OpenAi => {
             let pointer = format!("/{}", probe.field.replace('.', "/"));
             let value = |body: &Value| body.pointer(&pointer).cloned();
@@ -104,6 +107,17 @@ fn came_to_nothing(column: Column, probe: &Probe, with: &Scene, without: &Scene)
         Column::Engine => {}
     }
     Ok(())
+}
+
+/// A request as an Ollama reads it, whose form of a tool's function has no place for this word (`ToolFunction` in its `api/types.go`).
+fn read_by_ollama(body: &Value) -> Value {
+    let mut body = body.clone();
+    for tool in body["tools"].as_array_mut().into_iter().flatten() {
+        if let Some(function) = tool["function"].as_object_mut() {
+            function.remove("strict");
+        }
+    }
+    body
 }
 
 /// One endpoint at one kind of backend.

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 mod complaint;
 mod completion;
+mod ear;
 mod embedding;
 mod generation;
 mod grammar;
