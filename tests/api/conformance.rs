@@ -15,11 +15,13 @@ mod responses;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use bench::{Bench, Scene};
 use page::Row;
 use probe::{Look, Probe};
+
+use crate::FRANCE;
 
 /// A column of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +192,35 @@ async fn a_response_s_fields_at_a_server_of_openai_s_api() -> Result<()> {
 #[tokio::test]
 async fn a_response_s_fields_at_our_own_engine() -> Result<()> {
     observed(RESPONSES, Column::Engine, responses::engine::probes()).await
+}
+
+/// Its row says that it works where the template has a word for it, which is seen of such a model.
+#[tokio::test]
+async fn an_effort_that_a_model_s_template_has_no_word_for_is_named() -> Result<()> {
+    let bench = Bench::start().await?;
+    let chat = json!({"messages": [{"role": "user", "content": FRANCE}], "max_tokens": 4});
+    let response = json!({"input": FRANCE, "max_output_tokens": 4});
+    for (path, base, field, inside) in [
+        ("/v1/chat/completions", chat, "reasoning_effort", "reasoning_effort"),
+        ("/v1/responses", response, "reasoning", "reasoning.effort"),
+    ] {
+        for (model, effort, named) in [
+            ("ghostllm-demo", "high", true),
+            ("ghostllm-demo", "none", true),
+            ("other-demo", "low", true),
+            ("effort", "high", false),
+            // Its template has a word for how hard, and none for whether at all.
+            ("effort", "none", true),
+        ] {
+            let value = if field == inside { json!(effort) } else { json!({ "effort": effort }) };
+            let probe = Probe::new(path, &base, field, &value).beside(&json!({ "model": model }));
+            let scene = bench.scene(&probe, true).await?;
+            ensure!(scene.status() == 200, "{model} {value}: {}", scene.body());
+            ensure!(scene.ignored(inside) == named, "{path} {model} {value}: {:?}", scene.answers[0].headers);
+            ensure!(!bench.scene(&probe, false).await?.ignored(inside), "{path} {model}: it was not sent");
+        }
+    }
+    bench.stop().await
 }
 
 /// The page's tables are those of these tests: an endpoint more on it is one that nobody observes.

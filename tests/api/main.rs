@@ -48,6 +48,7 @@ mod log;
 mod matrix;
 mod metrics;
 mod models;
+mod odds;
 mod orders;
 mod page;
 mod passthrough;

@@ -1,11 +1,16 @@
 //! The list of models, and one of them, on every version.
 
 use anyhow::{Result, ensure};
-use ghostllm_tests::client::{Caller, Family, Request, Version};
+use ghostllm_tests::{
+    client::{Caller, Family, Request, Version},
+    daemon::{Daemon, Setup},
+    double::Double,
+    ollama::{Model, Ollama},
+};
 
 use crate::{check_error, ollama, on_every_version};
 
-on_every_version!(lists_the_models, gives_one_model);
+on_every_version!(lists_the_models, gives_one_model, gives_one_whose_name_has_a_percent_sign);
 
 async fn lists_the_models(version: Version) -> Result<()> {
     let (_double, daemon) = ollama().await?;
@@ -39,5 +44,34 @@ async fn gives_one_model(version: Version) -> Result<()> {
         );
     }
     check_error(&caller.send(&Request::get("/v1/models/nope")).await?, 404, Some("model_not_found"))?;
+    daemon.stop().await
+}
+
+async fn gives_one_whose_name_has_a_percent_sign(version: Version) -> Result<()> {
+    let names = ["100%", "a%2Fb", "a/50%25"].map(|name| Model::new(name, false));
+    let double = Double::start(Ollama::with(names.to_vec())).await;
+    let daemon = Daemon::start(&Setup::backend("box", &double.url())).await?;
+    let caller = Caller::new(&daemon, version, Family::V4).await?;
+    for (path, id) in [
+        ("100%25", "100%"),
+        ("100%25%3Alatest", "100%:latest"),
+        ("a%252Fb", "a%2Fb"),
+        ("a%2F50%2525", "a/50%25"),
+        ("a/50%2525", "a/50%25"),
+    ] {
+        let answer = caller.send(&Request::get(&format!("/v1/models/{path}"))).await?;
+        ensure!(
+            answer.status == 200 && answer.json()?["id"] == id,
+            "{path}: {} {}",
+            answer.status,
+            answer.text()
+        );
+        let chat = caller.send(&Request::chat(id, "Hello", false)).await?;
+        ensure!(chat.status == 200, "{id}: {} {}", chat.status, chat.text());
+    }
+    // Undone once: this one is called a/b, and there is none.
+    check_error(&caller.send(&Request::get("/v1/models/a%2Fb")).await?, 404, Some("model_not_found"))?;
+    let elsewhere = caller.send(&Request::get("/v1/100%25")).await?;
+    ensure!(elsewhere.status == 400, "{} {}", elsewhere.status, elsewhere.text());
     daemon.stop().await
 }

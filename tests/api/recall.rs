@@ -3,8 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     admin,
-    client::{Answer, Caller, Family, Version},
-    daemon::Daemon,
+    client::{Answer, Caller, Family, Version, plain},
+    daemon::{Daemon, Setup},
+    double::Double,
+    ollama::{Model, Ollama},
     response::Response,
     script::Sin,
 };
@@ -143,6 +145,62 @@ async fn nobody_else_s_answer_can_be_named() -> Result<()> {
         output(&mine.send(&ask(gone_on(&id, json!({})))).await?, false)?;
     }
     daemon.stop().await
+}
+
+#[tokio::test]
+async fn programs_without_a_key_are_one_caller_and_nobody_who_has_one() -> Result<()> {
+    let (double, daemon) = engine("ollama", None, "").await?;
+    let keyed = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let (one, another) = (daemon.plain(false)?, daemon.plain(true)?);
+    for streamed in [false, true] {
+        let theirs =
+            output(&plain(one, &ask(json!({ "stream": streamed }))).await?, streamed)?[0]["id"].clone();
+        output(&plain(another, &ask(gone_on(&theirs, json!({})))).await?, false)?;
+        let seen = double.seen_at("/api/chat");
+        let sent = seen.last().context("nothing was asked")?.request.json();
+        ensure!(sent["messages"][1]["content"] == PARIS, "{sent}");
+        let own = output(&keyed.send(&ask(json!({ "stream": streamed }))).await?, streamed)?[0]["id"].clone();
+        let before = double.seen_at("/api/chat").len();
+        check_not_kept(&keyed.send(&ask(gone_on(&theirs, json!({})))).await?)?;
+        check_not_kept(&plain(one, &ask(gone_on(&own, json!({})))).await?)?;
+        ensure!(double.seen_at("/api/chat").len() == before, "an engine was asked");
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_restart_forgets_them_and_its_clients_hear_so() -> Result<()> {
+    let (dir, models) = (tempfile::tempdir()?, vec![Model::new("tiny", false), Model::new("think", true)]);
+    let double = Double::start(Ollama::with(models)).await;
+    let mut setup = Setup::backend("ollama", &double.url());
+    setup.state = false;
+    setup.arguments = vec!["--state-dir".to_owned(), dir.path().join("state").display().to_string()];
+    let before = Daemon::start(&setup).await?;
+    let made = admin::make(&before, &json!({"name": "laptop"})).await?;
+    let caller = Caller::keyless(&before, Version::H2, Family::V4).await?.with_key(Some(&made.key));
+    let thinking = json!({"model": "think", "reasoning": {"effort": "low"}});
+    let first = output(&caller.send(&ask(thinking)).await?, false)?;
+    ensure!(first[0]["type"] == "reasoning" && first[1]["type"] == "message", "{first}");
+    let keyless = output(&plain(before.plain(false)?, &ask(json!({}))).await?, false)?;
+    output(&caller.send(&ask(gone_on(&first[1]["id"], json!({})))).await?, false)?;
+    before.stop().await?;
+
+    let after = Daemon::start(&setup).await?;
+    let caller = Caller::keyless(&after, Version::H2, Family::V4).await?.with_key(Some(&made.key));
+    for stream in [false, true] {
+        let answer = caller.send(&ask(gone_on(&first[1]["id"], json!({ "stream": stream })))).await?;
+        check_not_kept(&answer)?;
+        ensure!(answer.text().contains("until a restart"), "{}", answer.text());
+        let answer =
+            plain(after.plain(false)?, &ask(gone_on(&keyless[0]["id"], json!({ "stream": stream })))).await?;
+        check_not_kept(&answer)?;
+    }
+    // Without a thought the model thinks anew.
+    let answer = caller.send(&ask(gone_on(&first[0]["id"], json!({})))).await?;
+    output(&answer, false)?;
+    let named = answer.header("x-ghostllm-ignored");
+    ensure!(named == Some("item_reference"), "{named:?}");
+    after.stop().await
 }
 
 #[tokio::test]

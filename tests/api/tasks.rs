@@ -18,6 +18,7 @@ use ghostllm_tests::{
     double::Double,
     expect::{check_failed, check_whole},
     ollama::Ollama,
+    response::Response,
     script::Sin,
     sheet::Sheet,
 };
@@ -359,6 +360,30 @@ async fn a_stream_that_panics_fails_and_all_others_go_on(version: Version) -> Re
     daemon.terminate()?;
     let ended = daemon.wait().await?;
     ensure!(ended.code == Some(0) && !ended.stderr.contains(WORDS), "{}", ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_events_of_a_response_that_panics_go_on_in_their_numbers() -> Result<()> {
+    let (hook, double) = (Hook::new()?, Double::start(Ollama::default()).await);
+    let daemon = Daemon::start(&watched(&hook, Setup::backend("ollama", &double.url()))).await?;
+    double.misbehave("tiny", Sin::Slow(Duration::from_millis(100)));
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let asked = json!({"model": "tiny", "input": FRANCE, "stream": true});
+    let mut victim =
+        caller.open(&Request::post("/v1/responses", &asked).with("x-request-id", "victim")).await?;
+    let mut body = victim.until("output_text.delta").await?;
+    hook.panics("stream victim")?;
+    body.extend(victim.finish().await?.body);
+    // The reader wants every number, once and in its order.
+    let read = Response::read(&body)?;
+    let kinds = read.kinds();
+    ensure!(kinds.ends_with(&["response.failed", "error"]), "{kinds:?}");
+    ensure!(kinds.iter().filter(|kind| **kind == "response.created").count() == 1, "{kinds:?}");
+    ensure!(panics(&daemon).await? == 1);
+    hook.over()?;
+    daemon.terminate()?;
+    ensure!(daemon.wait().await?.code == Some(0));
     Ok(())
 }
 

@@ -8,9 +8,12 @@ mod embed;
 mod generate;
 mod go;
 mod mind;
+mod odds;
 mod shelf;
 
 use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
 
 pub use mind::{Ask, Call, Thought, think};
 pub use shelf::{Model, Shelf};
@@ -31,23 +34,61 @@ const ALLOWED_HEADERS: &str = "Authorization,Content-Type,User-Agent,Accept,X-Re
 #[derive(Debug, Default)]
 pub struct Ollama {
     shelf: Mutex<Shelf>,
+    age: Age,
+}
+
+/// Which Ollama it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Age {
+    /// The recorded one.
+    #[default]
+    Recorded,
+    /// One before 0.12.11, whose Go passes over `logprobs` as over any field that it does not know; with the version that it says, if any.
+    BeforeOdds(Option<&'static str>),
 }
 
 impl Ollama {
     /// An Ollama with these models; [`Default`] has the three of the recordings.
     #[must_use]
     pub fn with(models: Vec<Model>) -> Self {
-        Self { shelf: Mutex::new(Shelf::new(models)) }
+        Self { shelf: Mutex::new(Shelf::new(models)), age: Age::default() }
+    }
+
+    /// The same, but so old that it tells no probabilities of tokens, with the version that it says; with none it is behind a proxy that
+    /// lets nobody ask for it.
+    #[must_use]
+    pub fn before_odds(self, version: Option<&'static str>) -> Self {
+        Self { age: Age::BeforeOdds(version), ..self }
     }
 }
 
 impl Voice for Ollama {
     fn answer(&self, request: &Incoming) -> Reply {
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut reply = route(request, &mut shelf);
+        let mut reply = match self.age {
+            Age::Recorded => route(request, &mut shelf),
+            Age::BeforeOdds(version) => aged(request, &mut shelf, version),
+        };
         reply.headless = request.method == "HEAD";
         reply
     }
+}
+
+fn aged(request: &Incoming, shelf: &mut Shelf, version: Option<&str>) -> Reply {
+    if request.path() == "/api/version" {
+        return match version {
+            Some(version) => json("200 OK", &format!("{{\"version\":\"{version}\"}}")),
+            None => text("404 Not Found", "text/plain", "404 page not found"),
+        };
+    }
+    let mut request = request.clone();
+    if let Ok(Value::Object(mut body)) = serde_json::from_slice(&request.body) {
+        for unknown in ["logprobs", "top_logprobs"] {
+            body.remove(unknown);
+        }
+        request.body = Value::Object(body).to_string().into_bytes();
+    }
+    route(&request, shelf)
 }
 
 fn route(request: &Incoming, shelf: &mut Shelf) -> Reply {

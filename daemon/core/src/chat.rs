@@ -17,7 +17,7 @@ pub use arguments::Arguments;
 pub use defaults::Defaults;
 pub(crate) use parts::Part;
 pub use text::Text;
-pub use think::Think;
+pub use think::{EFFORTS, Heeds, Think};
 
 /// One request for an answer.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -383,6 +383,9 @@ mod tests {
         for path in ["/v1/models/Qwen/Qwen3:0.6b", "/v1/models/Qwen%2FQwen3%3A0.6b"] {
             assert_eq!(row(&Method::GET, path), (Endpoint::Model, "Qwen/Qwen3:0.6b".to_owned()));
         }
+        for (path, name) in [("100%25", "100%"), ("a%252Fb", "a%2Fb"), ("a%2525/b", "a%25/b")] {
+            assert_eq!(row(&Method::GET, &format!("/v1/models/{path}")).1, name, "undone once");
+        }
         assert_eq!(row(&Method::DELETE, "/admin/api/v1/keys/a%20b").1, "a b");
     }
 

@@ -15,6 +15,8 @@ use std::collections::HashMap;
 pub use capability::Capability;
 pub use names::{Names, Place};
 
+use crate::chat::Heeds;
+
 /// A model as the list shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Model {
@@ -29,6 +31,8 @@ pub struct Model {
     /// Its tokens of context, as its backend says: of a running engine those that it has, of an Ollama those that the model
     /// was made for.
     pub context_length: Option<u64>,
+    /// What its template goes by of how hard to think, where its engine says so, as our own does.
+    pub heeds: Option<Heeds>,
 }
 
 /// A backend and what it serves.

@@ -44,8 +44,8 @@ pub struct Rules {
     /// Paths of static pages that say nothing secret and change nothing: a link on any web site may lead to
     /// them. Exact paths, such as `/` and `/ca.crt`.
     pub pages: Vec<String>,
-    /// Path prefixes, such as `/v1/models/`, behind which `%2f` may stand, since a model's name has slashes and
-    /// careful clients escape them. Everywhere else an escaped slash is refused.
+    /// Path prefixes, such as `/v1/models/`, behind which `%2f` and `%25` may stand, since a model's name has slashes, or even a
+    /// percent sign, and careful clients escape them. Everywhere else both are refused.
     pub slashed: Vec<String>,
     /// Answer every source (`listen.exposure = "everywhere"`).
     pub exposure_everywhere: bool,

@@ -13,6 +13,7 @@ mod embed;
 mod lease;
 mod limits;
 mod meter;
+mod odds;
 pub mod registry;
 mod shape;
 mod uncounted;
@@ -50,10 +51,12 @@ pub use call::{Asked, ChatCall, Keeper, Voice};
 pub use embed::{EmbedCall, Embedded};
 pub use lease::Lease;
 pub use meter::Meter;
+pub use odds::Unheard;
 pub use wire::SetupError;
 
 use crate::secrets;
 use lease::Leases;
+use odds::Odds;
 use uncounted::Uncounted;
 pub(crate) use wire::Place;
 use wire::{Ask, Wire};
@@ -142,6 +145,8 @@ struct Parts {
     leases: Arc<Leases>,
     /// The models of which it refuses to be asked for the counts of a stream; what these use is estimated.
     uncounted: Uncounted,
+    /// Of an Ollama, whether it tells the probabilities of tokens.
+    odds: Odds,
 }
 
 impl fmt::Debug for Backend {
@@ -212,8 +217,8 @@ impl Backend {
     ) -> Self {
         let (name, limits) = (name.to_owned(), Arc::clone(limits));
         let here = here.unwrap_or_else(|| wire.as_ref().is_none_or(Wire::is_here));
-        let (leases, uncounted) = (Arc::default(), Uncounted::default());
-        Self(Arc::new(Parts { name, kind, shown, wire, here, limits, leases, uncounted }))
+        let (leases, uncounted, odds) = (Arc::default(), Uncounted::default(), Odds::default());
+        Self(Arc::new(Parts { name, kind, shown, wire, here, limits, leases, uncounted, odds }))
     }
 
     /// Whether it is this very one, with its connections.

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{Shelf, error, go, json, mind};
+use super::{Shelf, error, go, json, mind, odds};
 use crate::{
     script::{Body, Reply},
     wire::Incoming,
@@ -113,17 +113,30 @@ fn speak(name: &str, body: &Value, thinking: bool) -> Reply {
         thought.reason, thought.prompt_count, thought.eval_count
     );
     let call = thought.call.as_ref().map(call);
+    // Those of all that was said, thoughts among them, behind everything else (059).
+    let odds = |tokens: &[&String]| {
+        let told = |token: &&String| odds::of(token, body["top_logprobs"].as_u64().unwrap_or(0));
+        let wanted = body["logprobs"] == true && !tokens.is_empty();
+        if wanted { odds::list(&tokens.iter().map(told).collect::<Vec<_>>()) } else { String::new() }
+    };
     if body["stream"] == Value::Bool(false) {
         let (content, thinking) = (thought.content.concat(), thought.thinking.concat());
+        let end = end + &odds(&thought.thinking.iter().chain(&thought.content).collect::<Vec<_>>());
         return json("200 OK", &object(name, &message(&content, &thinking, call.as_deref()), Some(&end)));
     }
-    let mut lines: Vec<String> =
-        thought.thinking.iter().map(|token| object(name, &message("", token, None), None)).collect();
-    lines.extend(thought.content.iter().map(|token| object(name, &message(token, "", None), None)));
+    let line = |content: &str, thinking: &str, token: &String| {
+        with_odds(&object(name, &message(content, thinking, None), None), &odds(&[token]))
+    };
+    let mut lines: Vec<String> = thought.thinking.iter().map(|token| line("", token, token)).collect();
+    lines.extend(thought.content.iter().map(|token| line(token, "", token)));
     lines.push(object(name, &message("", "", call.as_deref()), Some(&end)));
     let mut reply = super::text("200 OK", "application/x-ndjson", "");
     reply.body = Body::Stream(lines.into_iter().map(|line| format!("{line}\n").into_bytes()).collect());
     reply
+}
+
+fn with_odds(object: &str, odds: &str) -> String {
+    format!("{}{odds}}}", object.strip_suffix('}').unwrap())
 }
 
 fn message(content: &str, thinking: &str, call: Option<&str>) -> String {

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{Shelf, chat::kind_of, error, go, json, mind};
+use super::{Shelf, chat::kind_of, error, go, json, mind, odds};
 use crate::{
     script::{Body, Reply},
     wire::Incoming,
@@ -97,15 +97,18 @@ fn speak(name: &str, body: &Value, raw: bool) -> Reply {
          \"prompt_eval_count\":{},\"prompt_eval_duration\":1227000,\"eval_count\":{},\"eval_duration\":1781000",
         thought.reason, thought.prompt_count, thought.eval_count
     );
-    let told = |token: &String| probabilities(token, body["top_logprobs"].as_u64().unwrap_or(0));
-    let list = |tokens: Vec<String>| format!(",\"logprobs\":[{}]", tokens.join(","));
+    let told = |token: &String| odds::of(token, body["top_logprobs"].as_u64().unwrap_or(0));
     let wanted = body["logprobs"] == true;
     if body["stream"] == Value::Bool(false) {
-        let all = if wanted { list(thought.content.iter().map(told).collect()) } else { String::new() };
+        let all = if wanted {
+            odds::list(&thought.content.iter().map(told).collect::<Vec<_>>())
+        } else {
+            String::new()
+        };
         return json("200 OK", &object(name, &thought.content.concat(), &format!("{end}{all}")));
     }
     let line = |token: &String| {
-        let own = if wanted { list(vec![told(token)]) } else { String::new() };
+        let own = if wanted { odds::list(&[told(token)]) } else { String::new() };
         object(name, token, &format!("\"done\":false{own}"))
     };
     let mut lines: Vec<String> = thought.content.iter().map(line).collect();
@@ -126,19 +129,6 @@ fn context(prompt: &str) -> &'static str {
         }
         _ => "[1016,290,198]",
     }
-}
-
-/// A token with what might have stood there: itself, and so many more at the most.
-fn probabilities(token: &str, top: u64) -> String {
-    let quoted = go::quote(token);
-    let own = format!("\"token\":{quoted},\"logprob\":-0.25,\"bytes\":{:?}", token.as_bytes());
-    if top == 0 {
-        return format!("{{{own}}}");
-    }
-    let others =
-        (1..top).map(|other| format!("{{\"token\":\"{other}\",\"logprob\":-{other}.5,\"bytes\":[48]}}"));
-    let all: Vec<String> = std::iter::once(format!("{{{own}}}")).chain(others).collect();
-    format!("{{{own},\"top_logprobs\":[{}]}}", all.join(","))
 }
 
 /// One answer object; `rest` is what follows its text.

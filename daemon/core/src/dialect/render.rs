@@ -83,6 +83,15 @@ impl Form {
         }
     }
 
+    /// The last of a stream whose writer is lost, behind so many numbered events of it ([`StreamOut::numbered`]).
+    #[must_use]
+    pub fn failure(&self, named: Named<'_>, error: &ApiError, numbered: u64) -> Bytes {
+        match self.stream(named, 0) {
+            StreamOut::Response(stream) => stream.behind(numbered).failure(error),
+            mut unnumbered => unnumbered.failure(error),
+        }
+    }
+
     /// What is sent while an engine is silent, before its first event or between two.
     ///
     /// An empty delta of a chat has no role: clients append the texts of two roles to each other. A response has no event
@@ -103,6 +112,18 @@ impl Form {
                 out.freeze()
             }
             (_, _) => Bytes::from_static(KEEP_ALIVE_COMMENT),
+        }
+    }
+
+    /// The fields of a request that ask for the probabilities of tokens, and with `top` for those of alternatives, by the names that the
+    /// header of what came to nothing has for them.
+    #[must_use]
+    pub fn odds_fields(&self, top: u8) -> &'static [&'static str] {
+        match (self, top) {
+            (Self::Chat { .. }, 0) | (Self::Completion { .. }, _) => &["logprobs"],
+            (Self::Chat { .. }, _) => &["logprobs", "top_logprobs"],
+            (Self::Response(_), 0) => &[responses::ODDS],
+            (Self::Response(_), _) => &[responses::ODDS, "top_logprobs"],
         }
     }
 
@@ -185,6 +206,15 @@ impl StreamOut {
         match self {
             Self::Chat(_) | Self::Completion(_) => 0,
             Self::Response(stream) => stream.held(),
+        }
+    }
+
+    /// How many events it has written whose language numbers them.
+    #[must_use]
+    pub fn numbered(&self) -> u64 {
+        match self {
+            Self::Chat(_) | Self::Completion(_) => 0,
+            Self::Response(stream) => stream.events(),
         }
     }
 

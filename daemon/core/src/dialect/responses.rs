@@ -18,6 +18,7 @@ mod whole;
 pub use echo::Echo;
 pub use input::Earlier;
 pub use item::KeptItem;
+pub(in crate::dialect) use request::ODDS;
 pub use request::{ResponseRequest, parse_recalling, parse_response};
 pub use rows::ROWS;
 pub use stream::ResponseStream;

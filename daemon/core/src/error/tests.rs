@@ -186,18 +186,18 @@ fn recorded_errors_are_understood() {
 llama-image 500 -> 400 invalid_value messages
 llama-no-route 404 -> 502 backend_error -
 llama-overflow 400 -> 400 context_length_exceeded messages
-llama-wrong-type 400 -> 400 null -
+llama-wrong-type 400 -> 400 null temperature
 ollama-bad-json 400 -> 400 null -
 ollama-busy 503 -> 503 queue_full -
 ollama-died 500 -> 502 backend_error -
 ollama-image 500 -> 400 invalid_value messages
 ollama-overflow 400 -> 400 context_length_exceeded messages
 ollama-think 400 -> 400 unsupported_parameter reasoning_effort
-ollama-top-logprobs 400 -> 400 null -
+ollama-top-logprobs 400 -> 400 null top_logprobs
 ollama-unknown-model 404 -> 404 model_not_found model
 transformers-bad-json 422 -> 400 null -
 transformers-crash 500 -> 502 backend_error -
-transformers-unknown-field 422 -> 400 null -
+transformers-unknown-field 422 -> 400 null x_unknown
 transformers-unknown-model 400 -> 404 model_not_found model
 vllm-max-tokens 400 -> 400 null max_tokens
 vllm-method 405 -> 502 backend_error -
@@ -205,6 +205,49 @@ vllm-overflow 400 -> 400 context_length_exceeded messages
 vllm-unknown-model 404 -> 404 model_not_found model
 vllm-wrong-type 400 -> 400 null temperature";
     assert_eq!(table.join("\n"), expected);
+}
+
+#[test]
+fn the_field_is_the_client_s_wherever_an_engine_names_it() {
+    let param = |body: serde_json::Value| {
+        let error = ApiError::from(BackendFault::answered(400, body.to_string().as_bytes()));
+        error.param().map(str::to_owned)
+    };
+    for (place, field) in [
+        ("body.messages.0.ChatCompletionDeveloperMessageParam.content", Some("messages[0].content")),
+        (
+            "body.messages.12.function-after[f(), X].content.list[Union].1.image_url",
+            Some("messages[12].content[1].image_url"),
+        ),
+        ("body.stop.list[str].0", Some("stop[0]")),
+        ("body.temperature", Some("temperature")),
+        ("top_p", Some("top_p")),
+        ("body.ChatCompletionRequest", None),
+        ("", None),
+    ] {
+        let told = param(serde_json::json!({"error": {"message": "No.", "param": place}}));
+        assert_eq!(told.as_deref(), field, "{place}");
+    }
+    let detail =
+        |place: serde_json::Value| param(serde_json::json!({"detail": [{"msg": "No.", "loc": place}]}));
+    let place = serde_json::json!(["body", "messages", 0, "User", "content", "str"]);
+    assert_eq!(detail(place).as_deref(), Some("messages[0].content"));
+    for nowhere in [serde_json::json!(["body"]), serde_json::json!(["body", 31])] {
+        assert_eq!(detail(nowhere), None);
+    }
+    for (words, field) in [
+        ("'messages' is required", Some("messages")),
+        ("Field 'temperature': type must be number, but is string", Some("temperature")),
+        ("Unexpected fields in the request: {'x_unknown', 'y'}", Some("x_unknown")),
+        ("n must be 1 when using greedy sampling, got 2.", Some("n")),
+        ("top_logprobs must be between 0 and 20", Some("top_logprobs")),
+        ("it must be so", None),
+        ("Field 'a b': no", None),
+        ("'messages' is required, and more", None),
+    ] {
+        let told = param(serde_json::json!({"error": {"message": words, "code": 400}}));
+        assert_eq!(told.as_deref(), field, "{words}");
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::{ApiError, Code, RETRY_AFTER_BUSY, RETRY_AFTER_DOWN};
 use crate::dialect::json;
+use crate::dialect::openai::table::ROWS;
+use crate::dialect::openai::{COMPLETION_ROWS, EMBEDDING_ROWS};
 
 /// How deep an error may lie inside errors that are JSON texts inside errors. Ollama nests two.
 const DEPTH: usize = 4;
@@ -70,7 +72,8 @@ fn judge(status: u16, found: Found) -> ApiError {
         400 | 409 | 422 | 501 => {
             let text = shown(&found, "The engine behind this model refused the request.");
             let error = ApiError::new(named(&found.code), text);
-            match found.param.filter(|param| harmless(param)) {
+            let told = || named_field(&found.message).map(str::to_owned);
+            match found.param.or_else(told).filter(|param| harmless(param)) {
                 Some(param) => error.with_param(param),
                 None => error,
             }
@@ -191,7 +194,7 @@ fn unwrap(value: &Value, found: &mut Found) -> Option<String> {
     found.status = found.status.or(status.filter(|status| (400..600).contains(status)));
     if let Some(param) = holder.get("param").and_then(Value::as_str) {
         // vLLM says `body.temperature`, where OpenAI says `temperature`.
-        found.param = Some(param.strip_prefix("body.").unwrap_or(param).to_owned());
+        found.param = spelled(param.strip_prefix("body.").unwrap_or(param).split('.'));
     }
     match holder.get("message").or_else(|| holder.get("detail"))? {
         Value::String(text) => Some(text.clone()),
@@ -203,9 +206,53 @@ fn unwrap(value: &Value, found: &mut Found) -> Option<String> {
 /// FastAPI's validation error: `{"loc":["body","temperature"],"msg":"..."}`.
 fn detail(item: &Value, found: &mut Found) -> Option<String> {
     let message = item.get("msg")?.as_str()?.to_owned();
-    let place = item.get("loc").and_then(Value::as_array);
-    found.param = place.and_then(|place| place.get(1)).and_then(Value::as_str).map(str::to_owned);
+    let place = item.get("loc").and_then(Value::as_array).into_iter().flatten().skip(1);
+    let place: Vec<String> =
+        place.map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned)).collect();
+    found.param = spelled(place.iter().map(String::as_str));
     Some(message)
+}
+
+/// A place in a request as its client spells it (`messages[0].content`). Where a field may have several forms, pydantic names the one that it
+/// has tried among the steps: a class (`ChatCompletionUserMessageParam`), or a type (`list[str]`, `int`).
+fn spelled<'a>(steps: impl Iterator<Item = &'a str>) -> Option<String> {
+    const TYPES: [&str; 7] = ["str", "int", "float", "bool", "list", "dict", "none"];
+    let mut place = String::new();
+    for step in steps {
+        if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
+            if place.is_empty() {
+                // The place of a mistake in the JSON.
+                return None;
+            }
+            place.push_str(&format!("[{step}]"));
+        } else if is_field(step) && !TYPES.contains(&step) {
+            place.push_str(if place.is_empty() { "" } else { "." });
+            place.push_str(step);
+        }
+    }
+    (!place.is_empty()).then_some(place)
+}
+
+/// Whether OpenAI's API has names of this form.
+fn is_field(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.bytes().next().is_some_and(|first| first.is_ascii_lowercase()) && name.bytes().all(fits)
+}
+
+/// The field that an engine tells in its words alone, as recorded.
+fn named_field(text: &str) -> Option<&str> {
+    let quoted_behind = |start: &str| text.strip_prefix(start)?.split_once('\'').map(|(name, _)| name);
+    // llama.cpp's server twice, and transformers.
+    let quoted = quoted_behind("Field '")
+        .or_else(|| text.strip_prefix('\'')?.strip_suffix("' is required"))
+        .or_else(|| quoted_behind("Unexpected fields in the request: {'"));
+    if let Some(name) = quoted {
+        return Some(name).filter(|name| is_field(name));
+    }
+    // vLLM and Ollama; whatever else must be something is no field.
+    let (name, _) = text.split_once(" must be ")?;
+    let known = [ROWS, COMPLETION_ROWS, EMBEDDING_ROWS];
+    known.iter().any(|rows| rows.iter().any(|row| row.name == name)).then_some(name)
 }
 
 /// Whether a text of an engine has words, and may be read by a stranger.

@@ -26,7 +26,8 @@ pub struct Question {
     pub from: Day,
     /// To this one, it included.
     pub to: Day,
-    /// Of this key alone, by its id or name, or of whoever needs none.
+    /// Of this key alone, by its id or name, or of whoever needs none, whose names (`local`, `uid N`) stand for no key, though one may
+    /// bear such a name since before that was refused.
     pub key: Option<String>,
     /// Of this model alone.
     pub model: Option<String>,

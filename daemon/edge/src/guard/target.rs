@@ -1,8 +1,8 @@
 //! The request's target: one form, one reading.
 //!
 //! Knows RFC 9112 section 3.2 and RFC 3986 section 3.3. Refuses to know which paths exist, and to mend any.
-//! Invariant: a path that passes means the same to everyone who decodes it once, twice or not at all. What
-//! this cannot see: `http` drops a fragment before anyone can look, which leaves the path that we then use.
+//! Invariant: a path that passes means the same to everyone who decodes it once, twice or not at all, but for a name behind a
+//! prefix where slashes may be escaped, which is decoded once, as its reader does. What this cannot see: `http` drops a fragment before anyone can look, which leaves the path that we then use.
 
 use http::{Method, Uri, request::Parts, uri::Scheme};
 
@@ -29,11 +29,15 @@ pub(super) fn check(head: &Parts, transport: Transport, slashed: &[String]) -> R
     let Some(decoded) = decode(path) else {
         return refuse(
             "The path has a byte or an escape that is not taken: send visible ASCII, and escape neither control \
-             bytes nor backslashes nor percent signs.",
+             bytes nor backslashes.",
         );
     };
-    if decoded.escaped_slash && !slashed.iter().any(|prefix| path.starts_with(prefix.as_str())) {
+    let names = slashed.iter().any(|prefix| path.starts_with(prefix.as_str()));
+    if decoded.escaped_slash && !names {
         return refuse("The path has an escaped slash (%2f), which is not taken here.");
+    }
+    if decoded.escaped_percent && !names {
+        return refuse("The path has an escaped percent sign (%25), which is not taken here.");
     }
     segments(&decoded.text)
 }
@@ -42,6 +46,8 @@ pub(super) fn check(head: &Parts, transport: Transport, slashed: &[String]) -> R
 struct Decoded {
     text: String,
     escaped_slash: bool,
+    /// It would be an escape again to whoever decodes twice.
+    escaped_percent: bool,
 }
 
 /// Every segment but the last must say something, and none may be a dot segment, escaped or not.
@@ -71,25 +77,23 @@ fn scheme_fits(uri: &Uri, transport: Transport) -> bool {
     uri.scheme().is_none_or(|scheme| *scheme == own)
 }
 
-/// Undoes the escapes once. `None` for a byte that no path has, a broken escape, an escaped control byte,
-/// backslash or percent sign (which would be an escape again to whoever decodes twice), and what is not UTF-8
-/// then, such as a slash in two bytes.
+/// Undoes the escapes once. `None` for a byte that no path has, a broken escape, an escaped control byte or
+/// backslash, and what is not UTF-8 then, such as a slash in two bytes.
 fn decode(path: &str) -> Option<Decoded> {
     let mut text = Vec::with_capacity(path.len());
-    let mut escaped_slash = false;
+    let (mut escaped_slash, mut escaped_percent) = (false, false);
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
         let meant = match byte {
-            b'%' => {
-                escape(&mut bytes).filter(|meant| !meant.is_ascii_control() && !b"\\%".contains(meant))?
-            }
+            b'%' => escape(&mut bytes).filter(|meant| !meant.is_ascii_control() && *meant != b'\\')?,
             _ if is_path_byte(byte) => byte,
             _ => return None,
         };
         escaped_slash |= byte == b'%' && meant == b'/';
+        escaped_percent |= byte == b'%' && meant == b'%';
         text.push(meant);
     }
-    Some(Decoded { text: String::from_utf8(text).ok()?, escaped_slash })
+    Some(Decoded { text: String::from_utf8(text).ok()?, escaped_slash, escaped_percent })
 }
 
 fn escape(bytes: &mut impl Iterator<Item = u8>) -> Option<u8> {

@@ -22,9 +22,9 @@ use ghostllm_core::{
 };
 use ghostllm_edge::room::Slot;
 
-use super::{ChatError, Keeper, gathers, meter::Meter, shape::Shape, wire::Reply};
+use super::{ChatCall, ChatError, gathers, shape::Shape, wire::Reply};
 pub(super) use decoder::{Decoder, Read, Reader};
-use decoder::{Tally, is_further_call};
+use decoder::{Tally, Told, is_further_call};
 
 mod decoder;
 
@@ -109,6 +109,11 @@ impl ChatBytes {
         self.decoder.tally().usage(self.prompt_bytes)
     }
 
+    /// What is told of this reply's texts so far: once it is open, of its first event.
+    pub(super) fn told(&self) -> Told {
+        self.decoder.tally().told()
+    }
+
     /// What is sent while the engine is silent, out of what is sent before its first event: an empty delta is one of the choice that
     /// is waited for, since behind a choice's end nothing more of it may come; behind the last one's it is a comment.
     pub(crate) fn keep_alive(&self, first: &Bytes) -> Bytes {
@@ -132,6 +137,11 @@ impl ChatBytes {
             last.extend_from_slice(&self.decoder.failure(error));
         }
         last.freeze()
+    }
+
+    /// How many events have been given whose language numbers them, once all that has come is given.
+    pub(crate) fn numbered(&self) -> u64 {
+        self.decoder.numbered()
     }
 
     /// Whether all was given, the last event as well: what is left is the end of the engine's own body, which concerns no client.
@@ -200,15 +210,17 @@ impl Stream for ChatBytes {
     }
 }
 
-/// Gathers a whole answer out of a stream, so that its silence and its failures are seen while it is made.
+/// Gathers a whole answer out of a stream, so that its silence and its failures are seen while it is made. Gives with it what was told
+/// of its texts.
 pub(super) async fn gather(
     mut reply: Reply,
     mut reader: Reader,
-    (mut whole, one_call, keeper): (WholeOut, bool, Option<&Keeper>),
-    slot: Option<Slot>,
-    (meter, prompt_bytes): (&Meter, u64),
-) -> Result<Answer, BackendFault> {
-    let (mut events, mut tally, mut charge) = (Vec::new(), Tally::default(), Charge { slot, charged: 0 });
+    mut whole: WholeOut,
+    call: &ChatCall,
+) -> Result<(Answer, Told), BackendFault> {
+    let (one_call, prompt_bytes) = (call.asked.one_call(), call.asked.prompt_bytes());
+    let (mut events, mut tally) = (Vec::new(), Tally::default());
+    let mut charge = Charge { slot: call.slot.clone(), charged: 0 };
     while !reader.is_done() {
         let before = reader.gathered();
         match reply.next().await {
@@ -227,7 +239,7 @@ pub(super) async fn gather(
             whole.event(event)?;
         }
         if let Some(usage) = tally.so_far(prompt_bytes) {
-            meter.gathers(usage);
+            call.meter.gathers(usage);
         }
         charge.to(reader.gathered() + whole.held())?;
     }
@@ -237,8 +249,8 @@ pub(super) async fn gather(
     reply.complete();
     poll_fn(|cx| reply.poll_end(cx)).await;
     let body = whole.body()?;
-    if let Some(keeper) = keeper {
+    if let Some(keeper) = &call.voice.keeper {
         keeper.keep(whole.kept());
     }
-    Ok(Answer::Whole(body, tally.usage(prompt_bytes)))
+    Ok((Answer::Whole(body, tally.usage(prompt_bytes)), tally.told()))
 }

@@ -17,7 +17,7 @@ use ghostllm_core::{
 };
 use ghostllm_edge::room::Slot;
 
-use super::meter::Meter;
+use super::{meter::Meter, odds::Unheard};
 use crate::trace::Trace;
 
 /// What is asked for.
@@ -30,8 +30,13 @@ pub enum Asked {
         /// What [`ghostllm_core::dialect::openai::passthrough::inspect`] or its like found in that very body.
         passed: Box<Passed>,
     },
-    /// A request in any other words, as its dialect has read it.
-    Read(Arc<ChatRequest>),
+    /// A request in any other words.
+    Read {
+        /// As its dialect has read it.
+        request: Arc<ChatRequest>,
+        /// What [`ChatRequest::prompt_bytes`] has counted in it, which reads all of it.
+        prompt_bytes: u64,
+    },
 }
 
 /// One chat, as a backend needs it.
@@ -51,6 +56,8 @@ pub struct ChatCall {
     pub(crate) slot: Option<Slot>,
     /// What it has used so far.
     pub(crate) meter: Meter,
+    /// What of it the answer shows to have come to nothing.
+    pub(crate) unheard: Unheard,
 }
 
 /// What an answer is written in, and under which name.
@@ -88,11 +95,18 @@ impl fmt::Debug for Keeper {
 }
 
 impl Asked {
+    /// A request that was read.
+    #[must_use]
+    pub fn read(request: ChatRequest) -> Self {
+        let prompt_bytes = request.prompt_bytes();
+        Self::Read { request: Arc::new(request), prompt_bytes }
+    }
+
     /// Whether the answer may hold one call of a function at the most.
     pub(super) fn one_call(&self) -> bool {
         match self {
             Self::AsSent { passed, .. } => passed.one_call,
-            Self::Read(request) => request.parallel_tool_calls == Some(false),
+            Self::Read { request, .. } => request.parallel_tool_calls == Some(false),
         }
     }
 
@@ -100,8 +114,8 @@ impl Asked {
     pub(super) fn functions(&self) -> Arc<[String]> {
         match self {
             Self::AsSent { passed, .. } => Arc::clone(&passed.functions),
-            Self::Read(request) if request.tool_choice == ToolChoice::None => Arc::default(),
-            Self::Read(request) => request.tools.iter().map(|tool| tool.name.clone()).collect(),
+            Self::Read { request, .. } if request.tool_choice == ToolChoice::None => Arc::default(),
+            Self::Read { request, .. } => request.tools.iter().map(|tool| tool.name.clone()).collect(),
         }
     }
 
@@ -109,7 +123,7 @@ impl Asked {
     pub(super) fn prompt_bytes(&self) -> u64 {
         match self {
             Self::AsSent { passed, .. } => passed.prompt_bytes,
-            Self::Read(request) => request.prompt_bytes(),
+            Self::Read { prompt_bytes, .. } => *prompt_bytes,
         }
     }
 
@@ -118,7 +132,7 @@ impl Asked {
     pub fn streams(&self) -> bool {
         match self {
             Self::AsSent { passed, .. } => passed.stream,
-            Self::Read(request) => request.stream,
+            Self::Read { request, .. } => request.stream,
         }
     }
 }
@@ -130,10 +144,10 @@ impl Voice {
         self.form.keep_alive(style, self.named())
     }
 
-    /// The last of a stream that has said nothing yet.
+    /// The last of a stream that has no writer: it has said nothing yet, or its writer is lost behind so many numbered events.
     #[must_use]
-    pub fn failure(&self, error: &ApiError) -> Bytes {
-        self.form.stream(self.named(), 0).failure(error)
+    pub fn failure(&self, error: &ApiError, numbered: u64) -> Bytes {
+        self.form.failure(self.named(), error, numbered)
     }
 
     pub(super) fn named(&self) -> Named<'_> {

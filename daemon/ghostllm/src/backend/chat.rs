@@ -8,6 +8,7 @@ use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use ghostllm_core::{
+    ApiError,
     chat::{ChatRequest, Defaults, Usage},
     dialect::{
         ollama::{self, ChatDecoder},
@@ -26,6 +27,7 @@ use super::{
     Answer, Asked, ChatBytes, ChatCall, ChatError, Kind, Parts,
     answer::{Decoder, Read, Reader, gather},
     gathers,
+    odds::Wish,
     wire::{Ask, Reply},
 };
 use crate::apart;
@@ -58,28 +60,29 @@ impl Parts {
                 let translate = move |body: &Bytes| {
                     let mut request = parse_chat(body, &limits)?;
                     defaults.fill(&mut request);
-                    ollama::chat_body(&request, &model)
+                    Ok::<_, ApiError>((ollama::chat_body(&request, &model)?, request.logprobs))
                 };
                 // Translated, it is a copy, and one is enough while the engine answers.
                 apart::read(&mem::take(body), translate).await
             }
-            Asked::Read(request) => {
+            Asked::Read { request, .. } => {
                 let (weight, request) = (request.weight(), Arc::clone(request));
                 let translate = move || {
                     let mut request = Arc::unwrap_or_clone(request);
                     defaults.fill(&mut request);
-                    ollama::chat_body(&request, &model)
+                    Ok::<_, ApiError>((ollama::chat_body(&request, &model)?, request.logprobs))
                 };
                 apart::weighing(weight, translate).await
             }
         };
-        let body = translated.map_err(ChatError::Request)?;
+        let (body, odds) = translated.map_err(ChatError::Request)?;
+        let wish = self.ollama_wish(odds).await.map_err(ChatError::Request)?;
         let (method, accept, trace) = (Method::POST, "application/x-ndjson", Some(call.trace.clone()));
         let ask = Ask { method, route: "/api/chat", accept, body, trace, slot: call.slot.clone() };
         let reply = self.wire()?.ask(&ask).await?;
         let reply = reply.success(&["application/x-ndjson", "application/json"]).await?;
         let lines = ChatDecoder::new(&call.voice.id, self.limits.backend_line.as_usize());
-        Ok(self.rendered(reply, Reader::Ollama(lines), &call).await?)
+        Ok(self.rendered(reply, (Reader::Ollama(lines), wish), &call).await?)
     }
 
     async fn openai_chat(&self, mut call: ChatCall) -> Result<Answer, BackendFault> {
@@ -90,12 +93,13 @@ impl Parts {
                 self.repaired(reply, passed, (functions, asks), &call).await
             }
             Asked::AsSent { passed, .. } => self.checked(reply, passed, functions, &call).await,
-            Asked::Read(_) => {
+            Asked::Read { request, .. } => {
+                let wish = request.logprobs.map(|top| Wish { top, doubtful: false });
                 let (id, line) = (&call.voice.id, self.limits.backend_line.as_usize());
                 let text = functions.map(|functions| ToolText::new(functions, id, line));
                 let most = self.limits.backend_answer.as_usize();
                 let chunks = ChunkDecoder::new(id, line, most).calling(text);
-                self.rendered(reply, Reader::OpenAi(chunks), &call).await
+                self.rendered(reply, (Reader::OpenAi(chunks), wish), &call).await
             }
         }
     }
@@ -169,14 +173,16 @@ impl Parts {
         let asking = match &mut call.asked {
             // Edited, it is a copy, and one is enough while the engine answers.
             Asked::AsSent { body, passed } => passed.asking(&mem::take(body), &model, &defaults, counts),
-            Asked::Read(request) => Asking::from(written(request, model.clone(), defaults, counts).await),
+            Asked::Read { request, .. } => {
+                Asking::from(written(request, model.clone(), defaults, counts).await)
+            }
         };
         let asks = match &call.asked {
             Asked::AsSent { .. } => asking.asks(),
-            Asked::Read(_) => counts,
+            Asked::Read { .. } => counts,
         };
         // What was read is gathered out of a stream where the client wants it whole.
-        let streams = call.asked.streams() || matches!(call.asked, Asked::Read(_));
+        let streams = call.asked.streams() || matches!(call.asked, Asked::Read { .. });
         let accept = if streams { "text/event-stream" } else { "application/json" };
         let (method, trace, slot) = (Method::POST, Some(call.trace.clone()), call.slot.clone());
         let body = asking.body.clone();
@@ -189,7 +195,7 @@ impl Parts {
         };
         ask.body = match &call.asked {
             Asked::AsSent { .. } => asking.without().ok_or(refused)?,
-            Asked::Read(request) => written(request, model, defaults, false).await,
+            Asked::Read { request, .. } => written(request, model, defaults, false).await,
         };
         let reply = self.reply(&ask).await?;
         // Where both are refused, the request itself is wrong.
@@ -217,25 +223,32 @@ impl Parts {
         self.wire()?.ask(ask).await?.success(&[ask.accept]).await
     }
 
-    /// The answer in its client's language, out of the events that are read from the engine's.
+    /// The answer in its client's language, out of the events that are read from the engine's, and what is seen in them of a wish for
+    /// the probabilities of tokens.
     pub(super) async fn rendered(
         &self,
         reply: Reply,
-        reader: Reader,
+        (reader, wish): (Reader, Option<Wish>),
         call: &ChatCall,
     ) -> Result<Answer, BackendFault> {
         let (form, named, most) =
             (&call.voice.form, call.voice.named(), self.limits.backend_answer.as_usize());
-        let (slot, prompt_bytes) = (call.slot.clone(), call.asked.prompt_bytes());
-        if call.asked.streams() {
-            let out = form.stream(named, most);
-            let read = Read::new(reader, out, call.asked.one_call(), prompt_bytes);
+        let (answer, told) = if call.asked.streams() {
+            let (slot, prompt_bytes) = (call.slot.clone(), call.asked.prompt_bytes());
+            let read = Read::new(reader, form.stream(named, most), call.asked.one_call(), prompt_bytes);
             let read = read.kept_by(call.voice.keeper.clone());
             let stream = ChatBytes::open(reply, Decoder::Read(Box::new(read)), slot, prompt_bytes).await?;
-            return Ok(Answer::Stream(Box::new(stream)));
+            let told = stream.told();
+            (Answer::Stream(Box::new(stream)), told)
+        } else {
+            gather(reply, reader, form.whole(named, most), call).await?
+        };
+        if let Some(wish) = wish.filter(|wish| wish.doubtful || !call.asked.streams())
+            && told.lacks_odds()
+        {
+            call.unheard.are(form.odds_fields(wish.top));
         }
-        let whole = (form.whole(named, most), call.asked.one_call(), call.voice.keeper.as_ref());
-        gather(reply, reader, whole, slot, (&call.meter, prompt_bytes)).await
+        Ok(answer)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::apart;
 pub(super) fn completed(call: &ChatCall) -> Option<String> {
     match &call.asked {
         Asked::AsSent { passed, .. } if passed.completes() => Some(passed.model.clone()),
-        Asked::AsSent { .. } | Asked::Read(_) => None,
+        Asked::AsSent { .. } | Asked::Read { .. } => None,
     }
 }
 
@@ -43,14 +43,15 @@ impl Parts {
             let mut request = parse_completion(body, &limits)?;
             request.fill(&defaults);
             let native = generate_body(&request, &model);
-            Ok::<_, ApiError>((native, request.echo.then_some(request.prompt)))
+            Ok::<_, ApiError>((native, request.echo.then_some(request.prompt), request.logprobs))
         };
-        let (body, echo) = apart::read(&body, translate).await.map_err(ChatError::Request)?;
+        let (body, echo, odds) = apart::read(&body, translate).await.map_err(ChatError::Request)?;
+        let wish = self.ollama_wish(odds).await.map_err(ChatError::Request)?;
         let (method, accept, trace) = (Method::POST, "application/x-ndjson", Some(call.trace.clone()));
         let ask = Ask { method, route: "/api/generate", accept, body, trace, slot: call.slot.clone() };
         let reply = self.wire()?.ask(&ask).await?;
         let reply = reply.success(&["application/x-ndjson", "application/json"]).await?;
         let lines = ChatDecoder::completing(echo, self.limits.backend_line.as_usize());
-        Ok(self.rendered(reply, Reader::Ollama(lines), call).await?)
+        Ok(self.rendered(reply, (Reader::Ollama(lines), wish), call).await?)
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn is_wanted(call: &ChatCall) -> bool {
     match &call.asked {
         Asked::AsSent { passed, .. } => passed.one_call || passed.choices > 1,
         // It wants one answer, out of events of which the further calls are left out.
-        Asked::Read(_) => false,
+        Asked::Read { .. } => false,
     }
 }
 

@@ -65,14 +65,15 @@ fn call(stream: bool) -> ChatCall {
 fn response(stream: bool) -> ChatCall {
     let body = format!("{{\"model\":\"m\",\"stream\":{stream},\"input\":\"hi\"}}");
     let read = responses::parse_response(body.as_bytes(), &Limits::default()).unwrap();
-    called(Asked::Read(Arc::new(read.chat)), Form::Response(Arc::new(read.echo)))
+    called(Asked::read(read.chat), Form::Response(Arc::new(read.echo)))
 }
 
 fn called(asked: Asked, form: Form) -> ChatCall {
     let voice = Voice { form, id: "1".to_owned(), created: 1, keeper: None };
     let trace = crate::trace::Trace::new(1, &http::HeaderMap::new());
     let (model, defaults) = ("m".to_owned(), Defaults::default());
-    ChatCall { asked, voice, model, defaults, trace, slot: None, meter: Meter::default() }
+    let (meter, unheard) = (Meter::default(), Unheard::default());
+    ChatCall { asked, voice, model, defaults, trace, slot: None, meter, unheard }
 }
 
 fn fault(error: ChatError) -> BackendFault {

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use super::answer::{Failed, Reading, Sample};
 use crate::{
-    backend::{self, Answer, Backend, ChatCall, ChatError, Meter, Voice},
+    backend::{self, Answer, Backend, ChatCall, ChatError, Meter, Unheard, Voice},
     trace::Trace,
 };
 
@@ -214,6 +214,7 @@ impl Direct {
             trace: Trace::new((number << 64) | number, &HeaderMap::new()),
             slot: None,
             meter: Meter::default(),
+            unheard: Unheard::default(),
         };
         let begun = Instant::now();
         let answer = self.backend.chat(call).await.map_err(|error| Failed::of_api(&error.into()))?;

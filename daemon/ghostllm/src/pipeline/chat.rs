@@ -13,6 +13,7 @@ use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
     admission::Class,
+    chat::{Heeds, Think},
     config::Limits,
     dialect::{
         openai::{inspect_completion, passthrough, table::Behind},
@@ -42,7 +43,7 @@ use super::{
 use crate::{
     apart,
     backend::{
-        self, Answer, ChatCall, ChatError, Voice,
+        self, Answer, ChatCall, ChatError, Unheard, Voice,
         registry::{Routed, Snapshot},
     },
     gate::{Turn, Wait},
@@ -70,6 +71,8 @@ struct Read {
     ignored: Vec<String>,
     /// Those that change nothing but at a server of OpenAI's API.
     unheeded: Vec<&'static str>,
+    /// How hard its client says to think, and by which field.
+    effort: Option<(Think, &'static str)>,
     /// Whether it says that it has time.
     has_time: bool,
     /// Whether the items of its answer may be kept.
@@ -81,22 +84,30 @@ struct Read {
 impl Read {
     fn as_sent(body: &Bytes, passed: passthrough::Passed, form: Form) -> Self {
         let (model, has_time) = (passed.model.clone(), passed.has_time);
-        let asked = backend::Asked::AsSent { body: body.clone(), passed: Box::new(passed) };
+        let effort = passed.effort.map(|think| (think, "reasoning_effort"));
         let (may_keep, recalled) = (false, 0);
-        Self { model, asked, form, ignored: Vec::new(), unheeded: Vec::new(), has_time, may_keep, recalled }
+        let asked = backend::Asked::AsSent { body: body.clone(), passed: Box::new(passed) };
+        let (ignored, unheeded) = (Vec::new(), Vec::new());
+        Self { model, asked, form, ignored, unheeded, effort, has_time, may_keep, recalled }
     }
 
-    /// What of it changes nothing at such a backend.
+    /// What of it changes nothing at such a backend, where what the model's template goes by of thinking is known, or is not.
     ///
     /// # Errors
     /// What it asks for cannot be had there.
-    fn taken(&self, behind: Behind, limits: &Limits) -> Result<String, ApiError> {
+    fn taken(&self, behind: Behind, heeds: Option<Heeds>, limits: &Limits) -> Result<[String; 2], ApiError> {
+        // Others are given it, and are known by nobody.
+        let heeds = heeds.filter(|_| behind == Behind::Engine);
+        let effort = self.effort.filter(|(think, _)| heeds.is_some_and(|heeds| !heeds.heeds(*think)));
+        let effort = effort.map_or(String::new(), |(_, field)| field.to_owned());
         match &self.asked {
-            backend::Asked::AsSent { passed, .. } => Ok(passed.taken(behind, limits)?.unwrap_or_default()),
-            backend::Asked::Read(_) => {
+            backend::Asked::AsSent { passed, .. } => {
+                Ok([passed.taken(behind, limits)?.unwrap_or_default(), effort])
+            }
+            backend::Asked::Read { .. } => {
                 let unheeded = self.unheeded.iter().filter(|_| behind != Behind::OpenAi).copied();
                 let names: Vec<&str> = self.ignored.iter().map(String::as_str).chain(unheeded).collect();
-                Ok(respond::listed(&names))
+                Ok([respond::listed(&names), effort])
             }
         }
     }
@@ -121,8 +132,9 @@ impl Language {
                 let read = responses::parse_recalling(body, limits, earlier)?;
                 let ResponseRequest { chat, echo, ignored, unheeded, has_time, may_keep, recalled } = read;
                 let (model, form) = (chat.model.clone(), Form::Response(Arc::new(echo)));
-                let asked = backend::Asked::Read(Arc::new(chat));
-                Ok(Read { model, asked, form, ignored, unheeded, has_time, may_keep, recalled })
+                let effort = chat.think.map(|think| (think, "reasoning.effort"));
+                let asked = backend::Asked::read(chat);
+                Ok(Read { model, asked, form, ignored, unheeded, effort, has_time, may_keep, recalled })
             }
         }
     }
@@ -148,15 +160,18 @@ pub(super) async fn answer(
     let (id, trace) = (asked.record.id.to_string(), asked.record.trace.clone());
     let own = read.has_time.then_some(Class::Background);
     let asked = Asked { priority: asked.priority.or(own), ..asked };
-    let taken = |routed: &Routed| read.taken(routed.backend.kind().behind(), &settings.limits);
-    let (Begun { account, routed, slot, wait }, ignored) = begin(shared, asked, &read.model, stay, taken)?;
+    let taken = |routed: &Routed| read.taken(routed.backend.kind().behind(), routed.heeds, &settings.limits);
+    let (Begun { account, routed, slot, wait }, [ignored, effort]) =
+        begin(shared, asked, &read.model, stay, taken)?;
     let Routed { backend, model, defaults, .. } = routed;
     let streamed = read.asked.streams();
     let keeper = read.may_keep.then(|| mine.keeper(settings.limits.recall.as_usize())).flatten();
     let form = read.form.clone();
     let voice = Voice { form: read.form, id, created: now(), keeper };
     let (voiced, slot, meter) = (voice.clone(), Some(slot), account.request().meter.clone());
-    let call = ChatCall { asked: read.asked, voice: voiced, model, defaults, trace, slot, meter };
+    let unheard = Unheard::default();
+    let (asked, told) = (read.asked, unheard.clone());
+    let call = ChatCall { asked, voice: voiced, model, defaults, trace, slot, meter, unheard: told };
     let turn = its_turn(shared, settings, wait);
     let answering = Box::pin(async move {
         turn.await?;
@@ -175,7 +190,7 @@ pub(super) async fn answer(
         whole(shared, answered, account)
     };
     let mut response = answered.map_err(|error| form.refusal(error))?;
-    respond::ignored(&mut response, &ignored);
+    respond::ignored(&mut response, &[&ignored, &effort, &respond::listed(unheard.names())]);
     Ok(response)
 }
 

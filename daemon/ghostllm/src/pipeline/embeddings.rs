@@ -54,7 +54,7 @@ pub(super) async fn answer(
         Ok(Embedded { body, usage, ignored }) => {
             account.gathered(usage);
             let mut response = respond::json(body);
-            respond::ignored(&mut response, ignored.as_deref().unwrap_or_default());
+            respond::ignored(&mut response, &[ignored.as_deref().unwrap_or_default()]);
             Ok(response)
         }
         Err(error) => Err(chat::fault(shared, error, account)),

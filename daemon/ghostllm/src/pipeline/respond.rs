@@ -89,9 +89,10 @@ pub(super) fn listed(names: &[impl AsRef<str>]) -> String {
     list
 }
 
-/// Names in the head of an answer what of its request changed nothing.
-pub(super) fn ignored(response: &mut Response<ResponseBody>, listed: &str) {
-    if let Some(value) = HeaderValue::from_str(listed).ok().filter(|value| !value.is_empty()) {
+/// Names in the head of an answer what of its request changed nothing: all of these lists, of which some may be empty.
+pub(super) fn ignored(response: &mut Response<ResponseBody>, listed: &[&str]) {
+    let listed: Vec<&str> = listed.iter().copied().filter(|list| !list.is_empty()).collect();
+    if let Some(value) = HeaderValue::from_str(&listed.join(", ")).ok().filter(|value| !value.is_empty()) {
         response.headers_mut().insert(HeaderName::from_static(table::IGNORED), value);
     }
 }
@@ -151,10 +152,13 @@ mod tests {
     fn what_changed_nothing_is_named_as_a_field_can_hold_it() {
         let named = |names: &[&str]| {
             let mut response = text(StatusCode::OK, "");
-            ignored(&mut response, &listed(names));
+            ignored(&mut response, &[&listed(names), ""]);
             response.headers().get(table::IGNORED).map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(named(&[]), None);
+        let mut response = text(StatusCode::OK, "");
+        ignored(&mut response, &["store", "", "logprobs, top_logprobs"]);
+        assert_eq!(response.headers()[table::IGNORED], "store, logprobs, top_logprobs");
         assert_eq!(named(&["store", "tools[1]:web_search"]).as_deref(), Some("store, tools[1]:web_search"));
         assert_eq!(named(&["a b,c\r\nx: y", "ü"]).as_deref(), Some("a?b?c??x:?y, ?"));
         assert_eq!(named(&["ä".repeat(2000).as_str()]).map(|list| list.len()), Some(1024));

@@ -79,8 +79,10 @@ pub(super) struct Events {
     account: Account,
     keep_alive: Bytes,
     every: Duration,
-    /// What a failure is told in before the engine has said anything.
+    /// What a failure is told in before the engine has said anything, and where what has read it is lost.
     voice: Voice,
+    /// How many events were given whose language numbers them: behind a panic its last ones go on from there.
+    numbered: u64,
     /// When the client was last sent something; none before the first time.
     sent: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -109,7 +111,21 @@ impl Events {
         let registry = Arc::clone(&shared.registry);
         let ending = Box::pin(ending(shared.drain.clone(), Arc::clone(account.request())));
         let (metrics, room) = (Arc::clone(&shared.metrics), shared.room.clone());
-        Self { source, registry, room, metrics, account, keep_alive, every, voice, sent, timer, ending }
+        let numbered = 0;
+        Self {
+            source,
+            registry,
+            room,
+            metrics,
+            account,
+            keep_alive,
+            every,
+            voice,
+            numbered,
+            sent,
+            timer,
+            ending,
+        }
     }
 
     /// The same, and a panic of whatever reads the engine is a failure like any other; behind the last event it is none of the client's.
@@ -175,6 +191,7 @@ impl Events {
         match (chunk, std::mem::replace(&mut self.source, Source::Ended)) {
             (Some(Ok(bytes)), Source::Streaming(chunks)) => {
                 self.account.counted(chunks.usage());
+                self.numbered = chunks.numbered();
                 // Most clients leave at `[DONE]`, and have been answered.
                 self.source = if chunks.is_over() {
                     self.account.over(chunks.usage());
@@ -233,7 +250,7 @@ impl Events {
         match std::mem::replace(&mut self.source, Source::Failed) {
             Source::Streaming(mut chunks) => chunks.failure(shown),
             Source::Awaited(_) | Source::Over(_) | Source::Failed | Source::Ended => {
-                self.voice.failure(shown)
+                self.voice.failure(shown, self.numbered)
             }
         }
     }

@@ -44,6 +44,7 @@ impl Tag {
             id: self.name,
             created: self.modified_at,
             owned_by: backend.to_owned(),
+            heeds: None,
         }
     }
 

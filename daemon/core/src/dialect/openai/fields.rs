@@ -58,7 +58,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The first members of a field that is an object, as many as this and one more, without those that are null.
-    pub(super) fn members(
+    pub(in crate::dialect) fn members(
         &self,
         name: &str,
         most: usize,

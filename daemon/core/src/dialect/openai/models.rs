@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::chat::Heeds;
 use crate::dialect::json;
 use crate::error::BackendFault;
 use crate::routing::{Capability, Model, is_name};
@@ -99,9 +100,15 @@ pub fn parse_models(body: &[u8], owned_by: &str) -> Result<Vec<Model>, BackendFa
             owned_by: owned_by.to_owned(),
             capabilities: Capability::of_words(words.filter_map(Value::as_str)),
             context_length: context_length(&entry),
+            heeds: entry.get("heeds").and_then(Value::as_array).map(|words| heeds(words)),
         })
     };
     Ok(listed.data.unwrap_or_default().into_iter().filter_map(model).collect())
+}
+
+/// What the template of a model of our own engine goes by.
+fn heeds(words: &[Value]) -> Heeds {
+    Heeds::of_words(words.iter().filter_map(Value::as_str))
 }
 
 /// The tokens of context, where the engine says them: vLLM's word, that of llama.cpp's server and our engine, and our own.
@@ -119,9 +126,11 @@ mod tests {
     fn what_engines_say_of_a_model_is_shown_and_what_they_do_not_is_left_out() {
         let list = br#"{"data":[
             {"id":"a","created":7,"max_model_len":2048,"context_length":5},
-            {"id":"b","meta":{"n_ctx":1024,"n_ctx_train":4096},"capabilities":["tools","x",1]},
+            {"id":"b","meta":{"n_ctx":1024,"n_ctx_train":4096},"capabilities":["tools","x",1],"heeds":["enable_thinking",1]},
             {"id":"c","meta":null,"max_model_len":-1,"capabilities":"tools"}]}"#;
         let models = parse_models(list, "engine").unwrap();
+        let switch = Heeds { switch: true, effort: false };
+        assert_eq!(models.iter().map(|model| model.heeds).collect::<Vec<_>>(), [None, Some(switch), None]);
         let shown = |model, alias_of| {
             let &Model { ref id, context_length, .. } = model;
             let body =

@@ -8,7 +8,7 @@
 mod counted;
 mod defaults;
 
-use std::{ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use super::completions::{self, Alone};
 use super::fields::Fields;
 use super::table::{self, Behind, Wanted};
 use super::{media, request};
-use crate::chat::{Defaults, Sampling};
+use crate::chat::{Defaults, Sampling, Think};
 use crate::completion::MAX_TOKENS;
 use crate::config::Limits;
 use crate::dialect::json::{self, Object};
@@ -46,6 +46,8 @@ pub struct Passed {
     pub functions: Arc<[String]>,
     /// Whether it has time: its `service_tier` is "flex".
     pub has_time: bool,
+    /// How hard its `reasoning_effort` says to think; none of what is no such word, which its engine judges, and of a completion.
+    pub effort: Option<Think>,
     /// Bytes of the conversation and the tools, or of all prompts, pictures and sounds aside: what an engine makes of them is its
     /// own affair.
     pub prompt_bytes: u64,
@@ -255,7 +257,12 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
     fields.integer("top_logprobs", 0, 20)?;
     let messages = fields.get("messages").map(|messages| media::check_passed(messages, limits));
     let unheard = messages.transpose()?.unwrap_or_default();
-    passed(&fields, body, limits, Wanted::of(&fields).with_insides(&fields, unheard))
+    let effort = fields.read_as::<Cow<'_, str>>("reasoning_effort", "a string").ok().flatten();
+    let effort = effort.and_then(|effort| Think::named(&effort));
+    Ok(Passed {
+        effort,
+        ..passed(&fields, body, limits, Wanted::of(&fields).with_insides(&fields, unheard))?
+    })
 }
 
 /// What every request has that is passed on.
@@ -277,6 +284,7 @@ pub(super) fn passed(
         one_call: request::one_call(fields)?,
         functions: functions(fields),
         has_time: fields.get("service_tier").is_some_and(table::is_flex),
+        effort: None,
         prompt_bytes: counted::prompt_bytes(fields),
         wanted: Box::new(wanted),
         choices_span: place("n"),

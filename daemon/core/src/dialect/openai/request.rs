@@ -12,7 +12,9 @@ use serde_json::value::RawValue;
 use super::fields::{Element, Fields};
 use super::message;
 use super::table::{Behind, Wanted};
-use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat, Sampling, Think, Tool, ToolChoice};
+use crate::chat::{
+    AnswerSchema, ChatRequest, EFFORTS, Json, ResponseFormat, Sampling, Think, Tool, ToolChoice,
+};
 use crate::config::Limits;
 use crate::dialect::json::Object;
 use crate::error::ApiError;
@@ -205,16 +207,11 @@ fn think(fields: &Fields<'_>) -> Result<Option<Think>, ApiError> {
 }
 
 pub(in crate::dialect) fn effort_of(param: &str, effort: &str) -> Result<Think, ApiError> {
-    match effort {
-        "none" => Ok(Think::Off),
-        "minimal" => Ok(Think::Minimal),
-        "low" => Ok(Think::Low),
-        "medium" => Ok(Think::Medium),
-        "high" => Ok(Think::High),
-        "xhigh" => Ok(Think::XHigh),
-        "max" => Ok(Think::Max),
-        _ => Err(ApiError::invalid_value(param, "none, minimal, low, medium, high, xhigh or max")),
-    }
+    let unknown = || {
+        let [others @ .., last] = EFFORTS.map(|(name, _)| name);
+        ApiError::invalid_value(param, &format!("{} or {last}", others.join(", ")))
+    };
+    Think::named(effort).ok_or_else(unknown)
 }
 
 fn tools(fields: &Fields<'_>) -> Result<Vec<Tool>, ApiError> {

@@ -172,7 +172,8 @@ pub const ROWS: &[Row] = &[
     works(
         "logprobs",
         "The own engine tells those of the model itself, before temperature, penalties and forms. An Ollama before 0.12.11 tells none, \
-         and the answer null.",
+         and the request is refused; where an Ollama does not say its version, an answer without any names logprobs and top_logprobs as \
+         ignored (a stream by its first piece, where that comes before its head).",
     ),
     works("max_completion_tokens", "It wins over max_tokens."),
     works("max_tokens", ""),
@@ -191,7 +192,11 @@ pub const ROWS: &[Row] = &[
     ignored("prompt_cache_key", "Engines find by themselves what they have cached."),
     ignored("prompt_cache_options", ""),
     ignored("prompt_cache_retention", ""),
-    works("reasoning_effort", "Ollama: none is think false; minimal is low; xhigh is max."),
+    works(
+        "reasoning_effort",
+        "Ollama: none is think false; minimal is low; xhigh is max. The own engine shows it to the model's template, none as \
+         enable_thinking false; where a template has no word for it, the answer names it as ignored.",
+    ),
     works(
         "response_format",
         "The own engine keeps to it by a grammar, and refuses a schema by the keyword that it cannot keep. A schema binds whatever its \

@@ -26,8 +26,8 @@ mod tests;
 /// Looks up an item of an earlier answer by its id: the item as its client was given it, if it is kept and is theirs.
 pub type Earlier<'a> = &'a dyn Fn(&str) -> Option<Bytes>;
 
-const NOT_KEPT: &str = "It names an item of an earlier answer that is not kept: such items are kept in memory alone, for an hour at \
-                        the most and as limits.recall has room, for the key that asked and where store was not false. Send the \
+const NOT_KEPT: &str = "It names an item of an earlier answer that is not kept: such items are kept in memory alone, until a restart, \
+                        for an hour at the most and as limits.recall has room, for the key that asked and where store was not false. Send the \
                         item itself instead, or the whole conversation (with @ai-sdk/openai, set store to false).";
 const NO_FILES: &str =
     "Files are not taken: send the picture itself in image_url, as a data URL (data:image/png;base64,...).";

@@ -274,6 +274,22 @@ impl Items {
         self.items.iter().map(Item::kept).collect()
     }
 
+    /// Bytes of what was thought, and of that and all that was said and called.
+    fn thought_and_all(&self) -> (u64, u64) {
+        self.items.iter().fold((0, 0), |(thought, all), item| match &item.held {
+            Held::Reasoning(text) => (thought + text.len() as u64, all + text.len() as u64),
+            Held::Message { text, .. } => (thought, all + text.len() as u64),
+            Held::Call(call) => (thought, all + (call.name.len() + call.input.len()) as u64),
+        })
+    }
+
+    /// Of so many tokens, those that were thought: their share of the bytes.
+    fn thought_of(&self, tokens: u64) -> u64 {
+        let (thought, all) = self.thought_and_all();
+        let share = u128::from(tokens) * u128::from(thought) / u128::from(all.max(1));
+        u64::try_from(share).unwrap_or(tokens)
+    }
+
     /// How many bytes they hold.
     pub(super) fn held(&self) -> usize {
         self.held + self.items.len() * ITEM
@@ -402,12 +418,13 @@ pub(super) fn write_response(
         Outcome::InProgress | Outcome::Failed(..) => usage,
     };
     out.put_slice(b",\"usage\":");
-    json::write(out, &usage.map(UsageObject::from));
+    json::write(out, &usage.map(|usage| UsageObject::of(usage, items)));
     out.put_slice(echo.fields.as_bytes());
     out.put_slice(b"}");
 }
 
-/// OpenAI's usage object. Clients with types want every number: what an engine does not tell is 0.
+/// OpenAI's usage object. Clients with types want every number: what was cached is 0 where an engine does not tell it, and what was thought
+/// is estimated.
 #[derive(Serialize)]
 struct UsageObject {
     input_tokens: u64,
@@ -415,6 +432,9 @@ struct UsageObject {
     output_tokens: u64,
     output_tokens_details: OutputDetails,
     total_tokens: u64,
+    /// A word of ours, as in a chat's: these are no engine's counts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    estimated: bool,
 }
 
 #[derive(Serialize)]
@@ -426,10 +446,26 @@ struct InputDetails {
 #[derive(Serialize)]
 struct OutputDetails {
     reasoning_tokens: u64,
+    /// The same of this number alone: the engine has counted its answer, and not what of it was thought.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    estimated: bool,
 }
 
-impl From<Usage> for UsageObject {
-    fn from(usage: Usage) -> Self {
+impl OutputDetails {
+    fn of(usage: Usage, items: &Items) -> Self {
+        match usage.reasoning_tokens {
+            Some(reasoning_tokens) => Self { reasoning_tokens, estimated: false },
+            None => Self {
+                reasoning_tokens: items.thought_of(usage.completion_tokens),
+                // Of an answer in which nothing was thought it is known.
+                estimated: items.thought_and_all().0 > 0,
+            },
+        }
+    }
+}
+
+impl UsageObject {
+    fn of(usage: Usage, items: &Items) -> Self {
         Self {
             input_tokens: usage.prompt_tokens,
             input_tokens_details: InputDetails {
@@ -437,8 +473,9 @@ impl From<Usage> for UsageObject {
                 cache_write_tokens: 0,
             },
             output_tokens: usage.completion_tokens,
-            output_tokens_details: OutputDetails { reasoning_tokens: usage.reasoning_tokens.unwrap_or(0) },
+            output_tokens_details: OutputDetails::of(usage, items),
             total_tokens: usage.total_tokens(),
+            estimated: usage.estimated,
         }
     }
 }

@@ -4,6 +4,9 @@
 //! Invariant: what comes out satisfies [`crate::chat`], every refusal names its field, and every field that changes
 //! nothing is named.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -88,6 +91,7 @@ pub fn parse_recalling(
     let may_keep = note_unkept(&fields, &mut ignored)?;
     note_others(&fields, &mut ignored)?;
     note_obfuscation(&fields, &mut ignored)?;
+    note_insides(&fields, &mut ignored);
     let echo = echo::of(&fields, &chat, &offered.shown, offered.names)?;
     let has_time = fields.get("service_tier").is_some_and(is_flex);
     let unheeded = unheeded(&chat);
@@ -164,6 +168,33 @@ fn note_obfuscation(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<()
         ignored.push("stream_options.include_obfuscation".to_owned());
     }
     Ok(())
+}
+
+/// So many members of an object are looked at; more than any has that is not made to be many.
+const MEMBERS: usize = 64;
+
+/// The members of a request's objects that are read, some of which are named by whoever reads them.
+const INSIDES: [(&str, &[&str]); 3] = [
+    ("reasoning", &["effort", "summary", "generate_summary", "context", "mode"]),
+    ("text", &["format", "verbosity"]),
+    // The counts are told in any case.
+    ("stream_options", &["include_obfuscation", "include_usage"]),
+];
+
+/// Names what else stands inside of objects that are read: of it nothing comes.
+fn note_insides(fields: &Fields<'_>, ignored: &mut Vec<String>) {
+    for (outer, read) in INSIDES {
+        let others = fields.members(outer, MEMBERS).filter(|(member, _)| !read.contains(&member.as_ref()));
+        ignored.extend(others.map(|(member, _)| format!("{outer}.{member}")));
+    }
+    let format = fields.members("text", MEMBERS).find(|(member, _)| member == "format");
+    let Some((_, format)) = format else { return };
+    let read = ["type", "name", "description", "strict", "schema"];
+    let members: BTreeMap<Cow<'_, str>, Option<IgnoredAny>> =
+        serde_json::from_str(format.get()).unwrap_or_default();
+    let there = members.iter().filter(|(_, value)| value.is_some()).map(|(member, _)| member);
+    let others = there.filter(|member| !read.contains(&member.as_ref())).take(MEMBERS);
+    ignored.extend(others.map(|member| format!("text.format.{member}")));
 }
 
 fn format(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<ResponseFormat, ApiError> {
@@ -251,11 +282,15 @@ fn reasoning(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<Option<Th
     reasoning.effort.map(|effort| request::effort_of("reasoning.effort", &effort)).transpose()
 }
 
+/// What `include` names the probabilities of tokens by, and the header of what came to nothing this very wish.
+const INCLUDED_ODDS: &str = "message.output_text.logprobs";
+pub(in crate::dialect) const ODDS: &str = "include:message.output_text.logprobs";
+
 /// The probabilities are given where `include` asks for them.
 fn logprobs(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<Option<u8>, ApiError> {
     let include: Vec<String> = fields.read_as("include", "a list of strings")?.unwrap_or_default();
-    let wanted = include.iter().any(|name| name == "message.output_text.logprobs");
-    let others = include.iter().filter(|name| *name != "message.output_text.logprobs");
+    let wanted = include.iter().any(|name| name == INCLUDED_ODDS);
+    let others = include.iter().filter(|name| *name != INCLUDED_ODDS);
     ignored.extend(others.map(|name| format!("include:{name}")));
     let top = fields.integer("top_logprobs", 0, 20)?;
     if !wanted && top.is_some_and(|top| top > 0) {

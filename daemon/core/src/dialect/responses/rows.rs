@@ -63,18 +63,23 @@ pub const ROWS: &[Row] = &[
     works("max_output_tokens", ""),
     works("temperature", ""),
     works("top_p", ""),
-    works("include", "message.output_text.logprobs; what else is in it is ignored."),
+    works(
+        "include",
+        "message.output_text.logprobs, which an Ollama before 0.12.11 does not tell: refused or named there, as a chat's logprobs. What else \
+         is in it is ignored.",
+    ),
     works("top_logprobs", "Together with include."),
     works(
         "text",
         "Its format. A schema binds whatever its name and strict say; a description beside it is ignored but by servers of OpenAI's \
-         API.",
+         API. Any other member of it or of its format is ignored, and named behind a dot.",
     ),
     ignored("text.verbosity", "low, high."),
     works(
         "reasoning",
-        "Its effort, as a chat's reasoning_effort; servers of OpenAI's API are told none by enable_thinking. What a model thinks is \
-         given whatever summary is wanted.",
+        "Its effort, as a chat's reasoning_effort, and named as reasoning.effort where that is; servers of OpenAI's API are told none by enable_thinking. What a model thinks is \
+         given whatever summary is wanted; where an engine does not count those tokens, usage has their share of the answer by bytes as \
+         reasoning_tokens, and estimated beside it. Any other member is ignored, and named behind a dot.",
     ),
     ignored("reasoning.context", ""),
     ignored("reasoning.mode", ""),

@@ -52,6 +52,18 @@ impl ResponseStream {
         }
     }
 
+    /// The same stream, of which so many events were given by another writer, whose items are lost. It can only fail.
+    #[must_use]
+    pub fn behind(self, events: u64) -> Self {
+        Self { sequence: events, begun: events > 0, ..self }
+    }
+
+    /// How many events it has written.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.sequence
+    }
+
     /// How many bytes it holds, or will at its end: its last events repeat a text four times, and the first and the last what is
     /// repeated of the request.
     #[must_use]

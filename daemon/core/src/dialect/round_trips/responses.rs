@@ -161,7 +161,9 @@ fn counted(usage: &Value) -> Usage {
     let count = |value: &Value| value.as_u64().unwrap();
     Usage {
         cached_tokens: Some(count(&usage["input_tokens_details"]["cached_tokens"])),
-        reasoning_tokens: Some(count(&usage["output_tokens_details"]["reasoning_tokens"])),
+        // What is estimated is no count.
+        reasoning_tokens: Some(count(&usage["output_tokens_details"]["reasoning_tokens"]))
+            .filter(|_| usage["output_tokens_details"]["estimated"].is_null()),
         ..Usage::counted(count(&usage["input_tokens"]), count(&usage["output_tokens"]))
     }
 }
@@ -305,9 +307,10 @@ proptest! {
         prop_assert_eq!((heard.last.as_str(), &heard.response["incomplete_details"]["reason"]), (last, &reason));
         let usage = events.iter().find_map(|event| if let ChatEvent::Usage(usage) = event { Some(*usage) } else { None });
         let usage = usage.unwrap_or_default();
+        let thinks = events.iter().any(|event| matches!(event, ChatEvent::Reasoning(thought) if !thought.is_empty()));
         let told = Usage {
             cached_tokens: usage.cached_tokens.or(Some(0)),
-            reasoning_tokens: usage.reasoning_tokens.or(Some(0)),
+            reasoning_tokens: usage.reasoning_tokens.or(Some(0).filter(|_| !thinks)),
             ..usage
         };
         prop_assert_eq!(counted(&heard.response["usage"]), told);

@@ -4,11 +4,13 @@
 //! as good as nothing.
 #![expect(dead_code, reason = "these are read for their forms alone")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
+use crate::chat::EFFORTS;
 use crate::dialect::openai::{CHOICES_LIMIT, COUNT_LIMIT, TOOLS_LIMIT};
 
 /// A chat, and what is wanted of its answer.
@@ -124,17 +126,18 @@ fn whole(least: u32) -> Schema {
     ]})
 }
 
-/// How much a model that thinks shall think.
-#[derive(JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::openapi) enum Effort {
-    None,
-    Minimal,
-    Low,
-    Medium,
-    High,
-    XHigh,
-    Max,
+/// How much a model that thinks shall think: one of the efforts that there are.
+pub(in crate::openapi) struct Effort;
+
+impl JsonSchema for Effort {
+    fn schema_name() -> Cow<'static, str> {
+        "Effort".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names = EFFORTS.map(|(name, _)| name);
+        json_schema!({"description": "How much a model that thinks shall think.", "enum": names, "type": "string"})
+    }
 }
 
 /// true, false or an effort.

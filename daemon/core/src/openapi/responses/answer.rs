@@ -123,7 +123,7 @@ pub(super) struct Text {
     logprobs: Vec<Value>,
 }
 
-/// What the engine has counted; what it does not tell is 0.
+/// What the engine has counted; of what is cached 0 where it does not tell it.
 #[derive(JsonSchema)]
 #[schemars(rename = "ResponseUsage")]
 struct Usage {
@@ -132,6 +132,9 @@ struct Usage {
     output_tokens: u64,
     output_tokens_details: OutputDetails,
     total_tokens: u64,
+    /// There and true where these are no engine's counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated: Option<bool>,
 }
 
 /// What is known of the input's tokens.
@@ -150,4 +153,7 @@ struct InputDetails {
 struct OutputDetails {
     /// Those that the model has thought.
     reasoning_tokens: u64,
+    /// There and true where the engine does not count them: then they are the thought's share of the answer by its bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated: Option<bool>,
 }

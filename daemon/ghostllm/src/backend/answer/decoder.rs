@@ -121,7 +121,9 @@ impl Decoder {
 
     pub(super) fn tally(&self) -> Tally {
         match self {
-            Self::OpenAi(repair) => Tally { usage: repair.usage(), said: repair.said() },
+            Self::OpenAi(repair) => {
+                Tally { usage: repair.usage(), said: repair.said(), told: Told::default() }
+            }
             Self::Read(read) => read.tally,
         }
     }
@@ -147,6 +149,14 @@ impl Decoder {
         match self {
             Self::OpenAi(_) => 0,
             Self::Read(read) => read.reader.gathered() + read.out.held(),
+        }
+    }
+
+    /// How many events were written whose language numbers them.
+    pub(super) fn numbered(&self) -> u64 {
+        match self {
+            Self::OpenAi(_) => 0,
+            Self::Read(read) => read.out.numbered(),
         }
     }
 
@@ -204,6 +214,23 @@ pub(super) struct Tally {
     usage: Option<Usage>,
     /// How many pieces of text, thought or calls there were.
     said: u64,
+    told: Told,
+}
+
+/// What was told of an answer's texts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::backend) struct Told {
+    /// There was one.
+    text: bool,
+    /// Probabilities came with one.
+    odds: bool,
+}
+
+impl Told {
+    /// Whether a text came without the probabilities of its tokens.
+    pub(in crate::backend) fn lacks_odds(self) -> bool {
+        self.text && !self.odds
+    }
 }
 
 impl Tally {
@@ -211,9 +238,18 @@ impl Tally {
         match event {
             // Zeros are no counts.
             ChatEvent::Usage(usage) => self.usage = Some(*usage).filter(|usage| usage.total_tokens() > 0),
-            ChatEvent::Text { .. } | ChatEvent::Reasoning(_) | ChatEvent::ToolCall { .. } => self.said += 1,
+            ChatEvent::Text { text, logprobs } => {
+                self.said += 1;
+                self.told.text |= !text.is_empty();
+                self.told.odds |= logprobs.is_some();
+            }
+            ChatEvent::Reasoning(_) | ChatEvent::ToolCall { .. } => self.said += 1,
             ChatEvent::Finish(_) => {}
         }
+    }
+
+    pub(super) fn told(self) -> Told {
+        self.told
     }
 
     /// The same, once anything has come of the answer.

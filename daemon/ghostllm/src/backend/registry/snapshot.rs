@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use ghostllm_core::{
-    chat::Defaults,
+    chat::{Defaults, Heeds},
     config::NamedModel,
     error::BackendFault,
     routing::{BackendModels, Catalog, Model, Names, Place},
@@ -112,6 +112,8 @@ pub struct Routed {
     pub alias: bool,
     /// What is wanted of it where the client says nothing.
     pub defaults: Defaults,
+    /// What the model's template goes by of how hard to think, where its backend has said so.
+    pub heeds: Option<Heeds>,
 }
 
 /// A model under one of its names.
@@ -256,7 +258,8 @@ impl Snapshot {
         let place = resolve(&self.backends, &self.catalog, self.meant(asked))?;
         let backend = self.backends.get(place.0)?.backend.clone();
         let (alias, defaults) = (self.target(asked).is_some(), self.names.defaults(asked, &place));
-        Some(Routed { backend, model: place.1, alias, defaults })
+        let heeds = self.catalog.model(self.meant(asked)).and_then(|(_, model)| model.heeds);
+        Some(Routed { backend, model: place.1, alias, defaults, heeds })
     }
 
     /// What a name stands for, where the configuration has given it to a model that has another.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ghostllm_core::{
     ApiError,
     admin::{FORM, UsageReport, UsageRow},
-    key::is_id,
+    key::{is_id, is_keyless_name},
     usage::{Book, Counts, Day, Question},
 };
 use time::OffsetDateTime;
@@ -49,7 +49,8 @@ fn report(
 ) -> UsageReport {
     let Question { from, to, by, .. } = *question;
     let wanted = |caller: &str, model: &str| {
-        let named = |key: &String| key == caller || names.get(caller) == Some(key);
+        // A key that was given the name of callers without one, as older versions let it be, is asked for by its id.
+        let named = |key: &String| key == caller || !is_keyless_name(key) && names.get(caller) == Some(key);
         question.key.as_ref().is_none_or(named)
             && question.model.as_ref().is_none_or(|wanted| wanted == model || means == Some(model))
     };
@@ -88,7 +89,10 @@ fn report(
 
 #[cfg(test)]
 mod tests {
-    use ghostllm_core::{chat::Usage, usage::End};
+    use ghostllm_core::{
+        chat::Usage,
+        usage::{By, End},
+    };
 
     use super::*;
 
@@ -143,6 +147,24 @@ mod tests {
         assert_eq!(total.requests, 5);
         let (rows, total) = told("days=1&by=day");
         assert_eq!((rows, total.requests), (vec![["2026-11-02", "-", "-", "-"].map(str::to_owned)], 2));
+    }
+
+    #[test]
+    fn a_key_that_is_called_as_callers_without_one_are_is_told_from_them() {
+        let (used, day) = (Counts::of(End::Completed, true, Some(Usage::counted(2, 3))), day("2026-11-02"));
+        let mut book = Book::default();
+        for (caller, times) in [("local", 1), ("Ab3dE6gH", 2), ("uid 7", 4), ("Zz9yX8wV", 8)] {
+            (0..times).for_each(|_| book.add(day, caller, "tiny", &used));
+        }
+        let names =
+            [("Ab3dE6gH".to_owned(), "local".to_owned()), ("Zz9yX8wV".to_owned(), "uid 7".to_owned())].into();
+        for (key, requests) in [("local", 1), ("Ab3dE6gH", 2), ("uid 7", 4), ("Zz9yX8wV", 8)] {
+            let key = Some(key.to_owned());
+            let by = By { day: false, key: true, model: false };
+            let question = Question { from: day, to: day, key, model: None, by };
+            let report = report(&question, None, std::slice::from_ref(&book), &names);
+            assert_eq!((report.total.requests, report.rows.len()), (requests, 1), "{:?}", question.key);
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub const ROWS: &[Row] = &[
     refused("logit_bias", Asks::UnlessEmpty, NO_BIAS, ""),
     works(
         "logprobs",
-        "Ollama: 0 to 5. The own engine: 0 to 20, those of the model itself, before temperature and penalties.",
+        "Ollama: 0 to 5; refused or named before 0.12.11, as a chat's. The own engine: 0 to 20, those of the model itself, before temperature and penalties.",
     ),
     works(
         "max_tokens",

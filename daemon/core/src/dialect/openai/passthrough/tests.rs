@@ -329,8 +329,12 @@ fn its_limits_pass_and_one_more_fails() {
     assert_eq!(media(3, 10).unwrap_err().param(), Some("messages[0].content[2].video_url.url"));
     // Eighty letters of base64 are sixty bytes.
     assert!(media(1, 80).is_ok());
-    assert!(media(1, 84).unwrap_err().message().contains("60B together"));
-    for (name, field) in [("input_audio", "data"), ("file", "file_data")] {
+    let error = media(1, 84).unwrap_err();
+    assert!(
+        error.message().contains(" a video among at most 2 ") && error.message().contains("60B together"),
+        "{error}"
+    );
+    for (name, field, what) in [("input_audio", "data", "a sound"), ("file", "file_data", "a file")] {
         let inline = |letters: usize| {
             let data = "a".repeat(letters);
             let part = format!(r#"{{"type":"{name}","{name}":{{"{field}":"{data}"}}}}"#);
@@ -338,7 +342,12 @@ fn its_limits_pass_and_one_more_fails() {
         };
         assert!(inline(80).is_ok());
         let param = format!("messages[0].content[0].{name}.{field}");
-        assert_eq!(inline(84).unwrap_err().param(), Some(&*param));
+        let error = inline(84).unwrap_err();
+        assert_eq!(error.param(), Some(&*param));
+        assert!(
+            error.message().contains(&format!(" {what} among at most 2 pictures, sounds, videos and files")),
+            "{error}"
+        );
     }
 }
 

@@ -3,11 +3,12 @@
 //! Knows their fields. Refuses to know what follows from them. Invariant: what is not needed is not read, but for its JSON.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::counts::{quoted_bytes, said_bytes};
+use super::counts::quoted_bytes;
 use crate::dialect::json::Object;
 
 /// A chunk or an answer.
@@ -57,12 +58,55 @@ pub(super) struct Choice<'a> {
     /// Of a completion, streamed or whole.
     #[serde(borrow)]
     pub(super) text: Option<&'a RawValue>,
+    /// What its delta or its message says, read once it is asked for.
+    #[serde(skip)]
+    said: OnceCell<Option<Said<'a>>>,
 }
 
-impl Choice<'_> {
+/// What a chunk's delta says, or a whole answer's message.
+#[derive(Debug, Deserialize)]
+pub(super) struct Said<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    pub(super) reasoning: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    pub(super) reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
+}
+
+/// A value that is there, also where it is null: a name stands once.
+fn there<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl Said<'_> {
+    /// Bytes of text, thought and calls: the first chunk has a role alone, and the last nothing.
+    fn bytes(&self) -> u64 {
+        let Self { content, reasoning, reasoning_content, tool_calls } = *self;
+        let [reasoning, reasoning_content] =
+            [reasoning, reasoning_content].map(|thought| thought.filter(|raw| raw.get() != "null"));
+        // Some engines tell their thoughts by both names.
+        let parts = [content, reasoning_content.or(reasoning), tool_calls].into_iter().flatten();
+        parts.map(quoted_bytes).sum()
+    }
+}
+
+impl<'a> Choice<'a> {
+    /// What it says in a chat; none of what is of another form, which is the client's to judge.
+    pub(super) fn said(&self) -> Option<&Said<'a>> {
+        let read = || {
+            let said = self.delta.or(self.message)?;
+            let Object(said) = serde_json::from_str(said.get()).ok()?;
+            Some(said)
+        };
+        self.said.get_or_init(read).as_ref()
+    }
+
     /// Bytes of what it says, in text, thought and calls.
     pub(super) fn said_bytes(&self) -> u64 {
-        said_bytes(self.delta.or(self.message)) + self.text.map_or(0, quoted_bytes)
+        self.said().map_or(0, Said::bytes) + self.text.map_or(0, quoted_bytes)
     }
 
     pub(super) fn is_finished(&self) -> bool {

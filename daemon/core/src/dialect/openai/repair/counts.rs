@@ -61,28 +61,6 @@ pub fn refuses_counts(fault: &BackendFault) -> bool {
     ["stream_options", "include_usage"].iter().any(|name| body.contains(name))
 }
 
-/// How many bytes of text, thought and calls a chunk's delta has, or a whole answer's message: the first chunk has a role alone, and
-/// the last nothing.
-pub(super) fn said_bytes(said: Option<&RawValue>) -> u64 {
-    #[derive(Deserialize)]
-    struct Said<'a> {
-        #[serde(borrow)]
-        content: Option<&'a RawValue>,
-        #[serde(borrow)]
-        reasoning: Option<&'a RawValue>,
-        #[serde(borrow)]
-        reasoning_content: Option<&'a RawValue>,
-        #[serde(borrow)]
-        tool_calls: Option<&'a RawValue>,
-    }
-    // What is of another form is the client's to judge, as before.
-    let Some(Object(said)) = said.and_then(|said| serde_json::from_str(said.get()).ok()) else { return 0 };
-    let Said { content, reasoning, reasoning_content, tool_calls } = said;
-    // Some engines tell their thoughts by both names.
-    let parts = [content, reasoning_content.or(reasoning), tool_calls].into_iter().flatten();
-    parts.map(quoted_bytes).sum()
-}
-
 /// Bytes of a text without its quotes, or of a list without its brackets.
 pub(super) fn quoted_bytes(part: &RawValue) -> u64 {
     (part.get().len() as u64).saturating_sub(2)

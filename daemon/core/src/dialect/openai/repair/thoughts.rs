@@ -4,41 +4,26 @@
 //! one or the other. Refuses to know what is thought. Invariant: a thought that has both names is left as it is.
 
 use memchr::memmem;
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Edit;
-use super::chunk::Choice;
+use super::chunk::{Choice, Said};
 use crate::dialect::json::{self, Object};
 
 /// In whatever has a thought by either name.
 const EITHER: &[u8] = b"\"reasoning";
-
-#[derive(Deserialize)]
-struct Thoughts<'a> {
-    #[serde(borrow, default, deserialize_with = "there")]
-    reasoning: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    reasoning_content: Option<&'a RawValue>,
-}
-
-/// A value that is there, also where it is null: a name stands once.
-fn there<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
 
 /// The edits by which each choice's thought has both names.
 pub(super) fn named_twice(data: &[u8], choices: Option<&[Object<Choice<'_>>]>) -> Vec<Edit> {
     if memmem::find(data, EITHER).is_none() {
         return Vec::new();
     }
-    let said =
-        choices.unwrap_or_default().iter().filter_map(|Object(choice)| choice.delta.or(choice.message));
+    let said = choices.unwrap_or_default().iter().filter_map(|Object(choice)| choice.said());
     said.filter_map(|said| twice(data, said)).collect()
 }
 
-fn twice(data: &[u8], said: &RawValue) -> Option<Edit> {
-    let Object(Thoughts { reasoning, reasoning_content }) = serde_json::from_str(said.get()).ok()?;
+fn twice(data: &[u8], said: &Said<'_>) -> Option<Edit> {
+    let Said { reasoning, reasoning_content, .. } = *said;
     let (thought, other, name) = match (reasoning.filter(is_text), reasoning_content.filter(is_text)) {
         (Some(thought), None) => (thought, reasoning_content, "reasoning_content"),
         (None, Some(thought)) => (thought, reasoning, "reasoning"),

@@ -320,6 +320,16 @@ fn what_stands_inside_of_fields_and_changes_nothing_is_named() {
         ["text.format.description"],
         "but by a server of OpenAI's API, which is given it"
     );
+    let body = json!({
+        "model": "m", "input": "a", "stream_options": {"include_usage": true, "include_obfuscation": false, "none": null},
+        "reasoning": {"effort": "low", "summary": "auto", "generate_summary": "auto", "context": "auto", "mode": "standard",
+            "max_tokens": 5, "enabled": true},
+        "text": {"verbosity": "medium", "form": 1, "format": {"type": "json_schema", "name": "a", "schema": {}, "strict": true,
+            "description": "", "grammar": "x"}},
+    });
+    let mut named = parse(&body).unwrap().ignored;
+    named.sort();
+    assert_eq!(named, ["reasoning.enabled", "reasoning.max_tokens", "text.form", "text.format.grammar"]);
     let error = parse(&json!({"model": "m", "input": "a", "stream_options": "x"})).unwrap_err();
     assert_eq!(error.param(), Some("stream_options"));
 }

@@ -9,6 +9,7 @@ use super::ResponseStream;
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::config::Limits;
 use crate::dialect::recorded::RESPONSES;
+use crate::dialect::render::{Form, Named};
 use crate::dialect::responses::{Echo, parse_response};
 use crate::error::{ApiError, BackendFault, Code};
 
@@ -155,6 +156,22 @@ fn a_plain_answer_has_every_event_once() {
             (&json!("a \"model\""), &json!(1_700_000_000))
         );
     }
+}
+
+#[test]
+fn a_failure_goes_on_behind_the_events_of_a_writer_that_is_lost() {
+    let (named, form) = (Named { unique: "1", created: 5 }, Form::Response(echo(json!({}))));
+    let (mut stream, mut out) = (form.stream(named, LIMIT), BytesMut::new());
+    stream.event(ChatEvent::text("a"), &mut out).unwrap();
+    let told = read(&out).len();
+    assert_eq!(stream.numbered(), told as u64);
+    out.extend_from_slice(&form.failure(named, &ApiError::internal(), stream.numbered()));
+    let all = read(&out);
+    let kinds: Vec<&str> = all[told..].iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["response.failed", "error"]);
+    assert_eq!(all[told]["response"]["id"], all[0]["response"]["id"]);
+    let alone = read(&form.failure(named, &ApiError::internal(), 0));
+    assert_eq!((alone.len(), &alone[0]["type"]), (4, &json!("response.created")));
 }
 
 #[test]

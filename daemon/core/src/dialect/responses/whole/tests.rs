@@ -94,3 +94,28 @@ fn what_was_cached_and_thought_is_told_where_it_is_known() {
             "output_tokens": 4, "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 7})
     );
 }
+
+#[test]
+fn what_of_an_answer_was_thought_is_estimated_where_its_engine_does_not_count_it() {
+    let told = |usage: Usage, thought: &str| {
+        let thought = ChatEvent::Reasoning(thought.to_owned());
+        let events = [
+            thought,
+            ChatEvent::text("said"),
+            ChatEvent::Usage(usage),
+            ChatEvent::Finish(FinishReason::Stop),
+        ];
+        let usage = body(&events).unwrap()["usage"].clone();
+        (usage["output_tokens_details"].clone(), usage["estimated"].clone())
+    };
+    let counted = Usage::counted(3, 10);
+    assert_eq!(told(counted, "a thought of 20 byt.").0, json!({"reasoning_tokens": 8, "estimated": true}));
+    let zero = Usage { reasoning_tokens: Some(0), ..counted };
+    assert_eq!(
+        told(zero, "a thought").0,
+        json!({"reasoning_tokens": 0}),
+        "what an engine counts is its word"
+    );
+    assert_eq!(told(counted, ""), (json!({"reasoning_tokens": 0}), Value::Null), "nothing was thought");
+    assert_eq!(told(Usage::estimated(8, 4), "").1, true, "nothing was counted");
+}
