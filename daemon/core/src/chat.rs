@@ -159,6 +159,22 @@ pub struct Tool {
     pub raw: Json,
 }
 
+impl Tool {
+    /// Whether a call must keep to its schema.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Outer {
+            function: Function,
+        }
+        #[derive(Deserialize)]
+        struct Function {
+            strict: Option<bool>,
+        }
+        serde_json::from_str::<Outer>(self.raw.get()).is_ok_and(|tool| tool.function.strict == Some(true))
+    }
+}
+
 /// Whether the model must call a function.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ToolChoice {
