@@ -10,7 +10,7 @@ mod parts;
 mod text;
 mod think;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use arguments::Arguments;
