@@ -10,7 +10,7 @@ mod parts;
 mod text;
 mod think;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use arguments::Arguments;
@@ -157,6 +157,22 @@ pub struct Tool {
     pub name: String,
     /// The whole tool object, `{"type":"function","function":{...}}`, as it came.
     pub raw: Json,
+}
+
+impl Tool {
+    /// Whether a call must keep to its schema.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Outer {
+            function: Function,
+        }
+        #[derive(Deserialize)]
+        struct Function {
+            strict: Option<bool>,
+        }
+        serde_json::from_str::<Outer>(self.raw.get()).is_ok_and(|tool| tool.function.strict == Some(true))
+    }
 }
 
 /// Whether the model must call a function.

@@ -14,7 +14,7 @@ mod stop;
 mod utf8;
 
 pub use splitter::Piece;
-pub(crate) use splitter::{CALL, CALL_END, MARKS, THINK_END};
+pub(crate) use splitter::{CALL, CALL_END, MARKS, MISTRAL, PYTHON, THINK, THINK_END};
 
 /// The length of the longest suffix of `text` that begins, but does not complete, one of `marks`.
 fn held_back<'a>(text: &str, marks: impl Iterator<Item = &'a str>) -> usize {

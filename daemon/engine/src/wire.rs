@@ -61,6 +61,8 @@ struct Body<'a> {
     logit_bias: Field<'a>,
     response_format: Field<'a>,
     reasoning_effort: Field<'a>,
+    reasoning: Field<'a>,
+    think: Field<'a>,
     chat_template_kwargs: Field<'a>,
 }
 
@@ -151,6 +153,8 @@ fn weigh(body: &Body<'_>, scale: &mut Scale, allowance: &Allowance) -> Result<()
         ("logit_bias", body.logit_bias),
         ("stop", body.stop),
         ("reasoning_effort", body.reasoning_effort),
+        ("reasoning", body.reasoning),
+        ("think", body.think),
         ("model", body.model),
     ] {
         fields::weigh(scale, allowance, name, field)?;
@@ -205,6 +209,10 @@ fn stop_texts(stop: Field<'_>, limits: &Limits) -> Result<Vec<String>, Failure> 
             format!("The field 'stop' has {} texts; at most {most} are allowed", texts.len()),
         ));
     }
+    // It would end every answer before its first letter, or do nothing.
+    if texts.iter().any(String::is_empty) {
+        return Err(Failure::invalid("stop", "A text of stop is empty; leave it out"));
+    }
     if texts.iter().any(|text| text.len() > stop_bytes) {
         return Err(Failure::invalid("stop", format!("A text of stop is longer than {stop_bytes} bytes")));
     }
@@ -244,18 +252,53 @@ fn template_extras(body: &Body<'_>) -> Result<Map<String, Value>, Failure> {
     let extra = get("chat_template_kwargs", body.chat_template_kwargs, "an object")?;
     let mut extra: Map<String, Value> = extra.unwrap_or_default();
     extra.retain(|name, _| !OWN.contains(&name.as_str()));
-    if let Some(effort) = get::<String>("reasoning_effort", body.reasoning_effort, "a string")? {
-        if !EFFORTS.contains(&effort.as_str()) {
-            let wanted = "none, minimal, low, medium, high, xhigh or max";
-            return Err(Failure::wrong_value("reasoning_effort", wanted));
+    match think(body)? {
+        None => {}
+        Some(Think::Switch(on)) => {
+            extra.entry("enable_thinking").or_insert(Value::Bool(on));
         }
-        if effort == "none" {
-            extra.entry("enable_thinking").or_insert(Value::Bool(false));
-        } else {
+        Some(Think::Effort(effort)) => {
             extra.entry("reasoning_effort").or_insert(Value::String(effort));
         }
     }
     Ok(extra)
+}
+
+/// What a request says of thinking.
+enum Think {
+    /// Whether to.
+    Switch(bool),
+    /// How hard.
+    Effort(String),
+}
+
+/// By OpenAI's word, else by that of its Responses, else by Ollama's: the daemon has the same order.
+fn think(body: &Body<'_>) -> Result<Option<Think>, Failure> {
+    if let Some(effort) = get("reasoning_effort", body.reasoning_effort, "a string")? {
+        return effort_of("reasoning_effort", effort).map(Some);
+    }
+    let wanted = "an object such as {\"effort\": \"low\"}";
+    let reasoning: Option<Map<String, Value>> = get("reasoning", body.reasoning, wanted)?;
+    if let Some(effort) =
+        reasoning.as_ref().map(|it| messages::text("reasoning", "effort", it)).transpose()?.flatten()
+    {
+        return effort_of("reasoning.effort", effort.to_owned()).map(Some);
+    }
+    let wanted = "true, false or an effort";
+    match get("think", body.think, wanted)? {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(on)) => Ok(Some(Think::Switch(on))),
+        Some(Value::String(effort)) => effort_of("think", effort).map(Some),
+        Some(_) => Err(Failure::wrong_type("think", wanted)),
+    }
+}
+
+fn effort_of(name: &str, effort: String) -> Result<Think, Failure> {
+    match effort.as_str() {
+        "none" => Ok(Think::Switch(false)),
+        known if EFFORTS.contains(&known) => Ok(Think::Effort(effort)),
+        _ => Err(Failure::wrong_value(name, "none, minimal, low, medium, high, xhigh or max")),
+    }
 }
 
 #[cfg(test)]
@@ -282,8 +325,17 @@ mod tests {
             (json!({"logprobs": true, "top_logprobs": -1}), "top_logprobs"),
             (json!({"top_logprobs": 2}), "top_logprobs"),
             (json!({"reasoning_effort": "ultra"}), "reasoning_effort"),
+            (json!({"reasoning": {"effort": "ultra"}}), "reasoning.effort"),
+            (json!({"reasoning": {"effort": 1}}), "reasoning.effort"),
+            (json!({"reasoning": "low"}), "reasoning"),
+            (json!({"think": "ultra"}), "think"),
+            (json!({"think": 1}), "think"),
+            (json!({"stop": ""}), "stop"),
+            (json!({"stop": ["x", ""]}), "stop"),
             (json!({"logit_bias": {"1": 2}}), "logit_bias"),
-            (json!({"tools": [{"type": "web_search"}]}), "tools[0].function"),
+            (json!({"tools": [{"type": "web_search"}]}), "tools[0].type"),
+            (json!({"tools": [{"type": "custom", "custom": {"name": "f"}}]}), "tools[0].type"),
+            (json!({"tools": [{"type": "function"}]}), "tools[0].function"),
             (json!({"stop": vec!["x"; STOPS + 1]}), "stop"),
             (json!({"stop": "x".repeat(STOP_BYTES + 1)}), "stop"),
             (json!({"max_tokens": 0}), "max_tokens"),
@@ -332,6 +384,34 @@ mod tests {
             (failure.code, failure.param.as_deref()),
             (Some("context_length_exceeded"), Some("messages"))
         );
+    }
+
+    #[test]
+    fn thinking_is_switched_by_each_of_the_words_for_it() {
+        let off = json!({"enable_thinking": false});
+        for (more, extra) in [
+            (json!({"reasoning_effort": "none"}), off.clone()),
+            (json!({"reasoning": {"effort": "none"}}), off.clone()),
+            (json!({"think": "none"}), off.clone()),
+            (json!({"think": false}), off),
+            (json!({"think": true}), json!({"enable_thinking": true})),
+            (json!({"think": "high"}), json!({"reasoning_effort": "high"})),
+            (
+                json!({"reasoning": {"effort": "low", "summary": "auto"}, "think": true}),
+                json!({"reasoning_effort": "low"}),
+            ),
+            (
+                json!({"reasoning_effort": "low", "reasoning": {"effort": "max"}, "think": false}),
+                json!({"reasoning_effort": "low"}),
+            ),
+            (json!({"reasoning_effort": null, "reasoning": {"effort": null}, "think": null}), json!({})),
+            (
+                json!({"think": true, "chat_template_kwargs": {"enable_thinking": false}}),
+                json!({"enable_thinking": false}),
+            ),
+        ] {
+            assert_eq!(Value::Object(read(&more).unwrap().extra), extra, "{more}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 mod complaint;
 mod completion;
+mod ear;
 mod embedding;
 mod generation;
 mod grammar;

@@ -115,7 +115,11 @@ fn a_stream_says_what_the_whole_answer_says() {
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
     let text: String = chunks.iter().filter_map(|c| c["choices"][0]["delta"]["content"].as_str()).collect();
     assert_eq!(text, whole["choices"][0]["message"]["content"].as_str().unwrap());
-    assert_eq!(chunks.last().unwrap()["usage"], whole["usage"]);
+    let [before @ .., counts] = chunks.as_slice() else { panic!("{}", reply.body) };
+    assert_eq!(counts["usage"], whole["usage"]);
+    assert!(before.iter().all(|chunk| chunk.get("usage") == Some(&Value::Null)), "{}", reply.body);
+    let unasked = engine.chat("Count from 3 to 9.", &json!({"stream": true})).chunks();
+    assert!(unasked.iter().all(|chunk| chunk.get("usage").is_none()), "{unasked:?}");
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "stop");
 }
 

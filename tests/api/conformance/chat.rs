@@ -55,6 +55,19 @@ fn tools() -> Value {
     json!([tool("get_weather"), tool("get_time")])
 }
 
+/// The word by which a function's calls must keep to its schema, which demands two arguments, with it and without it.
+fn strict(model: &str) -> Probe {
+    let tools = |strict: bool| {
+        let schema = json!({"type": "object", "required": ["city", "unit"], "additionalProperties": false,
+            "properties": {"city": {"type": "string", "maxLength": 12}, "unit": {"enum": ["celsius"]}}});
+        let function = json!({"name": "get_weather", "description": "Get the weather for a city", "strict": strict, "parameters": schema});
+        json!({"tools": [{"type": "function", "function": function}]})
+    };
+    let question = json!({"messages": [{"role": "user", "content": "What is the weather in Berlin?"}]});
+    let probe = of(model, "tools.function.strict", &json!(true)).beside(&question).beside(&tools(false));
+    Probe { sent: tools(true), ..probe }
+}
+
 fn named(function: &str) -> Value {
     json!({"type": "function", "function": {"name": function}})
 }

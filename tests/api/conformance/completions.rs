@@ -44,13 +44,21 @@ fn words() -> [(&'static str, Value, &'static str); 11] {
     ]
 }
 
+/// What is refused wherever no server of OpenAI's API may know it, and by all of them.
+fn chat_s() -> [(&'static str, Value); 2] {
+    [
+        ("response_format", json!({"type": "json_object"})),
+        ("messages", json!([{"role": "user", "content": "Hello"}])),
+    ]
+}
+
 fn echoes(scene: &Scene) -> bool {
     scene.text().starts_with(PROMPT)
 }
 
 pub(super) fn ollama() -> Vec<Probe> {
     let tiny = |field, value| of("tiny", field, &value);
-    let dead = foreign().map(|(field, value)| tiny(field, value));
+    let dead = foreign().into_iter().chain(chat_s()).map(|(field, value)| tiny(field, value));
     let words = words().map(|(field, value, pointer)| tiny(field, value.clone()).on_wire(pointer, value));
     let prompts = json!([PROMPT, "This program", "The licence"]);
     let streamed = json!({"stream": true});
@@ -72,7 +80,7 @@ pub(super) fn ollama() -> Vec<Probe> {
             .beside(&json!({"model": "tiny-fill"}))
             .on_wire("/suffix", json!(" software.")),
     ];
-    dead.into_iter().chain(words).chain(others).collect()
+    dead.chain(words).chain(others).collect()
 }
 
 pub(super) fn openai() -> Vec<Probe> {
@@ -81,7 +89,10 @@ pub(super) fn openai() -> Vec<Probe> {
     let passed = foreign().into_iter().chain(words).map(|(field, value)| large(field, value).unchanged());
     let streamed = json!({"stream": true});
     let small = json!({"model": "small"});
+    let [(format, wanted), (messages, said)] = chat_s();
     let others = [
+        large(format, wanted).unchanged(),
+        large(messages, said),
         large("model", json!("other-large")).passed(|scene| {
             scene.at("/model") == "other-large" && scene.wire.iter().all(|body| body["model"] == "large")
         }),
@@ -142,7 +153,7 @@ fn strays(scene: &Scene) -> bool {
 
 /// Our own engine, the real one: by what its answers are.
 pub(super) fn engine() -> Vec<Probe> {
-    let dead = foreign().into_iter().map(|(field, value)| demo(field, &value));
+    let dead = foreign().into_iter().chain(chat_s()).map(|(field, value)| demo(field, &value));
     dead.chain(requests()).chain(numbers()).chain(answers()).collect()
 }
 

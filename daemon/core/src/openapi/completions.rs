@@ -74,6 +74,8 @@ pub(super) struct Request {
     #[schemars(range(min = 0.0, max = 1.0))]
     top_p: Option<f64>,
     user: Option<String>,
+    /// What form the answer shall have, in the words of an engine that is given it.
+    response_format: Option<BTreeMap<String, Value>>,
     /// Only so many of the likeliest tokens; -1, where an engine is given it, is all.
     #[serde(default)]
     #[schemars(schema_with = "count_from_0")]

@@ -9,8 +9,8 @@ use super::schemas::Schemas;
 use crate::dialect::openai::{COUNT_LIMIT, EMBEDDING_ROWS};
 use crate::embedding::INPUTS_LIMIT;
 
-/// What to turn into vectors. A field that is none of these is refused for an Ollama, and given as it came to an engine that speaks
-/// OpenAI's API.
+/// What to turn into vectors. A field that is none of these is refused for an Ollama and for our own engine, and given as it came
+/// to an engine that speaks OpenAI's API.
 #[derive(JsonSchema)]
 #[schemars(rename = "EmbeddingRequest")]
 #[expect(dead_code, reason = "it is read for its form alone")]

@@ -13,7 +13,7 @@ use crate::routes::Endpoint;
 
 /// What is said of the bodies that a model is asked with.
 pub(super) const BODY: &str = "application/json, of at most limits.body bytes (32 MiB); it may be packed, with \
-    Content-Encoding: zstd. Fields that say where a request goes or what runs inside an engine are refused by their names.";
+    Content-Encoding: zstd. Fields that say where a request goes, what runs inside an engine or who is answered first are refused by their names.";
 
 /// What a route belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

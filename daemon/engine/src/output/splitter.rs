@@ -1,20 +1,20 @@
 //! Sorts a text into reasoning, content and tool calls while it arrives.
 //!
 //! Knows three families of call: Hermes and Qwen (`<tool_call>…</tool_call>`), Llama 3 (`<|python_tag|>…` or a bare
-//! JSON object at the start) and Mistral (`[TOOL_CALLS]…`). Invariant: text that turns out to be no call comes out as
-//! content, unchanged, or not at all where a call is forced.
+//! JSON object at the start) and Mistral (`[TOOL_CALLS]…`). Invariants: a call is of a function that was offered; text that turns out to
+//! be no such call comes out as content, unchanged, or not at all where a call is forced.
 
 use super::calls::{self, Call, Tools};
 use super::held_back;
 use std::ops::Range;
 
-const THINK: &str = "<think>";
+pub(crate) const THINK: &str = "<think>";
 pub(crate) const THINK_END: &str = "</think>";
 pub(crate) const CALL: &str = "<tool_call>";
 pub(crate) const CALL_END: &str = "</tool_call>";
 /// Models of these two families end their turn after the calls, so the calls reach to the end.
-const PYTHON: &str = "<|python_tag|>";
-const MISTRAL: &str = "[TOOL_CALLS]";
+pub(crate) const PYTHON: &str = "<|python_tag|>";
+pub(crate) const MISTRAL: &str = "[TOOL_CALLS]";
 
 /// The special tokens that this room must see, although they are no words of the answer.
 pub(crate) const MARKS: [&str; 8] =
@@ -236,8 +236,11 @@ impl Splitter {
         (self.at, self.take_front(end))
     }
 
+    /// What the text means, if that is a call of what was offered, or several; else the text itself: a client has nothing that it
+    /// could call by another name.
     fn calls_or(&mut self, calls: Option<Vec<Call>>, at: usize, raw: String) {
-        match calls {
+        let offered = |call: &Call| self.tools.as_ref().is_some_and(|tools| tools.contains(&call.name));
+        match calls.filter(|calls| calls.iter().all(offered)) {
             Some(calls) => self.pieces.extend(calls.into_iter().map(Piece::Call)),
             None => self.content(at, raw),
         }

@@ -165,6 +165,24 @@ fn mistral_calls_are_read() {
 }
 
 #[test]
+fn what_was_not_offered_is_not_called() {
+    for text in [
+        "<tool_call>\n{\"name\": \"subtract\", \"arguments\": {\"a\": 1}}\n</tool_call>",
+        "<tool_call><function=subtract></tool_call>",
+        "<|python_tag|>{\"name\": \"subtract\", \"parameters\": {}}",
+        "[TOOL_CALLS][{\"name\": \"add\", \"arguments\": {}}, {\"name\": \"subtract\", \"arguments\": {}}]",
+        "[TOOL_CALLS]subtract[ARGS]{}",
+        "{\"name\": \"subtract\", \"parameters\": {}}",
+    ] {
+        let shown = text.trim_start_matches("<|python_tag|>");
+        assert_eq!(sorted(text, &[], true, false), [content(shown)]);
+    }
+    let text = "<tool_call>{\"name\": \"ping\"}</tool_call><tool_call>{\"name\": \"pong\"}</tool_call>";
+    let strange = "<tool_call>{\"name\": \"pong\"}</tool_call>";
+    assert_eq!(sorted(text, &[], true, false), [call("ping", "{}"), content(strange)]);
+}
+
+#[test]
 fn reasoning_may_lead_to_a_call() {
     let text = "<think>hm</think>\n\n{\"name\": \"ping\", \"parameters\": {}}";
     assert_eq!(sorted(text, &[], true, false), [Piece::Reasoning("hm".into()), call("ping", "{}")]);

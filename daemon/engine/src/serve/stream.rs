@@ -24,19 +24,39 @@ pub(super) struct AnswerStream {
 
 impl AnswerStream {
     pub(super) fn new(ticket: Ticket, answer: Box<dyn Answer>, include_usage: bool) -> Self {
-        let ready = answer.opening().iter().map(event).collect();
-        Self { ticket: Some(ticket), answer, include_usage, ready }
+        let opening = answer.opening();
+        let mut stream = Self { ticket: Some(ticket), answer, include_usage, ready: VecDeque::new() };
+        if let Some(opening) = opening {
+            stream.say(opening);
+        }
+        stream
+    }
+
+    /// Says a chunk. Where the counts are asked for, OpenAI's chunks before them say that they have none.
+    fn say(&mut self, mut chunk: Value) {
+        if let Some(fields) = chunk.as_object_mut().filter(|_| self.include_usage) {
+            fields.entry("usage").or_insert(Value::Null);
+        }
+        self.ready.push_back(event(&chunk));
     }
 
     fn take(&mut self, next: Option<Event>) {
         match next {
             Some(Event::Begun) => {}
-            Some(Event::Part(part)) => self.ready.push_back(event(&self.answer.part(&part))),
-            Some(Event::Next(finish)) => self.ready.push_back(event(&self.answer.closing(finish))),
+            Some(Event::Part(part)) => {
+                let chunk = self.answer.part(&part);
+                self.say(chunk);
+            }
+            Some(Event::Next(finish)) => {
+                let chunk = self.answer.closing(finish);
+                self.say(chunk);
+            }
             Some(Event::Ended(finish, usage)) => {
-                self.ready.push_back(event(&self.answer.closing(finish)));
+                let chunk = self.answer.closing(finish);
+                self.say(chunk);
                 if self.include_usage {
-                    self.ready.push_back(event(&self.answer.usage(usage)));
+                    let counts = self.answer.usage(usage);
+                    self.say(counts);
                 }
                 self.ready.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
                 self.ticket = None;

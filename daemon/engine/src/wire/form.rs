@@ -1,11 +1,12 @@
-//! What an answer is held to: `response_format`, and a `tool_choice` that forces a call.
+//! What an answer is held to: `response_format`, a `tool_choice` that forces a call, and functions whose calls must keep to their schema.
 //!
-//! Knows OpenAI's forms of both. Knows nothing of grammars. Invariant: what passes has schemas that can be kept, as far as
+//! Knows OpenAI's forms of them. Knows nothing of grammars. Invariant: what passes has schemas that can be kept, as far as
 //! their words tell; what is not understood is refused, and never passed over.
 
 use super::Body;
 use super::fields::get;
 use super::messages::text;
+use super::tools::is_strict;
 use crate::error::Failure;
 use crate::limits::Limits;
 use crate::schema;
@@ -27,16 +28,27 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Form {
     /// The content, if there may be any.
-    pub content: Option<Held>,
+    pub content: Content,
     /// The functions that may be called, by name, and what their arguments must be.
     pub calls: Vec<(String, Held)>,
+}
+
+/// What an answer says beside its calls.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// Nothing: it is a call in any case.
+    None,
+    /// JSON of this schema, in the place of a call.
+    Held(Held),
+    /// Whatever the model says, up to where a call begins.
+    Free,
 }
 
 impl Form {
     /// Whether the answer is a call in any case, and nothing but one.
     #[must_use]
     pub fn is_call(&self) -> bool {
-        self.content.is_none()
+        self.content == Content::None
     }
 }
 
@@ -97,8 +109,7 @@ pub(super) fn read(
 ) -> Result<Option<Form>, Failure> {
     let content = response_format(body, limits)?;
     let forced: Vec<(usize, &Value)> = match choice {
-        // A call may come in place of the content, but not within it.
-        Choice::Free | Choice::Never => return Ok(content.map(|content| beside(content, tools))),
+        Choice::Free | Choice::Never => return beside(content, tools, limits),
         Choice::Any => tools.iter().enumerate().collect(),
         Choice::Named(name) => {
             tools.iter().enumerate().filter(|(_, tool)| name_of(tool) == Some(name.as_str())).collect()
@@ -110,27 +121,38 @@ pub(super) fn read(
         return Err(Failure::invalid("tool_choice", message));
     }
     let calls = forced.into_iter().map(|(index, tool)| arguments(index, tool, limits));
-    Ok(Some(Form { content: None, calls: calls.collect::<Result<_, _>>()? }))
+    Ok(Some(Form { content: Content::None, calls: calls.collect::<Result<_, _>>()? }))
 }
 
-/// The content's form where functions may be called instead; their arguments are objects, which of them the model decides.
-fn beside(content: Held, tools: &[Value]) -> Form {
+/// The content's form where functions may be called instead: a call may come in its place, but not within it. Where it may be anything,
+/// only the calls are held, and only where some function is strict. The arguments of one that is not are an object, of what the model
+/// likes.
+fn beside(content: Option<Held>, tools: &[Value], limits: &Limits) -> Result<Option<Form>, Failure> {
+    let content = match content {
+        Some(held) => Content::Held(held),
+        None if tools.iter().any(is_strict) => Content::Free,
+        None => return Ok(None),
+    };
     let any = || Held { at: "tools".into(), schema: json!({"type": "object"}) };
-    let names = tools.iter().filter_map(name_of);
-    Form { content: Some(content), calls: names.map(|name| (name.to_owned(), any())).collect() }
+    let callable = |(index, tool): (usize, &Value)| {
+        let name = name_of(tool)?;
+        Some(if is_strict(tool) { arguments(index, tool, limits) } else { Ok((name.to_owned(), any())) })
+    };
+    let calls = tools.iter().enumerate().filter_map(callable);
+    Ok(Some(Form { content, calls: calls.collect::<Result<_, _>>()? }))
 }
 
 fn name_of(tool: &Value) -> Option<&str> {
     tool.pointer("/function/name").and_then(Value::as_str)
 }
 
-/// A function that may have to be called: its name, and what its arguments must be.
+/// A function whose call must keep to its schema: its name, and what its arguments must be.
 fn arguments(index: usize, tool: &Value, limits: &Limits) -> Result<(String, Held), Failure> {
     let at = format!("tools[{index}].function.parameters");
     let parameters = tool.pointer("/function/parameters").and_then(Value::as_object);
     let fields = schema::of_object(parameters);
     if fields.get("type").and_then(Value::as_str) != Some("object") {
-        return Err(Failure::wrong_value(&format!("{at}.type"), "'object' where a call is forced"));
+        return Err(Failure::wrong_value(&format!("{at}.type"), "'object' where a call is forced or strict"));
     }
     let held = Held { schema: Value::Object(fields), at };
     if held.schema.to_string().len() > limits.schema_bytes {
@@ -157,10 +179,10 @@ fn response_format(body: &Body<'_>, limits: &Limits) -> Result<Option<Held>, Fai
             return Err(Failure::missing("response_format.type", "'text', 'json_object' or 'json_schema'"));
         }
         Some(other) => {
-            let known = OTHER_FORMATS.contains(&other).then(|| format!("'{other}'"));
-            let kind = known.unwrap_or_else(|| "that".to_owned());
+            let known = OTHER_FORMATS.contains(&other).then(|| format!("the type '{other}'"));
+            let kind = known.unwrap_or_else(|| "another type".to_owned());
             let message = format!(
-                "This engine cannot hold an answer to a format of the type {kind}; response_format must be {wanted}"
+                "This engine cannot hold an answer to a format of {kind}; response_format must be {wanted}"
             );
             return Err(Failure::unsupported(at, message));
         }
@@ -195,7 +217,7 @@ mod tests {
     use crate::limits::Limits;
     use crate::weight::Allowance;
     use crate::wire::Chat;
-    use crate::wire::form::Form;
+    use crate::wire::form::{Content, Form, Held};
     use serde_json::{Value, json};
 
     fn read(more: &Value) -> Result<Option<Form>, Failure> {
@@ -204,6 +226,11 @@ mod tests {
         let allowance = Allowance::new(2048, Some(13));
         let limits = Limits { schema_bytes: 200, ..Limits::default() };
         Chat::read(&serde_json::to_vec(&body).unwrap(), &allowance, &limits).map(|chat| chat.form)
+    }
+
+    fn held(form: &Form) -> &Held {
+        let Content::Held(held) = &form.content else { panic!("{form:?}") };
+        held
     }
 
     fn tools() -> Value {
@@ -220,12 +247,12 @@ mod tests {
         assert_eq!(read(&json!({})).unwrap(), None);
         assert_eq!(read(&json!({"response_format": {"type": "text"}, "tools": tools()})).unwrap(), None);
         let form = read(&json!({"response_format": {"type": "json_object"}})).unwrap().unwrap();
-        assert_eq!((form.content.unwrap().schema, form.calls.len()), (json!({"type": "object"}), 0));
+        assert_eq!((&held(&form).schema, form.calls.len()), (&json!({"type": "object"}), 0));
         let form = read(&json!({"response_format": format(&json!({"type": "array"})), "tools": tools()}));
         let form = form.unwrap().unwrap();
-        assert_eq!((form.content.unwrap().schema, form.calls.len()), (json!({"type": "array"}), 2));
+        assert_eq!((&held(&form).schema, form.calls.len()), (&json!({"type": "array"}), 2));
         let form = read(&json!({"tools": tools(), "tool_choice": "required"})).unwrap().unwrap();
-        assert_eq!(form.content, None);
+        assert!(form.is_call());
         let calls: Vec<(&str, &Value)> =
             form.calls.iter().map(|(name, held)| (name.as_str(), &held.schema)).collect();
         let add = json!({"properties": {"a": {"type": "integer"}}, "type": "object"});
@@ -233,6 +260,48 @@ mod tests {
         let named = json!({"type": "function", "function": {"name": "ping"}});
         let form = read(&json!({"tools": tools(), "tool_choice": named})).unwrap().unwrap();
         assert_eq!((form.calls.len(), form.calls[0].1.at.as_str()), (1, "tools[1].function.parameters"));
+    }
+
+    #[test]
+    fn a_strict_function_is_held_to_its_schema_wherever_it_may_be_called() {
+        let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
+        let strict = |strict: Value| {
+            let function = json!({"name": "f", "strict": strict, "parameters": schema});
+            json!([{"type": "function", "function": function}, {"type": "function", "function": {"name": "g"}}])
+        };
+        for no in [json!(false), Value::Null] {
+            assert_eq!(read(&json!({ "tools": strict(no) })).unwrap(), None);
+        }
+        let tools = strict(json!(true));
+        assert_eq!(read(&json!({"tools": tools, "tool_choice": "none"})).unwrap(), None);
+        let free = read(&json!({ "tools": tools })).unwrap().unwrap();
+        assert_eq!((&free.content, free.is_call()), (&Content::Free, false));
+        let beside =
+            read(&json!({"tools": tools, "response_format": {"type": "json_object"}})).unwrap().unwrap();
+        assert_eq!(held(&beside).at, "response_format");
+        for form in [free, beside] {
+            let calls: Vec<(&str, &str, &Value)> =
+                form.calls.iter().map(|(name, held)| (&**name, &*held.at, &held.schema)).collect();
+            let any = json!({"type": "object"});
+            assert_eq!(calls, [("f", "tools[0].function.parameters", &schema), ("g", "tools", &any)]);
+        }
+        let wrong = read(&json!({ "tools": strict(json!("yes")) })).unwrap_err();
+        assert_eq!(wrong.param.as_deref(), Some("tools[0].function.strict"));
+    }
+
+    #[test]
+    fn a_format_of_another_type_is_told_in_a_whole_sentence() {
+        let said = |kind: &str| read(&json!({"response_format": {"type": kind}})).unwrap_err().message;
+        assert!(
+            said("xml").contains("to a format of another type; response_format must be"),
+            "{}",
+            said("xml")
+        );
+        assert!(
+            said("regex").contains("to a format of the type 'regex'; response_format"),
+            "{}",
+            said("regex")
+        );
     }
 
     #[test]
@@ -261,6 +330,10 @@ mod tests {
             ),
             (
                 json!({"tools": parameters(&json!({"not": {}})), "tool_choice": "required"}),
+                "tools[0].function.parameters",
+            ),
+            (
+                json!({"tools": [{"function": {"name": "f", "strict": true, "parameters": {"type": "object", "not": {}}}}]}),
                 "tools[0].function.parameters",
             ),
         ] {

@@ -2,14 +2,16 @@
 //!
 //! Knows llguidance, which makes a parser of JSON schemas over the model's tokens; each of its steps spends a bounded amount of
 //! work. Knows nothing of llama.cpp's own grammars: they are C++ that ends the process where one goes wrong. Invariant: no
-//! token is said by which the form could not be kept any more, and reasoning alone is free of it.
+//! token is said by which the form could not be kept any more; reasoning alone is free of it, and where only calls are held what comes
+//! before one.
 
+use super::ear::Ear;
 use super::generation::piece;
 use super::prompt::text_of;
 use crate::error::Failure;
-use crate::output::{CALL, CALL_END, MARKS, THINK_END};
+use crate::output::{CALL, CALL_END, MARKS, MISTRAL, PYTHON, THINK_END};
 use crate::schema;
-use crate::wire::form::{Form, Held};
+use crate::wire::form::{Content, Form, Held};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
@@ -58,8 +60,19 @@ pub(super) struct Manner {
     pub(super) marked: bool,
 }
 
-/// What stands before and behind a call, in Lark's words; nothing around a bare one.
-type Marks = Option<[String; 2]>;
+/// Where calls begin, in Lark's words.
+enum Begin {
+    /// At once, between these; nothing stands around a bare one.
+    Between([String; 2]),
+    /// In whatever form models write them, by the marks of all; what comes before a call is none of the grammar's.
+    AsModelsDo([String; 4]),
+}
+
+impl Begin {
+    fn bare() -> Self {
+        Self::Between(Default::default())
+    }
+}
 
 /// The parsers of one model.
 #[derive(Default)]
@@ -83,16 +96,30 @@ impl Grammars {
             Some(factory) => factory,
             none => none.insert(factory(vocabulary)?),
         };
-        let matcher = match parser(factory, grammar(form, manner.marked.then(|| marks(vocabulary)))) {
+        let free = form.content == Content::Free;
+        let begin = match (free, manner.marked) {
+            (true, _) => {
+                Begin::AsModelsDo([CALL, CALL_END, PYTHON, MISTRAL].map(|mark| word(vocabulary, mark)))
+            }
+            (false, true) => Begin::Between(marks(vocabulary)),
+            (false, false) => Begin::bare(),
+        };
+        let matcher = match parser(factory, grammar(form, begin)) {
             Ok(matcher) => matcher,
             // Which of several it was is found by trying each alone.
             Err(problem) => return Err(blame(factory, form, &problem)),
         };
         let at = parts(form).next().map_or("", |held| &held.at).to_owned();
-        let mut holder = Holder { matcher, reasoning: None, first: None, at };
+        let mut holder = Holder { matcher, reasoning: None, first: None, free: None, at };
         // Much of what cannot be kept is only seen here, before the answer begins.
-        holder.first = Some(holder.allowed()?);
-        holder.reasoning = manner.thinking.then(Vec::new);
+        let first = holder.allowed()?;
+        if free {
+            let ear = Ear::new(manner.thinking, manner.marked);
+            holder.free = Some(Free { ear, listens: true, begin: holder.matcher.clone() });
+        } else {
+            holder.first = Some(first);
+            holder.reasoning = manner.thinking.then(Vec::new);
+        }
         Ok(holder)
     }
 }
@@ -117,13 +144,15 @@ fn slices() -> Vec<String> {
     llguidance::earley::SlicedBiasComputer::json_slices()
 }
 
-/// The marks around a call: each the token that it is, if it is one.
+/// A mark: the token that it is, if it is one.
+fn word(vocabulary: &LlamaVocab<'_>, mark: &str) -> String {
+    let token = vocabulary.tokens().find(|token| text_of(vocabulary, *token) == mark);
+    token.map_or_else(|| json!(mark).to_string(), |token| format!("<[{}]>", token.0))
+}
+
+/// The marks around a call.
 fn marks(vocabulary: &LlamaVocab<'_>) -> [String; 2] {
-    let word = |mark: &str| {
-        let token = vocabulary.tokens().find(|token| text_of(vocabulary, *token) == mark);
-        token.map_or_else(|| json!(mark).to_string(), |token| format!("<[{}]>", token.0))
-    };
-    [format!("{} \"\\n\"", word(CALL)), format!("\"\\n\" {}", word(CALL_END))]
+    [format!("{} \"\\n\"", word(vocabulary, CALL)), format!("\"\\n\" {}", word(vocabulary, CALL_END))]
 }
 
 /// The tokens as an answer shows them. Control tokens are no text, nor are marks, which would end a call in the middle of a text: they
@@ -154,16 +183,23 @@ fn is_no_text(vocabulary: &LlamaVocab<'_>, token: LlamaToken, bytes: &[u8]) -> b
 }
 
 fn parts(form: &Form) -> impl Iterator<Item = &Held> {
-    form.content.iter().chain(form.calls.iter().map(|(_, held)| held))
+    let content = match &form.content {
+        Content::Held(held) => Some(held),
+        Content::None | Content::Free => None,
+    };
+    content.into_iter().chain(form.calls.iter().map(|(_, held)| held))
 }
 
 /// One grammar that calls the others by name: each schema has its own, since its references begin at its own root.
-fn grammar(form: &Form, marks: Marks) -> TopLevelGrammar {
-    let [open, close] = marks.unwrap_or_default();
+fn grammar(form: &Form, begin: Begin) -> TopLevelGrammar {
     let mut start = Vec::new();
     let mut rules = String::new();
     let mut grammars = vec![GrammarWithLexer::default()];
-    if let Some(held) = &form.content {
+    let [open, close] = match &begin {
+        Begin::Between(marks) => marks.clone(),
+        Begin::AsModelsDo(_) => Default::default(),
+    };
+    if let Content::Held(held) = &form.content {
         start.push("@content".to_owned());
         grammars.push(of_schema("content".into(), held));
     }
@@ -175,7 +211,15 @@ fn grammar(form: &Form, marks: Marks) -> TopLevelGrammar {
         let _ = writeln!(rules, "call_{index}: {open} {} @arguments_{index} \"}}\" {close}", json!(opening));
         grammars.push(of_schema(format!("arguments_{index}"), held));
     }
-    let lark = format!("start: {}\n{rules}", start.join(" | "));
+    let any = start.join(" | ");
+    let lark = match begin {
+        Begin::Between(_) => format!("start: {any}\n{rules}"),
+        // As the splitter reads them: Hermes' and Qwen's, Llama's with its mark and without, Mistral's.
+        Begin::AsModelsDo([open, close, python, mistral]) => format!(
+            "start: hermes | python | mistral | call\nhermes: {open} (\"\\n\")? call (\"\\n\")? {close}\n\
+             python: {python} call\nmistral: {mistral} \"[\" call \"]\"\ncall: {any}\n{rules}"
+        ),
+    };
     if let Some(first) = grammars.first_mut() {
         first.lark_grammar = Some(lark);
     }
@@ -205,8 +249,8 @@ fn parser(factory: &ParserFactory, grammar: TopLevelGrammar) -> Result<Matcher, 
 
 fn blame(factory: &ParserFactory, form: &Form, problem: &str) -> Failure {
     let alone = |held: &Held| {
-        let form = Form { content: Some(held.clone()), calls: Vec::new() };
-        parser(factory, grammar(&form, None)).err().map(|problem| refusal(&held.at, &problem))
+        let form = Form { content: Content::Held(held.clone()), calls: Vec::new() };
+        parser(factory, grammar(&form, Begin::bare())).err().map(|problem| refusal(&held.at, &problem))
     };
     let first = parts(form).next().map_or("tools", |held| &held.at);
     if is_too_large(problem) {
@@ -247,8 +291,19 @@ pub(super) struct Holder {
     reasoning: Option<Vec<u8>>,
     /// The tokens that may begin, until one did.
     first: Option<SimpleVob>,
+    /// What is heard of an answer of which only the calls are held.
+    free: Option<Free>,
     /// The field that asked for it.
     at: String,
+}
+
+/// An answer that is free up to where a call begins, and behind that call.
+struct Free {
+    ear: Ear,
+    /// No call has begun, or it has ended.
+    listens: bool,
+    /// The parser of a call, as it is before its first token.
+    begin: Matcher,
 }
 
 impl Holder {
@@ -262,6 +317,11 @@ impl Holder {
         vocabulary: &LlamaVocab<'_>,
         sampler: &mut LlamaSampler,
     ) -> Result<LlamaToken, Failure> {
+        if self.free.as_ref().is_some_and(|free| free.listens) {
+            let token = sampler.sample(context, -1);
+            self.listen(vocabulary, token);
+            return Ok(token);
+        }
         let candidates = context.candidates_ith(-1);
         let candidates: Vec<LlamaTokenData> = if self.reasoning.is_some() {
             // Who ends within reasoning has not said what was asked for.
@@ -280,7 +340,30 @@ impl Holder {
 
     /// Whether nothing can follow.
     pub(super) fn ended(&self) -> bool {
-        self.reasoning.is_none() && self.matcher.is_stopped()
+        let listens = self.free.as_ref().is_some_and(|free| free.listens);
+        !listens && self.reasoning.is_none() && self.matcher.is_stopped()
+    }
+
+    /// Hears a token of what is free, and holds on from where it begins a call. What only looks like one goes on being free.
+    fn listen(&mut self, vocabulary: &LlamaVocab<'_>, token: LlamaToken) {
+        let Some(free) = &mut self.free else { return };
+        let bytes = piece(vocabulary, token);
+        let Some(begun) = free.ear.hear(&bytes) else { return };
+        let mut matcher = free.begin.clone();
+        let tokens = if begun == bytes {
+            // A mark that is a token is no text, and would not be found again by its letters.
+            vec![u32::try_from(token.0).unwrap_or(u32::MAX)]
+        } else {
+            matcher.tok_env().map(|environment| environment.tokenize_bytes(&begun)).unwrap_or_default()
+        };
+        for token in &tokens {
+            let allowed = matcher.compute_mask_or_eos().is_ok_and(|allowed| allowed.is_allowed(*token));
+            if !allowed || matcher.consume_token(*token).is_err() {
+                return;
+            }
+        }
+        free.listens = tokens.is_empty();
+        self.matcher = matcher;
     }
 
     /// The tokens that may follow.
@@ -294,7 +377,14 @@ impl Holder {
     fn take(&mut self, vocabulary: &LlamaVocab<'_>, token: LlamaToken) -> Result<(), Failure> {
         let Some(tail) = &mut self.reasoning else {
             let number = u32::try_from(token.0).unwrap_or(u32::MAX);
-            return self.matcher.consume_token(number).map_err(|error| self.stuck(&error.to_string()));
+            self.matcher.consume_token(number).map_err(|error| self.stuck(&error.to_string()))?;
+            if let Some(free) = &mut self.free
+                && self.matcher.is_stopped()
+            {
+                // Behind a call of Hermes' form another one may follow, or words; the others reach to the end.
+                free.listens = free.ear.goes_on();
+            }
+            return Ok(());
         };
         tail.extend(piece(vocabulary, token));
         let mark = THINK_END.as_bytes();

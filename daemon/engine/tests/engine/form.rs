@@ -174,6 +174,95 @@ fn a_schema_beside_functions_does_not_keep_the_demo_from_calling() {
     }
 }
 
+/// A function whose calls must keep to a schema that the demo was not taught.
+fn strict() -> Value {
+    let parameters = json!({"type": "object", "required": ["city", "unit"], "additionalProperties": false,
+        "properties": {"city": {"type": "string", "maxLength": 12}, "unit": {"enum": ["celsius", "fahrenheit"]}}});
+    json!([{"type": "function", "function": {"name": "get_weather", "description": "Get the weather for a city", "strict": true,
+        "parameters": parameters}}])
+}
+
+fn check_strict(call: &Value) {
+    assert_eq!(call["function"]["name"], "get_weather", "{call}");
+    let arguments: Map<String, Value> =
+        serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap();
+    assert_eq!(arguments.keys().collect::<Vec<_>>(), ["city", "unit"], "{call}");
+    assert!(arguments["city"].as_str().unwrap().chars().count() <= 12, "{call}");
+    assert!(["celsius", "fahrenheit"].contains(&arguments["unit"].as_str().unwrap()), "{call}");
+}
+
+#[test]
+fn a_call_of_a_strict_function_keeps_to_its_schema_and_what_is_no_call_is_free() {
+    let engine = Engine::start(&[]);
+    let question = "What is the weather in Berlin?";
+    let mut called = 0;
+    for (seed, temperature) in [(0, 0.0), (1, 1.0), (2, 2.0), (3, 2.0), (4, 2.0), (5, 2.0)] {
+        let more = json!({"tools": strict(), "seed": seed, "temperature": temperature, "max_tokens": 200});
+        let choice = engine.chat(question, &more).json()["choices"][0].clone();
+        let calls = choice["message"]["tool_calls"].as_array().cloned().unwrap_or_default();
+        calls.iter().for_each(check_strict);
+        called += calls.len();
+        assert!(temperature > 0.0 || calls.len() == 1, "{choice}");
+        let mut streamed = more.clone();
+        streamed["stream"] = json!(true);
+        let chunks = engine.chat(question, &streamed).chunks();
+        let told =
+            chunks.iter().filter(|chunk| chunk["choices"][0]["delta"].get("tool_calls").is_some()).count();
+        assert_eq!(told, calls.len());
+    }
+    assert!(called > 1, "{called}");
+    // What the demo says beside no function, it says beside one that it may leave alone.
+    let free = message(&engine.chat("Hello", &json!({ "tools": strict() })));
+    let mut lax = strict();
+    lax[0]["function"]["strict"] = json!(false);
+    assert_eq!(free, message(&engine.chat("Hello", &json!({ "tools": lax }))));
+    assert!(free.get("tool_calls").is_none(), "{free}");
+    let odds = json!({"tools": strict(), "logprobs": true});
+    let choice = engine.chat("Hello", &odds).json()["choices"][0].clone();
+    assert!(!choice["logprobs"]["content"].as_array().unwrap().is_empty(), "{choice}");
+}
+
+#[test]
+fn a_strict_function_is_kept_beside_a_schema_where_it_is_forced_and_behind_reasoning() {
+    let engine = Engine::start(&[]);
+    add_thinker(&engine);
+    let question = "What is the weather in Berlin?";
+    for (model, more) in [
+        ("ghostllm-demo", json!({"response_format": format(&trip())})),
+        ("ghostllm-demo", json!({"tool_choice": "required"})),
+        ("thinker", json!({})),
+    ] {
+        let mut fields = json!({"tools": strict(), "model": model, "max_tokens": 300});
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let choice = engine.chat(question, &fields).json()["choices"][0].clone();
+        let calls = choice["message"]["tool_calls"].as_array().cloned().unwrap_or_default();
+        calls.iter().for_each(check_strict);
+        assert!(more.get("tool_choice").is_none() || calls.len() == 1, "{choice}");
+    }
+}
+
+#[test]
+fn a_strict_function_whose_schema_cannot_be_kept_is_refused_with_its_keyword() {
+    let engine = Engine::start(&[]);
+    for (schema, words) in [
+        (json!({"type": "array", "uniqueItems": true}), "'uniqueItems'"),
+        (json!({"type": "string", "format": "no-such-format"}), "'format'"),
+    ] {
+        let parameters = json!({"type": "object", "properties": {"x": schema}});
+        let mut tools = json!([{"type": "function", "function": {"name": "f", "strict": true, "parameters": parameters}}]);
+        let refused = engine.chat("Hello", &json!({ "tools": tools }));
+        let error = refused.json()["error"].clone();
+        assert_eq!(
+            (refused.status, &error["param"]),
+            (400, &json!("tools[0].function.parameters")),
+            "{error}"
+        );
+        assert!(error["message"].as_str().unwrap().contains(words), "{error}");
+        tools[0]["function"]["strict"] = json!(false);
+        assert_eq!(engine.chat("Hello", &json!({ "tools": tools })).status, 200);
+    }
+}
+
 #[test]
 fn a_forced_call_that_is_cut_short_is_left_out() {
     let engine = Engine::start(&[]);

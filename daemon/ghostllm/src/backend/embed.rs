@@ -71,7 +71,10 @@ impl Backend {
             let answered = match &parts.kind {
                 Kind::Ollama => parts.ollama_embed(call).await,
                 Kind::OpenAi => parts.openai_embed(call).await,
-                Kind::Engine | Kind::Gguf(_) => parts.openai_embed(call).await.map_err(own),
+                Kind::Engine | Kind::Gguf(_) => match call.passed.check_known() {
+                    Ok(()) => parts.openai_embed(call).await.map_err(own),
+                    Err(error) => Err(ChatError::Request(error)),
+                },
             };
             let vectors = answered.map_err(|error| judged(error, &model))?;
             check_dimensions(dimensions, vectors.dimensions).map_err(ChatError::Request)?;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use ghostllm_core::{
     ApiError,
     admission::Class,
-    chat::{Heeds, Think},
+    chat::{Heeds, Think, Tool},
     config::Limits,
     dialect::{
         openai::{inspect_completion, passthrough, table::Behind},
@@ -84,7 +84,7 @@ struct Read {
 impl Read {
     fn as_sent(body: &Bytes, passed: passthrough::Passed, form: Form) -> Self {
         let (model, has_time) = (passed.model.clone(), passed.has_time);
-        let effort = passed.effort.map(|think| (think, "reasoning_effort"));
+        let effort = passed.effort;
         let (may_keep, recalled) = (false, 0);
         let asked = backend::Asked::AsSent { body: body.clone(), passed: Box::new(passed) };
         let (ignored, unheeded) = (Vec::new(), Vec::new());
@@ -104,9 +104,12 @@ impl Read {
             backend::Asked::AsSent { passed, .. } => {
                 Ok([passed.taken(behind, limits)?.unwrap_or_default(), effort])
             }
-            backend::Asked::Read { .. } => {
+            backend::Asked::Read { request, .. } => {
                 let unheeded = self.unheeded.iter().filter(|_| behind != Behind::OpenAi).copied();
-                let names: Vec<&str> = self.ignored.iter().map(String::as_str).chain(unheeded).collect();
+                let names = self.ignored.iter().map(String::as_str).chain(unheeded);
+                // Ollama's form of a tool has no such word.
+                let strict = behind == Behind::Ollama && request.tools.iter().any(Tool::is_strict);
+                let names: Vec<&str> = names.chain(strict.then_some("tools.strict")).collect();
                 Ok([respond::listed(&names), effort])
             }
         }

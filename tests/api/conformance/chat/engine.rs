@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{calls, foreign, named, of, only_yes, refused, tools};
+use super::{calls, foreign, named, of, only_yes, refused, strict, tools};
 
 /// A field of a chat that is short and always the same, if the field does not change that.
 fn demo(field: &'static str, value: &Value) -> Probe {
@@ -65,8 +65,12 @@ fn requests() -> [Probe; 10] {
         demo("reasoning_effort", &json!("high"))
             .beside(&json!({"model": "effort"}))
             .works_against(|with, without| prompt(with) > prompt(without) && prompt(without) > 0),
-        demo("think", &json!(true)),
-        demo("reasoning", &json!({"effort": "high"})),
+        demo("think", &json!("high"))
+            .beside(&json!({"model": "effort"}))
+            .works_against(|with, without| prompt(with) > prompt(without) && prompt(without) > 0),
+        demo("reasoning", &json!({"effort": "high"}))
+            .beside(&json!({"model": "effort"}))
+            .works_against(|with, without| prompt(with) > prompt(without) && prompt(without) > 0),
         demo("logit_bias", &json!({"5": 1})),
         demo("store", &json!(true)),
         demo("stream", &json!(true)).works(Scene::is_stream),
@@ -121,11 +125,22 @@ fn answers() -> [Probe; 5] {
 pub(in super::super) const TWO_CALLS: &str =
     "<tool_call><function=get_weather></tool_call><tool_call><function=get_time></tool_call>";
 
-fn functions() -> [Probe; 3] {
+/// Whether it calls, with what the schema of a strict function demands.
+fn keeps(scene: &Scene) -> bool {
+    let arguments = scene.at("/choices/0/message/tool_calls/0/function/arguments");
+    let arguments: Option<Value> = arguments.as_str().and_then(|text| serde_json::from_str(text).ok());
+    arguments.is_some_and(|arguments| {
+        calls(scene) == ["get_weather"] && arguments["unit"] == "celsius" && arguments["city"].is_string()
+    })
+}
+
+fn functions() -> [Probe; 4] {
     let offering = json!({ "tools": tools() });
     let format =
         json!({"type": "json_schema", "json_schema": {"name": "calls", "schema": {"const": TWO_CALLS}}});
     [
+        // The demo was not taught the unit, which is demanded.
+        strict("ghostllm-demo").beside(&json!({"temperature": 0, "max_tokens": 200})).works(keeps),
         demo("tools", &tools()).works_against(|with, without| prompt(with) > prompt(without) + 50),
         demo("tool_choice", &named("get_time"))
             .beside(&offering)

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{calls, foreign, named, of, refused, tools};
+use super::{calls, foreign, named, of, refused, strict, tools};
 
 fn tiny(field: &'static str, value: &Value) -> Probe {
     of("tiny", field, value)
@@ -80,9 +80,10 @@ fn answers() -> [Probe; 4] {
     ]
 }
 
-fn functions() -> [Probe; 4] {
+fn functions() -> [Probe; 5] {
     let offering = json!({ "tools": tools() });
     [
+        strict("tiny"),
         tiny("tools", &tools()).works(|scene| offered(scene) == ["get_weather", "get_time"]),
         tiny("tool_choice", &named("get_time"))
             .beside(&offering)

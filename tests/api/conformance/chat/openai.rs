@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{calls, foreign, named, of, only_yes, refused, tools};
+use super::{calls, foreign, named, of, only_yes, refused, strict, tools};
 
 fn large(field: &'static str, value: &Value) -> Probe {
     of("large", field, value)
@@ -62,6 +62,10 @@ fn others() -> Vec<Probe> {
         // The daemon asks for the counts of any stream, and gives them to whoever wants them.
         large("stream_options", &json!({"include_usage": true})).beside(&streamed).passed(Scene::has_usage),
         large("stream_options.include_obfuscation", &json!(true)).beside(&streamed).unchanged(),
+        strict("large").passed(|scene| {
+            scene.wire.iter().all(|body| body["tools"][0]["function"]["strict"] == true)
+                && scene.wire.len() == 1
+        }),
         large("tools", &tools()).unchanged(),
         large("tool_choice", &named("get_time")).beside(&json!({ "tools": tools() })).unchanged(),
         large("top_logprobs", &json!(3)).beside(&json!({"logprobs": true})).unchanged(),

@@ -28,6 +28,8 @@ pub use answer::{Vectors, check_embeddings, embeddings_body};
 pub use rows::ROWS;
 
 const INPUT: &str = "a text, a list of texts, a list of token ids, or a list of such lists";
+/// Why a field that no row has is refused where nobody would see to it.
+const NO_SUCH_FIELD: &str = "The engine of this model has no such field for embeddings.";
 const TOKEN: &str = "a token id, a whole number from 0 to 2147483647";
 
 /// What was read from a request that will be passed on.
@@ -50,6 +52,14 @@ pub struct PassedEmbeddings {
 }
 
 impl PassedEmbeddings {
+    /// Refuses what our own engine would make nothing of.
+    ///
+    /// # Errors
+    /// 400 with the field.
+    pub fn check_known(&self) -> Result<(), ApiError> {
+        self.wanted.check_known(NO_SUCH_FIELD)
+    }
+
     /// The body with another model's name, and not a byte changed elsewhere.
     ///
     /// `body` is the one that was inspected.
@@ -100,10 +110,7 @@ pub fn parse_embeddings(body: &[u8], limits: &Limits) -> Result<EmbeddingRequest
     let fields = Fields::read(body, limits.request_fields)?;
     refuse(&fields)?;
     if let Some(name) = fields.names().find(|name| !ROWS.iter().any(|row| row.name == *name)) {
-        return Err(ApiError::unsupported(
-            name,
-            "The engine of this model has no such field for embeddings.",
-        ));
+        return Err(ApiError::unsupported(name, NO_SUCH_FIELD));
     }
     fields.read_as::<String>("user", "a string")?;
     Ok(EmbeddingRequest {

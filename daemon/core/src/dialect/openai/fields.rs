@@ -143,7 +143,8 @@ impl fmt::Display for Element {
     }
 }
 
-fn pairs<'a, R: serde_json::de::Read<'a>>(
+/// The fields of an object in their order, as many as this and one more.
+pub(super) fn pairs<'a, R: serde_json::de::Read<'a>>(
     reader: &mut serde_json::Deserializer<R>,
     most: usize,
 ) -> serde_json::Result<Pairs<'a>> {
@@ -188,7 +189,7 @@ fn syntax(error: &serde_json::Error) -> ApiError {
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-type Pairs<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+pub(super) type Pairs<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 /// Reads an object's fields, as many as this and one more, which is enough to refuse the body.
 struct UpTo(usize);

@@ -1,13 +1,17 @@
 //! Pictures and other media inside a conversation.
 //!
 //! Knows data URLs and how much of them a request may hold. Refuses to fetch: an address in a request would make
-//! this machine ask its neighbours on a stranger's behalf. Invariant: no remote address passes.
+//! this machine ask its neighbours on a stranger's behalf, and a path an engine read its own files. Invariants: in no part of a content
+//! that may hold media does an address or a path pass, whatever its member is called and however deep it stands; each medium is counted.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, value::RawValue};
 
+use super::fields::{self, Pairs};
 use crate::chat::Image;
 use crate::config::Limits;
 use crate::dialect::json::{self, Object};
@@ -23,6 +27,16 @@ enum Medium {
 }
 
 impl Medium {
+    /// How one is sent.
+    fn url(self) -> &'static str {
+        match self {
+            Self::Picture => "data:image/png;base64,...",
+            Self::Sound => "data:audio/wav;base64,...",
+            Self::Video => "data:video/mp4;base64,...",
+            Self::File => "data:application/pdf;base64,...",
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::Picture => "a picture",
@@ -117,7 +131,7 @@ pub(in crate::dialect) fn picture(
 /// Media type and base64 text of a data URL.
 fn data_url<'a>(param: &str, url: &'a str) -> Result<(&'a str, &'a str), ApiError> {
     let data = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).and_then(|_| url.get(5..));
-    let Some(data) = data else { return Err(remote(param)) };
+    let Some(data) = data else { return Err(remote(param, Medium::Picture)) };
     let wrong = || ApiError::invalid_value(param, "a URL such as data:image/png;base64,...");
     let (kind, base64) = data.split_once(";base64,").ok_or_else(wrong)?;
     let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
@@ -127,10 +141,9 @@ fn data_url<'a>(param: &str, url: &'a str) -> Result<(&'a str, &'a str), ApiErro
     Ok((kind, base64))
 }
 
-fn remote(param: &str) -> ApiError {
-    let message = format!(
-        "The field '{param}' must be a data URL (data:image/png;base64,...): this daemon fetches nothing."
-    );
+fn remote(param: &str, medium: Medium) -> ApiError {
+    let message =
+        format!("The field '{param}' must be a data URL ({}): this daemon fetches nothing.", medium.url());
     ApiError::new(Code::InvalidValue, message).with_param(param)
 }
 
@@ -154,13 +167,16 @@ pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<Unhea
         let of_a_tool = message.role.is_some_and(|role| role.get() == "\"tool\"");
         unheard.name |= message.name.is_some() && !of_a_tool;
         unheard.audio |= message.audio.is_some();
-        let Some(content) = message.content.filter(|content| content.get().starts_with('[')) else {
-            return Ok(());
-        };
-        let parts: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
-        for (nr, part) in parts.iter().enumerate() {
-            let at = format!("messages[{place}].content[{nr}]");
-            unheard.detail |= check_part(&at, part, &mut allowance)?;
+        let Some(content) = message.content else { return Ok(()) };
+        let at = format!("messages[{place}].content");
+        if content.get().starts_with('{') {
+            // Some engines take one part in the place of a list of them.
+            unheard.detail |= check_part(&at, content, &mut allowance)?;
+        } else if content.get().starts_with('[') {
+            let parts: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
+            for (nr, part) in parts.iter().enumerate() {
+                unheard.detail |= check_part(&format!("{at}[{nr}]"), part, &mut allowance)?;
+            }
         }
         Ok(())
     };
@@ -171,89 +187,339 @@ pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<Unhea
     Ok(unheard)
 }
 
-/// A content part, as far as media go: by these keys, whatever its type says, since engines go by either.
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow)]
-    image_url: Option<&'a RawValue>,
-    #[serde(borrow)]
-    audio_url: Option<&'a RawValue>,
-    #[serde(borrow)]
-    video_url: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input_audio: Option<&'a RawValue>,
-    #[serde(borrow)]
-    file: Option<&'a RawValue>,
-    #[serde(borrow)]
-    image_embeds: Option<&'a RawValue>,
-    #[serde(borrow)]
-    audio_embeds: Option<&'a RawValue>,
-    #[serde(borrow)]
-    prompt_embeds: Option<&'a RawValue>,
-}
+/// So many members of a part are looked at; more than any has that is not made to be many.
+const MEMBERS: usize = 32;
+/// The types of parts that are text, by OpenAI's API, and by vLLM's (`thinking`, `tool_reference`).
+const TEXTS: [&str; 6] = ["text", "input_text", "output_text", "refusal", "thinking", "tool_reference"];
+/// Those that hold a medium, as OpenAI's API and the engines' servers call them.
+const MEDIA: [(&str, Medium); 10] = [
+    ("image_url", Medium::Picture),
+    ("input_image", Medium::Picture),
+    ("image", Medium::Picture),
+    ("input_audio", Medium::Sound),
+    ("audio_url", Medium::Sound),
+    ("audio", Medium::Sound),
+    ("video_url", Medium::Video),
+    ("video", Medium::Video),
+    ("file", Medium::File),
+    ("input_file", Medium::File),
+];
+/// What engines would unpack (CVE-2025-62164), by vLLM's names.
+const TENSORS: [&str; 3] = ["image_embeds", "audio_embeds", "prompt_embeds"];
+/// Members whose text is a person's or a model's, and may speak of any address or path.
+const WORDS: [&str; 4] = ["text", "refusal", "thinking", "signature"];
+/// Members that name a medium for people.
+const NAMES: [&str; 3] = ["filename", "title", "name"];
+/// What an answer's text has beside it when it comes back, among it the addresses that it has cited. No engine opens these.
+const BESIDE_TEXT: [&str; 3] = ["annotations", "citations", "logprobs"];
 
 /// Whether it is to be looked at more or less closely than an engine does by itself.
 fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Result<bool, ApiError> {
-    let Ok(Object(part)) = serde_json::from_str::<Object<Part<'_>>>(part.get()) else {
-        // A part that repeats a key could show one address here and another one to the engine.
-        let message = format!("The field '{at}' is not a content part.");
+    let members = members(at, part)?;
+    if let Some((name, _)) = members.iter().find(|(name, _)| TENSORS.contains(&name.as_ref())) {
+        let why = "Tensors are not taken from clients: engines unpack them.";
+        return Err(ApiError::unsupported(format!("{at}.{name}"), why));
+    }
+    let of = kind(at, &members)?;
+    let (taken, mut detail) = (allowance.parts, false);
+    for (name, raw) in &members {
+        let medium = medium_of(name);
+        match (name.as_ref(), medium) {
+            ("type", _) => {}
+            (words, _) if WORDS.contains(&words) && raw.get().starts_with('"') => {}
+            (beside, _) if of.is_none() && BESIDE_TEXT.contains(&beside) => {}
+            ("image_url" | "audio_url" | "video_url", Some(medium)) => {
+                detail |= check_url(&format!("{at}.{name}"), raw, medium, allowance)?;
+            }
+            ("input_audio" | "file", Some(medium)) => {
+                check_inline(&format!("{at}.{name}"), raw, medium, allowance)?;
+            }
+            (other, medium) => {
+                sift_member(at, other, raw, medium.or(of).unwrap_or(Medium::File), allowance)?;
+            }
+        }
+    }
+    // One that carries nothing which was counted counts nevertheless: an engine may keep it by a name.
+    match of {
+        Some(medium) if allowance.parts == taken => allowance.take(at, medium, "")?,
+        Some(_) | None => {}
+    }
+    Ok(detail)
+}
+
+/// A part's members, each once: one that is there twice could show one address here and another one to the engine, and of which case
+/// its name is matters to some readers alone.
+fn members<'a>(at: &str, part: &'a RawValue) -> Result<Pairs<'a>, ApiError> {
+    let read = fields::pairs(&mut serde_json::Deserializer::from_str(part.get()), MEMBERS);
+    let Ok(members) = read else {
+        let message = format!("The field '{at}' is not a content part: it must be an object with a type.");
         return Err(ApiError::new(Code::InvalidType, message).with_param(at));
     };
-    let mut detail = false;
-    for (name, medium, raw) in [
-        ("image_url", Medium::Picture, part.image_url),
-        ("audio_url", Medium::Sound, part.audio_url),
-        ("video_url", Medium::Video, part.video_url),
-    ] {
-        let Some(raw) = raw else { continue };
-        let param = format!("{at}.{name}.url");
-        let Ok(url) = serde_json::from_str::<Url<'_>>(raw.get()) else { return Err(remote(&param)) };
-        detail |= matches!(&url, Url::Named(Object(Named { detail: Some(word), .. })) if word != "auto");
-        let (Url::Named(Object(Named { url, .. })) | Url::Text(url)) = &url;
-        if !url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
-            return Err(remote(&param));
-        }
-        allowance.take(&param, medium, url)?;
+    if members.len() > MEMBERS {
+        return Err(ApiError::invalid_value(at, &format!("a content part of at most {MEMBERS} members")));
     }
-    check_inline(at, &part, allowance)?;
-    for (name, raw) in [
-        ("image_embeds", part.image_embeds),
-        ("audio_embeds", part.audio_embeds),
-        ("prompt_embeds", part.prompt_embeds),
-    ] {
-        if raw.is_some() {
-            let why = "Tensors are not taken from clients: engines unpack them.";
-            return Err(ApiError::unsupported(format!("{at}.{name}"), why));
+    for (place, (name, _)) in members.iter().enumerate() {
+        if members.iter().skip(place + 1).any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            let param = named(at, name);
+            let message = format!("The field '{param}' is there twice.");
+            return Err(ApiError::new(Code::InvalidType, message).with_param(param));
         }
+    }
+    Ok(members)
+}
+
+/// The medium of a part of this type, none where it is text. One without a type is an engine's to judge by its members.
+fn kind(at: &str, members: &Pairs<'_>) -> Result<Option<Medium>, ApiError> {
+    let Some((_, raw)) = members.iter().find(|(name, raw)| name == "type" && raw.get() != "null") else {
+        return Ok(members.iter().find_map(|(name, _)| medium_of(name)));
+    };
+    let name: Cow<'_, str> = serde_json::from_str(raw.get())
+        .map_err(|_| ApiError::invalid_type(format!("{at}.type"), "the name of a type"))?;
+    if TEXTS.contains(&name.as_ref()) {
+        return Ok(None);
+    }
+    if let Some(medium) = medium_of(&name) {
+        return Ok(Some(medium));
+    }
+    let [media @ .., last] = MEDIA.map(|(name, _)| name);
+    let known = format!("{}, {} or {last}", TEXTS.join(", "), media.join(", "));
+    let unknown = if is_plain(&name) { name.as_ref() } else { "that" };
+    let why = format!("A part is of the type {known}; {unknown} is none of them.");
+    Err(ApiError::unsupported(format!("{at}.type"), &why))
+}
+
+fn medium_of(name: &str) -> Option<Medium> {
+    MEDIA.iter().find(|(media, _)| *media == name).map(|(_, medium)| *medium)
+}
+
+/// What a member is called in an error: one whose name may be anything is not repeated.
+fn named(at: &str, name: &str) -> String {
+    if is_plain(name) { format!("{at}.{name}") } else { at.to_owned() }
+}
+
+/// Whether a name may be repeated in an error: one like those that members have.
+fn is_plain(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=32).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// A medium by its URL; whether it is to be looked at more or less closely.
+fn check_url(
+    at: &str,
+    raw: &RawValue,
+    medium: Medium,
+    allowance: &mut Allowance<'_>,
+) -> Result<bool, ApiError> {
+    if raw.get() == "null" {
+        return Ok(false);
+    }
+    let param = format!("{at}.url");
+    let Ok(url) = serde_json::from_str::<Url<'_>>(raw.get()) else { return Err(remote(&param, medium)) };
+    let detail = matches!(&url, Url::Named(Object(Named { detail: Some(word), .. })) if word != "auto");
+    let (Url::Named(Object(Named { url, .. })) | Url::Text(url)) = &url;
+    if !is_data_url(url) {
+        return Err(remote(&param, medium));
+    }
+    allowance.take(&param, medium, url)?;
+    if raw.get().starts_with('{') {
+        // Beside its URL, of which engines may read more.
+        sift_beside(at, raw, &["url", "detail"], medium, allowance)?;
     }
     Ok(detail)
 }
 
 /// What carries its bytes itself, and would be counted by nobody else; an address in its place is refused.
-fn check_inline(at: &str, part: &Part<'_>, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
+fn check_inline(
+    at: &str,
+    raw: &RawValue,
+    medium: Medium,
+    allowance: &mut Allowance<'_>,
+) -> Result<(), ApiError> {
     #[derive(Deserialize)]
     struct Inline<'a> {
         #[serde(borrow, alias = "file_data")]
-        data: Option<&'a RawValue>,
+        data: Option<Cow<'a, str>>,
         #[serde(borrow, alias = "file_url")]
         url: Option<&'a RawValue>,
     }
-    for (name, field, medium, raw) in [
-        ("input_audio", "data", Medium::Sound, part.input_audio),
-        ("file", "file_data", Medium::File, part.file),
-    ] {
-        let Some(raw) = raw.filter(|raw| raw.get() != "null") else { continue };
-        let at = format!("{at}.{name}");
-        let Ok(Object(inline)) = serde_json::from_str::<Object<Inline<'_>>>(raw.get()) else {
-            return Err(ApiError::invalid_type(
-                &at,
-                &format!("an object with {field}, each of its fields once"),
-            ));
-        };
-        if inline.url.is_some() {
-            return Err(remote(&format!("{at}.file_url")));
-        }
-        allowance.take(&format!("{at}.{field}"), medium, inline.data.map_or("", RawValue::get))?;
+    if raw.get() == "null" {
+        return Ok(());
+    }
+    let field = if matches!(medium, Medium::File) { "file_data" } else { "data" };
+    let Ok(Object(inline)) = serde_json::from_str::<Object<Inline<'_>>>(raw.get()) else {
+        return Err(ApiError::invalid_type(at, &format!("an object with {field}, each of its fields once")));
+    };
+    if inline.url.is_some() {
+        return Err(remote(&format!("{at}.file_url"), medium));
+    }
+    let (param, data) = (format!("{at}.{field}"), inline.data.unwrap_or_default());
+    if !is_data_url(&data) && !is_base64(&data) {
+        return Err(remote(&param, medium));
+    }
+    allowance.take(&param, medium, &data)?;
+    sift_beside(at, raw, &["data", "file_data"], medium, allowance)
+}
+
+/// Sifts all members of an object but these.
+fn sift_beside(
+    at: &str,
+    raw: &RawValue,
+    known: &[&str],
+    medium: Medium,
+    allowance: &mut Allowance<'_>,
+) -> Result<(), ApiError> {
+    for (name, value) in members(at, raw)?.iter().filter(|(name, _)| !known.contains(&name.as_ref())) {
+        sift_member(at, name, value, medium, allowance)?;
     }
     Ok(())
 }
+
+/// Sifts one member.
+fn sift_member(
+    at: &str,
+    name: &str,
+    raw: &RawValue,
+    medium: Medium,
+    allowance: &mut Allowance<'_>,
+) -> Result<(), ApiError> {
+    let param = named(at, name);
+    if NAMES.contains(&name)
+        && let Ok(text) = serde_json::from_str::<Cow<'_, str>>(raw.get())
+    {
+        // A colon may stand in one: no engine opens it.
+        let addresses =
+            text.contains("://") || text.get(..5).is_some_and(|begin| begin.eq_ignore_ascii_case("file:"));
+        return if addresses || is_path(&text) { Err(remote(&param, medium)) } else { Ok(()) };
+    }
+    sift(&param, raw, medium, allowance)
+}
+
+fn is_data_url(url: &str) -> bool {
+    url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
+}
+
+/// Whether a text is nothing but base64, as far as its letters tell; engines decode what stands where this is asked of.
+fn is_base64(text: &str) -> bool {
+    let letter = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_' | b'\r' | b'\n')
+    };
+    text.bytes().all(letter) && !is_path(text)
+}
+
+/// Whether a text says where something is, rather than what: an address of any scheme but `data:`, or a path from a root or a home.
+/// Browsers and Python's readers pass over what is not printed before it.
+fn is_place(text: &str) -> bool {
+    let text = text.trim_start_matches(|letter: char| letter.is_whitespace() || letter.is_control());
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(letter)
+    });
+    scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case("data")) || is_path(text)
+}
+
+/// Whether a text is a path from a root, a home or here. Base64 begins with a slash as well where its first byte is one of the last four:
+/// that of pictures in JPEG (`/9j/`), and of sounds in MPEG's forms, whose first eleven bits are ones (`/+`, `//`).
+fn is_path(text: &str) -> bool {
+    let sound = text.strip_prefix("//").or_else(|| text.strip_prefix("/+")).is_some_and(|rest| {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+        rest.len() >= SOUND && rest.bytes().all(letter)
+    });
+    let base64 = sound || text.starts_with("/9j/");
+    (text.starts_with('/') && !base64)
+        || ["~", "./", "../", "\\", ".\\", "..\\"].iter().any(|begin| text.starts_with(begin))
+}
+
+/// The shortest sound that is taken for base64 where it begins like a path: a few tenths of a second. No path is as long (Linux's `PATH_MAX`).
+const SOUND: usize = 4096;
+
+/// Looks through a value of whatever form, once, for what would be fetched or opened, and counts what carries bytes.
+fn sift(param: &str, raw: &RawValue, medium: Medium, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
+    let mut sieve = Sieve { param, medium, allowance, failed: None };
+    let read = sieve.deserialize(&mut serde_json::Deserializer::from_str(raw.get()));
+    match (sieve.failed, read) {
+        (Some(error), _) => Err(error),
+        (None, Ok(())) => Ok(()),
+        // A number that no reader keeps, such as 1e999.
+        (None, Err(_)) => Err(ApiError::invalid_value(param, "a value that can be read")),
+    }
+}
+
+/// What a text is taken for bytes from on, where nothing says so: a name is shorter.
+const BYTES: usize = 256;
+
+struct Sieve<'a, 'b> {
+    param: &'a str,
+    medium: Medium,
+    allowance: &'a mut Allowance<'b>,
+    failed: Option<ApiError>,
+}
+
+impl Sieve<'_, '_> {
+    fn text(&mut self, text: &str) -> Result<(), ApiError> {
+        if is_place(text) {
+            return Err(remote(self.param, self.medium));
+        }
+        if is_data_url(text) || text.len() > BYTES {
+            self.allowance.take(self.param, self.medium, text)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Sieve<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Sieve<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.text(text).map_err(|error| {
+            self.failed = Some(error);
+            E::custom("refused")
+        })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(&mut *self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        while object.next_key::<IgnoredAny>()?.is_some() {
+            object.next_value_seed(&mut *self)?;
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _value: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _value: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _value: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _value: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@
 mod counted;
 mod defaults;
 
-use std::{borrow::Cow, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
@@ -46,8 +46,8 @@ pub struct Passed {
     pub functions: Arc<[String]>,
     /// Whether it has time: its `service_tier` is "flex".
     pub has_time: bool,
-    /// How hard its `reasoning_effort` says to think; none of what is no such word, which its engine judges, and of a completion.
-    pub effort: Option<Think>,
+    /// How hard it says to think, and by which field; none of what is no such word, which its engine judges, and of a completion.
+    pub effort: Option<(Think, &'static str)>,
     /// Bytes of the conversation and the tools, or of all prompts, pictures and sounds aside: what an engine makes of them is its
     /// own affair.
     pub prompt_bytes: u64,
@@ -257,8 +257,7 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
     fields.integer("top_logprobs", 0, 20)?;
     let messages = fields.get("messages").map(|messages| media::check_passed(messages, limits));
     let unheard = messages.transpose()?.unwrap_or_default();
-    let effort = fields.read_as::<Cow<'_, str>>("reasoning_effort", "a string").ok().flatten();
-    let effort = effort.and_then(|effort| Think::named(&effort));
+    let effort = request::think(&fields).ok().flatten();
     Ok(Passed {
         effort,
         ..passed(&fields, body, limits, Wanted::of(&fields).with_insides(&fields, unheard))?

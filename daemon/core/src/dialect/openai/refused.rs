@@ -1,12 +1,12 @@
 //! Fields that no client may send.
 //!
-//! Knows the names of fields by which requests have reached into engines or moved their destination. Refuses to
+//! Knows the names of fields by which requests have reached into engines, moved their destination or passed others. Refuses to
 //! know the rest of a request. Invariant: a refused field never reaches a backend, however its name is cased.
 
 use crate::error::{ApiError, Code};
 
-/// Where the request goes, and with whose key (as in CVE-2024-6587).
-const DESTINATION: [&str; 16] = [
+/// Where the request goes, and with whose key (as in CVE-2024-6587), and whom an engine would call when it is done.
+const DESTINATION: [&str; 21] = [
     "api_base",
     "base_url",
     "api_key",
@@ -24,11 +24,18 @@ const DESTINATION: [&str; 16] = [
     "bootstrap_host",
     "bootstrap_port",
     "bootstrap_room",
+    // Servers with jobs call these when one has ended.
+    "webhook",
+    "webhook_url",
+    "callback_url",
+    // With which LoRAX fetches an adapter, and from where.
+    "api_token",
+    "adapter_source",
 ];
 
 /// What runs inside the engine: templates (CVE-2025-61620, CVE-2025-62426), its cache and its slots
 /// (CVE-2026-21869), its files, tensors that it would unpack (CVE-2025-62164).
-const INSIDE: [&str; 27] = [
+const INSIDE: [&str; 38] = [
     "chat_template",
     "chat_template_kwargs",
     "n_discard",
@@ -56,9 +63,28 @@ const INSIDE: [&str; 27] = [
     "lora_path",
     "session_params",
     "extra_key",
-    // llama.cpp's, beside `n_keep`.
+    // By which another's answer is called off.
+    "rid",
+    // llama.cpp's, beside `n_keep`; its parser of answers, which it makes of JSON.
     "n_cache_reuse",
+    "chat_parser",
+    // What `transformers serve` loads for a request: a path or a repository (`cli/serving/utils.py`), and its settings as JSON.
+    "processor",
+    "generation_config",
+    // The same of other servers in Python (mlx-lm, mlx-vlm, LoRAX, TGI): what is named here is loaded.
+    "adapter_path",
+    "adapter_id",
+    "merged_adapters",
+    "tokenizer",
+    "draft_model",
+    "trust_remote_code",
+    // vLLM's, beside `kv_transfer_params`: its encoder's cache.
+    "ec_transfer_params",
 ];
+
+/// Who is answered first, and by which of an engine's processes. By vLLM's and SGLang's `priority` any client would pass all others, and
+/// have their answers put off; the order is the keys' and the governor's, and what has time says so by `service_tier`.
+const ORDER: [&str; 4] = ["priority", "data_parallel_rank", "routed_dp_rank", "disagg_prefill_dp_rank"];
 
 /// Refuses a top-level field by its name.
 pub(super) fn check(name: &str) -> Result<(), ApiError> {
@@ -67,9 +93,41 @@ pub(super) fn check(name: &str) -> Result<(), ApiError> {
         "The configuration alone says where requests go."
     } else if among(&INSIDE) {
         "It reaches into the model's engine."
+    } else if among(&ORDER) {
+        "Who is answered first, and where, is the daemon's to say; what has time says so by service_tier: \"flex\"."
     } else {
         return Ok(());
     };
     let message = format!("The field '{name}' is not taken from clients. {why}");
     Err(ApiError::new(Code::UnsupportedParameter, message).with_param(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reaches_into_engines_is_refused_by_its_name_and_the_rest_passes() {
+        for (name, why) in [
+            ("webhook", "where requests go"),
+            ("callback_url", "where requests go"),
+            ("processor", "into the model's engine"),
+            ("Generation_Config", "into the model's engine"),
+            ("adapter_path", "into the model's engine"),
+            ("tokenizer", "into the model's engine"),
+            ("draft_model", "into the model's engine"),
+            ("trust_remote_code", "into the model's engine"),
+            ("ec_transfer_params", "into the model's engine"),
+            ("rid", "into the model's engine"),
+            ("priority", "service_tier"),
+            ("data_parallel_rank", "service_tier"),
+        ] {
+            let error = check(name).unwrap_err();
+            assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some(name)));
+            assert!(error.message().contains(why), "{}", error.message());
+        }
+        for name in ["service_tier", "guided_regex", "mm", "processors", "request_id", ""] {
+            check(name).unwrap();
+        }
+    }
 }

@@ -54,7 +54,7 @@ pub fn parse_chat(body: &[u8], limits: &Limits) -> Result<ChatRequest, ApiError>
         stop: stop(&fields, limits.stop_texts)?,
         max_tokens: max_tokens(&fields)?,
         response_format: response_format(&fields)?,
-        think: think(&fields)?,
+        think: think(&fields)?.map(|(think, _)| think),
         logprobs: logprobs(&fields)?,
         stream: stream(&fields)?,
         include_usage: include_usage(&fields)?,
@@ -182,27 +182,30 @@ fn response_format(fields: &Fields<'_>) -> Result<ResponseFormat, ApiError> {
     }
 }
 
-fn think(fields: &Fields<'_>) -> Result<Option<Think>, ApiError> {
+/// How hard to think, and the field that says it: of several the first here wins.
+pub(super) fn think(fields: &Fields<'_>) -> Result<Option<(Think, &'static str)>, ApiError> {
+    let named =
+        |field: &'static str, effort: String| effort_of(field, &effort).map(|think| Some((think, field)));
     #[derive(Deserialize)]
     struct Reasoning {
         effort: Option<String>,
     }
     if let Some(effort) = fields.read_as::<String>("reasoning_effort", "a string")? {
-        return effort_of("reasoning_effort", &effort).map(Some);
+        return named("reasoning_effort", effort);
     }
     let reasoning: Option<Object<Reasoning>> =
         fields.read_as("reasoning", "an object such as {\"effort\": \"low\"}")?;
     if let Some(effort) = reasoning.and_then(|Object(reasoning)| reasoning.effort) {
-        return effort_of("reasoning.effort", &effort).map(Some);
+        return named("reasoning.effort", effort);
     }
     match fields.get("think").map(RawValue::get) {
         None => Ok(None),
-        Some("true") => Ok(Some(Think::On)),
-        Some("false") => Ok(Some(Think::Off)),
-        Some(_) => {
-            let effort: Option<String> = fields.read_as("think", "true, false or an effort")?;
-            effort.map(|effort| effort_of("think", &effort)).transpose()
-        }
+        Some("true") => Ok(Some((Think::On, "think"))),
+        Some("false") => Ok(Some((Think::Off, "think"))),
+        Some(_) => match fields.read_as("think", "true, false or an effort")? {
+            Some(effort) => named("think", effort),
+            None => Ok(None),
+        },
     }
 }
 

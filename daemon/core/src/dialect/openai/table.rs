@@ -239,7 +239,14 @@ pub const ROWS: &[Row] = &[
         "tools",
         "Ollama: constraints of a schema that it drops are said in the descriptions, each in at most 200 bytes (what is longer \
          ends in an ellipsis), and 16 of one schema; what references bring is written out up to 64 KiB. At most 128 tools, \
-         there of 128 KiB each. Servers that speak OpenAI's API: a call that one leaves in its text as <tool_call> is given as a call.",
+         there of 128 KiB each. Servers that speak OpenAI's API: a call that one leaves in its text as <tool_call> is given as a call. \
+         The own engine: functions; a call of one that was not offered is given as text.",
+    ),
+    row(
+        "tools.function.strict",
+        [Fate::Ignored, Fate::Passed, Fate::Passed],
+        "The own engine keeps to the schemas of all such functions by a grammar, from where a call begins, and refuses a schema by the \
+         keyword that it cannot keep. Ollama has no such word.",
     ),
     works("top_logprobs", ""),
     works("top_p", ""),
@@ -250,11 +257,11 @@ pub const ROWS: &[Row] = &[
     extension(works("min_p", "")),
     extension(works("repeat_penalty", "It wins over repetition_penalty on Ollama.")),
     extension(works("repetition_penalty", "")),
-    extension(row("think", [Fate::Works, Fate::Passed, Fate::Ignored], "true, false or an effort.")),
-    extension(row(
+    extension(works("think", "true, false or an effort.")),
+    extension(works(
         "reasoning",
-        [Fate::Works, Fate::Passed, Fate::Ignored],
-        "effort, as reasoning_effort. Any other member is ignored by an Ollama (but exclude where it is false), and named behind a dot.",
+        "effort, as reasoning_effort, which wins over it, as it does over think. Any other member is ignored by an Ollama and by the own \
+         engine (but exclude where it is false), and named behind a dot.",
     )),
     extension(ignored(
         "num_ctx",
@@ -384,6 +391,20 @@ impl Wanted {
             value.push_str(&format!("{comma}+{more}"));
         }
         (!value.is_empty()).then_some(value)
+    }
+
+    /// Refuses what stands in no row, for an engine that makes nothing of it where nobody would see to that.
+    ///
+    /// # Errors
+    /// 400 with the first such field.
+    pub fn check_known(&self, why: &str) -> Result<(), ApiError> {
+        match self.unknown.shown.first() {
+            Some(name) => Err(ApiError::unsupported(&**name, why)),
+            None if self.unknown.more > 0 => {
+                Err(ApiError::invalid_request(format!("A field's name is not known here. {why}")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn rows(&self, bits: Bits) -> impl Iterator<Item = (usize, &'static Row)> {

@@ -14,7 +14,8 @@ const fn instead(name: &'static str, note: &'static str) -> Row {
     extension(row(name, [Fate::Refused(INPUT_ALONE); 3], note))
 }
 
-/// All fields that are known by name. An Ollama makes nothing of any other, and it is refused there; other engines are given it as it came.
+/// All fields that are known by name. An Ollama and our own engine make nothing of any other, and it is refused there, since the vectors would not
+/// be those that were asked for; other engines are given it as it came.
 pub const ROWS: &[Row] = &[
     row(
         "model",

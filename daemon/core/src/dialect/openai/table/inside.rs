@@ -27,7 +27,7 @@ impl Wanted {
             // What a model thinks is not held back unless somebody says so.
             let heeded = member == "effort" || member == "exclude" && value.get() == "false";
             if !heeded {
-                self.unheard.add(&format!("reasoning.{member}"));
+                self.unknown.add(&format!("reasoning.{member}"));
             }
         }
         for (member, _) in fields.members("stream_options", MEMBERS) {

@@ -57,6 +57,7 @@ fn every_field_of_openai_s_has_a_row() {
         "temperature",
         "tool_choice",
         "tools",
+        "tools.function.strict",
         "top_logprobs",
         "top_p",
         "user",
@@ -108,7 +109,7 @@ fn what_is_harmless_is_named() {
     let of = |behind| wanted.ignored(behind).unwrap();
     assert_eq!(of(Behind::Ollama), format!("logit_bias, {common}, num_ctx, guided_regex"));
     assert_eq!(of(Behind::OpenAi), "modalities, store");
-    assert_eq!(of(Behind::Engine), format!("logit_bias, {common}, think, num_ctx, guided_regex"));
+    assert_eq!(of(Behind::Engine), format!("logit_bias, {common}, num_ctx, guided_regex"));
 }
 
 #[test]
@@ -126,6 +127,16 @@ fn what_is_kept_is_not_named() {
     assert_eq!(of(padded.clone(), Behind::Ollama).as_deref(), named);
     assert_eq!(of(padded.clone(), Behind::Engine).as_deref(), named);
     assert_eq!(of(padded, Behind::OpenAi), None, "it has been given it");
+}
+
+#[test]
+fn what_stands_in_no_row_can_be_refused() {
+    assert!(wanted(&json!({"model": "m", "user": "u", "x": null})).check_known("Why.").is_ok());
+    let error = wanted(&json!({"model": "m", "input_type": "query"})).check_known("Why.").unwrap_err();
+    assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some("input_type")));
+    assert!(error.message().ends_with("Why."), "{}", error.message());
+    let unshown = wanted(&json!({"model": "m", "a b": 1})).check_known("Why.").unwrap_err();
+    assert!(unshown.message().contains("not known here. Why."), "{}", unshown.message());
 }
 
 #[test]
