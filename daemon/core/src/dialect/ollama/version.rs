@@ -39,7 +39,7 @@ impl Version {
         }
         // What stands behind the numbers (rc2, a commit) is of that very version.
         let end = said.find(|letter: char| letter != '.' && !letter.is_ascii_digit()).unwrap_or(said.len());
-        let mut parts = said.get(..end)?.split('.').map(str::parse);
+        let mut parts = said.get(..end)?.split('.').map(str::parse::<u32>);
         let [Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch)), None] = [(); 4].map(|()| parts.next()) else {
             return None;
         };
