@@ -127,6 +127,9 @@ pub(in crate::openapi) struct Usage {
     prompt_tokens_details: Option<PromptDetails>,
     #[serde(skip_serializing_if = "Option::is_none")]
     completion_tokens_details: Option<CompletionDetails>,
+    /// There and true where these are no engine's counts, or not all of them: what it has left out is estimated by the bytes of what was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated: Option<bool>,
 }
 
 /// Where the engine tells them.
