@@ -326,7 +326,7 @@ async fn our_own_engine_gives_several_answers_as_well() -> Result<()> {
         "stream_options": {"include_usage": true},
     }));
     let answer = caller.send(&Request::post(CHAT, &body)).await?;
-    ensure!(answer.header(IGNORED) == Some("think, unheard_of"), "{:?}", answer.header(IGNORED));
+    ensure!(answer.header(IGNORED) == Some("unheard_of, think"), "{:?}", answer.header(IGNORED));
     let whole = answer.json()?;
     let texts: Vec<_> = (0..2).map(|index| whole["choices"][index]["message"]["content"].clone()).collect();
     ensure!(texts[0] == texts[1] && texts[0].as_str().is_some_and(|text| !text.is_empty()), "{whole}");

@@ -128,7 +128,15 @@ fn check_alone(body: &Bytes, passed: &Passed, was: &Value) {
 /// No picture, sound or film at an address goes to an engine, which would fetch it.
 fn check_addresses(body: &Value) {
     let messages = body["messages"].as_array().into_iter().flatten();
-    for part in messages.filter_map(|message| message["content"].as_array()).flatten() {
+    let parts = |content: &Value| match content {
+        Value::Array(parts) => parts.clone(),
+        one => vec![one.clone()],
+    };
+    for part in messages.flat_map(|message| parts(&message["content"])) {
+        for name in ["image", "video", "audio", "path", "url", "file_url"] {
+            let place = part[name].as_str().unwrap_or_default();
+            assert!(!place.starts_with("http://") && !place.starts_with("/etc/"), "{place} passes");
+        }
         for name in ["image_url", "audio_url", "video_url"] {
             let media = &part[name];
             let url = media.as_str().or_else(|| media["url"].as_str());

@@ -418,7 +418,7 @@ impl Wanted {
     /// 400 with the first such field.
     pub fn check_known(&self, why: &str) -> Result<(), ApiError> {
         match self.unknown.shown.first() {
-            Some(name) => Err(ApiError::unsupported(name.as_ref(), why)),
+            Some(name) => Err(ApiError::unsupported(&**name, why)),
             None if self.unknown.more > 0 => {
                 Err(ApiError::invalid_request(format!("A field's name is not known here. {why}")))
             }

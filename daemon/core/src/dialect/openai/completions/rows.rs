@@ -9,6 +9,7 @@ use super::super::table::{Asks, Fate, NO_BIAS, Row, extension, fits, row};
 pub(super) const NO_JUDGE: &str =
     "The engine of this model gives each of its answers out, and judges none. Send n alone.";
 
+/// Why a conversation is not gone on with.
 const A_CHAT_S: &str = "It is a chat's: a completion has prompt.";
 
 const fn works(name: &'static str, note: &'static str) -> Row {
@@ -84,7 +85,7 @@ pub const ROWS: &[Row] = &[
         "The engine of this model holds chats to a form, and no completions: send a chat.",
         "",
     )),
-    extension(Row { asks: Asks::Always, ..row("messages", [Fate::Refused(A_CHAT_S); 3], "") }),
+    extension(row("messages", [Fate::Refused(A_CHAT_S); 3], "")),
     extension(works("top_k", "")),
     extension(works("min_p", "")),
     extension(works("repeat_penalty", "It wins over repetition_penalty on Ollama.")),
