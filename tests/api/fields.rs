@@ -83,6 +83,69 @@ async fn names_what_came_to_nothing_inside_of_a_field() -> Result<()> {
 }
 
 #[tokio::test]
+async fn names_what_nobody_reads_of_turns_and_tools() -> Result<()> {
+    let (double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let part = json!({"type": "text", "text": FRANCE, "cache_control": {"type": "ephemeral"}});
+    let tool = json!({"type": "function", "function": {"name": "f", "strict": true, "parameters": {"type": "object"}}});
+    let chat = with(&json!({"messages": [{"role": "user", "bar": 1, "content": [part]}], "tools": [tool]}));
+    let answer = caller.send(&Request::post(CHAT, &chat)).await?;
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    let named = answer.header(IGNORED);
+    ensure!(
+        named == Some("tools.function.strict, messages.bar, messages.content.cache_control"),
+        "{named:?}"
+    );
+    let item =
+        json!({"role": "user", "phase": "x", "content": [{"type": "input_text", "text": FRANCE, "foo": 1}]});
+    let response = json!({"model": "tiny", "input": [item], "store": false,
+        "tools": [{"type": "function", "name": "f", "strict": true, "parameters": {"type": "object"}}]});
+    let answer = caller.send(&Request::post("/v1/responses", &response)).await?;
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    let named = answer.header(IGNORED);
+    ensure!(named == Some("input.phase, input.content.foo, tools.strict"), "{named:?}");
+    let wire = |seen: &ghostllm_tests::double::Seen| seen.request.json().to_string();
+    ensure!(
+        double.seen_at("/api/chat").iter().all(|seen| !wire(seen).contains("phase")),
+        "it is on the wire"
+    );
+    // What a model cannot do is told of the field that wants it.
+    for (field, value) in [("think", json!(true)), ("reasoning_effort", json!("low"))] {
+        let refused = caller.send(&Request::post(CHAT, &with(&json!({ field: value })))).await?;
+        check_error(&refused, 400, Some("unsupported_parameter"))?;
+        ensure!(refused.json()?["error"]["param"] == field, "{field}: {}", refused.text());
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_call_that_an_ollama_cannot_be_held_to_is_asked_for_and_not_promised() -> Result<()> {
+    const UNPROMISED: &str = "x-ghostllm-unpromised";
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    let named = json!({"type": "function", "function": {"name": "f"}});
+    for (choice, told) in [
+        (json!("auto"), None),
+        (json!("none"), None),
+        (json!("required"), Some("tool_choice")),
+        (named, Some("tool_choice")),
+    ] {
+        for stream in [false, true] {
+            let body = with(&json!({"tools": tools, "tool_choice": choice, "stream": stream}));
+            let answer = caller.send(&Request::post(CHAT, &body)).await?;
+            ensure!(answer.status == 200, "{choice}: {} {}", answer.status, answer.text());
+            ensure!(answer.header(UNPROMISED) == told, "{choice}: {:?}", answer.headers);
+            ensure!(answer.header(IGNORED).is_none(), "something comes of it: {:?}", answer.headers);
+        }
+    }
+    let without = with(&json!({"tool_choice": "required"}));
+    let refused = caller.send(&Request::post(CHAT, &without)).await?;
+    check_error(&refused, 400, Some("invalid_value"))?;
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn an_engine_that_is_given_all_is_given_what_it_ignores_too() -> Result<()> {
     let double = Double::start(OpenAi::new(Style::Vllm, "tiny")).await;
     let daemon = Daemon::start(&Setup::backend("openai", &double.url())).await?;

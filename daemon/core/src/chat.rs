@@ -334,6 +334,17 @@ pub enum FinishReason {
     ContentFilter,
 }
 
+/// Bytes beyond which hardly any piece of an answer is one token.
+const TOKEN_BYTES: usize = 16;
+
+/// About how many tokens a piece of an answer has. Engines give one for each token, but some give many in one: no token is two words.
+#[must_use]
+pub fn tokens_of(piece: &str) -> u64 {
+    let length = piece.trim_ascii().len();
+    let long = if length > TOKEN_BYTES { length as u64 / BYTES_A_TOKEN } else { 0 };
+    u64::from(!piece.is_empty()).max(piece.split_ascii_whitespace().count() as u64).max(long)
+}
+
 /// Counts of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -365,17 +376,31 @@ impl Usage {
         }
     }
 
-    /// What an answer has come to whose engine has not told its counts, or not yet: `events` pieces of text, thought or calls, of
-    /// which engines give one for each token, and a prompt of so many bytes.
+    /// What an answer of about so many tokens ([`tokens_of`]) has come to whose engine has not told its counts, or not yet, to a prompt of
+    /// so many bytes.
     #[must_use]
-    pub const fn estimated(prompt_bytes: u64, events: u64) -> Self {
-        Self { estimated: true, ..Self::counted(prompt_bytes.div_ceil(BYTES_A_TOKEN), events) }
+    pub const fn estimated(prompt_bytes: u64, tokens: u64) -> Self {
+        Self { estimated: true, ..Self::counted(prompt_bytes.div_ceil(BYTES_A_TOKEN), tokens) }
     }
 
     /// The same of an answer that has come in one piece, of so many bytes.
     #[must_use]
     pub const fn estimated_whole(prompt_bytes: u64, answer_bytes: u64) -> Self {
         Self::estimated(prompt_bytes, answer_bytes.div_ceil(BYTES_A_TOKEN))
+    }
+
+    /// The same, with an estimate in place of each of both counts that its engine has left out: Ollama leaves out what is zero, and also
+    /// what it does not know. No prompt is of no token, and no answer in which something was said.
+    #[must_use]
+    pub fn filled(self, estimate: Self) -> Self {
+        let (prompt, completion) = (self.prompt_tokens == 0, self.completion_tokens == 0);
+        let lacks = prompt && estimate.prompt_tokens > 0 || completion && estimate.completion_tokens > 0;
+        Self {
+            prompt_tokens: if prompt { estimate.prompt_tokens } else { self.prompt_tokens },
+            completion_tokens: if completion { estimate.completion_tokens } else { self.completion_tokens },
+            estimated: self.estimated || lacks,
+            ..self
+        }
     }
 
     /// Together with what was counted of one more answer to the same prompt, which is counted once, as OpenAI counts it: for the

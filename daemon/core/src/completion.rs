@@ -61,7 +61,7 @@ fn no_completions(model: &str, why: &str) -> ApiError {
 /// model that fills nothing in, or an engine without such a route.
 #[must_use]
 pub fn refusal(fault: &BackendFault, model: &str) -> Option<ApiError> {
-    let BackendFault::Answered { status, body } = fault else { return None };
+    let BackendFault::Answered { status, body, .. } = fault else { return None };
     let error = in_own_words(classify(*status, body));
     match (error.code(), status) {
         (Code::ContextLengthExceeded, _) => Some(error),

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::dialect::openai::table::{Behind, Fate, IGNORED, ROWS, Row};
+use crate::dialect::openai::table::{Behind, Fate, IGNORED, ROWS, Row, UNPROMISED};
 use crate::dialect::openai::{COMPLETION_ROWS, EMBEDDING_ROWS};
 use crate::dialect::responses;
 
@@ -30,7 +30,8 @@ pub fn page() -> String {
          its refusal\n  is passed back.\n\
          - **emulated**: the daemon does it itself, where the backend has no word for it or cannot be trusted with it; seen in the \
          answer.\n\
-         - **ignored**: nothing comes of it, and no harm. The answer's header `{IGNORED}` names it.\n\
+         - **ignored**: nothing comes of it, and no harm. The answer's header `{IGNORED}` names it. What cannot be promised, though the \
+         engine is asked\n  for it, is named in `{UNPROMISED}`.\n\
          - **refused**: it would change the answer and cannot be had: status 400, `unsupported_parameter`, and `param` names it. \
          A value that\n  asks for nothing (an empty object, `false`) is ignored.\n\n\
          A field that stands in no table is given to servers of OpenAI's API as it came, and ignored by the others; of embeddings it \

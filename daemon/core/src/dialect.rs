@@ -20,3 +20,4 @@ pub mod responses;
 #[cfg(test)]
 mod round_trips;
 pub mod tool_text;
+mod unread;

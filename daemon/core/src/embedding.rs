@@ -51,8 +51,10 @@ pub enum Encoding {
 pub struct Embeddings {
     /// One for each input, in their order.
     pub vectors: Vec<Vec<f32>>,
-    /// The tokens of all inputs together, as the engine has counted them.
+    /// The tokens of all inputs together, as the engine has counted them, or as they are estimated where it has not.
     pub prompt_tokens: u64,
+    /// Whether these are estimated.
+    pub estimated: bool,
 }
 
 impl Embeddings {
@@ -164,7 +166,7 @@ const NO_EMBEDDINGS: [&str; 2] = ["does not support embedding", "makes no embedd
 /// model, or a model that makes no embeddings. Some engines say the second by having no such route.
 #[must_use]
 pub fn refusal(fault: &BackendFault, model: &str) -> Option<ApiError> {
-    let BackendFault::Answered { status, body } = fault else { return None };
+    let BackendFault::Answered { status, body, .. } = fault else { return None };
     let error = classify(*status, body);
     match (error.code(), status) {
         (Code::ContextLengthExceeded, _) => Some(error.with_param("input")),

@@ -124,11 +124,13 @@ impl Chat {
         let messages = messages::flatten(messages)?;
         weigh_arguments(&messages, &mut scale, allowance)?;
         let choice = Choice::read(&body)?;
-        let tools = offered_tools(&body, &choice)?;
+        let mut tools = offered_tools(&body)?;
+        let form = form::read(&body, &choice, &tools, limits)?;
+        choice.narrow(&mut tools)?;
         Ok(Self {
             model: need("model", body.model, "a model's name as a string")?,
             messages,
-            form: form::read(&body, &choice, &tools, limits)?,
+            form,
             functions: (!tools.is_empty()).then(|| Tools::of(&tools)),
             tools,
             stop: stop_texts(body.stop, limits)?,
@@ -190,10 +192,10 @@ fn refuse_unsupported(body: &Body<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn offered_tools(body: &Body<'_>, choice: &Choice) -> Result<Vec<Value>, Failure> {
+fn offered_tools(body: &Body<'_>) -> Result<Vec<Value>, Failure> {
     let offered: Vec<Value> = get("tools", body.tools, "a list of tools")?.unwrap_or_default();
     tools::check(&offered)?;
-    Ok(if *choice == Choice::Never { Vec::new() } else { offered })
+    Ok(offered)
 }
 
 fn stop_texts(stop: Field<'_>, limits: &Limits) -> Result<Vec<String>, Failure> {

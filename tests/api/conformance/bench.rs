@@ -134,6 +134,11 @@ impl Scene {
         self.answers.iter().map(|answer| answer.status).max().unwrap_or(0)
     }
 
+    /// A field of the answer's head.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.answers.first().and_then(|answer| answer.header(name))
+    }
+
     /// The answer's body.
     pub(super) fn body(&self) -> String {
         self.answers.first().map(Answer::text).unwrap_or_default()
@@ -195,7 +200,7 @@ impl Scene {
 
     /// Whether the header of what came to nothing names this field.
     pub(super) fn ignored(&self, field: &str) -> bool {
-        let header = self.answers.first().and_then(|answer| answer.header("x-ghostllm-ignored"));
+        let header = self.header("x-ghostllm-ignored");
         header.is_some_and(|names| names.split(", ").any(|name| name == field))
     }
 }

@@ -72,6 +72,11 @@ fn named(function: &str) -> Value {
     json!({"type": "function", "function": {"name": function}})
 }
 
+/// A choice among this function alone, one call of which is wanted.
+fn allowed(function: &str) -> Value {
+    json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [named(function)]}})
+}
+
 /// A schema that only one answer fulfils.
 fn only_yes() -> Value {
     json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": {"const": "yes"}}})

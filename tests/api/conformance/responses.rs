@@ -147,6 +147,10 @@ pub(super) fn ollama() -> Vec<Probe> {
         of("tiny", "tool_choice", &named("get_time"))
             .beside(&offering)
             .emulated(|scene| offered(scene) == ["get_time"]),
+        of("tiny", "tool_choice", &json!("required")).beside(&offering).emulated_against(|with, without| {
+            let told = with.header("x-ghostllm-unpromised") == Some("tool_choice");
+            told && without.header("x-ghostllm-unpromised").is_none() && with.wire == without.wire
+        }),
         of("tiny", "tool_choice", &json!("none"))
             .beside(&offering)
             .emulated(|scene| offered(scene).is_empty()),

@@ -16,7 +16,7 @@ mod sound;
 mod text;
 
 pub(crate) use members::{Members, list};
-pub(crate) use sound::Elements;
+pub(crate) use sound::{Elements, Entries};
 pub(crate) use text::{Quoted, quote};
 
 /// Whether a text is nested deeper than `most` levels, by its brackets outside of strings: deep nesting costs a parser its
@@ -158,8 +158,13 @@ pub(crate) fn each<'a, T: Deserialize<'a>, E>(
     Err(each.failed.unwrap_or_else(|| wrong(each.place, &words(&error))))
 }
 
+/// What is wrong with an object that has a member twice, by serde's words, which name the member; none where it is something else.
+pub(crate) fn doubled(words: &str) -> Option<&str> {
+    words.starts_with("duplicate field").then_some(words)
+}
+
 /// serde's words for what is wrong, without the place.
-fn words(error: &serde_json::Error) -> String {
+pub(crate) fn words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or("wrong").to_owned()
 }

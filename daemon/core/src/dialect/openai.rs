@@ -4,6 +4,7 @@
 //! by the strictest client that was tried; what is received is checked before it is believed.
 
 mod body;
+mod choice;
 mod completions;
 mod decode;
 mod embeddings;
@@ -20,6 +21,7 @@ pub mod several;
 mod stream;
 pub mod table;
 mod text_calls;
+mod unstreamed;
 mod whole;
 
 pub use body::chat_body;
@@ -37,4 +39,5 @@ pub use request::parse_chat;
 pub(crate) use request::{CHOICES_LIMIT, COUNT_LIMIT, TOOLS_LIMIT};
 pub use stream::{ChatStream, DONE, KEEP_ALIVE_COMMENT};
 pub use text_calls::TextCalls;
+pub use unstreamed::as_stream;
 pub use whole::ChatWhole;

@@ -64,5 +64,9 @@ fn of_function(inside: &str) -> &str {
 pub fn in_own_words(error: ApiError, echo: &Echo) -> ApiError {
     let own = error.param().and_then(|param| Some((param.to_owned(), own_name(param, echo)?)));
     let Some((theirs, own)) = own else { return error };
-    error.renamed(&format!("'{theirs}'"), &format!("'{own}'")).with_param(own)
+    let quoted = error.renamed(&format!("'{theirs}'"), &format!("'{own}'"));
+    // Our own engine begins a sentence with a place; a name that is a word of English as well is left alone.
+    let named = if theirs.contains(['.', '[', '_']) { quoted.renamed(&theirs, &own) } else { quoted };
+    // What a chat calls a picture's part.
+    named.renamed("of a type image_url", "of a type input_image").with_param(own)
 }

@@ -7,6 +7,9 @@
 
 use super::{ApiError, RETRY_AFTER_DOWN, classify, classify_within};
 
+/// The most seconds of a wait that an engine asks for.
+const LONGEST_REST: u32 = 3600;
+
 /// Where a backend's silence began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -83,6 +86,8 @@ pub enum BackendFault {
         status: u16,
         /// The body, or its beginning.
         body: String,
+        /// In how many seconds it may be asked again, where it has said so.
+        retry_after: Option<u32>,
     },
 }
 
@@ -90,7 +95,16 @@ impl BackendFault {
     /// The fault of an answer with a status other than 2xx; whoever read the body has bounded it.
     #[must_use]
     pub fn answered(status: u16, body: &[u8]) -> Self {
-        Self::Answered { status, body: String::from_utf8_lossy(body).into_owned() }
+        Self::Answered { status, body: String::from_utf8_lossy(body).into_owned(), retry_after: None }
+    }
+
+    /// The same of an answer that has said in how many seconds it may be asked again; more than an hour is nobody's to wait for.
+    #[must_use]
+    pub fn again_after(mut self, seconds: Option<u32>) -> Self {
+        if let Self::Answered { retry_after, .. } = &mut self {
+            *retry_after = seconds.filter(|seconds| *seconds > 0).map(|seconds| seconds.min(LONGEST_REST));
+        }
+        self
     }
 
     /// This fault of our own engine; where it said that a file cannot be used, with what it said. No other engine is
@@ -153,7 +167,14 @@ impl From<BackendFault> for ApiError {
                 RETRY_AFTER_DOWN,
             ),
             BackendFault::ErrorLine { message } => classify_within(&message),
-            BackendFault::Answered { status, body } => classify(status, &body),
+            BackendFault::Answered { status, body, retry_after } => {
+                let error = classify(status, &body);
+                // Of what is not worth a second try its engine says nothing to a client.
+                match retry_after.filter(|_| error.retry_after().is_some()) {
+                    Some(seconds) => error.with_retry_after(seconds),
+                    None => error,
+                }
+            }
         }
     }
 }

@@ -149,6 +149,15 @@ fn every_fault_has_its_answer() {
     assert_eq!(status(BackendFault::TooLong { limit: 7 }), (502, "backend_error", None));
     assert_eq!(status(BackendFault::ErrorLine { message: "x".into() }), (502, "backend_error", None));
     assert_eq!(status(BackendFault::answered(503, b"busy")), (503, "queue_full", Some(2)));
+    let again = |code: u16, seconds| {
+        ApiError::from(BackendFault::answered(code, b"busy").again_after(Some(seconds))).retry_after()
+    };
+    assert_eq!(
+        (again(429, 7), again(503, 7), again(400, 7)),
+        (Some(7), Some(7), None),
+        "the engine knows best"
+    );
+    assert_eq!((again(429, 0), again(429, 1_000_000)), (Some(2), Some(3600)));
 }
 
 #[test]

@@ -95,6 +95,9 @@ enum Vector {
 struct Usage {
     prompt_tokens: u64,
     total_tokens: u64,
+    /// There and true where these are no engine's counts, but estimated by the bytes of the inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated: Option<bool>,
 }
 
 pub(super) fn operation(schemas: &mut Schemas) -> Operation {

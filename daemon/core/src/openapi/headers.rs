@@ -4,10 +4,13 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::operation::Tag;
-use crate::{admission::PRIORITY, dialect::openai::table::IGNORED};
+use crate::{
+    admission::PRIORITY,
+    dialect::openai::table::{IGNORED, UNPROMISED},
+};
 
 /// A field of an answer, and what it says.
-pub(super) const ANSWERS: [(&str, &str); 6] = [
+pub(super) const ANSWERS: [(&str, &str); 7] = [
     (
         "x-request-id",
         "The request's id: the client's own where it has sent a sane one, else one of ours. The log has it too.",
@@ -17,6 +20,11 @@ pub(super) const ANSWERS: [(&str, &str); 6] = [
         IGNORED,
         "The fields of the request of which nothing came, separated by commas; `+N` where N more are not named. It is not there \
          where there are none.",
+    ),
+    (
+        UNPROMISED,
+        "The field of the request that this engine was asked for and cannot be held to: `tool_choice`, where a call is wanted of an \
+         Ollama. The answer may be another one.",
     ),
     (
         "retry-after",
@@ -73,8 +81,8 @@ pub(super) fn sent(tag: Tag) -> Vec<Value> {
 
 /// The fields of an answer that is none of a failure.
 pub(super) fn given(tag: Tag) -> Map<String, Value> {
-    let ignored = tag.asks_a_model().then_some(IGNORED);
-    referred(["x-request-id", "traceparent"].into_iter().chain(ignored))
+    let of_models = [IGNORED, UNPROMISED].into_iter().filter(|_| tag.asks_a_model());
+    referred(["x-request-id", "traceparent"].into_iter().chain(of_models))
 }
 
 /// The fields of a failure of this status.

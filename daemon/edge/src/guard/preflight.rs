@@ -26,9 +26,10 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
 );
 
 /// What client libraries in a browser need to see of a response: when to try again, what to report, and what of the request
-/// was ignored.
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("retry-after, traceparent, x-ghostllm-ignored, x-request-id");
+/// was ignored, or is no promise.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "retry-after, traceparent, x-ghostllm-ignored, x-ghostllm-unpromised, x-request-id",
+);
 
 /// Fields that the usual client libraries send from browsers, whole names and beginnings.
 const NAMES: [&str; 12] = [

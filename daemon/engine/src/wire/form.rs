@@ -63,6 +63,10 @@ pub(super) enum Choice {
     Any,
     /// This one is.
     Named(String),
+    /// Of all that are offered these alone, as the model likes.
+    Among(Vec<String>),
+    /// Some function of these is.
+    AnyOf(Vec<String>),
 }
 
 impl Choice {
@@ -80,24 +84,79 @@ impl Choice {
                 "required" => Ok(Self::Any),
                 _ => Err(Failure::wrong_value("tool_choice", wanted)),
             },
-            Some(Value::Object(choice)) => Self::named(&choice),
+            Some(Value::Object(choice)) => Self::of(&choice),
             Some(_) => Err(Failure::wrong_type("tool_choice", wanted)),
         }
     }
 
-    fn named(choice: &Map<String, Value>) -> Result<Self, Failure> {
-        if text("tool_choice", "type", choice)? != Some("function") {
-            let message =
-                "This engine forces functions only: tool_choice as an object must have the type 'function'";
-            return Err(Failure::unsupported("tool_choice", message));
+    fn of(choice: &Map<String, Value>) -> Result<Self, Failure> {
+        match text("tool_choice", "type", choice)? {
+            Some("function") => Self::named(choice),
+            Some("allowed_tools") => Self::allowed(choice),
+            _ => {
+                let message = "This engine forces functions only: tool_choice as an object must have the type 'function' or \
+                               'allowed_tools'";
+                Err(Failure::unsupported("tool_choice", message))
+            }
         }
+    }
+
+    fn allowed(choice: &Map<String, Value>) -> Result<Self, Failure> {
+        let at = "tool_choice.allowed_tools";
+        let Some(Value::Object(allowed)) = choice.get("allowed_tools") else {
+            return Err(Failure::missing(at, "an object with a mode and tools"));
+        };
+        let Some(Value::Array(tools)) = allowed.get("tools") else {
+            return Err(Failure::missing(&format!("{at}.tools"), "a list of functions"));
+        };
+        let name = |(index, tool): (usize, &Value)| {
+            let missing = || Failure::missing(&format!("{at}.tools[{index}].function.name"), "a string");
+            name_of(tool).map(str::to_owned).ok_or_else(missing)
+        };
+        let names = tools.iter().enumerate().map(name).collect::<Result<_, _>>()?;
+        match text(at, "mode", allowed)? {
+            None | Some("auto") => Ok(Self::Among(names)),
+            Some("required") => Ok(Self::AnyOf(names)),
+            Some(_) => Err(Failure::wrong_value(&format!("{at}.mode"), "\"auto\" or \"required\"")),
+        }
+    }
+
+    /// Leaves of what is offered what the model is shown.
+    ///
+    /// # Errors
+    /// 400: it names a function that is not offered.
+    pub(super) fn narrow(&self, tools: &mut Vec<Value>) -> Result<(), Failure> {
+        if let Self::Among(names) | Self::AnyOf(names) = self
+            && !names.iter().all(|name| tools.iter().any(|tool| name_of(tool) == Some(name)))
+        {
+            let message = "tool_choice allows a function that is not among tools; offer it, or leave it out";
+            return Err(Failure::invalid("tool_choice.allowed_tools.tools", message));
+        }
+        // One that is forced is chosen among all, as the model knows them.
+        if !matches!(self, Self::Named(_)) {
+            tools.retain(|tool| self.allows(tool));
+        }
+        Ok(())
+    }
+
+    /// Whether this one may be called.
+    fn allows(&self, tool: &Value) -> bool {
+        match self {
+            Self::Free | Self::Any => true,
+            Self::Never => false,
+            Self::Named(wanted) => name_of(tool) == Some(wanted),
+            Self::Among(names) | Self::AnyOf(names) => names.iter().any(|name| name_of(tool) == Some(name)),
+        }
+    }
+
+    fn named(choice: &Map<String, Value>) -> Result<Self, Failure> {
         let name = choice.get("function").and_then(|function| function.get("name")).and_then(Value::as_str);
         let name = name.ok_or_else(|| Failure::missing("tool_choice.function.name", "a string"))?;
         Ok(Self::Named(name.to_owned()))
     }
 }
 
-/// What the answer is held to; `None` for nothing. `tools` are those offered.
+/// What the answer is held to; `None` for nothing. `tools` are all that are offered.
 ///
 /// # Errors
 /// 400 with the field at fault.
@@ -108,13 +167,12 @@ pub(super) fn read(
     limits: &Limits,
 ) -> Result<Option<Form>, Failure> {
     let content = response_format(body, limits)?;
-    let forced: Vec<(usize, &Value)> = match choice {
-        Choice::Free | Choice::Never => return beside(content, tools, limits),
-        Choice::Any => tools.iter().enumerate().collect(),
-        Choice::Named(name) => {
-            tools.iter().enumerate().filter(|(_, tool)| name_of(tool) == Some(name.as_str())).collect()
-        }
-    };
+    let allowed = tools.iter().enumerate().filter(|(_, tool)| choice.allows(tool));
+    if matches!(choice, Choice::Free | Choice::Never | Choice::Among(_)) {
+        // A call may come in place of the content, but not within it.
+        return beside(content, &allowed.collect::<Vec<_>>(), limits);
+    }
+    let forced: Vec<(usize, &Value)> = allowed.collect();
     if forced.is_empty() {
         let message =
             "tool_choice forces a call of a function that is not among tools; offer it, or send \"auto\"";
@@ -127,18 +185,22 @@ pub(super) fn read(
 /// The content's form where functions may be called instead: a call may come in its place, but not within it. Where it may be anything,
 /// only the calls are held, and only where some function is strict. The arguments of one that is not are an object, of what the model
 /// likes.
-fn beside(content: Option<Held>, tools: &[Value], limits: &Limits) -> Result<Option<Form>, Failure> {
+fn beside(
+    content: Option<Held>,
+    tools: &[(usize, &Value)],
+    limits: &Limits,
+) -> Result<Option<Form>, Failure> {
     let content = match content {
         Some(held) => Content::Held(held),
-        None if tools.iter().any(is_strict) => Content::Free,
+        None if tools.iter().any(|(_, tool)| is_strict(tool)) => Content::Free,
         None => return Ok(None),
     };
     let any = || Held { at: "tools".into(), schema: json!({"type": "object"}) };
-    let callable = |(index, tool): (usize, &Value)| {
+    let callable = |(index, tool): &(usize, &Value)| {
         let name = name_of(tool)?;
-        Some(if is_strict(tool) { arguments(index, tool, limits) } else { Ok((name.to_owned(), any())) })
+        Some(if is_strict(tool) { arguments(*index, tool, limits) } else { Ok((name.to_owned(), any())) })
     };
-    let calls = tools.iter().enumerate().filter_map(callable);
+    let calls = tools.iter().filter_map(callable);
     Ok(Some(Form { content, calls: calls.collect::<Result<_, _>>()? }))
 }
 
@@ -260,6 +322,13 @@ mod tests {
         let named = json!({"type": "function", "function": {"name": "ping"}});
         let form = read(&json!({"tools": tools(), "tool_choice": named})).unwrap().unwrap();
         assert_eq!((form.calls.len(), form.calls[0].1.at.as_str()), (1, "tools[1].function.parameters"));
+        let allowed =
+            json!({"mode": "required", "tools": [{"type": "function", "function": {"name": "ping"}}]});
+        let choice = json!({"type": "allowed_tools", "allowed_tools": allowed});
+        let form = read(&json!({"tools": tools(), "tool_choice": choice})).unwrap().unwrap();
+        let called: Vec<_> =
+            form.calls.iter().map(|(name, held)| (name.as_str(), held.at.as_str())).collect();
+        assert_eq!(called, [("ping", "tools[1].function.parameters")]);
     }
 
     #[test]
@@ -308,6 +377,10 @@ mod tests {
     fn what_cannot_be_kept_is_refused_with_its_field() {
         let parameters = |schema: &Value| json!([{"function": {"name": "f", "parameters": schema}}]);
         let other = json!({"type": "function", "function": {"name": "other"}});
+        let allowed = |mode: &str, name: &str| {
+            let tools = json!([{"type": "function", "function": {"name": name}}]);
+            json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}})
+        };
         for (more, param) in [
             (json!({"response_format": {}}), "response_format.type"),
             (json!({"response_format": {"type": "grammar"}}), "response_format"),
@@ -322,7 +395,19 @@ mod tests {
             (json!({"tool_choice": "required"}), "tool_choice"),
             (json!({"tools": tools(), "tool_choice": "any"}), "tool_choice"),
             (json!({"tools": tools(), "tool_choice": other}), "tool_choice"),
-            (json!({"tools": tools(), "tool_choice": {"type": "allowed_tools"}}), "tool_choice"),
+            (json!({"tools": tools(), "tool_choice": {"type": "custom"}}), "tool_choice"),
+            (
+                json!({"tools": tools(), "tool_choice": {"type": "allowed_tools"}}),
+                "tool_choice.allowed_tools",
+            ),
+            (
+                json!({"tools": tools(), "tool_choice": allowed("auto", "other")}),
+                "tool_choice.allowed_tools.tools",
+            ),
+            (
+                json!({"tools": tools(), "tool_choice": allowed("any", "ping")}),
+                "tool_choice.allowed_tools.mode",
+            ),
             (json!({"tools": tools(), "tool_choice": {"type": "function"}}), "tool_choice.function.name"),
             (
                 json!({"tools": parameters(&json!({"type": "array"})), "tool_choice": "required"}),

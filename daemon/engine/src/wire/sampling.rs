@@ -38,9 +38,9 @@ pub(super) fn read(body: &Body<'_>) -> Result<Sampling, Failure> {
     // With all tokens open, a small quantised model soon picks a senseless one. Where the caller names no cut of their
     // own, llama.cpp's default one applies.
     let cut = body.top_p.is_some() || body.top_k.is_some() || body.min_p.is_some();
-    let (repetition, penalty) = match body.repetition_penalty {
-        Some(_) => ("repetition_penalty", body.repetition_penalty),
-        None => ("repeat_penalty", body.repeat_penalty),
+    let (repetition, penalty) = match body.repeat_penalty {
+        Some(_) => ("repeat_penalty", body.repeat_penalty),
+        None => ("repetition_penalty", body.repetition_penalty),
     };
     let seed: Option<i64> = get("seed", body.seed, "a whole number")?;
     Ok(Sampling {

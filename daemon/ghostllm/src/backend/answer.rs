@@ -232,7 +232,7 @@ pub(super) async fn gather(
             reply.bear();
         }
         for event in events.drain(..) {
-            tally.event(&event);
+            let event = tally.event(event, prompt_bytes);
             if one_call && is_further_call(&event) {
                 continue;
             }

@@ -110,6 +110,16 @@ impl Asked {
         }
     }
 
+    /// Whether a function must be called, whatever the model would say.
+    pub(crate) fn forces_call(&self) -> bool {
+        match self {
+            Self::AsSent { passed, .. } => passed.forces_call,
+            Self::Read { request, .. } => {
+                matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Function(_))
+            }
+        }
+    }
+
     /// The functions that the answer may call.
     pub(super) fn functions(&self) -> Arc<[String]> {
         match self {

@@ -189,7 +189,8 @@ impl Parts {
         let completes = matches!(&call.asked, Asked::AsSent { passed, .. } if passed.completes());
         let route = if completes { "/v1/completions" } else { "/v1/chat/completions" };
         let mut ask = Ask { method, route, accept, body, trace, slot };
-        let refused = match self.reply(&ask).await {
+        let told = counts || matches!(&call.asked, Asked::AsSent { passed, .. } if passed.include_usage);
+        let refused = match self.reply(&ask, told).await {
             Err(fault) if asks && refuses_counts(&fault) => fault,
             reply => return Ok((reply?, asks)),
         };
@@ -197,7 +198,7 @@ impl Parts {
             Asked::AsSent { .. } => asking.without().ok_or(refused)?,
             Asked::Read { request, .. } => written(request, model, defaults, false).await,
         };
-        let reply = self.reply(&ask).await?;
+        let reply = self.reply(&ask, false).await?;
         // Where both are refused, the request itself is wrong.
         if self.uncounted.add(&call.model) {
             tracing::info!(
@@ -219,8 +220,19 @@ impl Parts {
         }
     }
 
-    async fn reply(&self, ask: &Ask) -> Result<Reply, BackendFault> {
-        self.wire()?.ask(ask).await?.success(&[ask.accept]).await
+    /// Its reply. One that is asked for a stream and answers in one piece, as some do that know none, is read as the stream that it stands
+    /// for, with its counts where they were asked for.
+    async fn reply(&self, ask: &Ask, counts: bool) -> Result<Reply, BackendFault> {
+        const WHOLE: &str = "application/json";
+        let reply = self.wire()?.ask(ask).await?;
+        if ask.accept == WHOLE || !reply.is_of(WHOLE) {
+            return reply.success(&[ask.accept]).await;
+        }
+        let mut reply = reply.success(&[WHOLE]).await?;
+        let most = self.limits.backend_answer.as_usize();
+        let body = reply.gathered(most, |bytes| gathers(ask.slot.as_ref(), bytes)).await?;
+        let stream = apart::weighing(body.len(), move || openai::as_stream(&body, counts)).await?;
+        Ok(reply.saying(stream))
     }
 
     /// The answer in its client's language, out of the events that are read from the engine's, and what is seen in them of a wish for

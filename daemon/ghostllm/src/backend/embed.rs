@@ -114,7 +114,11 @@ impl Parts {
         // For what is written beside it.
         gathers(ask.slot.as_ref(), answer.len())?;
         let vectors = apart::read(&answer, move |answer| {
-            let embeddings = parse_embed(answer, passed.inputs)?;
+            let mut embeddings = parse_embed(answer, passed.inputs)?;
+            if embeddings.prompt_tokens == 0 {
+                // No input is of no token: it has not counted.
+                (embeddings.prompt_tokens, embeddings.estimated) = (passed.estimate.prompt_tokens, true);
+            }
             Ok::<_, BackendFault>(embeddings_body(&embeddings, &passed.model, passed.encoding))
         });
         Ok(vectors.await?)

@@ -116,6 +116,13 @@ impl Read {
     }
 }
 
+impl Read {
+    /// The field of it that such a backend cannot be held to.
+    fn unpromised(&self, behind: Behind) -> Option<&'static str> {
+        (behind == Behind::Ollama && self.asked.forces_call()).then_some("tool_choice")
+    }
+}
+
 impl Language {
     /// Reads a request; `earlier` looks up what it has only named.
     fn read(self, body: &Bytes, limits: &Limits, earlier: Earlier<'_>) -> Result<Read, ApiError> {
@@ -167,6 +174,8 @@ pub(super) async fn answer(
     let (Begun { account, routed, slot, wait }, [ignored, effort]) =
         begin(shared, asked, &read.model, stay, taken)?;
     let Routed { backend, model, defaults, .. } = routed;
+    let unpromised = read.unpromised(backend.kind().behind());
+    let thinks_by = read.effort.map(|(_, field)| field);
     let streamed = read.asked.streams();
     let keeper = read.may_keep.then(|| mine.keeper(settings.limits.recall.as_usize())).flatten();
     let form = read.form.clone();
@@ -192,9 +201,18 @@ pub(super) async fn answer(
         };
         whole(shared, answered, account)
     };
-    let mut response = answered.map_err(|error| form.refusal(error))?;
+    let mut response = answered.map_err(|error| form.refusal(thinking(error, thinks_by)))?;
     respond::ignored(&mut response, &[&ignored, &effort, &respond::listed(unheard.names())]);
+    respond::unpromised(&mut response, unpromised);
     Ok(response)
+}
+
+/// The error; where it is of how hard to think, it names the field by which the client has said that.
+fn thinking(error: ApiError, thinks_by: Option<&str>) -> ApiError {
+    match thinks_by.filter(|_| error.param() == Some("reasoning_effort")) {
+        Some(field) => error.with_param(field),
+        None => error,
+    }
 }
 
 /// A request that an engine is about to be asked for: it is in the list.

@@ -89,6 +89,15 @@ pub(super) fn listed(names: &[impl AsRef<str>]) -> String {
     list
 }
 
+/// Names in the head of an answer what of its request was asked of an engine that may do otherwise.
+pub(super) fn unpromised(response: &mut Response<ResponseBody>, field: Option<&'static str>) {
+    if let Some(field) = field {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static(table::UNPROMISED), HeaderValue::from_static(field));
+    }
+}
+
 /// Names in the head of an answer what of its request changed nothing: all of these lists, of which some may be empty.
 pub(super) fn ignored(response: &mut Response<ResponseBody>, listed: &[&str]) {
     let listed: Vec<&str> = listed.iter().copied().filter(|list| !list.is_empty()).collect();

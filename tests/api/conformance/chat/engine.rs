@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{calls, foreign, named, of, only_yes, refused, strict, tools};
+use super::{allowed, calls, foreign, named, of, only_yes, refused, strict, tools};
 
 /// A field of a chat that is short and always the same, if the field does not change that.
 fn demo(field: &'static str, value: &Value) -> Probe {
@@ -134,7 +134,7 @@ fn keeps(scene: &Scene) -> bool {
     })
 }
 
-fn functions() -> [Probe; 4] {
+fn functions() -> [Probe; 5] {
     let offering = json!({ "tools": tools() });
     let format =
         json!({"type": "json_schema", "json_schema": {"name": "calls", "schema": {"const": TWO_CALLS}}});
@@ -143,6 +143,10 @@ fn functions() -> [Probe; 4] {
         strict("ghostllm-demo").beside(&json!({"temperature": 0, "max_tokens": 200})).works(keeps),
         demo("tools", &tools()).works_against(|with, without| prompt(with) > prompt(without) + 50),
         demo("tool_choice", &named("get_time"))
+            .beside(&offering)
+            .beside(&json!({"max_tokens": 200}))
+            .works(|scene| calls(scene) == ["get_time"]),
+        demo("tool_choice", &allowed("get_time"))
             .beside(&offering)
             .beside(&json!({"max_tokens": 200}))
             .works(|scene| calls(scene) == ["get_time"]),

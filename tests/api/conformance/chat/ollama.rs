@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{calls, foreign, named, of, refused, strict, tools};
+use super::{allowed, calls, foreign, named, of, refused, strict, tools};
 
 fn tiny(field: &'static str, value: &Value) -> Probe {
     of("tiny", field, value)
@@ -80,12 +80,19 @@ fn answers() -> [Probe; 4] {
     ]
 }
 
-fn functions() -> [Probe; 5] {
+fn functions() -> [Probe; 7] {
     let offering = json!({ "tools": tools() });
     [
         strict("tiny"),
         tiny("tools", &tools()).works(|scene| offered(scene) == ["get_weather", "get_time"]),
         tiny("tool_choice", &named("get_time"))
+            .beside(&offering)
+            .emulated(|scene| offered(scene) == ["get_time"]),
+        tiny("tool_choice", &json!("required")).beside(&offering).emulated_against(|with, without| {
+            let told = with.header("x-ghostllm-unpromised") == Some("tool_choice");
+            told && without.header("x-ghostllm-unpromised").is_none() && with.wire == without.wire
+        }),
+        tiny("tool_choice", &allowed("get_time"))
             .beside(&offering)
             .emulated(|scene| offered(scene) == ["get_time"]),
         tiny("tool_choice", &json!("none")).beside(&offering).emulated(|scene| offered(scene).is_empty()),

@@ -20,7 +20,12 @@ pub(crate) struct Elements<'a> {
 impl<'a> Elements<'a> {
     /// Of a list; none where the value is none.
     pub(crate) fn of(list: &'a RawValue) -> Option<Self> {
-        Some(Self { rest: list.get().strip_prefix('[')? })
+        Self::of_text(list.get())
+    }
+
+    /// The same of a text that such a value is.
+    pub(crate) fn of_text(list: &'a str) -> Option<Self> {
+        Some(Self { rest: list.strip_prefix('[')? })
     }
 
     /// Goes to the next one; whether there is one.
@@ -57,15 +62,57 @@ impl<'a> Elements<'a> {
         }
     }
 
+    /// Takes the next one as its text.
+    pub(crate) fn element(&mut self) -> &'a str {
+        let (element, rest) = value_first(self.rest);
+        self.rest = rest;
+        element
+    }
+
     /// Takes the next one, an object, as this type; else serde's words, without any of the text's.
     pub(crate) fn object<T: Deserialize<'a>>(&mut self) -> Result<T, String> {
-        let (object, rest) = self.rest.split_at_checked(value_length(self.rest)).unwrap_or((self.rest, ""));
-        self.rest = rest;
+        let object = self.element();
         serde_json::from_str(object).map(|Object(value)| value).map_err(|error| super::words(&error))
     }
 }
 
-/// How long the element is that a text begins with, with the space behind it.
+/// The members of an object, in their order.
+pub(crate) struct Entries<'a> {
+    /// The next of them, and what is behind it.
+    rest: &'a str,
+}
+
+impl<'a> Entries<'a> {
+    /// Of a value; none where it is no object.
+    pub(crate) fn of(object: &'a str) -> Self {
+        Self { rest: object.strip_prefix('{').unwrap_or_default() }
+    }
+}
+
+/// Each name, and its value's text.
+impl<'a> Iterator for Entries<'a> {
+    type Item = (Quoted<'a>, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.rest.trim_ascii_start();
+        let rest = rest.strip_prefix(',').unwrap_or(rest).trim_ascii_start();
+        if !rest.starts_with('"') {
+            return None;
+        }
+        let (name, behind) = Quoted::first(rest)?;
+        let (value, rest) = value_first(behind.trim_ascii_start().strip_prefix(':')?.trim_ascii_start());
+        self.rest = rest;
+        Some((name, value))
+    }
+}
+
+/// The element or the member's value that a text begins with, without the space behind it, and what is behind that.
+fn value_first(json: &str) -> (&str, &str) {
+    let (value, rest) = json.split_at_checked(value_length(json)).unwrap_or((json, ""));
+    (value.trim_ascii_end(), rest)
+}
+
+/// How long the element or the member's value is that a text begins with, with the space behind it.
 fn value_length(json: &str) -> usize {
     let text = json.as_bytes();
     let (mut depth, mut place) = (0_usize, 0);
@@ -76,7 +123,7 @@ fn value_length(json: &str) -> usize {
                 continue;
             }
             b'{' | b'[' => depth += 1,
-            b',' | b']' if depth == 0 => break,
+            b',' | b']' | b'}' if depth == 0 => break,
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }

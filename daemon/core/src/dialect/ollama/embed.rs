@@ -90,5 +90,5 @@ pub fn parse_embed(body: &[u8], inputs: usize) -> Result<Embeddings, BackendFaul
         |place, _what: &str| BackendFault::garbage(format!("a vector of another form, number {place}"));
     json::each(list, take, wrong)?;
     measure.finish()?;
-    Ok(Embeddings { vectors, prompt_tokens: answer.prompt_eval_count })
+    Ok(Embeddings { vectors, prompt_tokens: answer.prompt_eval_count, estimated: false })
 }

@@ -14,7 +14,7 @@ use crate::chat::{
     Arguments, ChatRequest, Message, ResponseFormat, Role, Sampling, Think, Tool, ToolCall, ToolChoice,
 };
 use crate::dialect::json::{self, Members};
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 
 #[cfg(test)]
 mod tests;
@@ -130,13 +130,12 @@ pub fn chat_body(request: &ChatRequest, model: &str) -> Result<Bytes, ApiError> 
 fn chosen_tools(request: &ChatRequest) -> Result<Vec<Cow<'_, [u8]>>, ApiError> {
     let all = request.tools.iter().enumerate();
     match &request.tool_choice {
-        ToolChoice::Auto => all.map(|(place, tool)| wire_tool(place, tool)).collect(),
         ToolChoice::None => Ok(Vec::new()),
-        ToolChoice::Required => {
-            let message = "The engine of this model cannot be made to call a tool: tool_choice can be auto, none \
-                           or one function's name.";
-            Err(ApiError::new(Code::UnsupportedParameter, message).with_param("tool_choice"))
+        ToolChoice::Required if request.tools.is_empty() => {
+            Err(ApiError::invalid_value("tool_choice", "none or auto where there are no tools to be called"))
         }
+        // It cannot be made to call one: whoever answers says that there is no promise.
+        ToolChoice::Auto | ToolChoice::Required => all.map(|(place, tool)| wire_tool(place, tool)).collect(),
         ToolChoice::Function(name) => match all.into_iter().find(|(_, tool)| tool.name == *name) {
             Some((place, tool)) => Ok(vec![wire_tool(place, tool)?]),
             None => Err(ApiError::invalid_value("tool_choice", "the name of one of the tools")),

@@ -82,7 +82,12 @@ impl<'a> Fields<'a> {
         expected: &str,
     ) -> Result<Option<T>, ApiError> {
         let Some(raw) = self.get(name) else { return Ok(None) };
-        serde_json::from_str(raw.get()).map(Some).map_err(|_| ApiError::invalid_type(name, expected))
+        serde_json::from_str(raw.get()).map(Some).map_err(|error| {
+            let words = json::words(&error);
+            let Some(twice) = json::doubled(&words) else { return ApiError::invalid_type(name, expected) };
+            let message = format!("The field '{name}' must have each of its members once: {twice}.");
+            ApiError::new(Code::InvalidType, message).with_param(name)
+        })
     }
 
     /// A number in a range. Non-finite numbers do not exist in JSON, and 1e999 is a syntax error to serde_json.

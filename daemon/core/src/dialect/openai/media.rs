@@ -180,11 +180,22 @@ pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<Unhea
         }
         Ok(())
     };
-    json::each(messages, check, |place, _what| {
+    json::each(messages, check, |place, what| {
         // Also where a key is doubled: what is read here would not be what the engine reads.
-        ApiError::invalid_type(format!("messages[{place}]"), "a message object")
+        no_object(&format!("messages[{place}]"), "a message object", what)
     })?;
     Ok(unheard)
+}
+
+/// What is no such object, or has a member twice, which serde's words tell; these hold a client's own in any other case.
+fn no_object(at: &str, expected: &str, words: &str) -> ApiError {
+    match json::doubled(words) {
+        None => ApiError::invalid_type(at, expected),
+        Some(twice) => {
+            let message = format!("The field '{at}' must be {expected} with each member once: {twice}.");
+            ApiError::new(Code::InvalidType, message).with_param(at)
+        }
+    }
 }
 
 /// So many members of a part are looked at; more than any has that is not made to be many.

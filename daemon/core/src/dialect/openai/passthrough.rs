@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::completions::{self, Alone};
 use super::fields::Fields;
 use super::table::{self, Behind, Wanted};
-use super::{media, request};
+use super::{choice, media, request};
 use crate::chat::{Defaults, Sampling, Think};
 use crate::completion::MAX_TOKENS;
 use crate::config::Limits;
@@ -44,6 +44,8 @@ pub struct Passed {
     pub one_call: bool,
     /// The functions that it may call; none where `tool_choice` is none.
     pub functions: Arc<[String]>,
+    /// Whether one of them must be called, whatever the model would say.
+    pub forces_call: bool,
     /// Whether it has time: its `service_tier` is "flex".
     pub has_time: bool,
     /// How hard it says to think, and by which field; none of what is no such word, which its engine judges, and of a completion.
@@ -234,7 +236,9 @@ impl Asking {
 /// same request.
 #[must_use]
 pub fn seed_of(seed: i64, choice: u32) -> i64 {
-    seed.wrapping_add(i64::from(choice))
+    let next = seed.wrapping_add(i64::from(choice));
+    // A number that engines take for a seed is not followed by one that some do not.
+    if seed >= 0 { next & i64::MAX } else { next }
 }
 
 /// The edit by which the model of one name, which lies in this range, gets another; none where that is the same.
@@ -282,6 +286,7 @@ pub(super) fn passed(
         choices: request::choices(fields)?,
         one_call: request::one_call(fields)?,
         functions: functions(fields),
+        forces_call: choice::forces(fields),
         has_time: fields.get("service_tier").is_some_and(table::is_flex),
         effort: None,
         prompt_bytes: counted::prompt_bytes(fields),

@@ -52,7 +52,7 @@ pub struct StreamRepair {
     calls: Option<Box<TextCalls>>,
     /// Of a completion; none for a chat.
     completion: Option<Completion>,
-    /// How many pieces of text, thought or calls have come.
+    /// About how many tokens of text, thought or calls have come.
     said: u64,
     /// The client has not asked for the counts.
     hides: bool,
@@ -221,7 +221,7 @@ impl StreamRepair {
         text + self.held.as_ref().map_or(0, |Held(chunk)| chunk.len())
     }
 
-    /// How many pieces of text, thought or calls have come so far: one for each token, or nearly.
+    /// About how many tokens of text, thought or calls have come so far: one for each piece, and more for what has many in one.
     #[must_use]
     pub fn said(&self) -> u64 {
         self.said

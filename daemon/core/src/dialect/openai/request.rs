@@ -9,12 +9,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::choice;
 use super::fields::{Element, Fields};
 use super::message;
 use super::table::{Behind, Wanted};
-use crate::chat::{
-    AnswerSchema, ChatRequest, EFFORTS, Json, ResponseFormat, Sampling, Think, Tool, ToolChoice,
-};
+use crate::chat::{AnswerSchema, ChatRequest, EFFORTS, Json, ResponseFormat, Sampling, Think, Tool};
 use crate::config::Limits;
 use crate::dialect::json::Object;
 use crate::error::ApiError;
@@ -44,11 +43,12 @@ pub fn parse_chat(body: &[u8], limits: &Limits) -> Result<ChatRequest, ApiError>
     choices(&fields)?;
     one_call(&fields)?;
     stores(&fields)?;
+    let mut tools = tools(&fields)?;
     Ok(ChatRequest {
         model: model(&fields, limits)?,
         messages: message::messages(&fields, limits)?,
-        tools: tools(&fields)?,
-        tool_choice: tool_choice(&fields)?,
+        tool_choice: choice::choose(&fields, &mut tools)?,
+        tools,
         parallel_tool_calls: fields.read_as("parallel_tool_calls", "true or false")?,
         sampling: sampling(&fields)?,
         stop: stop(&fields, limits.stop_texts)?,
@@ -247,35 +247,5 @@ fn tool(place: usize, raw: &RawValue) -> Result<Tool, ApiError> {
     match (name, Json::object_of(raw)) {
         (Some(name), Some(raw)) => Ok(Tool { name, raw }),
         (_, _) => Err(wrong()),
-    }
-}
-
-fn tool_choice(fields: &Fields<'_>) -> Result<ToolChoice, ApiError> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Choice {
-        Word(String),
-        Named(Object<Named>),
-    }
-    #[derive(Deserialize)]
-    struct Named {
-        function: Object<Function>,
-    }
-    #[derive(Deserialize)]
-    struct Function {
-        name: String,
-    }
-    let expected = "none, auto, required or {\"type\": \"function\", \"function\": {\"name\": ...}}";
-    match fields.read_as::<Choice>("tool_choice", expected)? {
-        None => Ok(ToolChoice::Auto),
-        Some(Choice::Named(Object(Named { function: Object(function) }))) => {
-            Ok(ToolChoice::Function(function.name))
-        }
-        Some(Choice::Word(word)) => match word.as_str() {
-            "none" => Ok(ToolChoice::None),
-            "auto" => Ok(ToolChoice::Auto),
-            "required" => Ok(ToolChoice::Required),
-            _ => Err(ApiError::invalid_value("tool_choice", expected)),
-        },
     }
 }

@@ -111,7 +111,11 @@ impl Row {
 /// N more are not named, since their names are too many, too long or of other characters than a name has.
 pub const IGNORED: &str = "x-ghostllm-ignored";
 
-/// So many names stand in it at the most, each of so many bytes: a few hundred bytes, which every client's buffer of headers has.
+/// The field of an answer that names the request's field which its engine was asked for and may not keep to: the answer is sound, and may be
+/// another one than what was wanted.
+pub const UNPROMISED: &str = "x-ghostllm-unpromised";
+
+/// So many names stand in [`IGNORED`] at the most, each of so many bytes: a few hundred bytes, which every client's buffer of headers has.
 const NAMES: usize = 16;
 const NAME_BYTES: usize = 48;
 
@@ -159,7 +163,8 @@ pub const ROWS: &[Row] = &[
         "Ollama: developer is system; content parts become one message, in which nothing tells where its pictures stood; pictures come \
          inside the request; a call's arguments that are no JSON object are sent as an object with that text as its arguments. A name \
          (but a tool's), audio and a picture's detail (but auto) are ignored there, and named as messages.name, messages.audio and \
-         messages.image_url.detail.",
+         messages.image_url.detail. So is any other member of a turn, a part or a call, also by the own engine, whose templates are given a \
+         turn's members and show none of these (but thinking, and a call's): messages.x, messages.content.x, messages.tool_calls.x.",
     ),
     refused("audio", Asks::Always, NO_AUDIO),
     works("frequency_penalty", ""),
@@ -175,7 +180,10 @@ pub const ROWS: &[Row] = &[
          and the request is refused; where an Ollama does not say its version, an answer without any names logprobs and top_logprobs as \
          ignored (a stream by its first piece, where that comes before its head).",
     ),
-    works("max_completion_tokens", "It wins over max_tokens."),
+    works(
+        "max_completion_tokens",
+        "It wins over max_tokens, which is named as ignored where it says otherwise.",
+    ),
     works("max_tokens", ""),
     ignored("metadata", ""),
     refused("modalities", Asks::BesidesText, NO_AUDIO),
@@ -195,13 +203,14 @@ pub const ROWS: &[Row] = &[
     works(
         "reasoning_effort",
         "Ollama: none is think false; minimal is low; xhigh is max. The own engine shows it to the model's template, none as \
-         enable_thinking false; where a template has no word for it, the answer names it as ignored.",
+         enable_thinking false; where a template has no word for it, the answer names it as ignored. It wins over reasoning.effort, and \
+         that over think; what loses and says otherwise is named as ignored.",
     ),
     works(
         "response_format",
         "The own engine keeps to it by a grammar, and refuses a schema by the keyword that it cannot keep. A schema binds whatever its \
          name and strict say. A description beside it is ignored by an Ollama and by the own engine, and named as \
-         response_format.json_schema.description.",
+         response_format.json_schema.description; so is any member that OpenAI's API has not.",
     ),
     ignored("safety_identifier", ""),
     works("seed", ""),
@@ -232,14 +241,17 @@ pub const ROWS: &[Row] = &[
     row(
         "tool_choice",
         [Fate::Emulated, Fate::Passed, Fate::Passed],
-        "none: the model is shown no tools, since it would call them. Ollama: a function's name sends that tool alone; required is \
-         refused. The own engine makes the model call by a grammar.",
+        "none: the model is shown no tools, since it would call them. Ollama: a function's name sends that tool alone, required all of \
+         them; it has no word for either, so that a model may answer in words, and the answer's header x-ghostllm-unpromised says \
+         tool_choice. allowed_tools: an Ollama is shown those alone, and so is the own engine's model. The own engine makes the model \
+         call by a grammar.",
     ),
     works(
         "tools",
         "Ollama: constraints of a schema that it drops are said in the descriptions, each in at most 200 bytes (what is longer \
          ends in an ellipsis), and 16 of one schema; what references bring is written out up to 64 KiB. At most 128 tools, \
-         there of 128 KiB each. Servers that speak OpenAI's API: a call that one leaves in its text as <tool_call> is given as a call. \
+         there of 128 KiB each. Members that OpenAI's API has not are ignored there, and named as tools.x; the own engine shows a tool to \
+         the model as it came. Servers that speak OpenAI's API: a call that one leaves in its text as <tool_call> is given as a call. \
          The own engine: functions; a call of one that was not offered is given as text.",
     ),
     row(
@@ -255,7 +267,10 @@ pub const ROWS: &[Row] = &[
     refused("web_search_options", Asks::Always, NO_SEARCH),
     extension(works("top_k", "")),
     extension(works("min_p", "")),
-    extension(works("repeat_penalty", "It wins over repetition_penalty on Ollama.")),
+    extension(works(
+        "repeat_penalty",
+        "It wins over repetition_penalty, which is named as ignored where it says otherwise.",
+    )),
     extension(works("repetition_penalty", "")),
     extension(works("think", "true, false or an effort.")),
     extension(works(
@@ -265,9 +280,13 @@ pub const ROWS: &[Row] = &[
     )),
     extension(ignored(
         "num_ctx",
-        "The context's length is the admin's: another one makes an engine load the model anew.",
+        "The context's length is the admin's ([[models]] context): another one makes an engine load the model anew, for everybody.",
     )),
-    extension(ignored("keep_alive", "How long a model stays loaded is the admin's.")),
+    extension(ignored(
+        "keep_alive",
+        "How long a model stays loaded is the admin's ([[models]] keep_alive): the last request's word counts for all who use the model, and 0 \
+         would unload it from under them.",
+    )),
     extension(ignored("options", "Ollama's own; send the fields themselves.")),
 ];
 

@@ -17,10 +17,11 @@ use super::input::Earlier;
 use super::{input, rows, tools};
 use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat, Think};
 use crate::config::Limits;
-use crate::dialect::json::Object;
+use crate::dialect::json::{Object, Quoted};
 use crate::dialect::openai::fields::Fields;
 use crate::dialect::openai::request;
 use crate::dialect::openai::table::{Asks, is_flex};
+use crate::dialect::unread::{self, Unread};
 use crate::error::ApiError;
 
 #[cfg(test)]
@@ -91,6 +92,7 @@ pub fn parse_recalling(
     let may_keep = note_unkept(&fields, &mut ignored)?;
     note_others(&fields, &mut ignored)?;
     note_obfuscation(&fields, &mut ignored)?;
+    note_unread(&fields, &offered.shown, &mut ignored);
     note_insides(&fields, &mut ignored);
     let echo = echo::of(&fields, &chat, &offered.shown, offered.names)?;
     let has_time = fields.get("service_tier").is_some_and(is_flex);
@@ -168,6 +170,20 @@ fn note_obfuscation(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<()
         ignored.push("stream_options.include_obfuscation".to_owned());
     }
     Ok(())
+}
+
+/// Names what items and tools have beside what is read of them.
+fn note_unread(fields: &Fields<'_>, tools: &[&RawValue], ignored: &mut Vec<String>) {
+    let mut unread = Unread::default();
+    if let Some(input) = fields.get("input") {
+        unread.look_past(input.get(), &unread::ITEM, |list| {
+            list.texts(["type", "role", "content"], |_: [Option<Quoted<'_>>; 3]| Some(())).is_some()
+        });
+    }
+    for tool in tools {
+        unread.look(tool.get(), &unread::RESPONSE_TOOL);
+    }
+    ignored.extend(unread.found().map(|(path, name)| format!("{path}.{name}")));
 }
 
 /// So many members of an object are looked at; more than any has that is not made to be many.

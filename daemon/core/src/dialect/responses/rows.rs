@@ -43,17 +43,21 @@ pub const ROWS: &[Row] = &[
          OpenAI's API as they came, and to an Ollama as an object with that text as its arguments. An item_reference to an item of an \
          earlier answer is resolved for the key that asked for that answer, for an hour at the most: such items are kept in memory \
          (limits.recall), not where store was false, and not beyond a restart. It is a convenience, and no store: one that is not kept \
-         any more is refused, and a thought (rs_...) passed over.",
+         any more is refused, and a thought (rs_...) passed over. Of an item or its parts nothing else is read, and the rest named \
+         as input.x and input.content.x (phase among it), but for what an answer's own items bear: id, status, annotations, logprobs.",
     ),
     works("instructions", "They are the first message, of the system."),
     works(
         "tools",
-        "Functions, and tools whose input is text. What OpenAI would run itself is ignored beside functions, and refused alone.",
+        "Functions, and tools whose input is text. What OpenAI would run itself is ignored beside functions, and refused alone. strict \
+         true is no promise of an Ollama, and named as tools.strict there. Members that OpenAI's API has not are named \
+         as tools.x.",
     ),
     row(
         "tool_choice",
         [Fate::Emulated, Fate::Works, Fate::Works],
-        "Ollama: none sends no tools, a function's name that tool alone; required is refused.",
+        "Ollama: none sends no tools, a function's name that tool alone; required and a name are no promise there, and named in \
+         x-ghostllm-unpromised, as in a chat.",
     ),
     row(
         "parallel_tool_calls",

@@ -60,6 +60,30 @@ fn a_chat_s_field_has_its_own_name_here() {
 }
 
 #[test]
+fn our_own_engine_s_sentences_have_the_names_that_their_client_knows() {
+    for (theirs, said, own) in [
+        (
+            "messages[1].content[0]",
+            "messages[1].content[0] is of a type image_url, but this engine reads text only",
+            "input is of a type input_image, but this engine reads text only",
+        ),
+        (
+            "response_format",
+            "The schema in response_format is too large",
+            "The schema in text.format is too large",
+        ),
+        (
+            "tools[0].function.parameters",
+            "tools[0].function.parameters has a word that cannot be kept",
+            "tools[2].parameters has a word that cannot be kept",
+        ),
+    ] {
+        let error = in_own_words(ApiError::invalid_request(said).with_param(theirs));
+        assert_eq!(error.message(), own);
+    }
+}
+
+#[test]
 fn every_other_field_keeps_its_name() {
     for field in [
         "input",

@@ -148,7 +148,7 @@ pub(in crate::openapi) struct Usage {
     prompt_tokens_details: Option<PromptDetails>,
     #[serde(skip_serializing_if = "Option::is_none")]
     completion_tokens_details: Option<CompletionDetails>,
-    /// true: these are no engine's counts. A word of GhostLLM's own.
+    /// There and true where these are no engine's counts, or not all of them: what it has left out is estimated by the bytes of what was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     estimated: Option<bool>,
 }

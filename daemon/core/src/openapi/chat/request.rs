@@ -310,6 +310,29 @@ struct Function {
 enum ToolChoice {
     Word(ChoiceWord),
     Function(Named),
+    Allowed(Allowing),
+}
+
+/// Of the tools these alone.
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatAllowedTools")]
+struct Allowing {
+    allowed_tools: Allowed,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "ChatAllowedToolsList")]
+struct Allowed {
+    mode: Option<AllowedMode>,
+    tools: Vec<Named>,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "ChatAllowedToolsMode")]
+enum AllowedMode {
+    Auto,
+    Required,
 }
 
 #[derive(JsonSchema)]

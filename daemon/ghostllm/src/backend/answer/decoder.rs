@@ -5,7 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 use ghostllm_core::{
-    chat::{ChatEvent, Usage},
+    chat::{ChatEvent, Usage, tokens_of},
     dialect::{
         ollama::ChatDecoder,
         openai::{ChunkDecoder, StreamRepair},
@@ -31,7 +31,7 @@ pub(in crate::backend) struct Read {
     /// The first call alone is given.
     one_call: bool,
     tally: Tally,
-    /// For an estimate, where the client's language has counts and the engine tells none.
+    /// For an estimate, where the engine leaves counts out.
     prompt_bytes: u64,
     /// Who keeps the answer's items once it is complete.
     keeper: Option<Keeper>,
@@ -188,7 +188,7 @@ impl Read {
         let mut events = Vec::new();
         let result = read(&mut self.reader, &mut events);
         for event in events {
-            self.tally.event(&event);
+            let event = self.tally.event(event, self.prompt_bytes);
             if self.one_call && is_further_call(&event) {
                 continue;
             }
@@ -212,7 +212,7 @@ impl Read {
 pub(super) struct Tally {
     /// What the engine counted, once it has said so.
     usage: Option<Usage>,
-    /// How many pieces of text, thought or calls there were.
+    /// About how many tokens of text, thought or calls there were.
     said: u64,
     told: Told,
 }
@@ -234,18 +234,28 @@ impl Told {
 }
 
 impl Tally {
-    pub(super) fn event(&mut self, event: &ChatEvent) {
-        match event {
-            // Zeros are no counts.
-            ChatEvent::Usage(usage) => self.usage = Some(*usage).filter(|usage| usage.total_tokens() > 0),
+    /// Takes an event, which is the client's with estimates in place of counts that its engine has left out, of a prompt of so many bytes.
+    pub(super) fn event(&mut self, event: ChatEvent, prompt_bytes: u64) -> ChatEvent {
+        match &event {
+            ChatEvent::Usage(usage) => {
+                let usage = usage.filled(Usage::estimated(prompt_bytes, self.said));
+                self.usage = Some(usage);
+                return ChatEvent::Usage(usage);
+            }
             ChatEvent::Text { text, logprobs } => {
-                self.said += 1;
+                self.said += tokens_of(text);
                 self.told.text |= !text.is_empty();
                 self.told.odds |= logprobs.is_some();
             }
-            ChatEvent::Reasoning(_) | ChatEvent::ToolCall { .. } => self.said += 1,
+            ChatEvent::Reasoning(text) => self.said += tokens_of(text),
+            // It comes whole.
+            ChatEvent::ToolCall { name, arguments, .. } => {
+                let bytes = (name.len() + arguments.len()) as u64;
+                self.said += Usage::estimated_whole(0, bytes).completion_tokens;
+            }
             ChatEvent::Finish(_) => {}
         }
+        event
     }
 
     pub(super) fn told(self) -> Told {
@@ -271,4 +281,29 @@ impl Tally {
 /// One that somebody who wants one call at the most does not want.
 pub(super) fn is_further_call(event: &ChatEvent) -> bool {
     matches!(event, ChatEvent::ToolCall { index, .. } if *index > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_are_left_out_are_estimated_and_say_so() {
+        const PROMPT: u64 = 40;
+        let told = |counts: Usage| {
+            let mut tally = Tally::default();
+            tally.event(ChatEvent::text("a b c"), PROMPT);
+            let event = tally.event(ChatEvent::Usage(counts), PROMPT);
+            assert_eq!(event, ChatEvent::Usage(tally.usage(PROMPT)));
+            tally.usage(PROMPT)
+        };
+        let estimated = |prompt, completion| Usage { estimated: true, ..Usage::counted(prompt, completion) };
+        assert_eq!(told(Usage::counted(5, 7)), Usage::counted(5, 7));
+        assert_eq!(told(Usage::counted(0, 7)), estimated(10, 7), "an Ollama that had the prompt already");
+        assert_eq!(told(Usage::counted(5, 0)), estimated(5, 3));
+        assert_eq!(told(Usage::default()), estimated(10, 3));
+        let mut silent = Tally::default();
+        silent.event(ChatEvent::Usage(Usage::counted(5, 0)), PROMPT);
+        assert_eq!(silent.usage(PROMPT), Usage::counted(5, 0), "nothing was said");
+    }
 }

@@ -80,3 +80,21 @@ async fn a_whole_answer_without_counts_is_estimated() {
     assert!(prompt > 8);
     assert_eq!(usage, Usage::estimated_whole(prompt, 8));
 }
+
+#[tokio::test]
+async fn an_answer_in_one_piece_is_the_stream_that_was_asked_for() {
+    for (asking, last) in [(call as fn(bool) -> ChatCall, "data: [DONE]"), (response, "response.completed")] {
+        let peer = Peer::new().await;
+        let backend = openai(&peer, &limits(|_| {}));
+        let answer = ok("application/json", ONE_WHOLE);
+        let (answered, _line) = join!(backend.chat(asking(true)), peer.answer(&answer));
+        let Ok(Answer::Stream(mut stream)) = answered else { panic!("no stream") };
+        let mut told = Vec::new();
+        while let Some(bytes) = stream.next().await {
+            told.extend_from_slice(&bytes.unwrap());
+        }
+        let told = String::from_utf8(told).unwrap();
+        assert!(told.contains("\"x\"") && told.contains(last), "{told}");
+        assert_eq!(stream.usage(), Usage::counted(5, 2));
+    }
+}

@@ -39,6 +39,8 @@ pub(crate) struct Reply {
     stage: Stage,
     idle: Duration,
     surplus: usize,
+    /// What is read in place of a body that was read already.
+    instead: Option<Bytes>,
 }
 
 impl Reply {
@@ -62,6 +64,7 @@ impl Reply {
             stage: Stage::FirstByte,
             idle,
             surplus: 0,
+            instead: None,
         }
     }
 
@@ -70,13 +73,24 @@ impl Reply {
         self.status
     }
 
+    /// Whether it says that its body is of this media type.
+    pub(crate) fn is_of(&self, kind: &str) -> bool {
+        let mut essences = self.values(&header::CONTENT_TYPE).filter_map(|value| value.split(';').next());
+        essences.any(|essence| essence.trim().eq_ignore_ascii_case(kind))
+    }
+
+    /// The same reply, whose body was read, with another one in its place.
+    pub(crate) fn saying(self, body: Bytes) -> Self {
+        Self { instead: Some(body), ..self }
+    }
+
     /// This reply, if it is a success of one of these media types, readable as it is.
     ///
     /// # Errors
     /// Another status, with the beginning of its body; another type; a compressed body.
     pub(crate) async fn success(mut self, types: &[&str]) -> Result<Self, BackendFault> {
         if self.status != StatusCode::OK {
-            let status = self.status.as_u16();
+            let (status, again) = (self.status.as_u16(), self.again());
             let limits = Arc::clone(&self.pool.limits);
             let most = limits.backend_error_bytes.as_usize();
             let mut body = BytesMut::new();
@@ -90,7 +104,7 @@ impl Reply {
             // Late, cut off or long: what came is what is reported.
             let _ = timeout(limits.backend_error_wait, read).await;
             body.truncate(most);
-            return Err(BackendFault::answered(status, &body));
+            return Err(BackendFault::answered(status, &body).again_after(again));
         }
         let packed = |encoding: &&str| !encoding.eq_ignore_ascii_case("identity");
         if let Some(encoding) = self.values(&header::CONTENT_ENCODING).find(packed) {
@@ -104,6 +118,11 @@ impl Reply {
         // taken for the body.
         self.headers = HeaderMap::new();
         Ok(self)
+    }
+
+    /// In how many seconds it may be asked again, where it says so in a number; a date is of another clock.
+    fn again(&self) -> Option<u32> {
+        self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
     }
 
     /// A media type that is none of these. A head without a type is believed: what is in the body is checked anyhow. So is one of plain
@@ -127,6 +146,9 @@ impl Reply {
     /// # Errors
     /// The connection broke, was silent for too long, or brought too much that came to nothing; nothing follows.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BackendFault>>> {
+        if let Some(body) = self.instead.take() {
+            return Poll::Ready(Some(Ok(body)));
+        }
         loop {
             let Some(conn) = &mut self.conn else { return Poll::Ready(None) };
             let Poll::Ready(frame) = frame(&mut self.body, conn, cx) else {

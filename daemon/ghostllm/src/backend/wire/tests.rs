@@ -298,13 +298,23 @@ async fn another_status_is_reported_with_its_body() {
         "HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    assert_eq!(after(&response).await, Err(BackendFault::Answered { status: 404, body: body.to_owned() }));
+    assert_eq!(after(&response).await, Err(BackendFault::answered(404, body.as_bytes())));
     let empty = after("HTTP/1.1 204 No Content\r\n\r\n").await;
-    assert_eq!(empty, Err(BackendFault::Answered { status: 204, body: String::new() }));
+    assert_eq!(empty, Err(BackendFault::answered(204, b"")));
     let away = after("HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n").await;
-    assert_eq!(away, Err(BackendFault::Answered { status: 302, body: String::new() }));
+    assert_eq!(away, Err(BackendFault::answered(302, b"")));
     let cut = after("HTTP/1.1 500 Oh\r\ncontent-length: 100\r\n\r\nhalf").await;
-    assert_eq!(cut, Err(BackendFault::Answered { status: 500, body: "half".to_owned() }));
+    assert_eq!(cut, Err(BackendFault::answered(500, b"half")));
+    for (said, after_all) in
+        [("7", Some(7)), (" 9 ", Some(9)), ("0", None), ("soon", None), ("999999", Some(3600))]
+    {
+        let busy = format!("HTTP/1.1 429 Busy\r\nretry-after: {said}\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(
+            after(&busy).await,
+            Err(BackendFault::answered(429, b"").again_after(after_all)),
+            "{said}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -33,6 +33,26 @@ fn objects_of_texts_are_taken_at_once_and_others_as_they_are() {
 }
 
 #[test]
+fn members_and_elements_are_given_as_they_are() {
+    let json = r#"{"a":"x\n}\"" , "b\u0041" : [1,{"c":"]"}] ,"d":{"e":[]}
+        , "f" :-1.5e3 ,"g":null}"#;
+    let all: Vec<(String, Value)> = Entries::of(json)
+        .map(|(name, value)| (name.text().into_owned(), serde_json::from_str(value).unwrap()))
+        .collect();
+    let object: serde_json::Map<String, Value> = serde_json::from_str(json).unwrap();
+    assert_eq!(all.len(), 5);
+    assert_eq!(all.into_iter().collect::<serde_json::Map<_, _>>(), object);
+    for none in ["{}", "{ \n }", "[{}]", "\"a\"", "5"] {
+        assert_eq!(Entries::of(none).count(), 0, "{none}");
+    }
+    let (mut list, mut elements) = (Elements::of_text("[ {\"a\":[1]} , \"]\",5 ]").unwrap(), Vec::new());
+    while list.more() {
+        elements.push(list.element());
+    }
+    assert_eq!(elements, ["{\"a\":[1]}", "\"]\"", "5"]);
+}
+
+#[test]
 fn what_is_no_object_or_has_a_member_twice_is_told_in_serde_s_words() {
     #[derive(Deserialize)]
     struct Texts {

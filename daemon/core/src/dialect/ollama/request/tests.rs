@@ -123,11 +123,43 @@ fn tools_go_out_as_they_came() {
 }
 
 #[test]
-fn a_choice_that_cannot_be_kept_is_refused() {
+fn a_call_is_asked_for_as_far_as_it_can_be_and_only_of_what_there_is() {
     let mut request = with("tools", json!([weather()]));
-    for choice in [json!("required"), json!({"type": "function", "function": {"name": "nobody"}})] {
-        request["tool_choice"] = choice;
+    let auto = sent(&request).unwrap();
+    request["tool_choice"] = json!("required");
+    assert_eq!(sent(&request).unwrap(), auto, "it has no word for it");
+    request["tool_choice"] = json!({"type": "function", "function": {"name": "nobody"}});
+    assert_eq!(sent(&request).unwrap_err().param(), Some("tool_choice"));
+    for none in [json!([]), Value::Null] {
+        (request["tools"], request["tool_choice"]) = (none, json!("required"));
         assert_eq!(sent(&request).unwrap_err().param(), Some("tool_choice"));
+    }
+}
+
+#[test]
+fn of_tools_that_are_allowed_no_other_is_shown() {
+    let other = json!({"type": "function", "function": {"name": "other"}});
+    let mut request = with("tools", json!([other, weather()]));
+    for mode in [json!("auto"), json!("required"), Value::Null] {
+        let allowed = json!([{"type": "function", "function": {"name": "get_weather"}}]);
+        request["tool_choice"] =
+            json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": allowed}});
+        assert_eq!(sent(&request).unwrap()["tools"], json!([weather()]));
+    }
+    for (allowed, param) in [
+        (
+            json!({"mode": "auto", "tools": [{"type": "function", "function": {"name": "nobody"}}]}),
+            "tool_choice.allowed_tools.tools[0].function.name",
+        ),
+        (json!({"mode": "auto"}), "tool_choice.allowed_tools.tools"),
+        (json!({"mode": "perhaps", "tools": []}), "tool_choice.allowed_tools.mode"),
+        (
+            json!({"mode": "auto", "tools": [{"type": "custom", "custom": {"name": "x"}}]}),
+            "tool_choice.allowed_tools.tools[0].type",
+        ),
+    ] {
+        request["tool_choice"] = json!({"type": "allowed_tools", "allowed_tools": allowed});
+        assert_eq!(sent(&request).unwrap_err().param(), Some(param));
     }
 }
 

@@ -92,9 +92,13 @@ pub const ROWS: &[Row] = &[
     extension(works("repetition_penalty", "")),
     extension(ignored(
         "num_ctx",
-        "The context's length is the admin's: another one makes an engine load the model anew.",
+        "The context's length is the admin's ([[models]] context): another one makes an engine load the model anew, for everybody.",
     )),
-    extension(ignored("keep_alive", "How long a model stays loaded is the admin's.")),
+    extension(ignored(
+        "keep_alive",
+        "How long a model stays loaded is the admin's ([[models]] keep_alive): the last request's word counts for all who use the model, and 0 \
+         would unload it from under them.",
+    )),
     extension(ignored("options", "Ollama's own; send the fields themselves.")),
 ];
 

@@ -34,6 +34,9 @@ pub fn embeddings_body(embeddings: &Embeddings, model: &str, encoding: Encoding)
     struct Counted {
         prompt_tokens: u64,
         total_tokens: u64,
+        /// A word of ours, as in a chat's.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        estimated: bool,
     }
     let dimensions = embeddings.dimensions();
     // A number has up to 12 characters and a comma, or five and a third.
@@ -54,9 +57,10 @@ pub fn embeddings_body(embeddings: &Embeddings, model: &str, encoding: Encoding)
     json::write(&mut out, model);
     out.put_slice(b",\"usage\":");
     let count = embeddings.prompt_tokens;
-    json::write(&mut out, &Counted { prompt_tokens: count, total_tokens: count });
+    let estimated = embeddings.estimated;
+    json::write(&mut out, &Counted { prompt_tokens: count, total_tokens: count, estimated });
     out.put_u8(b'}');
-    let usage = (count > 0).then(|| Usage::counted(count, 0));
+    let usage = (count > 0).then(|| Usage { estimated, ..Usage::counted(count, 0) });
     Vectors { body: out.freeze(), usage, dimensions }
 }
 

@@ -244,7 +244,8 @@ fn an_answer_that_is_none_is_a_fault() {
 
 #[test]
 fn an_answer_is_written_as_openai_writes_it() {
-    let embeddings = Embeddings { vectors: vec![vec![1.5, -2.0], vec![0.1, 1e-7]], prompt_tokens: 3 };
+    let embeddings =
+        Embeddings { vectors: vec![vec![1.5, -2.0], vec![0.1, 1e-7]], prompt_tokens: 3, estimated: false };
     let vectors = embeddings_body(&embeddings, "a \"b\"", Encoding::Float);
     let body: Value = serde_json::from_slice(&vectors.body).unwrap();
     assert_eq!(
@@ -325,7 +326,7 @@ proptest! {
         base64 in any::<bool>(),
     ) {
         let (from, to) = if base64 { (Encoding::Base64, Encoding::Float) } else { (Encoding::Float, Encoding::Base64) };
-        let embeddings = Embeddings { vectors, prompt_tokens: 1 };
+        let embeddings = Embeddings { vectors, prompt_tokens: 1, estimated: false };
         let written = embeddings_body(&embeddings, "m", from);
         prop_assert_eq!(&read(&written.body), &embeddings.vectors);
         let turned = check_embeddings(&written.body, &asked(embeddings.vectors.len(), to)).unwrap();

@@ -77,6 +77,43 @@ fn what_an_ollama_does_not_hear_of_a_conversation_is_named() {
 }
 
 #[test]
+fn what_nobody_reads_of_turns_parts_and_tools_is_named() {
+    let body = json!({
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "user", "bar": 1, "thinking": "x", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]},
+        ],
+        "tools": [{"type": "function", "bar": 1, "function": {"name": "f", "examples": [1]}}],
+        "tool_choice": {"type": "function", "function": {"name": "f", "bar": 1}},
+        "response_format": {"type": "json_object", "schema": {"type": "object"}, "bar": 1},
+    });
+    let ours = "messages.bar, messages.content.cache_control, response_format.bar, tool_choice.function.bar";
+    assert_eq!(ignored(&body, Behind::Engine).as_deref(), Some(ours));
+    let ollama =
+        format!("messages.thinking, response_format.schema, tools.bar, tools.function.examples, {ours}");
+    assert_eq!(ignored(&body, Behind::Ollama), Some(ollama));
+    assert_eq!(ignored(&body, Behind::OpenAi), None, "it is given all of it");
+}
+
+#[test]
+fn what_loses_to_another_field_is_named_where_it_says_otherwise() {
+    for (body, named) in [
+        (json!({"max_tokens": 5, "max_completion_tokens": 6}), Some("max_tokens")),
+        (json!({"max_tokens": 6, "max_completion_tokens": 6}), None),
+        (json!({"repeat_penalty": 1.5, "repetition_penalty": 1.25}), Some("repetition_penalty")),
+        (json!({"reasoning_effort": "none", "think": "high"}), Some("think")),
+        (json!({"reasoning_effort": "none", "think": false}), None),
+        (json!({"reasoning_effort": "low", "reasoning": {"effort": "high"}}), Some("reasoning.effort")),
+        (json!({"reasoning": {"effort": "low"}, "think": true}), Some("think")),
+        (json!({"reasoning": {"effort": "low"}, "think": "low"}), None),
+    ] {
+        for behind in [Behind::Ollama, Behind::Engine] {
+            assert_eq!(ignored(&body, behind).as_deref(), named, "{body}");
+        }
+    }
+}
+
+#[test]
 fn what_stands_inside_of_other_fields_and_comes_to_nothing_is_named() {
     let schema = |description: Value| {
         let inside = json!({"name": "a", "strict": true, "schema": {}, "description": description});
@@ -116,6 +153,20 @@ fn members_of_any_making_break_no_header() {
     let named = ignored(&json!({ "reasoning": reasoning }), Behind::Ollama).unwrap();
     assert!(named.starts_with("reasoning.") && named.len() < 1024, "{named}");
     assert!(named.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{named}");
+}
+
+#[test]
+fn what_is_there_twice_is_said_to_be() {
+    for (body, param) in [
+        (r#""messages":[{"role":"user","content":"a","content":"b"}]"#, "messages[0]"),
+        (r#""stream_options":{"include_usage":true,"include_usage":false}"#, "stream_options"),
+    ] {
+        let error = inspect(format!(r#"{{"model":"m",{body}}}"#).as_bytes()).unwrap_err();
+        assert_eq!(error.param(), Some(param));
+        assert!(error.message().contains("once: duplicate field `"), "{error}");
+    }
+    let wrong = inspect(br#"{"model":"m","messages":["a secret"]}"#).unwrap_err();
+    assert!(!wrong.message().contains("secret"), "{wrong}");
 }
 
 #[test]
@@ -433,6 +484,24 @@ fn what_a_client_says_stays_by_whatever_field_it_says_it() {
 }
 
 #[test]
+fn where_both_want_no_thoughts_the_template_is_told_as_well() {
+    let off = Defaults { think: Some(Think::Off), ..Defaults::default() };
+    for said in [r#""reasoning_effort":"none""#, r#""think":false"#, r#""reasoning":{"effort":"none"}"#] {
+        let body = format!(r#"{{"model":"m",{said}}}"#);
+        let told = format!(r#"{{"chat_template_kwargs":{{"enable_thinking":false}},"model":"m",{said}}}"#);
+        assert_eq!(with(&body, &off), told);
+        assert_eq!(
+            with(&body, &Defaults { think: Some(Think::On), ..off }),
+            body,
+            "the client's word counts"
+        );
+        assert_eq!(with(&body, &Defaults::default()), body, "nobody has asked for more");
+    }
+    let low = r#"{"model":"m","reasoning_effort":"low"}"#;
+    assert_eq!(with(low, &off), low);
+}
+
+#[test]
 fn a_null_says_nothing_and_is_replaced_where_it_stands() {
     let body =
         r#"{"seed": null,"max_completion_tokens":null,"model":"m", "temperature":null,"reasoning":null}"#;
@@ -477,7 +546,11 @@ fn an_answer_of_several_is_asked_for_alone_and_with_a_seed_of_its_own() {
     let (passed, body) = (inspect(text.as_bytes()).unwrap(), Bytes::from(text));
     assert_eq!(passed.with_choice(&body, None, 1), text);
     assert_eq!(passed.with_choice(&body, Some(7), 1), "{\"seed\":8,\"model\":\"m\",\"messages\":[]}");
-    assert_eq!(super::seed_of(i64::MAX, 1), i64::MIN, "a seed is any number");
+    for (seed, choice, next) in
+        [(i64::MAX, 1, 0), (i64::MAX - 1, 1, i64::MAX), (-1, 1, 0), (i64::MIN, 2, i64::MIN + 2)]
+    {
+        assert_eq!(super::seed_of(seed, choice), next);
+    }
 }
 
 #[test]

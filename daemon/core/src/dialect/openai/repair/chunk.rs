@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::counts::quoted_bytes;
-use crate::dialect::json::Object;
+use crate::chat::tokens_of;
+use crate::dialect::json::{Object, Quoted};
 
 /// A chunk or an answer.
 #[derive(Deserialize)]
@@ -33,10 +34,9 @@ impl Chunk<'_> {
         self.usage.is_some() && self.choices.as_ref().is_none_or(Vec::is_empty)
     }
 
-    /// In how many choices it says something: one token each, or nearly.
+    /// About how many tokens it says.
     pub(super) fn said(&self) -> u64 {
-        let choices = self.choices.iter().flatten();
-        choices.filter(|Object(choice)| choice.said_bytes() > 0).map(|_| 1).sum()
+        self.choices.iter().flatten().map(|Object(choice)| choice.tokens()).sum()
     }
 }
 
@@ -107,6 +107,27 @@ impl<'a> Choice<'a> {
     /// Bytes of what it says, in text, thought and calls.
     pub(super) fn said_bytes(&self) -> u64 {
         self.said().map_or(0, Said::bytes) + self.text.map_or(0, quoted_bytes)
+    }
+
+    /// About how many tokens it says. A call comes in pieces, whose names are many times as long as they are.
+    fn tokens(&self) -> u64 {
+        /// Most pieces are so short, and one token.
+        const SHORT: u64 = 8;
+        let bytes = self.said_bytes();
+        if bytes <= SHORT && !self.text.or(self.delta).is_some_and(|raw| raw.get().contains(' ')) {
+            return bytes.min(1);
+        }
+        let said = self.said();
+        let thought = said.and_then(|said| {
+            [said.reasoning_content, said.reasoning]
+                .into_iter()
+                .flatten()
+                .find_map(|raw| Quoted::of(raw.get()))
+        });
+        let content = said.and_then(|said| Quoted::of(said.content?.get()));
+        let text = self.text.and_then(|text| Quoted::of(text.get()));
+        let pieces = [content, thought, text].into_iter().flatten();
+        pieces.map(|piece| tokens_of(piece.spelled())).sum::<u64>().max(bytes.min(1))
     }
 
     pub(super) fn is_finished(&self) -> bool {

@@ -57,7 +57,7 @@ pub(in crate::dialect::openai) fn told(usage: &RawValue) -> Option<Usage> {
 /// know, in words of their own.
 #[must_use]
 pub fn refuses_counts(fault: &BackendFault) -> bool {
-    let BackendFault::Answered { status: 400 | 422, body } = fault else { return false };
+    let BackendFault::Answered { status: 400 | 422, body, .. } = fault else { return false };
     ["stream_options", "include_usage"].iter().any(|name| body.contains(name))
 }
 

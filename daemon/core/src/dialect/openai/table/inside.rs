@@ -10,6 +10,7 @@ use super::Wanted;
 use crate::dialect::json::Object;
 use crate::dialect::openai::fields::Fields;
 use crate::dialect::openai::media::Unheard;
+use crate::dialect::unread::{self, Unread};
 
 /// So many members of a field are looked at; more than any has that is not made to be many.
 const MEMBERS: usize = 64;
@@ -23,13 +24,19 @@ impl Wanted {
         for (_, name) in in_messages.into_iter().filter(|(there, _)| *there) {
             self.unheard.add(name);
         }
+        let effort = fields.get("reasoning_effort").map(RawValue::get);
         for (member, value) in fields.members("reasoning", MEMBERS) {
             // What a model thinks is not held back unless somebody says so.
-            let heeded = member == "effort" || member == "exclude" && value.get() == "false";
+            let heeded = match &*member {
+                "effort" => effort.is_none_or(|effort| effort == value.get()),
+                "exclude" => value.get() == "false",
+                _ => false,
+            };
             if !heeded {
                 self.unknown.add(&format!("reasoning.{member}"));
             }
         }
+        self.outdone(fields);
         for (member, _) in fields.members("stream_options", MEMBERS) {
             // The second has a row.
             if !matches!(&*member, "include_usage" | "include_obfuscation") {
@@ -39,8 +46,62 @@ impl Wanted {
         if is_described(fields) {
             self.unknown.add("response_format.json_schema.description");
         }
+        for (path, name) in unread(fields).found() {
+            let named = format!("{path}.{name}");
+            if is_ours(path, name) { self.unheard.add(&named) } else { self.unknown.add(&named) }
+        }
         self
     }
+}
+
+impl Wanted {
+    /// What says otherwise than a field that wins over it.
+    fn outdone(&mut self, fields: &Fields<'_>) {
+        let value = |name: &str| fields.get(name).map(RawValue::get);
+        let differs = |winner: Option<&str>, loser: &str| {
+            winner.zip(value(loser)).is_some_and(|(winner, loser)| winner != loser)
+        };
+        if differs(value("max_completion_tokens"), "max_tokens") {
+            self.unknown.add("max_tokens");
+        }
+        if differs(value("repeat_penalty"), "repetition_penalty") {
+            self.unknown.add("repetition_penalty");
+        }
+        let inner = fields.members("reasoning", MEMBERS).find(|(member, _)| member == "effort");
+        let effort = value("reasoning_effort").or(inner.map(|(_, effort)| effort.get()));
+        if effort.map(switched).zip(value("think")).is_some_and(|(effort, think)| effort != switched(think)) {
+            self.unknown.add("think");
+        }
+    }
+}
+
+/// An effort, of which one word is the switch's.
+fn switched(effort: &str) -> &str {
+    if effort == "\"none\"" { "false" } else { effort }
+}
+
+/// What a chat's turns, tools and choices have beside what is read of them.
+fn unread(fields: &Fields<'_>) -> Unread {
+    let mut unread = Unread::default();
+    if let Some(messages) = fields.get("messages") {
+        unread.look_past(messages.get(), &unread::MESSAGE, unread::is_plain_turn);
+    }
+    let others =
+        [("tools", &unread::TOOL), ("tool_choice", &unread::CHOICE), ("response_format", &unread::FORMAT)];
+    for (name, form) in others {
+        if let Some(value) = fields.get(name) {
+            unread.look(value.get(), form);
+        }
+    }
+    unread
+}
+
+/// Whether our own engine makes something of it: it has its template show tools and calls as they came, which also may have a turn's
+/// `thinking`, and takes a schema beside the type `json_object`, as llama.cpp's server does.
+fn is_ours(path: &str, name: &str) -> bool {
+    path.starts_with("tools")
+        || path.starts_with("messages.tool_calls")
+        || matches!((path, name), ("messages", "thinking") | ("response_format", "schema"))
 }
 
 /// Whether words stand beside the schema of an answer.

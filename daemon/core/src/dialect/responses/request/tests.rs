@@ -305,6 +305,27 @@ fn what_codex_sends_is_understood() {
 }
 
 #[test]
+fn what_nobody_reads_of_items_parts_and_tools_is_named() {
+    let body = json!({
+        "model": "m",
+        "input": [
+            {"role": "user", "content": "a"},
+            {"type": "message", "role": "assistant", "phase": "commentary", "id": "msg_1", "status": "completed", "content": [
+                {"type": "output_text", "text": "b", "annotations": [{"type": "x"}], "logprobs": [], "foo": 1}]},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "phase": "x", "id": "fc_1"},
+            {"type": "function_call_output", "call_id": "c", "output": "d", "id": "fco_1", "bar": 1},
+        ],
+        "tools": [{"type": "function", "name": "f", "strict": true, "bar": 1},
+            {"type": "web_search", "filters": {"a": 1}},
+            {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "g", "bar": 1, "strict": false}]}],
+    });
+    let read = parse(&body).unwrap();
+    let names = ["input.bar", "input.phase", "input.content.foo", "tools.bar", "tools.tools.bar"];
+    assert!(names.iter().all(|name| read.ignored.iter().any(|named| named == name)), "{:?}", read.ignored);
+    assert_eq!(read.ignored.len(), names.len() + 1, "and the search: {:?}", read.ignored);
+}
+
+#[test]
 fn what_stands_inside_of_fields_and_changes_nothing_is_named() {
     let body = json!({
         "model": "m",

@@ -41,7 +41,7 @@ async fn again(line: &mut Line, wire: &Wire) -> Result<Bytes, BackendFault> {
 /// The fault that a body of an error becomes.
 async fn answered(wire: &Wire) -> String {
     match wire.ask(&post()).await.unwrap().success(&[JSON]).await {
-        Err(BackendFault::Answered { status: 500, body }) => body,
+        Err(BackendFault::Answered { status: 500, body, .. }) => body,
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("an error is no success"),
     }

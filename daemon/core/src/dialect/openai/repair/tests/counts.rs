@@ -146,6 +146,29 @@ fn what_was_said_is_counted_a_token_an_event() {
 }
 
 #[test]
+fn what_came_in_one_piece_is_as_many_tokens_as_its_text_has() {
+    let tokens = |delta: &str| {
+        let mut repair = StreamRepair::new(LINE_LIMIT, None);
+        let chunk = format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#);
+        repair.feed(events(&[&chunk]).as_bytes(), &mut BytesMut::new()).unwrap();
+        repair.said()
+    };
+    assert_eq!(tokens(r#"{"content":"a b c d e f g h"}"#), 8);
+    assert_eq!(
+        tokens(r#"{"reasoning":"a b","reasoning_content":"a b","content":" c"}"#),
+        3,
+        "a thought counts once"
+    );
+    assert_eq!(tokens(&format!(r#"{{"content":"{}"}}"#, "x".repeat(40))), 10);
+    assert_eq!(tokens(r#"{"content":"abc"}"#), 1);
+    assert_eq!(
+        tokens(r#"{"tool_calls":[{"index":0,"function":{"arguments":"{"}}]}"#),
+        1,
+        "it is a call's piece"
+    );
+}
+
+#[test]
 fn a_chunk_that_calls_are_taken_out_of_loses_its_counts_as_well() {
     const ZEROS: &str = r#""usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#;
     let chunk = |delta: &str, reason: &str| {

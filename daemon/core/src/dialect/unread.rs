@@ -1,0 +1,220 @@
+//! What stands inside of a request's fields and is read by nobody.
+//!
+//! Knows the members of turns, parts, calls, tools and choices by which requests are read. Refuses to know what they mean, and which engine
+//! would read more. Invariants: each member is told once, whatever the number of objects that have it; what says nothing (null, false, and what
+//! is empty) is not told; so many of them are remembered, each of so many bytes, that no request makes them many.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::json::{Elements, Entries, Quoted};
+
+/// So many of one request are looked for; more than any has that is not made to have many.
+const MOST: usize = 64;
+/// So many bytes of a name are kept. A name that is longer is never shown.
+const NAME_BYTES: usize = 64;
+
+/// The objects of one kind in a request.
+#[derive(Debug)]
+pub(in crate::dialect) struct Form {
+    /// What their members are named behind, with a dot.
+    path: &'static str,
+    /// Those that are read, each with the objects in it that are looked into as well.
+    members: &'static [(&'static str, Option<&'static Form>)],
+}
+
+/// The members of which nothing comes.
+#[derive(Debug, Default)]
+pub(in crate::dialect) struct Unread {
+    names: BTreeMap<&'static str, BTreeSet<String>>,
+    count: usize,
+}
+
+impl Unread {
+    /// Looks through a value of this form, or a list of such: JSON that is known to be sound.
+    pub(in crate::dialect) fn look(&mut self, json: &str, form: &'static Form) {
+        self.look_past(json, form, |_| false);
+    }
+
+    /// The same of a list, but for the elements that are `plain`: it takes one where it has no other member than what is read.
+    pub(in crate::dialect) fn look_past(
+        &mut self,
+        json: &str,
+        form: &'static Form,
+        mut plain: impl FnMut(&mut Elements<'_>) -> bool,
+    ) {
+        let Some(mut list) = Elements::of_text(json) else { return self.object(json, form) };
+        while self.count < MOST && list.more() {
+            if !plain(&mut list) {
+                self.object(list.element(), form);
+            }
+        }
+    }
+
+    fn object(&mut self, json: &str, form: &'static Form) {
+        for (name, value) in Entries::of(json) {
+            let name = name.text();
+            match form.members.iter().find(|(known, _)| *known == name) {
+                Some((_, Some(inner))) => self.look(value, inner),
+                Some((_, None)) => {}
+                None if says_nothing(value) => {}
+                None => self.add(form.path, &name),
+            }
+        }
+    }
+
+    fn add(&mut self, path: &'static str, name: &str) {
+        let name = name.get(..name.floor_char_boundary(NAME_BYTES)).unwrap_or_default();
+        let names = self.names.entry(path).or_default();
+        if self.count < MOST && !names.contains(name) {
+            names.insert(name.to_owned());
+            self.count += 1;
+        }
+    }
+
+    /// What was found, each with what it is named behind.
+    pub(in crate::dialect) fn found(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.names.iter().flat_map(|(path, names)| names.iter().map(|name| (*path, name.as_str())))
+    }
+}
+
+/// Whether a value asks for nothing wherever it stands.
+fn says_nothing(value: &str) -> bool {
+    matches!(value, "null" | "false" | "[]" | "{}" | "\"\"")
+}
+
+/// Members without anything inside that is looked into.
+macro_rules! form {
+    ($path:literal, $($name:literal $(: $inner:expr)?),+ $(,)?) => {
+        Form { path: $path, members: &[$(($name, form!(@ $($inner)?))),+] }
+    };
+    (@) => { None };
+    (@ $inner:expr) => { Some(&$inner) };
+}
+
+const PICTURE: Form = form!("messages.image_url", "url", "detail");
+const PART: Form = form!("messages.content", "type", "text", "refusal", "image_url": PICTURE);
+const CALLED: Form = form!("messages.tool_calls.function", "name", "arguments");
+/// In what streams call it, a call has a place, which its list says as well.
+const CALL: Form = form!("messages.tool_calls", "id", "type", "index", "function": CALLED);
+
+/// A turn of a chat. Its speaker's name and what was said aloud are told by whoever looks at media.
+pub(in crate::dialect) const MESSAGE: Form = form!(
+    "messages", "role", "content": PART, "name", "tool_call_id", "tool_calls": CALL, "function_call", "refusal", "reasoning",
+    "reasoning_content", "audio",
+);
+
+const FUNCTION: Form = form!("tools.function", "name", "description", "parameters", "strict");
+/// A tool of a chat, whose `strict` has a row of its own.
+pub(in crate::dialect) const TOOL: Form = form!("tools", "type", "function": FUNCTION);
+
+const CHOSEN: Form = form!("tool_choice.function", "name");
+const ONE_ALLOWED_FUNCTION: Form = form!("tool_choice.allowed_tools.tools.function", "name");
+const ONE_ALLOWED: Form = form!("tool_choice.allowed_tools.tools", "type", "function": ONE_ALLOWED_FUNCTION);
+const ALLOWED: Form = form!("tool_choice.allowed_tools", "mode", "tools": ONE_ALLOWED);
+/// A chat's choice of tools.
+pub(in crate::dialect) const CHOICE: Form =
+    form!("tool_choice", "type", "function": CHOSEN, "allowed_tools": ALLOWED);
+
+/// A description has a rule of its own.
+const ANSWER_SCHEMA: Form = form!("response_format.json_schema", "name", "description", "strict", "schema");
+/// The form of a chat's answer.
+pub(in crate::dialect) const FORMAT: Form = form!("response_format", "type", "json_schema": ANSWER_SCHEMA);
+
+/// What an answer's own parts have beside their text says nothing to a model that is given them back.
+const INPUT_PART: Form = form!(
+    "input.content",
+    "type",
+    "text",
+    "refusal",
+    "image_url",
+    "file_id",
+    "detail",
+    "annotations",
+    "logprobs",
+);
+/// An item of a response's input: of an answer's own items, ids and states say nothing to a model.
+pub(in crate::dialect) const ITEM: Form = form!(
+    "input", "type", "role", "content": INPUT_PART, "id", "status", "call_id", "name", "namespace", "arguments", "input",
+    "output": INPUT_PART, "summary": INPUT_PART, "encrypted_content",
+);
+
+const NAMESPACED: Form =
+    form!("tools.tools", "type", "name", "description", "parameters", "strict", "defer_loading", "format");
+/// A tool of a response that was taken; some of its members are told by whoever takes it.
+pub(in crate::dialect) const RESPONSE_TOOL: Form = form!(
+    "tools", "type", "name", "description", "parameters", "strict", "defer_loading", "format", "tools": NAMESPACED,
+);
+
+/// Whether a turn of a chat has nothing but its role and its text; then it is gone past.
+pub(in crate::dialect) fn is_plain_turn(list: &mut Elements<'_>) -> bool {
+    list.texts(["role", "content"], |_: [Option<Quoted<'_>>; 2]| Some(())).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn found(value: &Value, form: &'static Form) -> Vec<String> {
+        let mut unread = Unread::default();
+        unread.look_past(&value.to_string(), form, is_plain_turn);
+        unread.found().map(|(path, name)| format!("{path}.{name}")).collect()
+    }
+
+    #[test]
+    fn what_nobody_reads_is_told_once_wherever_it_stands() {
+        let messages = json!([
+            {"role": "user", "content": "a } ] , \" b", "bar": 1},
+            {"role": "user", "content": "plain"},
+            {"bar": {"deep": [1]}, "role": "user", "content": [
+                {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}},
+                {"type": "image_url", "image_url": {"url": "data:", "detail": "low", "size": 1}}]},
+            {"role": "assistant", "content": null, "annotations": [], "thinking": "x", "tool_calls": [
+                {"id": "1", "index": 0, "type": "function", "extra": 1, "function": {"name": "f", "arguments": "{}", "x": 1}}]},
+        ]);
+        assert_eq!(
+            found(&messages, &MESSAGE),
+            [
+                "messages.bar",
+                "messages.thinking",
+                "messages.content.cache_control",
+                "messages.image_url.size",
+                "messages.tool_calls.extra",
+                "messages.tool_calls.function.x"
+            ]
+        );
+        let tools = json!([{"type": "function", "bar": 1, "function":
+            {"name": "f", "parameters": {"any": 1}, "strict": true, "description": "", "examples": [1]}}]);
+        assert_eq!(found(&tools, &TOOL), ["tools.bar", "tools.function.examples"]);
+        let choice = json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "x": 1, "tools": [{"type": "function",
+            "function": {"name": "f", "y": 1}}]}});
+        assert_eq!(
+            found(&choice, &CHOICE),
+            ["tool_choice.allowed_tools.x", "tool_choice.allowed_tools.tools.function.y"]
+        );
+    }
+
+    #[test]
+    fn what_says_nothing_or_is_of_another_form_is_passed_over() {
+        let idle =
+            json!([{"role": "user", "a": null, "b": false, "c": [], "d": {}, "e": "", "content": "a"}]);
+        for value in [idle, json!("a"), json!(5), json!([]), json!({}), json!([1, "a", [{"a": 1}]])] {
+            assert_eq!(found(&value, &MESSAGE), Vec::<String>::new(), "{value}");
+        }
+        for value in [json!({"content": "text"}), json!({"content": {"type": "text", "text": "a"}})] {
+            assert_eq!(found(&value, &MESSAGE), Vec::<String>::new(), "{value}");
+        }
+    }
+
+    #[test]
+    fn no_request_makes_them_many() {
+        let mut message = json!({"role": "user"});
+        for nr in 0..1000 {
+            message[format!("{nr:03}{}", "é".repeat(100))] = json!(1);
+        }
+        let found = found(&json!([message]), &MESSAGE);
+        assert_eq!(found.len(), MOST);
+        assert!(found.iter().all(|name| name.len() <= "messages.".len() + NAME_BYTES));
+    }
+}
