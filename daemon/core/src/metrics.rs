@@ -330,7 +330,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "state",
         "`cool`, `throttled_by_power`, `warm`, `unknown`, `stale`, `throttled_by_brake`, `throttled_by_heat` or `lost`",
     ),
-    ("cause", "`none`, `margin`, `foretold`, `heat`, `shutdown`, `held_long`, `recovering` or `blind`"),
+    (
+        "cause",
+        "`none`, `margin`, `foretold`, `heat`, `shutdown`, `cooling`, `held_long`, `recovering` or `blind`",
+    ),
     ("class", "`interactive` or `background`"),
     ("gate", "`open`, `hold` (none begins) or `refuse`"),
     ("listener", "`tls`, `quic`, `plain` or `admin`"),

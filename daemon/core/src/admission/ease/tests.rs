@@ -56,13 +56,15 @@ fn what_was_lowered_stays_a_limit_until_all_that_waits_has_begun() {
     // The governor has no more to say of them.
     assert_eq!(obey(2, &rising(4), forty), limits(Some(4), Some(0)));
     assert_eq!(obey(3, &rising(4), forty), limits(Some(5), Some(0)));
-    assert_eq!(obey(4, &rising(4), NOBODY), limits(Some(6), Some(0)), "nobody waits, and it is still hot");
+    assert_eq!(obey(4, &rising(4), NOBODY), limits(None, Some(0)), "nobody waits, and all of them may run");
+    assert_eq!(obey(5, &rising(3), forty), limits(Some(3), Some(0)));
+    assert_eq!(obey(6, &rising(4), forty), limits(Some(4), Some(0)));
     let free = decision(most, most, Gate::Open, Cause::Free);
-    assert_eq!(obey(5, &free, forty), limits(Some(7), None), "it is cool, and many wait");
-    assert_eq!(obey(6, &free, NOBODY), limits(None, None));
-    assert_eq!(obey(7, &rising(2), NOBODY), limits(Some(2), Some(0)), "what is lowered is so at once");
+    assert_eq!(obey(7, &free, forty), limits(Some(5), None), "it is cool, and many wait");
+    assert_eq!(obey(8, &free, NOBODY), limits(None, None));
+    assert_eq!(obey(9, &rising(2), NOBODY), limits(Some(2), Some(0)), "what is lowered is so at once");
     assert_eq!(
-        ease.orders(at(8), none, None, forty).limits,
+        ease.orders(at(10), none, None, forty).limits,
         limits(Some(3), None),
         "a card that is gone frees nobody"
     );
