@@ -141,6 +141,7 @@ bench-load arguments: setup
     cargo bench -p ghostllm-tests --bench load -- --program="$PWD/target/dist/ghostllm" {{arguments}}
     cargo bench -p ghostllm-core --bench translate
 
-# What the governor makes of simulated cards that heat up: what was promised, what is seen. Renews tests/heat/RESULTS.md. Some seconds.
+# What the governor makes of simulated cards that heat up: what was promised, what is seen, and how far off it foretells. Renews tests/heat/RESULTS.md. Some seconds.
 heat-claim:
+    cargo run --release -p ghostllm-core --example heat
     cargo run --release -p ghostllm-heat-claim -- --write=tests/heat/RESULTS.md

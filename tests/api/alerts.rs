@@ -22,10 +22,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::check_error;
+use crate::{check_error, ctl::ctl};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const KEY: &str = "a-key-that-nobody-may-see";
+/// Stands behind a webhook's host, as Slack's keys do.
+const HOOK: &str = "T024BE7LD-hunter2";
 
 /// What a webhook was sent.
 #[derive(Debug)]
@@ -176,4 +178,55 @@ async fn where_a_key_goes_is_said_on_the_box_alone() -> Result<()> {
     let refused = caller.send(&Request::post(&admin::path("config"), &change).method("PATCH")).await?;
     check_error(&refused, 403, None)?;
     daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_stands_behind_a_webhook_s_host_is_shown_nowhere() -> Result<()> {
+    let (mut double, mut webhook) = (Double::start(Ollama::default()).await, Webhook::start().await?);
+    webhook.answers.send_replace(StatusCode::INTERNAL_SERVER_ERROR);
+    let host = format!("http://127.0.0.1:{}", webhook.port);
+    let lines = format!("webhook = \"{host}/services/{HOOK}\"\nafter = \"0s\"");
+    let daemon = Daemon::start(&setup(&double, &lines)).await?;
+    let before = admin::read(&daemon, "config").await?;
+    ensure!(
+        before["toml"].as_str().is_some_and(|toml| toml.contains(&format!("webhook = \"{host}\" # "))),
+        "{before}"
+    );
+    // Another one, set by an admin, which the audit log and the list of what is kept tell.
+    let change = json!({"set": {"alerts.webhook": format!("{host}/services/again-{HOOK}")}});
+    admin::done(&daemon, "PATCH", "config", Some(&change)).await?;
+    double.refuse().await;
+    // What was amiss at the start went to the first one.
+    while webhook.next().await?.path != format!("POST /services/again-{HOOK}") {}
+    let unsent = |status: &Value| codes(status).contains(&"alerts_unsent");
+    let status = admin::until(&daemon, "status", PATIENCE, unsent).await?;
+    let (audit, after) = (admin::read(&daemon, "audit").await?, admin::read(&daemon, "config").await?);
+    ensure!(audit.to_string().contains(&format!("alerts.webhook = {host}")), "{audit}");
+    ensure!(after["kept"]["alerts.webhook"] == host, "{after}");
+    let mut all = vec![daemon.stderr()];
+    all.extend([before, status, audit, after].map(|answer| answer.to_string()));
+    for arguments in
+        [&["config", "show"][..], &["config", "show", "--json"], &["audit"], &["status"], &["doctor"]]
+    {
+        let ran = ctl(&daemon, arguments).await?;
+        all.push(format!("{}{}", ran.out, ran.err));
+    }
+    for said in &all {
+        ensure!(!said.contains(HOOK) && !said.contains("/services"), "it is told: {said}");
+    }
+    daemon.stop().await?;
+    // Nor is one that cannot be used.
+    for wrong in [
+        format!("ftp://hooks.lan/{HOOK}"),
+        format!("https://{HOOK}@hooks.lan/"),
+        format!("https://hooks.lan/ {HOOK}"),
+    ] {
+        let failed = Daemon::fail(&setup(&double, &format!("webhook = \"{wrong}\""))).await?;
+        ensure!(
+            failed.stderr.contains("alerts.webhook") && !failed.stderr.contains(HOOK),
+            "{}",
+            failed.stderr
+        );
+    }
+    Ok(())
 }

@@ -204,6 +204,28 @@ async fn a_daemon_that_is_killed_while_its_card_is_warm_leaves_its_last_minutes(
 }
 
 #[tokio::test]
+async fn an_end_in_order_on_a_disk_that_fails_is_no_abrupt_end() -> Result<()> {
+    let at = Rig::new().await?;
+    let daemon = at.daemon().await?;
+    at.says(SLOWED)?;
+    until(&daemon, "throttled_by_heat").await?;
+    at.runs(|record| record["what"] == "near_shutdown" || record["what"] == "heat").await?;
+    let fails = Injected::into(daemon.id()?, "fsync").await?;
+    daemon.signal(Signal::SIGTERM)?;
+    // What it says of the rest of its state is another test's.
+    daemon.wait().await?;
+    fails.end()?;
+    let flights = at.flights().await?;
+    ensure!(flights["records"].as_array().map(Vec::len) == Some(1), "{flights:#}");
+    ensure!(flights["records"][0]["running"] == false && whats(&flights["shown"]) == ["heat"], "{flights:#}");
+    at.says("")?;
+    at.daemon().await?.stop().await?;
+    let after = at.flights().await?;
+    ensure!(after["records"] == flights["records"], "{after:#}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_disk_that_fails_or_hangs_costs_the_records_and_no_request() -> Result<()> {
     let at = Rig::new().await?;
     let daemon = at.daemon().await?;

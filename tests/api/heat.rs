@@ -360,6 +360,31 @@ async fn the_background_waits_for_its_own_limit_and_who_leaves_leaves_no_trace()
 }
 
 #[tokio::test]
+async fn one_caller_does_not_fill_the_queue_for_the_others() -> Result<()> {
+    let stage = Stage::new("interactive = 1\nqueue = 2").await?;
+    let caller = stage.caller().await?;
+    let first = stage.stream(&caller).await?;
+    stage.until(|gpu| count(gpu, "running", "interactive") == 1).await?;
+    let second = stage.stream(&caller).await?;
+    stage.until(|gpu| count(gpu, "waiting", "interactive") == 1).await?;
+    let refused = caller.send(&Request::chat("tiny", FRANCE, true)).await?;
+    check_error(&refused, 503, Some("queue_full"))?;
+    ensure!(refused.text().contains("half of the waiting places"), "{}", refused.text());
+    let key = admin::make(&stage.daemon, &json!({"name": "another"})).await?.key;
+    let other = stage.caller().await?.with_key(Some(&key));
+    let third = stage.stream(&other).await?;
+    stage.until(|gpu| count(gpu, "waiting", "interactive") == 2).await?;
+    let full = other.send(&Request::chat("tiny", FRANCE, true)).await?;
+    check_error(&full, 503, Some("queue_full"))?;
+    ensure!(full.text().contains("every waiting place"), "{}", full.text());
+    stage.double.release(1000);
+    for stream in [first, second, third] {
+        whole(&stream.finish().await?)?;
+    }
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
 async fn a_limit_that_is_raised_while_it_runs_lets_those_that_wait_begin() -> Result<()> {
     let stage = Stage::new("interactive = 1").await?;
     let caller = stage.caller().await?;

@@ -1,15 +1,19 @@
 //! Who may begin, and who waits: one gate for all requests whose answers this machine's cards compute.
 //!
-//! Knows how many run and wait of each class, and what is to be obeyed. Refuses to know what a request asks for, whom it is from and why
-//! the limits are what they are. Refuses to know the clock: every moment is a [`Duration`] since an instant that the caller has chosen
+//! Knows how many run and wait of each class and of each caller, and what is to be obeyed. Refuses to know what a request asks for, who a
+//! caller is (it goes by numbers, [`Whose`]) and why the limits are what they are. Refuses to know the clock: every moment is a [`Duration`] since an instant that the caller has chosen
 //! once. Invariants: a request that runs is never ended, so that limits are kept by those that begin; whoever comes waits behind all of
-//! its class; who has left is nowhere any more; no more wait than may.
+//! its class; who has left is nowhere any more; no more wait than may, and of one caller no more than half of these, so that none fills the
+//! queue for all others.
 //!
 //! The policy is in [`Admission::next`] alone: of one class the first comes first, and the background begins while nobody of the
 //! interactive waits, or once it has waited for [`PATIENCE`]. Another policy puts other queues behind the same four verbs: who comes
 //! ([`Admission::enter`]), who leaves ([`Admission::leave`]), what is obeyed ([`Admission::obey`]), who begins ([`Admission::begin`]).
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use crate::{
     ApiError,
@@ -45,6 +49,10 @@ pub enum Class {
     /// It has time.
     Background,
 }
+
+/// Whose a request is: what stands for a caller here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Whose(pub u64);
 
 /// What is obeyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +91,8 @@ pub enum Refusal {
     },
     /// As many wait as may.
     Full,
+    /// As many of its caller's wait as may.
+    Share,
     /// Its turn has not come in time.
     Late {
         /// For so long it has waited.
@@ -102,6 +112,7 @@ pub struct Counts {
 #[derive(Debug)]
 struct Waiting {
     number: u64,
+    whose: Whose,
     since: Duration,
 }
 
@@ -113,6 +124,8 @@ pub struct Admission {
     /// Most that ran at once since somebody asked.
     peak: ByClass<u32>,
     waiting: ByClass<VecDeque<Waiting>>,
+    /// How many wait of each caller of whom any does.
+    held: BTreeMap<Whose, u32>,
     last: u64,
 }
 
@@ -133,6 +146,14 @@ impl Class {
             Self::Interactive => "interactive",
             Self::Background => "background",
         }
+    }
+}
+
+impl Orders {
+    /// How many may wait of one caller: half of all, and one where there are so few.
+    #[must_use]
+    pub fn share(&self) -> u32 {
+        self.queue.div_ceil(2)
     }
 }
 
@@ -189,6 +210,7 @@ impl From<Refusal> for ApiError {
         match refusal {
             Refusal::Hot { retry_after } => Self::gpu_thermal(retry_after),
             Refusal::Full => Self::queue_full(RETRY_AFTER_OVERLOAD),
+            Refusal::Share => Self::share_full(RETRY_AFTER_OVERLOAD),
             Refusal::Late { waited } => Self::waited_too_long(waited.as_secs(), RETRY_AFTER_OVERLOAD),
         }
     }
@@ -198,15 +220,15 @@ impl Admission {
     /// An empty one.
     #[must_use]
     pub fn new(orders: Orders) -> Self {
-        let (running, waiting) = Default::default();
-        Self { orders, running, peak: ByClass::default(), waiting, last: 0 }
+        let (running, waiting, held) = Default::default();
+        Self { orders, running, peak: ByClass::default(), waiting, held, last: 0 }
     }
 
-    /// Takes a request, which runs or waits.
+    /// Takes a request of this caller, which runs or waits.
     ///
     /// # Errors
     /// [`Refusal`], of which nothing is kept.
-    pub fn enter(&mut self, class: Class, now: Duration) -> Result<Entered, Refusal> {
+    pub fn enter(&mut self, whose: Whose, class: Class, now: Duration) -> Result<Entered, Refusal> {
         if let Gate::Refuse { retry_after } = self.orders.gate {
             return Err(Refusal::Hot { retry_after });
         }
@@ -220,8 +242,13 @@ impl Admission {
         if self.counts().waiting.sum() >= self.orders.queue {
             return Err(Refusal::Full);
         }
+        let held = self.held.get(&whose).copied().unwrap_or(0);
+        if held >= self.orders.share() {
+            return Err(Refusal::Share);
+        }
+        self.held.insert(whose, held + 1);
         self.last = number;
-        self.waiting.of_mut(class).push_back(Waiting { number, since: now });
+        self.waiting.of_mut(class).push_back(Waiting { number, whose, since: now });
         Ok(Entered::Waits(ticket))
     }
 
@@ -231,8 +258,9 @@ impl Admission {
         let Ticket { number, class } = ticket;
         let waiting = self.waiting.of_mut(class);
         // They stand in the order of their numbers.
-        if let Ok(place) = waiting.binary_search_by_key(&number, |waiting| waiting.number) {
-            waiting.remove(place);
+        let place = waiting.binary_search_by_key(&number, |waiting| waiting.number);
+        if let Some(left) = place.ok().and_then(|place| waiting.remove(place)) {
+            self.waits_no_more(left.whose);
         } else {
             let running = self.running.of_mut(class);
             *running = running.saturating_sub(1);
@@ -259,6 +287,7 @@ impl Admission {
     pub fn begin(&mut self, now: Duration) -> Option<u64> {
         let class = self.next(now)?;
         let first = self.waiting.of_mut(class).pop_front()?;
+        self.waits_no_more(first.whose);
         self.runs(class);
         Some(first.number)
     }
@@ -302,6 +331,15 @@ impl Admission {
         class == Class::Interactive
             || self.waiting.interactive.is_empty()
             || first.is_some_and(|first| now.saturating_sub(first.since) >= PATIENCE)
+    }
+
+    fn waits_no_more(&mut self, whose: Whose) {
+        if let Some(held) = self.held.get_mut(&whose) {
+            *held = held.saturating_sub(1);
+            if *held == 0 {
+                self.held.remove(&whose);
+            }
+        }
     }
 
     fn runs(&mut self, class: Class) {

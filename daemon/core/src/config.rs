@@ -399,6 +399,17 @@ impl Config {
         sections.any(|described| described.settings.iter().any(|setting| setting.key == key && setting.file))
     }
 
+    /// A value as it was given for a setting, by its whole name, as it may stand in logs and answers: of an address that may be a secret itself
+    /// what stands before its path.
+    #[must_use]
+    pub fn told(setting: &str, value: &str) -> String {
+        if outside::parts(setting).last().is_none_or(|key| key != "webhook") {
+            return value.to_owned();
+        }
+        let bare = value.trim().trim_matches(['"', '\'']);
+        bare.parse::<WebhookUrl>().map_or_else(|_none| "(not shown)".to_owned(), |url| url.to_string())
+    }
+
     /// The JSON Schema of a file.
     #[must_use]
     pub fn schema() -> String {

@@ -157,6 +157,14 @@ impl ApiError {
             .with_retry_after(retry_after)
     }
 
+    /// 503: its caller has as many requests waiting as one may; `retry_after` in seconds.
+    #[must_use]
+    pub fn share_full(retry_after: u32) -> Self {
+        let why = "Every place is taken, and this caller's other requests have half of the waiting places, which is all that one \
+                   caller gets. Try again shortly.";
+        Self::new(Code::QueueFull, why).with_retry_after(retry_after)
+    }
+
     /// 503: its turn has not come within `seconds`; `retry_after` in seconds.
     #[must_use]
     pub fn waited_too_long(seconds: u64, retry_after: u32) -> Self {

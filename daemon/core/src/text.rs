@@ -1,4 +1,4 @@
-//! Letters that nobody sees, and sizes as people read them.
+//! Letters that nobody sees, and sizes and times as people read them.
 //!
 //! Knows which characters have no glyph of their own. Refuses to know where text is shown.
 
@@ -68,9 +68,40 @@ pub fn size(bytes: u64) -> String {
     format!("{whole}.{} {name}", (rest * 10) >> bits)
 }
 
+/// So many seconds, in the largest unit of which there is one, of days two; never more than there are: `59 s`, `59 min`, `47 h`, `2 days`.
+#[must_use]
+pub fn long(seconds: u64) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    match seconds {
+        ..MINUTE => format!("{seconds} s"),
+        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        HOUR..172_800 => format!("{} h", seconds / HOUR),
+        _ => format!("{} days", seconds / DAY),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{clean, clean_lines, is_obeyed, one_line, size};
+    use super::{clean, clean_lines, is_obeyed, long, one_line, size};
+
+    #[test]
+    fn a_time_is_never_said_to_be_longer_than_it_is() {
+        for (seconds, shown) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min"),
+            (3600, "1 h"),
+            (172_799, "47 h"),
+            (172_800, "2 days"),
+            (259_199, "2 days"),
+            (u64::MAX, "213503982334601 days"),
+        ] {
+            assert_eq!(long(seconds), shown);
+        }
+    }
 
     #[test]
     fn a_size_is_never_said_to_be_more_than_it_is() {

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -15,7 +16,7 @@ use std::{
 
 use ghostllm_core::{
     ApiError,
-    admission::{Admission, Class, Counts, Entered, Orders, Refusal, Ticket},
+    admission::{Admission, Class, Counts, Entered, Orders, Refusal, Ticket, Whose},
     heat::ByClass,
 };
 use tokio::{sync::oneshot, time::timeout};
@@ -27,6 +28,8 @@ pub(crate) struct Gate(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     begun: Instant,
+    /// Makes numbers of callers.
+    numbers: RandomState,
     state: Mutex<State>,
     /// Requests that were refused because of heat, and because too many wait.
     hot: AtomicU64,
@@ -71,19 +74,21 @@ impl Gate {
         let state = State { admission: Admission::new(orders), calls: HashMap::new() };
         Self(Arc::new(Inner {
             begun: Instant::now(),
+            numbers: RandomState::new(),
             state: Mutex::new(state),
             hot: AtomicU64::default(),
             full: AtomicU64::default(),
         }))
     }
 
-    /// Lets a request in, which then runs or waits.
+    /// Lets a request in, which then runs or waits; `caller` is what tells its caller from others.
     ///
     /// # Errors
     /// 503 `gpu_thermal` or `queue_full`.
-    pub(crate) fn enter(&self, class: Class) -> Result<(Turn, Wait), ApiError> {
+    pub(crate) fn enter(&self, caller: &str, class: Class) -> Result<(Turn, Wait), ApiError> {
+        let whose = Whose(self.0.numbers.hash_one(caller));
         let (now, mut state) = (self.now(), self.state());
-        let entered = state.admission.enter(class, now).map_err(|refusal| self.refuse(refusal))?;
+        let entered = state.admission.enter(whose, class, now).map_err(|refusal| self.refuse(refusal))?;
         let (ticket, wait) = match entered {
             Entered::Begins(ticket) => (ticket, Wait(None)),
             Entered::Waits(ticket) => {
@@ -127,7 +132,7 @@ impl Gate {
     fn refuse(&self, refusal: Refusal) -> ApiError {
         let count = match refusal {
             Refusal::Hot { .. } => &self.0.hot,
-            Refusal::Full | Refusal::Late { .. } => &self.0.full,
+            Refusal::Full | Refusal::Share | Refusal::Late { .. } => &self.0.full,
         };
         count.fetch_add(1, Relaxed);
         refusal.into()
@@ -210,12 +215,13 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_is_called_when_a_turn_is_given_back() {
         let gate = Gate::new(one_at_a_time(2));
-        let (first, wait) = gate.enter(Class::Interactive).unwrap();
+        let (first, wait) = gate.enter("a", Class::Interactive).unwrap();
         wait.over(LONG).await.unwrap();
-        let (second, mut wait) = gate.enter(Class::Interactive).unwrap();
-        let (third, mut last) = gate.enter(Class::Interactive).unwrap();
+        let (second, mut wait) = gate.enter("a", Class::Interactive).unwrap();
+        assert_eq!(gate.enter("a", Class::Interactive).unwrap_err().code(), Code::QueueFull, "half is a's");
+        let (third, mut last) = gate.enter("b", Class::Interactive).unwrap();
         assert!(!wait.is_over() && !last.is_over());
-        assert_eq!(gate.enter(Class::Interactive).unwrap_err().code(), Code::QueueFull);
+        assert_eq!(gate.enter("c", Class::Interactive).unwrap_err().code(), Code::QueueFull);
         // Its client leaves while it waits.
         drop(second);
         assert_eq!(gate.counts().waiting.sum(), 1);
@@ -223,16 +229,16 @@ mod tests {
         last.over(LONG).await.unwrap();
         assert_eq!((gate.counts().running.sum(), gate.counts().waiting.sum()), (1, 0));
         drop(third);
-        assert_eq!((gate.counts(), gate.refused()), (Counts::default(), Refused { hot: 0, full: 1 }));
+        assert_eq!((gate.counts(), gate.refused()), (Counts::default(), Refused { hot: 0, full: 2 }));
         assert!(gate.state().calls.is_empty(), "nobody is left to be called");
     }
 
     #[tokio::test]
     async fn a_gate_that_opens_calls_those_that_wait() {
         let gate = Gate::new(Orders { gate: heat::Gate::Hold, ..one_at_a_time(2) });
-        let (_turn, wait) = gate.enter(Class::Background).unwrap();
+        let (_turn, wait) = gate.enter("a", Class::Background).unwrap();
         gate.obey(Orders { gate: heat::Gate::Refuse { retry_after: 7 }, ..one_at_a_time(2) });
-        let refused = gate.enter(Class::Interactive).unwrap_err();
+        let refused = gate.enter("a", Class::Interactive).unwrap_err();
         assert_eq!((refused.code(), refused.retry_after()), (Code::GpuThermal, Some(7)));
         gate.obey(one_at_a_time(2));
         wait.over(LONG).await.unwrap();
@@ -243,12 +249,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_has_waited_too_long_hears_why() {
         let gate = Gate::new(one_at_a_time(2));
-        let (_first, _begun) = gate.enter(Class::Interactive).unwrap();
-        let (turn, wait) = gate.enter(Class::Interactive).unwrap();
+        let (_first, _begun) = gate.enter("a", Class::Interactive).unwrap();
+        let (turn, wait) = gate.enter("a", Class::Interactive).unwrap();
         let late = wait.over(LONG).await.unwrap_err();
         assert_eq!((late.code(), late.retry_after()), (Code::QueueFull, Some(5)), "{late}");
         drop(turn);
-        let (turn, wait) = gate.enter(Class::Interactive).unwrap();
+        let (turn, wait) = gate.enter("a", Class::Interactive).unwrap();
         gate.obey(Orders { gate: heat::Gate::Refuse { retry_after: 7 }, ..one_at_a_time(2) });
         let hot = wait.over(LONG).await.unwrap_err();
         assert_eq!((hot.code(), hot.retry_after()), (Code::GpuThermal, Some(7)), "{hot}");

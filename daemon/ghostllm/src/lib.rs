@@ -15,6 +15,7 @@ pub mod certificates;
 pub mod cli;
 mod date;
 mod dumps;
+mod errand;
 mod exit;
 mod gate;
 pub mod host;

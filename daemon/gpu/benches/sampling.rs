@@ -1,7 +1,8 @@
 //! What it costs to watch eight cards once a second: the share of a core that is ours, beside what the driver's library takes.
 //!
 //! Knows the threads of this process by what the kernel counts for them, and what the stand-in for NVML has taken by its own word (reading a
-//! text file at each call, it is dearer than a driver). Invariant: fails only far beyond what is promised.
+//! text file at each call, it is dearer than a driver). Invariants: what is judged is the median of rounds, beside what is promised and beside the
+//! same rounds with nothing watched; fails where it is beyond the promise by more than the rounds differ.
 #![expect(clippy::print_stdout, reason = "figures are printed")]
 #![allow(unsafe_code, reason = "what the stand-in has taken is asked of it by a C call")]
 
@@ -18,8 +19,9 @@ use libloading::Library;
 /// What is promised: so much of a core, in percent, without the library's time.
 const PROMISED: f64 = 0.2;
 const CARDS: u32 = 8;
-/// So long it is measured, after as long as the cards take to be found.
-const SECONDS: u64 = 30;
+/// So many rounds of so many seconds, after as long as the cards take to be found.
+const ROUNDS: usize = 9;
+const SECONDS: u64 = 5;
 const SETTLED: Duration = Duration::from_secs(5);
 
 type Failing<T> = Result<T, Box<dyn std::error::Error>>;
@@ -31,47 +33,93 @@ struct Spent {
     library: u64,
 }
 
+/// A round.
+struct Round {
+    /// What is ours of a core, in percent.
+    ours: f64,
+    /// What the library has taken, likewise.
+    library: f64,
+    answers: u64,
+}
+
 fn main() -> Failing<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("libnvidia-ml.so.1");
     fs::write(&path, stand_in()?)?;
     fs::write(folder.path().join("libnvidia-ml.so.1.state"), cards())?;
-    let sampler = Sampler::start(
-        Options { nvml_library: path.clone(), sysfs_root: folder.path().join("sys"), ..Options::default() },
-        Instant::now(),
-    )?;
-    thread::sleep(SETTLED);
-    let mut seen = Vec::with_capacity(CARDS as usize);
-    sampler.read(&mut seen);
-    assert_eq!(seen.len(), CARDS as usize, "the cards do not answer");
-    // The very one that the sampler has loaded: the loader gives the same for the same path.
+    // The very one that the sampler will load: the loader gives the same for the same path.
     // SAFETY: the library is our own stand-in; what it does when it is loaded is nothing.
     let library = unsafe { Library::new(&path) }?;
-    let before = spent(&library)?;
-    let answers = watch(&sampler, &mut seen);
-    let after = spent(&library)?;
-    let share = |nanoseconds: u64| nanoseconds as f64 / (SECONDS as f64 * 1e9) * 100.0;
-    let library = after.library - before.library;
-    let ours = (after.all - before.all).saturating_sub(library);
-    println!(
-        "{CARDS} cards once a second, {SECONDS} s, {answers} answers: ours {:.3} % of a core ({:.0} us an answer); promised {PROMISED} %\n\
-         the library's (a stand-in that reads a text file at each call): {:.3} %",
-        share(ours),
-        ours as f64 / answers.max(1) as f64 / 1e3,
-        share(library),
-    );
-    assert!(answers >= u64::from(CARDS) * (SECONDS - 2), "they did not answer once a second");
-    assert!(share(ours) < PROMISED * 10.0, "more than ten times of what is promised");
+    let mut seen = Vec::with_capacity(CARDS as usize);
+    let nothing = rounds(&library, None, &mut seen)?;
+    let options = Options { nvml_library: path, sysfs_root: folder.path().join("sys"), ..Options::default() };
+    let sampler = Sampler::start(options, Instant::now())?;
+    thread::sleep(SETTLED);
+    sampler.read(&mut seen);
+    assert_eq!(seen.len(), CARDS as usize, "the cards do not answer");
+    let watching = rounds(&library, Some(&sampler), &mut seen)?;
+    judged(&nothing, &watching);
     Ok(())
 }
 
+/// Prints both, and fails where the promise is not kept.
+fn judged(nothing: &[Round], watching: &[Round]) {
+    let spread = |rounds: &[Round]| {
+        let (least, middle, most) = ends(rounds.iter().map(|round| round.ours));
+        (middle, (middle - least).max(most - middle))
+    };
+    let ((idle, idle_off), (ours, off)) = (spread(nothing), spread(watching));
+    let answers: u64 = watching.iter().map(|round| round.answers).sum();
+    let seconds = ROUNDS as u64 * SECONDS;
+    let (_, library, _) = ends(watching.iter().map(|round| round.library));
+    let noise = idle_off.max(off);
+    println!(
+        "{CARDS} cards once a second, {ROUNDS} rounds of {SECONDS} s, {answers} answers; medians, and how far a round is from them\n\
+         with nothing watched:  {idle:.4} % of a core (+- {idle_off:.4})\n\
+         ours:                  {ours:.4} % of a core (+- {off:.4}), {:.0} us an answer\n\
+         the library's:         {library:.4} % (a stand-in that reads a text file at each call)\n\
+         measured: {ours:.4} %, noise floor {noise:.4} %; promised: {PROMISED} %",
+        ours / 100.0 * seconds as f64 / answers.max(1) as f64 * 1e6,
+    );
+    assert!(answers >= u64::from(CARDS) * (seconds - ROUNDS as u64), "they did not answer once a second");
+    assert!(ours <= PROMISED + noise, "beyond what is promised by more than the noise");
+}
+
+/// The least, the middle and the most of them.
+fn ends(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+    let mut all: Vec<f64> = values.collect();
+    all.sort_by(f64::total_cmp);
+    let at = |place: usize| all.get(place).copied().unwrap_or(f64::NAN);
+    (at(0), at(all.len() / 2), at(all.len().saturating_sub(1)))
+}
+
+/// What the rounds cost, in which the daemon's part of it is done: by this sampler, or by none.
+fn rounds(library: &Library, sampler: Option<&Sampler>, seen: &mut Vec<Seen>) -> Failing<Vec<Round>> {
+    let round = |_: usize| -> Failing<Round> {
+        let (begun, before) = (Instant::now(), spent(library)?);
+        let answers = watch(sampler, seen);
+        let (took, after) = (begun.elapsed().as_nanos() as f64, spent(library)?);
+        let share = |nanoseconds: u64| nanoseconds as f64 / took * 100.0;
+        let theirs = after.library - before.library;
+        let ours = (after.all - before.all).saturating_sub(theirs);
+        Ok(Round { ours: share(ours), library: share(theirs), answers })
+    };
+    (0..ROUNDS).map(round).collect()
+}
+
 /// Reads what is new as the daemon does, and counts the answers.
-fn watch(sampler: &Sampler, seen: &mut Vec<Seen>) -> u64 {
+fn watch(sampler: Option<&Sampler>, seen: &mut Vec<Seen>) -> u64 {
     let count = |seen: &[Seen]| seen.iter().map(|seen| seen.number).sum::<u64>();
     let (begun, first, mut known) = (Instant::now(), count(seen), 0);
     while begun.elapsed() < Duration::from_secs(SECONDS) {
-        known = sampler.news(known, Duration::from_secs(1));
-        sampler.read(seen);
+        match sampler {
+            Some(sampler) => {
+                known = sampler.news(known, Duration::from_secs(1));
+                sampler.read(seen);
+            }
+            // As long as once a second would take.
+            None => thread::sleep(Duration::from_secs(1)),
+        }
         // As the daemon, which looks at once at what several cards say at once.
         thread::sleep(Duration::from_millis(25));
     }

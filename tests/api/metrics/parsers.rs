@@ -117,6 +117,42 @@ fn names(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+/// What the labels may be whose row of the page has all their values and nothing else that stands for one.
+fn values() -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let page = std::fs::read_to_string(root().join("packaging/docs/metrics.md"))?;
+    let row = |line: &str| {
+        let (label, words) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let values = words.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        [
+            "ended", "why", "severity", "kind", "sensor", "to", "part", "reason", "state", "cause", "class",
+            "gate",
+        ]
+        .contains(&label)
+        .then(|| (label.to_owned(), values))
+    };
+    let labels = page.split("## Labels").nth(1).context("no labels")?;
+    let all: BTreeMap<_, BTreeSet<_>> = labels.lines().filter_map(row).collect();
+    ensure!(all.len() == 12 && all.values().all(|values| values.len() >= 2), "{all:?}");
+    Ok(all)
+}
+
+/// The values of these labels that a text asks for or leaves out: `cold` and `hot` of `heat=~"cold|hot"`.
+fn chosen<'a>(text: &'a str, of: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<(String, &'a str)> {
+    let mut chosen = BTreeSet::new();
+    for label in of.keys() {
+        for how in ["=", "!=", "=~", "!~"] {
+            let begins = format!("{label}{how}\"");
+            for (at, _) in text.match_indices(&begins) {
+                let whole =
+                    !text[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
+                let words = text[at + begins.len()..].split('"').next().unwrap_or_default();
+                chosen.extend(words.split('|').filter(|_| whole).map(|word| (label.clone(), word)));
+            }
+        }
+    }
+    chosen
+}
+
 /// All questions of the dashboard, with values in the place of what Grafana puts in.
 fn questions(dashboard: &Value) -> Result<Vec<String>> {
     let panels = dashboard["panels"].as_array().context("no panels")?;
@@ -141,6 +177,19 @@ async fn alerts_and_dashboard_ask_for_what_there_is() -> Result<()> {
         let nowhere: Vec<_> = asked.iter().filter(|name| !askable.contains(**name)).collect();
         ensure!(nowhere.is_empty(), "{file}: {nowhere:?}");
     }
+    let values = values()?;
+    for (file, text) in [("the rules", &rules), ("the dashboard", &dashboard.replace("\\\"", "\""))] {
+        let chosen = chosen(text, &values);
+        ensure!(chosen.len() >= 5, "{file}: {chosen:?}");
+        let never: Vec<_> = chosen.iter().filter(|(label, value)| !values[label].contains(*value)).collect();
+        ensure!(never.is_empty(), "{file} ask for what no label is: {never:?}");
+    }
+    // Whoever looks at the cards there sees all that is known of them.
+    let unseen: Vec<_> = askable
+        .iter()
+        .filter(|name| name.starts_with("ghostllm_gpu_") && !asked[1].contains(name.as_str()))
+        .collect();
+    ensure!(unseen.is_empty(), "the dashboard does not show {unseen:?}");
     // Whether each is a question, Prometheus' own parser says: as the rule of a series that is recorded.
     let questions = questions(&serde_json::from_str(&dashboard)?)?;
     let rule = |(number, question)| json!({"record": format!("panel:{number}"), "expr": question});

@@ -55,7 +55,8 @@ pub struct Flight {
     pub card: FlightCard,
     /// What happened, the first of it first.
     pub events: Vec<FlightEvent>,
-    /// Of an abrupt end, whether the machine ran on; null where there was none, or where that is not known.
+    /// Of an abrupt end, whether the machine ran on; false where it was started anew within a quarter of an hour of it; null where there was
+    /// none, or where neither is known.
     pub machine_ran_on: Option<bool>,
     /// The seconds, the oldest first. One in which nothing was read is not there.
     pub frames: Vec<FlightFrame>,

@@ -11,6 +11,7 @@ pub mod wrong;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::heat::ByClass;
 pub use crate::heat::{Cause as GpuCause, State as GpuState};
 pub use card::{
     GpuCard, GpuClocks, GpuFaults, GpuInstance, GpuInstances, GpuLink, GpuMaker, GpuMargins, GpuMemory,
@@ -69,6 +70,12 @@ pub struct GpuByClass {
     pub interactive: u32,
     /// Of those that have time.
     pub background: u32,
+}
+
+impl<T: Into<u32>> From<ByClass<T>> for GpuByClass {
+    fn from(counts: ByClass<T>) -> Self {
+        Self { interactive: counts.interactive.into(), background: counts.background.into() }
+    }
 }
 
 /// How many requests of each class may run at once.

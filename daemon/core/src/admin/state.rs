@@ -283,11 +283,11 @@ pub struct Cancelled {
 pub struct ConfigShown {
     /// The version of this form.
     pub version: u32,
-    /// Every setting in use, its value and its place behind it, as TOML that can be read back.
+    /// Every setting in use, its value and its place behind it, as TOML that can be read back; what may be a secret is left out.
     pub toml: String,
     /// The files that were read, the later ones over the earlier ones.
     pub files: Vec<String>,
-    /// What `PATCH /config` has kept, by the settings' whole names.
+    /// What `PATCH /config` has kept, by the settings' whole names, likewise.
     #[serde(default)]
     pub kept: BTreeMap<String, String>,
     /// Why what is on disk is not in use; null where it is.

@@ -1,10 +1,10 @@
 //! Who begins and who waits; and what holds whatever comes.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{Admission, Class, Counts, Entered, LEAST, Measure, Orders, PATIENCE, Refusal, Ticket};
+use super::{Admission, Class, Counts, Entered, LEAST, Measure, Orders, PATIENCE, Refusal, Ticket, Whose};
 use crate::{
     ApiError,
     error::Code,
@@ -21,15 +21,21 @@ fn both(interactive: u32, background: u32) -> ByClass<u32> {
     ByClass { interactive, background }
 }
 
+/// Of a caller of its own.
+fn enter(gate: &mut Admission, class: Class) -> Result<Entered, Refusal> {
+    let whose = Whose(gate.last);
+    gate.enter(whose, class, START)
+}
+
 fn begins(gate: &mut Admission, class: Class) -> Ticket {
-    match gate.enter(class, START) {
+    match enter(gate, class) {
         Ok(Entered::Begins(ticket)) => ticket,
         other => panic!("it is to begin: {other:?}"),
     }
 }
 
 fn waits(gate: &mut Admission, class: Class) -> Ticket {
-    match gate.enter(class, START) {
+    match enter(gate, class) {
         Ok(Entered::Waits(ticket)) => ticket,
         other => panic!("it is to wait: {other:?}"),
     }
@@ -50,7 +56,7 @@ fn the_first_comes_first_and_whoever_left_is_passed_over() {
     let mut gate = Admission::new(orders(Some(1), Some(0), 3));
     let running = begins(&mut gate, Class::Interactive);
     let [first, second, third] = [(); 3].map(|()| waits(&mut gate, Class::Interactive));
-    assert_eq!(gate.enter(Class::Interactive, START), Err(Refusal::Full), "three may wait");
+    assert_eq!(enter(&mut gate, Class::Interactive), Err(Refusal::Full), "three may wait");
     gate.leave(second);
     assert_eq!(gate.begin(START), None);
     gate.leave(running);
@@ -86,7 +92,7 @@ fn a_gate_that_holds_lets_nobody_begin_and_one_that_refuses_takes_nobody() {
     gate.obey(held);
     let waiting = waits(&mut gate, Class::Interactive);
     gate.obey(Orders { gate: Gate::Refuse { retry_after: 17 }, ..held });
-    assert_eq!(gate.enter(Class::Background, START), Err(Refusal::Hot { retry_after: 17 }));
+    assert_eq!(enter(&mut gate, Class::Background), Err(Refusal::Hot { retry_after: 17 }));
     gate.leave(running);
     assert_eq!(gate.begin(START), None, "those that wait go on waiting");
     gate.obey(orders(None, None, 2));
@@ -110,8 +116,41 @@ fn fewer_than_run_ends_none() {
 fn a_refusal_tells_its_client_when_to_come_again() {
     let hot = ApiError::from(Refusal::Hot { retry_after: 30 });
     assert_eq!((hot.code(), hot.retry_after()), (Code::GpuThermal, Some(30)));
-    let full = ApiError::from(Refusal::Full);
-    assert_eq!((full.code(), full.retry_after()), (Code::QueueFull, Some(5)));
+    for refusal in [Refusal::Full, Refusal::Share] {
+        let full = ApiError::from(refusal);
+        assert_eq!((full.code(), full.retry_after()), (Code::QueueFull, Some(5)));
+    }
+}
+
+#[test]
+fn one_caller_does_not_fill_the_queue_for_the_others() {
+    let mut gate = Admission::new(orders(Some(1), Some(0), 5));
+    let running = begins(&mut gate, Class::Interactive);
+    let greedy = Whose(u64::MAX);
+    let mut all = Vec::new();
+    // Of both classes together.
+    for class in [Class::Interactive, Class::Background, Class::Interactive] {
+        match gate.enter(greedy, class, START) {
+            Ok(Entered::Waits(ticket)) => all.push(ticket),
+            other => panic!("three of five are half: {other:?}"),
+        }
+    }
+    assert_eq!(gate.enter(greedy, Class::Interactive, START), Err(Refusal::Share));
+    let other = waits(&mut gate, Class::Interactive);
+    // One that begins, and one that leaves, hold no place any more.
+    gate.leave(running);
+    assert_eq!(gate.begin(START), Some(all[0].number()));
+    assert!(matches!(gate.enter(greedy, Class::Interactive, START), Ok(Entered::Waits(_))));
+    assert_eq!(gate.enter(greedy, Class::Interactive, START), Err(Refusal::Share));
+    gate.leave(all.remove(1));
+    assert!(matches!(gate.enter(greedy, Class::Interactive, START), Ok(Entered::Waits(_))));
+    waits(&mut gate, Class::Interactive);
+    assert_eq!(enter(&mut gate, Class::Interactive), Err(Refusal::Full), "five wait");
+    gate.leave(other);
+    // A queue of one has a place for whoever comes first.
+    let mut least = Admission::new(orders(Some(0), Some(0), 1));
+    waits(&mut least, Class::Interactive);
+    assert_eq!(Orders { queue: 0, ..least.orders() }.share(), 0);
 }
 
 #[test]
@@ -144,7 +183,7 @@ fn what_ran_of_late_is_counted_down_from_unless_a_limit_is_set() {
 /// What may come.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Enter(Class),
+    Enter(Whose, Class),
     /// The one at this place of those that there are ends, or leaves the queue.
     Leave(usize),
     Obey(Orders),
@@ -153,6 +192,10 @@ enum Step {
 
 fn class() -> impl Strategy<Value = Class> {
     prop::sample::select(Class::ALL.to_vec())
+}
+
+fn enters() -> impl Strategy<Value = Step> {
+    (0..3_u64, class()).prop_map(|(whose, class)| Step::Enter(Whose(whose), class))
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -168,7 +211,7 @@ fn step() -> impl Strategy<Value = Step> {
         Step::Obey(Orders { gate, ..orders(interactive, background, queue) })
     });
     prop_oneof![
-        6 => class().prop_map(Step::Enter),
+        6 => enters(),
         4 => any::<usize>().prop_map(Step::Leave),
         1 => obeyed,
         2 => any::<u8>().prop_map(Step::Wait),
@@ -181,12 +224,14 @@ struct Outside {
     now: Duration,
     /// Those that are there, and whether each runs.
     there: Vec<(Ticket, bool)>,
+    /// Whose each was, by its number.
+    whose: BTreeMap<u64, Whose>,
 }
 
 impl Outside {
     fn new() -> Self {
         let gate = Admission::new(orders(None, None, 4));
-        Self { gate, now: START, there: Vec::new() }
+        Self { gate, now: START, there: Vec::new(), whose: BTreeMap::new() }
     }
 
     fn running(&self, class: Class) -> u32 {
@@ -196,6 +241,17 @@ impl Outside {
 
     fn waiting(&self) -> u32 {
         u32::try_from(self.there.iter().filter(|(_, runs)| !runs).count()).unwrap()
+    }
+
+    /// How many wait of this caller.
+    fn held(&self, whose: Whose) -> u32 {
+        let held = |(ticket, runs): &&(Ticket, bool)| !runs && self.whose[&ticket.number()] == whose;
+        u32::try_from(self.there.iter().filter(held).count()).unwrap()
+    }
+
+    fn comes(&mut self, ticket: Ticket, runs: bool, whose: Whose) {
+        self.whose.insert(ticket.number(), whose);
+        self.there.push((ticket, runs));
     }
 
     /// One begins: there was a place for it, and none of its class that came before it waits.
@@ -208,23 +264,28 @@ impl Outside {
         assert!(!self.there.iter().any(before), "{number} overtakes");
     }
 
+    fn enter(&mut self, whose: Whose, class: Class) {
+        let (orders, waiting, held) = (self.gate.orders(), self.waiting(), self.held(whose));
+        match self.gate.enter(whose, class, self.now) {
+            Ok(Entered::Begins(ticket)) => {
+                self.begins(ticket.number(), class);
+                self.comes(ticket, true, whose);
+            }
+            Ok(Entered::Waits(ticket)) => {
+                assert!(waiting < orders.queue && held < orders.share());
+                self.comes(ticket, false, whose);
+            }
+            Err(Refusal::Full) => assert!(waiting >= orders.queue),
+            // So that whoever has none waiting is refused for want of any place alone.
+            Err(Refusal::Share) => assert!(waiting < orders.queue && held >= orders.share() && held > 0),
+            Err(Refusal::Hot { .. }) => assert!(matches!(orders.gate, Gate::Refuse { .. })),
+            Err(Refusal::Late { waited }) => panic!("it has not waited, and not for {waited:?}"),
+        }
+    }
+
     fn step(&mut self, step: Step) {
         match step {
-            Step::Enter(class) => match self.gate.enter(class, self.now) {
-                Ok(Entered::Begins(ticket)) => {
-                    self.begins(ticket.number(), class);
-                    self.there.push((ticket, true));
-                }
-                Ok(Entered::Waits(ticket)) => {
-                    assert!(self.waiting() < self.gate.orders().queue);
-                    self.there.push((ticket, false));
-                }
-                Err(Refusal::Full) => assert!(self.waiting() >= self.gate.orders().queue),
-                Err(Refusal::Hot { .. }) => {
-                    assert!(matches!(self.gate.orders().gate, Gate::Refuse { .. }));
-                }
-                Err(Refusal::Late { waited }) => panic!("it has not waited, and not for {waited:?}"),
-            },
+            Step::Enter(whose, class) => self.enter(whose, class),
             Step::Leave(_) if self.there.is_empty() => {}
             Step::Leave(place) => {
                 let place = place % self.there.len();
@@ -262,6 +323,7 @@ proptest! {
             outside.gate.leave(ticket);
         }
         prop_assert_eq!(outside.gate.counts(), Counts::default());
+        prop_assert!(outside.gate.held.is_empty(), "{:?}", outside.gate.held);
     }
 
     #[test]
@@ -269,7 +331,7 @@ proptest! {
         steps in prop::collection::vec(step(), 0..100),
         interactive in 1..4_u32,
         background in 1..4_u32,
-        more in prop::collection::vec(class(), 0..8),
+        more in prop::collection::vec(enters(), 0..8),
     ) {
         let mut outside = Outside::new();
         for step in steps {
@@ -281,8 +343,8 @@ proptest! {
         // Each turn one that runs ends, others come, and time goes by.
         let mut turns = 0;
         while outside.there.iter().any(|(ticket, runs)| !runs && waiting.contains(&ticket.number())) {
-            for class in more.iter().take(1 + turns % 8) {
-                outside.step(Step::Enter(*class));
+            for enters in more.iter().take(1 + turns % 8) {
+                outside.step(*enters);
             }
             for class in Class::ALL {
                 let runs = |(ticket, runs): &(Ticket, bool)| *runs && ticket.class() == class;

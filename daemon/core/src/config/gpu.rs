@@ -53,7 +53,8 @@ section! {
         /// are counted down from at least 2.
         background: u32 = 0 => requests();
         /// So many requests wait for their turn at the most, of both kinds together; what comes beyond is answered with 503
-        /// queue_full. 512 is what an Ollama keeps waiting (OLLAMA_MAX_QUEUE).
+        /// queue_full. One caller (a key; all programs of this box that show none are one) takes half of these places at the
+        /// most, so that none fills the queue for all others. 512 is what an Ollama keeps waiting (OLLAMA_MAX_QUEUE).
         queue: u32 = 512 => requests();
         /// So long a request waits for its turn at the most; then it is answered with 503 queue_full, or gpu_thermal while a
         /// card lets none begin. When the program is stopped, those that wait are answered at once.

@@ -50,6 +50,10 @@ pub(super) trait Setting: Sized {
     fn read(value: &Value) -> Result<Self, Fault>;
     /// Writes it as TOML; nothing where it is not set.
     fn show(&self) -> Option<String>;
+    /// The same for people's eyes, of which all can be read back, and what may be a secret is left out.
+    fn told(&self) -> Option<String> {
+        self.show()
+    }
     /// What a file may hold, as JSON Schema; [`read`](Self::read) takes no other type, and may refuse more.
     fn schema() -> Json;
 }
@@ -64,6 +68,10 @@ pub(super) trait Text: Sized {
     const FILE: bool = false;
     fn parse(text: &str) -> Result<Self, String>;
     fn text(&self) -> String;
+    /// As [`Setting::told`].
+    fn told(&self) -> String {
+        self.text()
+    }
     fn schema() -> Json {
         json!({ "type": "string" })
     }
@@ -89,6 +97,9 @@ impl<T: Text> Setting for T {
     }
     fn show(&self) -> Option<String> {
         Some(quoted(&self.text()))
+    }
+    fn told(&self) -> Option<String> {
+        Some(quoted(&Text::told(self)))
     }
     fn schema() -> Json {
         <T as Text>::schema()
@@ -117,6 +128,9 @@ impl<T: Setting> Setting for Option<T> {
     fn show(&self) -> Option<String> {
         self.as_ref().and_then(T::show)
     }
+    fn told(&self) -> Option<String> {
+        self.as_ref().and_then(T::told)
+    }
     fn schema() -> Json {
         T::schema()
     }
@@ -142,6 +156,10 @@ impl<T: Setting> Setting for Vec<T> {
     }
     fn show(&self) -> Option<String> {
         let items: Vec<String> = self.iter().filter_map(T::show).collect();
+        Some(format!("[{}]", items.join(", ")))
+    }
+    fn told(&self) -> Option<String> {
+        let items: Vec<String> = self.iter().filter_map(T::told).collect();
         Some(format!("[{}]", items.join(", ")))
     }
     fn schema() -> Json {
@@ -335,10 +353,23 @@ text! {
     CheckName: "a name of the letters a to z, digits and hyphens", "disk";
     ModelName: "a model's name, as a request has it", "llama3.2";
     BackendUrl: "the address of a backend", "http://127.0.0.1:11434";
-    WebhookUrl: "an address that takes a POST", "https://alerts.example.org/ghostllm";
     HostName: "a host name or an IP address", "llm.example.org";
     LogDirective: "a part of the program and its level", "ghostllm::backend=debug";
     Origin: "an origin: scheme, host and perhaps a port", "https://chat.example.org";
+}
+
+impl Text for WebhookUrl {
+    const EXPECTED: &'static str = "an address that takes a POST";
+    const EXAMPLE: &'static str = "https://alerts.example.org/ghostllm";
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+    fn text(&self) -> String {
+        self.whole()
+    }
+    fn told(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Setting for CardChoice {
@@ -438,6 +469,17 @@ mod tests {
         round_trip(&PlainAuth::Key);
         round_trip(&vec![CardChoice::Number(1), CardChoice::All]);
         round_trip(&"http://[::1]:8080/v1".parse::<BackendUrl>().unwrap());
+        round_trip(&"https://hooks.lan/services/hunter2".parse::<WebhookUrl>().unwrap());
+    }
+
+    #[test]
+    fn what_is_told_holds_no_secret_and_is_a_value_as_well() {
+        let hook: WebhookUrl = "https://hooks.lan/services/hunter2?key=hunter2".parse().unwrap();
+        let told = Some(hook.clone()).told();
+        assert_eq!(told.as_deref(), Some("\"https://hooks.lan:443\""));
+        assert_eq!(vec![hook].told().as_deref(), Some("[\"https://hooks.lan:443\"]"));
+        let bare: WebhookUrl = "https://hooks.lan".parse().unwrap();
+        assert_eq!(Setting::told(&bare), bare.show(), "nothing is left out");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The configuration as it is, each value with where it comes from.
 //!
-//! Knows TOML and its comments. Refuses to know the settings. Invariant: what is written can be read back, and is the
-//! same configuration then; a secret cannot be in it, since no setting holds one.
+//! Knows TOML and its comments. Refuses to know the settings. Invariant: what is written can be read back, and is the same configuration then,
+//! but for what may be a secret ([`Setting::told`]), which is not in it; that it is not there is said.
 
 use std::vec;
 
@@ -22,12 +22,22 @@ pub(super) struct Shown {
     /// The section that is being written.
     section: String,
     /// Each setting's value, in the order in which they are written.
-    values: Vec<Option<String>>,
+    values: Vec<Written>,
     /// The same of what the sources say, where what is in use may be something else.
-    sources: vec::IntoIter<Option<String>>,
+    sources: vec::IntoIter<Written>,
     /// What differs.
     pending: Vec<Pending>,
 }
+
+/// A setting's value, as it is, and as it is told.
+#[derive(Clone, PartialEq)]
+struct Written {
+    whole: Option<String>,
+    told: Option<String>,
+}
+
+/// What is said of a value that is not told in full.
+const REST: &str = "; the rest may be a secret, and is not shown";
 
 /// A setting that the sources have changed, and that stays as it is until a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,17 +54,17 @@ pub struct Pending {
 
 /// Writes it.
 pub(super) fn text(loaded: &Loaded) -> String {
-    written(loaded, &loaded.config, Shown::default()).text
+    all(loaded, &loaded.config, Shown::default()).text
 }
 
 /// Writes what is in use, where that is another configuration in settings that need a restart, and names these.
 pub(super) fn text_in_use(loaded: &Loaded, in_use: &Config) -> (String, Vec<Pending>) {
-    let sources = written(loaded, &loaded.config, Shown::default()).values.into_iter();
-    let out = written(loaded, in_use, Shown { sources, ..Shown::default() });
+    let sources = all(loaded, &loaded.config, Shown::default()).values.into_iter();
+    let out = all(loaded, in_use, Shown { sources, ..Shown::default() });
     (out.text, out.pending)
 }
 
-fn written(loaded: &Loaded, config: &Config, mut out: Shown) -> Shown {
+fn all(loaded: &Loaded, config: &Config, mut out: Shown) -> Shown {
     let tree = &loaded.tree;
     // A comment: the profile's settings stand below, and its tables are not here.
     match &loaded.profile {
@@ -109,19 +119,20 @@ impl Shown {
     /// A setting, whose place is that of its value in `table`.
     pub(super) fn setting<T: Setting>(&mut self, key: &str, value: &T, table: Option<&Table>) {
         let place = table.and_then(|table| table.entries.get(key)).map(|entry| &entry.node.place);
-        let value = value.show();
+        let value = Written { whole: value.show(), told: value.told() };
         self.values.push(value.clone());
         if let Some(wanted) = self.sources.next().filter(|wanted| *wanted != value) {
             let place = place.map_or_else(|| "default".to_owned(), ToString::to_string);
-            self.until_restart(key, value, wanted, place);
+            self.until_restart(key, value.told, wanted.told, place);
             return;
         }
-        let Some(value) = value else {
+        let rest = if value.told == value.whole { "" } else { REST };
+        let Some(value) = value.told else {
             self.comment(&format!("{key} is not set"));
             return;
         };
         match (place, self.unused) {
-            (Some(place), _) => self.value(key, &value, &place.to_string()),
+            (Some(place), _) => self.value(key, &value, &format!("{place}{rest}")),
             (None, None) => self.value(key, &value, "default"),
             (None, Some(why)) => self.comment(&format!("{key} = {value} # default, {why}")),
         }

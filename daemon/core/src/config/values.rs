@@ -268,8 +268,9 @@ impl fmt::Display for BackendUrl {
     }
 }
 
-/// Where alerts are posted: an address and all that stands behind its host.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Where alerts are posted: an address and all that stands behind its host, which may be a secret (Slack's, Teams' and Discord's addresses are
+/// keys by themselves). What is printed of it ends with the host; all of it is [`WebhookUrl::whole`], for the file that it is kept in.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct WebhookUrl {
     url: BackendUrl,
     /// Beginning with a slash.
@@ -287,6 +288,12 @@ impl WebhookUrl {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// All of it, to be read back; for nobody's eyes.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        format!("{}{}", self.url, self.path)
     }
 }
 
@@ -306,9 +313,17 @@ impl FromStr for WebhookUrl {
     }
 }
 
+/// What may be told of it.
 impl fmt::Display for WebhookUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.url, self.path)
+        // What is nothing but an address is no secret.
+        write!(f, "{}{}", self.url, if self.path == "/" { "/" } else { "" })
+    }
+}
+
+impl fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WebhookUrl({self})")
     }
 }
 

@@ -95,11 +95,16 @@ fn bad_backend_addresses_are_refused_without_repeating_them() {
 fn a_webhook_keeps_all_that_stands_behind_its_host() {
     let hook: WebhookUrl = "https://Hooks.lan/api/webhook/x/v1/".parse().unwrap();
     assert_eq!((hook.url().authority().as_str(), hook.path()), ("hooks.lan:443", "/api/webhook/x/v1/"));
-    assert_eq!(hook.to_string(), "https://hooks.lan:443/api/webhook/x/v1/");
-    assert_eq!(hook.to_string().parse::<WebhookUrl>().unwrap(), hook);
+    assert_eq!(hook.whole(), "https://hooks.lan:443/api/webhook/x/v1/");
+    assert_eq!(hook.whole().parse::<WebhookUrl>().unwrap(), hook);
+    assert_eq!(
+        format!("{hook} {hook:?}"),
+        "https://hooks.lan:443 WebhookUrl(https://hooks.lan:443)",
+        "its path may be a key"
+    );
     assert_eq!("http://127.0.0.1:9".parse::<WebhookUrl>().unwrap().path(), "/");
     assert_eq!("https://a?key=1".parse::<WebhookUrl>().unwrap().path(), "/?key=1");
-    assert_eq!("https://a/b?c=d".parse::<WebhookUrl>().unwrap().to_string(), "https://a:443/b?c=d");
+    assert_eq!("https://a/b?c=d".parse::<WebhookUrl>().unwrap().whole(), "https://a:443/b?c=d");
     for text in ["https://u:hunter2@a/", "https://a/#hunter2", "ftp://a/", "https://a/ b", "https://a/?b c"] {
         let error = text.parse::<WebhookUrl>().unwrap_err();
         assert!(!error.contains("hunter2"), "{error}");

@@ -4,6 +4,8 @@
 //! ([`surplus`]). Refuses to know where they are kept; their form is the state's (`state::flight`). Invariants: a record has at most
 //! [`FRAMES_MOST`] frames and [`EVENTS_MOST`] events, whatever happens and for however long; what was not read is a gap, never a 0.
 
+use std::ops::RangeInclusive;
+
 use ghostllm_readings::{Sample, Sensor, Throttles};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -334,6 +336,19 @@ pub struct Origin {
     pub boot: String,
 }
 
+/// The present run of the machine, as a start finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boot<'a> {
+    /// The kernel's name of it; empty where it has none.
+    pub id: &'a str,
+    /// When it began, in milliseconds since 1970 by the clock as it is now; none where that is not known.
+    pub began: Option<i64>,
+}
+
+/// A machine that goes down and comes back by itself is there again within a quarter of an hour (a server's firmware takes minutes), in
+/// milliseconds; a minute before, since a clock is set meanwhile.
+const RESTART: RangeInclusive<i64> = -60_000..=900_000;
+
 /// A record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flight {
@@ -345,7 +360,8 @@ pub struct Flight {
     pub limits: Limits,
     /// What happened, the first of it first; nothing yet where the card was only near its limit.
     pub events: Vec<Event>,
-    /// Of an abrupt end: whether the machine ran on, so that it was the daemon alone; none where that is not known.
+    /// Of an abrupt end: whether the machine ran on, so that it was the daemon alone, or was started anew within a quarter of an hour; none
+    /// where neither is known.
     pub ran_on: Option<bool>,
     /// The seconds, the oldest first.
     pub frames: Vec<Frame>,
@@ -371,6 +387,13 @@ impl Flight {
         self.events.iter().map(|event| event.what).max()
     }
 
+    /// Whether another, running record is this one as it was earlier: of the same card, with a part of what has happened.
+    #[must_use]
+    pub fn continues(&self, earlier: &Self) -> bool {
+        let same = self.card.uuid == earlier.card.uuid && self.origin.boot == earlier.origin.boot;
+        same && !earlier.events.is_empty() && self.events.starts_with(&earlier.events)
+    }
+
     /// How long it is, in tenths of a second.
     #[must_use]
     pub fn span(&self) -> u32 {
@@ -378,19 +401,35 @@ impl Flight {
         first.zip(self.frames.last()).map_or(0, |(first, last)| last.at.saturating_sub(first))
     }
 
-    /// The record of a running file that nobody has ended, as a start finds it. `boot` is the present run of the machine.
+    /// The record of a running file that nobody has ended, as a start finds it in the present run of the machine.
     #[must_use]
-    pub fn cut_off(mut self, boot: &str) -> Self {
+    pub fn cut_off(mut self, boot: &Boot<'_>) -> Self {
         // Behind all that is known: an event may be of a moment after the first reading of its second.
         let (last, happened) =
             (self.frames.last().map(|frame| frame.at), self.events.last().map(|event| event.at));
         let at = last.max(happened).unwrap_or_default();
-        if self.events.iter().all(|event| event.what != Trigger::Abrupt) {
+        if !self.has_ended_abruptly() {
             self.events.push(Event { at, what: Trigger::Abrupt });
         }
-        let known = !boot.is_empty() && !self.origin.boot.is_empty();
-        self.ran_on = known.then_some(self.origin.boot == boot);
+        self.ran_on = self.outlived(boot);
         self
+    }
+
+    /// Whether the machine outlived the daemon, which was last seen when the record was written.
+    fn outlived(&self, boot: &Boot<'_>) -> Option<bool> {
+        if boot.id.is_empty() || self.origin.boot.is_empty() {
+            return None;
+        }
+        if boot.id == self.origin.boot {
+            return Some(true);
+        }
+        // One that was started anew hours later may have run on until then, or have lain there without power.
+        let away = boot.began?.saturating_sub(self.origin.made);
+        RESTART.contains(&away).then_some(false)
+    }
+
+    fn has_ended_abruptly(&self) -> bool {
+        self.events.iter().any(|event| event.what == Trigger::Abrupt)
     }
 
     /// What happened in that event, for people.
@@ -401,7 +440,12 @@ impl Flight {
                 "the daemon ended abruptly, and the machine ran on: it was killed, or crashed"
             }
             (Trigger::Abrupt, Some(false)) => {
-                "the machine went down with it: its power, a reset or a crash, or the card's own shutdown took it along"
+                "the machine went down with it, or was restarted within minutes: its power, a reset or a crash, or the card's own \
+                 shutdown took it along"
+            }
+            (Trigger::Abrupt, None) if self.has_ended_abruptly() => {
+                "the daemon ended abruptly; whether the machine went down with it is not known, since it was started anew much later, or \
+                 does not tell"
             }
             _ => what.words(),
         }

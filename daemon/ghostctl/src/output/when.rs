@@ -1,12 +1,11 @@
 //! Times as people tell them.
 
+pub(crate) use ghostllm_core::text::long;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Screen, text};
 
-const MINUTE: i64 = 60;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
+const HOUR: i64 = 3600;
 
 /// `3 min ago`, `in 29 days`; the text itself where it is no time.
 pub(crate) fn told(screen: &Screen, at: &str) -> String {
@@ -38,17 +37,6 @@ pub(crate) fn now() -> String {
         .ok()
         .and_then(|now| now.format(&Rfc3339).ok())
         .unwrap_or_default()
-}
-
-/// So many seconds, in the unit that says the most of them.
-pub(crate) fn long(seconds: u64) -> String {
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    match seconds {
-        ..MINUTE => format!("{seconds} s"),
-        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
-        HOUR..172_800 => format!("{} h", seconds / HOUR),
-        _ => format!("{} days", seconds / DAY),
-    }
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub(crate) struct Configured {
     pub(crate) pending: Vec<PendingSetting>,
     /// The files that were read.
     pub(crate) files: Vec<String>,
-    /// What `ghostctl config set` has kept.
+    /// What `ghostctl config set` has kept, as it may be told.
     pub(crate) kept: BTreeMap<String, String>,
 }
 
@@ -75,7 +75,14 @@ impl Configured {
             on_disk: wanted,
             place,
         };
-        Self { toml, pending: pending.into_iter().map(told).collect(), files, kept: kept.settings().settings }
+        let kept = kept.settings().settings.into_iter();
+        let kept = kept
+            .map(|(name, value)| {
+                let told = Config::told(&name, &value);
+                (name, told)
+            })
+            .collect();
+        Self { toml, pending: pending.into_iter().map(told).collect(), files, kept }
     }
 }
 

@@ -16,7 +16,7 @@ mod reply;
 mod tests;
 
 use std::{
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -36,13 +36,14 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 pub(crate) use dial::Place;
 pub(crate) use reply::Reply;
 
-use crate::{access, secrets::NoCredential, trace::Trace};
+use crate::{
+    access,
+    secrets::{self, NoCredential},
+    trace::Trace,
+};
 use circuit::Circuit;
 use dial::{Dialer, Fruitless, Unreached, Why, causes, find};
 use pool::{Conn, Pool};
-
-/// Bytes of a key's file, at the most; a token has some hundred, and a request's headers hold no more than this.
-const LONGEST_KEY: u64 = 8192;
 
 /// Why a backend cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -294,23 +295,23 @@ fn broken(error: &hyper::Error) -> BackendFault {
     if error.is_parse() { BackendFault::garbage(detail) } else { BackendFault::Died { detail } }
 }
 
+/// Whether the key in this file can be sent. Blocks.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check_key(path: &Path) -> Result<(), SetupError> {
+    authorization(path).map(drop)
+}
+
 fn authorization(path: &Path) -> Result<HeaderValue, SetupError> {
     let wrong = |why: String| SetupError::Key { path: path.display().to_string(), why };
-    let read = std::fs::File::open(path).and_then(|file| {
-        let mut text = String::new();
-        file.take(LONGEST_KEY + 1).read_to_string(&mut text)?;
-        Ok(text)
-    });
-    let text = read.map_err(|source| {
+    let text = secrets::read(path).map_err(|source| {
         if access::is_denied(&source) {
             SetupError::Denied { path: path.to_owned(), source }
         } else {
             wrong(source.to_string())
         }
     })?;
-    if text.len() as u64 > LONGEST_KEY {
-        return Err(wrong(format!("it is longer than {LONGEST_KEY} bytes, which no key is")));
-    }
     let key = text.trim();
     if key.is_empty() {
         return Err(wrong("the file is empty".to_owned()));

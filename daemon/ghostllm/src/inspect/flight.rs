@@ -13,12 +13,9 @@ use std::{
 use ghostllm_core::{
     admin::{
         FORM, Flight as Shown, FlightCard, FlightEvent, FlightFrame, FlightRecord, FlightThresholds, Flights,
-        GpuByClass, GpuGate, GpuReason,
+        GpuGate, GpuReason,
     },
-    heat::{
-        ByClass,
-        flight::{Door, Event, Flight, Frame, Threshold},
-    },
+    heat::flight::{Door, Event, Flight, Frame, Threshold},
     places,
 };
 use time::OffsetDateTime;
@@ -240,10 +237,10 @@ fn frame(flight: &Flight, frame: &Frame) -> FlightFrame {
         utilisation: frame.busy,
         fan: frame.fan,
         memory_used_mib: frame.used,
-        running: by_class(requests.running),
-        waiting: by_class(requests.waiting),
-        limits: decided.map(|decided| by_class(decided.limits)),
-        most: decided.map(|decided| by_class(decided.most)),
+        running: requests.running.into(),
+        waiting: requests.waiting.into(),
+        limits: decided.map(|decided| decided.limits.into()),
+        most: decided.map(|decided| decided.most.into()),
         gate: decided.map(|decided| match decided.door {
             Door::Open => GpuGate::Open,
             Door::Hold => GpuGate::Hold,
@@ -251,8 +248,4 @@ fn frame(flight: &Flight, frame: &Frame) -> FlightFrame {
         }),
         cause: decided.map(|decided| decided.cause),
     }
-}
-
-fn by_class(counts: ByClass<u16>) -> GpuByClass {
-    GpuByClass { interactive: counts.interactive.into(), background: counts.background.into() }
 }

@@ -10,7 +10,7 @@ use ghostllm_core::{
         Inspected, InspectedCard, InspectedDaemon, InspectedEngine, InspectedGpus, InspectedHost,
         InspectedLimits, InspectedListener, InspectedListening, ModelInfo,
     },
-    text::size,
+    text::{long, size},
 };
 
 use crate::log::OneLine;
@@ -82,7 +82,7 @@ fn daemon(daemon: &InspectedDaemon, program: &str) -> Vec<String> {
         status.program,
         status.pid,
         status.since,
-        span(status.uptime_s),
+        long(status.uptime_s),
     )];
     if status.program != program {
         lines.push(format!("this program is of version {program}"));
@@ -107,7 +107,7 @@ fn host(host: &InspectedHost) -> Vec<String> {
             unknown(&host.system),
             unknown(&host.kernel),
             host.architecture,
-            host.uptime_s.map_or_else(|| "for an unknown time".to_owned(), span)
+            host.uptime_s.map_or_else(|| "for an unknown time".to_owned(), long)
         ),
         format!(
             "{}{}; {}",
@@ -256,17 +256,6 @@ fn configuration(seen: &Inspected) -> Vec<String> {
 /// So many of this.
 pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// The two largest units of a time that is not 0.
-pub(super) fn span(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min"),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ pub(super) fn begin<T>(
     }
     let checked = check(&routed)?;
     let class = asked.priority.unwrap_or_default();
-    let (turn, wait) = enter(shared, &routed, class)?;
+    let (turn, wait) = enter(shared, &routed, &asked.caller, class)?;
     let lease = routed.backend.lease();
     let slot = stay.slot();
     let place = shared.requests.begin(asked, model, &routed.model, lease);
@@ -220,11 +220,17 @@ pub(super) fn begin<T>(
 }
 
 /// Its turn at the gate, where this machine's cards answer: others are none of our governor's.
-fn enter(shared: &Shared, routed: &Routed, class: Class) -> Result<(Option<Turn>, Wait), ApiError> {
+fn enter(
+    shared: &Shared,
+    routed: &Routed,
+    caller: &Caller,
+    class: Class,
+) -> Result<(Option<Turn>, Wait), ApiError> {
     if !routed.backend.is_here() {
         return Ok((None, Wait::none()));
     }
-    let (turn, wait) = shared.gate.enter(class)?;
+    // No key's id, which is eight letters and digits, is the name of who shows none: `local`, or `uid N`.
+    let (turn, wait) = shared.gate.enter(caller.id.as_deref().unwrap_or(&caller.name), class)?;
     Ok((Some(turn), wait))
 }
 

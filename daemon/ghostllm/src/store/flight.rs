@@ -14,7 +14,7 @@ use std::{
 };
 
 use ghostllm_core::{
-    heat::flight::{Flight, Name, Trigger, surplus},
+    heat::flight::{Boot, Flight, Name, Trigger, surplus},
     state::{
         Unread,
         flight::{VERSION, decode, encode},
@@ -22,7 +22,7 @@ use ghostllm_core::{
 };
 use time::OffsetDateTime;
 
-use super::{StateDir, StateError, alert::Alert};
+use super::{StateDir, StateError, alert::Alert, sync};
 
 /// The directory in the state.
 pub(crate) const ROOM: &str = "flight";
@@ -30,6 +30,8 @@ pub(crate) const ROOM: &str = "flight";
 const RUNNING: &str = "running-";
 /// The kernel's name of this run of the machine (random(4)).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Has when that began: `btime` in seconds since 1970, by the clock as it is now (proc(5)).
+const BOOT_TIME: &str = "/proc/stat";
 
 /// What becomes of a running record.
 #[derive(Debug)]
@@ -45,8 +47,8 @@ pub(crate) enum Running {
 pub(crate) struct Work {
     /// The running records of a start are to be looked after first: nobody has ended them.
     pub(crate) begun: bool,
-    /// Whole records, the oldest first.
-    pub(crate) whole: Vec<Flight>,
+    /// Whole records with their recorders' numbers, the oldest first.
+    pub(crate) whole: Vec<(u32, Flight)>,
     /// Running ones, by their recorders' numbers.
     pub(crate) running: BTreeMap<u32, Running>,
 }
@@ -63,6 +65,8 @@ pub(crate) struct Room {
     state: StateDir,
     /// This run of the machine; empty where the kernel does not say.
     boot: Arc<str>,
+    /// When that began.
+    began: Option<i64>,
     /// One writes at a time, also where one before hangs.
     turn: Arc<Mutex<()>>,
 }
@@ -72,7 +76,7 @@ impl Room {
     pub(crate) fn new(state: &StateDir) -> Self {
         let boot = fs::read_to_string(BOOT_ID).unwrap_or_default();
         let state = StateDir::at(state.path.clone(), Alert::flight());
-        Self { state, boot: boot.trim().into(), turn: Arc::default() }
+        Self { state, boot: boot.trim().into(), began: boot_time(), turn: Arc::default() }
     }
 
     /// This run of the machine.
@@ -84,11 +88,10 @@ impl Room {
     pub(crate) fn write(&self, work: &Work) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = if work.begun { self.begin() } else { Ok(()) };
-        let whole: Vec<Result<(), StateError>> = work.whole.iter().map(|flight| self.keep(flight)).collect();
-        // Behind the whole ones, since what they hold was running; where one of them could not be kept, that is all there is of it.
-        let kept = whole.iter().all(Result::is_ok);
-        let running = work.running.iter().filter(|(_, running)| kept || matches!(running, Running::Is(_)));
-        let running = running.map(|(number, running)| self.run(*number, running));
+        // Before the running ones, since what they hold was running.
+        let whole: Vec<Result<(), StateError>> =
+            work.whole.iter().map(|(number, flight)| self.keep(*number, flight)).collect();
+        let running = work.running.iter().map(|(number, running)| self.run(*number, running));
         for error in std::iter::once(begun).chain(whole).chain(running).filter_map(Result::err) {
             // More than 1, which is a removal that has failed, and which the next removal would end.
             self.state.alert.raise(2, &error);
@@ -124,7 +127,7 @@ impl Room {
         let name = match room.read(running)?.as_deref().map(decode) {
             None => return Ok(()),
             Some(Ok(flight)) => {
-                let name = self.put(room, &flight.cut_off(&self.boot))?;
+                let name = self.put(room, &flight.cut_off(&Boot { id: &self.boot, began: self.began }))?;
                 room.remove(running)?;
                 name
             }
@@ -146,9 +149,12 @@ impl Room {
     }
 
     /// Keeps a record, and no more than there may be.
-    fn keep(&self, flight: &Flight) -> Result<(), StateError> {
+    fn keep(&self, number: u32, flight: &Flight) -> Result<(), StateError> {
         let room = self.room()?;
-        let name = self.put(&room, flight)?;
+        let name = match self.put(&room, flight) {
+            Ok(name) => name,
+            Err(error) => return self.keep_running(&room, number, flight).ok_or(error),
+        };
         tracing::info!(
             record = %name,
             card = flight.card.index,
@@ -157,19 +163,44 @@ impl Room {
         Ok(())
     }
 
+    /// Keeps what was last written of a record that can be written no more: on a disk that is full a file still gets another name. So what
+    /// was ended in order is not taken for an abrupt end by the next start either.
+    fn keep_running(&self, room: &StateDir, number: u32, flight: &Flight) -> Option<()> {
+        let running = running(number);
+        let earlier = decode(&room.read(&running).ok()??).ok().filter(|earlier| flight.continues(earlier))?;
+        let name = free(room, Name::of(&earlier));
+        fs::rename(room.path.join(&running), room.path.join(name.to_string())).ok()?;
+        // As well as can be: it may be taken for running once more.
+        let _synced = sync(&room.path);
+        let _removed = self.thin(room, &name);
+        tracing::warn!(
+            record = %name,
+            card = flight.card.index,
+            "of what the card went through only what was written while it ran is kept, since there is no writing it now: ghostllm inspect \
+             --flight={name}"
+        );
+        Some(())
+    }
+
     fn put(&self, room: &StateDir, flight: &Flight) -> Result<Name, StateError> {
         let name = free(room, Name::of(flight));
         put(room, &name.to_string(), flight)?;
-        let names = list(&self.state)?.iter().filter_map(|name| name.parse().ok()).collect();
-        for gone in surplus(names, &name) {
-            room.remove(&gone.to_string())?;
-        }
+        self.thin(room, &name)?;
         Ok(name)
     }
 
-    fn run(&self, number: u32, running: &Running) -> Result<(), StateError> {
-        let name = format!("{RUNNING}{number}");
-        match running {
+    /// Removes what is too many, and not this one.
+    fn thin(&self, room: &StateDir, new: &Name) -> Result<(), StateError> {
+        let names = list(&self.state)?.iter().filter_map(|name| name.parse().ok()).collect();
+        for gone in surplus(names, new) {
+            room.remove(&gone.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, number: u32, state: &Running) -> Result<(), StateError> {
+        let name = running(number);
+        match state {
             Running::Is(flight) => put(&self.room()?, &name, flight),
             // Without a room there is none; for want of one none is made.
             Running::Over if !room(&self.state.path).exists() => Ok(()),
@@ -185,6 +216,18 @@ fn put(room: &StateDir, name: &str, flight: &Flight) -> Result<(), StateError> {
         source: ErrorKind::FileTooLarge.into(),
     };
     room.write_private(name, &encode(flight).map_err(large)?)
+}
+
+/// What a running record is called.
+fn running(number: u32) -> String {
+    format!("{RUNNING}{number}")
+}
+
+/// When this run of the machine began, in milliseconds since 1970.
+fn boot_time() -> Option<i64> {
+    let text = fs::read_to_string(BOOT_TIME).ok()?;
+    let seconds: i64 = text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    seconds.checked_mul(1000)
 }
 
 /// This name, or the next one that no record has: a box without a clock begins each of its days at the same moment.

@@ -34,7 +34,7 @@ impl Place {
     }
 
     fn keeps(&self, flight: Flight) {
-        self.room.write(&Work { whole: vec![flight], ..Work::default() });
+        self.room.write(&Work { whole: vec![(0, flight)], ..Work::default() });
     }
 
     fn runs(&self, running: Running) {
@@ -100,7 +100,9 @@ fn no_more_are_kept_than_there_may_be() {
 
 #[test]
 fn what_nobody_has_ended_becomes_a_record_at_the_next_start() {
-    let place = Place::new();
+    let mut place = Place::new();
+    // The machine was there again a minute after that was written.
+    place.room.began = Some(60_000);
     place.runs(Running::Is(Box::new(flight(7, Some(Trigger::Heat)))));
     fs::write(place.file(".half-written.next"), "x").unwrap();
     place.begins();
@@ -112,6 +114,7 @@ fn what_nobody_has_ended_becomes_a_record_at_the_next_start() {
     );
     assert_eq!(found.ran_on, Some(false), "another run of the machine");
     assert!(!place.file(".half-written.next").exists());
+    assert!(boot_time().is_some_and(|began| began > 1_500_000_000_000), "and what the kernel says is a date");
     // The daemon alone.
     let own = Origin { boot: place.room.boot().to_owned(), ..Origin::default() };
     place.runs(Running::Is(Box::new(Flight { origin: own, ..flight(8, None) })));
@@ -178,13 +181,42 @@ fn a_room_that_cannot_be_written_costs_the_records_until_it_can() {
 }
 
 #[test]
+fn what_is_ended_on_a_disk_that_takes_no_more_is_kept_as_it_was_written_last_and_is_no_abrupt_end() {
+    let place = Place::new();
+    let (earlier, mut later) = (flight(7, Some(Trigger::Heat)), flight(7, Some(Trigger::Heat)));
+    later.events.push(Event { at: 300, what: Trigger::Lost });
+    place.runs(Running::Is(Box::new(earlier.clone())));
+    // No file can be made there under the new record's name, as on a full disk none can.
+    let barred = place.file(".19700101T000007Z-card0-lost.next");
+    fs::create_dir(&barred).unwrap();
+    place.room.write(&Work {
+        whole: vec![(0, later.clone())],
+        running: [(0, Running::Over)].into(),
+        ..Work::default()
+    });
+    assert!(place.is_alarmed(), "it was not written");
+    assert_eq!(place.names(), ["19700101T000007Z-card0-heat"]);
+    assert_eq!(glance(&place.path()).unwrap().remove(0).flight, Ok(earlier));
+    place.begins();
+    assert_eq!(place.names().len(), 1, "nobody has died");
+    // What runs of another card, or of before it happened, stands for nothing else.
+    place.runs(Running::Is(Box::new(flight(7, None))));
+    place.room.write(&Work {
+        whole: vec![(0, later)],
+        running: [(0, Running::Over)].into(),
+        ..Work::default()
+    });
+    assert_eq!(place.names(), ["19700101T000007Z-card0-heat"]);
+}
+
+#[test]
 fn one_writes_at_a_time() {
     let place = Place::new();
     let turn = place.room.turn.lock().unwrap();
     let room = place.room.clone();
     let (done, is_done) = std::sync::mpsc::channel();
     let writing = std::thread::spawn(move || {
-        room.write(&Work { whole: vec![flight(1, Some(Trigger::Heat))], ..Work::default() });
+        room.write(&Work { whole: vec![(0, flight(1, Some(Trigger::Heat)))], ..Work::default() });
         done.send(()).unwrap();
     });
     assert!(is_done.recv_timeout(Duration::from_millis(50)).is_err(), "the one before hangs");

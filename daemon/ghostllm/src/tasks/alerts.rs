@@ -4,13 +4,7 @@
 //! core decides ([`Ledger`]). Invariants: one request at a time, no oftener than once in [`REST`], ever more seldom while it fails; nothing
 //! else waits for it; what could not be told is told later, and the status says so meanwhile.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ghostllm_core::{
@@ -23,17 +17,19 @@ use http::Method;
 use time::OffsetDateTime;
 use tokio::{
     sync::{Mutex, watch},
-    task::{JoinHandle, spawn_blocking},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use crate::{
     app::{Standing, UNSENT},
-    backend::wire::{Ask, Place, Wire},
+    backend::{
+        SetupError,
+        wire::{Ask, Place, Wire, check_key},
+    },
     date,
+    errand::Errand,
     pipeline::{Pipeline, Settings},
     secrets,
-    tasks::state::PANICKED,
 };
 
 /// How often it is looked what is amiss.
@@ -42,8 +38,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_secs(5);
 /// The longest wait after a failure.
 const LONGEST: Duration = Duration::from_secs(300);
-/// No address and no key is longer.
-const LONGEST_FILE: u64 = 8192;
 /// A webhook that takes longer has not taken it.
 const PATIENCE: Timeouts = Timeouts {
     connect: Duration::from_secs(5),
@@ -66,8 +60,8 @@ struct State {
     /// For whom the ledger is kept: another one has heard nothing of it yet.
     of: config::Alerts,
     ledger: Ledger,
-    /// One that has not come back: the disk that the key is on, or that the system's roots are on, hangs.
-    opening: Option<JoinHandle<Result<Wire, String>>>,
+    /// The disk that the key is on, or that the system's roots are on, may hang.
+    opening: Errand<Wire>,
 }
 
 /// The wait before the next request, and how many have failed in a row.
@@ -154,28 +148,19 @@ impl Alerts {
     }
 }
 
-/// The way there, anew each time: a key that was changed is the one that is sent. Its files are read on a thread of their own, one at a time,
-/// which nobody waits for longer than a connection may take.
-async fn opened(
-    opening: &mut Option<JoinHandle<Result<Wire, String>>>,
-    now: &Arc<Settings>,
-) -> Result<Wire, String> {
+/// The way there, anew each time: a key that was changed is the one that is sent. Nobody waits for its files longer than a connection may take.
+async fn opened(opening: &mut Errand<Wire>, now: &Arc<Settings>) -> Result<Wire, String> {
+    const LATE: &str = "the files that [alerts] names cannot be read in time: their disk does not answer";
     let settings = Arc::clone(now);
-    let going = opening.get_or_insert_with(|| spawn_blocking(move || wire(&settings)));
-    let Ok(ended) = timeout(PATIENCE.connect, going).await else {
-        return Err(
-            "the files that [alerts] names cannot be read in time: their disk does not answer".to_owned()
-        );
-    };
-    *opening = None;
-    ended.map_err(|_its_words| PANICKED.to_owned())?
+    let opened = opening.run(PATIENCE.connect, move || wire(&settings)).await;
+    opened.unwrap_or_else(|| Err(LATE.to_owned()))
 }
 
 /// Blocks.
 fn wire(now: &Settings) -> Result<Wire, String> {
     let Found { webhook, key } = found(&now.alerts)?;
     let (place, limits) = (Place::Url(webhook.url().clone()), Arc::new(now.limits.clone()));
-    let wire = Wire::new(&place, key.as_deref(), PATIENCE, &limits).map_err(|why| why.to_string())?;
+    let wire = Wire::new(&place, key.as_deref(), PATIENCE, &limits).map_err(|why| of_key(&why))?;
     Ok(wire.under(webhook.path()))
 }
 
@@ -189,7 +174,16 @@ pub struct Unusable(String);
 /// # Errors
 /// Why not.
 pub(crate) fn check(alerts: &config::Alerts) -> Result<(), Unusable> {
-    if alerts.is_on() { found(alerts).map(drop).map_err(Unusable) } else { Ok(()) }
+    if !alerts.is_on() {
+        return Ok(());
+    }
+    let found = found(alerts).map_err(Unusable)?;
+    found.key.as_deref().map_or(Ok(()), check_key).map_err(|why| Unusable(of_key(&why)))
+}
+
+/// A backend's words for it, with the setting's own name.
+fn of_key(why: &SetupError) -> String {
+    why.to_string().replace("change key_file", "change webhook_key_file")
 }
 
 /// What `[alerts]` names.
@@ -201,20 +195,23 @@ struct Found {
 /// Finds it. Blocks.
 ///
 /// # Errors
-/// In words: a file that cannot be read, or has no address in it; which is not repeated, since it may be a secret.
+/// In words: a file that cannot be read, or has no address in it; which is not repeated, since it may be a secret. The key is left to whoever
+/// sends it.
 fn found(alerts: &config::Alerts) -> Result<Found, String> {
     let path = |file: &Option<SecretFile>, setting: &str| {
         let path = file.as_ref().map(|file| secrets::path(file, setting)).transpose();
         path.map_err(|why| why.to_string())
     };
     let key = path(&alerts.webhook_key_file, "alerts.webhook_key_file")?;
-    if let Some(key) = &key {
-        read(key, "webhook_key_file")?;
-    }
     let webhook = match (&alerts.webhook, path(&alerts.webhook_file, "alerts.webhook_file")?) {
         (Some(webhook), _) => webhook.clone(),
         (None, Some(file)) => {
-            let text = read(&file, "webhook_file")?;
+            let text = secrets::read(&file).map_err(|why| {
+                let path = file.display();
+                format!(
+                    "webhook_file: cannot read {path}: {why}; it must be there, and readable by this program"
+                )
+            })?;
             text.trim()
                 .parse()
                 .map_err(|why: String| format!("{} has no address that can be used: {why}", file.display()))?
@@ -222,21 +219,6 @@ fn found(alerts: &config::Alerts) -> Result<Found, String> {
         (None, None) => return Err("there is no address".to_owned()),
     };
     Ok(Found { webhook, key })
-}
-
-/// A short file.
-fn read(path: &Path, setting: &str) -> Result<String, String> {
-    let read = File::open(path).and_then(|file| {
-        let mut text = String::new();
-        file.take(LONGEST_FILE).read_to_string(&mut text)?;
-        Ok(text)
-    });
-    read.map_err(|why| {
-        format!(
-            "{setting}: cannot read {}: {why}; it must be there, and readable by this program",
-            path.display()
-        )
-    })
 }
 
 /// It is no backend.

@@ -12,7 +12,7 @@ mod told;
 
 use std::{
     sync::{
-        Arc, Mutex as Lock, PoisonError,
+        Arc, Mutex as Lock, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
@@ -20,8 +20,9 @@ use std::{
 };
 
 use ghostllm_core::{
+    admin,
     admission::{Ease, Measure, Orders},
-    config::{self, GovernorMode},
+    config::{self, CardChoice, GovernorMode},
     heat::{ByClass, Cause, Decision, Gate as Stage, Prediction, Verdict, flight::Requests},
 };
 use ghostllm_edge::pulse::Pulse;
@@ -63,6 +64,8 @@ pub(crate) struct Snapshot {
     pub(crate) missing: Option<Missing>,
     /// The cards, by their numbers.
     pub(crate) cards: Vec<Card>,
+    /// What is wrong with them, once somebody has asked.
+    pub(crate) causes: OnceLock<Vec<admin::Cause>>,
 }
 
 /// A card at one moment.
@@ -126,7 +129,16 @@ impl Snapshot {
     /// Before anything is known.
     pub(crate) fn new(mode: GovernorMode) -> Self {
         let (at, now) = (OffsetDateTime::now_utc(), Duration::ZERO);
-        Self { at, now, mode, decision: None, unheeded: false, missing: None, cards: Vec::new() }
+        Self {
+            at,
+            now,
+            mode,
+            decision: None,
+            unheeded: false,
+            missing: None,
+            cards: Vec::new(),
+            causes: OnceLock::new(),
+        }
     }
 }
 
@@ -275,9 +287,12 @@ impl Heat {
             now,
             mode: gpu.governor,
             decision,
-            unheeded: gpu.governor != GovernorMode::Off && cards.has_any() && !cards.heeds_any(&gpu.cards),
+            unheeded: gpu.governor != GovernorMode::Off
+                && cards.heeds_any(&[CardChoice::All])
+                && !cards.heeds_any(&gpu.cards),
             missing: asked.sampler.missing(),
             cards: looked,
+            causes: OnceLock::new(),
         };
         told.tell(&snapshot);
         self.published.send_replace(Arc::new(snapshot));

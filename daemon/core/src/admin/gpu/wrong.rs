@@ -11,7 +11,7 @@ mod xid;
 use super::{
     GpuCard, GpuCause, GpuGate, GpuMaker, GpuMissingCause, GpuMode, GpuReading, GpuReport, GpuState,
 };
-use crate::admin::Severity;
+use crate::{admin::Severity, text::long};
 
 pub use causes::{CODES, causes};
 pub use heat::{cools, was_hot};
@@ -236,19 +236,18 @@ fn event(card: &GpuCard) -> Option<Fault> {
     if severity == Severity::Note && age.is_some_and(|age| age >= FADES) {
         return None;
     }
-    let ago = age.map_or(String::new(), |age| format!(" {} ago", ago(age)));
+    let ago = age.map_or(String::new(), |age| format!(" {} ago", long(whole(age))));
     let what = format!("has told Xid {number}{ago}: {means}");
     let why = "an Xid is what the driver writes into the kernel's log when something goes wrong";
     Some(fault(card, About::Xid, severity, &what, why).next(next))
 }
 
-/// `40 s`, `13 min`, `5 h` or `3 d`.
-fn ago(seconds: f64) -> String {
-    let (unit, name) = match seconds {
-        ..90.0 => (1.0, "s"),
-        ..5400.0 => (60.0, "min"),
-        ..172_800.0 => (3600.0, "h"),
-        _ => (86_400.0, "d"),
-    };
-    format!("{:.0} {name}", (seconds / unit).floor())
+/// Rounded down.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is below 0 is 0, and it saturates"
+)]
+fn whole(seconds: f64) -> u64 {
+    seconds as u64
 }

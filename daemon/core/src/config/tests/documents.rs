@@ -197,6 +197,24 @@ fn what_is_shown_says_where_it_comes_from() {
 }
 
 #[test]
+fn what_may_be_a_secret_is_left_out_and_that_is_said() {
+    let hook = "https://hooks.lan/services/hunter2?token=hunter2";
+    let loaded = Loaded::read(&[file(&format!("[alerts]\nwebhook = \"{hook}\""))]).unwrap();
+    let shown = loaded.show();
+    let line = "webhook = \"https://hooks.lan:443\" # ghostllm.toml:2:11; the rest may be a secret, and is not shown";
+    assert!(shown.lines().any(|shown| shown == line), "no line {line} in\n{shown}");
+    assert!(!shown.contains("hunter2") && !format!("{:?}", loaded.config).contains("hunter2"), "{shown}");
+    let read = Config::load(&[file(&shown)]).unwrap();
+    assert_eq!(read.alerts.webhook.map(|hook| hook.whole()).as_deref(), Some("https://hooks.lan:443/"));
+    // As it was given to `ghostctl config set`, in quotes or not.
+    let told = Config::told;
+    assert_eq!(told("alerts.webhook", hook), "https://hooks.lan:443");
+    assert_eq!(told("alerts.webhook", &format!(" '{hook}'")), "https://hooks.lan:443");
+    assert_eq!(told("alerts.webhook", "ftp://hunter2"), "(not shown)");
+    assert_eq!(told("log.level", "debug"), "debug");
+}
+
+#[test]
 fn what_is_shown_can_be_read_back() {
     for sources in [
         vec![],

@@ -280,11 +280,20 @@ fn a_running_record_is_cut_off_where_it_ends_and_says_who_went() {
     card.stay(0..10, 60.0, &[]);
     card.stay(10..20, 91.0, &[Reason::SoftHeat]);
     let running = card.flight();
-    for (boot, ran_on, words) in [
-        ("b1", Some(true), "the machine ran on"),
-        ("b2", Some(false), "the machine went down"),
-        ("", None, "the daemon ended abruptly"),
+    let minutes = |after: i64| Some(running.origin.made + after * 60_000);
+    for (id, began, ran_on, words) in [
+        ("b1", minutes(-600), Some(true), "the machine ran on"),
+        ("b2", minutes(0), Some(false), "the machine went down"),
+        ("b2", minutes(15), Some(false), "the machine went down"),
+        // The daemon may have crashed hours before somebody restarted the machine.
+        ("b2", minutes(16), None, "is not known"),
+        ("b2", minutes(600), None, "is not known"),
+        // The clock was wrong then, or is now.
+        ("b2", minutes(-2), None, "is not known"),
+        ("b2", None, None, "is not known"),
+        ("", minutes(1), None, "is not known"),
     ] {
+        let boot = &Boot { id, began };
         let cut = running.clone().cut_off(boot);
         assert_eq!(whats(&cut), [Trigger::Heat, Trigger::Abrupt]);
         assert_eq!((cut.events[1].at, cut.ran_on), (190, ran_on));
@@ -294,12 +303,32 @@ fn a_running_record_is_cut_off_where_it_ends_and_says_who_went() {
     }
     // An event of a moment behind the first reading of the last second.
     let late = Event { at: 197, what: Trigger::Lost };
+    let same = Boot { id: "b1", began: None };
     let cut =
-        Flight { events: [running.events.clone(), vec![late]].concat(), ..running.clone() }.cut_off("b1");
+        Flight { events: [running.events.clone(), vec![late]].concat(), ..running.clone() }.cut_off(&same);
     assert_eq!((whats(&cut).len(), cut.events[2].at), (3, 197));
     assert_eq!(decode(&encode(&cut).unwrap()), Ok(cut));
     let unread = Flight { frames: Vec::new(), events: Vec::new(), ..running };
-    assert_eq!(unread.cut_off("b2").events, [Event { at: 0, what: Trigger::Abrupt }]);
+    assert_eq!(unread.cut_off(&same).events, [Event { at: 0, what: Trigger::Abrupt }]);
+}
+
+#[test]
+fn a_running_record_is_known_as_an_earlier_state_of_a_whole_one() {
+    let mut card = Card4090::new();
+    card.stay(0..10, 60.0, &[]);
+    let warm = card.flight();
+    card.stay(10..20, 91.0, &[Reason::SoftHeat]);
+    let earlier = card.flight();
+    card.stay(20..30, 96.0, &[Reason::HardHeat]);
+    let later = card.flight();
+    assert_eq!(later.events.len(), 2, "{:?}", later.events);
+    assert!(later.continues(&earlier) && later.continues(&later));
+    assert!(!earlier.continues(&later), "it is the later one");
+    assert!(!later.continues(&warm), "it knows nothing of what has happened");
+    let other = Flight { card: super::Card::new(2, ["", "GPU-2", "", ""]), ..earlier.clone() };
+    assert!(!later.continues(&other), "another card");
+    let before = Flight { origin: Origin { boot: "b0".to_owned(), ..origin() }, ..earlier };
+    assert!(!later.continues(&before), "another run of the machine");
 }
 
 /// One of every kind of value.

@@ -159,7 +159,7 @@ fn a_program_s_xid_fades_and_what_needs_a_reset_stays() {
     assert!(told(31, 599.0)[0].contains("has told Xid 31 9 min ago: "), "{:?}", told(31, 599.0));
     assert_eq!(told(31, 600.0), Vec::<String>::new());
     for (age, words) in
-        [(12.4, "12 s ago"), (4200.0, "70 min ago"), (90_000.0, "25 h ago"), (600_000.0, "6 d ago")]
+        [(12.4, "12 s ago"), (4200.0, "1 h ago"), (90_000.0, "25 h ago"), (600_000.0, "6 days ago")]
     {
         assert!(told(95, age)[0].contains(&format!("has told Xid 95 {words}: ")), "{:?}", told(95, age));
     }

@@ -9,9 +9,10 @@ use ghostllm_core::{
         GpuReason, GpuState,
     },
     heat::{Reason, Throttles, flight::RECORDS},
+    text::long,
 };
 
-use super::super::text::{counted, hanging, span};
+use super::super::text::{counted, hanging};
 use crate::log::OneLine;
 
 /// Columns of a line over time.
@@ -66,7 +67,7 @@ fn told(record: &FlightRecord) -> String {
         (Some(what), _) => what.words(),
         (None, _) => "near its limit, and nothing more up to now",
     };
-    let length = span(record.seconds.unwrap_or_default().into());
+    let length = long(record.seconds.unwrap_or_default().into());
     let running = if record.running {
         let written = record.written.as_deref().unwrap_or("an unknown time");
         format!(

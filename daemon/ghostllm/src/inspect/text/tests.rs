@@ -103,7 +103,7 @@ const WITHOUT: &str = "\
 daemon     none answers: there is no admin's socket at /run/ghostllm/admin.sock
            what follows was looked at without one, by ghostllm 0.1.0
 host       box, Debian GNU/Linux 12 (bookworm), Linux 6.1.0-35-amd64 x86_64, up
-             2 d 7 h
+             2 days
            AMD EPYC 9654, 16 processors; 48.0 GiB of 64.0 GiB memory available
            its control group allows 8.0 GiB of memory and 1.50 processors
            IPv6 is on; 127.0.0.1, ::1, 2001:db8::5
@@ -160,8 +160,8 @@ fn a_daemon_and_what_is_amiss_come_first() {
     let daemon = InspectedDaemon { socket: Some("/s".to_owned()), status: Some(status), fault: None };
     let drawn = drawn(&Inspected { daemon, models: Vec::new(), ..seen() });
     let wanted = "\
-daemon     no model, version 0.2.0, process 7, since 2026-11-29T05:00:00Z (2 h 1
-             min) at /s
+daemon     no model, version 0.2.0, process 7, since 2026-11-29T05:00:00Z (2 h)
+             at /s
            this program is of version 0.1.0
            2 requests, 3 connections, 1 key; certificate until
              2027-02-27T05:00:00Z

@@ -176,7 +176,9 @@ async fn change(shared: &Shared, asked: &Asked, order: &[u8], noted: &mut Noted)
     }
     let on_the_box = asked.is_on_the_box();
     noted.on = Some(names().map(String::as_str).collect::<Vec<_>>().join(", "));
-    let set: Vec<String> = change.set.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    // The log outlives the setting, and is read by those that may not have it.
+    let set = change.set.iter().map(|(name, value)| format!("{name} = {}", Config::told(name, value)));
+    let set: Vec<String> = set.collect();
     let unset = change.unset.iter().map(|name| format!("{name} unset"));
     let detail = set.into_iter().chain(unset).collect::<Vec<_>>().join("; ");
     // A refused value may be anything, and stands in the refusal.

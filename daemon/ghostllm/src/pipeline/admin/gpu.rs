@@ -11,8 +11,8 @@ use std::{collections::HashMap, sync::Arc};
 use ghostllm_core::{
     ApiError,
     admin::{
-        Cause, FORM, GpuByClass, GpuDecision, GpuGate, GpuGovernor, GpuHistory, GpuLimits, GpuMaker,
-        GpuMissing, GpuMissingCause, GpuMode, GpuReport, GpuSpan, wrong,
+        Cause, FORM, GpuDecision, GpuGate, GpuGovernor, GpuHistory, GpuLimits, GpuMaker, GpuMissing,
+        GpuMissingCause, GpuMode, GpuReport, GpuSpan, wrong,
     },
     config::GovernorMode,
     error::Code,
@@ -33,9 +33,10 @@ pub(super) async fn report(shared: &Arc<Shared>) -> Result<GpuReport, ApiError> 
     Ok(told(shared, &now, &names))
 }
 
-/// What is wrong with the cards, judged as `ghostctl` does it: by what the admin API tells of them.
+/// What is wrong with the cards, judged as `ghostctl` does it: by what the admin API tells of them, once for each look at them.
 pub(super) fn causes(shared: &Shared) -> Vec<Cause> {
-    wrong::causes(&told(shared, &shared.desk.heat.now(), &HashMap::new()))
+    let now = shared.desk.heat.now();
+    now.causes.get_or_init(|| wrong::causes(&told(shared, &now, &HashMap::new()))).clone()
 }
 
 fn told(shared: &Shared, now: &Snapshot, names: &HashMap<u32, String>) -> GpuReport {
@@ -51,8 +52,8 @@ fn told(shared: &Shared, now: &Snapshot, names: &HashMap<u32, String>) -> GpuRep
             },
             decision: now.decision.map(|(place, decision)| decided(now, place, &decision)),
             limits: limits(shared.gate.orders().limits),
-            running: by_class(counts.running),
-            waiting: by_class(counts.waiting),
+            running: counts.running.into(),
+            waiting: counts.waiting.into(),
         },
         missing: now.missing.iter().map(missing).collect(),
         cards: now.cards.iter().map(|seen| card::card(seen, now, known, names)).collect(),
@@ -101,10 +102,6 @@ fn named(numbers: &[u32]) -> HashMap<u32, String> {
     numbers.iter().filter_map(name).collect()
 }
 
-fn by_class(counts: ByClass<u32>) -> GpuByClass {
-    GpuByClass { interactive: counts.interactive, background: counts.background }
-}
-
 fn limits(limits: ByClass<Option<u32>>) -> GpuLimits {
     GpuLimits { interactive: limits.interactive, background: limits.background }
 }
@@ -124,7 +121,7 @@ fn decided(now: &Snapshot, place: usize, decision: &Decision) -> GpuDecision {
     let card = card.filter(|_| !is_free);
     GpuDecision {
         limits: limits(decision.lowered()),
-        most: by_class(decision.most),
+        most: decision.most.into(),
         gate,
         retry_after,
         cause: decision.cause,

@@ -15,12 +15,8 @@ use futures_util::future::join_all;
 use ghostllm_core::config::{HealthCheck, Subject};
 use ghostllm_gpu::Card;
 use nix::sys::statvfs::statvfs;
-use tokio::{
-    task::{JoinHandle, spawn_blocking},
-    time::timeout,
-};
 
-use crate::tasks::state::PANICKED;
+use crate::errand::Errand;
 
 /// What there is to see at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,34 +44,22 @@ pub(super) struct Looks {
 
 #[derive(Debug)]
 struct Look<T> {
-    /// One that has not come back.
-    going: Option<JoinHandle<Result<T, String>>>,
+    errand: Errand<T>,
     seen: Option<Result<T, String>>,
 }
 
 impl<T> Default for Look<T> {
     fn default() -> Self {
-        Self { going: None, seen: None }
+        Self { errand: Errand::default(), seen: None }
     }
 }
 
 impl<T: Send + 'static> Look<T> {
-    /// Whether one has not come back.
-    fn hangs(&self) -> bool {
-        self.going.as_ref().is_some_and(|going| !going.is_finished())
-    }
-
     async fn again(&mut self, within: Duration, look: impl FnOnce() -> Result<T, String> + Send + 'static) {
         // It has been waited for; in each round, all others would wait with it.
-        let wait = if self.hangs() { Duration::ZERO } else { within };
-        let going = self.going.get_or_insert_with(|| spawn_blocking(look));
-        self.seen = Some(match timeout(wait, &mut *going).await {
-            Ok(ended) => {
-                self.going = None;
-                ended.unwrap_or_else(|_its_words| Err(PANICKED.to_owned()))
-            }
-            Err(_elapsed) => Err(format!("there was no answer within {within:?}")),
-        });
+        let wait = if self.errand.hangs() { Duration::ZERO } else { within };
+        let ended = self.errand.run(wait, look).await;
+        self.seen = Some(ended.unwrap_or_else(|| Err(format!("there was no answer within {within:?}"))));
     }
 }
 
@@ -87,7 +71,7 @@ impl Looks {
         paths.dedup();
         let Self { disks, cards } = self;
         // What hangs is remembered also while nobody asks for it: asked for again, it would get a second thread.
-        disks.retain(|path, look| look.hangs() || paths.contains(&path));
+        disks.retain(|path, look| look.errand.hangs() || paths.contains(&path));
         for path in &paths {
             disks.entry((*path).clone()).or_default();
         }

@@ -155,11 +155,6 @@ impl Cards {
         self.0.iter().any(|known| !known.is_processor() && known.is_heeded(heeded))
     }
 
-    /// Whether there is one whose heat could be heeded.
-    pub(super) fn has_any(&self) -> bool {
-        self.0.iter().any(|known| !known.is_processor())
-    }
-
     /// What is decided, where `most` may run if nothing is in the way, and because of which card; none where there is no card, or
     /// none of these.
     pub(super) fn decide(

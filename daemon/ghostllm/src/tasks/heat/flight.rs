@@ -122,7 +122,7 @@ impl Recorders {
                 if self.work.whole.len() >= WAITING {
                     self.work.whole.remove(0);
                 }
-                self.work.whole.push(known.flight(self.origin(now)));
+                self.work.whole.push((known.number, known.flight(self.origin(now))));
                 Running::Over
             }
             Step::Over => Running::Over,
