@@ -54,7 +54,9 @@ impl Ease {
         self.kept = lowered.with(self.kept.with(step, |kept, step| (kept, step)), next);
         let stricter = |set: Option<u32>, kept: Option<f32>| set.into_iter().chain(kept.map(whole)).min();
         let gate = decision.map_or(set.gate, |decision| decision.gate);
-        Orders { limits: set.limits.with(self.kept, stricter), gate, ..set }
+        let is_none = |kept: Option<f32>| kept.is_some_and(|kept| whole(kept) == 0);
+        let hot = set.limits.with(self.kept, |set, kept| set != Some(0) && is_none(kept));
+        Orders { limits: set.limits.with(self.kept, stricter), gate, hot, ..set }
     }
 }
 

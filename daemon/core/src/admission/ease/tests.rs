@@ -15,7 +15,12 @@ fn both(interactive: u32, background: u32) -> ByClass<u32> {
 }
 
 fn set(interactive: Option<u32>, background: Option<u32>) -> Orders {
-    Orders { limits: ByClass { interactive, background }, gate: Gate::Open, queue: 4096 }
+    Orders {
+        limits: ByClass { interactive, background },
+        gate: Gate::Open,
+        queue: 4096,
+        hot: ByClass::default(),
+    }
 }
 
 fn decision(limits: ByClass<u32>, most: ByClass<u32>, gate: Gate, cause: Cause) -> Decision {
@@ -39,7 +44,9 @@ fn a_decision_limits_what_it_lowers_and_nothing_else() {
     assert_eq!(obeyed(none, &warm), set(None, Some(1)));
     assert_eq!(obeyed(limited, &warm), set(Some(6), Some(1)));
     let hot = decision(both(7, 0), most, Gate::Hold, Cause::Shutdown);
-    assert_eq!(obeyed(none, &hot), Orders { gate: Gate::Hold, ..set(Some(7), Some(0)) });
+    let by_heat = ByClass { interactive: false, background: true };
+    assert_eq!(obeyed(none, &hot), Orders { gate: Gate::Hold, hot: by_heat, ..set(Some(7), Some(0)) });
+    assert_eq!(obeyed(set(None, Some(0)), &hot).hot, ByClass::default(), "somebody has set it so");
     assert_eq!(obeyed(limited, &hot).limits, set(Some(6), Some(0)).limits);
     assert_eq!(Ease::default().orders(at(1), limited, None, NOBODY), limited, "no card decides anything");
 }

@@ -33,8 +33,13 @@ pub(super) struct Named<'a>(pub(super) &'a Card);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identity = self.0.seen.identity.as_ref();
+        // A processor is no card, and its name says what it is: `processor (x86_pkg_temp)`.
+        if let Some(processor) = identity.filter(|identity| identity.maker == Maker::Processor) {
+            return f.write_str(&processor.name);
+        }
         write!(f, "card {}", self.0.seen.index)?;
-        self.0.seen.identity.as_ref().map_or(Ok(()), |identity| write!(f, " ({})", identity.name))
+        identity.map_or(Ok(()), |identity| write!(f, " ({})", identity.name))
     }
 }
 
