@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     admin,
-    causes::{cause, codes},
+    causes::{self, cause, codes},
     client::{Answer, Caller, End, Event, Family, Request, Stream, Version},
     daemon::{Daemon, Setup},
     double::Double,
@@ -28,6 +28,8 @@ pub(crate) const COOL: &str = "driver=580.95.05\ncount=1\n0.name=NVIDIA Fake 409
                     0.gpu_max=90\n0.slowdown=95\n0.shutdown=110\n0.power=140000\n0.reasons=0\n0.temperature=50\n";
 /// Its hardware has slowed it down, and says that it is for its heat (`nvmlClocksEventReasonHwSlowdown`, `…HwThermalSlowdown`).
 pub(crate) const SLOWED: &str = "0.temperature=96\n0.reasons=72\n";
+/// The same, held right where its hardware slows it down.
+const HELD: &str = "0.temperature=95\n0.reasons=72\n";
 /// It is about to switch itself off.
 const AT_ITS_END: &str = "0.temperature=109\n0.reasons=72\n";
 
@@ -142,6 +144,58 @@ async fn a_slowed_card_has_fewer_requests_begin_within_two_seconds_and_none_is_e
 }
 
 #[tokio::test]
+async fn a_card_that_its_hardware_slows_down_is_told_also_where_no_fewer_requests_may_run() -> Result<()> {
+    let stage = Stage::new("").await?;
+    stage.says(HELD)?;
+    stage.until(|gpu| gpu["governor"]["decision"]["cause"] == "heat").await?;
+    let gpu = stage.gpu().await?;
+    let none = json!({"interactive": null, "background": null});
+    ensure!(gpu["governor"]["limits"] == none && gpu["governor"]["decision"]["limits"] == none, "{gpu:#}");
+    let status = admin::read(&stage.daemon, "status").await?;
+    cause(
+        &status,
+        "gpu_heat",
+        "warning",
+        "card 0 (NVIDIA Fake 4090): it is slowed down by its heat at 95 °C",
+    )?;
+    ensure!(status["condition"] == "degraded" && !codes(&status).contains(&"gpu_thermal"), "{status}");
+    whole(&stage.caller().await?.send(&Request::chat("tiny", FRANCE, true)).await?)?;
+    // What it was a moment ago is no cause any more.
+    stage.says("")?;
+    causes::until(&stage.daemon, |status| !codes(status).contains(&"gpu_heat")).await?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn the_background_that_heat_lets_not_begin_in_time_is_told_so() -> Result<()> {
+    let stage = Stage::new("queue_wait = \"1s\"").await?;
+    stage.says(SLOWED)?;
+    stage.until(|gpu| gpu["governor"]["limits"]["background"] == 0).await?;
+    let caller = stage.caller().await?;
+    let background = Request::chat("tiny", FRANCE, false).with("GhostLLM-Priority", "background");
+    let late = caller.send(&background).await?;
+    check_error(&late, 503, Some("gpu_thermal"))?;
+    ensure!(late.header("retry-after") == Some("30"), "{:?}", late.header("retry-after"));
+    ensure!(stage.asked() == 0, "its engine was asked");
+    whole(&caller.send(&Request::chat("tiny", FRANCE, true)).await?)?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_card_without_memory_of_its_own_has_the_machine_s_beside_it() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    let machine = Machine::new("driver=580.95.05\ncount=1\n0.name=NVIDIA GB10\n0.temperature=40\n")?;
+    let daemon = Daemon::start(&setup(&double, &machine, "")).await?;
+    let shares = |gpu: &Value| gpu["cards"][0]["memory"]["shared"].is_object();
+    let gpu = admin::until(&daemon, "gpu", PATIENCE, shares).await?;
+    let memory = &gpu["cards"][0]["memory"];
+    ensure!(memory["used"]["missing"] == "the card shares the machine's memory", "{memory}");
+    let (used, total) = (memory["shared"]["used"].as_u64(), memory["shared"]["total"].as_u64());
+    ensure!(used > Some(1 << 20) && used < total, "{memory}");
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn a_card_at_its_end_has_new_requests_refused_and_lets_them_in_again_once_it_is_cool() -> Result<()> {
     let stage = Stage::new("").await?;
     let caller = stage.caller().await?;
@@ -198,6 +252,9 @@ async fn a_driver_that_hangs_keeps_no_request_waiting() -> Result<()> {
     stage.until(|gpu| gpu["cards"][0]["state"] == "stale" && gpu["cards"][0]["late_s"].is_number()).await?;
     let status = admin::read(&stage.daemon, "status").await?;
     cause(&status, "gpu_silent", "error", "card 0 (NVIDIA Fake 4090): it has not answered for ")?;
+    let sheet = Sheet::of(&stage.daemon).await?;
+    ensure!(sheet.text.contains("ghostllm_gpu_state{gpu=\"0\",state=\"stale\"} 1"), "{}", sheet.text);
+    ensure!(!sheet.text.contains("ghostllm_gpu_temperature_celsius{"), "what it said last is not how it is");
     let begun = Instant::now();
     for _ in 0..20 {
         whole(&caller.send(&Request::chat("tiny", FRANCE, true)).await?)?;

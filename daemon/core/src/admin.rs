@@ -25,9 +25,9 @@ pub use flight::{
 pub use gpu::{
     GpuByClass, GpuCard, GpuCause, GpuClocks, GpuDecision, GpuFaults, GpuGate, GpuGovernor, GpuHistory,
     GpuInstance, GpuInstances, GpuLimits, GpuLink, GpuMaker, GpuMargins, GpuMemory, GpuMissing,
-    GpuMissingCause, GpuMode, GpuOutlook, GpuPoint, GpuPower, GpuProcess, GpuProcesses, GpuReading,
-    GpuReason, GpuReport, GpuSensor, GpuSlower, GpuSpan, GpuState, GpuThrottle, GpuUtilisation, tenths,
-    wrong,
+    GpuMissingCause, GpuMode, GpuOutlook, GpuPlace, GpuPoint, GpuPower, GpuProcess, GpuProcesses, GpuReading,
+    GpuReason, GpuReport, GpuSensor, GpuShared, GpuSlower, GpuSpan, GpuState, GpuThrottle, GpuUtilisation,
+    tenths, wrong,
 };
 pub use inspect::{
     Inspected, InspectedCard, InspectedConfiguration, InspectedDaemon, InspectedEngine, InspectedGpus,

@@ -33,7 +33,7 @@ pub use measure::{LEAST, Measure};
 /// never come to it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `Retry-After` of those for whom a closed gate has not opened in time, in seconds: what a card takes to cool, where nothing foretells it
+/// `Retry-After` of those whom heat has kept from beginning in time, in seconds: what a card takes to cool, where nothing foretells it
 /// ([`Policy::retry`](crate::heat::Policy)).
 const RETRY_AFTER_HOT: u32 = 30;
 
@@ -63,6 +63,8 @@ pub struct Orders {
     pub gate: Gate,
     /// How many may wait, of both classes together.
     pub queue: u32,
+    /// Whether it is heat, and no setting, that lets none of a class begin by its limit.
+    pub hot: ByClass<bool>,
 }
 
 /// One request's place, be it that it runs or that it waits. To be given back by [`Admission::leave`], however it ends.
@@ -267,12 +269,13 @@ impl Admission {
         }
     }
 
-    /// Why one is to wait no longer that has waited for so long; it is still to leave. While a card keeps the gate shut, it is that.
+    /// Why one of this class is to wait no longer that has waited for so long; it is still to leave. While a card lets none begin, be it by
+    /// the gate or by its class's limit, it is that.
     #[must_use]
-    pub fn late(&self, waited: Duration) -> Refusal {
+    pub fn late(&self, class: Class, waited: Duration) -> Refusal {
         match self.orders.gate {
-            Gate::Open => Refusal::Late { waited },
-            Gate::Hold => Refusal::Hot { retry_after: RETRY_AFTER_HOT },
+            Gate::Open if !*self.orders.hot.of(class) => Refusal::Late { waited },
+            Gate::Open | Gate::Hold => Refusal::Hot { retry_after: RETRY_AFTER_HOT },
             Gate::Refuse { retry_after } => Refusal::Hot { retry_after },
         }
     }

@@ -105,13 +105,14 @@ impl Ledger {
 
 /// Of these there may be several at once, told apart by what their words begin with, up to the first colon: `the backend x does not answer:
 /// timed out`. All others are about the box.
-const SEVERAL: [&str; 9] = [
+const SEVERAL: [&str; 10] = [
     "backend_down",
     "listener_missing",
     "gpu_lost",
     "gpu_silent",
     "gpu_memory",
     "gpu_xid",
+    "gpu_heat",
     "task_rests",
     "health_check",
     "certificate_lacks",

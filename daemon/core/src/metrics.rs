@@ -242,7 +242,7 @@ metrics! {
     GPU_THROTTLED: Kind::Gauge, "ghostllm_gpu_throttled", ["gpu", "reason"];
     /// Whether this is what is made of it: 1 or 0
     GPU_STATE: Kind::Gauge, "ghostllm_gpu_state", ["gpu", "state"];
-    /// How many seconds ago it was asked for what it has answered last
+    /// How many seconds ago it was asked for what it answered last; a silent or lost one has neither heat nor power nor use
     GPU_AGE: Kind::Gauge, "ghostllm_gpu_age" in Seconds, ["gpu"];
     /// Whether this is why the limits are what they are: 1 or 0; nothing where the governor is off or there is no card
     GPU_GOVERNOR: Kind::Gauge, "ghostllm_gpu_governor_cause", ["cause"];
@@ -330,7 +330,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "state",
         "`cool`, `throttled_by_power`, `warm`, `unknown`, `stale`, `throttled_by_brake`, `throttled_by_heat` or `lost`",
     ),
-    ("cause", "`none`, `margin`, `foretold`, `heat`, `shutdown`, `held_long`, `recovering` or `blind`"),
+    (
+        "cause",
+        "`none`, `margin`, `foretold`, `heat`, `shutdown`, `cooling`, `held_long`, `recovering` or `blind`",
+    ),
     ("class", "`interactive` or `background`"),
     ("gate", "`open`, `hold` (none begins) or `refuse`"),
     ("listener", "`tls`, `quic`, `plain` or `admin`"),

@@ -69,7 +69,14 @@ async fn once(context: &Context) -> Result<Exit, Failure> {
 
 /// What a card is in a few words, and how it is shown. Its state is kept for a while after it has cooled.
 fn state_of(card: &GpuCard) -> (&'static str, Tone) {
-    if wrong::was_hot(card) { ("just slowed down by its heat", Tone::Amiss) } else { state(card.state) }
+    if wrong::was_hot(card) {
+        return ("just slowed down by its heat", Tone::Amiss);
+    }
+    match card.state {
+        // Its heat is told, and nothing by which to judge it.
+        GpuState::Unknown if card.gpu.celsius.value().is_some() => ("slowdown not known", Tone::Plain),
+        known => state(known),
+    }
 }
 
 /// A state in a few words, and how it is shown.

@@ -57,6 +57,7 @@ pub(crate) struct Wait(Option<Called>);
 #[derive(Debug)]
 struct Called {
     gate: Gate,
+    class: Class,
     hear: oneshot::Receiver<()>,
 }
 
@@ -94,7 +95,7 @@ impl Gate {
             Entered::Waits(ticket) => {
                 let (call, hear) = oneshot::channel();
                 state.calls.insert(ticket.number(), call);
-                (ticket, Wait(Some(Called { gate: self.clone(), hear })))
+                (ticket, Wait(Some(Called { gate: self.clone(), class, hear })))
             }
         };
         drop(state);
@@ -176,13 +177,13 @@ impl Wait {
     /// # Errors
     /// 503 `queue_full` or `gpu_thermal`: its turn has not come within `longest`.
     pub(crate) async fn over(self, longest: Duration) -> Result<(), ApiError> {
-        let Some(Called { gate, hear }) = self.0 else { return Ok(()) };
+        let Some(Called { gate, class, hear }) = self.0 else { return Ok(()) };
         match timeout(longest, hear).await {
             Ok(Ok(())) => Ok(()),
             // Its turn was given back: it is not to begin.
             Ok(Err(_)) => std::future::pending().await,
             Err(_elapsed) => {
-                let why = gate.state().admission.late(longest);
+                let why = gate.state().admission.late(class, longest);
                 Err(gate.refuse(why))
             }
         }
@@ -209,7 +210,7 @@ mod tests {
 
     fn one_at_a_time(queue: u32) -> Orders {
         let limits = ByClass { interactive: Some(1), background: Some(1) };
-        Orders { limits, gate: heat::Gate::Open, queue }
+        Orders { limits, gate: heat::Gate::Open, queue, hot: ByClass::default() }
     }
 
     #[tokio::test]
@@ -259,6 +260,14 @@ mod tests {
         let hot = wait.over(LONG).await.unwrap_err();
         assert_eq!((hot.code(), hot.retry_after()), (Code::GpuThermal, Some(7)), "{hot}");
         drop(turn);
-        assert_eq!((gate.counts().waiting.sum(), gate.refused()), (0, Refused { hot: 1, full: 1 }));
+        // Heat has left its class no place, while the other's are free.
+        let limits = ByClass { interactive: Some(1), background: Some(0) };
+        let by_heat = ByClass { interactive: false, background: true };
+        gate.obey(Orders { limits, hot: by_heat, ..one_at_a_time(2) });
+        let (turn, wait) = gate.enter("a", Class::Background).unwrap();
+        let hot = wait.over(LONG).await.unwrap_err();
+        assert_eq!((hot.code(), hot.retry_after()), (Code::GpuThermal, Some(30)), "{hot}");
+        drop(turn);
+        assert_eq!((gate.counts().waiting.sum(), gate.refused()), (0, Refused { hot: 2, full: 1 }));
     }
 }

@@ -3,6 +3,7 @@
 //! Knows whom to ask. Refuses to change anything: no directory is made, no key is read, no port is held. Invariants: every question
 //! has an end to its time, and all are asked at once; what gives no answer says why.
 
+mod cards;
 mod daemon;
 mod engines;
 mod flight;
@@ -14,10 +15,9 @@ mod text;
 use std::{path::PathBuf, time::Duration};
 
 use ghostllm_core::{
-    admin::{FORM, Inspected, InspectedCard, InspectedConfiguration, InspectedGpus},
+    admin::{FORM, Inspected, InspectedConfiguration},
     config::Config,
 };
-use ghostllm_gpu::Card;
 use tokio::{task::spawn_blocking, time::timeout};
 
 use daemon::Told;
@@ -63,7 +63,7 @@ pub(crate) async fn inspected(wanted: Wanted) -> Inspected {
     let whose = told.whose();
     let (host, gpus, (engines, heard), listeners, limits) = tokio::join!(
         host::look(whose),
-        gpus(config.gpu.nvml_library.clone()),
+        cards::look(&config.gpu),
         engines::look(&config, wanted.state.as_deref(), told.backends.as_ref()),
         listeners::look(&config, wanted.state.as_deref(), told.status()),
         limits::look(&config.limits, whose, told.watchdog),
@@ -94,25 +94,4 @@ async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 /// The same within a time of its own.
 async fn within<T: Send + 'static>(time: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     timeout(time, spawn_blocking(work)).await.ok()?.ok()
-}
-
-async fn gpus(library: Option<PathBuf>) -> InspectedGpus {
-    match within(CARDS, move || ghostllm_gpu::cards(library.as_deref())).await {
-        Some(Ok(cards)) => {
-            InspectedGpus { cards: cards.into_iter().enumerate().map(card).collect(), missing: None }
-        }
-        Some(Err(missing)) => none(missing.to_string()),
-        None => {
-            none(format!("NVIDIA's driver has not answered within {CARDS:?}; nvidia-smi should hang as well"))
-        }
-    }
-}
-
-fn none(why: String) -> InspectedGpus {
-    InspectedGpus { cards: Vec::new(), missing: Some(why) }
-}
-
-fn card((number, card): (usize, Card)) -> InspectedCard {
-    let Card { name, uuid, memory, free, below_slowdown, driver, fault, damage } = card;
-    InspectedCard { number, name, uuid, memory, free, below_slowdown, driver, fault, damage }
 }

@@ -45,6 +45,13 @@ pub(crate) fn resident() -> Option<u64> {
     Some(number(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")? << 10)
 }
 
+/// The machine's memory, and how much of that programs can still have, in bytes (proc_meminfo(5)).
+pub(crate) fn machine_memory() -> (Option<u64>, Option<u64>) {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let bytes = |word| number(&text, word).map(|kib| kib << 10);
+    (bytes("MemTotal:"), bytes("MemAvailable:"))
+}
+
 /// The number behind this word of proc(5)'s `status` or `meminfo`; sizes are in KiB.
 pub(crate) fn number(status: &str, word: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(word))?;

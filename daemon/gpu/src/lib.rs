@@ -8,6 +8,7 @@
 mod card;
 mod missing;
 mod nvml;
+mod others;
 mod sampler;
 mod sentence;
 mod sysfs;
@@ -19,6 +20,7 @@ pub use ghostllm_readings::{
     Throttles, Utilisation, Xid,
 };
 pub use missing::Missing;
+pub use others::{Other, others, processor};
 pub use sampler::{Options, Sampler, Seen};
 pub use sentence::sentence;
 pub use who::{INSTANCES, Identity, Instance, Maker, PROCESSES, Process, Who};

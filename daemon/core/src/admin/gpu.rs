@@ -15,8 +15,8 @@ use crate::heat::ByClass;
 pub use crate::heat::{Cause as GpuCause, State as GpuState};
 pub use card::{
     GpuCard, GpuClocks, GpuFaults, GpuInstance, GpuInstances, GpuLink, GpuMaker, GpuMargins, GpuMemory,
-    GpuOutlook, GpuPower, GpuProcess, GpuProcesses, GpuReason, GpuSensor, GpuSlower, GpuThrottle,
-    GpuUtilisation,
+    GpuOutlook, GpuPlace, GpuPower, GpuProcess, GpuProcesses, GpuReason, GpuSensor, GpuShared, GpuSlower,
+    GpuThrottle, GpuUtilisation,
 };
 pub use history::{GpuHistory, GpuPoint, GpuSpan};
 pub use reading::{GpuReading, tenths};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ModelInfo, Status};
+use super::{GpuMaker, ModelInfo, Status};
 
 /// What `ghostllm inspect --json` prints. No route gives it: it is made beside the daemon, which may not run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -76,17 +76,20 @@ pub struct InspectedHost {
 /// Graphics cards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InspectedGpus {
-    /// Those that NVIDIA's driver lists.
+    /// Those that NVIDIA's driver lists, then those of AMD and Intel that the kernel's files tell of; where there is no card at all, the
+    /// processor, if the kernel tells how warm it is.
     pub cards: Vec<InspectedCard>,
-    /// Why there is none, and what to do; null where there are some.
+    /// Why there is no card, or why those of one maker cannot be asked, and what to do; null where nothing is missed.
     pub missing: Option<String>,
 }
 
 /// A graphics card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InspectedCard {
-    /// Its number, as nvidia-smi counts.
+    /// Its number, as nvidia-smi counts; others come after NVIDIA's.
     pub number: usize,
+    /// Whose driver was asked.
+    pub maker: GpuMaker,
     /// The product's name.
     pub name: String,
     /// The same after every restart; empty where it does not answer.
@@ -95,7 +98,10 @@ pub struct InspectedCard {
     pub memory: Option<u64>,
     /// How much of that is free.
     pub free: Option<u64>,
-    /// By how many degrees Celsius it is cooler than the temperature at which it slows itself down.
+    /// Whether it has none of its own, and uses the machine's.
+    pub shares_memory: bool,
+    /// By how many degrees Celsius it is cooler than the temperature at which it slows itself down, by the nearest of its sensors that were
+    /// asked; below 0 where it is warmer.
     pub below_slowdown: Option<i64>,
     /// The driver's version.
     pub driver: String,

@@ -1,8 +1,8 @@
 //! How what may run rises again after heat has lowered it.
 //!
 //! Knows what is lowered and since when, and how many wait. Refuses to know why, and the requests themselves. Invariants: what is lowered is so
-//! at once; behind it a limit stays that rises by no more in a second than the governor's own, until nothing is in the way any more and
-//! nobody of its class waits. Without that the whole queue would begin at once, on a card that has only just cooled.
+//! at once; behind it a limit stays that rises by no more in a second than the governor's own, until nobody of its class waits
+//! and nothing is in the way any more, or all of the class may run. Without that the whole queue would begin at once, on a card that has only just cooled.
 
 use std::time::Duration;
 
@@ -43,7 +43,8 @@ impl Ease {
         self.most = decision.map_or(self.most, |decision| decision.most);
         let is_free = decision.is_none_or(|decision| decision.cause == Cause::Free);
         let lowered = decision.map(Decision::lowered).unwrap_or_default();
-        let over = waiting.with(waiting, |waiting, _| is_free && waiting == 0);
+        let is_all = self.kept.with(self.most, |kept, most| kept.is_some_and(|kept| kept >= real(most)));
+        let over = waiting.with(is_all, |waiting, is_all| waiting == 0 && (is_free || is_all));
         let mut rise = self.most.with(self.most, |most, _| passed.as_secs_f32() * a_second(most));
         if waiting.interactive > 0 {
             // Those that have time begin behind them: what their limit had risen by then would begin at once.
@@ -53,7 +54,9 @@ impl Ease {
         self.kept = lowered.with(self.kept.with(step, |kept, step| (kept, step)), next);
         let stricter = |set: Option<u32>, kept: Option<f32>| set.into_iter().chain(kept.map(whole)).min();
         let gate = decision.map_or(set.gate, |decision| decision.gate);
-        Orders { limits: set.limits.with(self.kept, stricter), gate, ..set }
+        let is_none = |kept: Option<f32>| kept.is_some_and(|kept| whole(kept) == 0);
+        let hot = set.limits.with(self.kept, |set, kept| set != Some(0) && is_none(kept));
+        Orders { limits: set.limits.with(self.kept, stricter), gate, hot, ..set }
     }
 }
 

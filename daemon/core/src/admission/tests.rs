@@ -14,7 +14,7 @@ use crate::{
 const START: Duration = Duration::ZERO;
 
 fn orders(interactive: Option<u32>, background: Option<u32>, queue: u32) -> Orders {
-    Orders { limits: ByClass { interactive, background }, gate: Gate::Open, queue }
+    Orders { limits: ByClass { interactive, background }, gate: Gate::Open, queue, hot: ByClass::default() }
 }
 
 fn both(interactive: u32, background: u32) -> ByClass<u32> {
@@ -110,6 +110,19 @@ fn fewer_than_run_ends_none() {
     assert_eq!(gate.begin(START), None);
     running.drain(..1).for_each(|ticket| gate.leave(ticket));
     assert_eq!(gate.begin(START), Some(waiting.number()));
+}
+
+#[test]
+fn whoever_has_waited_too_long_hears_of_heat_where_it_is_heat_that_lets_none_begin() {
+    let waited = Duration::from_secs(60);
+    let late = |orders: Orders| Class::ALL.map(|class| Admission::new(orders).late(class, waited));
+    let (full, hot) = (Refusal::Late { waited }, Refusal::Hot { retry_after: 30 });
+    let set = orders(Some(2), Some(0), 9);
+    assert_eq!(late(set), [full, full], "a limit that somebody has set");
+    assert_eq!(late(Orders { hot: ByClass { interactive: false, background: true }, ..set }), [full, hot]);
+    assert_eq!(late(Orders { gate: Gate::Hold, ..set }), [hot, hot]);
+    let soon = Refusal::Hot { retry_after: 7 };
+    assert_eq!(late(Orders { gate: Gate::Refuse { retry_after: 7 }, ..set }), [soon, soon]);
 }
 
 #[test]

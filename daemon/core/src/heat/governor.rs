@@ -77,6 +77,9 @@ pub enum Cause {
     Recovering,
     /// Nothing is known of its heat now: limits stay as they were, and rise little by little after [`Policy::blind`].
     Blind,
+    // The last, since the flight recorder's files know them by their place.
+    /// It was near to switching itself off, and has to stay cooler for [`Policy::wait`] until requests begin again.
+    Cooling,
 }
 
 /// What is decided.
@@ -106,17 +109,20 @@ impl Decision {
         self.limits.with(self.most, |limit, most| (shut || limit < most).then_some(limit))
     }
 
-    /// What both allow, for a backend whose model lies on several cards; the words are those of the stricter one.
+    /// What both allow, for a backend whose model lies on several cards; the words are those of the stricter one, or of the one that is nearer to where it
+    /// gets slower.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let rank = |decision: &Self| {
             (decision.gate, u32::MAX - decision.limits.interactive, u32::MAX - decision.limits.background)
         };
+        let margin = |decision: &Self| decision.margins.slower.unwrap_or(f32::INFINITY);
         let limits = ByClass {
             interactive: self.limits.interactive.min(other.limits.interactive),
             background: self.limits.background.min(other.limits.background),
         };
-        let stricter = if rank(&other) > rank(&self) { other } else { self };
+        let is_nearer = rank(&other) == rank(&self) && margin(&other) < margin(&self);
+        let stricter = if rank(&other) > rank(&self) || is_nearer { other } else { self };
         Self { limits, ..stricter }
     }
 }
@@ -152,8 +158,10 @@ pub struct Governor {
     policy: Policy,
     /// 0 to 1.
     share: f32,
-    /// When something last spoke for less.
+    /// When something last spoke for less, or against more: a card that its heat slows down does, whatever is allowed.
     lowered: Option<Duration>,
+    /// When the share last fell.
+    fell: Option<Duration>,
     /// When the share was last halved.
     halved: Option<Duration>,
     stage: Stage,
@@ -182,6 +190,7 @@ impl Governor {
             policy,
             share: 1.0,
             lowered: None,
+            fell: None,
             halved: None,
             stage: Stage::Open,
             closed: none,
@@ -248,7 +257,7 @@ impl Governor {
             }
             (self.stage, self.cause) = (wanted, Cause::Shutdown);
             // It opens for as few as can be.
-            (self.share, self.lowered) = (self.least(), Some(now));
+            (self.share, self.lowered, self.fell) = (self.least(), Some(now), Some(now));
         } else if self.stage > Stage::Open && wanted == Stage::Open && self.has_rested(now, reserve) {
             self.stage = Stage::Open;
         } else if self.stage == Stage::Hold
@@ -258,15 +267,20 @@ impl Governor {
             (self.stage, self.cause, self.pressed) = (Stage::Refuse, Cause::HeldLong, now);
         } else if wanted > Stage::Open && self.cause != Cause::HeldLong {
             self.cause = Cause::Shutdown;
+        } else if self.stage > Stage::Open && wanted == Stage::Open && self.is_cooler(reserve) {
+            self.cause = Cause::Cooling;
         }
+    }
+
+    fn is_cooler(&self, reserve: f32) -> bool {
+        reserve >= self.policy.hold + self.policy.hysteresis
     }
 
     /// Whether nothing has spoken for closing it for long enough: twice as long where it is hardly cooler, as a card is that its driver
     /// holds right there for as long as it works, for whomever.
     fn has_rested(&self, now: Duration, reserve: f32) -> bool {
-        let cooler = reserve >= self.policy.hold + self.policy.hysteresis;
-        let wait = if cooler { self.policy.wait } else { self.policy.wait.saturating_mul(2) };
-        now.saturating_sub(self.pressed) >= wait
+        let times = if self.is_cooler(reserve) { 1 } else { 2 };
+        now.saturating_sub(self.pressed) >= self.policy.wait * times
     }
 
     /// By how much limits rise in this time.
@@ -287,31 +301,51 @@ impl Governor {
             if self.halved.is_none_or(|halved| now.saturating_sub(halved) >= self.policy.halve) {
                 let half = self.halved(moment);
                 if half < self.share {
-                    (self.share, self.halved) = (half, Some(now));
+                    (self.share, self.halved, self.fell) = (half, Some(now), Some(now));
                 }
             }
         }
         if allowed < self.share {
-            (self.share, self.lowered) = (allowed, Some(now));
+            (self.share, self.lowered, self.fell) = (allowed, Some(now), Some(now));
             self.cause = if heat { Cause::Heat } else { why };
-        } else if !heat && self.lowered.is_none_or(|lowered| now.saturating_sub(lowered) >= self.policy.wait)
-        {
-            self.rise(moment, passed);
+        } else {
+            self.rise(moment, heat, passed);
         }
         self.share = self.share.clamp(self.least(), 1.0);
     }
 
-    fn rise(&mut self, moment: &Moment<'_>, passed: Duration) {
-        let (most, why) = self.allowed(moment, self.policy.hysteresis);
+    fn has_waited(&self, now: Duration, since: Option<Duration>, times: u32) -> bool {
+        since.is_none_or(|since| now.saturating_sub(since) >= self.policy.wait * times)
+    }
+
+    fn rise(&mut self, moment: &Moment<'_>, heat: bool, passed: Duration) {
+        let (allowed, why) = self.allowed(moment, self.policy.hysteresis);
         let next = self.share + self.risen(passed);
-        self.cause = if next >= 1.0 && most >= 1.0 {
-            Cause::Free
-        } else if most < next {
-            why
-        } else {
-            Cause::Recovering
-        };
+        let free = !heat && self.has_waited(moment.now, self.lowered, 1);
+        if free {
+            self.cause = if next >= 1.0 && allowed >= 1.0 {
+                Cause::Free
+            } else if allowed < next {
+                why
+            } else {
+                Cause::Recovering
+            };
+        } else if !heat && self.cause == Cause::Heat {
+            self.cause = if allowed > self.share { Cause::Recovering } else { why };
+        }
+        let most = if free { allowed } else { 0.0 }.max(self.held(moment));
         self.share = self.share.max(next.min(most));
+    }
+
+    /// The share of a card that driver or hardware holds where it is: once nothing has spoken for less for twice as long as else, it is let
+    /// up to that again, though its heat slows it down and though there is no room for the hysteresis. A card at its temperature for as long as
+    /// it works would else stay at what the gate left when it opened, for good.
+    fn held(&self, moment: &Moment<'_>) -> f32 {
+        let margins = moment.verdict.margins;
+        if is_beyond(margins) || !self.has_waited(moment.now, self.fell, 2) {
+            return 0.0;
+        }
+        self.policy.floor(margins, 0.0, moment.queued)
     }
 
     /// The share that a margin allows if it were so many degrees smaller, and what is in the way of more.
@@ -371,7 +405,8 @@ impl Governor {
                 Stage::Refuse => Gate::Refuse { retry_after: self.retry_after(moment) },
             },
             cause: self.cause,
-            margins: moment.verdict.margins,
+            // The last that was read is not what it is now.
+            margins: if moment.verdict.now.is_blind() { Margins::default() } else { moment.verdict.margins },
             slower: moment.prediction.slower,
             running: interactive.saturating_add(background),
         }

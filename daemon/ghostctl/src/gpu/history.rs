@@ -73,14 +73,20 @@ pub(super) fn second(at: &str) -> Option<i64> {
     OffsetDateTime::parse(at, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
 }
 
+/// What most cards do not have, and no day's minute: without a value it has no line.
+const MEMORY: &str = "memory";
+const HOTSPOT: &str = "hotspot";
+
 type Value = fn(&GpuPoint) -> Option<f64>;
 
 /// Points with their seconds.
 type Points<'a> = Vec<(i64, &'a GpuPoint)>;
 
 /// What is drawn: a name, its unit, the value, and whether its lowest counts and not its highest.
-const LINES: [(&str, &str, Value, bool); 5] = [
+const LINES: [(&str, &str, Value, bool); 7] = [
     ("temperature", "°C", |point| point.celsius, false),
+    (MEMORY, "°C", |point| point.memory_heat, false),
+    (HOTSPOT, "°C", |point| point.hotspot, false),
     ("below slower", "°C", |point| point.margin, true),
     ("power", "W", |point| point.watts, false),
     ("busy", "%", |point| point.utilisation.map(f64::from), false),
@@ -102,7 +108,11 @@ fn drawn(history: &GpuHistory, screen: &Screen) -> String {
     // As wide as what there is: ten seconds are no line through ten minutes.
     let wanted = usize::try_from((to - from).max(1)).unwrap_or(usize::MAX);
     let columns = room.min(wanted).min(span);
+    let is_missed = |name| name != MEMORY && name != HOTSPOT;
     for (name, unit, value, lowest) in LINES {
+        if !is_missed(name) && points.iter().all(|(_, point)| value(point).is_none()) {
+            continue;
+        }
         out.push_str(&line(&points, (name, unit), (value, lowest), ((*from, *to), columns), screen));
     }
     out + &screen.hanging("states: ", Tone::Plain, &states(&history.points))
@@ -159,6 +169,8 @@ mod tests {
         let point = |second: u32| GpuPoint {
             at: format!("2026-11-30T10:{:02}:{:02}Z", second / 60, second % 60),
             celsius: Some(f64::from(60 + second / 30)),
+            memory_heat: None,
+            hotspot: (second == 7).then_some(95.0),
             margin: Some(f64::from(30 - second / 30)),
             watts: Some(f64::from(300 + second % 50)),
             utilisation: None,
@@ -179,6 +191,7 @@ mod tests {
         let expected = "\
 card 3, 2026-11-30 10:00:00 to 2026-11-30 10:09:59 (UTC)
 temperature       60 to     79 °C    ▁▁▁▁▂▂▂▂▂▃▃▃▃▃▄▄▄▄▅▅▅▅▅▆▆▆▆▆▆▇▇▇▇▇████
+hotspot           95 to     95 °C
 below slower      11 to     30 °C    ████▇▇▇▇▇▆▆▆▆▆▅▅▅▅▄▄▄▄▄▃▃▃▃▃▃▂▂▂▂▂▁▁▁▁
 power            300 to    349 W     
 busy          not read

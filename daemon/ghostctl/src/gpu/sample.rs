@@ -4,7 +4,7 @@ use ghostllm_core::admin::{
     FORM, GpuByClass, GpuCard, GpuCause, GpuClocks, GpuDecision, GpuFaults, GpuGate, GpuGovernor,
     GpuInstances, GpuLimits, GpuLink, GpuMaker, GpuMargins, GpuMemory, GpuMissing, GpuMissingCause, GpuMode,
     GpuOutlook, GpuPoint, GpuPower, GpuProcess, GpuProcesses, GpuReading, GpuReason, GpuReport, GpuSensor,
-    GpuSlower, GpuState, GpuThrottle, GpuUtilisation,
+    GpuShared, GpuSlower, GpuState, GpuThrottle, GpuUtilisation,
 };
 
 pub(super) const AT: &str = "2026-11-30T10:14:05.5Z";
@@ -69,6 +69,7 @@ pub(super) fn card(index: u32) -> GpuCard {
         memory: GpuMemory {
             total: GpuReading::Value(80 << 30),
             used: GpuReading::Value((61 << 30) + (205 << 20)),
+            shared: None,
         },
         fan: untold(),
         link: GpuLink {
@@ -116,6 +117,8 @@ pub(super) fn point(at: String, celsius: Option<f64>) -> GpuPoint {
     GpuPoint {
         at,
         celsius,
+        memory_heat: None,
+        hotspot: None,
         margin: None,
         watts: None,
         utilisation: None,
@@ -154,6 +157,47 @@ pub(super) fn hot(index: u32) -> GpuCard {
     }
 }
 
+/// A Radeon whose hotspot is beyond its limit while its edge is far from one, as amdgpu tells them.
+pub(super) fn radeon(index: u32) -> GpuCard {
+    let own =
+        |celsius, slowdown| GpuSensor { to_soft: untold(), ..sensor(celsius, 0.0, slowdown, slowdown + 5.0) };
+    GpuCard {
+        name: Some("amdgpu 1002:744c".to_owned()),
+        maker: GpuMaker::Amd,
+        driver: Some("amdgpu".to_owned()),
+        gpu: own(54.0, 46.0),
+        memory_heat: own(80.0, 28.0),
+        hotspot: own(111.0, -1.0),
+        margins: GpuMargins { slower: Some(-1.0), slowdown: Some(-1.0), shutdown: Some(4.0) },
+        ..hot(index)
+    }
+}
+
+/// The processor of a machine without a card, which tells where it switches itself off and no more.
+pub(super) fn processor(index: u32) -> GpuCard {
+    fn no<T>() -> GpuReading<T> {
+        untold()
+    }
+    let shares = || GpuReading::Missing("the card shares the machine's memory".to_owned());
+    GpuCard {
+        name: Some("processor (x86_pkg_temp)".to_owned()),
+        maker: GpuMaker::Processor,
+        pci: None,
+        driver: Some("x86_pkg_temp".to_owned()),
+        state: GpuState::Unknown,
+        margins: GpuMargins { slower: None, slowdown: None, shutdown: Some(33.0) },
+        gpu: GpuSensor { to_soft: no(), to_slowdown: no(), ..sensor(67.0, 0.0, 0.0, 33.0) },
+        memory_heat: dark("this card does not tell it"),
+        memory: GpuMemory {
+            total: shares(),
+            used: shares(),
+            shared: Some(GpuShared { total: 64 << 30, used: 16 << 30 }),
+        },
+        faults: GpuFaults { xid: no(), xid_age_s: None, ..lost(index).faults },
+        ..lost(index)
+    }
+}
+
 /// One that has fallen off the bus.
 pub(super) fn lost(index: u32) -> GpuCard {
     fn no<T>() -> GpuReading<T> {
@@ -170,7 +214,7 @@ pub(super) fn lost(index: u32) -> GpuCard {
         power: GpuPower { watts: no(), limit: no(), millijoules: no() },
         clocks: GpuClocks { core: no(), core_most: no(), memory: no(), memory_most: no() },
         utilisation: GpuUtilisation { core: no(), memory: no() },
-        memory: GpuMemory { total: no(), used: no() },
+        memory: GpuMemory { total: no(), used: no(), shared: None },
         fan: no(),
         link: GpuLink { generation: no(), generation_most: no(), lanes: no(), lanes_most: no() },
         faults: GpuFaults {

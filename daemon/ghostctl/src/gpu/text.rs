@@ -3,7 +3,7 @@
 use ghostllm_core::{
     admin::{
         GpuByClass, GpuCard, GpuGovernor, GpuLimits, GpuMaker, GpuMode, GpuOutlook, GpuReading, GpuReport,
-        GpuSensor,
+        GpuSensor, GpuShared, GpuState,
     },
     text::size,
 };
@@ -101,6 +101,9 @@ fn card(card: &GpuCard, screen: &Screen) -> String {
     let (word, tone) = state_of(card);
     let facts = [&card.driver, &card.pci].into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
     let facts = if facts.is_empty() { String::new() } else { format!("; {}", facts.join(", ")) };
+    // What it said last is not how it is.
+    let age = card.age_s.filter(|_| card.state == GpuState::Stale);
+    let facts = facts + &age.map_or(String::new(), |age| format!("; what follows it said {age:.0} s ago"));
     let mut out = screen.hanging(&format!("{word}: "), tone, &format!("{}{facts}", called(card)));
     let lines = [
         ("temperature", temperature(card)),
@@ -163,8 +166,11 @@ pub(super) fn slower(card: &GpuCard) -> Option<String> {
     let slower = &card.slower;
     match (slower.outlook, slower.seconds) {
         (GpuOutlook::Soon, Some(seconds)) => {
-            let span = slower.earliest_s.zip(slower.latest_s);
-            let span = span.map_or(String::new(), |(first, last)| format!(" ({first:.0} to {last:.0})"));
+            let span = match (slower.earliest_s, slower.latest_s) {
+                (Some(first), Some(last)) => format!(" ({first:.0} to {last:.0})"),
+                (Some(first), None) => format!(" ({first:.0} at the earliest)"),
+                (None, _) => String::new(),
+            };
             Some(format!("in about {seconds:.0} s{span}, as it goes"))
         }
         (GpuOutlook::Reached, _) => Some("now".to_owned()),
@@ -181,16 +187,18 @@ pub(super) fn speed(card: &GpuCard) -> Option<String> {
 fn power(card: &GpuCard) -> Option<String> {
     let watts = card.power.watts.value()?;
     let limit = card.power.limit.value().map_or(String::new(), |limit| format!(" of {limit:.0}"));
-    // A kilowatt hour is 3.6 MJ.
-    let used = card.power.millijoules.value().map_or(String::new(), |used| {
-        format!("; {} kWh since its driver was loaded", tenth(used / 360_000_000))
-    });
+    let used = card.power.millijoules.value();
+    let used = used.map_or(String::new(), |used| format!("; {} since its driver was loaded", energy(*used)));
     Some(format!("{watts:.0}{limit} W{used}"))
 }
 
-/// A number of tenths.
-fn tenth(tenths: u64) -> String {
-    format!("{}.{}", tenths / 10, tenths % 10)
+/// Of millijoules: a watt hour is 3.6 kJ.
+fn energy(millijoules: u64) -> String {
+    const WATT_HOUR: u64 = 3_600_000;
+    match millijoules / WATT_HOUR {
+        few @ 0..1000 => format!("{few} Wh"),
+        many => format!("{}.{} kWh", many / 1000, many % 1000 / 100),
+    }
 }
 
 fn clocks(card: &GpuCard) -> Option<String> {
@@ -204,6 +212,9 @@ fn clocks(card: &GpuCard) -> Option<String> {
 }
 
 fn memory(card: &GpuCard) -> Option<String> {
+    if let Some(GpuShared { total, used }) = card.memory.shared {
+        return Some(format!("{} of {} of the machine's are used, which it shares", size(used), size(total)));
+    }
     let (used, total) = (card.memory.used.value()?, card.memory.total.value()?);
     let faults = &card.faults;
     let mut words = format!("{} of {}", size(*used), size(*total));
@@ -228,7 +239,7 @@ fn link(card: &GpuCard) -> Option<String> {
     Some(format!("PCIe {generation} x{lanes}{most}"))
 }
 
-fn instances(card: &GpuCard) -> Option<String> {
+pub(super) fn instances(card: &GpuCard) -> Option<String> {
     let count = *card.instances.count.value().filter(|count| **count > 0)?;
     let told = card.instances.list.iter().map(|one| {
         let used = one.used.value().map_or("?".to_owned(), |used| size(*used));
@@ -261,6 +272,7 @@ fn processes(card: &GpuCard) -> Option<String> {
 /// Why what is not shown was not read, with the names of that. What a card does not have is not missed.
 fn unread(card: &GpuCard) -> Vec<(&str, Vec<&'static str>)> {
     let mut all: Vec<(&str, Vec<&'static str>)> = Vec::new();
+    let own = card.memory.shared.is_none();
     for (name, why) in [
         ("temperature", card.gpu.celsius.missing()),
         ("memory's temperature", card.memory_heat.celsius.missing()),
@@ -269,7 +281,7 @@ fn unread(card: &GpuCard) -> Vec<(&str, Vec<&'static str>)> {
         ("power", card.power.watts.missing()),
         ("clocks", card.clocks.core.missing()),
         ("busy", card.utilisation.core.missing()),
-        ("memory", card.memory.used.missing()),
+        ("memory", card.memory.used.missing().filter(|_| own)),
         ("fan", card.fan.missing()),
         ("link", card.link.lanes.missing()),
         ("errors of memory", card.faults.ecc_uncorrected.missing()),
@@ -277,6 +289,10 @@ fn unread(card: &GpuCard) -> Vec<(&str, Vec<&'static str>)> {
         ("processes", card.processes.count.missing()),
     ] {
         let Some(why) = why else { continue };
+        // A processor has a temperature, and nothing else of a card.
+        if card.maker == GpuMaker::Processor && name != "temperature" {
+            continue;
+        }
         match all.iter_mut().find(|(known, _)| *known == why) {
             Some((_, names)) => names.push(name),
             None => all.push((why, vec![name])),

@@ -228,7 +228,7 @@ pub(crate) fn card() -> Value {
         "power": { "watts": { "value": 612.4 }, "limit": { "value": 700.0 }, "millijoules": number(45_360_000_000) },
         "clocks": { "core": number(1755), "core_most": number(1980), "memory": number(2619), "memory_most": number(2619) },
         "utilisation": { "core": number(98), "memory": number(61) },
-        "memory": { "total": number(80 << 30), "used": number(61 << 30) },
+        "memory": { "total": number(80 << 30), "used": number(61 << 30), "shared": null },
         "fan": untold,
         "link": { "generation": number(5), "generation_most": number(5), "lanes": number(16), "lanes_most": number(16) },
         "faults": {
@@ -260,8 +260,8 @@ fn gpu() -> Value {
 fn gpu_history() -> Value {
     let point = |second: u32| {
         json!({
-            "at": format!("2026-11-28T09:00:{second:02}Z"), "celsius": 61.0 + f64::from(second), "margin": 24.0, "watts": null,
-            "utilisation": 98, "clock": 1755, "state": "cool", "throttles": ["power_cap"]
+            "at": format!("2026-11-28T09:00:{second:02}Z"), "celsius": 61.0 + f64::from(second), "memory_heat": 70.0, "hotspot": null, "margin": 24.0,
+            "watts": null, "utilisation": 98, "clock": 1755, "state": "cool", "throttles": ["power_cap"]
         })
     };
     json!({ "version": 1, "card": 0, "span": "10m", "points": (0..60).map(point).collect::<Vec<_>>() })

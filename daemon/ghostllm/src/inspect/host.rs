@@ -11,7 +11,7 @@ use ghostllm_core::{
 use ghostllm_edge::bind;
 
 use super::{Whose, in_time};
-use crate::{host::Host, process::number};
+use crate::{host::Host, process::machine_memory};
 
 /// Looks; at that one's control group.
 pub(super) async fn look(whose: Whose) -> InspectedHost {
@@ -20,7 +20,7 @@ pub(super) async fn look(whose: Whose) -> InspectedHost {
 
 fn read(whose: Whose) -> InspectedHost {
     let text = |path: &str| fs::read_to_string(path).ok();
-    let (host, memory) = (Host::read(), text("/proc/meminfo").unwrap_or_default());
+    let (host, (memory, memory_available)) = (Host::read(), machine_memory());
     let (cgroup_memory, cgroup_cpu) = groups(whose).map(|groups| bounds(&groups)).unwrap_or_default();
     InspectedHost {
         name: host.short,
@@ -29,8 +29,8 @@ fn read(whose: Whose) -> InspectedHost {
         architecture: ARCH.to_owned(),
         processor: text("/proc/cpuinfo").and_then(|text| processor(&text)),
         processors: available_parallelism().map_or(1, NonZero::get),
-        memory: number(&memory, "MemTotal:").map(|kib| kib << 10),
-        memory_available: number(&memory, "MemAvailable:").map(|kib| kib << 10),
+        memory,
+        memory_available,
         cgroup_memory,
         cgroup_cpu,
         uptime_s: text("/proc/uptime").and_then(|text| text.split('.').next()?.parse().ok()),

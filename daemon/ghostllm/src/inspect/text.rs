@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ghostllm_core::{
     admin::{
-        Inspected, InspectedCard, InspectedDaemon, InspectedEngine, InspectedGpus, InspectedHost,
+        GpuMaker, Inspected, InspectedCard, InspectedDaemon, InspectedEngine, InspectedGpus, InspectedHost,
         InspectedLimits, InspectedListener, InspectedListening, ModelInfo,
     },
     text::{long, size},
@@ -139,7 +139,8 @@ fn memory(host: &InspectedHost) -> String {
 }
 
 fn gpus(gpus: &InspectedGpus) -> Vec<String> {
-    let missing = gpus.missing.iter().map(|why| format!("none: {why}"));
+    let is_none = gpus.cards.iter().all(|card| card.maker == GpuMaker::Processor);
+    let missing = gpus.missing.iter().map(|why| if is_none { format!("none: {why}") } else { why.clone() });
     missing.chain(gpus.cards.iter().map(card)).collect()
 }
 
@@ -150,13 +151,18 @@ fn card(card: &InspectedCard) -> String {
     }
     let memory = match (card.free, card.memory) {
         (Some(free), Some(memory)) => format!("{} of {} free", size(free), size(memory)),
-        _ => "shares the machine's memory".to_owned(),
+        _ if card.shares_memory => "shares the machine's memory".to_owned(),
+        _ => "its memory is not told".to_owned(),
     };
     let warmth = match card.below_slowdown {
         None => String::new(),
         Some(below @ 0..) => format!(", {below} °C below slowdown"),
         Some(above) => format!(", {} °C above slowdown", above.unsigned_abs()),
     };
+    if card.maker == GpuMaker::Processor {
+        // It has no number, and its memory is the host's.
+        return format!("{}{warmth}", card.name);
+    }
     let damage = card.damage.as_ref().map_or(String::new(), |damage| format!("; {damage}"));
     format!("{head}, {memory}{warmth}, driver {}{damage}", card.driver)
 }

@@ -1,6 +1,7 @@
 //! The graphics cards and the gate, as metrics.
 //!
-//! Knows what was seen of them last. Refuses to find anything out. Invariant: what a card does not tell has no sample, and is no 0.
+//! Knows what was seen of them last. Refuses to find anything out. Invariants: what a card does not tell has no
+//! sample, and is no 0; of one that does not answer only what it has counted, what is broken and that it is silent is told.
 
 use std::{fmt, sync::Arc};
 
@@ -32,12 +33,18 @@ impl CardsNow {
     pub(super) fn write(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
         let cards: Vec<Numbered<'_>> =
             self.seen.cards.iter().map(|card| (card.seen.index.to_string(), card)).collect();
+        // What a card said before it fell silent is not how it is.
+        let is_silent = |card: &Card| matches!(card.verdict.now, State::Stale | State::Lost);
+        let answering: Vec<Numbered<'_>> =
+            cards.iter().filter(|(_, card)| !is_silent(card)).cloned().collect();
         who(&cards, sheet)?;
-        heat(&cards, sheet)?;
-        power(&cards, sheet)?;
-        work(&cards, sheet)?;
+        heat(&answering, sheet)?;
+        power(&answering, sheet)?;
+        energy(&cards, sheet)?;
+        work(&answering, sheet)?;
         faults(&cards, sheet)?;
-        place(&cards, sheet)?;
+        place(&answering, sheet)?;
+        throttled(&answering, sheet)?;
         state(&cards, sheet)?;
         self.governor(sheet)?;
         self.gate(sheet)
@@ -130,7 +137,10 @@ fn heat(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
 
 fn power(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
     each(cards, &metrics::GPU_POWER, |card| real(card.seen.sample.power.watts), sheet)?;
-    each(cards, &metrics::GPU_POWER_LIMIT, |card| real(card.seen.sample.power.limit), sheet)?;
+    each(cards, &metrics::GPU_POWER_LIMIT, |card| real(card.seen.sample.power.limit), sheet)
+}
+
+fn energy(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
     let energy = cards.iter().filter_map(|(number, card)| {
         let joules = bytes(card.seen.sample.power.millijoules)? / 1e3;
         Some(([number.as_str()], joules))
@@ -195,12 +205,15 @@ fn place(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
     each(cards, &metrics::GPU_INSTANCES, |card| whole(card.seen.sample.tenants.instances), sheet)
 }
 
-fn state(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
+fn throttled(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
     let reasons = |card: &Card| {
         let said = card.seen.sample.throttles.ok();
         Reason::ALL.map(|reason| (reason.name(), said.map(|said| yes(said.has(reason)))))
     };
-    parts(cards, &metrics::GPU_THROTTLED, reasons, sheet)?;
+    parts(cards, &metrics::GPU_THROTTLED, reasons, sheet)
+}
+
+fn state(cards: &[Numbered<'_>], sheet: &mut Sheet<'_>) -> fmt::Result {
     let states = |card: &Card| State::ALL.map(|state| (state.name(), Some(yes(card.verdict.state == state))));
     parts(cards, &metrics::GPU_STATE, states, sheet)?;
     each(cards, &metrics::GPU_AGE, |card| card.verdict.age.map(|age| age.as_secs_f64()), sheet)

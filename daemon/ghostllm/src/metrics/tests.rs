@@ -91,7 +91,7 @@ fn cards() -> CardsNow {
     };
     CardsNow {
         seen: Arc::new(snapshot),
-        orders: Orders { limits, gate: heat::Gate::Hold, queue: 9 },
+        orders: Orders { limits, gate: heat::Gate::Hold, queue: 9, hot: ByClass::default() },
         counts,
         refused: Refused { hot: 1, full: 2 },
     }
@@ -206,6 +206,32 @@ fn a_chat_is_counted_where_it_belongs() {
         &format!("gen_ai_client_token_usage_sum{{{labels},gen_ai_token_type=\"output\"}} 42.0"),
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn what_a_card_said_before_it_fell_silent_is_not_shown_as_now() {
+    for state in [heat::State::Stale, heat::State::Lost] {
+        let mut moment = moment();
+        for card in &mut Arc::make_mut(&mut moment.cards.seen).cards {
+            (card.verdict.now, card.verdict.state) = (state, state);
+        }
+        let text = Metrics::default().text(Format::Prometheus, moment).unwrap();
+        let of_card = text.lines().filter(|line| line.contains("{gpu=\"3\""));
+        let shown: BTreeSet<&str> = of_card.filter_map(|line| line.split('{').next()).collect();
+        let expected = [
+            "ghostllm_gpu_age_seconds",
+            "ghostllm_gpu_ecc_errors_total",
+            "ghostllm_gpu_energy_joules_total",
+            "ghostllm_gpu_info",
+            "ghostllm_gpu_memory_pages_retired",
+            "ghostllm_gpu_memory_rows_failed",
+            "ghostllm_gpu_memory_rows_pending",
+            "ghostllm_gpu_memory_rows_remapped",
+            "ghostllm_gpu_state",
+            "ghostllm_gpu_xid_last",
+        ];
+        assert_eq!(shown, BTreeSet::from(expected), "{text}");
     }
 }
 

@@ -115,7 +115,7 @@ struct Asked {
 
 /// What is kept to while no card is hot.
 pub(crate) fn standing(gpu: &config::Gpu) -> Orders {
-    Orders { limits: limits(gpu), gate: Stage::Open, queue: gpu.queue }
+    Orders { limits: limits(gpu), gate: Stage::Open, queue: gpu.queue, hot: ByClass::default() }
 }
 
 /// What somebody has set. Who has limited those that somebody waits for has not meant the others to be without a limit.

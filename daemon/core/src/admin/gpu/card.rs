@@ -148,7 +148,7 @@ pub struct GpuSlower {
     pub seconds: Option<f64>,
     /// At the earliest.
     pub earliest_s: Option<f64>,
-    /// At the latest.
+    /// At the latest; null where that is beyond the ten minutes that are foretold.
     pub latest_s: Option<f64>,
 }
 
@@ -177,6 +177,63 @@ pub struct GpuSensor {
     pub to_slowdown: GpuReading<f64>,
     /// To where it switches itself off.
     pub to_shutdown: GpuReading<f64>,
+}
+
+impl GpuSensor {
+    /// Degrees Celsius to the first that makes the card slower, be it by its driver or by its hardware; none where neither is known.
+    #[must_use]
+    pub fn to_slower(&self) -> Option<f64> {
+        let known = [&self.to_soft, &self.to_slowdown].into_iter().filter_map(GpuReading::value);
+        known.copied().min_by(f64::total_cmp)
+    }
+}
+
+/// Where a card's temperature is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GpuPlace {
+    /// The chip.
+    Chip,
+    /// Its memory.
+    Memory,
+    /// The chip's hottest place.
+    Hotspot,
+}
+
+impl GpuPlace {
+    /// All of them; of those that are as near to where a card gets slower, the first is told.
+    pub const ALL: [Self; 3] = [Self::Chip, Self::Memory, Self::Hotspot];
+
+    /// What people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chip => "chip",
+            Self::Memory => "memory",
+            Self::Hotspot => "hotspot",
+        }
+    }
+}
+
+impl GpuCard {
+    /// What is measured there.
+    #[must_use]
+    pub fn sensor(&self, place: GpuPlace) -> &GpuSensor {
+        match place {
+            GpuPlace::Chip => &self.gpu,
+            GpuPlace::Memory => &self.memory_heat,
+            GpuPlace::Hotspot => &self.hotspot,
+        }
+    }
+
+    /// The place by which it is nearest to where it gets slower: the one to be told with [`GpuMargins::slower`]. The chip where none tells.
+    #[must_use]
+    pub fn nearest(&self) -> GpuPlace {
+        let told = GpuPlace::ALL.into_iter().filter_map(|place| {
+            let sensor = self.sensor(place);
+            sensor.celsius.value().and(sensor.to_slower()).map(|margin| (place, margin))
+        });
+        told.min_by(|(_, one), (_, other)| one.total_cmp(other)).map_or(GpuPlace::Chip, |(place, _)| place)
+    }
 }
 
 /// What it draws.
@@ -219,6 +276,17 @@ pub struct GpuMemory {
     pub total: GpuReading<u64>,
     /// What is in use.
     pub used: GpuReading<u64>,
+    /// The machine's, where it shares that; null where it has its own, or tells nothing of it.
+    pub shared: Option<GpuShared>,
+}
+
+/// The machine's memory, as a card has it that shares it: with all that runs there. In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GpuShared {
+    /// All of it (proc_meminfo(5): `MemTotal`).
+    pub total: u64,
+    /// What is in use, by whomever: all but what programs can still have (`MemAvailable`).
+    pub used: u64,
 }
 
 /// A PCIe link.

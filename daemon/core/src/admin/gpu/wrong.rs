@@ -132,6 +132,10 @@ fn gate(report: &GpuReport) -> Option<Fault> {
             "it was near to switching itself off, and does not answer now",
             "see what else is told of it; after a minute without an answer requests are let in again",
         ),
+        GpuCause::Cooling => (
+            "a card was near to switching itself off, which would have ended all that runs on it",
+            "wait: they begin again once it has stayed cooler for half a minute",
+        ),
         _ => (
             "a card is near to switching itself off, which would end all that runs on it",
             "wait until it has cooled; where that takes long, look at its fans and at the room",

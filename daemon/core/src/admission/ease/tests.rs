@@ -15,7 +15,12 @@ fn both(interactive: u32, background: u32) -> ByClass<u32> {
 }
 
 fn set(interactive: Option<u32>, background: Option<u32>) -> Orders {
-    Orders { limits: ByClass { interactive, background }, gate: Gate::Open, queue: 4096 }
+    Orders {
+        limits: ByClass { interactive, background },
+        gate: Gate::Open,
+        queue: 4096,
+        hot: ByClass::default(),
+    }
 }
 
 fn decision(limits: ByClass<u32>, most: ByClass<u32>, gate: Gate, cause: Cause) -> Decision {
@@ -39,7 +44,9 @@ fn a_decision_limits_what_it_lowers_and_nothing_else() {
     assert_eq!(obeyed(none, &warm), set(None, Some(1)));
     assert_eq!(obeyed(limited, &warm), set(Some(6), Some(1)));
     let hot = decision(both(7, 0), most, Gate::Hold, Cause::Shutdown);
-    assert_eq!(obeyed(none, &hot), Orders { gate: Gate::Hold, ..set(Some(7), Some(0)) });
+    let by_heat = ByClass { interactive: false, background: true };
+    assert_eq!(obeyed(none, &hot), Orders { gate: Gate::Hold, hot: by_heat, ..set(Some(7), Some(0)) });
+    assert_eq!(obeyed(set(None, Some(0)), &hot).hot, ByClass::default(), "somebody has set it so");
     assert_eq!(obeyed(limited, &hot).limits, set(Some(6), Some(0)).limits);
     assert_eq!(Ease::default().orders(at(1), limited, None, NOBODY), limited, "no card decides anything");
 }
@@ -56,13 +63,15 @@ fn what_was_lowered_stays_a_limit_until_all_that_waits_has_begun() {
     // The governor has no more to say of them.
     assert_eq!(obey(2, &rising(4), forty), limits(Some(4), Some(0)));
     assert_eq!(obey(3, &rising(4), forty), limits(Some(5), Some(0)));
-    assert_eq!(obey(4, &rising(4), NOBODY), limits(Some(6), Some(0)), "nobody waits, and it is still hot");
+    assert_eq!(obey(4, &rising(4), NOBODY), limits(None, Some(0)), "nobody waits, and all of them may run");
+    assert_eq!(obey(5, &rising(3), forty), limits(Some(3), Some(0)));
+    assert_eq!(obey(6, &rising(4), forty), limits(Some(4), Some(0)));
     let free = decision(most, most, Gate::Open, Cause::Free);
-    assert_eq!(obey(5, &free, forty), limits(Some(7), None), "it is cool, and many wait");
-    assert_eq!(obey(6, &free, NOBODY), limits(None, None));
-    assert_eq!(obey(7, &rising(2), NOBODY), limits(Some(2), Some(0)), "what is lowered is so at once");
+    assert_eq!(obey(7, &free, forty), limits(Some(5), None), "it is cool, and many wait");
+    assert_eq!(obey(8, &free, NOBODY), limits(None, None));
+    assert_eq!(obey(9, &rising(2), NOBODY), limits(Some(2), Some(0)), "what is lowered is so at once");
     assert_eq!(
-        ease.orders(at(8), none, None, forty).limits,
+        ease.orders(at(10), none, None, forty).limits,
         limits(Some(3), None),
         "a card that is gone frees nobody"
     );

@@ -207,6 +207,50 @@ fn the_gate_opens_later_within_the_hysteresis_but_it_opens() {
 }
 
 #[test]
+fn a_card_that_is_held_at_its_temperature_is_let_up_to_the_floor_again_after_the_gate() {
+    // Its driver holds it at 91 °C, 4 below where its hardware would, after 97.
+    let held = |margin: f32| {
+        let mut held = hot(margin, Reason::SoftHeat);
+        held.margins.slower = Some(margin - 5.0);
+        held
+    };
+    for verdict in [held(4.0), hot(1.0, Reason::HardHeat), verdict(0.5)] {
+        let mut card = Rig::new();
+        card.second(&held(-3.0));
+        let opened = (0..120).find(|_| card.second(&verdict).gate == Gate::Open);
+        assert!(opened.is_some(), "{verdict:?}");
+        let begun = card.second(&verdict).limits;
+        assert!(begun.interactive < 4 && begun.background == 0, "little by little: {begun:?}");
+        let later = card.seconds(100, &verdict);
+        assert_eq!(limits(&later), (7, 8), "{later}");
+        let beyond = card.second(&hot(-0.9, Reason::HardHeat));
+        assert_eq!(limits(&beyond), (0, 1), "and less at once where it is not held");
+        assert_eq!(limits(&card.seconds(59, &verdict)), (0, 1));
+    }
+}
+
+#[test]
+fn why_it_is_still_shut_and_why_less_is_allowed_is_said_of_now() {
+    let mut card = Rig::new();
+    card.second(&verdict(-3.0));
+    let cooled = card.second(&verdict(40.0));
+    assert_eq!(
+        cooled.to_string().split_once(": ").unwrap().1,
+        "it was near to where it switches itself off; they begin again once it has stayed cooler for half a minute; 16 that run are \
+         finished first"
+    );
+    let mut card = Rig::new();
+    assert_eq!(card.second(&hot(0.0, Reason::HardHeat)).cause, Cause::Heat);
+    assert_eq!(card.second(&verdict(20.0)).cause, Cause::Recovering, "its heat slows it down no more");
+    let mut card = Rig::new();
+    card.second(&verdict(12.0));
+    assert_eq!(
+        card.second(&blind(State::Stale)).to_string().split_once(": ").unwrap().1,
+        "how far it is from getting slower is not known"
+    );
+}
+
+#[test]
 fn without_readings_nothing_changes_for_a_minute_and_then_more_is_allowed() {
     for state in [State::Stale, State::Unknown, State::Lost] {
         let mut card = Rig::new();
@@ -246,6 +290,10 @@ fn two_cards_allow_what_both_do() {
     for (one, other) in [(free, near), (near, free)] {
         let both = one.and(other);
         assert_eq!((limits(&both), both.gate, both.cause), ((7, 8), Gate::Open, Cause::Margin));
+    }
+    let nearer = Rig::new().second(&verdict(12.0));
+    for both in [free.and(nearer), nearer.and(free)] {
+        assert_eq!(both.margins, nearer.margins, "the words are of the one that is nearer");
     }
     assert_eq!(near.and(held), held);
     assert_eq!(held.and(near), held);

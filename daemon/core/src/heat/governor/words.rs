@@ -21,7 +21,7 @@ impl Gate {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Free,
         Self::Margin,
         Self::Foretold,
@@ -30,6 +30,7 @@ impl Cause {
         Self::HeldLong,
         Self::Recovering,
         Self::Blind,
+        Self::Cooling,
     ];
 
     /// A short name, for a metric's label.
@@ -41,6 +42,7 @@ impl Cause {
             Self::Foretold => "foretold",
             Self::Heat => "heat",
             Self::Shutdown => "shutdown",
+            Self::Cooling => "cooling",
             Self::HeldLong => "held_long",
             Self::Recovering => "recovering",
             Self::Blind => "blind",
@@ -98,6 +100,9 @@ impl Decision {
                 Some(degrees) => write!(f, "it is {degrees:.0} °C below where it switches itself off"),
                 None => f.write_str("it is near to where it switches itself off"),
             },
+            Cause::Cooling => f.write_str(
+                "it was near to where it switches itself off; they begin again once it has stayed cooler for half a minute",
+            ),
             Cause::HeldLong => f.write_str("it has been too hot for too long for them to wait"),
             Cause::Recovering => f.write_str("it has cooled, and more are let in little by little"),
             Cause::Blind => f.write_str(
@@ -110,7 +115,7 @@ impl Decision {
         match self.margins.slower {
             Some(degrees) if degrees >= 0.0 => write!(f, "it is {degrees:.0} °C below where it gets slower"),
             Some(degrees) => write!(f, "it is {:.0} °C above where it gets slower", -degrees),
-            None => f.write_str("it tells nothing of heat"),
+            None => f.write_str("how far it is from getting slower is not known"),
         }
     }
 }

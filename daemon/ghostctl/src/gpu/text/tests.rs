@@ -1,9 +1,11 @@
-use ghostllm_core::admin::{GpuLimits, GpuMaker, GpuMissingCause, GpuMode, GpuReading, GpuReport};
+use ghostllm_core::admin::{
+    GpuLimits, GpuMaker, GpuMissingCause, GpuMode, GpuReading, GpuReport, GpuShared, GpuState,
+};
 
 use super::drawn;
 use crate::{
     gpu::{
-        sample::{card, hot, lost, missing, refusing, report, warm},
+        sample::{card, hot, lost, missing, processor, radeon, refusing, report, warm},
         wrong,
     },
     output::{Screen, text},
@@ -149,4 +151,67 @@ fn a_card_that_has_cooled_is_not_said_to_be_slow() {
     let drawn = shown(&report(vec![cooled]));
     assert!(drawn.contains("\njust slowed down by its heat: card 0"), "{drawn}");
     assert!(drawn.contains("as fast as it can") && !drawn.contains("half or more"), "{drawn}");
+}
+
+#[test]
+fn a_latest_that_is_beyond_what_is_foretold_is_no_figure() {
+    let mut one = warm(0);
+    one.slower.latest_s = None;
+    let drawn = shown(&report(vec![one]));
+    assert!(drawn.contains("  slower      in about 42 s (30 at the earliest), as it goes\n"), "{drawn}");
+}
+
+#[test]
+fn little_energy_is_told_in_watt_hours() {
+    let told = |millijoules| {
+        let mut one = card(0);
+        one.power.millijoules = GpuReading::Value(millijoules);
+        super::power(&one).unwrap()
+    };
+    assert_eq!(told(123_000_000), "612 of 700 W; 34 Wh since its driver was loaded");
+    assert_eq!(told(3_599_999_999), "612 of 700 W; 999 Wh since its driver was loaded");
+    assert_eq!(told(3_960_000_000), "612 of 700 W; 1.1 kWh since its driver was loaded");
+}
+
+#[test]
+fn memory_that_is_the_machine_s_is_told_with_its_figure() {
+    let mut one = card(0);
+    let why = || GpuReading::Missing("the card shares the machine's memory".to_owned());
+    (one.memory.total, one.memory.used) = (why(), why());
+    let without = shown(&report(vec![one.clone()]));
+    assert!(without.contains("memory: the card shares the machine's memory\n"), "{without}");
+    one.memory.shared = Some(GpuShared { total: 120 << 30, used: 38 << 30 });
+    let drawn = shown(&report(vec![one]));
+    let line = "  memory      38.0 GiB of 120.0 GiB of the machine's are used, which it shares\n";
+    assert!(drawn.contains(line) && !drawn.contains("memory: the card"), "{drawn}");
+}
+
+#[test]
+fn a_processor_is_called_no_card_and_what_it_is_not_is_not_missed() {
+    let drawn = shown(&report(vec![processor(0)]));
+    let expected = "\
+slowdown not known: processor 0 (x86_pkg_temp); x86_pkg_temp
+  temperature 67 °C, off at 100
+  memory      16.0 GiB of 64.0 GiB of the machine's are used, which it shares
+";
+    assert_eq!(drawn.rsplit("\n\n").next().unwrap(), expected);
+}
+
+#[test]
+fn what_a_silent_card_said_is_told_with_its_age() {
+    let mut silent = card(0);
+    (silent.state, silent.age_s, silent.late_s) = (GpuState::Stale, Some(140.4), Some(138.0));
+    let drawn = shown(&report(vec![silent]));
+    assert!(drawn.replace("\n  ", "").contains("it said 140 s ago"), "{drawn}");
+}
+
+#[test]
+fn a_hotspot_that_is_beyond_its_limit_is_named() {
+    let drawn = shown(&report(vec![radeon(0)])).split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "card 0 (amdgpu 1002:744c) is slowed down by its heat at 111 °C (hotspot) why:",
+        "temperature 54 °C, slower from 100, off at 105; memory 80 °C, slower from 108, off at 113; hotspot 111 °C, slower from 110",
+    ] {
+        assert!(drawn.contains(words), "{words} is not in {drawn}");
+    }
 }

@@ -4,7 +4,7 @@
 //! is room.
 
 use ghostllm_core::{
-    admin::{GpuCard, GpuReading, GpuState},
+    admin::{GpuCard, GpuMaker, GpuPlace, GpuReading, GpuShared, GpuState},
     text::size,
 };
 use ratatui::{
@@ -21,7 +21,11 @@ use super::{
     view::{Palette, wrapped},
 };
 use crate::{
-    gpu::{spark, state, state_of, text::slower, text::speed, wrong::Fault},
+    gpu::{
+        spark, state, state_of,
+        text::{instances, slower, speed},
+        wrong::Fault,
+    },
     output::{Tone, text},
 };
 
@@ -112,15 +116,19 @@ impl Drawn<'_> {
 
     fn whole(&self, frame: &mut Frame<'_>, room: Rect) {
         let rest = room.height.saturating_sub(GAUGES);
-        let words = if rest >= 4 { 2 } else { 1 };
-        let parts = [Constraint::Length(GAUGES), Constraint::Min(0), Constraint::Length(words)];
-        let [gauges, line, below] = Layout::vertical(parts).areas(room);
         let width = usize::from(room.width);
-        let drawn: Vec<Line<'_>> =
-            self.gauges().into_iter().map(|gauge| gauge.line(width, self.palette)).collect();
+        // As many lines as its words take, but the ten minutes' line has the most of the room.
+        let least = if rest >= 4 { 2 } else { 1 };
+        let words = wrapped("", &self.words(), width, usize::from(least.max(rest / 3)), Style::new());
+        let high = u16::try_from(words.len()).unwrap_or(rest).max(least);
+        let parts = [Constraint::Length(GAUGES), Constraint::Min(0), Constraint::Length(high)];
+        let [gauges, line, below] = Layout::vertical(parts).areas(room);
+        // A processor has neither power nor clocks here, and none of them is missed.
+        let is_shown = |gauge: &Gauge| gauge.value.is_ok() || self.card.maker != GpuMaker::Processor;
+        let gauges_shown = self.gauges().into_iter().filter(is_shown);
+        let drawn: Vec<Line<'_>> = gauges_shown.map(|gauge| gauge.line(width, self.palette)).collect();
         frame.render_widget(Paragraph::new(drawn), gauges);
         self.trail(frame, line);
-        let words = wrapped("", &self.words(), width, usize::from(words), Style::new());
         frame.render_widget(Paragraph::new(words), below);
     }
 
@@ -157,7 +165,7 @@ impl Drawn<'_> {
         let celsius = told(heat.value.ok());
         let watts = told(card.power.watts.value().map(|watts| format!("{watts:.0} W")));
         let busy = told(card.utilisation.core.value().map(|core| format!("{core} %")));
-        let memory = told(card.memory.used.value().map(|used| size(*used)));
+        let memory = told(memory(card).0.value().map(|used| size(*used)));
         Line::from(vec![
             Span::raw(format!("{celsius:>7} ")),
             Span::styled(filled(heat.share, bar), self.palette.of(heat.tone)),
@@ -165,13 +173,13 @@ impl Drawn<'_> {
         ])
     }
 
-    /// The last ten minutes of its temperature; as high as the place is where it gets slower.
+    /// The last ten minutes of its temperature where it is nearest to getting slower; as high as the place is where it does.
     fn trail(&self, frame: &mut Frame<'_>, place: Rect) {
-        let Some((low, high)) = self.trail.ends() else { return };
-        let slower = self.card.gpu.celsius.value().zip(self.card.margins.slower);
-        let high = slower.map_or(high, |(celsius, margin)| high.max(celsius + margin));
+        let nearest = self.card.nearest();
+        let Some((low, high)) = self.trail.ends(nearest) else { return };
+        let high = limit(self.card, nearest).map_or(high, |(_, limit)| high.max(limit));
         let steps = u64::from(place.height) * 8;
-        let columns = self.trail.columns(self.until, usize::from(place.width));
+        let columns = self.trail.columns(nearest, self.until, usize::from(place.width));
         // The lowest is a line as well, and no gap.
         let step = |value: f64| spark::step(value, (low - 2.0, high), steps).max(1);
         let bars: Vec<Option<u64>> = columns.into_iter().map(|value| value.map(step)).collect();
@@ -185,7 +193,8 @@ impl Drawn<'_> {
             card.clocks.core_most.value().map_or(format!("{now} MHz"), |most| format!("{now} of {most} MHz"))
         });
         let power = share(&card.power.watts, &card.power.limit, |watts| *watts);
-        let memory = share(&card.memory.used, &card.memory.total, |bytes| *bytes as f64);
+        let (used, total) = memory(card);
+        let memory = share(&used, &total, |bytes| *bytes as f64);
         [
             heat(card),
             Gauge {
@@ -197,9 +206,9 @@ impl Drawn<'_> {
             },
             Gauge {
                 label: "memory",
-                value: read(&card.memory.used, |used| size(*used)),
+                value: read(&used, |used| size(*used)),
                 share: memory,
-                note: card.memory.total.value().map_or(String::new(), |total| format!("of {}", size(*total))),
+                note: total.value().map_or(String::new(), |total| format!("of {}", size(*total))),
                 tone: Tone::Plain,
             },
             Gauge {
@@ -215,7 +224,10 @@ impl Drawn<'_> {
     /// What there is to say of it, the most urgent first.
     fn words(&self) -> String {
         let card = self.card;
-        let range = self.trail.ends().map(|(low, high)| format!("10 min: {low:.0} to {high:.0} °C"));
+        let place = card.nearest();
+        let whose = if place == GpuPlace::Chip { String::new() } else { format!(", {}", place.name()) };
+        let range = self.trail.ends(place);
+        let range = range.map(|(low, high)| format!("10 min{whose}: {low:.0} to {high:.0} °C"));
         let fan = card.fan.value().map(|fan| format!("fan {fan} %"));
         let late = card.late_s.map(|late| format!("no answer for {late:.0} s"));
         let soon = slower(card).map(|when| format!("slower {when}"));
@@ -223,7 +235,13 @@ impl Drawn<'_> {
             1 => "1 process".to_owned(),
             count => format!("{count} processes"),
         });
-        [late, soon, speed(card), range, fan, who].into_iter().flatten().collect::<Vec<_>>().join("; ")
+        let shared = card.memory.shared.map(|_| "its memory is the machine's".to_owned());
+        let parts = instances(card).map(|parts| format!("instances {parts}"));
+        [late, soon, speed(card), range, fan, who, shared, parts]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
 
@@ -250,19 +268,31 @@ impl Gauge {
     }
 }
 
+/// Where it is nearest to getting slower.
 fn heat(card: &GpuCard) -> Gauge {
-    let slower = card
-        .gpu
-        .celsius
-        .value()
-        .zip(card.margins.slower)
-        .map(|(celsius, margin)| (*celsius, celsius + margin));
+    let nearest = card.nearest();
+    let slower = limit(card, nearest);
     Gauge {
-        label: "heat",
-        value: read(&card.gpu.celsius, |celsius| format!("{celsius:.0} °C")),
+        label: if nearest == GpuPlace::Chip { "heat" } else { nearest.name() },
+        value: read(&card.sensor(nearest).celsius, |celsius| format!("{celsius:.0} °C")),
         share: slower.filter(|(_, at)| *at > 0.0).map(|(celsius, at)| celsius / at),
         note: slower.map_or(String::new(), |(_, at)| format!("slower at {at:.0} °C")),
         tone: state(card.state).1,
+    }
+}
+
+/// How hot that place is, and from where the card gets slower by it.
+fn limit(card: &GpuCard, place: GpuPlace) -> Option<(f64, f64)> {
+    let sensor = card.sensor(place);
+    let celsius = *sensor.celsius.value()?;
+    Some((celsius, celsius + sensor.to_slower()?))
+}
+
+/// What is used of its memory, and all of it: its own, or the machine's where it shares that.
+fn memory(card: &GpuCard) -> (GpuReading<u64>, GpuReading<u64>) {
+    match card.memory.shared {
+        Some(GpuShared { total, used }) => (GpuReading::Value(used), GpuReading::Value(total)),
+        None => (card.memory.used.clone(), card.memory.total.clone()),
     }
 }
 

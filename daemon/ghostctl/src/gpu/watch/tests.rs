@@ -2,7 +2,9 @@
 
 use std::{env, fs, path::PathBuf};
 
-use ghostllm_core::admin::{GpuHistory, GpuMissingCause, GpuReport, GpuSpan};
+use ghostllm_core::admin::{
+    GpuHistory, GpuInstance, GpuMissingCause, GpuReading, GpuReport, GpuSpan, GpuState,
+};
 use ratatui::{
     Terminal,
     backend::TestBackend,
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     exit::{Exit, Failure},
-    gpu::sample::{AT, card, hot, lost, missing, point, refusing, report, warm},
+    gpu::sample::{AT, card, hot, lost, missing, point, processor, radeon, refusing, report, warm},
 };
 
 fn now(later: i64) -> OffsetDateTime {
@@ -94,6 +96,58 @@ fn eight_cards_of_which_one_is_hot_and_one_lost() {
 #[test]
 fn a_hot_card_for_whose_sake_requests_are_refused() {
     kept("refusing-80x24", &screen(&mut watched(refusing()), 80, 24));
+}
+
+#[test]
+fn the_place_that_is_nearest_to_its_limit_is_drawn_and_named() {
+    let drawn = screen(&mut watched(report(vec![radeon(0)])), 80, 24);
+    let line =
+        |begins: &str| drawn.lines().find(|line| line.starts_with(begins)).unwrap_or_default().to_owned();
+    assert!(line("│hotspot   111 °C █").contains("█ slower at 110 °C"), "{drawn}");
+    assert!(drawn.contains("10 min, hotspot: 111 to 111 °C") && !drawn.contains("53 °C"), "{drawn}");
+    let small = screen(&mut watched(report((0..8).map(radeon).collect())), 80, 24);
+    assert!(small.contains("│ 111 °C ███"), "{small}");
+}
+
+#[test]
+fn a_card_that_fell_silent_has_a_gap_and_no_reading_of_now() {
+    let mut silent = card(0);
+    (silent.state, silent.age_s, silent.late_s) = (GpuState::Stale, Some(140.0), Some(138.0));
+    let mut watched = Watched::new(false);
+    watched.now = now(0);
+    // What was read before it fell silent.
+    let mut before = history(0, 61.0);
+    before.points.truncate(400);
+    watched.remembered(&before);
+    watched.told(report(vec![silent]));
+    let drawn = screen(&mut watched, 80, 24);
+    assert!(drawn.contains("no answer for 138 s"), "{drawn}");
+    let is_chart = |line: &&str| line.starts_with('│') && !line.contains(char::is_alphanumeric);
+    let chart: Vec<&str> = drawn.lines().filter(is_chart).collect();
+    assert!(chart.iter().any(|line| line.contains('█')), "{drawn}");
+    assert!(chart.iter().all(|line| line.ends_with("       │")), "nothing was read of late: {drawn}");
+}
+
+#[test]
+fn a_narrow_screen_has_those_that_wait_as_well() {
+    let drawn = screen(&mut watched(eight()), 40, 24);
+    let words = drawn.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    assert!(words.contains("8 and 4 may at once; 0 and 0 wait"), "{drawn}");
+}
+
+#[test]
+fn the_parts_of_a_card_and_memory_that_is_shared_are_in_its_panel() {
+    let mut cut = card(0);
+    cut.instances.count = GpuReading::Value(2);
+    let part =
+        |index| GpuInstance { index, total: GpuReading::Value(10 << 30), used: GpuReading::Value(1 << 30) };
+    cut.instances.list = vec![part(0), part(1)];
+    let drawn = screen(&mut watched(report(vec![cut])), 80, 24);
+    let words = drawn.lines().map(|line| line.trim_matches(['│', ' '])).collect::<Vec<_>>().join(" ");
+    assert!(words.contains("instances 2: 0 has 1.0 GiB of 10.0 GiB, 1 has 1.0 GiB of 10.0 GiB"), "{drawn}");
+    let drawn = screen(&mut watched(report(vec![processor(0)])), 80, 24);
+    assert!(drawn.contains("│memory  16.0 GiB ") && drawn.contains(" of 64.0 GiB "), "{drawn}");
+    assert!(drawn.contains("its memory is the machine's") && !drawn.contains("│power"), "{drawn}");
 }
 
 #[test]

@@ -31,6 +31,9 @@ use crate::{
 const OLD: i64 = 3;
 /// The most lines of the governor's words.
 const GOVERNOR: usize = 2;
+/// The most lines of how many run and wait, where there are so many lines: on a narrow screen one has no room for those that wait.
+const REQUESTS: usize = 3;
+const ROOMY: usize = 16;
 /// The most lines of a fault beside cards; `ghostctl gpu` has all of it.
 const FAULT: usize = 2;
 
@@ -183,7 +186,8 @@ fn above(watched: &Watched, width: usize, height: usize) -> Vec<Line<'static>> {
     let (head, tone, words) = decided(report);
     lines.extend(wrapped(&format!("{head}: "), &words, width, GOVERNOR, palette.of(tone)));
     let words = requests(&report.governor);
-    lines.extend(wrapped("requests: ", &words, width, 1, Style::new()));
+    let most = if height < ROOMY { 1 } else { REQUESTS };
+    lines.extend(wrapped("requests: ", &words, width, most, Style::new()));
     lines.extend(faults(report, palette, width, height));
     lines
 }

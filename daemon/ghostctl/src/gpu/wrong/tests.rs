@@ -3,7 +3,7 @@ use ghostllm_core::admin::{
 };
 
 use super::{About, all, was_hot};
-use crate::gpu::sample::{card, hot, lost, missing, refusing, report, untold};
+use crate::gpu::sample::{card, hot, lost, missing, radeon, refusing, report, untold};
 
 /// What is found, as its subject, how bad it is, and its words.
 fn found(report: &GpuReport) -> Vec<(About, Severity, String)> {
@@ -230,13 +230,20 @@ fn what_is_wrong_with_a_driver_or_a_card_is_a_cause_as_bad_as_it_is_here() {
     let name = "(NVIDIA H100 80GB HBM3): it";
     assert_eq!(
         all.iter().map(|(code, severity, _)| (code.as_str(), *severity)).collect::<Vec<_>>(),
-        [("gpu_xid", error), ("gpu_lost", error), ("gpu_silent", error), ("gpu_memory", warning),]
+        [
+            ("gpu_xid", error),
+            ("gpu_lost", error),
+            ("gpu_silent", error),
+            ("gpu_memory", warning),
+            ("gpu_heat", warning)
+        ]
     );
     for ((_, _, what), begins) in all.iter().zip([
         format!("card 0 {name} has told Xid 95 5 s ago: "),
         format!("card 1 {name} is lost (Xid 79)"),
         format!("card 2 {name} has not answered for 34 s"),
         format!("card 0 {name} has had 2 errors in its memory"),
+        "card 3 (NVIDIA GeForce RTX 3060): it is slowed down by its heat at 92 °C".to_owned(),
     ]) {
         assert!(what.starts_with(&begins), "{what}");
     }
@@ -247,4 +254,29 @@ fn what_is_wrong_with_a_driver_or_a_card_is_a_cause_as_bad_as_it_is_here() {
     broken.faults = card(0).faults;
     broken.faults.xid = GpuReading::Value(Some(31));
     assert_eq!(causes(&report(vec![broken])), [], "a program's fault is none of the card's");
+}
+
+#[test]
+fn a_card_s_heat_is_a_cause_only_while_it_costs_something() {
+    let causes = |card: GpuCard| {
+        let told = wrong::causes(&report(vec![card]));
+        told.into_iter().map(|cause| (cause.code, cause.severity, cause.what)).collect::<Vec<_>>()
+    };
+    let of = |name: &str, what: &str| {
+        vec![("gpu_heat".to_owned(), Severity::Warning, format!("card 0 ({name}): it {what}"))]
+    };
+    // By the place that is the hottest, and not by the chip, which is far from its limit.
+    assert_eq!(causes(radeon(0)), of("amdgpu 1002:744c", "is slowed down by its heat at 111 °C (hotspot)"));
+    let mut braked = card(0);
+    braked.state = GpuState::ThrottledByBrake;
+    assert_eq!(causes(braked), of("NVIDIA H100 80GB HBM3", "is slowed down by the machine's power supply"));
+    let mut cooled = hot(0);
+    (cooled.throttles, cooled.margins.slowdown) = (GpuReading::Value(Vec::new()), Some(43.0));
+    assert_eq!(causes(cooled), [], "it is not so any more");
+    let mut soft = hot(0);
+    soft.throttles = GpuReading::Value(vec![ghostllm_core::admin::GpuThrottle {
+        reason: ghostllm_core::admin::GpuReason::SoftHeat,
+        words: String::new(),
+    }]);
+    assert_eq!(causes(soft), [], "its driver keeps it at its temperature, as it should");
 }

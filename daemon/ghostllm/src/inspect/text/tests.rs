@@ -32,10 +32,12 @@ fn model(id: &str, up: bool) -> ModelInfo {
 fn seen() -> Inspected {
     let card = InspectedCard {
         number: 0,
+        maker: GpuMaker::Nvidia,
         name: "NVIDIA H100 80GB HBM3".to_owned(),
         uuid: "GPU-1".to_owned(),
         memory: Some(80 << 30),
         free: Some(79 << 30),
+        shares_memory: false,
         below_slowdown: Some(33),
         driver: "580.95.05".to_owned(),
         fault: None,
@@ -180,6 +182,40 @@ fn no_line_is_wider_than_the_screen_but_for_a_long_word() {
     let wide: Vec<&str> = drawn.lines().filter(|line| line.chars().count() > WIDTH).collect();
     assert!(wide.len() == 1 && wide[0].ends_with("xxx"), "{drawn}");
     assert!(drawn.contains("and 28 more"), "{drawn}");
+}
+
+#[test]
+fn cards_of_every_maker_are_told_and_a_processor_is_none() {
+    let of = |card: InspectedCard, missing: Option<&str>| {
+        let gpus = InspectedGpus { cards: vec![card], missing: missing.map(str::to_owned) };
+        let drawn = drawn(&Inspected { gpus, ..seen() });
+        let (from, to) = (drawn.find("gpus ").unwrap(), drawn.find("engines ").unwrap());
+        drawn[from..to].to_owned()
+    };
+    let radeon = InspectedCard {
+        maker: GpuMaker::Amd,
+        name: "amdgpu 1002:744c".to_owned(),
+        driver: "amdgpu".to_owned(),
+        below_slowdown: Some(-1),
+        ..seen().gpus.cards[0].clone()
+    };
+    let line = "gpus       0 amdgpu 1002:744c, 79.0 GiB of 80.0 GiB free, 1 °C above slowdown,\n             driver amdgpu\n";
+    assert_eq!(of(radeon.clone(), None), line);
+    let fails = "NVIDIA's driver is installed but not loaded";
+    assert!(
+        of(radeon.clone(), Some(fails)).starts_with(&format!("gpus       {fails}\n           0 amdgpu "))
+    );
+    let apu = InspectedCard { memory: None, free: None, shares_memory: true, ..radeon.clone() };
+    assert!(of(apu.clone(), None).contains("shares the machine's memory"));
+    assert!(
+        of(InspectedCard { shares_memory: false, ..apu.clone() }, None).contains("its memory is not told")
+    );
+    let name = "processor (x86_pkg_temp)".to_owned();
+    let processor = InspectedCard { maker: GpuMaker::Processor, name, below_slowdown: Some(29), ..apu };
+    assert_eq!(
+        of(processor, Some("no NVIDIA driver is installed")),
+        "gpus       none: no NVIDIA driver is installed\n           processor (x86_pkg_temp), 29 °C below slowdown\n"
+    );
 }
 
 #[test]

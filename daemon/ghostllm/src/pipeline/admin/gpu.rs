@@ -12,7 +12,7 @@ use ghostllm_core::{
     ApiError,
     admin::{
         Cause, FORM, GpuDecision, GpuGate, GpuGovernor, GpuHistory, GpuLimits, GpuMaker, GpuMissing,
-        GpuMissingCause, GpuMode, GpuReport, GpuSpan, wrong,
+        GpuMissingCause, GpuMode, GpuReport, GpuShared, GpuSpan, wrong,
     },
     config::GovernorMode,
     error::Code,
@@ -22,24 +22,37 @@ use ghostllm_core::{
 use ghostllm_gpu::Missing;
 
 use super::blocking;
-use crate::{date, pipeline::Shared, tasks::heat::Snapshot};
+use crate::{date, pipeline::Shared, process::machine_memory, tasks::heat::Snapshot};
+
+/// What is told with the cards, and is no word of theirs.
+#[derive(Debug, Default)]
+struct Beside {
+    /// What the processes on them are called.
+    names: HashMap<u32, String>,
+    /// The machine's memory, where one of them shares that.
+    memory: Option<GpuShared>,
+}
 
 /// How all cards are.
 pub(super) async fn report(shared: &Arc<Shared>) -> Result<GpuReport, ApiError> {
     let now = shared.desk.heat.now();
     let numbers: Vec<u32> = now.cards.iter().flat_map(|card| card::processes(&card.seen)).collect();
-    // Names of processes are files of the kernel's.
-    let names = blocking(shared, move || named(&numbers)).await?;
-    Ok(told(shared, &now, &names))
+    let shares = now.cards.iter().any(|card| card::shares_memory(&card.seen.sample));
+    // Both are files of the kernel's.
+    let beside = blocking(shared, move || Beside {
+        names: named(&numbers),
+        memory: if shares { machine() } else { None },
+    });
+    Ok(told(shared, &now, &beside.await?))
 }
 
 /// What is wrong with the cards, judged as `ghostctl` does it: by what the admin API tells of them, once for each look at them.
 pub(super) fn causes(shared: &Shared) -> Vec<Cause> {
     let now = shared.desk.heat.now();
-    now.causes.get_or_init(|| wrong::causes(&told(shared, &now, &HashMap::new()))).clone()
+    now.causes.get_or_init(|| wrong::causes(&told(shared, &now, &Beside::default()))).clone()
 }
 
-fn told(shared: &Shared, now: &Snapshot, names: &HashMap<u32, String>) -> GpuReport {
+fn told(shared: &Shared, now: &Snapshot, beside: &Beside) -> GpuReport {
     let (known, counts) = (&shared.desk.heat, shared.gate.counts());
     GpuReport {
         version: FORM,
@@ -56,7 +69,7 @@ fn told(shared: &Shared, now: &Snapshot, names: &HashMap<u32, String>) -> GpuRep
             waiting: counts.waiting.into(),
         },
         missing: now.missing.iter().map(missing).collect(),
-        cards: now.cards.iter().map(|seen| card::card(seen, now, known, names)).collect(),
+        cards: now.cards.iter().map(|seen| card::card(seen, now, known, beside)).collect(),
     }
 }
 
@@ -100,6 +113,13 @@ fn named(numbers: &[u32]) -> HashMap<u32, String> {
         Some((*pid, name.trim_end().to_owned()))
     };
     numbers.iter().filter_map(name).collect()
+}
+
+/// All of the machine's memory, and what is in use of it.
+fn machine() -> Option<GpuShared> {
+    let (total, available) = machine_memory();
+    let total = total?;
+    Some(GpuShared { total, used: total.saturating_sub(available?) })
 }
 
 fn limits(limits: ByClass<Option<u32>>) -> GpuLimits {

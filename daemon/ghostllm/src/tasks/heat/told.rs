@@ -13,7 +13,7 @@ use ghostllm_core::{
     config::GovernorMode,
     heat::{self, Decision, Gate, State},
 };
-use ghostllm_gpu::Missing;
+use ghostllm_gpu::{Maker, Missing};
 
 use super::{Card, Snapshot};
 
@@ -33,8 +33,13 @@ pub(super) struct Named<'a>(pub(super) &'a Card);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identity = self.0.seen.identity.as_ref();
+        // A processor is no card, and its name says what it is: `processor (x86_pkg_temp)`.
+        if let Some(processor) = identity.filter(|identity| identity.maker == Maker::Processor) {
+            return f.write_str(&processor.name);
+        }
         write!(f, "card {}", self.0.seen.index)?;
-        self.0.seen.identity.as_ref().map_or(Ok(()), |identity| write!(f, " ({})", identity.name))
+        identity.map_or(Ok(()), |identity| write!(f, " ({})", identity.name))
     }
 }
 
@@ -128,7 +133,9 @@ fn thermal(now: &Snapshot, place: usize, decision: &Decision) -> Option<admin::C
     if decision.gate == Gate::Open && decision.limits == decision.most {
         return None;
     }
-    let card = Named(now.cards.get(place)?);
+    let card = now.cards.get(place)?;
+    let is_nvidia = card.seen.identity.as_ref().is_some_and(|identity| identity.maker == Maker::Nvidia);
+    let card = Named(card);
     let (severity, watched) = match now.mode {
         GovernorMode::Watch => (Severity::Note, "were gpu.governor \"on\", it would be so: "),
         // That nobody's request begins is worse than that fewer do, and is told once more.
@@ -141,9 +148,13 @@ fn thermal(now: &Snapshot, place: usize, decision: &Decision) -> Option<admin::C
         what: format!("because of {card}: {watched}{decision}"),
         next: match decision.cause {
             heat::Cause::Blind => "ask why it does not answer: `ghostctl gpu` tells what is known of it",
-            _ => {
+            heat::Cause::Cooling => "wait: they begin again by themselves; `ghostctl gpu` tells how hot it is",
+            _ if is_nvidia => {
                 "let it have more air (dust, fans, the case, what stands around it) or less power (`sudo nvidia-smi -pl WATTS`); as it \
                  cools, all is as before by itself"
+            }
+            _ => {
+                "let it have more air (dust, fans, the case, what stands around it); as it cools, all is as before by itself"
             }
         }
         .to_owned(),

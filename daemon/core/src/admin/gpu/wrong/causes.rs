@@ -1,8 +1,9 @@
 //! Which of the cards' faults are causes in the status, so that an alert tells them.
 //!
 //! Knows what each is about. Refuses to judge: how bad one is and what to do about it are the fault's own. Invariant: of one card there is
-//! one cause of each code, which begins with the card's name and a colon, by which alerts tell them apart. Heat is not among them, of which
-//! the governor's own cause tells what comes of it, nor a slow link, which can wait until somebody looks.
+//! one cause of each code, which begins with the card's name and a colon, by which alerts tell them apart. What the
+//! governor does for a card's heat is a cause of its own (`gpu_thermal`), which there is not where that is nothing. A slow link is not among
+//! them, which can wait until somebody looks.
 
 use super::{
     super::{GpuReport, GpuState},
@@ -11,7 +12,7 @@ use super::{
 use crate::admin::{Cause, Severity};
 
 /// Their codes: the first is about the box, the others about a card each.
-pub const CODES: [&str; 5] = ["gpu_driver", "gpu_lost", "gpu_silent", "gpu_memory", "gpu_xid"];
+pub const CODES: [&str; 6] = ["gpu_driver", "gpu_lost", "gpu_silent", "gpu_memory", "gpu_xid", "gpu_heat"];
 
 /// All of them, the worst first.
 #[must_use]
@@ -30,7 +31,7 @@ pub fn causes(report: &GpuReport) -> Vec<Cause> {
 }
 
 fn code(fault: &Fault, report: &GpuReport) -> Option<&'static str> {
-    let [driver, lost, silent, memory, xid] = CODES;
+    let [driver, lost, silent, memory, xid, heat] = CODES;
     let state = report.cards.iter().find(|card| Some(card.index) == fault.card).map(|card| card.state);
     match fault.about {
         About::Driver | About::Permission => Some(driver),
@@ -38,7 +39,8 @@ fn code(fault: &Fault, report: &GpuReport) -> Option<&'static str> {
         About::Lost => Some(lost),
         About::Memory => Some(memory),
         About::Xid => Some(xid),
-        About::Heat | About::Link => None,
+        About::Heat => Some(heat),
+        About::Link => None,
     }
 }
 

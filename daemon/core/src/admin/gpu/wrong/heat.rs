@@ -4,13 +4,13 @@
 //! hardware's own reason alone.
 
 use super::{
-    super::{GpuCard, GpuMaker, GpuReason, GpuState},
+    super::{GpuCard, GpuMaker, GpuPlace, GpuReason, GpuState},
     About, Fault, fault, place,
 };
 use crate::admin::Severity;
 
 pub(super) fn heat(card: &GpuCard) -> Option<Fault> {
-    let at = card.gpu.celsius.value().map_or(String::new(), |celsius| format!(" at {celsius:.0} °C"));
+    let at = at(card);
     match card.state {
         GpuState::ThrottledByBrake => Some(brake(card)),
         GpuState::ThrottledByHeat if was_hot(card) => {
@@ -39,6 +39,14 @@ pub(super) fn heat(card: &GpuCard) -> Option<Fault> {
         }
         _ => None,
     }
+}
+
+/// How hot it is where it is nearest to being slowed down; where that is not the chip as a whole, with its name.
+fn at(card: &GpuCard) -> String {
+    let place = card.nearest();
+    let name = if place == GpuPlace::Chip { String::new() } else { format!(" ({})", place.name()) };
+    let celsius = card.sensor(place).celsius.value();
+    celsius.map_or(String::new(), |celsius| format!(" at {celsius:.0} °C{name}"))
 }
 
 fn brake(card: &GpuCard) -> Fault {

@@ -8,10 +8,11 @@ use ghostllm_core::{
         GpuOutlook, GpuPower, GpuProcess, GpuProcesses, GpuReading, GpuSensor, GpuSlower, GpuThrottle,
         GpuUtilisation, tenths,
     },
-    heat::{Margins, Outlook, Reading, Sample, Sensor, Throttles},
+    heat::{Absent, HORIZON, Margins, Outlook, Reading, Sample, Sensor, Throttles},
 };
 use ghostllm_gpu::{Identity, Maker, Seen};
 
+use super::Beside;
 use crate::{
     date,
     tasks::heat::{Card, Known, Snapshot},
@@ -22,7 +23,7 @@ pub(super) fn processes(seen: &Seen) -> impl Iterator<Item = u32> {
     seen.who.processes.iter().flatten().map(|process| process.pid)
 }
 
-pub(super) fn card(card: &Card, now: &Snapshot, known: &Known, names: &HashMap<u32, String>) -> GpuCard {
+pub(super) fn card(card: &Card, now: &Snapshot, known: &Known, beside: &Beside) -> GpuCard {
     let Card { seen, verdict, prediction } = card;
     let (said, identity) = (&seen.sample, seen.identity.as_deref());
     let text = |of: fn(&Identity) -> &String| identity.map(of).filter(|text| !text.is_empty()).cloned();
@@ -53,7 +54,7 @@ pub(super) fn card(card: &Card, now: &Snapshot, known: &Known, names: &HashMap<u
             core: said.utilisation.core.into(),
             memory: said.utilisation.memory.into(),
         },
-        memory: GpuMemory { total: said.memory.total.into(), used: said.memory.used.into() },
+        memory: memory(said, beside),
         fan: said.fan.into(),
         link: GpuLink {
             generation: said.link.generation.into(),
@@ -63,7 +64,7 @@ pub(super) fn card(card: &Card, now: &Snapshot, known: &Known, names: &HashMap<u
         },
         faults: faults(said, now),
         instances: instances(seen),
-        processes: computing(seen, names),
+        processes: computing(seen, &beside.names),
         age_s: age.map(|age| tenths(age.as_secs_f32())),
         late_s: seen.late.map(|late| tenths(late.as_secs_f32())),
     }
@@ -100,7 +101,8 @@ fn slower(outlook: Outlook) -> GpuSlower {
             outlook: GpuOutlook::Soon,
             seconds: Some(tenths(span.seconds)),
             earliest_s: Some(tenths(span.earliest)),
-            latest_s: Some(tenths(span.latest)),
+            // What is cut off there is no figure.
+            latest_s: (span.latest < HORIZON.as_secs_f32()).then(|| tenths(span.latest)),
         },
     }
 }
@@ -109,7 +111,7 @@ fn slower(outlook: Outlook) -> GpuSlower {
 fn real(reading: Reading<f32>) -> GpuReading<f64> {
     match reading {
         Ok(value) if value.is_finite() => GpuReading::Value(tenths(value)),
-        Ok(_) => GpuReading::Missing(ghostllm_core::heat::Absent::Failed.to_string()),
+        Ok(_) => GpuReading::Missing(Absent::Failed.to_string()),
         Err(why) => GpuReading::Missing(why.to_string()),
     }
 }
@@ -129,6 +131,16 @@ fn power(said: &Sample) -> GpuPower {
         limit: real(said.power.limit),
         millijoules: said.power.millijoules.into(),
     }
+}
+
+/// Whether it has no memory of its own.
+pub(super) fn shares_memory(said: &Sample) -> bool {
+    said.memory.total == Err(Absent::SharesMemory)
+}
+
+fn memory(said: &Sample, beside: &Beside) -> GpuMemory {
+    let shared = beside.memory.filter(|_| shares_memory(said));
+    GpuMemory { total: said.memory.total.into(), used: said.memory.used.into(), shared }
 }
 
 fn faults(said: &Sample, now: &Snapshot) -> GpuFaults {
@@ -167,5 +179,35 @@ fn computing(seen: &Seen, names: &HashMap<u32, String>) -> GpuProcesses {
                 instance: process.instance,
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ghostllm_core::{admin::GpuShared, heat::Span};
+
+    use super::*;
+
+    #[test]
+    fn a_card_without_memory_of_its_own_has_the_machine_s_beside_it() {
+        let mut said = Sample::missing(Duration::ZERO, Absent::SharesMemory);
+        let machine = GpuShared { total: 128 << 30, used: 40 << 30 };
+        let beside = Beside { memory: Some(machine), ..Beside::default() };
+        let told = memory(&said, &beside);
+        assert_eq!(
+            (told.shared, told.total.missing()),
+            (Some(machine), Some("the card shares the machine's memory"))
+        );
+        said.memory.total = Ok(24 << 30);
+        assert_eq!(memory(&said, &beside).shared, None, "it has its own");
+    }
+
+    #[test]
+    fn what_is_cut_off_at_ten_minutes_is_told_as_no_figure() {
+        let at = |latest| slower(Outlook::In(Span { seconds: 24.0, earliest: 10.0, latest }));
+        assert_eq!(at(66.0).latest_s, Some(66.0));
+        assert_eq!((at(600.0).latest_s, at(600.0).earliest_s), (None, Some(10.0)));
     }
 }

@@ -60,6 +60,8 @@ fn of_point(point: &Point, known: &Known) -> GpuPoint {
     GpuPoint {
         at: date::rfc3339(known.date(Duration::from_millis(u64::from(point.at) * 100))),
         celsius: point.gpu.map(whole),
+        memory_heat: point.memory.map(whole),
+        hotspot: point.hotspot.map(whole),
         margin: point.margin.map(whole),
         watts: point.power.map(whole),
         utilisation: point.busy,
@@ -73,6 +75,8 @@ fn of_minute(minute: &Minute, known: &Known) -> GpuPoint {
     GpuPoint {
         at: date::rfc3339(known.date(Duration::from_secs(u64::from(minute.minute) * 60))),
         celsius: minute.gpu.map(|[_, _, highest]| whole(highest)),
+        memory_heat: None,
+        hotspot: None,
         margin: minute.margin.map(whole),
         watts: minute.power.map(|[mean, _]| whole(mean)),
         utilisation: minute.busy,
