@@ -8,7 +8,7 @@ use std::path::Path;
 use ghostllm_core::{
     admin::{GpuMaker, InspectedCard, InspectedGpus},
     config::Gpu,
-    heat::{Absent, Sample},
+    heat::Absent,
 };
 use ghostllm_gpu::{Card, Maker, Missing, Options, Other};
 
@@ -129,6 +129,7 @@ fn whole(degrees: f32) -> i64 {
 mod tests {
     use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
+    use ghostllm_core::heat::Sample;
     use tempfile::TempDir;
 
     use super::*;
