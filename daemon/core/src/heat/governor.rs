@@ -337,15 +337,14 @@ impl Governor {
         self.share = self.share.max(next.min(most));
     }
 
-    /// The share of a card that driver or hardware holds where it is: once nothing has spoken for less for twice as long as else, it is let
-    /// up to that again, though its heat slows it down and though there is no room for the hysteresis. A card at its temperature for as long as
-    /// it works would else stay at what the gate left when it opened, for good.
+    /// The share of a card that its driver holds where it is, well below where its hardware would: once nothing has spoken for less for twice as
+    /// long as else, it is let up to that again, though its heat slows it down. It would else stay at what the gate left when it opened, for
+    /// as long as it works. Nearer to the hardware's limit it does: let up there, a simulated V100 with a failed fan switched itself off.
     fn held(&self, moment: &Moment<'_>) -> f32 {
-        let margins = moment.verdict.margins;
-        if is_beyond(margins) || !self.has_waited(moment.now, self.fell, 2) {
+        if !self.has_waited(moment.now, self.fell, 2) {
             return 0.0;
         }
-        self.policy.floor(margins, 0.0, moment.queued)
+        self.policy.floor(moment.verdict.margins, self.policy.hysteresis, moment.queued)
     }
 
     /// The share that a margin allows if it were so many degrees smaller, and what is in the way of more.

@@ -207,14 +207,17 @@ fn the_gate_opens_later_within_the_hysteresis_but_it_opens() {
 }
 
 #[test]
-fn a_card_that_is_held_at_its_temperature_is_let_up_to_the_floor_again_after_the_gate() {
-    // Its driver holds it at 91 °C, 4 below where its hardware would, after 97.
+fn a_card_that_its_driver_holds_is_let_up_to_the_floor_again_after_the_gate() {
+    // Its driver holds it 4 °C below where its hardware would.
     let held = |margin: f32| {
         let mut held = hot(margin, Reason::SoftHeat);
         held.margins.slower = Some(margin - 5.0);
         held
     };
-    for verdict in [held(4.0), hot(1.0, Reason::HardHeat), verdict(0.5)] {
+    // Nearer to where the hardware slows it down it stays as the gate has left it.
+    for (verdict, wanted) in
+        [(held(4.0), (7, 8)), (hot(1.0, Reason::HardHeat), (0, 1)), (verdict(0.5), (0, 1))]
+    {
         let mut card = Rig::new();
         card.second(&held(-3.0));
         let opened = (0..120).find(|_| card.second(&verdict).gate == Gate::Open);
@@ -222,7 +225,7 @@ fn a_card_that_is_held_at_its_temperature_is_let_up_to_the_floor_again_after_the
         let begun = card.second(&verdict).limits;
         assert!(begun.interactive < 4 && begun.background == 0, "little by little: {begun:?}");
         let later = card.seconds(100, &verdict);
-        assert_eq!(limits(&later), (7, 8), "{later}");
+        assert_eq!(limits(&later), wanted, "{later}");
         let beyond = card.second(&hot(-0.9, Reason::HardHeat));
         assert_eq!(limits(&beyond), (0, 1), "and less at once where it is not held");
         assert_eq!(limits(&card.seconds(59, &verdict)), (0, 1));
