@@ -50,7 +50,7 @@ async fn gives_one_model(version: Version) -> Result<()> {
 async fn gives_one_whose_name_has_a_percent_sign(version: Version) -> Result<()> {
     let names = ["100%", "a%2Fb", "a/50%25"].map(|name| Model::new(name, false));
     let double = Double::start(Ollama::with(names.to_vec())).await;
-    let daemon = Daemon::start(&Setup::backend("box", &double.url())).await?;
+    let daemon = Daemon::start(&Setup::backend("ollama", &double.url())).await?;
     let caller = Caller::new(&daemon, version, Family::V4).await?;
     for (path, id) in [
         ("100%25", "100%"),

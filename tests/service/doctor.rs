@@ -9,15 +9,15 @@ use crate::{VERSIONS, check_serves};
 /// Listens where `OLLAMA_HOST` says, as Ollama does, and says nothing. A bare Debian has perl.
 const LISTENS: &str = "use Socket; my ($host, $port) = split /:/, $ENV{OLLAMA_HOST}; socket(S, PF_INET, SOCK_STREAM, 0) or die; \
                        setsockopt(S, SOL_SOCKET, SO_REUSEADDR, pack('l', 1)) or die; \
-                       bind(S, sockaddr_in($port || 11434, inet_aton($host))) or die $!; listen(S, 5) or die; \
+                       bind(S, sockaddr_in($port || 11434, inet_aton($host))) or die $!; listen(S, 5) or die; exit if fork; \
                        while (accept(C, S)) { close C }\n";
 const DROP_IN: &str = "/etc/systemd/system/ollama.service.d/ghostllm.conf";
 
-/// A service that listens there.
+/// A service that listens there once it is started.
 async fn listening(container: &Container, unit: &str, at: &str) -> Result<()> {
     container.write("/usr/local/lib/listens.pl", LISTENS)?;
     let text = format!(
-        "[Service]\nEnvironment=OLLAMA_HOST={at}\nExecStart=/usr/bin/perl /usr/local/lib/listens.pl\n"
+        "[Service]\nType=forking\nEnvironment=OLLAMA_HOST={at}\nExecStart=/usr/bin/perl /usr/local/lib/listens.pl\n"
     );
     container.write(&format!("/etc/systemd/system/{unit}"), &text)?;
     container.systemctl("daemon-reload").await?;

@@ -26,6 +26,19 @@ pub enum Style {
     Transformers,
 }
 
+/// An answer or a chunk of vLLM's with the logarithms of its text's probabilities, where they are asked for: the text counts as one token.
+fn with_odds(said: &str, body: &Value) -> String {
+    let read: Value = serde_json::from_str(said).unwrap_or_default();
+    let choice = &read["choices"][0];
+    let text =
+        choice["delta"]["content"].as_str().or(choice["message"]["content"].as_str()).unwrap_or_default();
+    if body["logprobs"] != true || text.is_empty() {
+        return said.to_owned();
+    }
+    let token = json!({"token": text, "logprob": -0.25, "bytes": text.as_bytes(), "top_logprobs": []});
+    said.replacen("\"logprobs\":null", &format!("\"logprobs\":{}", json!({ "content": [token] })), 1)
+}
+
 /// An engine of that manner with one model.
 #[derive(Debug, Clone)]
 pub struct OpenAi {
@@ -111,9 +124,10 @@ impl OpenAi {
         let count = if self.style == Style::Transformers { 1 } else { body["n"].as_u64().unwrap_or(1) };
         let mut reply = if body["stream"] == true {
             let chunks = self.chunks(&thought, body["stream_options"]["include_usage"] == true);
+            let chunks = chunks.iter().map(|chunk| with_odds(chunk, &body)).collect::<Vec<_>>();
             self.stream(chunks.iter().flat_map(|chunk| of_each_choice(chunk, count)).collect())
         } else {
-            self.whole("200 OK", &with_choices(&self.completion(&thought), count))
+            self.whole("200 OK", &with_choices(&with_odds(&self.completion(&thought), &body), count))
         };
         reply.generated = true;
         reply

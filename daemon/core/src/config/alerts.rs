@@ -16,11 +16,11 @@ section! {
     /// over: the causes that ghostctl status names, from warnings on. The journal and the metrics have them in any case.
     pub struct Alerts ("[alerts]") {
         /// The address that is told, by a POST of JSON: what has begun, what has ended, and all of it in words as "text". What
-        /// it answers beyond 200 to 299 is a failure, after which it is told again, ever later. What stands behind its host is shown
-        /// nowhere, since it may be a secret. None by itself: nothing leaves the box.
+        /// it answers beyond 200 to 299 is a failure, after which it is told again, ever later. What stands behind its host is
+        /// shown nowhere, since it may be a secret. None by itself: nothing leaves the box.
         webhook: Option<WebhookUrl> = None;
-        /// A file that holds that address instead, where whoever reads the configuration's files must not have it, as those of Slack
-        /// and Discord, which are secrets themselves: a whole path, or the name of a systemd credential.
+        /// A file that holds that address instead, where whoever reads the configuration's files must not have it, as those of
+        /// Slack and Discord, which are secrets themselves: a whole path, or the name of a systemd credential.
         webhook_file: Option<SecretFile> = None;
         /// A file that holds the key for that address, which is sent as "Authorization: Bearer": a whole path, or a plain name,
         /// which is a systemd credential (LoadCredential=alerts-key:/etc/ghostllm/alerts.key, webhook_key_file = "alerts-key").

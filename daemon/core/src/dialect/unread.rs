@@ -103,8 +103,8 @@ pub(in crate::dialect) const MESSAGE: Form = form!(
     "reasoning_content", "audio",
 );
 
-const FUNCTION: Form = form!("tools.function", "name", "description", "parameters", "strict");
-/// A tool of a chat, whose `strict` has a row of its own.
+const FUNCTION: Form = form!("tools.function", "name", "description", "parameters");
+/// A tool of a chat. Its `strict` is no word of an Ollama's, which alone is looked at in this way.
 pub(in crate::dialect) const TOOL: Form = form!("tools", "type", "function": FUNCTION);
 
 const CHOSEN: Form = form!("tool_choice.function", "name");
@@ -186,7 +186,7 @@ mod tests {
         );
         let tools = json!([{"type": "function", "bar": 1, "function":
             {"name": "f", "parameters": {"any": 1}, "strict": true, "description": "", "examples": [1]}}]);
-        assert_eq!(found(&tools, &TOOL), ["tools.bar", "tools.function.examples"]);
+        assert_eq!(found(&tools, &TOOL), ["tools.bar", "tools.function.examples", "tools.function.strict"]);
         let choice = json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "x": 1, "tools": [{"type": "function",
             "function": {"name": "f", "y": 1}}]}});
         assert_eq!(

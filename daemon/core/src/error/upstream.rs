@@ -225,12 +225,26 @@ fn spelled<'a>(steps: impl Iterator<Item = &'a str>) -> Option<String> {
                 return None;
             }
             place.push_str(&format!("[{step}]"));
-        } else if is_field(step) && !TYPES.contains(&step) {
+            continue;
+        }
+        // Our own engine writes a list's place behind the name, as clients do.
+        let (name, numbers) = step.split_at(step.find('[').unwrap_or(step.len()));
+        if is_field(name) && !TYPES.contains(&name) && are_numbers(numbers) {
             place.push_str(if place.is_empty() { "" } else { "." });
             place.push_str(step);
         }
     }
     (!place.is_empty()).then_some(place)
+}
+
+/// Whether it is nothing, or places in lists: `[0][12]`.
+fn are_numbers(places: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    places.is_empty()
+        || places
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .is_some_and(|inner| inner.split("][").all(is_number))
 }
 
 /// Whether OpenAI's API has names of this form.

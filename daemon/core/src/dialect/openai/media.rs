@@ -161,7 +161,7 @@ pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<Unhea
     }
     let (mut allowance, mut unheard) = (Allowance::new(limits), Unheard::default());
     if !messages.get().starts_with('[') {
-        return Ok(unheard);
+        return Err(ApiError::invalid_type("messages", "a list of messages"));
     }
     let check = |place, Object(message): Object<Message<'_>>| {
         let of_a_tool = message.role.is_some_and(|role| role.get() == "\"tool\"");
@@ -203,7 +203,7 @@ const MEMBERS: usize = 32;
 /// The types of parts that are text, by OpenAI's API, and by vLLM's (`thinking`, `tool_reference`).
 const TEXTS: [&str; 6] = ["text", "input_text", "output_text", "refusal", "thinking", "tool_reference"];
 /// Those that hold a medium, as OpenAI's API and the engines' servers call them.
-const MEDIA: [(&str, Medium); 10] = [
+const MEDIA: [(&str, Medium); 11] = [
     ("image_url", Medium::Picture),
     ("input_image", Medium::Picture),
     ("image", Medium::Picture),
@@ -212,13 +212,25 @@ const MEDIA: [(&str, Medium); 10] = [
     ("audio", Medium::Sound),
     ("video_url", Medium::Video),
     ("video", Medium::Video),
+    ("input_video", Medium::Video),
     ("file", Medium::File),
     ("input_file", Medium::File),
 ];
 /// What engines would unpack (CVE-2025-62164), by vLLM's names.
-const TENSORS: [&str; 3] = ["image_embeds", "audio_embeds", "prompt_embeds"];
-/// Members whose text is a person's or a model's, and may speak of any address or path.
-const WORDS: [&str; 4] = ["text", "refusal", "thinking", "signature"];
+const TENSORS: [&str; 4] = ["image_embeds", "audio_embeds", "video_embeds", "prompt_embeds"];
+/// Members whose text is a person's or a model's, and may speak of any address or path, or a name that no engine opens.
+const WORDS: [&str; 10] = [
+    "text",
+    "refusal",
+    "thinking",
+    "signature",
+    "id",
+    "uuid",
+    "tool_name",
+    "alt_text",
+    "caption",
+    "transcript",
+];
 /// Members that name a medium for people.
 const NAMES: [&str; 3] = ["filename", "title", "name"];
 /// What an answer's text has beside it when it comes back, among it the addresses that it has cited. No engine opens these.
@@ -400,7 +412,10 @@ fn sift_member(
         // A colon may stand in one: no engine opens it.
         let addresses =
             text.contains("://") || text.get(..5).is_some_and(|begin| begin.eq_ignore_ascii_case("file:"));
-        return if addresses || is_path(&text) { Err(remote(&param, medium)) } else { Ok(()) };
+        // As Office calls what it has open.
+        let is_name = !addresses && (!is_path(&text) || text.starts_with("~$"));
+        let wanted = "a name without a path or an address";
+        return if is_name { Ok(()) } else { Err(ApiError::invalid_value(param, wanted)) };
     }
     sift(&param, raw, medium, allowance)
 }

@@ -22,7 +22,8 @@ pub struct Policy {
     /// TUNING.md: at the power limit, or at the thermal one, whatever it does), so that fewer at once make fewer tokens and hardly less heat.
     /// With halving, an RTX A4000 that its hardware slowed down for 43 % of the time finished 58 % fewer tokens and was slow for as
     /// long; with no background under the driver's heat, an RTX 3090 lost 36 %. This share costs 2.1 % at most on the cards that it
-    /// was chosen by, 3.5 % on the one that was held back, and lowers the p99 of those who are waited for by 3 to 38 %.
+    /// was chosen by, 3.5 % on the one that was held back, and lowers the p99 of those who are waited for by 1 to 38 %.
+    /// Behind a gate that was closed it is less until the card has been held for a while, well below where its hardware slows it down.
     pub held_least: f32,
     /// The same while so many interactive requests wait that it is a [`Policy::rush`]: half of the background gives way to them, which has time
     /// until the rush is over.
