@@ -93,7 +93,7 @@ async fn names_what_nobody_reads_of_turns_and_tools() -> Result<()> {
     ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
     let named = answer.header(IGNORED);
     ensure!(
-        named == Some("messages.bar, messages.content.cache_control, tools.function.strict"),
+        named == Some("tools.function.strict, messages.bar, messages.content.cache_control"),
         "{named:?}"
     );
     let item =
