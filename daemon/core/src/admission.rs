@@ -1,10 +1,10 @@
 //! Who may begin, and who waits: one gate for all requests whose answers this machine's cards compute.
 //!
 //! Knows how many run and wait of each class and of each caller, and what is to be obeyed. Refuses to know what a request asks for, who a
-//! caller is (it goes by numbers, [`Whose`]) and why the limits are what they are. Refuses to know the clock: every moment is a [`Duration`] since an instant that the caller has chosen
-//! once. Invariants: a request that runs is never ended, so that limits are kept by those that begin; whoever comes waits behind all of
-//! its class; who has left is nowhere any more; no more wait than may, and of one caller no more than half of these, so that none fills the
-//! queue for all others.
+//! caller is (it goes by numbers, [`Whose`]) and why the limits are what they are. Refuses to know the clock: every moment is a
+//! [`Duration`] since an instant that the caller has chosen once. Invariants: a request that runs is never ended, so that limits are kept
+//! by those that begin; whoever comes waits behind all of its class; who has left is nowhere any more; no more wait than may, and of one
+//! caller no more than half of these, so that none fills the queue for all others.
 //!
 //! The policy is in [`Admission::next`] alone: of one class the first comes first, and the background begins while nobody of the
 //! interactive waits, or once it has waited for [`PATIENCE`]. Another policy puts other queues behind the same four verbs: who comes

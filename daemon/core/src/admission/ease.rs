@@ -1,8 +1,9 @@
 //! How what may run rises again after heat has lowered it.
 //!
-//! Knows what is lowered and since when, and how many wait. Refuses to know why, and the requests themselves. Invariants: what is lowered is so
-//! at once; behind it a limit stays that rises by no more in a second than the governor's own, until nobody of its class waits
-//! and nothing is in the way any more, or all of the class may run. Without that the whole queue would begin at once, on a card that has only just cooled.
+//! Knows what is lowered and since when, and how many wait. Refuses to know why, and the requests themselves. Invariants: what is lowered
+//! is so at once; behind it a limit stays that rises by no more in a second than the governor's own, until nobody of its class waits and
+//! nothing is in the way any more, or all of the class may run. Without that the whole queue would begin at once, on a card that has only
+//! just cooled.
 
 use std::time::Duration;
 

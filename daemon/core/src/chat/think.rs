@@ -1,7 +1,7 @@
 //! How hard to think before answering.
 //!
-//! Knows the efforts that clients name, and the words by which a model's template goes by them. Refuses to know which of them an engine has a word for. Invariant: an effort that a client has
-//! named is told from any other.
+//! Knows the efforts that clients name, and the words by which a model's template goes by them. Refuses to know which of them an engine
+//! has a word for. Invariant: an effort that a client has named is told from any other.
 
 /// How hard to think before answering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -109,8 +109,8 @@ impl Decision {
         self.limits.with(self.most, |limit, most| (shut || limit < most).then_some(limit))
     }
 
-    /// What both allow, for a backend whose model lies on several cards; the words are those of the stricter one, or of the one that is nearer to where it
-    /// gets slower.
+    /// What both allow, for a backend whose model lies on several cards; the words are those of the stricter one, or of the one that is
+    /// nearer to where it gets slower.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let rank = |decision: &Self| {

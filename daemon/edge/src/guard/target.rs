@@ -1,8 +1,9 @@
 //! The request's target: one form, one reading.
 //!
-//! Knows RFC 9112 section 3.2 and RFC 3986 section 3.3. Refuses to know which paths exist, and to mend any.
-//! Invariant: a path that passes means the same to everyone who decodes it once, twice or not at all, but for a name behind a
-//! prefix where slashes may be escaped, which is decoded once, as its reader does. What this cannot see: `http` drops a fragment before anyone can look, which leaves the path that we then use.
+//! Knows RFC 9112 section 3.2 and RFC 3986 section 3.3. Refuses to know which paths exist, and to mend any. Invariant: a path that passes
+//! means the same to everyone who decodes it once, twice or not at all, but for a name behind a prefix where slashes may be escaped,
+//! which is decoded once, as its reader does. What this cannot see: `http` drops a fragment before anyone can look, which leaves the path
+//! that we then use.
 
 use http::{Method, Uri, request::Parts, uri::Scheme};
 

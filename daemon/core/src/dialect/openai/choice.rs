@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::fields::Fields;
+use super::{fields::Fields, request::TOOLS_LIMIT};
 use crate::chat::{Tool, ToolChoice};
 use crate::dialect::json::Object;
 use crate::error::ApiError;
@@ -92,11 +92,8 @@ fn mode(param: &str, word: &str, expected: &str) -> Result<ToolChoice, ApiError>
 fn allow(tools: &mut Vec<Tool>, allowed: Option<Vec<Object<One<'_>>>>) -> Result<(), ApiError> {
     const LIST: &str = "tool_choice.allowed_tools.tools";
     let allowed = allowed.ok_or_else(|| ApiError::missing(LIST))?;
-    if allowed.len() > super::request::TOOLS_LIMIT {
-        return Err(ApiError::invalid_value(
-            LIST,
-            &format!("a list of at most {}", super::request::TOOLS_LIMIT),
-        ));
+    if allowed.len() > TOOLS_LIMIT {
+        return Err(ApiError::invalid_value(LIST, &format!("a list of at most {TOOLS_LIMIT}")));
     }
     let mut names = Vec::with_capacity(allowed.len());
     for (place, Object(one)) in allowed.into_iter().enumerate() {
