@@ -151,18 +151,24 @@ impl Unit {
                 }
             }
         }
-        let mut variables = BTreeMap::new();
+        let (mut variables, mut named) = (BTreeMap::new(), Vec::new());
         for file in std::iter::once(&main).chain(drop_ins.values()) {
             let text = fs::read_to_string(file).unwrap_or_default();
             for line in text.lines().map(str::trim) {
-                let Some(assigned) = line.strip_prefix("Environment=") else { continue };
-                if assigned.trim().is_empty() {
-                    variables.clear();
-                }
-                for (name, value) in words(assigned).iter().filter_map(|word| word.split_once('=')) {
-                    variables.insert(name.to_owned(), (value.to_owned(), file.clone()));
+                if let Some(assigned) = line.strip_prefix("Environment=") {
+                    assign(&mut variables, assigned, file);
+                } else if let Some(name) = line.strip_prefix("EnvironmentFile=").map(str::trim) {
+                    match name.trim_start_matches('-') {
+                        "" => named.clear(),
+                        name => named.push(seen.path(name)),
+                    }
                 }
             }
+        }
+        // What they say counts before any `Environment=`, wherever that stands.
+        for file in named {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            variables.extend(in_file(&text).map(|(name, value)| (name, (value, file.clone()))));
         }
         Some(Self { variables, main })
     }
@@ -201,6 +207,26 @@ impl Unit {
     }
 }
 
+/// `Environment=` of a unit's file: an empty one takes back what was said before it.
+fn assign(variables: &mut BTreeMap<String, (String, PathBuf)>, assigned: &str, file: &Path) {
+    if assigned.trim().is_empty() {
+        variables.clear();
+    }
+    for (name, value) in words(assigned).iter().filter_map(|word| word.split_once('=')) {
+        variables.insert(name.to_owned(), (value.to_owned(), file.to_path_buf()));
+    }
+}
+
+/// The variables of a file that `EnvironmentFile=` names, one a line (systemd.exec(5)).
+fn in_file(text: &str) -> impl Iterator<Item = (String, String)> {
+    text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])).filter_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        let value = value.trim();
+        let bare = ['"', '\''].iter().find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote));
+        Some((name.trim().to_owned(), bare.unwrap_or(value).to_owned()))
+    })
+}
+
 /// The words of a line, of which quotes hold some together (systemd.syntax(7)).
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
@@ -225,6 +251,14 @@ mod tests {
     fn the_words_of_a_line_are_told_apart_as_systemd_does() {
         assert_eq!(words(r#" "PATH=/a b" X=1  'Y=2 3' "#), ["PATH=/a b", "X=1", "Y=2 3"]);
         assert!(words("").is_empty());
+    }
+
+    #[test]
+    fn a_file_of_variables_has_one_a_line_bare_or_in_quotes() {
+        let text = "# A=0\n;B=0\nOLLAMA_HOST=\"0.0.0.0:11434\"\n C = two words \n'D=\n\n";
+        let read: Vec<_> = in_file(text).collect();
+        let said = [("OLLAMA_HOST", "0.0.0.0:11434"), ("C", "two words"), ("'D", "")];
+        assert_eq!(read, said.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
     #[test]

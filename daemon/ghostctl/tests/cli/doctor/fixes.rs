@@ -127,6 +127,24 @@ fn what_an_administrator_has_written_is_named_and_stays() {
     assert_eq!(fs::read_to_string(house.root().join(DROP_IN)).unwrap(), theirs);
 }
 
+/// What such a file says counts before any drop-in's `Environment=`, which would mend nothing.
+#[test]
+fn a_file_of_variables_that_the_unit_names_is_an_administrators_too() {
+    let (house, daemon) = (with_ollama(), daemon());
+    house.put(
+        OVERRIDE,
+        "[Service]\nEnvironment=OLLAMA_HOST=127.0.0.1\nEnvironmentFile=-/etc/default/ollama\n",
+    );
+    house.put("etc/default/ollama", "# all of it\nOLLAMA_HOST=\"0.0.0.0:11434\"\nOLLAMA_NO_CLOUD=1\n");
+    let (_, report) = house.report(&daemon.socket);
+    let (_, _, fix) = said(&report, "ollama_exposed").unwrap();
+    assert!(fix.contains("etc/default/ollama says OLLAMA_HOST=0.0.0.0:11434"), "{fix}");
+    assert!(said(&report, "ollama_cloud").is_none(), "{report:?}");
+    let ran = house.doctor(&daemon.socket, &["--fix", "--yes"]);
+    assert!(ran.out.contains("Nothing that is safe to mend"), "{ran:?}");
+    assert!(!house.root().join(DROP_IN).exists());
+}
+
 /// What was written is there, and the next call goes on with what is left.
 #[test]
 fn a_step_that_fails_is_told_and_can_be_taken_again() {
