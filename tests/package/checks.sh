@@ -319,8 +319,9 @@ upgrade_over_a_newer_state() {
 port_of_another() {
   local log=$work.newer/port.log
   inside systemctl stop 'ghostllm*'
+  # Connections that were ours a moment ago do not hold it up.
   inside systemd-run --quiet --unit=squatter perl -e \
-    'use Socket; socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(11443, INADDR_ANY)) or die; listen(S, 5); sleep' || true
+    'use Socket; socket(S, PF_INET, SOCK_STREAM, 0); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1); bind(S, sockaddr_in(11443, INADDR_ANY)) or die; listen(S, 5); sleep' || true
   check "another service has the port" inside bash -c 'for _ in $(seq 50); do ss -lntH | grep -q :11443 && exit; sleep 0.1; done; exit 1'
   check "the package installs beside it" bash -c '"$@" >'"$log"' 2>&1' - nsenter --target "$leader" --all --root --wd -- \
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive bash -c 'dpkg -i /srv/debs/ghostllm_*.deb'
