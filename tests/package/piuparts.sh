@@ -11,10 +11,11 @@ command -v piuparts >/dev/null || { echo "piuparts is not installed; \`tests/sup
 
 for suite in "${@:-bookworm trixie}"; do
   for one in $suite; do
-    base=$PWD/.tools/package/piuparts-$one.tgz
+    # systemd, which the packages want, leaves directories of its own when it goes (/root/.ssh, /var/lib/private): it is there before.
+    base=$PWD/.tools/package/piuparts-systemd-$one.tgz
     if [ ! -f "$base" ]; then
       mkdir -p .tools/package
-      mmdebstrap --quiet --variant=minbase --include=apt-utils "$one" "$base.new.tgz" "$(mirror)"
+      mmdebstrap --quiet --variant=minbase --include=apt-utils,systemd "$one" "$base.new.tgz" "$(mirror)"
       mv "$base.new.tgz" "$base"
     fi
     log=$(mktemp)
