@@ -316,7 +316,12 @@ fn check_inline(
         return Ok(());
     }
     let field = if matches!(medium, Medium::File) { "file_data" } else { "data" };
-    let inline: Inline<'_> = fields::object(at, raw.get(), &format!("an object with {field}"))?;
+    let wrong = |_words: String| {
+        // serde has one name for both of a member, and so its words are not the ones.
+        let twice = raw.get().starts_with('{').then(|| members(at, raw).err()).flatten();
+        twice.unwrap_or_else(|| fields::unlike(at, raw.get(), &format!("an object with {field}"), ""))
+    };
+    let inline: Inline<'_> = json::object(raw.get()).map_err(wrong)?;
     if inline.url.is_some() {
         return Err(remote(&format!("{at}.file_url"), medium));
     }

@@ -1,7 +1,8 @@
 //! How hard a chat says to think.
 //!
-//! Knows the three fields by which clients say it. Refuses to know what an engine makes of it. Invariant: of several the first one wins, and
-//! whoever asks hears of the same one: what is heeded, what of the others is named as outdone, and whether a model shall not think at all.
+//! Knows the three fields by which clients say it. Refuses to know what an engine makes of it. Invariant: of several the first one
+//! wins, and whoever asks hears of the same one: what is heeded, what of the others is named as outdone, and whether a model shall not
+//! think at all.
 
 use std::borrow::Cow;
 

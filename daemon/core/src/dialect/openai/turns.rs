@@ -1,8 +1,8 @@
 //! The turns of a chat that is passed on, gone over once.
 //!
-//! Knows what is looked for in each of them: media, what an Ollama would not hear, members that nobody reads, and how much is said. Refuses to
-//! judge the rest of a conversation, which its engine does. Invariant: how much is said is what [`ChatRequest::prompt_bytes`] counts in the
-//! internal form, so that the same prompt is estimated alike in whatever language it came.
+//! Knows what is looked for in each of them: media, what an Ollama would not hear, members that nobody reads, and how much is said.
+//! Refuses to judge the rest of a conversation, which its engine does. Invariant: how much is said is what
+//! [`ChatRequest::prompt_bytes`] counts in the internal form, so that the same prompt is estimated alike in whatever language it came.
 //!
 //! [`ChatRequest::prompt_bytes`]: crate::chat::ChatRequest::prompt_bytes
 
