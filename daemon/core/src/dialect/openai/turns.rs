@@ -157,11 +157,12 @@ fn called(calls: &RawValue) -> usize {
         let arguments = Entries::of(function).find(|(name, _)| name.spelled() == "arguments");
         let arguments = arguments.map_or("null", |(_, value)| value);
         // Nothing stands for an object without members.
-        bytes += match Quoted::of(arguments) {
-            Some(text) => text.text().trim().len().max(NOTHING),
-            None if arguments == "null" => NOTHING,
+        let length = match Quoted::of(arguments) {
+            Some(text) => text.text().trim().len(),
+            None if arguments == "null" => 0,
             None => arguments.len(),
         };
+        bytes += if length == 0 { NOTHING } else { length };
     }
     bytes
 }
@@ -191,6 +192,7 @@ mod tests {
             call(json!("")),
             call(json!({"a": 1})),
             call(json!(" no JSON ")),
+            call(json!("]")),
             call(Value::Null)
         ]);
         let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
@@ -208,7 +210,7 @@ mod tests {
             (json!({"role": "assistant", "content": "a", "reasoning": "bc", "reasoning_content": "bcd"}), 4),
             (
                 json!({"role": "assistant", "content": null, "reasoning": "bc", "tool_calls": calls}),
-                2 + 11 + 2 + 7 + 7 + 2,
+                2 + 11 + 2 + 7 + 7 + 1 + 2,
             ),
         ] {
             let tools = json!([{"type": "function", "function": {"name": "f"}}]);

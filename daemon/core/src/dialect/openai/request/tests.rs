@@ -87,7 +87,7 @@ fn doubled_keys_are_refused_however_they_are_spelled() {
     }
     assert!(messages(serde_json::from_str(r#"[{"role":"user","content":"x"}]"#).unwrap()).is_ok());
     let body = r#"{"model":"a","messages":[{"role":"user","content":"x","content":"y"}]}"#;
-    assert_eq!(parse_chat(body.as_bytes()).unwrap_err().param(), Some("messages[0]"));
+    assert_eq!(parse_chat(body.as_bytes()).unwrap_err().param(), Some("messages[0].content"));
 }
 
 #[test]
