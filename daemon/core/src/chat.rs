@@ -107,7 +107,7 @@ impl Message {
 
     /// Bytes of the calls and of what was thought.
     fn beside_text(&self) -> usize {
-        let calls = self.tool_calls.iter().map(|call| call.arguments.get().len()).sum::<usize>();
+        let calls = self.tool_calls.iter().map(|call| call.arguments.get().trim().len()).sum::<usize>();
         self.reasoning.as_ref().map_or(0, String::len) + calls
     }
 }

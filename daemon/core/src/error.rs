@@ -232,6 +232,16 @@ impl ApiError {
         Self::new(Code::InvalidType, format!("The field '{param}' must be {expected}.")).with_param(param)
     }
 
+    /// 400: this field stands twice in what holds it.
+    #[must_use]
+    pub fn doubled(param: impl Into<String>) -> Self {
+        let param = param.into();
+        let message = format!(
+            "The field '{param}' is there twice: send it once. One reader takes the first of two, another one the last."
+        );
+        Self::new(Code::InvalidRequest, message).with_param(param)
+    }
+
     /// 400: this field has a value that is not allowed; `expected` completes "must be ...".
     #[must_use]
     pub fn invalid_value(param: impl Into<String>, expected: &str) -> Self {

@@ -24,7 +24,8 @@ pub(crate) mod messages;
 pub mod sampling;
 mod tools;
 
-/// OpenAI's efforts, and `max`, which other servers know; the daemon reads the same. A template is given the word as it is.
+/// OpenAI's efforts, and `max`, which other servers know. A template is given the word as it is. The daemon, which shares no code with us,
+/// reads the same, and a test of its `core` holds both lists together.
 const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 /// What a switch must be, in words.
 const SWITCH: &str = "true or false";
@@ -299,7 +300,10 @@ fn effort_of(name: &str, effort: String) -> Result<Think, Failure> {
     match effort.as_str() {
         "none" => Ok(Think::Switch(false)),
         known if EFFORTS.contains(&known) => Ok(Think::Effort(effort)),
-        _ => Err(Failure::wrong_value(name, "none, minimal, low, medium, high, xhigh or max")),
+        _ => {
+            let [others @ .., last] = EFFORTS;
+            Err(Failure::wrong_value(name, &format!("{} or {last}", others.join(", "))))
+        }
     }
 }
 

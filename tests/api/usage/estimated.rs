@@ -29,8 +29,8 @@ async fn estimated(wire: Wire) -> Result<()> {
     let double = wire.double().await;
     let daemon = Daemon::start(&wire.setup(&double)).await?;
     let caller = Caller::new(&daemon, Version::H1, Family::V4).await?;
-    // A quarter of the bytes of `[{"content":"…","role":"user"}]`.
-    let prompt = (FRANCE.len() as u64 + 30).div_ceil(4);
+    // A quarter of the bytes of what was said.
+    let prompt = (FRANCE.len() as u64).div_ceil(4);
     double.misbehave("tiny", Sin::StallAfter(wire.pieces(2)));
     let mut stream = caller.open(&Request::chat("tiny", FRANCE, true)).await?;
     stream.until(" capital").await?;
@@ -93,7 +93,7 @@ async fn leave_headless(caller: &Caller, double: &Double, wire: Wire, stream: bo
 async fn a_whole_answer_that_is_left_counts_what_its_engine_had_said() -> Result<()> {
     let double = Wire::Ollama.double().await;
     let daemon = Daemon::start(&Wire::Ollama.setup(&double)).await?;
-    let prompt = (FRANCE.len() as u64 + 30).div_ceil(4);
+    let prompt = (FRANCE.len() as u64).div_ceil(4);
     double.misbehave("tiny", Sin::StallAfter(Wire::Ollama.pieces(2)));
     let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
     let said = async {

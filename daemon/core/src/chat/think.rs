@@ -26,7 +26,8 @@ pub enum Think {
     Most,
 }
 
-/// Every effort that a client may name, from the least to the most. Our own engine, which shares no code with us, has the same list.
+/// Every effort that a client may name, from the least to the most. Our own engine has the same list: it stands alone, and shares no code
+/// with us that both could take it from, so that a test holds the one to the other.
 pub const EFFORTS: [(&str, Think); 7] = [
     ("none", Think::Off),
     ("minimal", Think::Minimal),
@@ -94,6 +95,14 @@ mod tests {
         }
         assert_eq!((Think::named("ultra"), Think::named("Low")), (None, None));
         assert_eq!((Think::On.effort(), Think::Most.effort()), (None, Some("high")));
+    }
+
+    #[test]
+    fn our_own_engine_knows_the_same_efforts() {
+        let engine = include_str!("../../../engine/src/wire.rs");
+        let names = EFFORTS.map(|(name, _)| format!("\"{name}\""));
+        let list = format!("const EFFORTS: [&str; {}] = [{}];", names.len(), names.join(", "));
+        assert!(engine.contains(&list), "engine/src/wire.rs has another list than this: {list}");
     }
 
     #[test]

@@ -212,13 +212,13 @@ fn called(arguments: impl Strategy<Value = Arguments>) -> impl Strategy<Value = 
 
 /// Counts, at least one of them more than zero, since engines say zero where they have not counted.
 pub(crate) fn usage() -> impl Strategy<Value = Usage> {
-    (1_u64..1 << 39, any::<u32>(), of(any::<u32>()), of(any::<u32>())).prop_map(
-        |(prompt_tokens, completion, cached, reasoning)| Usage {
+    (1_u64..1 << 39, any::<u32>(), of(any::<u32>()), of(any::<u32>()), any::<bool>()).prop_map(
+        |(prompt_tokens, completion, cached, reasoning, estimated)| Usage {
             prompt_tokens,
             completion_tokens: completion.into(),
             cached_tokens: cached.map(u64::from),
             reasoning_tokens: reasoning.map(u64::from),
-            estimated: false,
+            estimated,
         },
     )
 }

@@ -158,9 +158,49 @@ pub(crate) fn each<'a, T: Deserialize<'a>, E>(
     Err(each.failed.unwrap_or_else(|| wrong(each.place, &words(&error))))
 }
 
-/// What is wrong with an object that has a member twice, by serde's words, which name the member; none where it is something else.
+/// An object as this type; else serde's words for what is wrong, without the place.
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
+    serde_json::from_str(json).map(|Object(value)| value).map_err(|error| words(&error))
+}
+
+/// The member that an object has twice, by serde's words; none where something else is wrong.
 pub(crate) fn doubled(words: &str) -> Option<&str> {
-    words.starts_with("duplicate field").then_some(words)
+    words.strip_prefix("duplicate field `")?.strip_suffix('`')
+}
+
+/// So deep an object is looked for that has a member twice; none that is read stands deeper.
+const DEEP: usize = 16;
+
+/// Where the first such member stands in a value that `at` names, which is known to be sound JSON.
+pub(crate) fn place_of_doubled(at: &str, json: &str, member: &str) -> Option<String> {
+    place_from(at, json, member, DEEP)
+}
+
+fn place_from(at: &str, json: &str, member: &str, deep: usize) -> Option<String> {
+    let is_deep = |json: &str| json.starts_with(['{', '[']);
+    let deep = deep.checked_sub(1)?;
+    if let Some(mut list) = Elements::of_text(json) {
+        let mut place = 0;
+        while list.more() {
+            let element = list.element();
+            let found =
+                is_deep(element).then(|| place_from(&format!("{at}[{place}]"), element, member, deep));
+            if let Some(found) = found.flatten() {
+                return Some(found);
+            }
+            place += 1;
+        }
+        return None;
+    }
+    if Entries::of(json).filter(|(name, _)| name.text() == member).nth(1).is_some() {
+        return Some(format!("{at}.{member}"));
+    }
+    // Errors repeat no name of any length and making.
+    let is_shown = |name: &str| {
+        name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let mut inner = Entries::of(json).filter(|(name, value)| is_deep(value) && is_shown(name.spelled()));
+    inner.find_map(|(name, value)| place_from(&format!("{at}.{}", name.spelled()), value, member, deep))
 }
 
 /// serde's words for what is wrong, without the place.
@@ -331,6 +371,20 @@ mod tests {
             assert_eq!(paired(text.as_bytes()), mended.as_bytes(), "{text}");
             assert_eq!(matches!(paired(text.as_bytes()), Cow::Borrowed(_)), text == mended);
         }
+    }
+
+    #[test]
+    fn a_member_that_is_there_twice_is_found_where_it_stands() {
+        for (json, place) in [
+            (r#"{"b":1,"b":2}"#, Some("t.b")),
+            (r#"{"a":[5,{"b":1},{"c":{"b":"b","\u0062":2}}]}"#, Some("t.a[2].c.b")),
+            (r#"{"a":{"b":1},"c":{"b":1}}"#, None),
+            ("5", None),
+        ] {
+            assert_eq!(place_of_doubled("t", json, "b").as_deref(), place, "{json}");
+        }
+        let deep = format!("{}{{\"b\":1,\"b\":1}}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        assert_eq!(place_of_doubled("t", &deep, "b"), None, "and no stack is run out of");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub mod several;
 mod stream;
 pub mod table;
 mod text_calls;
+mod thinking;
+mod turns;
 mod unstreamed;
 mod whole;
 

@@ -9,6 +9,7 @@
 mod echo;
 mod input;
 mod item;
+mod reasoning;
 mod request;
 mod rows;
 mod stream;

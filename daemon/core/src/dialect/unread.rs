@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::json::{Elements, Entries, Quoted};
+use super::json::{Elements, Entries};
 
 /// So many of one request are looked for; more than any has that is not made to have many.
 const MOST: usize = 64;
@@ -32,25 +32,16 @@ pub(in crate::dialect) struct Unread {
 impl Unread {
     /// Looks through a value of this form, or a list of such: JSON that is known to be sound.
     pub(in crate::dialect) fn look(&mut self, json: &str, form: &'static Form) {
-        self.look_past(json, form, |_| false);
-    }
-
-    /// The same of a list, but for the elements that are `plain`: it takes one where it has no other member than what is read.
-    pub(in crate::dialect) fn look_past(
-        &mut self,
-        json: &str,
-        form: &'static Form,
-        mut plain: impl FnMut(&mut Elements<'_>) -> bool,
-    ) {
         let Some(mut list) = Elements::of_text(json) else { return self.object(json, form) };
         while self.count < MOST && list.more() {
-            if !plain(&mut list) {
-                self.object(list.element(), form);
-            }
+            self.object(list.element(), form);
         }
     }
 
     fn object(&mut self, json: &str, form: &'static Form) {
+        if self.count == MOST {
+            return;
+        }
         for (name, value) in Entries::of(json) {
             let name = name.text();
             match form.members.iter().find(|(known, _)| *known == name) {
@@ -103,6 +94,10 @@ pub(in crate::dialect) const MESSAGE: Form = form!(
     "reasoning_content", "audio",
 );
 
+/// Its members that are texts. A turn that has no others, as nearly every one, need not be looked through.
+pub(in crate::dialect) const TEXTS: [&str; 7] =
+    ["role", "content", "name", "tool_call_id", "refusal", "reasoning", "reasoning_content"];
+
 const FUNCTION: Form = form!("tools.function", "name", "description", "parameters");
 /// A tool of a chat. Its `strict` is no word of an Ollama's, which alone is looked at in this way.
 pub(in crate::dialect) const TOOL: Form = form!("tools", "type", "function": FUNCTION);
@@ -132,11 +127,18 @@ const INPUT_PART: Form = form!(
     "annotations",
     "logprobs",
 );
+/// The members of a message of a response's input that are texts, as [`TEXTS`] are of a turn.
+pub(in crate::dialect) const ITEM_TEXTS: [&str; 3] = ["type", "role", "content"];
 /// An item of a response's input: of an answer's own items, ids and states say nothing to a model.
 pub(in crate::dialect) const ITEM: Form = form!(
     "input", "type", "role", "content": INPUT_PART, "id", "status", "call_id", "name", "namespace", "arguments", "input",
     "output": INPUT_PART, "summary": INPUT_PART, "encrypted_content",
 );
+
+const ONE_ALLOWED_BY_NAME: Form = form!("tool_choice.tools", "type", "name", "namespace");
+/// A response's choice of tools.
+pub(in crate::dialect) const RESPONSE_CHOICE: Form =
+    form!("tool_choice", "type", "name", "namespace", "mode", "tools": ONE_ALLOWED_BY_NAME);
 
 const NAMESPACED: Form =
     form!("tools.tools", "type", "name", "description", "parameters", "strict", "defer_loading", "format");
@@ -144,11 +146,6 @@ const NAMESPACED: Form =
 pub(in crate::dialect) const RESPONSE_TOOL: Form = form!(
     "tools", "type", "name", "description", "parameters", "strict", "defer_loading", "format", "tools": NAMESPACED,
 );
-
-/// Whether a turn of a chat has nothing but its role and its text; then it is gone past.
-pub(in crate::dialect) fn is_plain_turn(list: &mut Elements<'_>) -> bool {
-    list.texts(["role", "content"], |_: [Option<Quoted<'_>>; 2]| Some(())).is_some()
-}
 
 #[cfg(test)]
 mod tests {
@@ -158,7 +155,7 @@ mod tests {
 
     fn found(value: &Value, form: &'static Form) -> Vec<String> {
         let mut unread = Unread::default();
-        unread.look_past(&value.to_string(), form, is_plain_turn);
+        unread.look(&value.to_string(), form);
         unread.found().map(|(path, name)| format!("{path}.{name}")).collect()
     }
 
@@ -204,6 +201,16 @@ mod tests {
         }
         for value in [json!({"content": "text"}), json!({"content": {"type": "text", "text": "a"}})] {
             assert_eq!(found(&value, &MESSAGE), Vec::<String>::new(), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_looked_through_has_nothing_that_would_be_found() {
+        for (texts, form) in [(&TEXTS[..], &MESSAGE), (&ITEM_TEXTS[..], &ITEM)] {
+            for text in texts {
+                let read = |(name, _): &(&str, _)| name == text;
+                assert!(form.members.iter().any(read), "{text}");
+            }
         }
     }
 

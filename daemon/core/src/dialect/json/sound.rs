@@ -3,10 +3,9 @@
 //! Knows where values begin and end in JSON that is known to be sound. Refuses to doubt it: what it makes nothing of, serde_json reads.
 //! Invariant: each element is given once, as serde_json would give it.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Object, Quoted, string_end};
+use super::{Quoted, string_end};
 
 #[cfg(test)]
 mod tests;
@@ -67,12 +66,6 @@ impl<'a> Elements<'a> {
         let (element, rest) = value_first(self.rest);
         self.rest = rest;
         element
-    }
-
-    /// Takes the next one, an object, as this type; else serde's words, without any of the text's.
-    pub(crate) fn object<T: Deserialize<'a>>(&mut self) -> Result<T, String> {
-        let object = self.element();
-        serde_json::from_str(object).map(|Object(value)| value).map_err(|error| super::words(&error))
     }
 }
 

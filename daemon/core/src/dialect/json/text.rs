@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
@@ -57,15 +57,16 @@ impl<'a> Quoted<'a> {
 
     /// How many bytes the characters are.
     pub(crate) fn text_length(self) -> usize {
-        let (mut length, mut rest) = (0, self.0);
-        while let Some((before, escape)) =
-            memchr(b'\\', rest.as_bytes()).and_then(|place| rest.split_at_checked(place))
-        {
-            let (written, stands_for) = escape_lengths(escape);
-            length += before.len() + stands_for;
-            rest = escape.get(written..).unwrap_or_default();
+        let (mut length, mut behind) = (self.0.len(), 0);
+        for place in memchr_iter(b'\\', self.0.as_bytes()) {
+            // It may be the second half of the escape before.
+            if place >= behind {
+                let (written, stands_for) = escape_lengths(self.0.get(place..).unwrap_or_default());
+                length = length.saturating_sub(written.saturating_sub(stands_for));
+                behind = place + written;
+            }
         }
-        length + rest.len()
+        length
     }
 }
 

@@ -82,12 +82,11 @@ impl<'a> Fields<'a> {
         expected: &str,
     ) -> Result<Option<T>, ApiError> {
         let Some(raw) = self.get(name) else { return Ok(None) };
-        serde_json::from_str(raw.get()).map(Some).map_err(|error| {
-            let words = json::words(&error);
-            let Some(twice) = json::doubled(&words) else { return ApiError::invalid_type(name, expected) };
-            let message = format!("The field '{name}' must have each of its members once: {twice}.");
-            ApiError::new(Code::InvalidType, message).with_param(name)
-        })
+        let wrong = |error| {
+            let twice = doubled(name, raw.get(), &json::words(&error));
+            twice.unwrap_or_else(|| ApiError::invalid_type(name, expected))
+        };
+        serde_json::from_str(raw.get()).map(Some).map_err(wrong)
     }
 
     /// A number in a range. Non-finite numbers do not exist in JSON, and 1e999 is a syntax error to serde_json.
@@ -148,6 +147,42 @@ impl fmt::Display for Element {
     }
 }
 
+/// An object inside of a request as this type; `at` names it, and `expected` completes "must be ...".
+pub(in crate::dialect) fn object<'a, T: Deserialize<'a>>(
+    at: impl fmt::Display,
+    json: &'a str,
+    expected: &str,
+) -> Result<T, ApiError> {
+    json::object(json).map_err(|words| unlike(&at.to_string(), json, expected, &words))
+}
+
+/// Why that is no such object, by serde's words for it.
+pub(super) fn unlike(at: &str, json: &str, expected: &str, words: &str) -> ApiError {
+    if let Some(twice) = doubled(at, json, words) {
+        return twice;
+    }
+    let what = match json.as_bytes().first() {
+        Some(b'{') => return ApiError::invalid_type(at, expected),
+        Some(b'"') => "a string",
+        Some(b'[') => "a list",
+        Some(b't' | b'f') => "true or false",
+        Some(b'n') => "null",
+        Some(_) | None => "a number",
+    };
+    ApiError::invalid_type(at, &format!("{expected}, and is {what}"))
+}
+
+/// The error where the value that `at` names has a member twice somewhere, by serde's words for what is wrong with it.
+pub(in crate::dialect) fn doubled(at: &str, json: &str, words: &str) -> Option<ApiError> {
+    let member = json::doubled(words)?;
+    let place = json::place_of_doubled(at, json, member);
+    Some(ApiError::doubled(place.unwrap_or_else(|| at.to_owned())))
+}
+
+/// What a part of a content must be.
+pub(in crate::dialect) const PART: &str =
+    "a content part, an object such as {\"type\": \"text\", \"text\": ...}";
+
 /// The fields of an object in their order, as many as this and one more.
 pub(super) fn pairs<'a, R: serde_json::de::Read<'a>>(
     reader: &mut serde_json::Deserializer<R>,
@@ -176,8 +211,7 @@ fn check(fields: &[(Cow<'_, str>, &RawValue)], most: usize) -> Result<(), ApiErr
         // Two readers may each take another one of two equal keys: what was checked here would not be what runs. Go's reader,
         // which an engine may have, knows no case.
         if fields.iter().skip(place + 1).any(|(other, _)| other.eq_ignore_ascii_case(name)) {
-            let message = format!("The field '{name}' is there twice.");
-            return Err(ApiError::invalid_request(message).with_param(name.as_ref()));
+            return Err(ApiError::doubled(name.as_ref()));
         }
     }
     Ok(())

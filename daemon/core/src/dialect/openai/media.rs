@@ -14,7 +14,7 @@ use serde_json::{Value, value::RawValue};
 use super::fields::{self, Pairs};
 use crate::chat::Image;
 use crate::config::Limits;
-use crate::dialect::json::{self, Object};
+use crate::dialect::json::{self, Quoted};
 use crate::error::{ApiError, Code};
 
 /// What carries bytes of its own.
@@ -75,13 +75,7 @@ impl<'a> Allowance<'a> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Url<'a> {
-    Named(#[serde(borrow)] Object<Named<'a>>),
-    Text(#[serde(borrow)] Cow<'a, str>),
-}
-
+/// Where a medium is: an object that says so, or the text itself.
 #[derive(Deserialize)]
 struct Named<'a> {
     #[serde(borrow)]
@@ -90,15 +84,17 @@ struct Named<'a> {
     detail: Option<Value>,
 }
 
-/// What a conversation has of which an Ollama hears nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Unheard {
-    /// A speaker's name. Of a tool it is heard.
-    pub(super) name: bool,
-    /// What an assistant has said aloud.
-    pub(super) audio: bool,
-    /// How closely a picture shall be looked at.
-    pub(super) detail: bool,
+impl<'a> Named<'a> {
+    /// Reads it of the field that `at` names; none where it is of another form.
+    fn read(at: &str, raw: &'a RawValue) -> Result<Option<Self>, ApiError> {
+        if let Some(url) = Quoted::of(raw.get()) {
+            return Ok(Some(Self { url: url.text(), detail: None }));
+        }
+        match json::object(raw.get()) {
+            Ok(named) => Ok(Some(named)),
+            Err(words) => fields::doubled(at, raw.get(), &words).map_or(Ok(None), Err),
+        }
+    }
 }
 
 /// Reads the picture of a content part; `at` names the part.
@@ -109,12 +105,9 @@ pub(super) fn image(
 ) -> Result<Image, ApiError> {
     let param = format!("{at}.image_url.url");
     let raw = raw.ok_or_else(|| ApiError::missing(format!("{at}.image_url")))?;
-    let url: Url<'_> = serde_json::from_str(raw.get())
-        .map_err(|_| ApiError::invalid_type(format!("{at}.image_url"), "an object with a url"))?;
-    let url = match &url {
-        Url::Named(Object(Named { url, .. })) | Url::Text(url) => url.as_ref(),
-    };
-    picture(&param, url, allowance)
+    let at = format!("{at}.image_url");
+    let named = Named::read(&at, raw)?.ok_or_else(|| ApiError::invalid_type(at, "an object with a url"))?;
+    picture(&param, &named.url, allowance)
 }
 
 /// The picture in a data URL, which stands at the beginning of its text until its reader says where; `param` names the field that holds it.
@@ -145,57 +138,6 @@ fn remote(param: &str, medium: Medium) -> ApiError {
     let message =
         format!("The field '{param}' must be a data URL ({}): this daemon fetches nothing.", medium.url());
     ApiError::new(Code::InvalidValue, message).with_param(param)
-}
-
-/// Refuses remote media in a conversation that is passed on; what else is wrong with it is the engine's to judge. Gives back what one of
-/// them would not hear.
-pub(super) fn check_passed(messages: &RawValue, limits: &Limits) -> Result<Unheard, ApiError> {
-    #[derive(Deserialize)]
-    struct Message<'a> {
-        #[serde(borrow)]
-        role: Option<&'a RawValue>,
-        name: Option<IgnoredAny>,
-        audio: Option<IgnoredAny>,
-        #[serde(borrow)]
-        content: Option<&'a RawValue>,
-    }
-    let (mut allowance, mut unheard) = (Allowance::new(limits), Unheard::default());
-    if !messages.get().starts_with('[') {
-        return Err(ApiError::invalid_type("messages", "a list of messages"));
-    }
-    let check = |place, Object(message): Object<Message<'_>>| {
-        let of_a_tool = message.role.is_some_and(|role| role.get() == "\"tool\"");
-        unheard.name |= message.name.is_some() && !of_a_tool;
-        unheard.audio |= message.audio.is_some();
-        let Some(content) = message.content else { return Ok(()) };
-        let at = format!("messages[{place}].content");
-        if content.get().starts_with('{') {
-            // Some engines take one part in the place of a list of them.
-            unheard.detail |= check_part(&at, content, &mut allowance)?;
-        } else if content.get().starts_with('[') {
-            let parts: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
-            for (nr, part) in parts.iter().enumerate() {
-                unheard.detail |= check_part(&format!("{at}[{nr}]"), part, &mut allowance)?;
-            }
-        }
-        Ok(())
-    };
-    json::each(messages, check, |place, what| {
-        // Also where a key is doubled: what is read here would not be what the engine reads.
-        no_object(&format!("messages[{place}]"), "a message object", what)
-    })?;
-    Ok(unheard)
-}
-
-/// What is no such object, or has a member twice, which serde's words tell; these hold a client's own in any other case.
-fn no_object(at: &str, expected: &str, words: &str) -> ApiError {
-    match json::doubled(words) {
-        None => ApiError::invalid_type(at, expected),
-        Some(twice) => {
-            let message = format!("The field '{at}' must be {expected} with each member once: {twice}.");
-            ApiError::new(Code::InvalidType, message).with_param(at)
-        }
-    }
 }
 
 /// So many members of a part are looked at; more than any has that is not made to be many.
@@ -236,8 +178,16 @@ const NAMES: [&str; 3] = ["filename", "title", "name"];
 /// What an answer's text has beside it when it comes back, among it the addresses that it has cited. No engine opens these.
 const BESIDE_TEXT: [&str; 3] = ["annotations", "citations", "logprobs"];
 
-/// Whether it is to be looked at more or less closely than an engine does by itself.
-fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Result<bool, ApiError> {
+/// What was seen of a part.
+pub(super) struct Seen {
+    /// Whether it is to be looked at more or less closely than an engine does by itself.
+    pub(super) detail: bool,
+    /// Bytes of its words, where it has any.
+    pub(super) said: Option<usize>,
+}
+
+/// Refuses what is not to pass; what else is wrong with a part is the engine's to judge.
+pub(super) fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Result<Seen, ApiError> {
     let members = members(at, part)?;
     if let Some((name, _)) = members.iter().find(|(name, _)| TENSORS.contains(&name.as_ref())) {
         let why = "Tensors are not taken from clients: engines unpack them.";
@@ -267,7 +217,9 @@ fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Resul
         Some(medium) if allowance.parts == taken => allowance.take(at, medium, "")?,
         Some(_) | None => {}
     }
-    Ok(detail)
+    let mut words = members.iter().filter(|(name, _)| matches!(name.as_ref(), "text" | "refusal"));
+    let said = words.find_map(|(_, words)| Quoted::of(words.get())).map(Quoted::text_length);
+    Ok(Seen { detail, said })
 }
 
 /// A part's members, each once: one that is there twice could show one address here and another one to the engine, and of which case
@@ -275,17 +227,14 @@ fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_>) -> Resul
 fn members<'a>(at: &str, part: &'a RawValue) -> Result<Pairs<'a>, ApiError> {
     let read = fields::pairs(&mut serde_json::Deserializer::from_str(part.get()), MEMBERS);
     let Ok(members) = read else {
-        let message = format!("The field '{at}' is not a content part: it must be an object with a type.");
-        return Err(ApiError::new(Code::InvalidType, message).with_param(at));
+        return Err(fields::unlike(at, part.get(), fields::PART, ""));
     };
     if members.len() > MEMBERS {
         return Err(ApiError::invalid_value(at, &format!("a content part of at most {MEMBERS} members")));
     }
     for (place, (name, _)) in members.iter().enumerate() {
         if members.iter().skip(place + 1).any(|(other, _)| other.eq_ignore_ascii_case(name)) {
-            let param = named(at, name);
-            let message = format!("The field '{param}' is there twice.");
-            return Err(ApiError::new(Code::InvalidType, message).with_param(param));
+            return Err(ApiError::doubled(named(at, name)));
         }
     }
     Ok(members)
@@ -337,18 +286,16 @@ fn check_url(
         return Ok(false);
     }
     let param = format!("{at}.url");
-    let Ok(url) = serde_json::from_str::<Url<'_>>(raw.get()) else { return Err(remote(&param, medium)) };
-    let detail = matches!(&url, Url::Named(Object(Named { detail: Some(word), .. })) if word != "auto");
-    let (Url::Named(Object(Named { url, .. })) | Url::Text(url)) = &url;
-    if !is_data_url(url) {
+    let Some(Named { url, detail }) = Named::read(at, raw)? else { return Err(remote(&param, medium)) };
+    if !is_data_url(&url) {
         return Err(remote(&param, medium));
     }
-    allowance.take(&param, medium, url)?;
+    allowance.take(&param, medium, &url)?;
     if raw.get().starts_with('{') {
         // Beside its URL, of which engines may read more.
         sift_beside(at, raw, &["url", "detail"], medium, allowance)?;
     }
-    Ok(detail)
+    Ok(detail.is_some_and(|word| word != "auto"))
 }
 
 /// What carries its bytes itself, and would be counted by nobody else; an address in its place is refused.
@@ -369,9 +316,12 @@ fn check_inline(
         return Ok(());
     }
     let field = if matches!(medium, Medium::File) { "file_data" } else { "data" };
-    let Ok(Object(inline)) = serde_json::from_str::<Object<Inline<'_>>>(raw.get()) else {
-        return Err(ApiError::invalid_type(at, &format!("an object with {field}, each of its fields once")));
+    let wrong = |_words: String| {
+        // serde has one name for both of a member, and so its words are not the ones.
+        let twice = raw.get().starts_with('{').then(|| members(at, raw).err()).flatten();
+        twice.unwrap_or_else(|| fields::unlike(at, raw.get(), &format!("an object with {field}"), ""))
     };
+    let inline: Inline<'_> = json::object(raw.get()).map_err(wrong)?;
     if inline.url.is_some() {
         return Err(remote(&format!("{at}.file_url"), medium));
     }

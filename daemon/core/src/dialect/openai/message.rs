@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::fields::{Element, Fields};
+use super::fields::{self, Element, Fields};
 use super::media::{self, Allowance};
 use crate::chat::{Arguments, Image, Message, Role, Text, ToolCall};
 use crate::config::Limits;
@@ -70,7 +70,7 @@ pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Messa
         let plain = list.texts(["role", "content"], |[role, text]| Some((role, Text::from(text?))));
         let (wire, text) = match plain {
             Some((role, text)) => (Wire { role: role.map(Quoted::text), ..Wire::default() }, Some(text)),
-            None => (list.object().map_err(|what| no_message(at, &what))?, None),
+            None => (wire(at, list.element())?, None),
         };
         let read = message(at, wire, limits, &mut allowance)?;
         messages.push(Message { text: text.unwrap_or(read.text), ..read });
@@ -81,10 +81,16 @@ pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Messa
     Ok(messages)
 }
 
-/// `what` is serde's text, which names the field ("invalid type: integer `5`, expected a string") without any of ours.
-fn no_message(at: Element, what: &str) -> ApiError {
-    let message = format!("The field '{at}' is not a message: {what}.");
-    ApiError::new(Code::InvalidType, message).with_param(at.to_string())
+/// serde's text names the field that is wrong ("invalid type: integer `5`, expected a string") without any of ours.
+fn wire(at: Element, json: &str) -> Result<Wire<'_>, ApiError> {
+    json::object(json).map_err(|what| {
+        let at = at.to_string();
+        let no_message = || {
+            let message = format!("The field '{at}' is not a message: {what}.");
+            ApiError::new(Code::InvalidType, message).with_param(at.as_str())
+        };
+        fields::doubled(&at, json, &what).unwrap_or_else(no_message)
+    })
 }
 
 fn message(
@@ -151,10 +157,12 @@ fn content(
     if let Some(whole) = Quoted::of(raw.get()) {
         return Ok((whole.into(), images));
     }
-    let parts: Vec<Object<Part<'_>>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
-    let mut texts = 0;
-    for (nr, Object(part)) in parts.iter().enumerate() {
+    let mut parts = Elements::of(raw).ok_or_else(wrong)?;
+    let (mut texts, mut nr) = (0, 0);
+    while parts.more() {
         let at = format!("{at}.content[{nr}]");
+        let part: Part<'_> = fields::object(&at, parts.element(), fields::PART)?;
+        nr += 1;
         let piece = match part.kind.as_ref() {
             "text" | "input_text" | "output_text" => part.text,
             "refusal" => part.refusal,

@@ -16,7 +16,8 @@ use serde::Deserialize;
 use super::completions::{self, Alone};
 use super::fields::Fields;
 use super::table::{self, Behind, Wanted};
-use super::{choice, media, request};
+use super::thinking::Thinking;
+use super::{choice, request, turns};
 use crate::chat::{Defaults, Sampling, Think};
 use crate::completion::MAX_TOKENS;
 use crate::config::Limits;
@@ -50,8 +51,8 @@ pub struct Passed {
     pub has_time: bool,
     /// How hard it says to think, and by which field; none of what is no such word, which its engine judges, and of a completion.
     pub effort: Option<(Think, &'static str)>,
-    /// Bytes of the conversation and the tools, or of all prompts, pictures and sounds aside: what an engine makes of them is its
-    /// own affair.
+    /// Bytes of what is said in the conversation and of the tools, as [`crate::chat::ChatRequest::prompt_bytes`] counts them, or of all
+    /// prompts.
     pub prompt_bytes: u64,
     /// Which fields it has.
     wanted: Box<Wanted>,
@@ -165,9 +166,10 @@ impl Passed {
     fn edits(&self, model: &str, defaults: &Defaults) -> Vec<(Range<usize>, String)> {
         let mut edits = if self.completes() {
             let max_tokens = defaults.max_tokens.or(Some(MAX_TOKENS));
-            self.sent.filled(&Defaults { think: None, max_tokens, ..*defaults })
+            self.sent.filled(&Defaults { think: None, max_tokens, ..*defaults }, false)
         } else {
-            self.sent.filled(defaults)
+            let off = self.effort.is_some_and(|(think, _)| think == Think::Off);
+            self.sent.filled(defaults, off)
         };
         edits.extend(renamed(&self.span, (&self.model, model)));
         edits.extend(self.store.iter().map(|span| (span.clone(), "false".to_owned())));
@@ -185,7 +187,7 @@ impl Passed {
             None => (0, choice),
         };
         let sampling = Sampling { seed: seed.map(|seed| seed_of(seed, choice)), ..Sampling::default() };
-        let mut edits = self.sent.filled(&Defaults { sampling, ..Defaults::default() });
+        let mut edits = self.sent.filled(&Defaults { sampling, ..Defaults::default() }, false);
         edits.extend(self.choices_span.iter().map(|span| (span.clone(), "1".to_owned())));
         edits.extend(self.seed.iter().map(|(seed, span)| (span.clone(), seed_of(*seed, choice).to_string())));
         edits.extend(self.alone.iter().flat_map(|alone| alone.edits(body, prompt)));
@@ -259,16 +261,16 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         fields.integer_or_none(name, least, request::COUNT_LIMIT)?;
     }
     fields.integer("top_logprobs", 0, 20)?;
-    let messages = fields.get("messages").map(|messages| media::check_passed(messages, limits));
-    let unheard = messages.transpose()?.unwrap_or_default();
-    let effort = request::think(&fields).ok().flatten();
-    Ok(Passed {
-        effort,
-        ..passed(&fields, body, limits, Wanted::of(&fields).with_insides(&fields, unheard))?
-    })
+    let turns = fields.get("messages").map(|messages| turns::look(messages, limits));
+    let turns = turns.transpose()?.unwrap_or_default();
+    let tools = fields.get("tools").map_or(0, turns::tools_bytes);
+    let (prompt_bytes, thinking) = (turns.said.saturating_add(tools), Thinking::of(&fields));
+    let wanted = Wanted::of(&fields).with_insides(&fields, turns, &thinking);
+    let effort = thinking.wanted().ok().flatten();
+    Ok(Passed { effort, prompt_bytes, ..passed(&fields, body, limits, wanted)? })
 }
 
-/// What every request has that is passed on.
+/// What every request has that is passed on, without how hard to think and how long its prompt is.
 pub(super) fn passed(
     fields: &Fields<'_>,
     body: &[u8],
@@ -289,7 +291,7 @@ pub(super) fn passed(
         forces_call: choice::forces(fields),
         has_time: fields.get("service_tier").is_some_and(table::is_flex),
         effort: None,
-        prompt_bytes: counted::prompt_bytes(fields),
+        prompt_bytes: 0,
         wanted: Box::new(wanted),
         choices_span: place("n"),
         store: request::stores(fields)?.then(|| place("store")).flatten(),

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::choice;
-use super::fields::{Element, Fields};
+use super::fields::{self, Element, Fields};
 use super::message;
 use super::table::{Behind, Wanted};
+use super::thinking::Thinking;
 use crate::chat::{AnswerSchema, ChatRequest, EFFORTS, Json, ResponseFormat, Sampling, Think, Tool};
 use crate::config::Limits;
 use crate::dialect::json::Object;
@@ -54,7 +55,7 @@ pub fn parse_chat(body: &[u8], limits: &Limits) -> Result<ChatRequest, ApiError>
         stop: stop(&fields, limits.stop_texts)?,
         max_tokens: max_tokens(&fields)?,
         response_format: response_format(&fields)?,
-        think: think(&fields)?.map(|(think, _)| think),
+        think: Thinking::of(&fields).wanted()?.map(|(think, _)| think),
         logprobs: logprobs(&fields)?,
         stream: stream(&fields)?,
         include_usage: include_usage(&fields)?,
@@ -182,33 +183,6 @@ fn response_format(fields: &Fields<'_>) -> Result<ResponseFormat, ApiError> {
     }
 }
 
-/// How hard to think, and the field that says it: of several the first here wins.
-pub(super) fn think(fields: &Fields<'_>) -> Result<Option<(Think, &'static str)>, ApiError> {
-    let named =
-        |field: &'static str, effort: String| effort_of(field, &effort).map(|think| Some((think, field)));
-    #[derive(Deserialize)]
-    struct Reasoning {
-        effort: Option<String>,
-    }
-    if let Some(effort) = fields.read_as::<String>("reasoning_effort", "a string")? {
-        return named("reasoning_effort", effort);
-    }
-    let reasoning: Option<Object<Reasoning>> =
-        fields.read_as("reasoning", "an object such as {\"effort\": \"low\"}")?;
-    if let Some(effort) = reasoning.and_then(|Object(reasoning)| reasoning.effort) {
-        return named("reasoning.effort", effort);
-    }
-    match fields.get("think").map(RawValue::get) {
-        None => Ok(None),
-        Some("true") => Ok(Some((Think::On, "think"))),
-        Some("false") => Ok(Some((Think::Off, "think"))),
-        Some(_) => match fields.read_as("think", "true, false or an effort")? {
-            Some(effort) => named("think", effort),
-            None => Ok(None),
-        },
-    }
-}
-
 pub(in crate::dialect) fn effort_of(param: &str, effort: &str) -> Result<Think, ApiError> {
     let unknown = || {
         let [others @ .., last] = EFFORTS.map(|(name, _)| name);
@@ -239,7 +213,7 @@ fn tool(place: usize, raw: &RawValue) -> Result<Tool, ApiError> {
     let param = Element("tools", place);
     let expected = "{\"type\": \"function\", \"function\": {\"name\": ...}}";
     let wrong = || ApiError::invalid_type(param.to_string(), expected);
-    let Object(outer): Object<Outer<'_>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    let outer: Outer<'_> = fields::object(param, raw.get(), expected)?;
     if outer.kind.as_deref().is_some_and(|kind| kind != "function") {
         return Err(ApiError::unsupported(format!("{param}.type"), "Only tools of the type function are."));
     }

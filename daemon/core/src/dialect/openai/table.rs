@@ -434,7 +434,8 @@ impl Wanted {
 /// The value of a field inside of another one, by its name in the table; whoever reads the outer one refuses what is no object.
 fn inside<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
     let (outer, inner) = name.split_once('.')?;
-    let inside: BTreeMap<String, &'a RawValue> = serde_json::from_str(fields.get(outer)?.get()).ok()?;
+    let outer = fields.get(outer).filter(|raw| raw.get().starts_with('{'))?;
+    let inside: BTreeMap<String, &'a RawValue> = serde_json::from_str(outer.get()).ok()?;
     inside.get(inner).copied().filter(|value| value.get() != "null")
 }
 

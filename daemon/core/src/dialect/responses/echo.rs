@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::tools::Names;
+use super::{reasoning, tools::Names};
 use crate::chat::{ChatRequest, ToolChoice};
 use crate::dialect::json;
 use crate::dialect::openai::fields::Fields;
@@ -88,11 +88,11 @@ enum Choice<'a> {
     Given(&'a RawValue),
 }
 
-/// What is repeated of a request that was read, with the tools that were taken.
+/// What is repeated of a request that was read, with its reasoning and the tools that were taken.
 pub(super) fn of(
     fields: &Fields<'_>,
     chat: &ChatRequest,
-    tools: &[&RawValue],
+    (reasoning, tools): (&reasoning::Reasoning<'_>, &[&RawValue]),
     names: Names,
 ) -> Result<Echo, ApiError> {
     check_metadata(fields)?;
@@ -106,8 +106,8 @@ pub(super) fn of(
         previous_response_id: None,
         prompt_cache_key: text("prompt_cache_key")?,
         reasoning: Reasoning {
-            effort: part(fields, "reasoning", "effort"),
-            summary: part(fields, "reasoning", "summary"),
+            effort: reasoning.effort.and_then(raw),
+            summary: reasoning.summary.and_then(raw),
         },
         safety_identifier: text("safety_identifier")?,
         service_tier: if fields.get("service_tier").is_some_and(is_flex) { "flex" } else { "default" },
@@ -143,6 +143,11 @@ fn written(repeated: &Repeated<'_>) -> Result<String, ApiError> {
         Cow::Owned(flat) => flat,
     };
     String::from_utf8(out).map_err(|_| ApiError::internal())
+}
+
+/// A value that was found sound before.
+fn raw(json: &str) -> Option<&RawValue> {
+    serde_json::from_str(json).ok()
 }
 
 /// A field of an object that was found sound before.

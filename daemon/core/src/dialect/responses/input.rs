@@ -14,10 +14,11 @@ use serde_json::value::RawValue;
 use super::tools::{INPUT, inner_name};
 use crate::chat::{Arguments, Image, Json, Message, Role, Text, ToolCall};
 use crate::config::Limits;
-use crate::dialect::json::{Elements, Object, Quoted};
-use crate::dialect::openai::fields::{Element, Fields};
+use crate::dialect::json::{self, Elements, Object, Quoted};
+use crate::dialect::openai::fields::{self, Element, Fields};
 use crate::dialect::openai::media::{self, Allowance};
 use crate::dialect::openai::message::arguments;
+use crate::dialect::unread::{self, Unread};
 use crate::error::{ApiError, Code};
 
 #[cfg(test)]
@@ -29,6 +30,10 @@ pub type Earlier<'a> = &'a dyn Fn(&str) -> Option<Bytes>;
 const NOT_KEPT: &str = "It names an item of an earlier answer that is not kept: such items are kept in memory alone, until a restart, \
                         for an hour at the most and as limits.recall has room, for the key that asked and where store was not false. Send the \
                         item itself instead, or the whole conversation (with @ai-sdk/openai, set store to false).";
+const ITEMS: &str = "Items are message, reasoning, function_call, function_call_output, custom_tool_call, custom_tool_call_output and \
+                     item_reference.";
+/// What a part of a content must be.
+const PART: &str = "a content part, an object such as {\"type\": \"input_text\", \"text\": ...}";
 const NO_FILES: &str =
     "Files are not taken: send the picture itself in image_url, as a data URL (data:image/png;base64,...).";
 
@@ -83,6 +88,8 @@ pub(super) struct Conversation {
     pub(super) messages: Vec<Message>,
     /// Bytes of what was looked up for it.
     pub(super) recalled: usize,
+    /// What nobody reads of its items.
+    pub(super) unread: Unread,
 }
 
 /// Reads `instructions` and `input`.
@@ -98,6 +105,7 @@ pub(super) fn conversation(
         allowance: Allowance::new(reading.limits),
         reading,
         recalled: 0,
+        unread: Unread::default(),
         ignored,
     };
     if let Some(text) = fields.read_as::<Quoted<'_>>("instructions", "a string")? {
@@ -116,12 +124,19 @@ pub(super) fn conversation(
     if !any || turns.messages.is_empty() {
         return Err(ApiError::invalid_value("input", "a text or a list of at least one item"));
     }
-    Ok(Conversation { messages: turns.messages, recalled: turns.recalled })
+    let Turns { messages, recalled, unread, .. } = turns;
+    Ok(Conversation { messages, recalled, unread })
 }
 
-fn no_item(at: Element, what: &str) -> ApiError {
-    let message = format!("The field '{at}' is not an item: {what}.");
-    ApiError::new(Code::InvalidType, message).with_param(at.to_string())
+fn read(at: Element, item: &str) -> Result<Item<'_>, ApiError> {
+    json::object(item).map_err(|what| {
+        let at = at.to_string();
+        let no_item = || {
+            let message = format!("The field '{at}' is not an item: {what}.");
+            ApiError::new(Code::InvalidType, message).with_param(at.as_str())
+        };
+        fields::doubled(&at, item, &what).unwrap_or_else(no_item)
+    })
 }
 
 fn role(at: Element, role: Option<&str>) -> Result<Role, ApiError> {
@@ -145,6 +160,7 @@ struct Turns<'a> {
     allowance: Allowance<'a>,
     reading: &'a Reading<'a>,
     recalled: usize,
+    unread: Unread,
     ignored: &'a mut Vec<String>,
 }
 
@@ -155,7 +171,7 @@ impl Turns<'_> {
         while list.more() {
             let at = Element("input", place);
             place += 1;
-            let plain = list.texts(["type", "role", "content"], |[kind, role, text]| {
+            let plain = list.texts(unread::ITEM_TEXTS, |[kind, role, text]| {
                 kind.is_none_or(|kind| kind.spelled() == "message").then_some((role, Text::from(text?)))
             });
             match plain {
@@ -164,8 +180,9 @@ impl Turns<'_> {
                     self.say(role, text, Vec::new());
                 }
                 None => {
-                    let item = list.object().map_err(|what| no_item(at, &what))?;
-                    self.item(at, item)?;
+                    let item = list.element();
+                    self.item(at, read(at, item)?)?;
+                    self.unread.look(item, &unread::ITEM);
                 }
             }
         }
@@ -189,10 +206,7 @@ impl Turns<'_> {
             Some("function_call_output" | "custom_tool_call_output") => self.result(at, item),
             Some("reasoning") => self.reasoning(at, &item),
             Some("item_reference") => self.reference(at, &item),
-            Some(_) => Err(ApiError::unsupported(
-                format!("{at}.type"),
-                "Items are message, reasoning, function_call, custom_tool_call and the outputs of both.",
-            )),
+            Some(_) => Err(ApiError::unsupported(format!("{at}.type"), ITEMS)),
         }
     }
 
@@ -355,10 +369,12 @@ impl Turns<'_> {
         if raw.get() == "null" {
             return Ok((text, images));
         }
-        let parts: Vec<Object<Part<'_>>> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
-        let mut texts = 0;
-        for (nr, Object(part)) in parts.into_iter().enumerate() {
+        let mut parts = Elements::of(raw).ok_or_else(wrong)?;
+        let (mut texts, mut nr) = (0, 0);
+        while parts.more() {
             let at = format!("{at}.{name}[{nr}]");
+            let part: Part<'_> = fields::object(&at, parts.element(), PART)?;
+            nr += 1;
             let piece = match part.kind.as_ref() {
                 "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => part.text,
                 "refusal" => part.refusal,

@@ -14,10 +14,11 @@ use serde_json::{Map, Value};
 
 use super::echo::{self, Echo};
 use super::input::Earlier;
+use super::reasoning::Reasoning;
 use super::{input, rows, tools};
-use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat, Think};
+use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat};
 use crate::config::Limits;
-use crate::dialect::json::{Object, Quoted};
+use crate::dialect::json::Object;
 use crate::dialect::openai::fields::Fields;
 use crate::dialect::openai::request;
 use crate::dialect::openai::table::{Asks, is_flex};
@@ -69,7 +70,8 @@ pub fn parse_recalling(
     let mut ignored: Vec<String> =
         fields.names().filter(|name| !rows::knows(name)).map(str::to_owned).collect();
     let offered = tools::offered(&fields, &mut ignored)?;
-    let reasoning = reasoning(&fields, &mut ignored)?;
+    let reasoning = Reasoning::read(&fields)?;
+    let think = reasoning.think(&mut ignored)?;
     let most = limits.body.as_usize().saturating_sub(body.len());
     let conversation = input::conversation(&fields, &input::Reading { limits, earlier, most }, &mut ignored)?;
     let chat = ChatRequest {
@@ -82,7 +84,7 @@ pub fn parse_recalling(
         stop: request::stop(&fields, limits.stop_texts)?,
         max_tokens: fields.integer("max_output_tokens", 1, request::COUNT_LIMIT)?,
         response_format: format(&fields, &mut ignored)?,
-        think: reasoning,
+        think,
         logprobs: logprobs(&fields, &mut ignored)?,
         stream: request::stream(&fields)?,
         include_usage: true,
@@ -92,9 +94,10 @@ pub fn parse_recalling(
     let may_keep = note_unkept(&fields, &mut ignored)?;
     note_others(&fields, &mut ignored)?;
     note_obfuscation(&fields, &mut ignored)?;
-    note_unread(&fields, &offered.shown, &mut ignored);
+    note_unread(&fields, conversation.unread, &offered.shown, &mut ignored);
+    ignored.extend(reasoning.unread());
     note_insides(&fields, &mut ignored);
-    let echo = echo::of(&fields, &chat, &offered.shown, offered.names)?;
+    let echo = echo::of(&fields, &chat, (&reasoning, &offered.shown), offered.names)?;
     let has_time = fields.get("service_tier").is_some_and(is_flex);
     let unheeded = unheeded(&chat);
     let recalled = conversation.recalled;
@@ -172,16 +175,13 @@ fn note_obfuscation(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<()
     Ok(())
 }
 
-/// Names what items and tools have beside what is read of them.
-fn note_unread(fields: &Fields<'_>, tools: &[&RawValue], ignored: &mut Vec<String>) {
-    let mut unread = Unread::default();
-    if let Some(input) = fields.get("input") {
-        unread.look_past(input.get(), &unread::ITEM, |list| {
-            list.texts(["type", "role", "content"], |_: [Option<Quoted<'_>>; 3]| Some(())).is_some()
-        });
-    }
+/// Names what items, tools and their choice have beside what is read of them.
+fn note_unread(fields: &Fields<'_>, mut unread: Unread, tools: &[&RawValue], ignored: &mut Vec<String>) {
     for tool in tools {
         unread.look(tool.get(), &unread::RESPONSE_TOOL);
+    }
+    if let Some(choice) = fields.get("tool_choice") {
+        unread.look(choice.get(), &unread::RESPONSE_CHOICE);
     }
     ignored.extend(unread.found().map(|(path, name)| format!("{path}.{name}")));
 }
@@ -190,8 +190,7 @@ fn note_unread(fields: &Fields<'_>, tools: &[&RawValue], ignored: &mut Vec<Strin
 const MEMBERS: usize = 64;
 
 /// The members of a request's objects that are read, some of which are named by whoever reads them.
-const INSIDES: [(&str, &[&str]); 3] = [
-    ("reasoning", &["effort", "summary", "generate_summary", "context", "mode"]),
+const INSIDES: [(&str, &[&str]); 2] = [
     ("text", &["format", "verbosity"]),
     // The counts are told in any case.
     ("stream_options", &["include_obfuscation", "include_usage"]),
@@ -263,39 +262,6 @@ fn unheeded(chat: &ChatRequest) -> Vec<&'static str> {
         return Vec::new();
     };
     if description.is_empty() { Vec::new() } else { vec!["text.format.description"] }
-}
-
-/// A model that thinks is heard thinking whatever summary is wanted; the rest of `reasoning` is for OpenAI's own models.
-fn reasoning(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<Option<Think>, ApiError> {
-    #[derive(Deserialize)]
-    struct Reasoning<'a> {
-        effort: Option<String>,
-        summary: Option<String>,
-        generate_summary: Option<String>,
-        #[serde(borrow)]
-        context: Option<&'a RawValue>,
-        #[serde(borrow)]
-        mode: Option<&'a RawValue>,
-    }
-    let expected = "an object such as {\"effort\": \"low\"}";
-    let Some(Object(reasoning)) = fields.read_as::<Object<Reasoning<'_>>>("reasoning", expected)? else {
-        return Ok(None);
-    };
-    for (name, summary) in [("summary", reasoning.summary), ("generate_summary", reasoning.generate_summary)]
-    {
-        if summary
-            .is_some_and(|summary| !matches!(summary.as_str(), "auto" | "concise" | "detailed" | "none"))
-        {
-            let param = format!("reasoning.{name}");
-            return Err(ApiError::invalid_value(param, "auto, concise or detailed"));
-        }
-    }
-    for (name, value) in [("context", reasoning.context), ("mode", reasoning.mode)] {
-        if value.is_some_and(|value| !matches!(value.get(), "null" | "\"auto\"" | "\"standard\"")) {
-            ignored.push(format!("reasoning.{name}"));
-        }
-    }
-    reasoning.effort.map(|effort| request::effort_of("reasoning.effort", &effort)).transpose()
 }
 
 /// What `include` names the probabilities of tokens by, and the header of what came to nothing this very wish.

@@ -51,7 +51,7 @@ pub const ROWS: &[Row] = &[
         "tools",
         "Functions, and tools whose input is text. What OpenAI would run itself is ignored beside functions, and refused alone. strict \
          true is no promise of an Ollama, and named as tools.strict there. Members that OpenAI's API has not are named \
-         as tools.x.",
+         as tools.x, and of a choice as tool_choice.x.",
     ),
     row(
         "tool_choice",

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::{Json, Tool, ToolChoice};
 use crate::dialect::json::Object;
-use crate::dialect::openai::fields::Fields;
+use crate::dialect::openai::fields::{self, Fields};
 use crate::dialect::openai::request::TOOLS_LIMIT;
 use crate::error::ApiError;
 
@@ -309,9 +309,8 @@ struct Named<'a> {
 }
 
 fn read<'a>(param: &str, raw: &'a RawValue) -> Result<Wire<'a>, ApiError> {
-    serde_json::from_str(raw.get()).map(|Object(wire)| wire).map_err(|_| {
-        ApiError::invalid_type(param, "{\"type\": \"function\", \"name\": ..., \"parameters\": {...}}")
-    })
+    let expected = "{\"type\": \"function\", \"name\": ..., \"parameters\": {...}}";
+    fields::object(param, raw.get(), expected)
 }
 
 /// A function in the form of OpenAI's chat, in which the internal form keeps it.

@@ -164,6 +164,7 @@ fn counted(usage: &Value) -> Usage {
         // What is estimated is no count.
         reasoning_tokens: Some(count(&usage["output_tokens_details"]["reasoning_tokens"]))
             .filter(|_| usage["output_tokens_details"]["estimated"].is_null()),
+        estimated: usage["estimated"] == true,
         ..Usage::counted(count(&usage["input_tokens"]), count(&usage["output_tokens"]))
     }
 }

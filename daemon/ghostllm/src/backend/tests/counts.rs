@@ -77,8 +77,24 @@ async fn a_whole_answer_without_counts_is_estimated() {
     let prompt = call.asked.prompt_bytes();
     let (answered, _line) = join!(backend.chat(call), peer.answer(&answer));
     let Ok(Answer::Whole(_, usage)) = answered else { panic!("no answer") };
-    assert!(prompt > 8);
-    assert_eq!(usage, Usage::estimated_whole(prompt, 8));
+    assert_eq!((prompt, usage), ("hi".len() as u64, Usage::estimated_whole(prompt, 8)));
+    assert_eq!(response(false).asked.prompt_bytes(), prompt, "however it is asked");
+}
+
+/// Another GhostLLM, whose own engine does not count.
+#[tokio::test]
+async fn what_an_engine_has_estimated_is_an_estimate_here_as_well() {
+    let counts = r#"{"choices":[],"usage":{"prompt_tokens":2,"completion_tokens":3,"estimated":true}}"#;
+    let stream = UNCOUNTED.replacen("data: [DONE]", &format!("data: {counts}\n\ndata: [DONE]"), 1);
+    let estimate = Usage { estimated: true, ..Usage::counted(2, 3) };
+    for asking in [call as fn(bool) -> ChatCall, response] {
+        let peer = Peer::new().await;
+        let backend = openai(&peer, &limits(|_| {}));
+        let answer = ok("text/event-stream", &stream);
+        let asked = async { used(backend.chat(asking(true)).await).await };
+        let (usage, _line) = join!(asked, peer.answer(&answer));
+        assert_eq!(usage, estimate);
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::chat::{
 };
 use crate::config::Limits;
 use crate::dialect::arbitrary::request;
-use crate::dialect::openai::parse_chat;
+use crate::dialect::openai::{parse_chat, passthrough::inspect};
 
 fn written(request: &ChatRequest) -> Value {
     serde_json::from_slice(&chat_body(request, "theirs", true)).unwrap()
@@ -160,5 +160,8 @@ proptest! {
         let body = chat_body(&request, &request.model, true);
         let read = parse_chat(&body, &Limits::default());
         prop_assert_eq!(read.as_ref(), Ok(&request), "{}", String::from_utf8_lossy(&body));
+        // As it is passed on, it is estimated alike.
+        let passed = inspect(&body, &Limits::default()).map(|passed| passed.prompt_bytes);
+        prop_assert_eq!(passed, Ok(request.prompt_bytes()), "{}", String::from_utf8_lossy(&body));
     }
 }

@@ -84,7 +84,8 @@ struct Answer<'a> {
     model: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
-    usage: Option<Object<Counted>>,
+    #[serde(borrow)]
+    usage: Option<Object<Counted<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -95,9 +96,12 @@ struct Item<'a> {
 }
 
 #[derive(Deserialize)]
-struct Counted {
+struct Counted<'a> {
     prompt_tokens: Option<u64>,
     total_tokens: Option<u64>,
+    /// A word of ours, as in a chat's, of another GhostLLM.
+    #[serde(borrow)]
+    estimated: Option<&'a RawValue>,
 }
 
 /// A part of the answer that the client gets in another form.
@@ -131,7 +135,8 @@ pub fn check_embeddings(body: &Bytes, passed: &PassedEmbeddings) -> Result<Vecto
     let usage = answer.usage.and_then(|Object(counted)| {
         let prompt_tokens = counted.prompt_tokens.or(counted.total_tokens)?;
         // No prompt has none.
-        (prompt_tokens > 0).then(|| Usage::counted(prompt_tokens, 0))
+        let estimated = counted.estimated.is_some_and(|mark| mark.get() == "true");
+        (prompt_tokens > 0).then(|| Usage { estimated, ..Usage::counted(prompt_tokens, 0) })
     });
     Ok(Vectors { body: edited(&body, edits), usage, dimensions })
 }

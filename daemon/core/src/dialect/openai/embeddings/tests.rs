@@ -126,6 +126,25 @@ fn what_an_engine_does_not_count_is_estimated_from_the_inputs() {
 }
 
 #[test]
+fn what_another_ghostllm_has_estimated_stays_an_estimate() {
+    let answer = |mark: &str| {
+        let usage = format!(r#"{{"prompt_tokens":3,"total_tokens":3{mark}}}"#);
+        Bytes::from(format!(r#"{{"data":[{{"index":0,"embedding":[1.5]}}],"model":"mine","usage":{usage}}}"#))
+    };
+    for (mark, estimated) in [
+        (r#","estimated":true"#, true),
+        (r#","estimated":false"#, false),
+        (r#","estimated":7"#, false),
+        ("", false),
+    ] {
+        let body = answer(mark);
+        let vectors = check_embeddings(&body, &asked(1, Encoding::Float)).unwrap();
+        assert_eq!(vectors.usage, Some(Usage { estimated, ..Usage::counted(3, 0) }), "{mark}");
+        assert_eq!(vectors.body, body, "its client sees the same");
+    }
+}
+
+#[test]
 fn only_the_name_changes_in_what_is_passed_on() {
     let body = Bytes::from_static(br#" {"input" : ["a"] , "x":1.50,"model": "m\u0031"}"#);
     let passed = inspect_embeddings(&body, &Limits::default()).unwrap();

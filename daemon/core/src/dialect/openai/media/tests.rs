@@ -2,11 +2,15 @@
 
 use serde_json::{Value, json};
 
+use super::super::turns;
 use super::*;
 
-fn check(content: &Value) -> Result<Unheard, ApiError> {
-    let messages = json!([{"role": "user", "content": content}]).to_string();
-    check_passed(serde_json::from_str(&messages).unwrap(), &Limits::default())
+fn look(messages: &str) -> Result<(), ApiError> {
+    turns::look(serde_json::from_str(messages).unwrap(), &Limits::default()).map(drop)
+}
+
+fn check(content: &Value) -> Result<(), ApiError> {
+    look(&json!([{"role": "user", "content": content}]).to_string())
 }
 
 fn refused(part: &Value) -> ApiError {
@@ -99,10 +103,28 @@ fn a_part_is_of_a_type_that_is_known_and_has_each_member_once() {
     }
     let known = refused(&json!({"type": "x"}));
     assert!(known.message().contains("image_url, ") && known.message().contains(" or input_file;"));
-    let messages = r#"[{"role":"user","content":[{"type":"text","text":"a","Text":"b"}]}]"#;
-    let twice = check_passed(serde_json::from_str(messages).unwrap(), &Limits::default()).unwrap_err();
-    assert_eq!(twice.param(), Some("messages[0].content[0].text"));
-    assert!(twice.message().ends_with("is there twice."), "{}", twice.message());
+    for (part, member) in [
+        (r#"{"type":"text","text":"a","Text":"b"}"#, "text"),
+        (r#"{"type":"image_url","image_url":{"url":"data:,","url":"data:,"}}"#, "image_url.url"),
+        (r#"{"type":"image_url","image_url":{"url":"data:,","URL":"data:,"}}"#, "image_url.url"),
+        (r#"{"type":"file","file":{"file_data":"data:,","file_data":"data:,"}}"#, "file.file_data"),
+    ] {
+        let twice = look(&format!(r#"[{{"role":"user","content":[{part}]}}]"#)).unwrap_err();
+        assert_eq!(twice.param(), Some(&*format!("messages[0].content[0].{member}")), "{part}");
+        assert!(twice.message().contains("is there twice: send it once"), "{}", twice.message());
+    }
+    for (part, what) in
+        [(json!("hi"), "and is a string."), (json!(["hi"]), "and is a list."), (json!(null), "and is null.")]
+    {
+        let error = refused(&part);
+        assert_eq!(error.param(), Some("messages[0].content[0]"));
+        let expected = "The field 'messages[0].content[0]' must be a content part, an object such as {\"type\": \"text\", \"text\": ...}";
+        assert!(
+            error.message().starts_with(expected) && error.message().ends_with(what),
+            "{}",
+            error.message()
+        );
+    }
     let many: serde_json::Map<String, Value> = (0..=MEMBERS).map(|nr| (format!("x{nr}"), json!(1))).collect();
     assert_eq!(refused(&many.into()).param(), Some("messages[0].content[0]"));
 }

@@ -1,10 +1,9 @@
-//! What has an engine count the tokens of a stream whose client has not asked for that, and what is known of a prompt before.
+//! What has an engine count the tokens of a stream whose client has not asked for that.
 //!
 //! Knows `stream_options.include_usage`, and where a body has room for it. Invariant: nothing else in the body changes.
 
 use std::ops::Range;
 
-use memchr::memmem;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -76,43 +75,4 @@ struct Options<'a> {
 
 fn there<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
     Deserialize::deserialize(value).map(Some)
-}
-
-/// Bytes of a conversation and its tools; of one with pictures or sounds, of its texts alone.
-pub(super) fn prompt_bytes(fields: &Fields<'_>) -> u64 {
-    let tools = fields.get("tools").map_or(0, |tools| tools.get().len() as u64);
-    fields.get("messages").map_or(0, said).saturating_add(tools)
-}
-
-fn said(messages: &RawValue) -> u64 {
-    let text = messages.get();
-    // Nearly every conversation has none, and is not gone over once more.
-    let media = [&b";base64,"[..], b"\"input_audio\""];
-    if media.iter().all(|mark| memmem::find(text.as_bytes(), mark).is_none()) {
-        return text.len() as u64;
-    }
-    texts(messages).unwrap_or_default()
-}
-
-fn texts(messages: &RawValue) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Message<'a> {
-        #[serde(borrow)]
-        content: Option<&'a RawValue>,
-    }
-    #[derive(Deserialize)]
-    struct Part<'a> {
-        #[serde(borrow)]
-        text: Option<&'a RawValue>,
-    }
-    let messages: Vec<Object<Message<'_>>> = serde_json::from_str(messages.get()).ok()?;
-    let length = |raw: &RawValue| raw.get().len() as u64;
-    let said =
-        messages.iter().filter_map(|Object(message)| message.content).map(
-            |content| match serde_json::from_str::<Vec<Object<Part<'_>>>>(content.get()) {
-                Ok(parts) => parts.iter().filter_map(|Object(part)| part.text).map(length).sum(),
-                Err(_no_list) => length(content),
-            },
-        );
-    Some(said.sum())
 }

@@ -50,8 +50,6 @@ pub(super) struct Sent {
     open: usize,
     /// A bit for each subject that it says something of.
     said: u16,
-    /// Whether it says that a model shall not think. What says so, the templates of most models do not go by.
-    off: bool,
     /// The fields that are there and say nothing: `null`, and where that lies.
     nulls: Vec<(&'static str, Range<usize>)>,
 }
@@ -59,7 +57,7 @@ pub(super) struct Sent {
 impl Sent {
     pub(super) fn read(fields: &Fields<'_>, body: &[u8]) -> Self {
         let open = memchr::memchr(b'{', body).map_or(0, |brace| brace + 1);
-        let mut sent = Self { open, said: 0, off: says_off(fields), nulls: Vec::new() };
+        let mut sent = Self { open, said: 0, nulls: Vec::new() };
         for (subject, names) in SUBJECTS {
             for name in names {
                 match fields.lies(name) {
@@ -75,11 +73,12 @@ impl Sent {
         sent
     }
 
-    /// The edits that put the defaults where the body says nothing: each a place in it and what stands there then.
-    pub(super) fn filled(&self, defaults: &Defaults) -> Vec<(Range<usize>, String)> {
+    /// The edits that put the defaults where the body says nothing: each a place in it and what stands there then. With `off` the body
+    /// says that a model shall not think; what says so, the templates of most models do not go by.
+    pub(super) fn filled(&self, defaults: &Defaults, off: bool) -> Vec<(Range<usize>, String)> {
         let (mut edits, mut more) = (Vec::new(), String::new());
         // Where both want the same of a model's thoughts, it is said in the administrator's way as well.
-        let agree = self.off && defaults.think == Some(Think::Off);
+        let agree = off && defaults.think == Some(Think::Off);
         let is_open = |subject: Subject| self.said & subject.bit() == 0 || subject == Subject::Think && agree;
         for (name, value) in fields_of(defaults, is_open) {
             match self.nulls.iter().find(|(null, _)| *null == name) {
@@ -93,15 +92,6 @@ impl Sent {
         }
         edits
     }
-}
-
-/// Whether a client wants a model not to think.
-fn says_off(fields: &Fields<'_>) -> bool {
-    let is = |name: &str, word: &str| fields.get(name).is_some_and(|raw| raw.get() == word);
-    let mut inner = fields.members("reasoning", 16);
-    is("reasoning_effort", "\"none\"")
-        || is("think", "false")
-        || inner.any(|(member, effort)| member == "effort" && effort.get() == "\"none\"")
 }
 
 /// The defaults as fields, each with its JSON, of the subjects that are open.

@@ -25,6 +25,9 @@ struct WireUsage<'a> {
     prompt_tokens_details: Option<&'a RawValue>,
     #[serde(borrow)]
     completion_tokens_details: Option<&'a RawValue>,
+    /// A word of ours: the engine is another GhostLLM, whose own has told no counts.
+    #[serde(borrow)]
+    estimated: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -48,7 +51,7 @@ pub(in crate::dialect::openai) fn told(usage: &RawValue) -> Option<Usage> {
         cached_tokens: details(wire.prompt_tokens_details).and_then(|details| details.cached_tokens),
         reasoning_tokens: details(wire.completion_tokens_details)
             .and_then(|details| details.reasoning_tokens),
-        estimated: false,
+        estimated: wire.estimated.is_some_and(|mark| mark.get() == "true"),
     };
     (1..=MOST).contains(&told.total_tokens()).then_some(told)
 }

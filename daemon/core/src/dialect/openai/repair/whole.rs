@@ -55,9 +55,9 @@ fn checked(body: &Bytes, model: Option<&str>, completes: bool) -> Result<Whole, 
     let choices = answer.choices.unwrap_or_default();
     // llama.cpp's server, alone in telling times, puts together the answers of several, and has the counts of the first.
     // Another GhostLLM in between has done as is done here, and says so.
-    let is_told = answer.usage.is_some_and(|counts| counts.get().contains("\"estimated\":true"));
-    let of_one = answer.timings.is_some() && choices.len() > 1 && !is_told;
     let usage = answer.usage.and_then(told);
+    let is_told = usage.is_some_and(|counts| counts.estimated);
+    let of_one = answer.timings.is_some() && choices.len() > 1 && !is_told;
     let usage = if of_one { usage.and_then(|first| of_all(first, &choices, completes)) } else { usage };
     if choices.is_empty() {
         return Err(BackendFault::garbage(format!("an answer of {} bytes without choices", body.len())));

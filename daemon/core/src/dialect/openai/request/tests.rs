@@ -87,7 +87,7 @@ fn doubled_keys_are_refused_however_they_are_spelled() {
     }
     assert!(messages(serde_json::from_str(r#"[{"role":"user","content":"x"}]"#).unwrap()).is_ok());
     let body = r#"{"model":"a","messages":[{"role":"user","content":"x","content":"y"}]}"#;
-    assert_eq!(parse_chat(body.as_bytes()).unwrap_err().param(), Some("messages[0]"));
+    assert_eq!(parse_chat(body.as_bytes()).unwrap_err().param(), Some("messages[0].content"));
 }
 
 #[test]
@@ -374,4 +374,47 @@ fn arguments_in_a_text_are_no_deeper_than_a_body_may_be() {
     let body = with("messages", json!([{"role": "assistant", "tool_calls": [never_closed]}]));
     let error = super::parse_chat(body.to_string().as_bytes(), &limits).unwrap_err();
     assert_eq!(error.param(), Some("messages[0].tool_calls[0].function.arguments"), "no JSON, and as deep");
+}
+
+#[test]
+fn what_is_there_twice_is_said_with_its_place() {
+    let tool = r#"{"type":"function","function":{"name":"f","name":"g"}}"#;
+    let picture = r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AA","url":"data:image/png;base64,BB"}}"#;
+    let turn =
+        |part: &str| format!(r#"[{{"role":"user","content":"a"}},{{"role":"user","content":[{part}]}}]"#);
+    let hi = r#"[{"role":"user","content":"hi"}]"#;
+    for (tools, messages, param) in [
+        (tool, hi, "tools[0].function.name"),
+        (r#"{"type":"function","type":"function","function":{"name":"f"}}"#, hi, "tools[0].type"),
+        ("", &turn(picture), "messages[1].content[0].image_url.url"),
+        ("", &turn(r#"{"type":"text","text":"a","text":"b"}"#), "messages[1].content[0].text"),
+        ("", r#"[{"role":"user","role":"system","content":"a"}]"#, "messages[0].role"),
+    ] {
+        let error =
+            parse_chat(format!(r#"{{"model":"m","tools":[{tools}],"messages":{messages}}}"#).as_bytes())
+                .unwrap_err();
+        assert_eq!((error.code(), error.param()), (Code::InvalidRequest, Some(param)), "{error}");
+        let sentence = format!("The field '{param}' is there twice: send it once.");
+        assert!(error.message().starts_with(&sentence), "{error}");
+    }
+    let twice = parse_chat(br#"{"model":"m","Model":"m"}"#).unwrap_err();
+    assert!(twice.message().starts_with("The field 'model' is there twice: send it once."), "{twice}");
+}
+
+#[test]
+fn a_part_that_is_none_is_told_with_its_place() {
+    let text = json!({"type": "text", "text": "a"});
+    for (parts, place, what) in [
+        (json!(["hi", text]), 0, " ...}, and is a string."),
+        (json!([text, 5]), 1, " ...}, and is a number."),
+        (json!([text, {"type": 5}]), 1, " ...}."),
+    ] {
+        let error = messages(json!([{"role": "user", "content": parts}])).unwrap_err();
+        assert_eq!(error.param(), Some(&*format!("messages[0].content[{place}]")));
+        assert!(
+            error.message().contains("must be a content part, an object such as {\"type\": \"text\""),
+            "{error}"
+        );
+        assert!(error.message().ends_with(what), "{error}");
+    }
 }

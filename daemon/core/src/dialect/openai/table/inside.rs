@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use super::Wanted;
 use crate::dialect::json::Object;
 use crate::dialect::openai::fields::Fields;
-use crate::dialect::openai::media::Unheard;
+use crate::dialect::openai::thinking::Thinking;
+use crate::dialect::openai::turns::{Looked, Unheard};
 use crate::dialect::unread::{self, Unread};
 
 /// So many members of a field are looked at; more than any has that is not made to be many.
@@ -17,26 +18,22 @@ const MEMBERS: usize = 64;
 
 impl Wanted {
     /// The same, and what stands inside of a chat's fields.
-    pub(in crate::dialect::openai) fn with_insides(mut self, fields: &Fields<'_>, messages: Unheard) -> Self {
-        let Unheard { name, audio, detail } = messages;
+    pub(in crate::dialect::openai) fn with_insides(
+        mut self,
+        fields: &Fields<'_>,
+        turns: Looked,
+        thinking: &Thinking<'_>,
+    ) -> Self {
+        let Looked { unheard: Unheard { name, audio, detail }, unread, .. } = turns;
         let in_messages =
             [(name, "messages.name"), (audio, "messages.audio"), (detail, "messages.image_url.detail")];
         for (_, name) in in_messages.into_iter().filter(|(there, _)| *there) {
             self.unheard.add(name);
         }
-        let effort = fields.get("reasoning_effort").map(RawValue::get);
-        for (member, value) in fields.members("reasoning", MEMBERS) {
-            // What a model thinks is not held back unless somebody says so.
-            let heeded = match &*member {
-                "effort" => effort.is_none_or(|effort| effort == value.get()),
-                "exclude" => value.get() == "false",
-                _ => false,
-            };
-            if !heeded {
-                self.unknown.add(&format!("reasoning.{member}"));
-            }
+        for member in thinking.unheeded() {
+            self.unknown.add(&format!("reasoning.{member}"));
         }
-        self.outdone(fields);
+        self.outdone(fields, thinking);
         for (member, _) in fields.members("stream_options", MEMBERS) {
             // The second has a row.
             if !matches!(&*member, "include_usage" | "include_obfuscation") {
@@ -46,7 +43,7 @@ impl Wanted {
         if is_described(fields) {
             self.unknown.add("response_format.json_schema.description");
         }
-        for (path, name) in unread(fields).found() {
+        for (path, name) in unread_beside(fields, unread).found() {
             let named = format!("{path}.{name}");
             if is_ours(path, name) { self.unheard.add(&named) } else { self.unknown.add(&named) }
         }
@@ -56,7 +53,7 @@ impl Wanted {
 
 impl Wanted {
     /// What says otherwise than a field that wins over it.
-    fn outdone(&mut self, fields: &Fields<'_>) {
+    fn outdone(&mut self, fields: &Fields<'_>, thinking: &Thinking<'_>) {
         let value = |name: &str| fields.get(name).map(RawValue::get);
         let differs = |winner: Option<&str>, loser: &str| {
             winner.zip(value(loser)).is_some_and(|(winner, loser)| winner != loser)
@@ -67,25 +64,14 @@ impl Wanted {
         if differs(value("repeat_penalty"), "repetition_penalty") {
             self.unknown.add("repetition_penalty");
         }
-        let inner = fields.members("reasoning", MEMBERS).find(|(member, _)| member == "effort");
-        let effort = value("reasoning_effort").or(inner.map(|(_, effort)| effort.get()));
-        if effort.map(switched).zip(value("think")).is_some_and(|(effort, think)| effort != switched(think)) {
+        if thinking.outdoes_think() {
             self.unknown.add("think");
         }
     }
 }
 
-/// An effort, of which one word is the switch's.
-fn switched(effort: &str) -> &str {
-    if effort == "\"none\"" { "false" } else { effort }
-}
-
-/// What a chat's turns, tools and choices have beside what is read of them.
-fn unread(fields: &Fields<'_>) -> Unread {
-    let mut unread = Unread::default();
-    if let Some(messages) = fields.get("messages") {
-        unread.look_past(messages.get(), &unread::MESSAGE, unread::is_plain_turn);
-    }
+/// What a chat's tools and choices have beside what is read of them, and what its turns have.
+fn unread_beside(fields: &Fields<'_>, mut unread: Unread) -> Unread {
     let others =
         [("tools", &unread::TOOL), ("tool_choice", &unread::CHOICE), ("response_format", &unread::FORMAT)];
     for (name, form) in others {

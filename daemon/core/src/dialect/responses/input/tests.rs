@@ -301,3 +301,29 @@ fn arguments_are_bounded_in_depth() {
     assert!(parse(item(depth)).is_ok());
     assert_eq!(refused(item(depth + 1)).1, "input[1].arguments");
 }
+
+#[test]
+fn an_item_or_a_part_of_another_kind_is_told_what_there_is() {
+    let unknown = parse(json!([{"type": "local_shell_call"}])).unwrap_err();
+    assert_eq!(unknown.param(), Some("input[0].type"));
+    for known in [
+        "message",
+        "reasoning",
+        "function_call,",
+        "function_call_output",
+        "custom_tool_call,",
+        "custom_tool_call_output",
+        "item_reference.",
+    ] {
+        assert!(unknown.message().contains(known), "{known}: {unknown}");
+    }
+    let parts = json!([{"type": "input_text", "text": "a"}, "hi"]);
+    let error = parse(json!([{"role": "user", "content": parts}])).unwrap_err();
+    assert_eq!((error.code(), error.param()), (Code::InvalidType, Some("input[0].content[1]")));
+    let sentence = "must be a content part, an object such as {\"type\": \"input_text\", \"text\": ...}, and is a string.";
+    assert!(error.message().ends_with(sentence), "{error}");
+    let twice =
+        br#"{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"a","text":"b"}]}]}"#;
+    let twice = parse_response(twice, &Limits::default()).unwrap_err();
+    assert_eq!(twice.param(), Some("input[0].content[0].text"));
+}

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{ResponseRequest, parse_response};
 use crate::chat::{AnswerSchema, Json, ResponseFormat, Role, Think, ToolChoice};
 use crate::config::Limits;
+use crate::dialect::openai::passthrough::inspect;
 use crate::error::{ApiError, Code};
 
 fn parse(request: &Value) -> Result<ResponseRequest, ApiError> {
@@ -211,6 +212,8 @@ fn wrong_types_and_ranges_name_the_field() {
         ("text", json!([]), "text"),
         ("reasoning", json!({"effort": "huge"}), "reasoning.effort"),
         ("reasoning", json!({"summary": "long"}), "reasoning.summary"),
+        ("reasoning", json!({"effort": 5}), "reasoning.effort"),
+        ("reasoning", json!(["low"]), "reasoning"),
         ("metadata", json!({"a": 1}), "metadata"),
         ("metadata", json!({"a".repeat(65): "b"}), "metadata"),
         ("user", json!(5), "user"),
@@ -244,9 +247,13 @@ fn what_reaches_into_engines_is_refused_here_too() {
         refused("chat_template", json!("x")),
         (Code::UnsupportedParameter, "chat_template".to_owned())
     );
-    let error = parse_response(b"{\"model\":\"a\",\"input\":\"hi\",\"Model\":\"b\"}", &Limits::default())
-        .unwrap_err();
-    assert_eq!(error.param(), Some("model"));
+    for (twice, param) in
+        [(r#""Model":"b""#, "model"), (r#""reasoning":{"effort":"low","effort":"high"}"#, "reasoning.effort")]
+    {
+        let body = format!(r#"{{"model":"a","input":"hi",{twice}}}"#);
+        let error = parse_response(body.as_bytes(), &Limits::default()).unwrap_err();
+        assert_eq!((error.code(), error.param()), (Code::InvalidRequest, Some(param)));
+    }
 }
 
 #[test]
@@ -353,4 +360,54 @@ fn what_stands_inside_of_fields_and_changes_nothing_is_named() {
     assert_eq!(named, ["reasoning.enabled", "reasoning.max_tokens", "text.form", "text.format.grammar"]);
     let error = parse(&json!({"model": "m", "input": "a", "stream_options": "x"})).unwrap_err();
     assert_eq!(error.param(), Some("stream_options"));
+}
+
+#[test]
+fn what_nobody_reads_of_a_choice_is_named() {
+    let body = |choice: Value| json!({"model": "m", "input": "a", "tools": [{"type": "function", "name": "f"}], "tool_choice": choice});
+    let named = |choice: Value| parse(&body(choice)).unwrap().ignored;
+    let of_a_function = json!({"type": "function", "name": "f", "strict": true, "namespace": null});
+    assert_eq!(named(of_a_function), ["tool_choice.strict"]);
+    let tools = json!([{"type": "function", "name": "f", "description": "x"}]);
+    let allowed = json!({"type": "allowed_tools", "mode": "auto", "tools": tools, "reason": "x"});
+    assert_eq!(named(allowed), ["tool_choice.reason", "tool_choice.tools.description"]);
+    for plain in [json!("auto"), json!({"type": "function", "name": "f"})] {
+        assert_eq!(named(plain), [""; 0]);
+    }
+}
+
+#[test]
+fn the_same_prompt_is_as_long_as_in_a_chat() {
+    let (said, schema) = ("Is it \"na\u{ef}ve\"?\n", json!({"type": "object", "properties": {}}));
+    let chat = json!({
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "text", "text": said},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
+            {"role": "assistant", "content": null, "reasoning": "Hm.", "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]},
+            {"role": "tool", "tool_call_id": "1", "content": "done"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f", "description": "F.", "parameters": schema}}],
+    });
+    let response = json!({
+        "model": "m",
+        "instructions": "Be brief.",
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": said},
+                {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}]},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+            {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{\"a\":1}"},
+            {"type": "function_call_output", "call_id": "1", "output": "done"},
+        ],
+        "tools": [{"type": "function", "name": "f", "description": "F.", "parameters": schema}],
+    });
+    let passed = inspect(chat.to_string().as_bytes(), &Limits::default()).unwrap();
+    let tool = chat["tools"][0].to_string().len();
+    let bytes = "Be brief.".len() + said.len() + "Hm.".len() + "{\"a\":1}".len() + "done".len() + tool;
+    assert_eq!(
+        (passed.prompt_bytes, parse(&response).unwrap().chat.prompt_bytes()),
+        (bytes as u64, bytes as u64)
+    );
 }

@@ -134,6 +134,10 @@ fn what_is_wrong_with_a_tool_is_named() {
     ] {
         assert_eq!(refused(tools, Value::Null).1, param);
     }
+    let twice = br#"{"model":"m","input":"a","tools":[{"type":"function","name":"f","name":"g"}]}"#;
+    let twice = parse_response(twice, &Limits::default()).unwrap_err();
+    assert_eq!(twice.param(), Some("tools[0].name"));
+    assert!(twice.message().contains("is there twice: send it once"), "{twice}");
     let many: Vec<Value> = (0..129).map(|nr| function(&format!("f{nr}"))).collect();
     assert!(parse(json!(many[..128]), Value::Null).is_ok());
     assert_eq!(refused(json!(many), Value::Null).1, "tools");

@@ -260,6 +260,29 @@ fn of_several_answers_of_which_one_is_counted_the_counts_are_estimated_and_say_s
 }
 
 #[test]
+fn what_another_ghostllm_has_estimated_stays_an_estimate() {
+    let about = Usage { estimated: true, ..Usage::counted(6, 4) };
+    let counts = |mark: &str| format!(r#"{{"prompt_tokens":6,"completion_tokens":4,"estimated":{mark}}}"#);
+    for (mark, usage) in [
+        ("true", about),
+        (" true", about),
+        ("false", Usage::counted(6, 4)),
+        ("\"true\"", Usage::counted(6, 4)),
+    ] {
+        let chunk = format!(r#"{{"choices":[],"usage":{}}}"#, counts(mark));
+        let (text, result, told) = repair([events(&[SAYS, ENDS, &chunk, "[DONE]"]).as_bytes()], None);
+        assert_eq!((result, told), (Ok(()), Some(usage)), "{mark}");
+        assert!(text.contains(&chunk), "{text}");
+        let choice = r#"{"index":0,"message":{"content":"a"},"finish_reason":"stop"}"#;
+        // Several answers, and times: nothing is made of the counts that was made of them before.
+        let whole = format!(r#"{{"choices":[{choice},{choice}],"usage":{},"timings":{{}}}}"#, counts(mark));
+        let whole = check_whole(&Bytes::from(whole), None).unwrap();
+        let twice = Usage { completion_tokens: 8, ..about };
+        assert_eq!(whole.usage, Some(if usage.estimated { about } else { twice }), "{mark}");
+    }
+}
+
+#[test]
 fn counts_that_come_apart_for_each_choice_are_put_together() {
     let counts = |more: &str| {
         format!(r#"{{"choices":[],"usage":{{"prompt_tokens":16,"completion_tokens":11}}{more}}}"#)
