@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::table::{Behind, Fate, Wanted};
-use super::{passthrough, request};
+use super::{media, passthrough, request};
 use crate::chat::Usage;
 use crate::config::Limits;
 use crate::dialect::json;
@@ -78,6 +78,7 @@ impl PassedEmbeddings {
 pub fn inspect_embeddings(body: &[u8], limits: &Limits) -> Result<PassedEmbeddings, ApiError> {
     let fields = Fields::read(body, limits.request_fields)?;
     refuse(&fields)?;
+    media::check_beside(&fields, limits)?;
     let model = request::model(&fields, limits)?;
     let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
     let inputs = Inputs::read(&fields)?;

@@ -259,8 +259,7 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         fields.integer_or_none(name, least, request::COUNT_LIMIT)?;
     }
     fields.integer("top_logprobs", 0, 20)?;
-    let messages = fields.get("messages").map(|messages| media::check_passed(messages, limits));
-    let unheard = messages.transpose()?.unwrap_or_default();
+    let unheard = media::check_passed(&fields, limits)?;
     let effort = request::think(&fields).ok().flatten();
     Ok(Passed {
         effort,
