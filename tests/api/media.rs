@@ -52,7 +52,6 @@ impl Bench {
             .with_file("file", &engine::demo())
             .with_limits(limits);
         let daemon = Daemon::start(&setup).await?;
-        daemon.wait_said("file has now: ghostllm-demo").await?;
         let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
         Ok(Self { ollama, vllm, daemon, caller })
     }
