@@ -1,5 +1,7 @@
 //! The adapter for Ollama's native wire: what it sends, what it makes of what comes back.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     client::{Caller, Family, Request, Version},
@@ -81,6 +83,61 @@ async fn carries_tools_both_ways() -> Result<()> {
     let sent = seen.last().context("nothing was sent")?.request.json();
     let arguments = &sent["messages"][1]["tool_calls"][0]["function"]["arguments"];
     ensure!(*arguments == json!({"city": "Paris"}), "arguments must be an object: {sent}");
+    // Ollama knows a result by its function's name alone.
+    ensure!(sent["messages"][2]["tool_name"] == "get_weather", "{sent}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn calls_have_a_place_and_an_id_of_their_own() -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let tools = json!([{"type": "function", "function": {"name": "get_weather", "description": "Get the current weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]);
+    let mut ids = BTreeSet::new();
+    for turn in 0..4 {
+        let stream = turn % 2 == 0;
+        let body = json!({"model": "tiny", "stream": stream, "tools": tools,
+            "messages": [{"role": "user", "content": "What is the weather in Paris?"}]});
+        let answer = caller.send(&Request::post("/v1/chat/completions", &body)).await?;
+        let call = if stream {
+            let chat = Chat::read(&answer.body)?;
+            let deltas: Vec<_> = chat.chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
+            ensure!(
+                deltas.iter().filter(|delta| delta["role"].is_string()).count() == 1,
+                "{}",
+                answer.text()
+            );
+            ensure!(deltas[0]["role"] == "assistant", "the role comes first: {}", answer.text());
+            let mut calls = deltas.iter().filter_map(|delta| delta["tool_calls"].as_array()).flatten();
+            let call = calls.next().with_context(|| answer.text())?.clone();
+            ensure!(call["index"] == 0 && calls.next().is_none(), "{}", answer.text());
+            call
+        } else {
+            answer.json()?["choices"][0]["message"]["tool_calls"][0].clone()
+        };
+        ensure!(call["type"] == "function" && call["function"]["arguments"].is_string(), "{call}");
+        let id = call["id"].as_str().context("no id")?;
+        ensure!(id.starts_with("call_") && ids.insert(id.to_owned()), "{id} is there twice: {ids:?}");
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn thoughts_have_the_names_that_clients_look_for() -> Result<()> {
+    let (_double, daemon) = ollama().await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let whole = caller.send(&Request::chat("tiny-think", FRANCE, false)).await?;
+    let message = whole.json()?["choices"][0]["message"].clone();
+    let thought = message["reasoning"].as_str().with_context(|| whole.text())?.to_owned();
+    ensure!(!thought.is_empty() && message["reasoning_content"] == thought.as_str(), "{message}");
+    let answer = caller.send(&Request::chat("tiny-think", FRANCE, true)).await?;
+    let chat = Chat::read(&answer.body)?;
+    for name in ["reasoning", "reasoning_content"] {
+        let pieces = chat.chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"][name].as_str());
+        ensure!(pieces.collect::<String>() == thought, "{name}: {}", answer.text());
+    }
+    ensure!(message["content"] == chat.text(), "{message} {}", answer.text());
     daemon.stop().await
 }
 

@@ -196,6 +196,13 @@ async fn what_is_wrong_is_named(version: Version) -> Result<()> {
         (json!({"logit_bias": {"5": 1}}), 400, "unsupported_parameter", "logit_bias"),
         (json!({"suffix": "end"}), 400, "unsupported_parameter", "suffix"),
         (json!({"prompt_embeds": "gASV"}), 400, "unsupported_parameter", "prompt_embeds"),
+        (
+            json!({"response_format": {"type": "json_object"}}),
+            400,
+            "unsupported_parameter",
+            "response_format",
+        ),
+        (json!({"image": "x.png"}), 400, "invalid_value", "image"),
         (json!({"model": "no-such-model"}), 404, "model_not_found", "model"),
     ] {
         for stream in [false, true] {
@@ -283,6 +290,32 @@ async fn who_leaves_frees_the_engine(version: Version) -> Result<()> {
     let _left = caller.leave_headless(&ask(json!({})), asked).await?;
     double.wait_left(GENERATE).await;
     daemon.stop().await
+}
+
+#[tokio::test]
+async fn the_form_of_a_text_is_taken_by_every_engine() -> Result<()> {
+    let text = json!({"type": "text"});
+    let (ollama, vllm) =
+        (Double::start(Ollama::default()).await, Double::start(OpenAi::new(Style::Vllm, "tiny")).await);
+    for (setup, model) in [
+        (Setup::backend("ollama", &ollama.url()), "tiny"),
+        (Setup::backend("openai", &vllm.url()), "tiny"),
+        // Our own engine.
+        (Setup::default(), "ghostllm-demo"),
+    ] {
+        let daemon = Daemon::start(&setup).await?;
+        let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+        let answer = caller.send(&ask(json!({"model": model, "response_format": text}))).await?;
+        ensure!(texts(&answer)?.len() == 1, "{model}: {}", answer.text());
+        ensure!(
+            answer.header("x-ghostllm-ignored").is_none(),
+            "{model}: it is kept to: {:?}",
+            answer.headers
+        );
+        daemon.stop().await?;
+    }
+    ensure!(vllm.seen_at(PATH)[0].request.json()["response_format"] == text, "it is judged by its engine");
+    Ok(())
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ mod life;
 mod limits;
 mod log;
 mod matrix;
+mod media;
 mod metrics;
 mod models;
 mod odds;

@@ -8,6 +8,8 @@ use ghostllm_tests::{
     ollama::{Model, Ollama},
 };
 
+use serde_json::json;
+
 use crate::{check_error, ollama, on_every_version};
 
 on_every_version!(lists_the_models, gives_one_model, gives_one_whose_name_has_a_percent_sign);
@@ -73,5 +75,17 @@ async fn gives_one_whose_name_has_a_percent_sign(version: Version) -> Result<()>
     check_error(&caller.send(&Request::get("/v1/models/a%2Fb")).await?, 404, Some("model_not_found"))?;
     let elsewhere = caller.send(&Request::get("/v1/100%25")).await?;
     ensure!(elsewhere.status == 400, "{} {}", elsewhere.status, elsewhere.text());
+    daemon.stop().await
+}
+
+/// Ollama's own `/v1` says null there, which typed clients take for no list.
+#[tokio::test]
+async fn a_box_without_a_model_has_a_list_with_nothing_in_it() -> Result<()> {
+    let double = Double::start(Ollama::with(Vec::new())).await;
+    let daemon = Daemon::start(&Setup::backend("ollama", &double.url())).await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let list = caller.send(&Request::get("/v1/models")).await?;
+    ensure!(list.status == 200, "{} {}", list.status, list.text());
+    ensure!(list.json()? == json!({"object": "list", "data": []}), "{}", list.text());
     daemon.stop().await
 }

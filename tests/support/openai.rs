@@ -57,6 +57,8 @@ enum Counting {
     Plain,
     /// It also tells how many tokens of the prompt it had, all but the last, and that three of the answer were thought.
     Details,
+    /// Asked for the counts of a stream, it has null for them in each chunk but the last, as OpenAI does.
+    Nulls,
     /// It knows no `stream_options`, and refuses what it does not know.
     Refused,
 }
@@ -72,6 +74,12 @@ impl OpenAi {
     #[must_use]
     pub fn detailed(style: Style, model: &str) -> Self {
         Self { counts: Counting::Details, ..Self::new(style, model) }
+    }
+
+    /// An engine that serves `model`, and has null in the place of the counts that a stream is asked for until they come.
+    #[must_use]
+    pub fn counting_late(style: Style, model: &str) -> Self {
+        Self { counts: Counting::Nulls, ..Self::new(style, model) }
     }
 
     /// An engine that serves `model`, and refuses to be asked for the counts of a stream.
@@ -243,6 +251,12 @@ impl OpenAi {
         let in_finish = (self.style == Style::Transformers).then_some(usage.as_str());
         chunks.push(self.chunk(&json!({}), Some(reason), in_finish));
         if include_usage && self.style != Style::Transformers {
+            if self.counts == Counting::Nulls {
+                for chunk in &mut chunks {
+                    chunk.truncate(chunk.len() - 1);
+                    chunk.push_str(",\"usage\":null}");
+                }
+            }
             chunks.push(self.last_usage(&usage));
         }
         if let Some(last) = chunks.last_mut().filter(|_| self.style == Style::Llama) {

@@ -108,6 +108,53 @@ async fn counted(wire: Wire) -> Result<()> {
     daemon.stop().await
 }
 
+#[tokio::test]
+async fn a_stream_has_no_word_of_counts_that_its_client_has_not_asked_for() -> Result<()> {
+    let ollama = Double::start(Ollama::default()).await;
+    let late = Double::start(OpenAi::counting_late(Style::Vllm, "tiny")).await;
+    for (setup, model) in [
+        (Setup::backend("ollama", &ollama.url()), "tiny"),
+        (Setup::backend("openai", &late.url()), "tiny"),
+        // Our own engine.
+        (Setup::default(), "ghostllm-demo"),
+    ] {
+        let daemon = Daemon::start(&setup).await?;
+        let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+        let chat = json!({"messages": [{"role": "user", "content": FRANCE}]});
+        for (path, base) in
+            [("/v1/chat/completions", chat), ("/v1/completions", json!({"prompt": "This program is free"}))]
+        {
+            let chunks = async |n: u64, options: Value| {
+                let mut body = base.clone();
+                (body["model"], body["stream"], body["n"]) = (json!(model), json!(true), json!(n));
+                (body["max_tokens"], body["stream_options"]) = (json!(12), options);
+                let answer = caller.send(&Request::post(path, &body)).await?;
+                ensure!(answer.status == 200, "{model} {path}: {}", answer.text());
+                let stream = Chat::read(&answer.body)?;
+                ensure!(stream.done && stream.chunks.len() > 2, "{model} {path}: {}", answer.text());
+                Ok(stream.chunks)
+            };
+            for options in [Value::Null, json!({"include_usage": false})] {
+                for n in [1, 2] {
+                    let chunks = chunks(n, options.clone()).await?;
+                    let bare = chunks.iter().all(|chunk| chunk.get("usage").is_none());
+                    ensure!(bare, "{model} {path} {n} {options}: {chunks:?}");
+                    let say = chunks.iter().all(|chunk| chunk["choices"] != json!([]));
+                    ensure!(say, "{model} {path} {n} {options}: {chunks:?}");
+                }
+            }
+            // To whoever asks OpenAI says null with each chunk, until the last has the counts and nothing else.
+            let chunks = chunks(1, json!({"include_usage": true})).await?;
+            let (last, others) = chunks.split_last().context("no chunk")?;
+            let nulls = others.iter().all(|chunk| chunk.get("usage") == Some(&Value::Null));
+            ensure!(nulls, "{model} {path}: {chunks:?}");
+            ensure!(last["choices"] == json!([]) && last["usage"].is_object(), "{model} {path}: {last}");
+        }
+        daemon.stop().await?;
+    }
+    Ok(())
+}
+
 /// What a response says that it has used.
 async fn response(caller: &Caller, stream: bool) -> Result<(u64, u64)> {
     let body = json!({"model": "tiny", "input": FRANCE, "stream": stream});

@@ -80,9 +80,12 @@ fn check_hidden(bytes: &[u8], way: &[&[u8]]) {
     assert_eq!(hide(way), hidden);
     let (chunks, done) = chunks(&hidden.0);
     assert_eq!(done, hidden.1.is_ok());
-    for chunk in chunks.iter().filter_map(|chunk| value(chunk)) {
+    for (data, chunk) in chunks.iter().filter_map(|data| Some((data, value(data)?))) {
         let choices = chunk["choices"].as_array().map_or(0, Vec::len);
         assert!(choices > 0 || !chunk["usage"].is_object(), "{chunk} has counts alone");
+        // A name that is spelled with escapes is not looked for.
+        let plain = !data.windows(2).any(|two| two == b"\\u");
+        assert!(!plain || chunk.get("usage") != Some(&Value::Null), "{chunk} has a null for them");
     }
 }
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{OpenAi, Style};
+use super::{Counting, OpenAi, Style};
 use crate::{
     ollama::{Ask, Thought, think},
     script::Reply,
@@ -122,6 +122,9 @@ fn chunks(engine: &OpenAi, body: &Value, said: &[(String, Thought)]) -> Vec<Valu
         }
     }
     if engine.style == Style::Vllm && body["stream_options"]["include_usage"] == true {
+        for chunk in chunks.iter_mut().filter(|_| engine.counts == Counting::Nulls) {
+            chunk["usage"] = Value::Null;
+        }
         let mut counts = object(engine, &json!([]));
         counts["usage"] = usage(engine, said);
         chunks.push(counts);

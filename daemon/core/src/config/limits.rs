@@ -183,7 +183,7 @@ section! {
         /// Answers to one request (its n) where the engine gives one at a time: each is a request of its own to it, one after
         /// the other.
         choices: usize = 4 => at_least_one();
-        /// Pictures and other media inside one request; 0 takes none.
+        /// Pictures and other media inside one request, of a video that is a list of pictures each of them; 0 takes none.
         media_parts: usize = 16;
         /// All of them together, decoded.
         media_bytes: ByteSize = ByteSize::mib(20) => some_bytes();

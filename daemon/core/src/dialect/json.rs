@@ -192,7 +192,7 @@ fn place_from(at: &str, json: &str, member: &str, deep: usize) -> Option<String>
         }
         return None;
     }
-    if Entries::of(json).filter(|(name, _)| name.text() == member).nth(1).is_some() {
+    if Entries::of(json).filter(|(name, _)| name.text().eq_ignore_ascii_case(member)).nth(1).is_some() {
         return Some(format!("{at}.{member}"));
     }
     // Errors repeat no name of any length and making.

@@ -102,6 +102,9 @@ fn asks_nothing(asks: Asks) -> Map<String, Value> {
         Asks::UnlessFlex => json!({"enum": ["flex", null]}),
         Asks::UnlessEmpty => json!({"type": ["object", "null"], "maxProperties": 0}),
         Asks::BesidesText => json!({"type": ["array", "null"], "items": {"const": "text"}}),
+        Asks::UnlessText => {
+            json!({"type": ["object", "null"], "required": ["type"], "properties": {"type": {"const": "text"}}})
+        }
     };
     form.as_object().cloned().unwrap_or_default()
 }

@@ -75,7 +75,8 @@ impl Choice {
     /// # Errors
     /// 400: it is none of OpenAI's forms, or one that this engine does not know.
     pub(super) fn read(body: &Body<'_>) -> Result<Self, Failure> {
-        let wanted = "\"auto\", \"none\", \"required\" or an object that names a function";
+        let wanted = "\"auto\", \"none\", \"required\" or an object of the type \"function\", which names one, or \"allowed_tools\", \
+                      which names those that may be called";
         match get("tool_choice", body.tool_choice, wanted)? {
             None | Some(Value::Null) => Ok(Self::Free),
             Some(Value::String(choice)) => match choice.as_str() {
@@ -424,6 +425,12 @@ mod tests {
         ] {
             let failure = read(&more).unwrap_err();
             assert_eq!((failure.status.as_u16(), failure.param.as_deref()), (400, Some(param)), "{failure}");
+        }
+        // Whatever is wrong with a choice, all of its forms are named.
+        for choice in [json!("any"), json!(3), json!({"type": "custom"})] {
+            let failure = read(&json!({"tools": tools(), "tool_choice": choice})).unwrap_err();
+            let named = ["function", "allowed_tools"].iter().all(|form| failure.message.contains(form));
+            assert!(named, "{choice}: {failure}");
         }
         // Where no call is forced, a function's schema is the model's to read, as far as it likes.
         read(&json!({"tools": parameters(&json!({"type": "object", "not": {}}))})).unwrap();

@@ -10,8 +10,19 @@ const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 /// Fields that are text or null wherever they appear.
 const TEXTS: [&str; 6] = ["name", "tool_call_id", "refusal", "reasoning_content", "reasoning", "thinking"];
 /// Parts that people do send, and that are named in the refusal.
-const OTHER_PARTS: [&str; 7] =
-    ["image_url", "input_image", "image", "input_audio", "audio_url", "video_url", "file"];
+const OTHER_PARTS: [&str; 11] = [
+    "image_url",
+    "input_image",
+    "image",
+    "input_audio",
+    "audio_url",
+    "audio",
+    "video_url",
+    "video",
+    "input_video",
+    "file",
+    "input_file",
+];
 
 /// Checks the messages and joins the parts of their content.
 ///
@@ -102,7 +113,7 @@ fn words<'a>(at: &str, part: &'a Value) -> Result<&'a str, Failure> {
             let known = OTHER_PARTS.contains(&other).then(|| format!(" {other}"));
             let kind = known.unwrap_or_else(|| " other than text".to_owned());
             let message = format!("{at} is of a type{kind}, but this engine reads text only");
-            return Err(Failure::invalid(at, message));
+            return Err(Failure::unsupported(&format!("{at}.type"), message));
         }
     }
     let name = if fields.contains_key("refusal") { "refusal" } else { "text" };
@@ -177,7 +188,10 @@ mod tests {
         let image =
             json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]);
         let failure = flat(&image).unwrap_err();
-        assert_eq!(failure.param.as_deref(), Some("messages[0].content[0]"));
+        assert_eq!(
+            (failure.code, failure.param.as_deref()),
+            (Some("unsupported_parameter"), Some("messages[0].content[0].type"))
+        );
         assert!(failure.message.contains("image_url"));
     }
 

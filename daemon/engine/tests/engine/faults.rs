@@ -87,7 +87,7 @@ fn a_wrong_type_inside_of_messages_and_tools_is_told_with_its_place() {
         ("messages", message("role", &text), "messages[0].role"),
         ("messages", message("content", &object), "messages[0].content"),
         ("messages", message("content", &list), "messages[0].content[0]"),
-        ("messages", message("content", &json!([{"type": SECRET}])), "messages[0].content[0]"),
+        ("messages", message("content", &json!([{"type": SECRET}])), "messages[0].content[0].type"),
         (
             "messages",
             message("content", &json!([{"type": "text", "text": [SECRET]}])),

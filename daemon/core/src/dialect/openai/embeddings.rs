@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::media::{self, Allowance};
 use super::table::{Behind, Fate, Wanted};
 use super::{passthrough, request};
 use crate::chat::Usage;
@@ -78,6 +79,7 @@ impl PassedEmbeddings {
 pub fn inspect_embeddings(body: &[u8], limits: &Limits) -> Result<PassedEmbeddings, ApiError> {
     let fields = Fields::read(body, limits.request_fields)?;
     refuse(&fields)?;
+    media::check_beside(&fields, &mut Allowance::new(limits))?;
     let model = request::model(&fields, limits)?;
     let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
     let inputs = Inputs::read(&fields)?;

@@ -2,16 +2,20 @@
 //!
 //! Knows data URLs and how much of them a request may hold. Refuses to fetch: an address in a request would make
 //! this machine ask its neighbours on a stranger's behalf, and a path an engine read its own files. Invariants: in no part of a content
-//! that may hold media does an address or a path pass, whatever its member is called and however deep it stands; each medium is counted.
+//! that may hold media, and in no other member that is called a medium, does an address or a path pass, however deep it stands; each medium
+//! is counted, and of a video that is a list of pictures each of these.
+
+mod place;
+mod sieve;
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, value::RawValue};
 
-use super::fields::{self, Pairs};
+use self::place::{is_base64, is_data_url};
+use self::sieve::{Rule, medium_named, sift};
+use super::fields::{self, Fields, Pairs};
 use crate::chat::Image;
 use crate::config::Limits;
 use crate::dialect::json::{self, Quoted};
@@ -64,9 +68,10 @@ impl<'a> Allowance<'a> {
         self.bytes = self.bytes.saturating_add(base64.len() / 4 * 3);
         let Limits { media_parts, media_bytes, .. } = self.limits;
         if self.parts > *media_parts || self.bytes > media_bytes.as_usize() {
+            let frames = if matches!(medium, Medium::Video) { "; each frame of a list is one" } else { "" };
             let expected = format!(
                 "{} among at most {media_parts} pictures, sounds, videos and files, {media_bytes} together \
-                 (limits.media_parts, limits.media_bytes)",
+                 (limits.media_parts, limits.media_bytes{frames})",
                 medium.words()
             );
             return Err(ApiError::invalid_value(param, &expected));
@@ -135,9 +140,39 @@ fn data_url<'a>(param: &str, url: &'a str) -> Result<(&'a str, &'a str), ApiErro
 }
 
 fn remote(param: &str, medium: Medium) -> ApiError {
-    let message =
-        format!("The field '{param}' must be a data URL ({}): this daemon fetches nothing.", medium.url());
+    let message = format!(
+        "The field '{param}' must be a data URL ({}): this daemon fetches nothing, and has no file opened.",
+        medium.url()
+    );
     ApiError::new(Code::InvalidValue, message).with_param(param)
+}
+
+/// Refuses remote media in fields that are called as media are: beside a conversation, or without one, some servers take pictures there.
+pub(super) fn check_beside(fields: &Fields<'_>, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
+    // OpenAI's says how an answer shall be spoken, and is refused by the table.
+    for (name, raw) in fields.present().filter(|(name, _)| *name != "audio") {
+        check_named(name, name, raw, allowance)?;
+    }
+    Ok(())
+}
+
+/// Whether a member is called as media are.
+pub(super) fn is_named_so(name: &str) -> bool {
+    medium_named(name).is_some()
+}
+
+/// The same of one member, which `at` names in errors: Ollama's native turns have their pictures there, and some servers read them of a
+/// chat's too.
+pub(super) fn check_named(
+    at: &str,
+    name: &str,
+    raw: &RawValue,
+    allowance: &mut Allowance<'_>,
+) -> Result<(), ApiError> {
+    match medium_named(name) {
+        Some(medium) => sift(at, raw, (Rule::Bytes, medium), allowance),
+        None => Ok(()),
+    }
 }
 
 /// So many members of a part are looked at; more than any has that is not made to be many.
@@ -160,21 +195,6 @@ const MEDIA: [(&str, Medium); 11] = [
 ];
 /// What engines would unpack (CVE-2025-62164), by vLLM's names.
 const TENSORS: [&str; 4] = ["image_embeds", "audio_embeds", "video_embeds", "prompt_embeds"];
-/// Members whose text is a person's or a model's, and may speak of any address or path, or a name that no engine opens.
-const WORDS: [&str; 10] = [
-    "text",
-    "refusal",
-    "thinking",
-    "signature",
-    "id",
-    "uuid",
-    "tool_name",
-    "alt_text",
-    "caption",
-    "transcript",
-];
-/// Members that name a medium for people.
-const NAMES: [&str; 3] = ["filename", "title", "name"];
 /// What an answer's text has beside it when it comes back, among it the addresses that it has cited. No engine opens these.
 const BESIDE_TEXT: [&str; 3] = ["annotations", "citations", "logprobs"];
 
@@ -199,7 +219,6 @@ pub(super) fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_
         let medium = medium_of(name);
         match (name.as_ref(), medium) {
             ("type", _) => {}
-            (words, _) if WORDS.contains(&words) && raw.get().starts_with('"') => {}
             (beside, _) if of.is_none() && BESIDE_TEXT.contains(&beside) => {}
             ("image_url" | "audio_url" | "video_url", Some(medium)) => {
                 detail |= check_url(&format!("{at}.{name}"), raw, medium, allowance)?;
@@ -208,7 +227,9 @@ pub(super) fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_
                 check_inline(&format!("{at}.{name}"), raw, medium, allowance)?;
             }
             (other, medium) => {
-                sift_member(at, other, raw, medium.or(of).unwrap_or(Medium::File), allowance)?;
+                let outer = if of.is_some() { Rule::Medium } else { Rule::Beside };
+                let medium = medium.or(of).unwrap_or(Medium::File);
+                sift(&named(at, other), raw, (outer.of(other), medium), allowance)?;
             }
         }
     }
@@ -298,7 +319,8 @@ fn check_url(
     Ok(detail.is_some_and(|word| word != "auto"))
 }
 
-/// What carries its bytes itself, and would be counted by nobody else; an address in its place is refused.
+/// What carries its bytes itself, and would be counted by nobody else; an address in its place is refused. What stands there is base64 because
+/// of where it stands: an MP3's begins as an address without its scheme does (`//uQ`).
 fn check_inline(
     at: &str,
     raw: &RawValue,
@@ -342,159 +364,9 @@ fn sift_beside(
     allowance: &mut Allowance<'_>,
 ) -> Result<(), ApiError> {
     for (name, value) in members(at, raw)?.iter().filter(|(name, _)| !known.contains(&name.as_ref())) {
-        sift_member(at, name, value, medium, allowance)?;
+        sift(&named(at, name), value, (Rule::Medium.of(name), medium), allowance)?;
     }
     Ok(())
-}
-
-/// Sifts one member.
-fn sift_member(
-    at: &str,
-    name: &str,
-    raw: &RawValue,
-    medium: Medium,
-    allowance: &mut Allowance<'_>,
-) -> Result<(), ApiError> {
-    let param = named(at, name);
-    if NAMES.contains(&name)
-        && let Ok(text) = serde_json::from_str::<Cow<'_, str>>(raw.get())
-    {
-        // A colon may stand in one: no engine opens it.
-        let addresses =
-            text.contains("://") || text.get(..5).is_some_and(|begin| begin.eq_ignore_ascii_case("file:"));
-        // As Office calls what it has open.
-        let is_name = !addresses && (!is_path(&text) || text.starts_with("~$"));
-        let wanted = "a name without a path or an address";
-        return if is_name { Ok(()) } else { Err(ApiError::invalid_value(param, wanted)) };
-    }
-    sift(&param, raw, medium, allowance)
-}
-
-fn is_data_url(url: &str) -> bool {
-    url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
-}
-
-/// Whether a text is nothing but base64, as far as its letters tell; engines decode what stands where this is asked of.
-fn is_base64(text: &str) -> bool {
-    let letter = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_' | b'\r' | b'\n')
-    };
-    text.bytes().all(letter) && !is_path(text)
-}
-
-/// Whether a text says where something is, rather than what: an address of any scheme but `data:`, or a path from a root or a home.
-/// Browsers and Python's readers pass over what is not printed before it.
-fn is_place(text: &str) -> bool {
-    let text = text.trim_start_matches(|letter: char| letter.is_whitespace() || letter.is_control());
-    let scheme = text.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
-        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-        scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(letter)
-    });
-    scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case("data")) || is_path(text)
-}
-
-/// Whether a text is a path from a root, a home or here. Base64 begins with a slash as well where its first byte is one of the last four:
-/// that of pictures in JPEG (`/9j/`), and of sounds in MPEG's forms, whose first eleven bits are ones (`/+`, `//`).
-fn is_path(text: &str) -> bool {
-    let sound = text.strip_prefix("//").or_else(|| text.strip_prefix("/+")).is_some_and(|rest| {
-        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-        rest.len() >= SOUND && rest.bytes().all(letter)
-    });
-    let base64 = sound || text.starts_with("/9j/");
-    (text.starts_with('/') && !base64)
-        || ["~", "./", "../", "\\", ".\\", "..\\"].iter().any(|begin| text.starts_with(begin))
-}
-
-/// The shortest sound that is taken for base64 where it begins like a path: a few tenths of a second. No path is as long (Linux's `PATH_MAX`).
-const SOUND: usize = 4096;
-
-/// Looks through a value of whatever form, once, for what would be fetched or opened, and counts what carries bytes.
-fn sift(param: &str, raw: &RawValue, medium: Medium, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
-    let mut sieve = Sieve { param, medium, allowance, failed: None };
-    let read = sieve.deserialize(&mut serde_json::Deserializer::from_str(raw.get()));
-    match (sieve.failed, read) {
-        (Some(error), _) => Err(error),
-        (None, Ok(())) => Ok(()),
-        // A number that no reader keeps, such as 1e999.
-        (None, Err(_)) => Err(ApiError::invalid_value(param, "a value that can be read")),
-    }
-}
-
-/// What a text is taken for bytes from on, where nothing says so: a name is shorter.
-const BYTES: usize = 256;
-
-struct Sieve<'a, 'b> {
-    param: &'a str,
-    medium: Medium,
-    allowance: &'a mut Allowance<'b>,
-    failed: Option<ApiError>,
-}
-
-impl Sieve<'_, '_> {
-    fn text(&mut self, text: &str) -> Result<(), ApiError> {
-        if is_place(text) {
-            return Err(remote(self.param, self.medium));
-        }
-        if is_data_url(text) || text.len() > BYTES {
-            self.allowance.take(self.param, self.medium, text)?;
-        }
-        Ok(())
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for &mut Sieve<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for &mut Sieve<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a value")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        self.text(text).map_err(|error| {
-            self.failed = Some(error);
-            E::custom("refused")
-        })
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(&mut *self)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        while object.next_key::<IgnoredAny>()?.is_some() {
-            object.next_value_seed(&mut *self)?;
-        }
-        Ok(())
-    }
-
-    fn visit_bool<E: Error>(self, _value: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E: Error>(self, _value: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E: Error>(self, _value: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E: Error>(self, _value: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -261,8 +261,7 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
         fields.integer_or_none(name, least, request::COUNT_LIMIT)?;
     }
     fields.integer("top_logprobs", 0, 20)?;
-    let turns = fields.get("messages").map(|messages| turns::look(messages, limits));
-    let turns = turns.transpose()?.unwrap_or_default();
+    let turns = turns::look(&fields, limits)?;
     let tools = fields.get("tools").map_or(0, turns::tools_bytes);
     let (prompt_bytes, thinking) = (turns.said.saturating_add(tools), Thinking::of(&fields));
     let wanted = Wanted::of(&fields).with_insides(&fields, turns, &thinking);

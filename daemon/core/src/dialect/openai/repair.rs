@@ -10,11 +10,11 @@ mod counts;
 mod thoughts;
 mod whole;
 
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
 use bytes::{BufMut, BytesMut};
 use chunk::{Choice, Chunk};
-use counts::{Held, blanked};
+use counts::{Held, hidden};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use thoughts::named_twice;
@@ -273,12 +273,12 @@ impl StreamRepair {
         json::write(&mut data, chunk);
         let chunk: Chunk<'_> = json::read(&data, "chunk").map_err(BackendFault::garbage)?;
         // The last of several has the counts.
-        self.pass(&data, &chunk, counted && chunk.usage.is_some(), out);
+        self.pass(&data, &chunk, counted && chunk.has_counts(), out);
         Ok(())
     }
 
     /// Appends what its client gets of a chunk, which is `counted` where it has counts that are no zeros. Whoever has not asked for
-    /// counts gets no zeros, and no chunk that has nothing else.
+    /// counts gets no zeros, no null in their place, and no chunk that has nothing else.
     fn pass(&mut self, data: &[u8], chunk: &Chunk<'_>, counted: bool, out: &mut BytesMut) {
         if self.hides && chunk.is_counts() {
             if let (Some(held), Some(timings)) = (&mut self.held, chunk.timings) {
@@ -288,23 +288,20 @@ impl StreamRepair {
         }
         self.release(out);
         let name = chunk.model.map(|raw| json::span(data, raw.get()));
-        let shown = match chunk.usage.filter(|_| self.hides && !counted) {
-            Some(usage) => blanked(data, usage),
-            None => Cow::Borrowed(data),
-        };
         let choices = chunk.choices.as_deref();
-        let edits = match &mut self.completion {
+        let mut edits = match &mut self.completion {
             Some(completion) => evened(data, choices, &mut completion.offsets),
             None => named_twice(data, choices),
         };
+        edits.extend(chunk.usage.filter(|_| self.hides && !counted).map(|usage| hidden(data, usage)));
         let ends = chunk.choices.iter().flatten().any(|Object(choice)| choice.is_finished());
         // Where the counts have come with it, none come behind it.
         if self.hides && ends && !counted && chunk.timings.is_none() {
-            let mut held = BytesMut::with_capacity(shown.len());
-            self.forward(&shown, name, edits, &mut held);
+            let mut held = BytesMut::with_capacity(data.len());
+            self.forward(data, name, edits, &mut held);
             self.held = Some(Held(held));
         } else {
-            self.forward(&shown, name, edits, out);
+            self.forward(data, name, edits, out);
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::fields::Fields;
 use crate::error::ApiError;
@@ -62,6 +62,8 @@ pub enum Asks {
     UnlessFlex,
     /// All but a list of "text" alone.
     BesidesText,
+    /// All but an object of the type "text", which is kept to, and so not named as ignored.
+    UnlessText,
     /// It depends on other fields: whoever reads the request refuses it, or keeps to it.
     ByReader,
 }
@@ -384,7 +386,7 @@ impl Wanted {
     pub fn ignored(&self, behind: Behind) -> Option<String> {
         let known = self.rows(self.named).filter(|(place, row)| match row.fate(behind) {
             Fate::Ignored => self.asking & bit(*place) != 0,
-            Fate::Refused(_) => row.asks != Asks::ByReader,
+            Fate::Refused(_) => !matches!(row.asks, Asks::ByReader | Asks::UnlessText),
             Fate::Works | Fate::Passed | Fate::Emulated => false,
         });
         let others: &[&Names] = match behind {
@@ -456,6 +458,10 @@ fn asks(asks: Asks, value: &RawValue) -> bool {
         Asks::BesidesText => {
             let words: Result<Vec<String>, _> = serde_json::from_str(text);
             !words.is_ok_and(|words| words.iter().all(|word| word == "text"))
+        }
+        Asks::UnlessText => {
+            let form: Result<BTreeMap<String, Value>, _> = serde_json::from_str(text);
+            !form.is_ok_and(|form| form.get("type").is_some_and(|kind| kind == "text"))
         }
     }
 }

@@ -6,10 +6,13 @@
 //!
 //! [`ChatRequest::prompt_bytes`]: crate::chat::ChatRequest::prompt_bytes
 
+mod turn;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::fields;
+use self::turn::Turn;
+use super::fields::{self, Fields};
 use super::media::{self, Allowance};
 use crate::config::Limits;
 use crate::dialect::json::{self, Elements, Entries, Quoted};
@@ -37,33 +40,14 @@ pub(super) struct Looked {
     pub(super) said: u64,
 }
 
-/// A turn that is more than texts.
-#[derive(Deserialize, Default)]
-struct Turn<'a> {
-    #[serde(borrow)]
-    role: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    audio: Option<&'a RawValue>,
-    #[serde(borrow)]
-    refusal: Option<&'a RawValue>,
-    #[serde(borrow)]
-    reasoning: Option<&'a RawValue>,
-    #[serde(borrow)]
-    reasoning_content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_calls: Option<&'a RawValue>,
-}
-
-/// Refuses remote media in a conversation, and a turn that has a member twice: what is read here would not be what the engine reads. What
-/// else is wrong with it is the engine's to judge.
-pub(super) fn look(messages: &RawValue, limits: &Limits) -> Result<Looked, ApiError> {
+/// Refuses remote media in a conversation and beside it, and a turn that has a member twice: what is read here would not be what the engine
+/// reads. What else is wrong with it is the engine's to judge.
+pub(super) fn look(fields: &Fields<'_>, limits: &Limits) -> Result<Looked, ApiError> {
+    let (mut looked, mut allowance, mut place) = (Looked::default(), Allowance::new(limits), 0);
+    media::check_beside(fields, &mut allowance)?;
+    let Some(messages) = fields.get("messages") else { return Ok(looked) };
     let list = Elements::of(messages);
     let mut list = list.ok_or_else(|| ApiError::invalid_type("messages", "a list of messages"))?;
-    let (mut looked, mut allowance, mut place) = (Looked::default(), Allowance::new(limits), 0);
     while list.more() {
         // Nearly every turn is one.
         match list.texts(unread::TEXTS, Some) {
@@ -90,7 +74,10 @@ impl Looked {
         let turn: Turn<'_> = fields::object(at, json, "a message object")?;
         let is = |word: &str| turn.role.is_some_and(|role| role.get() == word);
         self.unheard.name |= turn.name.is_some() && !is("\"tool\"");
-        self.unheard.audio |= turn.audio.is_some();
+        self.unheard.audio |= turn.audio;
+        for (name, raw) in &turn.media {
+            media::check_named(&format!("{at}.{name}"), name, raw, allowance)?;
+        }
         let words = turn.content.map_or(Ok(0), |content| self.content(at, content, allowance))?;
         self.said(refused(words, text(turn.refusal).filter(|_| is("\"assistant\""))));
         self.said(text(turn.reasoning_content.or(turn.reasoning)).map_or(0, Quoted::text_length));
@@ -227,8 +214,8 @@ mod tests {
     #[test]
     fn a_turn_of_texts_is_seen_as_any_other() {
         let look = |turn: &Value| {
-            let messages = json!([turn]).to_string();
-            look(serde_json::from_str(&messages).unwrap(), &Limits::default()).unwrap()
+            let body = json!({ "messages": [turn] }).to_string();
+            look(&Fields::read(body.as_bytes(), 1).unwrap(), &Limits::default()).unwrap()
         };
         for (role, content, named) in [("user", "ab", true), ("tool", "ab", false), ("assistant", "", true)] {
             let plain =

@@ -112,7 +112,9 @@ fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
             Asks::UnlessEmpty => fields.get(row.name).is_some_and(|raw| !is_empty(raw)),
             // One answer is what a response has.
             Asks::ByReader => fields.get(row.name).is_some_and(|raw| raw.get() != "1"),
-            Asks::Always | Asks::UnlessFlex | Asks::BesidesText => fields.get(row.name).is_some(),
+            Asks::Always | Asks::UnlessFlex | Asks::BesidesText | Asks::UnlessText => {
+                fields.get(row.name).is_some()
+            }
         };
         if asked {
             return Err(ApiError::unsupported(row.name, why));

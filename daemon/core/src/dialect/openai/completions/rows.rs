@@ -81,9 +81,9 @@ pub const ROWS: &[Row] = &[
     // Without these the answer would be another one.
     extension(refused(
         "response_format",
-        Asks::Always,
+        Asks::UnlessText,
         "The engine of this model holds chats to a form, and no completions: send a chat.",
-        "",
+        "Ollama and the own engine: the type text is what a completion is, and is taken.",
     )),
     extension(row("messages", [Fate::Refused(A_CHAT_S); 3], "")),
     extension(works("top_k", "")),

@@ -121,6 +121,9 @@ fn an_engine_of_one_text_at_a_time_is_not_asked_for_what_it_cannot() {
         (json!({"temperature": 3}), Code::InvalidValue, "temperature"),
         (json!({"stop": [""]}), Code::InvalidValue, "stop"),
         (json!({"logit_bias": {"5": 1}}), Code::UnsupportedParameter, "logit_bias"),
+        (json!({"response_format": {"type": "json_object"}}), Code::UnsupportedParameter, "response_format"),
+        (json!({"response_format": {}}), Code::UnsupportedParameter, "response_format"),
+        (json!({"response_format": "text"}), Code::UnsupportedParameter, "response_format"),
     ] {
         let passed = inspect(&request(more.clone())).unwrap();
         let error = passed.taken(Behind::Ollama, &limits).unwrap_err();
@@ -128,12 +131,12 @@ fn an_engine_of_one_text_at_a_time_is_not_asked_for_what_it_cannot() {
         assert_eq!(passed.taken(Behind::OpenAi, &limits), Ok(None), "{more}");
         // Our own engine says itself what is wrong with a value.
         let own = passed.taken(Behind::Engine, &limits).err();
-        let refused = ["best_of", "logit_bias", "n"].contains(&param)
+        let refused = ["best_of", "logit_bias", "n", "response_format"].contains(&param)
             || more["prompt"].as_array().is_some_and(|list| list.len() > limits.choices);
         assert_eq!(own.as_ref().and_then(ApiError::param), refused.then_some(param), "{more}");
     }
     let fields = json!({"user": "u", "logit_bias": {}, "guided_regex": "a", "num_ctx": 5, "best_of": 1, "echo": false, "logprobs": 5,
-        "stream_options": {"include_obfuscation": true}});
+        "response_format": {"type": "text"}, "stream_options": {"include_obfuscation": true}});
     let passed = inspect(&request(fields)).unwrap();
     for own in [Behind::Ollama, Behind::Engine] {
         let ignored = passed.taken(own, &limits).unwrap();

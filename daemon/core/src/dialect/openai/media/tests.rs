@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::super::turns;
+use super::super::turns::{self, Looked};
 use super::*;
 
-fn look(messages: &str) -> Result<(), ApiError> {
-    turns::look(serde_json::from_str(messages).unwrap(), &Limits::default()).map(drop)
+fn check(content: &Value) -> Result<Looked, ApiError> {
+    check_body(&json!({"messages": [{"role": "user", "content": content}]}).to_string())
 }
 
-fn check(content: &Value) -> Result<(), ApiError> {
-    look(&json!([{"role": "user", "content": content}]).to_string())
+fn check_body(body: &str) -> Result<Looked, ApiError> {
+    turns::look(&Fields::read(body.as_bytes(), 16)?, &Limits::default())
 }
 
 fn refused(part: &Value) -> ApiError {
@@ -61,6 +61,27 @@ fn no_address_and_no_path_passes_whatever_its_member_is_called() {
         let part = json!({"type": "file", "file": {"file_data": "data:,", "filename": name}});
         assert_eq!(refused(&part).param(), Some(&*at("file.filename")));
     }
+    // What is a file from wherever its reader is.
+    for file in
+        ["file.png", "images/x.png", "images/x", "etc/passwd", "images\\x", "passwd", "aGk=", "x.png?y"]
+    {
+        for (part, param) in [
+            (json!({"type": "image", "image": file}), "image"),
+            (json!({"type": "image", "path": file}), "path"),
+            (json!({"type": "image", "image_path": file}), "image_path"),
+            (json!({"type": "image", "source": {"url": file}}), "source"),
+            (json!({"type": "video", "video": ["data:,", file]}), "video"),
+            (json!({"type": "image_url", "image_url": {"url": file}}), "image_url.url"),
+            (json!({"type": "text", "text": "x", "image": file}), "image"),
+            (json!({"type": "input_audio", "input_audio": {"data": "aa", "path": file}}), "input_audio.path"),
+        ] {
+            assert_eq!(refused(&part).param(), Some(&*at(param)), "{part}");
+        }
+    }
+    for file in ["file.png", "images/x.png", "images/x", "images\\x"] {
+        let part = json!({"type": "image", "image": "data:,", "something": [{"else": file}]});
+        assert_eq!(refused(&part).param(), Some(&*at("something")), "{part}");
+    }
     // One part in the place of a list.
     let alone = json!({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}});
     assert_eq!(check(&alone).unwrap_err().param(), Some("messages[0].content.image_url.url"));
@@ -69,7 +90,7 @@ fn no_address_and_no_path_passes_whatever_its_member_is_called() {
 #[test]
 fn what_is_inside_of_the_request_passes() {
     let jpeg = "/9j/4AAQSkZJRgABAQ";
-    let sound = format!("//uQxAAA{}", "A".repeat(SOUND));
+    let sound = format!("//uQxAAA{}", "A".repeat(4096));
     for part in [
         json!({"type": "text", "text": "see https://example.org or /etc/passwd", "cache_control": {"type": "ephemeral"}}),
         json!({"type": "output_text", "text": "x", "annotations": [{"type": "url_citation", "url": "https://x"}]}),
@@ -81,7 +102,17 @@ fn what_is_inside_of_the_request_passes() {
         json!({"type": "image", "base64": jpeg, "min_pixels": 4, "resized": true}),
         json!({"type": "video", "video": ["data:,", "data:,"], "fps": 0.5}),
         json!({"type": "input_audio", "input_audio": {"data": sound, "format": "mp3"}}),
+        // The first frame of an MP3, which is no address whatever it looks like.
+        json!({"type": "input_audio", "input_audio": {"data": "//uQxAAA", "format": "mp3"}}),
+        json!({"type": "input_audio", "input_audio": {"data": "//s0xAAAAAAA//s=", "format": "audio/mp3"}}),
+        json!({"type": "audio", "audio": "//uQxAAA"}),
         json!({"type": "input_audio", "input_audio": {"data": "data:audio/wav;base64,aa", "format": "wav"}}),
+        // Words beside a medium.
+        json!({"type": "image", "image": jpeg, "caption": "from https://x/y.png", "description": "/etc/passwd"}),
+        json!({"type": "image", "image": jpeg, "metadata": {"source": "https://x", "file": "../x.png", "urls": ["a/b.c"]}}),
+        json!({"type": "image", "image": jpeg, "metadata": "https://x"}),
+        json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo"}}),
+        json!({"type": "image", "image": jpeg, "resize": "16/9", "size": "low", "model": "v1.2"}),
         json!({"type": "file", "file": {"file_data": "data:,", "filename": "Notes: of today.pdf"}}),
     ] {
         assert!(check(&json!([part])).is_ok(), "{part}: {:?}", check(&json!([part])));
@@ -109,7 +140,8 @@ fn a_part_is_of_a_type_that_is_known_and_has_each_member_once() {
         (r#"{"type":"image_url","image_url":{"url":"data:,","URL":"data:,"}}"#, "image_url.url"),
         (r#"{"type":"file","file":{"file_data":"data:,","file_data":"data:,"}}"#, "file.file_data"),
     ] {
-        let twice = look(&format!(r#"[{{"role":"user","content":[{part}]}}]"#)).unwrap_err();
+        let twice =
+            check_body(&format!(r#"{{"messages":[{{"role":"user","content":[{part}]}}]}}"#)).unwrap_err();
         assert_eq!(twice.param(), Some(&*format!("messages[0].content[0].{member}")), "{part}");
         assert!(twice.message().contains("is there twice: send it once"), "{}", twice.message());
     }
@@ -145,8 +177,13 @@ fn each_medium_is_counted_by_whatever_member_it_comes() {
         let error = check(&vec![part.clone(); most + 1].into()).unwrap_err();
         assert!(error.message().contains(&format!("at most {most}")), "{part}: {}", error.message());
     }
+    // Each frame of a video is a picture.
     let frames = |count: usize| check(&json!([{"type": "video", "video": vec![url; count]}]));
-    assert!(frames(most).is_ok() && frames(most + 1).is_err());
+    let error = frames(most + 1).unwrap_err();
+    assert!(frames(most).is_ok() && error.param() == Some("messages[0].content[0].video"));
+    assert!(error.message().contains("each frame of a list"), "{error}");
+    let beside = json!([{"type": "image", "image": url}, {"type": "video", "video": vec![url; most]}]);
+    assert!(check(&beside).is_err(), "they are counted with the others");
     // Bytes that no data URL says to be such.
     let long = "a".repeat(Limits::default().media_bytes.as_usize() / 3 * 4 + 8);
     assert!(refused(&json!({"type": "image", "base64": long})).message().contains("together"));
@@ -163,4 +200,42 @@ fn an_error_says_how_that_very_medium_is_sent() {
     ] {
         assert!(refused(&part).message().contains(url), "{part}");
     }
+}
+
+#[test]
+fn turns_and_requests_are_looked_at_for_media_of_their_own() {
+    for (name, good) in
+        [("images", "iVBORw0KGgo"), ("image", "data:,"), ("Videos", "data:,"), ("audios", "//uQxAAA")]
+    {
+        let turn = |value: &Value| {
+            let turn = json!({"role": "user", "content": "What is that?", name: value});
+            check_body(&json!({ "messages": [turn] }).to_string())
+        };
+        let beside = |value: &Value| check_body(&json!({"messages": [], name: value}).to_string());
+        for value in [json!(good), json!([good]), json!({"data": good}), json!(null), json!([])] {
+            assert!(turn(&value).is_ok() && beside(&value).is_ok(), "{name} {value}");
+        }
+        for place in
+            ["https://x/y.png", "../x.png", "images/x.png", "file.png", "/etc/passwd", "C:\\x", "passwd"]
+        {
+            for value in [json!(place), json!([good, place]), json!([{"url": place}])] {
+                let error = turn(&value).unwrap_err();
+                assert_eq!(error.param(), Some(&*format!("messages[0].{name}")), "{value}");
+                assert!(error.message().contains("must be a data URL"), "{error}");
+                assert_eq!(beside(&value).unwrap_err().param(), Some(name), "{value}");
+            }
+        }
+        let most = Limits::default().media_parts;
+        assert!(turn(&json!(vec![good; most])).is_ok() && turn(&json!(vec![good; most + 1])).is_err());
+    }
+    // What OpenAI's turns have of what was said aloud is a name.
+    let heard = check_body(r#"{"messages":[{"role":"assistant","audio":{"id":"audio_1.x"}}]}"#).unwrap();
+    assert!(heard.unheard.audio && !heard.unheard.name);
+    // A reader that minds no case takes this for the content.
+    let content = json!([{"type": "image_url", "image_url": {"url": "http://x"}}]);
+    let body = json!({"messages": [{"role": "user", "Content": content}]}).to_string();
+    assert_eq!(check_body(&body).unwrap_err().param(), Some("messages[0].content[0].image_url.url"));
+    let twice = r#"{"messages":[{"role":"user","content":"a","CONTENT":"b"}]}"#;
+    let error = check_body(twice).unwrap_err();
+    assert_eq!(error.param(), Some("messages[0].content"), "{error}");
 }

@@ -21,7 +21,8 @@ pub(super) struct Chunk<'a> {
     pub(super) model: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) choices: Option<Vec<Object<Choice<'a>>>>,
-    #[serde(borrow)]
+    /// Null as well: a client that has not asked for counts gets no member of that name.
+    #[serde(borrow, default, deserialize_with = "there")]
     pub(super) usage: Option<&'a RawValue>,
     /// llama.cpp's, beside the counts where it is asked for these, and else in the chunk that ends the answer.
     #[serde(borrow)]
@@ -29,9 +30,14 @@ pub(super) struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
+    /// Whether it has counts of whatever form, and no null in their place.
+    pub(super) fn has_counts(&self) -> bool {
+        self.usage.is_some_and(|usage| usage.get() != "null")
+    }
+
     /// Whether it has counts and nothing that is said.
     pub(super) fn is_counts(&self) -> bool {
-        self.usage.is_some() && self.choices.as_ref().is_none_or(Vec::is_empty)
+        self.has_counts() && self.choices.as_ref().is_none_or(Vec::is_empty)
     }
 
     /// About how many tokens it says.

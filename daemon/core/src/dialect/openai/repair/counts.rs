@@ -1,15 +1,15 @@
 //! What an engine has counted, and what of that its client sees.
 //!
 //! Every engine is asked for its counts (`stream_options.include_usage`), whether its client wants them or not, which is why a client
-//! that has not asked does not get the chunk that has nothing but them. llama.cpp's server puts its `timings` into that chunk, and into
-//! the one before where it is not asked for counts (`to_json_oaicompat_chat_stream` in its `server-task.cpp`): there its client finds them.
-
-use std::borrow::Cow;
+//! that has not asked does not get the chunk that has nothing but them, nor the nulls that some engines, ours among them, have in each
+//! other chunk then, as OpenAI does. llama.cpp's server puts its `timings` into that chunk, and into the one before where it is not asked
+//! for counts (`to_json_oaicompat_chat_stream` in its `server-task.cpp`): there its client finds them.
 
 use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::Edit;
 use crate::chat::Usage;
 use crate::dialect::json::{self, Object};
 use crate::error::BackendFault;
@@ -89,20 +89,23 @@ impl Held {
 /// How a chunk's event ends.
 const END: &[u8] = b"}\n\n";
 
-/// The chunk with null in the place of these counts, as long as before.
-pub(super) fn blanked<'a>(chunk: &'a [u8], usage: &RawValue) -> Cow<'a, [u8]> {
-    let mut shown = chunk.to_vec();
-    let place = shown.get_mut(json::span(chunk, usage.get())).unwrap_or_default();
-    match place.split_at_mut_checked(NULL.len()) {
-        Some((begin, rest)) => {
-            begin.copy_from_slice(NULL);
-            rest.fill(b' ');
-            shown.into()
-        }
-        // An empty object, which says as little.
-        None => chunk.into(),
+/// The edit that takes these counts out of a chunk, with their name and a comma; a name that is spelled with escapes keeps a null.
+pub(super) fn hidden(chunk: &[u8], usage: &RawValue) -> Edit {
+    let value = json::span(chunk, usage.get());
+    let Some(before) = chunk.get(..value.start).and_then(before_name) else {
+        return (value, "null".to_owned());
+    };
+    if let Some(before) = before.strip_suffix(b",") {
+        return (before.len()..value.end, String::new());
     }
+    // The first member: the comma behind it goes.
+    let rest = chunk.get(value.end..).unwrap_or_default();
+    let comma = rest.trim_ascii_start().strip_prefix(b",").map_or(0, |behind| rest.len() - behind.len());
+    (before.len()..value.end + comma, String::new())
 }
 
-/// No counts.
-const NULL: &[u8] = b"null";
+/// What stands before the name of the counts, whose value follows.
+fn before_name(text: &[u8]) -> Option<&[u8]> {
+    let name = text.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
+    name.strip_suffix(b"\"usage\"").map(<[u8]>::trim_ascii_end)
+}

@@ -44,6 +44,7 @@ fn recordings_with_counts_lose_these_alone() {
         let (whole, _, told) = repair([recording.bytes], Some("asked"));
         assert_eq!(usage, told, "{}", recording.name);
         assert!(!shown.contains("\"choices\":[],"), "{}", recording.name);
+        assert!(!shown.contains("\"usage\":null"), "{}", recording.name);
         let chunks = |text: &str| text.matches("data: {").count();
         let counts = whole.matches("\"choices\":[],").count();
         assert_eq!(chunks(&shown) + counts, chunks(&whole), "{}", recording.name);
@@ -59,9 +60,42 @@ fn zeros_are_no_count_and_are_not_shown_to_whoever_has_not_asked() {
     assert_eq!((result, usage), (Ok(()), None));
     let first: Value =
         serde_json::from_str(out.lines().next().unwrap().trim_start_matches("data: ")).unwrap();
-    assert!(first["usage"].is_null() && first["model"] == "asked", "{first}");
+    assert!(first.get("usage").is_none() && first["model"] == "asked", "{first}");
     let (out, _, usage) = repair([events(&[zeros, ENDS, "[DONE]"]).as_bytes()], None);
     assert!(out.contains("\"total_tokens\":0") && usage.is_none());
+}
+
+#[test]
+fn nulls_in_the_place_of_counts_go_to_whoever_has_asked_alone() {
+    const CHOICES: &str = r#""choices":[{"index":0,"delta":{"content":"\"usage\":null"}}]"#;
+    for (came, goes) in [
+        (format!(r#"{{{CHOICES},"usage":null}}"#), format!("{{{CHOICES}}}")),
+        (format!(r#"{{"usage":null,{CHOICES}}}"#), format!("{{{CHOICES}}}")),
+        (format!(r#"{{"model":"m","usage":null,{CHOICES}}}"#), format!(r#"{{"model":"asked",{CHOICES}}}"#)),
+        (
+            format!(r#"{{ "usage" : null , {CHOICES}, "model" : "m" }}"#),
+            format!(r#"{{ {CHOICES}, "model" : "asked" }}"#),
+        ),
+        (format!(r#"{{{CHOICES} , "usage" : null }}"#), format!("{{{CHOICES}  }}")),
+        // A name that is spelled so says the same.
+        (format!(r#"{{{CHOICES},"us\u0061ge":null}}"#), format!(r#"{{{CHOICES},"us\u0061ge":null}}"#)),
+        // What an engine says beside its answer is no count.
+        (r#"{"choices":[],"notice":1,"usage":null}"#.to_owned(), r#"{"choices":[],"notice":1}"#.to_owned()),
+    ] {
+        let stream = events(&[&came, ENDS, "[DONE]"]);
+        let expected = (events(&[&goes, ENDS, "[DONE]"]), Ok(()), None);
+        for cut in 0..=stream.len() {
+            let (left, right) = stream.as_bytes().split_at(cut);
+            assert_eq!(hiding([left, right]), expected, "{came}: {cut}");
+        }
+        assert_eq!(repair([stream.as_bytes()], None).0, stream, "{came}");
+    }
+    // The times of an answer whose last words have such a null stand where it was.
+    let ends = ENDS.replacen("]}", r#"],"usage":null}"#, 1);
+    let counts = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2},"timings":{"a":1}}"#;
+    let timed = ENDS.replacen("]}", r#"],"timings":{"a":1}}"#, 1);
+    let out = hiding([events(&[SAYS, &ends, counts, "[DONE]"]).as_bytes()]).0;
+    assert_eq!(out, events(&[SAYS, &timed, "[DONE]"]));
 }
 
 #[test]
@@ -197,7 +231,8 @@ fn a_chunk_that_calls_are_taken_out_of_loses_its_counts_as_well() {
     for cut in 0..=stream.len() {
         assert_eq!(repaired(true, cut), whole, "{cut}");
     }
-    assert!(whole.iter().all(|chunk| chunk["usage"].is_null() && chunk["model"] == "asked"), "{whole:?}");
+    let bare = |chunk: &Value| chunk.get("usage").is_none() && chunk["model"] == "asked";
+    assert!(whole.iter().all(bare), "{whole:?}");
     let said: Vec<&Value> = whole.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
     assert_eq!((said.len(), &said[0]["content"]), (3, &json!("So")), "{whole:?}");
     assert_eq!(said[1]["tool_calls"][0]["function"]["name"], "f");
