@@ -63,6 +63,7 @@ mod secrets;
 mod settings;
 mod start;
 mod tasks;
+mod unsafety;
 mod usage;
 
 use anyhow::Result;
