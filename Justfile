@@ -165,5 +165,4 @@ bench-load arguments: setup
 
 # What the governor makes of simulated cards that heat up: what was promised, what is seen, and how far off it foretells. Renews tests/heat/RESULTS.md. Some seconds.
 heat-claim:
-    cargo run --release -p ghostllm-core --example heat
     cargo run --release -p ghostllm-heat-claim -- --write=tests/heat/RESULTS.md

@@ -9,7 +9,9 @@ use ghostllm_tests::{
     client::{Caller, Family, Request, Version},
     daemon::{Daemon, Setup},
     double::Double,
+    machine::Machine,
     ollama::Ollama,
+    sheet::Sheet,
 };
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
@@ -22,7 +24,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{check_error, ctl::ctl};
+use crate::{
+    check_error,
+    ctl::ctl,
+    heat::{self, COOL, SLOWED},
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const KEY: &str = "a-key-that-nobody-may-see";
@@ -119,6 +125,37 @@ async fn a_webhook_is_told_what_begins_and_what_is_over() -> Result<()> {
     let ended: Vec<_> = over["ended"].as_array().into_iter().flatten().map(|cause| &cause["code"]).collect();
     ensure!(ended.contains(&&Value::from("backend_down")) && over["began"] == json!([]), "{over}");
     ensure!(over["text"].as_str().is_some_and(|text| text.contains("over: the backend box")), "{over}");
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_of_a_card_that_its_heat_slows_down_and_that_it_has_cooled() -> Result<()> {
+    let (double, mut webhook) = (Double::start(Ollama::default()).await, Webhook::start().await?);
+    let machine = Machine::new(COOL)?;
+    let mut setup = heat::setup(&double, &machine, "");
+    setup.config.push_str(&format!("\n[alerts]\nwebhook = \"{}\"\nafter = \"0s\"\n", webhook.url()));
+    let daemon = Daemon::start(&setup).await?;
+    admin::until(&daemon, "gpu", PATIENCE, |gpu| gpu["cards"][0]["state"] == "cool").await?;
+    machine.becomes(&format!("{COOL}{SLOWED}"))?;
+    let told = |alert: &Value, list: &str| {
+        let causes = alert[list].as_array().into_iter().flatten();
+        let of_cards = |cause: &&Value| cause["code"].as_str().is_some_and(|code| code.starts_with("gpu_"));
+        let says = |cause: &Value| {
+            cause["what"].as_str().is_some_and(|what| what.contains("card 0 (NVIDIA Fake 4090)"))
+        };
+        causes.filter(of_cards).any(says)
+    };
+    while !told(&webhook.next().await?.alert, "began") {}
+    // It is told in the log and in a metric as well.
+    daemon.wait_said("card 0 (NVIDIA Fake 4090) is slowed down by its heat").await?;
+    let sheet = Sheet::of(&daemon).await?;
+    ensure!(
+        sheet.text.contains("ghostllm_gpu_state{gpu=\"0\",state=\"throttled_by_heat\"} 1"),
+        "{}",
+        sheet.text
+    );
+    machine.becomes(COOL)?;
+    while !told(&webhook.next().await?.alert, "ended") {}
     daemon.stop().await
 }
 

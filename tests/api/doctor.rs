@@ -1,17 +1,30 @@
 //! `ghostctl doctor` beside the real daemon: what this says of itself is named, and a bundle has none of its secrets. The faults of a
 //! system are made in `daemon/ghostctl/tests/cli/doctor.rs`.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{
     binary,
     daemon::{Daemon, Setup},
+    double::Double,
+    machine::Machine,
+    ollama::Ollama,
 };
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::ollama;
+use crate::{
+    heat::{self, COOL, SLOWED},
+    ollama,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn doctor(daemon: &Daemon, arguments: &[&str]) -> Result<std::process::Output> {
     let mut command = Command::new(binary("ghostctl"));
@@ -67,6 +80,74 @@ async fn what_the_daemon_knows_to_be_amiss_is_named() -> Result<()> {
     let mended = doctor(&daemon, &["--fix", "--yes", "--root", &root]).await?;
     let mode = fs::metadata(daemon.state("keys.json"))?.permissions().mode() & 0o777;
     ensure!(mode == 0o600, "{mode:o} {mended:?}");
+    daemon.stop().await
+}
+
+/// Waits until that check has this result, with these words in its next step.
+async fn until(daemon: &Daemon, (id, result, next): (&str, &str, &str)) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let found = checks(daemon).await?;
+        let is_it = |check: &&Value| {
+            check["id"] == id
+                && check["result"] == result
+                && check["fix"].as_str().is_some_and(|fix| fix.contains(next))
+        };
+        if let Some(check) = found.iter().find(is_it) {
+            println!("{id}: {} Next: {}", check["what"], check["fix"]);
+            return Ok(());
+        }
+        let of_it: Vec<&Value> = found.iter().filter(|check| check["id"] == id).collect();
+        ensure!(begun.elapsed() < PATIENCE, "{id} is not {result} with {next:?}: {of_it:#?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Of a driver that is started with it. Codes of nvml.h: 4 no permission, 9 no driver, 18 another version, 999 unknown.
+const DRIVER_FAULTS: [(&str, (&str, &str, &str)); 5] = [
+    ("init=9\n", ("gpu_driver", "error", "sudo modprobe nvidia")),
+    ("init=18\n", ("gpu_driver", "error", "restart the machine")),
+    ("init=4\n", ("gpu_permission", "error", "ls -l /dev/nvidia*")),
+    ("init=999\n", ("gpu_driver", "error", "nvidia-smi")),
+    ("hang=nvmlInit_v2\n", ("gpu_driver", "error", "sudo dmesg")),
+];
+/// Of a card of a driver that works.
+const CARD_FAULTS: [(&str, (&str, &str, &str)); 7] = [
+    (SLOWED, ("gpu_heat", "warning", "fan")),
+    ("0.uncorrected=2\n", ("gpu_memory", "warning", "have the card replaced")),
+    ("0.remap_pending=1\n", ("gpu_memory", "warning", "--gpu-reset")),
+    ("0.remap_failed=1\n", ("gpu_memory", "error", "ROW_REMAPPER")),
+    (
+        "0.generation=4\n0.generation_most=4\n0.lanes=4\n0.lanes_most=16\n",
+        ("gpu_link", "warning", "into its slot"),
+    ),
+    ("0.xid=31\n", ("gpu_xid", "note", "update it and the driver")),
+    ("0.lost=1\n", ("gpu_lost", "error", "restart the machine")),
+];
+
+#[tokio::test]
+async fn each_fault_of_a_driver_is_named_with_its_mend() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    for (state, named) in DRIVER_FAULTS {
+        let machine = Machine::new(&format!("{COOL}{state}"))?;
+        let daemon = Daemon::start(&heat::setup(&double, &machine, "")).await?;
+        until(&daemon, named).await?;
+        // What hangs goes on first.
+        machine.becomes(COOL)?;
+        daemon.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_fault_of_a_card_is_named_with_its_mend() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    let machine = Machine::new(COOL)?;
+    let daemon = Daemon::start(&heat::setup(&double, &machine, "")).await?;
+    for (state, named) in CARD_FAULTS {
+        machine.becomes(&format!("{COOL}{state}"))?;
+        until(&daemon, named).await?;
+    }
     daemon.stop().await
 }
 

@@ -149,11 +149,17 @@ async fn a_disk_passes_with_what_is_wanted_and_not_with_a_page_less() -> Result<
     daemon.stop().await
 }
 
+/// The cards that the kernel of this machine tells of, and none of the machine that the test runs on.
+fn kernel(setup: &mut Setup, machine: &Machine) {
+    setup.config.push_str(&format!("\n[gpu]\nsysfs_root = \"{}\"\n", machine.sysfs().display()));
+}
+
 #[tokio::test]
 async fn cards_pass_with_their_margin_and_not_with_a_byte_or_a_degree_less() -> Result<()> {
     let machine = Machine::new(CARD)?;
     let (name, value) = machine.variable();
-    let setup = Setup::default().with_limits(QUICK).with_environment(&name, &value);
+    let mut setup = Setup::default().with_limits(QUICK).with_environment(&name, &value);
+    kernel(&mut setup, &machine);
     let setup = with(setup, "memory", "gpu = \"0\"\nfree = \"1GiB\"");
     let setup = with(setup, "cool", "gpu = \"all\"\nbelow_slowdown = 10");
     let daemon = Daemon::start(&with(setup, "second", "gpu = \"1\"\nfree = \"1%\"")).await?;
@@ -172,6 +178,37 @@ async fn cards_pass_with_their_margin_and_not_with_a_byte_or_a_degree_less() -> 
     until(&daemon, "memory", false, "sudo modprobe nvidia").await?;
     machine.becomes(CARD)?;
     until(&daemon, "memory", true, "are free").await?;
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_processor_and_a_card_of_another_maker_have_checks_as_well() -> Result<()> {
+    let machine = Machine::new("count=0\n")?;
+    machine.warms(50_000)?;
+    let (name, value) = machine.variable();
+    let mut setup = Setup::default().with_limits(QUICK).with_environment(&name, &value);
+    kernel(&mut setup, &machine);
+    let setup = with(setup, "processor", "gpu = \"processor\"\nbelow_slowdown = 35");
+    let setup = with(setup, "first", "gpu = 0\nbelow_slowdown = 10");
+    let setup = with(setup, "all", "gpu = \"all\"\nbelow_slowdown = 10");
+    let daemon = Daemon::start(&with(setup, "memory", "gpu = \"0000:03:00.0\"\nfree = \"23GiB\"")).await?;
+    until(&daemon, "processor", true, "the processor (cpu-thermal) is 35 °C below its slowdown").await?;
+    until(&daemon, "first", true, "35 °C below its slowdown").await?;
+    until(&daemon, "all", false, "gpu = \"processor\" in the check").await?;
+    machine.warms(51_000)?;
+    until(&daemon, "processor", false, "is 34 °C below its slowdown, and 35 °C below are wanted").await?;
+    machine.gets_radeon()?;
+    let radeon = "graphics card 0 (amdgpu 1002:744c)";
+    until(&daemon, "first", true, &format!("{radeon} is 10 °C below its slowdown")).await?;
+    until(&daemon, "all", true, radeon).await?;
+    until(&daemon, "memory", true, &format!("23.0 GiB of 24.0 GiB are free on {radeon}")).await?;
+    until(&daemon, "processor", false, "where there is no graphics card").await?;
+    machine.tells("devices/0/hwmon/hwmon3/temp2_input", "101000\n")?;
+    until(&daemon, "all", false, "is 9 °C below its slowdown").await?;
+    // NVIDIA's driver fails: how many cards are before this one is not known, and its name is still its own.
+    machine.becomes("init=9\n")?;
+    until(&daemon, "first", false, "sudo modprobe nvidia").await?;
+    until(&daemon, "memory", true, radeon).await?;
     daemon.stop().await
 }
 

@@ -23,6 +23,8 @@ use crate::{FRANCE, check_error};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// From a card's word to lowered admission (S22).
 const HEEDED: Duration = Duration::from_secs(2);
+/// From a card's loss to the word of it (F-58).
+const LOST: Duration = Duration::from_secs(5);
 /// A card that is far from all its limits.
 pub(crate) const COOL: &str = "driver=580.95.05\ncount=1\n0.name=NVIDIA Fake 4090\n0.memory=25769803776\n0.free=1073741824\n\
                     0.gpu_max=90\n0.slowdown=95\n0.shutdown=110\n0.power=140000\n0.reasons=0\n0.temperature=50\n";
@@ -90,9 +92,10 @@ pub(crate) fn setup(double: &Double, machine: &Machine, gpu: &str) -> Setup {
     let mut setup = Setup::default().with_backend("box", "ollama", &double.url(), "");
     let library = machine.library().display().to_string();
     // The machine that the test runs on has heat of its own.
+    let sysfs = machine.sysfs().display().to_string();
     setup
         .config
-        .push_str(&format!("\n[gpu]\nnvml_library = \"{library}\"\nsysfs_root = \"{library}.sys\"\n{gpu}\n"));
+        .push_str(&format!("\n[gpu]\nnvml_library = \"{library}\"\nsysfs_root = \"{sysfs}\"\n{gpu}\n"));
     // Headers go out at once, whether the engine has said something or not.
     setup.with_limits("header_wait = \"50ms\"")
 }
@@ -189,7 +192,7 @@ async fn a_card_without_memory_of_its_own_has_the_machine_s_beside_it() -> Resul
     let shares = |gpu: &Value| gpu["cards"][0]["memory"]["shared"].is_object();
     let gpu = admin::until(&daemon, "gpu", PATIENCE, shares).await?;
     let memory = &gpu["cards"][0]["memory"];
-    ensure!(memory["used"]["missing"] == "the card shares the machine's memory", "{memory}");
+    ensure!(memory["used"]["missing"] == "it shares the machine's memory", "{memory}");
     let (used, total) = (memory["shared"]["used"].as_u64(), memory["shared"]["total"].as_u64());
     ensure!(used > Some(1 << 20) && used < total, "{memory}");
     daemon.stop().await
@@ -272,7 +275,9 @@ async fn a_driver_that_hangs_keeps_no_request_waiting() -> Result<()> {
 async fn a_lost_card_is_told_and_nothing_is_refused_for_it() -> Result<()> {
     let stage = Stage::new("").await?;
     stage.says("0.lost=1\n")?;
-    stage.until(|gpu| gpu["cards"][0]["state"] == "lost").await?;
+    let took = stage.until(|gpu| gpu["cards"][0]["state"] == "lost").await?;
+    println!("F-58: {took:?} until a card that is lost is told");
+    ensure!(took <= LOST, "{took:?}");
     let status = admin::read(&stage.daemon, "status").await?;
     cause(&status, "gpu_lost", "error", "card 0 (NVIDIA Fake 4090): it is lost")?;
     whole(&stage.caller().await?.send(&Request::chat("tiny", FRANCE, true)).await?)?;
@@ -370,6 +375,55 @@ async fn what_a_card_has_been_through_is_told() -> Result<()> {
     let wrong = admin::ask(&stage.daemon, "GET", "gpu/history?span=1h", None).await?;
     check_error(&wrong, 400, Some("invalid_value"))?;
     stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn the_hottest_place_of_a_card_is_in_both_of_its_histories() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    let machine = Machine::new("count=0\n")?;
+    machine.gets_radeon()?;
+    let daemon = Daemon::start(&setup(&double, &machine, "every = \"50ms\"")).await?;
+    let hottest = |gpu: &Value| gpu["cards"][0]["hotspot"]["celsius"]["value"].as_f64();
+    admin::until(&daemon, "gpu", PATIENCE, |gpu| hottest(gpu) == Some(100.0)).await?;
+    for span in ["10m", "24h"] {
+        let history = admin::read(&daemon, &format!("gpu/history?card=0&span={span}")).await?;
+        let last = history["points"].as_array().and_then(|points| points.last()).context("no point")?;
+        let told = (&last["celsius"], &last["hotspot"], &last["memory_heat"]);
+        ensure!(told == (&json!(54.0), &json!(100.0), &json!(80.0)), "{history:#}");
+    }
+    daemon.stop().await
+}
+
+/// How many readings are in this: each is a value, or says in words why there is none.
+fn each_has_a_value_or_says_why(told: &Value) -> Result<usize> {
+    let Some(fields) = told.as_object() else { return Ok(0) };
+    match (fields.get("value"), fields.get("missing")) {
+        (None, None) => fields.values().map(each_has_a_value_or_says_why).sum(),
+        (Some(_), None) => Ok(1),
+        (None, Some(why)) if why.as_str().is_some_and(|why| !why.is_empty()) => Ok(1),
+        _ => anyhow::bail!("no reading: {told}"),
+    }
+}
+
+#[tokio::test]
+async fn what_a_processor_does_not_tell_is_no_card_s_fault() -> Result<()> {
+    let double = Double::start(Ollama::default()).await;
+    let machine = Machine::new("count=0\n")?;
+    machine.warms(50_000)?;
+    let daemon = Daemon::start(&setup(&double, &machine, "")).await?;
+    let celsius = |gpu: &Value| gpu["cards"][0]["gpu"]["celsius"]["value"].as_f64();
+    let gpu = admin::until(&daemon, "gpu", PATIENCE, |gpu| celsius(gpu) == Some(50.0)).await?;
+    let processor = &gpu["cards"][0];
+    ensure!(
+        processor["maker"] == "processor" && processor["gpu"]["to_soft"]["value"] == 35.0,
+        "{processor:#}"
+    );
+    ensure!(processor["fan"]["missing"] == "this processor does not tell it", "{processor:#}");
+    ensure!(processor["memory"]["used"]["missing"] == "it shares the machine's memory", "{processor:#}");
+    ensure!(!processor.to_string().contains("card"), "{processor:#}");
+    let readings = each_has_a_value_or_says_why(processor)?;
+    ensure!(readings >= 30, "{readings} readings");
+    daemon.stop().await
 }
 
 #[tokio::test]

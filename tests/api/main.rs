@@ -64,6 +64,7 @@ mod secrets;
 mod settings;
 mod start;
 mod tasks;
+mod unsafety;
 mod usage;
 
 use anyhow::Result;

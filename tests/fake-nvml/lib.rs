@@ -17,6 +17,10 @@
 //! `clock=…` seconds where that is given. Faults: `0.lost=1`; `fail.nvmlDeviceGetPowerUsage=999`, or `0.fail.…` for one card, answers
 //! that code; `hang=nvmlInit_v2`, or `0.hang=nvmlDeviceGetTemperature` or `0.hang=all`, takes as long as the line stands. A symbol that an
 //! old driver lacks is taken out of the copy of the library ([`without`]).
+#![expect(
+    unsafe_code,
+    reason = "a library that C calls; nothing shipped has it, and each block has its argument"
+)]
 
 use std::{
     ffi::{CStr, OsStr, OsString, c_char, c_int, c_uint, c_ulonglong, c_void},

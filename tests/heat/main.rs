@@ -5,7 +5,10 @@
 use std::{fs, io};
 
 use ghostllm_core::heat::{ByClass, Policy};
-use ghostllm_heat_claim::claim::{FEW, MOST, Pages, Pair, Regime, Trial, assumed, levels, report, trials};
+use ghostllm_heat_claim::{
+    claim::{FEW, MOST, Pages, Pair, Regime, Trial, assumed, levels, report, trials},
+    foretold,
+};
 
 /// Where a person's words begin on the page.
 const WORDS: &str = "## What the figures say";
@@ -16,7 +19,7 @@ const HEAD: &str = "# The claim in figures\n\n\
 
 fn main() -> io::Result<()> {
     let quick = std::env::args().any(|argument| argument == "--quick");
-    let page = report(&pages(quick));
+    let page = format!("{}{}", report(&pages(quick)), foretold::report());
     println!("{page}");
     if let Some(path) =
         std::env::args().find_map(|argument| argument.strip_prefix("--write=").map(str::to_owned))

@@ -1,8 +1,10 @@
-//! A machine whose graphics cards stand in a text file: the stand-in for NVML where the daemon's loader finds it.
+//! A machine whose graphics cards stand in files: NVIDIA's in the text of a stand-in for NVML, where the daemon's loader finds it, others
+//! in what its kernel tells.
 //!
-//! Knows where cargo puts the stand-in (`tests/fake-nvml`). Invariant: each machine has a library of its own, whose file of cards is its own.
+//! Knows where cargo puts the stand-in (`tests/fake-nvml`), and the kernel's names of a few files. Invariant: each machine has a library of
+//! its own, whose file of cards is its own.
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fs, os::unix::fs::symlink, path::PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use tempfile::TempDir;
@@ -54,6 +56,68 @@ impl Machine {
         let new = self.0.path().join("new");
         fs::write(&new, state)?;
         Ok(fs::rename(new, self.0.path().join("libnvidia-ml.so.1.state"))?)
+    }
+
+    /// Where its kernel's files are: its sysfs, which tells what [`Machine::tells`] has written.
+    #[must_use]
+    pub fn sysfs(&self) -> PathBuf {
+        self.0.path().join("sys")
+    }
+
+    /// From now on its kernel tells that at this path.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn tells(&self, path: &str, content: &str) -> Result<()> {
+        let path = self.sysfs().join(path);
+        fs::create_dir_all(path.parent().context("no folder")?)?;
+        Ok(fs::write(path, content)?)
+    }
+
+    /// Its processor has so many thousandths of a degree of the 85 °C at which its kernel slows it down
+    /// (Documentation/driver-api/thermal/sysfs-api.rst).
+    ///
+    /// # Errors
+    /// Where the files cannot be written.
+    pub fn warms(&self, millidegrees: u32) -> Result<()> {
+        for (file, content) in [
+            ("trip_point_0_type", "passive".to_owned()),
+            ("trip_point_0_temp", "85000".to_owned()),
+            ("temp", millidegrees.to_string()),
+            ("type", "cpu-thermal".to_owned()),
+        ] {
+            self.tells(&format!("class/thermal/thermal_zone0/{file}"), &format!("{content}\n"))?;
+        }
+        Ok(())
+    }
+
+    /// A Radeon of 24 GiB is put in, 1 GiB of it in use, whose hottest place has 100 of the 110 °C at which it slows itself down
+    /// (Documentation/gpu/amdgpu/thermal.rst). Its files are below `devices/0`.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn gets_radeon(&self) -> Result<()> {
+        for (path, content) in [
+            ("hwmon/hwmon3/name", "amdgpu\n"),
+            ("hwmon/hwmon3/temp1_label", "edge\n"),
+            ("hwmon/hwmon3/temp1_input", "54000\n"),
+            ("hwmon/hwmon3/temp1_crit", "100000\n"),
+            ("hwmon/hwmon3/temp2_label", "junction\n"),
+            ("hwmon/hwmon3/temp2_input", "100000\n"),
+            ("hwmon/hwmon3/temp2_crit", "110000\n"),
+            ("hwmon/hwmon3/temp3_label", "mem\n"),
+            ("hwmon/hwmon3/temp3_input", "80000\n"),
+            ("hwmon/hwmon3/temp3_crit", "108000\n"),
+            ("mem_info_vram_total", "25769803776\n"),
+            ("mem_info_vram_used", "1073741824\n"),
+            ("power/runtime_status", "active\n"),
+            ("uevent", "DRIVER=amdgpu\nPCI_CLASS=30000\nPCI_ID=1002:744C\nPCI_SLOT_NAME=0000:03:00.0\n"),
+        ] {
+            self.tells(&format!("devices/0/{path}"), content)?;
+        }
+        let node = self.sysfs().join("class/drm/card0");
+        fs::create_dir_all(&node)?;
+        Ok(symlink(self.sysfs().join("devices/0"), node.join("device"))?)
     }
 
     /// The variable by which a program finds it.

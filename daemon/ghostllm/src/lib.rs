@@ -11,6 +11,7 @@ pub mod app;
 mod ask;
 pub mod backend;
 mod bench;
+mod cards;
 pub mod certificates;
 pub mod cli;
 mod date;

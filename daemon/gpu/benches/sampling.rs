@@ -4,7 +4,7 @@
 //! text file at each call, it is dearer than a driver). Invariants: what is judged is the median of rounds, beside what is promised and beside the
 //! same rounds with nothing watched; fails where it is beyond the promise by more than the rounds differ.
 #![expect(clippy::print_stdout, reason = "figures are printed")]
-#![allow(unsafe_code, reason = "what the stand-in has taken is asked of it by a C call")]
+#![expect(unsafe_code, reason = "what the stand-in has taken is asked of it by a C call")]
 
 use std::{
     env, fs,

@@ -16,6 +16,9 @@ pub enum Absent {
     /// The card has no such thing, or its driver does not tell it.
     #[error("this card does not tell it")]
     Unsupported,
+    /// The same of the machine's processor, which stands where there is no card and has little of what cards have.
+    #[error("this processor does not tell it")]
+    Processor,
     /// The driver is older than the question.
     #[error("this driver is too old to tell it; a newer one may")]
     OldDriver,
@@ -29,10 +32,10 @@ pub enum Absent {
     #[error("the driver did not answer in time")]
     Late,
     /// The card has fallen off the bus, or must be reset.
-    #[error("the card is lost")]
+    #[error("it is lost")]
     Lost,
-    /// The card has no memory of its own.
-    #[error("the card shares the machine's memory")]
+    /// It has no memory of its own.
+    #[error("it shares the machine's memory")]
     SharesMemory,
     /// The driver has failed otherwise.
     #[error("the driver failed to tell it")]

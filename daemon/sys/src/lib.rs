@@ -1,7 +1,16 @@
 //! The few system calls that need unsafe, each behind a safe function.
 //!
 //! Knows libc. Refuses to know why anyone calls. Invariant: every function is safe for any caller at any time, and
-//! each unsafe block says why.
+//! each unsafe block says why. What a safe crate can do stands there and not here: rustix and nix have no call of glibc's allocator,
+//! and its variables (`MALLOC_ARENA_MAX`) are read before a program can set them by its configuration.
+
+#![cfg_attr(
+    target_env = "gnu",
+    expect(
+        unsafe_code,
+        reason = "glibc's allocator is told what to give back by C calls; each block has its argument"
+    )
+)]
 
 /// Gives memory that the allocator keeps but nobody uses back to the system; `true` when there was some.
 ///

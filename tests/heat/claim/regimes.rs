@@ -38,13 +38,8 @@ pub struct Trial {
     pub most: ByClass<u32>,
 }
 
-/// °C above the driver's limit at which a card of the soft regime would come to rest: 6, at which #178's RTX 3090 loses the fifth of its clocks
-/// that was measured.
-const SOFT_ABOVE: f64 = 6.0;
-/// °C below where it gets slower at which one comes to rest that has no heat problem: near enough to be warm.
-const COOL_BELOW: f64 = 10.0;
-/// °C above its shutdown at which one would come to rest whose fan fails, at the lowest clocks that its driver and hardware go down to: they
-/// cannot hold it, while one with nothing to do stays well below.
+/// °C above its shutdown at which one would come to rest whose fan fails, at the lowest clocks that its driver and hardware go down to:
+/// they cannot hold it, while one with nothing to do stays well below.
 const FAILED_ABOVE: f64 = 5.0;
 /// °C below where it gets slower at which a power limit would hold it.
 const CAPPED_BELOW: f64 = 2.0;
@@ -67,6 +62,12 @@ impl Regime {
 }
 
 impl Trial {
+    /// °C above the driver's limit at which a card of the soft regime would come to rest: 6, at which #178's RTX 3090 loses the fifth of
+    /// its clocks that was measured.
+    pub const TOO_WARM: f64 = 6.0;
+    /// °C below where it gets slower at which one comes to rest that has no heat problem: near enough to be warm.
+    pub const COOL_BELOW: f64 = 10.0;
+
     /// Its card held below where it gets slower by a power limit, which takes root; none where a limit is no answer to what happens.
     #[must_use]
     pub fn capped(&self) -> Option<Self> {
@@ -85,11 +86,12 @@ impl Trial {
     }
 }
 
-/// Seconds until a box whose card has switched itself off serves again: somebody sees it, restarts the machine, the model is loaded. Assumed.
+/// Seconds until a box whose card has switched itself off serves again: somebody sees it, restarts the machine, the model is loaded.
+/// Assumed.
 pub(super) const OUTAGE: f64 = 600.0;
 
 fn cool(card: &Card) -> Case {
-    Case::ending_at(card, card.limits.slower() - COOL_BELOW)
+    Case::ending_at(card, card.limits.slower() - Trial::COOL_BELOW)
 }
 
 /// The case of a card whose fan fails.
@@ -105,7 +107,7 @@ fn cases(change: fn(&mut Card)) -> Vec<(Regime, Card, Case, &'static str)> {
     let [a4000, rest @ ..] = CARDS.map(changed);
     let mut cases = Vec::new();
     for card in rest {
-        let soft = card.limits.slower() + SOFT_ABOVE;
+        let soft = card.limits.slower() + Trial::TOO_WARM;
         cases.push((Regime::Soft, card, Case::ending_at(&card, soft), "6 °C too warm"));
     }
     cases.push((Regime::Hard, a4000, Case::measured(&a4000), "as measured"));

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    BACKENDS, Config, Engine, HEALTH, WebhookUrl,
+    BACKENDS, CardChoice, Config, Engine, HEALTH, WebhookUrl,
     fault::{ConfigError, Place, nearest},
     health::Subject,
     models,
@@ -21,6 +21,7 @@ pub(super) fn check(config: &Config, tree: &Layer, errors: &mut Vec<ConfigError>
     checks.certificate(config);
     checks.engine(config);
     checks.memory(config);
+    checks.gpu(config);
     checks.health(config);
     checks.alerts(config);
     models::check(config, tree, errors);
@@ -134,6 +135,13 @@ impl Checks<'_> {
                 limits.memory_drop, limits.memory_shed
             );
             self.report(&[["limits", "memory_drop"], ["limits", "memory_shed"]], message);
+        }
+    }
+
+    fn gpu(&mut self, config: &Config) {
+        if config.gpu.cards.iter().any(CardChoice::is_processor) {
+            let message = "gpu.cards: a processor's heat has no consequences; name cards, or write [\"all\"]";
+            self.report(&[["gpu", "cards"]], message.to_owned());
         }
     }
 

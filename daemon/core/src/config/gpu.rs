@@ -40,9 +40,9 @@ section! {
         /// at last they are answered with 503 gpu_thermal. None that runs is ended. "watch": what would be done is told, in
         /// the log, in ghostctl status and in the metrics, and nothing comes of it. "off": nothing is decided.
         governor: GovernorMode = GovernorMode::On;
-        /// Whose heat is heeded: ["all"], or cards by their numbers, as ghostctl gpu shows them, or NVIDIA's by their UUIDs
-        /// (nvidia-smi -L). One that only has a screen need not hold back the one that computes; it is watched and told all the
-        /// same.
+        /// Whose heat is heeded: ["all"], or cards by their numbers, as ghostctl gpu shows them, or by their uuid (in
+        /// ghostctl gpu --json; NVIDIA's are those of nvidia-smi -L). One that only has a screen need not hold back the one
+        /// that computes; it is watched and told all the same.
         cards: Vec<CardChoice> = vec![CardChoice::All];
         /// So many requests that somebody waits for run at once at the most, hot or not; others wait for their turn. 0 sets
         /// no limit: then a hot card's limits are counted down from the most that ran at once in the last ten minutes, but

@@ -82,8 +82,9 @@ section! {
         /// A file or directory, by its whole path; it passes while the disk that this is on has as much room as free says.
         /// As a service, the program sees nothing below /home and /root.
         disk: Option<PathBuf> = None;
-        /// NVIDIA cards: "all", or one by its number ("0", as nvidia-smi counts) or its UUID; it passes while each of
-        /// them has as much memory as free says, or is as cool as below_slowdown says.
+        /// Graphics cards of any maker: "all", or one by its number ("0", as ghostctl gpu shows it) or its uuid (in ghostctl
+        /// gpu --json; NVIDIA's are those of nvidia-smi -L); where there is no card, "processor". It passes while each of
+        /// them has as much memory as free says, or is as cool as below_slowdown says. One that sleeps passes.
         gpu: Option<CardChoice> = None;
         /// For disk and gpu: what must be free, as a size ("10GiB") or a share of the whole ("5%").
         free: Option<Room> = None;
@@ -153,6 +154,11 @@ fn subject(keys: Keys) -> Result<Subject, Wrong> {
             "is of a disk, which has no such temperature; take below_slowdown away".to_owned(),
         )),
         (_, _, Some(path), _) => of_disk(path, free),
+        (_, _, _, Some(which)) if which.is_processor() && free.is_some() => Err((
+            Some("free"),
+            "is of the processor, which has no memory of its own; write below_slowdown = 10 instead"
+                .to_owned(),
+        )),
         (_, _, _, Some(which)) => Ok(Subject::Cards { which, margin: margin(free, below_slowdown)? }),
         _ => Err((None, NOTHING.to_owned())),
     }

@@ -374,17 +374,15 @@ impl Text for WebhookUrl {
 
 impl Setting for CardChoice {
     fn expected() -> String {
-        "\"all\", a card's number or its UUID".to_owned()
+        "\"all\", a card's number or its uuid, or \"processor\"".to_owned()
     }
     fn example() -> String {
         "\"all\"".to_owned()
     }
     fn read(value: &Value) -> Result<Self, Fault> {
         match value {
-            // A card's number is a number, whoever quotes it.
-            Value::Integer(number) => usize::try_from(*number)
-                .map(Self::Number)
-                .map_err(|_| Fault::Bad(format!("{number} is no card's number"))),
+            // A card's number is a number, whoever quotes it, and a name that has digits alone is one likewise.
+            Value::Integer(number) => number.to_string().parse().map_err(Fault::Bad),
             Value::Text(text) | Value::Loose(text) => text.parse().map_err(Fault::Bad),
             _ => Err(Fault::Kind),
         }
@@ -503,6 +501,31 @@ mod tests {
         assert_eq!(read(Value::Integer(1)), Some(CardChoice::Number(1)));
         assert_eq!(read(Value::Text("1".to_owned())), Some(CardChoice::Number(1)));
         assert_eq!((read(Value::Integer(-1)), read(Value::Boolean(true))), (None, None));
+    }
+
+    #[test]
+    fn a_card_of_each_maker_has_a_name() {
+        let read = |text: &str| text.parse::<CardChoice>().ok();
+        for name in
+            ["GPU-0a-1", "3c7d3a92d06c4fb1", "1234567890123456", "0000:03:00.0", "10000:e1:00.0", "processor"]
+        {
+            assert_eq!(read(name), Some(CardChoice::Uuid(name.to_owned())));
+        }
+        let bare = CardChoice::read(&Value::Integer(1_234_567_890_123_456)).ok();
+        assert_eq!(bare, Some(CardChoice::Uuid("1234567890123456".to_owned())), "it is shown in quotes");
+        assert!(read("3C7D3A92D06C4FB1").unwrap().means(7, "3c7d3a92d06c4fb1"));
+        for wrong in [
+            "3c7d3a92d06c4fb",
+            "0000:03:00",
+            "0000.03.00.0",
+            "03:00.0",
+            "0000:03:00.g",
+            "GPU-ä",
+            "Processor",
+            "01234567890123456",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -337,6 +337,7 @@ fn impossible_combinations_are_refused() {
         ("[engine]\nsocket = \"/a\"\ncheck_wait = \"1s\"".to_owned(), "3:14", "not used"),
         ("[limits]\nmemory_shed = 96".to_owned(), "2:15", "comes before memory_shed"),
         ("[limits]\nmemory_shed = 70\nmemory_drop = 69".to_owned(), "3:15", "the larger number"),
+        ("[gpu]\ncards = [0, \"processor\"]".to_owned(), "2:9", "heat has no consequences"),
         (backend("url = \"http://a\""), "2:8", "has no kind"),
         (backend("kind = \"ollama\""), "2:8", "has no url"),
         (backend("kind = \"openai\""), "2:8", "has no url"),

@@ -7,7 +7,7 @@
 //! Whole degrees of some twenty seconds do not tell one time constant from another. So a row of them is fitted, and each has a
 //! say by how well it fits: what is foretold is the median of what they foretell, and its span what four of five say. A load that has
 //! just changed is seen by readings that no curve fits: then the older ones are left out. Where a card has two masses, the quick one hides
-//! the slow one at first, and nothing is foretold until it has settled (`examples/heat.rs` counts it).
+//! the slow one at first, and nothing is foretold until it has settled (`tests/heat/foretold.rs` counts it).
 
 use std::time::Duration;
 

@@ -73,7 +73,7 @@ pub(super) fn second(at: &str) -> Option<i64> {
     OffsetDateTime::parse(at, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
 }
 
-/// What most cards do not have, and no day's minute: without a value it has no line.
+/// What most cards do not have: without a value it has no line.
 const MEMORY: &str = "memory";
 const HOTSPOT: &str = "hotspot";
 

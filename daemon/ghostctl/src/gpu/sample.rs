@@ -175,10 +175,11 @@ pub(super) fn radeon(index: u32) -> GpuCard {
 
 /// The processor of a machine without a card, which tells where it switches itself off and no more.
 pub(super) fn processor(index: u32) -> GpuCard {
+    const NO_CARD: &str = "this processor does not tell it";
     fn no<T>() -> GpuReading<T> {
-        untold()
+        GpuReading::Missing(NO_CARD.to_owned())
     }
-    let shares = || GpuReading::Missing("the card shares the machine's memory".to_owned());
+    let shares = || GpuReading::Missing("it shares the machine's memory".to_owned());
     GpuCard {
         name: Some("processor (x86_pkg_temp)".to_owned()),
         maker: GpuMaker::Processor,
@@ -187,7 +188,7 @@ pub(super) fn processor(index: u32) -> GpuCard {
         state: GpuState::Unknown,
         margins: GpuMargins { slower: None, slowdown: None, shutdown: Some(33.0) },
         gpu: GpuSensor { to_soft: no(), to_slowdown: no(), ..sensor(67.0, 0.0, 0.0, 33.0) },
-        memory_heat: dark("this card does not tell it"),
+        memory_heat: dark(NO_CARD),
         memory: GpuMemory {
             total: shares(),
             used: shares(),
@@ -201,16 +202,16 @@ pub(super) fn processor(index: u32) -> GpuCard {
 /// One that has fallen off the bus.
 pub(super) fn lost(index: u32) -> GpuCard {
     fn no<T>() -> GpuReading<T> {
-        GpuReading::Missing("the card is lost".to_owned())
+        GpuReading::Missing("it is lost".to_owned())
     }
     let whole = card(index);
     GpuCard {
         state: GpuState::Lost,
         throttles: no(),
         margins: GpuMargins::default(),
-        gpu: dark("the card is lost"),
-        memory_heat: dark("the card is lost"),
-        hotspot: dark("the card is lost"),
+        gpu: dark("it is lost"),
+        memory_heat: dark("it is lost"),
+        hotspot: dark("it is lost"),
         power: GpuPower { watts: no(), limit: no(), millijoules: no() },
         clocks: GpuClocks { core: no(), core_most: no(), memory: no(), memory_most: no() },
         utilisation: GpuUtilisation { core: no(), memory: no() },

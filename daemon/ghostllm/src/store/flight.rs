@@ -1,11 +1,14 @@
-//! The flight recorder's files: what cards went through before something happened to them, and what one goes through that is near its limit.
+//! The flight recorder's files: what cards went through before something happened to them, and what one goes through that is near its
+//! limit.
 //!
 //! Knows their room, `flight/`, and how many may be in it. Refuses to know when a record is made. Invariants: a failure costs records and
-//! nothing else, and is said once until a write succeeds; what cannot be read is told by its name, stops nothing, and has its end as any other
-//! record; there are no more than `RECORDS` and one running record for each card, each of `state::flight::LARGEST` bytes at the most.
+//! nothing else, and is said once until a write succeeds; what cannot be read is told by its name, stops nothing, and has its end as any
+//! other record; a running record that this program has not written is never written over and never removed, but becomes a record first;
+//! there are no more than `RECORDS` and one running record for each card, each of `state::flight::LARGEST` bytes at the most.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -67,8 +70,8 @@ pub(crate) struct Room {
     boot: Arc<str>,
     /// When that began.
     began: Option<i64>,
-    /// One writes at a time, also where one before hangs.
-    turn: Arc<Mutex<()>>,
+    /// One writes at a time, also where one before hangs. It has the numbers of the running records that this program has written.
+    turn: Arc<Mutex<BTreeSet<u32>>>,
 }
 
 impl Room {
@@ -86,12 +89,12 @@ impl Room {
 
     /// Does all of it, as far as the disk does. Blocks.
     pub(crate) fn write(&self, work: &Work) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = if work.begun { self.begin() } else { Ok(()) };
         // Before the running ones, since what they hold was running.
         let whole: Vec<Result<(), StateError>> =
-            work.whole.iter().map(|(number, flight)| self.keep(*number, flight)).collect();
-        let running = work.running.iter().map(|(number, running)| self.run(*number, running));
+            work.whole.iter().map(|(number, flight)| self.keep(*number, flight, &own)).collect();
+        let running = work.running.iter().map(|(number, running)| self.run(*number, running, &mut own));
         for error in std::iter::once(begun).chain(whole).chain(running).filter_map(Result::err) {
             // More than 1, which is a removal that has failed, and which the next removal would end.
             self.state.alert.raise(2, &error);
@@ -122,23 +125,24 @@ impl Room {
         all
     }
 
+    /// Makes a record of a running one that nobody has ended. One that cannot be written anew, as on a full disk, or cannot be read, gets a
+    /// record's name as it is: under its own it would be written over.
     fn cut_off(&self, room: &StateDir, running: &str) -> Result<(), StateError> {
-        let path = room.path.join(running);
-        let name = match room.read(running)?.as_deref().map(decode) {
-            None => return Ok(()),
-            Some(Ok(flight)) => {
-                let name = self.put(room, &flight.cut_off(&Boot { id: &self.boot, began: self.began }))?;
-                room.remove(running)?;
-                name
+        let unread = || Name::new(millis(OffsetDateTime::now_utc()), 0, Trigger::Abrupt);
+        let name = match room.read(running).map(|file| file.as_deref().map(decode)) {
+            Ok(None) => return Ok(()),
+            Ok(Some(Ok(flight))) => {
+                let flight = flight.cut_off(&Boot { id: &self.boot, began: self.began });
+                match self.put(room, &flight) {
+                    Ok(name) => {
+                        room.remove(running)?;
+                        name
+                    }
+                    Err(error) => self.set_aside(room, running, Name::of(&flight), &error)?,
+                }
             }
-            Some(Err(unread)) => {
-                // It is none that anybody can read, and goes in its turn.
-                let name = free(room, Name::new(millis(OffsetDateTime::now_utc()), 0, Trigger::Abrupt));
-                let moved = fs::rename(&path, room.path.join(name.to_string()));
-                moved.map_err(|source| StateError::Unwritable { path: path.clone(), source })?;
-                tracing::warn!("the flight recorder's {} cannot be read: {}", path.display(), fault(&unread));
-                name
-            }
+            Ok(Some(Err(damage))) => self.set_aside(room, running, unread(), &fault(&damage))?,
+            Err(error) => self.set_aside(room, running, unread(), &error)?,
         };
         tracing::warn!(
             record = %name,
@@ -148,12 +152,44 @@ impl Room {
         Ok(())
     }
 
+    fn set_aside(
+        &self,
+        room: &StateDir,
+        running: &str,
+        name: Name,
+        why: &dyn Display,
+    ) -> Result<Name, StateError> {
+        let path = room.path.join(running);
+        let name = self
+            .renamed(room, running, name)
+            .map_err(|source| StateError::Unwritable { path: path.clone(), source })?;
+        tracing::warn!(
+            record = %name,
+            "the flight recorder's {} is kept as it is, under the name {name}, since no record could be made of it: {why}",
+            path.display()
+        );
+        Ok(name)
+    }
+
+    /// Gives a running record a record's name, which a disk does that takes no more bytes.
+    fn renamed(&self, room: &StateDir, running: &str, name: Name) -> std::io::Result<Name> {
+        let name = free(room, name);
+        fs::rename(room.path.join(running), room.path.join(name.to_string()))?;
+        // As well as can be: it may be taken for running once more.
+        let _synced = sync(&room.path);
+        let _removed = self.thin(room, &name);
+        Ok(name)
+    }
+
     /// Keeps a record, and no more than there may be.
-    fn keep(&self, number: u32, flight: &Flight) -> Result<(), StateError> {
+    fn keep(&self, number: u32, flight: &Flight, own: &BTreeSet<u32>) -> Result<(), StateError> {
         let room = self.room()?;
         let name = match self.put(&room, flight) {
             Ok(name) => name,
-            Err(error) => return self.keep_running(&room, number, flight).ok_or(error),
+            Err(error) if own.contains(&number) => {
+                return self.keep_running(&room, number, flight).ok_or(error);
+            }
+            Err(error) => return Err(error),
         };
         tracing::info!(
             record = %name,
@@ -168,11 +204,7 @@ impl Room {
     fn keep_running(&self, room: &StateDir, number: u32, flight: &Flight) -> Option<()> {
         let running = running(number);
         let earlier = decode(&room.read(&running).ok()??).ok().filter(|earlier| flight.continues(earlier))?;
-        let name = free(room, Name::of(&earlier));
-        fs::rename(room.path.join(&running), room.path.join(name.to_string())).ok()?;
-        // As well as can be: it may be taken for running once more.
-        let _synced = sync(&room.path);
-        let _removed = self.thin(room, &name);
+        let name = self.renamed(room, &running, Name::of(&earlier)).ok()?;
         tracing::warn!(
             record = %name,
             card = flight.card.index,
@@ -198,12 +230,20 @@ impl Room {
         Ok(())
     }
 
-    fn run(&self, number: u32, state: &Running) -> Result<(), StateError> {
+    fn run(&self, number: u32, state: &Running, own: &mut BTreeSet<u32>) -> Result<(), StateError> {
         let name = running(number);
         match state {
-            Running::Is(flight) => put(&self.room()?, &name, flight),
-            // Without a room there is none; for want of one none is made.
-            Running::Over if !room(&self.state.path).exists() => Ok(()),
+            Running::Is(flight) => {
+                let room = self.room()?;
+                if !own.contains(&number) {
+                    // The start may not have come to an end with that of the program before.
+                    self.cut_off(&room, &name)?;
+                    own.insert(number);
+                }
+                put(&room, &name, flight)
+            }
+            // What another program has left is not over for that; and without a room there is none: for want of one none is made.
+            Running::Over if !own.contains(&number) || !room(&self.state.path).exists() => Ok(()),
             Running::Over => self.room()?.remove(&name).map(drop),
         }
     }

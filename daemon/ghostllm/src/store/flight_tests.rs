@@ -210,6 +210,58 @@ fn what_is_ended_on_a_disk_that_takes_no_more_is_kept_as_it_was_written_last_and
 }
 
 #[test]
+fn the_minutes_before_a_crash_are_kept_where_no_record_can_be_made_of_them() {
+    let place = Place::new();
+    place.runs(Running::Is(Box::new(flight(7, Some(Trigger::Heat)))));
+    let next = Place { room: Room::new(&StateDir::glance(&place.path())), at: place.at };
+    // As on a full disk: no file can be made there under the record's name.
+    fs::create_dir(next.file(".19700101T000007Z-card0-abrupt_end.next")).unwrap();
+    next.begins();
+    assert!(next.is_alarmed(), "it was not written");
+    assert_eq!(next.names(), ["19700101T000007Z-card0-abrupt_end"], "it has another name");
+    next.runs(Running::Is(Box::new(flight(9, None))));
+    let found = glance(&next.path()).unwrap();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found[1].flight, Ok(flight(7, Some(Trigger::Heat))), "as it was written last");
+    assert!(!next.is_alarmed());
+}
+
+#[test]
+fn what_the_program_before_has_left_is_not_written_over_nor_removed() {
+    let place = Place::new();
+    place.runs(Running::Is(Box::new(flight(7, Some(Trigger::Heat)))));
+    let next = Place { room: Room::new(&StateDir::glance(&place.path())), at: place.at };
+    // While the room is open to others nothing is done there, a start's work included.
+    let room = next.path().join(ROOM);
+    fs::set_permissions(&room, fs::Permissions::from_mode(0o755)).unwrap();
+    next.begins();
+    assert!(next.is_alarmed());
+    fs::set_permissions(&room, fs::Permissions::from_mode(0o700)).unwrap();
+    next.runs(Running::Over);
+    assert_eq!(next.names(), ["running-0"], "it is not this program's to remove");
+    next.keeps(flight(7, Some(Trigger::Lost)));
+    next.runs(Running::Is(Box::new(flight(9, None))));
+    let names = ["running-0", "19700101T000007Z-card0-lost", "19700101T000007Z-card0-abrupt_end"];
+    assert_eq!(next.names(), names, "it has become a record before another took its place");
+    next.runs(Running::Over);
+    assert_eq!(next.names(), names[1..], "its own is");
+}
+
+#[test]
+fn what_is_set_aside_counts_among_the_records_there_may_be() {
+    let place = Place::new();
+    for second in 1..=40 {
+        place.keeps(flight(second, Some(Trigger::Heat)));
+    }
+    place.runs(Running::Is(Box::new(flight(50, Some(Trigger::Heat)))));
+    let next = Place { room: Room::new(&StateDir::glance(&place.path())), at: place.at };
+    fs::create_dir(next.file(".19700101T000050Z-card0-abrupt_end.next")).unwrap();
+    next.begins();
+    let names = next.names();
+    assert_eq!((names.len(), names[0].as_str()), (RECORDS, "19700101T000050Z-card0-abrupt_end"));
+}
+
+#[test]
 fn one_writes_at_a_time() {
     let place = Place::new();
     let turn = place.room.turn.lock().unwrap();

@@ -90,8 +90,7 @@ impl Health {
         loop {
             let now = Arc::clone(&settings.borrow_and_update());
             if due <= Instant::now() {
-                let nvml = now.gpu.nvml_library.as_deref();
-                looks.look(&now.health, nvml, now.limits.health_wait).await;
+                looks.look(&now.health, &now.gpu, now.limits.health_wait).await;
                 due = Instant::now() + now.limits.health_interval;
             }
             let snapshot = Arc::clone(&snapshots.borrow_and_update());

@@ -87,7 +87,7 @@ impl Ask for Processor {
             return Sample::missing(at, Absent::Lost);
         }
         let memory = Memory { total: Err(Absent::SharesMemory), used: Err(Absent::SharesMemory) };
-        Sample { gpu, memory, ..Sample::missing(at, Absent::Unsupported) }
+        Sample { gpu: of_processor(gpu), memory, ..Sample::missing(at, Absent::Processor) }
     }
 
     fn who(&self) -> Who {
@@ -139,6 +139,19 @@ impl Place {
             to_slowdown: to(Kind::Slowdown),
             to_shutdown: to(Kind::Shutdown),
         }
+    }
+}
+
+/// What is not told here no card has failed to tell.
+fn of_processor(Sensor { celsius, to_soft, to_slowdown, to_shutdown }: Sensor) -> Sensor {
+    let of = |told: Reading<f32>| {
+        told.map_err(|why| if why == Absent::Unsupported { Absent::Processor } else { why })
+    };
+    Sensor {
+        celsius: of(celsius),
+        to_soft: of(to_soft),
+        to_slowdown: of(to_slowdown),
+        to_shutdown: of(to_shutdown),
     }
 }
 

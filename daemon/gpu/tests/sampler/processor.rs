@@ -9,7 +9,7 @@ use crate::{
     tree::{RX_7900_XTX, Tree},
 };
 
-const NONE: Absent = Absent::Unsupported;
+const NONE: Absent = Absent::Processor;
 
 fn zone(tree: &Tree, number: u32, kind: &str, temp: &str, trips: &[(&str, &str)]) {
     let zone = format!("class/thermal/thermal_zone{number}");

@@ -53,9 +53,9 @@ pub struct GpuPoint {
     pub at: String,
     /// The chip's temperature in degrees Celsius; of several readings the highest.
     pub celsius: Option<f64>,
-    /// That of its memory, likewise; of minutes it is not kept.
+    /// That of its memory, likewise.
     pub memory_heat: Option<f64>,
-    /// That of the chip's hottest place, likewise; of minutes it is not kept.
+    /// That of the chip's hottest place, likewise.
     pub hotspot: Option<f64>,
     /// How many degrees Celsius it was below where it gets slower; of several readings the smallest.
     pub margin: Option<f64>,

@@ -55,9 +55,16 @@ fn what_is_not_whole_says_what_to_write() {
         ("disk = \"/\"\nbelow_slowdown = 5", "a.toml:4:18: check \"x\" is of a disk"),
         ("gpu = \"all\"", "for example free = \"2GiB\" or below_slowdown = 10"),
         ("gpu = \"all\"\nfree = \"1%\"\nbelow_slowdown = 5", "has two thresholds"),
+        (
+            "gpu = \"processor\"\nfree = \"1%\"",
+            "a.toml:4:8: check \"x\" is of the processor, which has no memory",
+        ),
         ("gpu = \"all\"\nbelow_slowdown = 0", "expected a number from 1 to 100"),
         ("gpu = \"all\"\nbelow_slowdown = 101", "expected a number from 1 to 100"),
-        ("gpu = \"first\"", "\"first\" names no card; expected \"all\", a card's number or its UUID"),
+        (
+            "gpu = \"first\"",
+            "\"first\" names no card; expected \"all\", a card's number or its uuid, or \"processor\"",
+        ),
         ("model = \"m\"\nfree = \"1%\"", "is of a model, which answers or does not; take free away"),
         ("backend = \"ollama\"\nbelow_slowdown = 5", "take below_slowdown away"),
         ("model = \"m\"\ndisk = \"/\"", "a.toml:4:8: check \"x\" has model and disk"),

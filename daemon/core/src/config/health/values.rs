@@ -1,6 +1,6 @@
 //! The types of a check's settings.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use serde_json::{Value as Json, json};
 
@@ -81,18 +81,28 @@ pub enum CardChoice {
     All,
     /// The one of this number, from 0.
     Number(usize),
-    /// The one of this UUID.
+    /// The one of this name, which is the same after every restart: NVIDIA's UUID, the number of AMD's chip, a place on the bus;
+    /// `processor` for the one that stands where there is no card.
     Uuid(String),
 }
 
 impl CardChoice {
+    /// What the processor is called, which stands where there is no card.
+    const PROCESSOR: &str = "processor";
+
+    /// Whether the processor is meant, by its name.
+    #[must_use]
+    pub fn is_processor(&self) -> bool {
+        matches!(self, Self::Uuid(name) if name == Self::PROCESSOR)
+    }
+
     /// Whether the card of this number and this UUID is meant.
     #[must_use]
     pub fn means(&self, number: usize, uuid: &str) -> bool {
         match self {
             Self::All => true,
             Self::Number(meant) => *meant == number,
-            Self::Uuid(meant) => meant == uuid,
+            Self::Uuid(meant) => meant.eq_ignore_ascii_case(uuid),
         }
     }
 }
@@ -101,16 +111,35 @@ impl FromStr for CardChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         match text {
             "all" => Ok(Self::All),
-            _ if text.starts_with("GPU-") && text.bytes().all(fits) => Ok(Self::Uuid(text.to_owned())),
+            _ if is_name(text) => Ok(Self::Uuid(text.to_owned())),
+            // A number of 16 digits would be shown as a name.
             _ => text
-                .parse()
+                .parse::<u32>()
+                .ok()
+                .and_then(|number| usize::try_from(number).ok())
                 .map(Self::Number)
-                .map_err(|_| format!("\"{}\" names no card", text.escape_debug())),
+                .ok_or_else(|| format!("\"{}\" names no card", text.escape_debug())),
         }
     }
+}
+
+/// Whether a card may be called that: `GPU-…` (NVIDIA), 16 hexadecimal digits (amdgpu's `unique_id`, which may all be decimal ones), or,
+/// where it has neither, its place on the bus as the kernel writes it (`0000:03:00.0`); and the processor, which stands where there is no
+/// card.
+fn is_name(text: &str) -> bool {
+    let is_hex = |text: &str, digits: RangeInclusive<usize>| {
+        digits.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let is_nvidia = text
+        .strip_prefix("GPU-")
+        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+    let parts: Vec<&str> = text.split([':', '.']).collect();
+    let is_place = text.matches('.').count() == 1
+        && matches!(parts.as_slice(), [domain, bus, device, function]
+            if is_hex(domain, 4..=8) && is_hex(bus, 2..=2) && is_hex(device, 2..=2) && is_hex(function, 1..=1));
+    text == CardChoice::PROCESSOR || is_nvidia || is_place || is_hex(text, 16..=16)
 }
 
 impl fmt::Display for CardChoice {

@@ -17,8 +17,8 @@ pub(super) fn reserve(margins: Margins) -> Option<f32> {
     margins.shutdown.or(margins.slowdown.map(|margin| margin + SHUTDOWN_ABOVE))
 }
 
-/// Whether it is where its hardware slows it down, or hotter: the gate closes only there, since in a card whose limits lie close together its
-/// driver's temperature may be as near to its end.
+/// Whether it is where its hardware slows it down, or hotter: the gate closes only there, since in a card whose limits lie close together
+/// its driver's temperature may be as near to its end.
 pub(in crate::heat) fn is_at_slowdown(margins: Margins) -> bool {
     margins.slowdown.is_none_or(|margin| margin <= 0.0)
 }
@@ -36,18 +36,28 @@ impl Policy {
         by.max(self.floor(margins, less, queued))
     }
 
-    /// The least share: [`Policy::held_least`], or what a rush leaves, while driver or hardware holds the card at its temperature. Above where
-    /// the hardware slows it down it does not hold it: there the share goes to nothing on the way to [`Policy::hold`]. Nothing as well where
-    /// it is not known where the hardware comes in.
+    /// The least share: all while hardly anybody waits, else [`Policy::held_least`], or what a rush leaves, while driver or hardware holds
+    /// the card at its temperature. Above where the hardware slows it down it does not hold it: there the share goes to nothing on the way
+    /// to [`Policy::hold`]. Nothing as well where it is not known where the hardware comes in.
     pub(super) fn floor(&self, margins: Margins, less: f32, queued: ByClass<u32>) -> f32 {
         let Some(slowdown) = margins.slowdown else { return 0.0 };
-        let held = if self.is_rush(queued) { self.rush_least } else { self.held_least };
+        let held = match queued {
+            _ if self.is_rush(queued) => self.rush_least,
+            _ if self.is_pressed(queued) => self.held_least,
+            // Nobody would have anything of what gives way.
+            _ => 1.0,
+        };
         let now = slowdown - less;
         if now >= 0.0 {
             return held.clamp(0.0, 1.0);
         }
         let left = reserve(margins).map_or(0.0, |reserve| reserve - less - self.hold).max(0.0);
         (held * left / (left - now)).clamp(0.0, 1.0)
+    }
+
+    /// So many wait that somebody has something of what others give way.
+    fn is_pressed(&self, queued: ByClass<u32>) -> bool {
+        f64::from(queued.interactive) >= f64::from(self.most.interactive) * f64::from(self.press)
     }
 
     /// So many wait that whoever waits longest is served late, heat or not.

@@ -42,9 +42,14 @@ struct Rig {
 }
 
 impl Rig {
+    /// As a card with people waiting for it; what is held back for them is not by their number here, which counts for `Retry-After`.
     fn new() -> Self {
+        Self::of(Policy { press: 0.0, ..Policy::new(MOST) })
+    }
+
+    fn of(policy: Policy) -> Self {
         let prediction = Prediction { slower: Outlook::Never, cooled: Outlook::Unknown };
-        let governor = Governor::new(Policy::new(MOST));
+        let governor = Governor::new(policy);
         Self { governor, now: 0, running: MOST, queued: ByClass::default(), prediction }
     }
 
@@ -97,6 +102,23 @@ fn a_box_that_few_use_is_not_asked_for_more_than_a_little() {
     assert_eq!(card.second(&hot(1.0, Reason::SoftHeat)).limits, few, "one of two would be half");
     card.queued.interactive = 16;
     assert_eq!(limits(&card.second(&hot(1.0, Reason::SoftHeat))), (1, 4));
+}
+
+#[test]
+fn what_hardly_anybody_waits_for_gives_way_to_nobody() {
+    let mut card = Rig::of(Policy::new(MOST));
+    let mut soft = hot(0.0, Reason::SoftHeat);
+    soft.margins = Margins { slower: Some(-1.0), slowdown: Some(8.0), shutdown: Some(11.0) };
+    card.queued.interactive = MOST.interactive / 2 - 1;
+    let held = card.second(&soft);
+    assert_eq!((held.limits, held.cause), (MOST, Cause::Heat));
+    card.queued.interactive += 1;
+    assert_eq!(limits(&card.second(&soft)), (7, 8), "half as many as may run");
+    card.queued.interactive = 0;
+    assert_eq!(limits(&card.seconds(59, &soft)), (7, 8), "and no swing from second to second");
+    assert_eq!(card.seconds(20, &soft).limits, MOST);
+    // A card that nothing holds is another matter, whoever waits.
+    assert_eq!(limits(&card.second(&hot(-0.5, Reason::HardHeat))), (0, 4));
 }
 
 #[test]

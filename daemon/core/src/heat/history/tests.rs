@@ -39,6 +39,8 @@ fn a_minute_says_lowest_mean_highest_and_the_gravest() {
         clock: Some(1500),
         busy: Some(50),
         fan: Some(30),
+        memory: Some(880),
+        hotspot: Some(905),
         ..point(10, 70.0)
     });
     history.push(Point {
@@ -46,6 +48,7 @@ fn a_minute_says_lowest_mean_highest_and_the_gravest() {
         clock: Some(1000),
         busy: Some(100),
         used: Some(7),
+        hotspot: Some(1011),
         ..point(20, 89.0)
     });
     let hot = Point {
@@ -60,11 +63,12 @@ fn a_minute_says_lowest_mean_highest_and_the_gravest() {
     let [first, second] = minutes[..] else { panic!("two minutes") };
     assert_eq!((first.minute, first.readings, second.minute, second.readings), (0, 4, 1, 1));
     assert_eq!(first.gpu, Some([600, 730, 890]));
-    assert_eq!(first.margin, Some(10));
+    assert_eq!((first.memory, first.hotspot, first.margin), (Some(880), Some(1011), Some(10)));
     assert_eq!((first.power, first.clock, first.busy), (Some([1500, 2000]), Some([1000, 1250]), Some(75)));
     assert_eq!((first.fan, first.used, first.state), (Some(30), Some(7), State::ThrottledByHeat));
     assert!(first.throttles.is_some_and(|reasons| reasons.has(Reason::HardHeat)));
     assert_eq!((second.power, second.busy, second.state), (None, None, State::Cool), "a gap, not 0");
+    assert_eq!((second.memory, second.hotspot), (None, None), "a gap, not 0");
 }
 
 #[test]
@@ -86,7 +90,7 @@ fn what_was_not_read_or_does_not_fit_is_a_gap() {
 
 #[test]
 fn has_the_size_that_is_said() {
-    assert!(size_of::<History>() <= 360_000, "{}", size_of::<History>());
+    assert!(size_of::<History>() <= 370_000, "{}", size_of::<History>());
 }
 
 #[test]

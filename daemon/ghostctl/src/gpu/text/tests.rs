@@ -71,7 +71,7 @@ fn what_a_lost_card_does_not_tell_is_one_line() {
 lost: card 2 (NVIDIA H100 80GB HBM3); nvidia 580.95.05, 0000:02:00.0
   not read    temperature, memory's temperature, hotspot, reasons for clocks,
               power, clocks, busy, memory, fan, link, errors of memory,
-              processes: the card is lost
+              processes: it is lost
 ";
     assert_eq!(block, expected);
 }
@@ -176,10 +176,10 @@ fn little_energy_is_told_in_watt_hours() {
 #[test]
 fn memory_that_is_the_machine_s_is_told_with_its_figure() {
     let mut one = card(0);
-    let why = || GpuReading::Missing("the card shares the machine's memory".to_owned());
+    let why = || GpuReading::Missing("it shares the machine's memory".to_owned());
     (one.memory.total, one.memory.used) = (why(), why());
     let without = shown(&report(vec![one.clone()]));
-    assert!(without.contains("memory: the card shares the machine's memory\n"), "{without}");
+    assert!(without.contains("memory: it shares the machine's memory\n"), "{without}");
     one.memory.shared = Some(GpuShared { total: 120 << 30, used: 38 << 30 });
     let drawn = shown(&report(vec![one]));
     let line = "  memory      38.0 GiB of 120.0 GiB of the machine's are used, which it shares\n";

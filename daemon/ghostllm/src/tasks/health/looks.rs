@@ -1,7 +1,8 @@
 //! Looking at disks and cards, each on a thread that nobody waits for longer than a while.
 //!
-//! Knows statvfs(3) and NVML's room. Refuses to know what is enough. Invariants: there is never more than one thread for one path, and
-//! one for the cards, however long they hang and whatever the configuration asks for meanwhile; what hangs is waited for once.
+//! Knows statvfs(3), and whom to ask for cards. Refuses to know what is enough. Invariants: there is never more than one thread for one
+//! path, one for NVIDIA's driver and one for the kernel's files of cards, however long they hang and whatever the configuration asks for
+//! meanwhile; what hangs is waited for once.
 
 use std::{
     collections::HashMap,
@@ -12,11 +13,14 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use ghostllm_core::config::{HealthCheck, Subject};
-use ghostllm_gpu::Card;
+use ghostllm_core::config::{Gpu, HealthCheck, Subject};
+use ghostllm_gpu::{Card, Missing, Options};
 use nix::sys::statvfs::statvfs;
 
-use crate::errand::Errand;
+use crate::{
+    cards::{self, Board, Others, Unasked},
+    errand::Errand,
+};
 
 /// What there is to see at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +43,9 @@ pub(super) struct Space {
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     disks: HashMap<PathBuf, Look<Place>>,
-    cards: Look<Vec<Card>>,
+    nvidia: Look<Result<Vec<Card>, Missing>>,
+    others: Look<Others>,
+    board: Option<Board>,
 }
 
 #[derive(Debug)]
@@ -64,12 +70,12 @@ impl<T: Send + 'static> Look<T> {
 }
 
 impl Looks {
-    /// Looks at everything that these checks are about, all at once; at NVIDIA's cards by this library, where it is not the usual one.
-    pub(super) async fn look(&mut self, checks: &[HealthCheck], nvml: Option<&Path>, within: Duration) {
+    /// Looks at everything that these checks are about, all at once; at the cards where these settings have them.
+    pub(super) async fn look(&mut self, checks: &[HealthCheck], gpu: &Gpu, within: Duration) {
         let mut paths: Vec<&PathBuf> = checks.iter().filter_map(|check| disk(&check.subject)).collect();
         paths.sort();
         paths.dedup();
-        let Self { disks, cards } = self;
+        let Self { disks, nvidia, others, board } = self;
         // What hangs is remembered also while nobody asks for it: asked for again, it would get a second thread.
         disks.retain(|path, look| look.errand.hangs() || paths.contains(&path));
         for path in &paths {
@@ -83,9 +89,14 @@ impl Looks {
         let wanted = checks.iter().any(|check| matches!(check.subject, Subject::Cards { .. }));
         let asked = async {
             if wanted {
-                let nvml = nvml.map(Path::to_path_buf);
-                let ask = move || ghostllm_gpu::cards(nvml.as_deref()).map_err(|missing| missing.to_string());
-                cards.again(within, ask).await;
+                let library = gpu.nvml_library.clone();
+                let root = gpu.sysfs_root.clone().unwrap_or_else(|| Options::default().sysfs_root);
+                tokio::join!(
+                    nvidia.again(within, move || Ok(ghostllm_gpu::cards(library.as_deref()))),
+                    others.again(within, move || Ok(cards::others(&root))),
+                );
+                *board =
+                    nvidia.seen.take().zip(others.seen.take()).map(|(nvidia, others)| heard(nvidia, others));
             }
         };
         tokio::join!(spaces, asked);
@@ -97,9 +108,19 @@ impl Looks {
     }
 
     /// The cards, as they were seen last.
-    pub(super) fn cards(&self) -> Option<&Result<Vec<Card>, String>> {
-        self.cards.seen.as_ref()
+    pub(super) fn cards(&self) -> Option<&Board> {
+        self.board.as_ref()
     }
+}
+
+/// What was heard in time, and of whom nothing was.
+fn heard(nvidia: Result<Result<Vec<Card>, Missing>, String>, others: Result<Others, String>) -> Board {
+    let nvidia = match nvidia {
+        Ok(asked) => asked.map_err(Unasked::from),
+        Err(why) => Err(Unasked::silent(format!("NVIDIA's driver: {why}; nvidia-smi should show the same"))),
+    };
+    let others = others.map_err(|why| format!("the kernel's files of cards: {why}; sudo dmesg may say more"));
+    cards::together(nvidia, others)
 }
 
 fn disk(subject: &Subject) -> Option<&PathBuf> {
@@ -181,15 +202,15 @@ mod tests {
             Ok(seen)
         };
         looks.disks.entry(root.clone()).or_default().again(soon, hangs).await;
-        looks.look(&[], None, soon).await;
+        looks.look(&[], &Gpu::default(), soon).await;
         // A second thread would have told how much room there is.
-        looks.look(&checks, None, soon).await;
+        looks.look(&checks, &Gpu::default(), soon).await;
         assert!(looks.disk(&root).unwrap().is_err());
         go.send(()).unwrap();
         until_over(&looks.disks[&root]).await;
-        looks.look(&checks, None, Duration::from_secs(20)).await;
+        looks.look(&checks, &Gpu::default(), Duration::from_secs(20)).await;
         assert_eq!(looks.disk(&root), Some(&Ok(seen)));
-        looks.look(&[], None, soon).await;
+        looks.look(&[], &Gpu::default(), soon).await;
         assert!(looks.disks.is_empty(), "what nobody asks for any more is forgotten");
     }
 

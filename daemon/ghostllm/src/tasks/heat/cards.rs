@@ -208,10 +208,12 @@ pub(super) mod tests {
         Seen { index, identity: Some(Arc::new(identity)), sample, who: Who::default(), number, late: None }
     }
 
+    /// So many wait that the background gives way to them.
     fn decided(cards: &mut Cards, now: u64, seen: &[Seen], kept: &mut Vec<Kept>) -> (usize, Decision) {
         let now = Duration::from_secs(now);
         cards.look(now, seen, kept);
-        cards.decide(now, Counts::default(), MOST, &ALL).unwrap()
+        let counts = Counts { waiting: MOST, ..Counts::default() };
+        cards.decide(now, counts, MOST, &ALL).unwrap()
     }
 
     #[test]

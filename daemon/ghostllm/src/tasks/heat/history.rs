@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ghostllm_core::heat::{History, Minute, Point};
 use ghostllm_gpu::{Identity, Seen};
 
-/// More cards than a machine has: what is kept of one takes some 360 kB.
+/// More cards than a machine has: what is kept of one takes some 370 kB.
 const CARDS: usize = 32;
 
 /// What one card has been through.

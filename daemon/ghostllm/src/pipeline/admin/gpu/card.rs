@@ -198,7 +198,7 @@ mod tests {
         let told = memory(&said, &beside);
         assert_eq!(
             (told.shared, told.total.missing()),
-            (Some(machine), Some("the card shares the machine's memory"))
+            (Some(machine), Some("it shares the machine's memory"))
         );
         said.memory.total = Ok(24 << 30);
         assert_eq!(memory(&said, &beside).shared, None, "it has its own");

@@ -75,8 +75,8 @@ fn of_minute(minute: &Minute, known: &Known) -> GpuPoint {
     GpuPoint {
         at: date::rfc3339(known.date(Duration::from_secs(u64::from(minute.minute) * 60))),
         celsius: minute.gpu.map(|[_, _, highest]| whole(highest)),
-        memory_heat: None,
-        hotspot: None,
+        memory_heat: minute.memory.map(whole),
+        hotspot: minute.hotspot.map(whole),
         margin: minute.margin.map(whole),
         watts: minute.power.map(|[mean, _]| whole(mean)),
         utilisation: minute.busy,
