@@ -7,6 +7,9 @@ threads := `echo $((2 * $(nproc)))`
 # What the tests run, in one selection of targets, so that no crate is compiled twice for it.
 programs := "cargo build --release --workspace --bins --example render-template --features ghostctl/journal,ghostllm/freeze"
 
+# All but the unit tests and the API's, which the coverage runs.
+suite := "cargo nextest run --profile without-api --release --workspace --features ghostctl/journal,ghostllm/freeze --test '*'"
+
 default:
     @just --list
 
@@ -25,17 +28,26 @@ run: setup-build
 
 # Every test of the project, as CI runs them. ghostctl's `journal` is a feature of the package's; a build without it is tested by
 # journal.sh. The daemon's `freeze`, by which tests make its tasks hang and panic, is no package's: `just run` and `dist` are built without
-# it, which hookless.sh looks after.
-test: setup ahead lint python templates
+# it, which hookless.sh looks after. What is compiled for later is begun beside tests, which wait a lot (meanwhile.sh), and is there before
+# anything is measured.
+test: ahead lint setup python
+    {{programs}}
+    tests/support/meanwhile.sh begin templates .tools/venv/bin/python daemon/engine/tests/templates.py
     tests/support/journal.sh
     tests/support/hookless.sh
     {{programs}}
     tests/support/canary.sh begin
-    # All but the unit tests and the API's, which the coverage runs.
-    tests/support/llama-server.sh .tools/venv/bin/python tests/support/forks.py tests/support/namespaces.sh cargo nextest run --profile without-api --release --workspace --features ghostctl/journal,ghostllm/freeze --test '*' --test-threads {{threads}}
-    tests/support/coverage.sh
+    {{suite}} --no-run
+    tests/support/meanwhile.sh begin coverage tests/support/coverage.sh build
     # What must not compile is a document's test, which nextest does not run.
-    cargo test --release --doc --workspace --features ghostctl/journal,ghostllm/freeze
+    tests/support/meanwhile.sh begin documents --after coverage cargo test --release --doc --workspace --features ghostctl/journal,ghostllm/freeze
+    tests/support/meanwhile.sh begin fuzz --after documents tests/support/fuzz.sh 0
+    tests/support/llama-server.sh .tools/venv/bin/python tests/support/forks.py tests/support/namespaces.sh {{suite}} --test-threads {{threads}}
+    tests/support/meanwhile.sh end templates
+    tests/support/meanwhile.sh end coverage
+    tests/support/coverage.sh built
+    tests/support/meanwhile.sh end documents
+    tests/support/meanwhile.sh end fuzz
     # By the tests' selection: of one package, its dependencies would have other features and be compiled once more.
     cargo bench --workspace --features ghostctl/journal,ghostllm/freeze --bench answer --bench cancel --bench soak
     tests/support/canary.sh
@@ -45,7 +57,11 @@ test: setup ahead lint python templates
 alias check := test
 
 [private]
-ahead: setup
+setup-debian:
+    tests/support/setup.sh debian
+
+[private]
+ahead: setup-debian
     tests/support/ahead.sh
 
 # Form and lints of the Rust code.
@@ -138,7 +154,7 @@ package-test: setup setup-package
 
 # How fast the packaged engine of `just deb` is beside one that is built for this very processor. As root.
 engine-speed: setup setup-package
-    CARGO_TARGET_DIR=target/native RUSTFLAGS=-Ctarget-cpu=native cargo build --release -p ghostllm-engine
+    CARGO_TARGET_DIR=target/native RUSTFLAGS=-Ctarget-cpu=native cargo build --release --config profile.release.package.llama-cpp-sys-2.opt-level=3 -p ghostllm-engine
     GHOSTLLM_NATIVE="$PWD/target/native/release/ghostllm-engine" tests/package/baseline.sh
 
 # What is promised in figures: what a key costs among 10,000 and whether the time tells anything of it, what another language costs

@@ -2,8 +2,9 @@
 # Runs the unit tests, and the API's tests, and says how many lines of the daemon and ghostctl they come by, by cargo-llvm-cov. Fails
 # below 95 % in `core`, and below 90 % in all but what calls the card's driver (gpu, sys) and the engine, which are tested and not counted;
 # lines of tests are none (coverage.py). Where LLVM's tools cannot be had it says so, and runs the tests without.
-# This workspace's crates are built for it; whatever else is compiled is taken over from target/release. `coverage.sh show` also writes
-# each line's count to target/coverage/html.
+# This workspace's crates are built for it; whatever else is compiled is taken over from target/release, and the API's tests themselves, of
+# which nothing is counted. `coverage.sh show` also writes each line's count to target/coverage/html; `coverage.sh build` builds and
+# runs nothing, `coverage.sh built` runs what that has built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -33,15 +34,15 @@ tools() {
 # The whole workspace's selection, whatever is built of it: of some packages, their dependencies would have other features and be compiled
 # once more.
 features=ghostctl/journal,ghostllm/freeze
-# Counted code is built unoptimised, which takes a fifth of the time; what it calls is as it was.
-plainly=()
-for crate in core edge gpu sys engine fake-nvml; do
-  plainly+=(--config "profile.release.package.ghostllm-$crate.opt-level=0")
+# Counted code is built unoptimised, which takes a fifth of the time, on all processors at once; what it calls is as it was.
+plainly=(--config profile.release.debug=false)
+for crate in ghostllm{,-core,-edge,-gpu,-readings,-sys,-engine,-fake-nvml,-heat-claim,-store-writer} ghostctl; do
+  plainly+=(--config "profile.release.package.$crate.opt-level=0" --config "profile.release.package.$crate.codegen-units=16")
 done
-plainly+=(--config "profile.release.package.ghostllm.opt-level=0" --config "profile.release.package.ghostctl.opt-level=0")
 units=(--release --workspace --exclude ghostllm-fuzz --features "$features" --lib --bins --test cli)
 
 if ! why=$(tools 2>&1); then
+  [ "${1:-}" != build ] || exit 0
   cargo nextest run "${units[@]}" --test api
   echo "SKIPPED the coverage: ${why:-the tools of LLVM cannot be had}"
   # There the figure is part of the promise.
@@ -51,16 +52,36 @@ fi
 tools
 cargo llvm-cov --version >/dev/null 2>&1 || cargo install --locked --debug cargo-llvm-cov
 
+plain=$PWD/target/release
 export CARGO_TARGET_DIR=$PWD/target/coverage
-# Copies, since cargo writes into some files where they are: links to them would change the original.
-mkdir -p "$CARGO_TARGET_DIR/release"
-cp -au --reflink=auto target/release/. "$CARGO_TARGET_DIR/release"
-find "$CARGO_TARGET_DIR" -name '*.profraw' -delete
-# What the canary has seen of the other build's daemons is counted there.
-rm -f "$CARGO_TARGET_DIR/release/canary.log"
-# The report reads each program that it finds; one of an earlier build would show its lines, which nothing comes by any more.
-find "$CARGO_TARGET_DIR/release/deps" -maxdepth 1 -type f -perm -u+x ! -name '*.so' -delete 2>/dev/null || true
+counted=$CARGO_TARGET_DIR/release
 
+# The API's tests as target/release has them, and what of theirs lies beside them (tests/support/lib.rs, machine.rs).
+api=$CARGO_TARGET_DIR/api
+
+# Nothing is copied that can be linked, which are gigabytes: rustc and cargo write a library or a program anew, and never into one that is
+# there. What cargo does write into would change the original.
+take_over() {
+  rm -rf "$api"
+  mkdir -p "$counted/deps" "$api/deps"
+  # Cargo builds them here where the first round has not.
+  CARGO_TARGET_DIR=${plain%/release} cargo nextest list --release --workspace --features "$features" --test api --list-type binaries-only \
+    --message-format json >"$api.json"
+  local test
+  test=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["rust-binaries"]["ghostllm-tests::api"]["binary-path"])' <"$api.json")
+  cp -al "$test" "$plain/deps/libghostllm_fake_nvml.so" "$api/deps"
+  cp -al "$plain/python-client" "$plain/ollama-double" "$api"
+
+  find "$CARGO_TARGET_DIR" -name '*.profraw' -delete
+  # What the canary has seen of the other build's daemons is counted there.
+  rm -f "$counted/canary.log"
+  # The report reads each program that it finds; one of an earlier build would show its lines, which nothing comes by any more.
+  find "$counted/deps" -maxdepth 1 -type f -perm -u+x ! -name '*.so' -delete
+  cp -au --reflink=auto "$plain/.fingerprint" "$plain/build" "$counted"
+  find "$plain/deps" -maxdepth 1 -type f \( ! -perm -u+x -o -name '*.so' \) ! -name '*.d' ! -name 'libghost*' -exec cp -alf -t "$counted/deps" {} +
+}
+
+if [ "${1:-}" != built ]; then take_over; fi
 # shellcheck disable=SC1090
 . <(cargo llvm-cov show-env --sh)
 (
@@ -69,13 +90,20 @@ find "$CARGO_TARGET_DIR/release/deps" -maxdepth 1 -type f -perm -u+x ! -name '*.
   unset RUSTC_WRAPPER
   # With an example, as `just test` does: without one, dependencies have not the features that tests want.
   cargo build "${plainly[@]}" --release --workspace --bins --example render-template --features "$features"
-  cargo nextest run "${plainly[@]}" "${units[@]}"
+  if [ "${1:-}" = build ]; then
+    cargo nextest run "${plainly[@]}" "${units[@]}" --no-run
+  else
+    cargo nextest run "${plainly[@]}" "${units[@]}"
+  fi
 )
+[ "${1:-}" != build ] || exit 0
 # The programs are those that were just built, and their tests the others. Unoptimised, the daemon's main task needs more of a stack than
 # the usual 8 MiB: whatever it awaits has a place of its own in it. Optimised, as it is shipped, it does not.
 ulimit -Ss 65536
 unset RUSTC_WRAPPER
-.tools/venv/bin/python tests/support/forks.py cargo nextest run --release --workspace --features "$features" --test api --test-threads "$((2 * $(nproc)))"
+cp -alf "$api/." "$counted"
+.tools/venv/bin/python tests/support/forks.py cargo nextest run --binaries-metadata "$api.json" --target-dir-remap "$CARGO_TARGET_DIR" \
+  --test-threads "$((2 * $(nproc)))"
 [ "${1:-}" != show ] || cargo llvm-cov report --release --html --output-dir "$CARGO_TARGET_DIR" --ignore-filename-regex "$others"
 report=$CARGO_TARGET_DIR/lcov.info
 cargo llvm-cov report --release --lcov --output-path "$report" --ignore-filename-regex "$others"

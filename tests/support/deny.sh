@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# cargo-deny's checks. "install" fetches and compiles the tool first (3.5 CPU minutes); "if-there" passes over by name
+# cargo-deny's checks. "install" fetches and compiles the tool first (unoptimised: it runs for seconds); "if-there" passes over by name
 # where it is not installed and this is not CI.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 if ! cargo deny --version >/dev/null 2>&1; then
   if [ "${1:-if-there}" = install ] || [ -n "${CI:-}" ]; then
-    cargo install --locked cargo-deny
+    cargo install --locked --debug cargo-deny
   else
     echo "SKIPPED deny: cargo-deny is not installed; \`just deny\` installs it and runs the check"
     exit 0

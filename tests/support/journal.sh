@@ -6,7 +6,8 @@ cd "$(dirname "$0")/../.."
 target="${CARGO_TARGET_DIR:-target}/release"
 
 # The feature is the tests', as in `just test`: without it the daemon would be compiled once more.
-cargo build --release --workspace --bins --example render-template --features ghostllm/freeze
+# Of this ghostctl nothing is asked but what it links and what it says: it is not worth a minute of optimising.
+cargo build --release --config profile.release.package.ghostctl.opt-level=0 --workspace --bins --example render-template --features ghostllm/freeze
 for program in ghostctl ghostllm ghostllm-engine; do
   if linked=$(ldd "$target/$program" | grep libsystemd); then
     echo "$program links libsystemd without the feature journal: $linked" >&2

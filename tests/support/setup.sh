@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build needs (`setup.sh build`), or the packages' (`setup.sh deb`), or what their tests have beside the others'
-# (`setup.sh package`), or the tests and the bench as well (`setup.sh`), on Debian 12 or 13; does nothing where it is there already.
+# (`setup.sh package`), or the tests and the bench as well (`setup.sh`; of that, Debian's packages alone with `setup.sh debian`), on
+# Debian 12 or 13; does nothing where it is there already.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -47,6 +48,14 @@ fi
 # The packages' programs say in themselves which crates they are made of.
 [ "${1:-}" != deb ] || cargo auditable --version >/dev/null 2>&1 || cargo install --locked --debug cargo-auditable
 [ -z "${1:-}" ] || exit 0
+
+# Whoever needs it waits for whoever makes it already (ahead.sh).
+mkdir -p .tools
+exec 9>.tools/setup.lock
+flock --nonblock 9 || {
+  echo "another setup.sh is at work, and is waited for"
+  flock 9
+}
 
 # Unoptimised, it is built sooner, and waits for the tests as well.
 cargo nextest --version >/dev/null 2>&1 || cargo install --locked --debug cargo-nextest
