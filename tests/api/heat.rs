@@ -146,6 +146,31 @@ async fn a_slowed_card_has_fewer_requests_begin_within_two_seconds_and_none_is_e
     stage.daemon.stop().await
 }
 
+/// A card that its driver has held since the start: how many ran at once is known all the same.
+#[tokio::test]
+async fn a_card_that_was_warm_before_has_fewer_begin_as_soon_and_by_what_ran() -> Result<()> {
+    let stage = Stage::new("").await?;
+    stage.says(HELD)?;
+    stage.until(|gpu| gpu["governor"]["decision"]["cause"] == "heat").await?;
+    let caller = stage.caller().await?;
+    let mut running = Vec::new();
+    for _ in 0..10 {
+        running.push(stage.stream(&caller).await?);
+    }
+    stage.until(|gpu| gpu["governor"]["decision"]["most"]["interactive"] == 10).await?;
+    stage.says(SLOWED)?;
+    let lowered = |gpu: &Value| gpu["governor"]["limits"]["interactive"].as_u64();
+    let took = stage.until(|gpu| lowered(gpu).is_some()).await?;
+    println!("S22: {took:?} from the bit to lowered admission of a card that was warm before");
+    let limit = lowered(&stage.gpu().await?);
+    ensure!(took <= HEEDED && limit.is_some_and(|limit| (2..=9).contains(&limit)), "{took:?} {limit:?}");
+    stage.double.release(1000);
+    for stream in running {
+        whole(&stream.finish().await?)?;
+    }
+    stage.daemon.stop().await
+}
+
 #[tokio::test]
 async fn a_card_that_its_hardware_slows_down_is_told_also_where_no_fewer_requests_may_run() -> Result<()> {
     let stage = Stage::new("").await?;

@@ -14,8 +14,8 @@ const MINUTES: usize = 10;
 /// to one request by the first degree (`OLLAMA_NUM_PARALLEL` is up to 4 where memory allows, and `--parallel` of llama.cpp's server 4).
 pub const LEAST: ByClass<u32> = ByClass { interactive: 4, background: 2 };
 
-/// The most that ran at once in each of the last minutes. It is told while nothing is lowered alone: what runs under a limit says nothing
-/// of what would come without it.
+/// The most that ran at once in each of the last minutes. What runs under a lowered limit says nothing of what would come without it: of such
+/// a class it is told what it said itself.
 #[derive(Debug, Clone, Default)]
 pub struct Measure {
     minutes: [ByClass<u32>; MINUTES],

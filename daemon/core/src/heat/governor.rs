@@ -206,6 +206,11 @@ impl Governor {
         self.policy.most = ByClass { interactive: most.interactive.max(1), ..most };
     }
 
+    /// From now on interactive requests beyond those that may run wait, or none does ([`Policy::waits`]).
+    pub fn waits(&mut self, waits: bool) {
+        self.policy.waits = waits;
+    }
+
     /// Decides, for this moment. To be asked once a second, and with every reading.
     pub fn decide(&mut self, moment: &Moment<'_>) -> Decision {
         let now = moment.now;

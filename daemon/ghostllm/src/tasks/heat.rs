@@ -23,7 +23,7 @@ use ghostllm_core::{
     admin,
     admission::{Ease, Measure, Orders},
     config::{self, CardChoice, GovernorMode},
-    heat::{ByClass, Cause, Decision, Gate as Stage, Prediction, Verdict, flight::Requests},
+    heat::{ByClass, Decision, Gate as Stage, Prediction, Verdict, flight::Requests},
 };
 use ghostllm_edge::pulse::Pulse;
 use ghostllm_gpu::{Missing, Options, Sampler, Seen};
@@ -256,7 +256,8 @@ impl Heat {
         let Some(asked) = asked else { return };
         asked.sampler.read(seen);
         let (now, counts, peak) = (self.begun.elapsed(), self.gate.counts(), self.gate.peak());
-        let most = measure.most(limits(gpu));
+        let set = limits(gpu);
+        let most = measure.most(set);
         let looked = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             cards.look(now, seen, &mut kept)
@@ -266,11 +267,18 @@ impl Heat {
                 cards.release();
                 None
             }
-            GovernorMode::On | GovernorMode::Watch => cards.decide(now, counts, most, &gpu.cards),
+            GovernorMode::On | GovernorMode::Watch => {
+                cards.waits(set.interactive.is_some());
+                cards.decide(now, counts, most, &gpu.cards)
+            }
         };
-        if decision.is_none_or(|(_, decision)| decision.cause == Cause::Free) {
-            measure.push(now, peak);
-        }
+        // What runs under a limit says nothing of what would come without it: there it stays at what it was.
+        let lowered = match (gpu.governor, decision) {
+            (GovernorMode::On, Some((_, decision))) => decision.lowered(),
+            _ => ByClass::default(),
+        };
+        let held = most.with(lowered, |most, limit| limit.map(|_| most));
+        measure.push(now, held.with(peak, Option::unwrap_or));
         let decided = decision.as_ref().map(|(_, decision)| decision);
         let orders = match gpu.governor {
             GovernorMode::On => ease.orders(now, standing(gpu), decided, counts.waiting),

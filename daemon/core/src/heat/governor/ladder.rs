@@ -55,9 +55,10 @@ impl Policy {
         (held * left / (left - now)).clamp(0.0, 1.0)
     }
 
-    /// So many wait that somebody has something of what others give way.
+    /// So many wait that somebody has something of what others give way; where none has to wait, whoever runs has it.
     fn is_pressed(&self, queued: ByClass<u32>) -> bool {
-        f64::from(queued.interactive) >= f64::from(self.most.interactive) * f64::from(self.press)
+        !self.waits
+            || f64::from(queued.interactive) >= f64::from(self.most.interactive) * f64::from(self.press)
     }
 
     /// So many wait that whoever waits longest is served late, heat or not.

@@ -30,11 +30,14 @@ pub struct Policy {
     /// and where nobody does it would be for nobody. At 0, which was so at first, an RTX 3090 that is always busy lost 2.1 % of its tokens
     /// for a p99 of 51 and not 58 s; at 0.5 it is 0.6 % for 52 s, and at 1, 0.2 % for 55 s.
     pub press: f32,
+    /// Whether interactive requests wait for one another when nothing is in the way. Where all of them run at once nobody can be counted who
+    /// waits, and the background gives way to those that run.
+    pub waits: bool,
     /// [`Policy::held_least`] while so many interactive requests wait that it is a [`Policy::rush`]: half of the background gives way to
     /// them, which has time until the rush is over.
     pub rush_least: f32,
     /// It is a rush when so many times as many interactive requests wait as may run. At 2 a box with few places that is always busy is
-    /// often in one, and each place that it loses is a sixth of what it does (13 % of a V100's tokens; at 4, 7 %); at 6 no rush is seen as
+    /// often in one, and each place that it loses is a sixth of what it does; at 6 no rush is seen as
     /// one.
     pub rush: u32,
     /// A slowdown foretold within this time lowers as well, in proportion: as long as most answers take, since these are not ended.
@@ -75,6 +78,7 @@ impl Policy {
             easy: 4.0,
             held_least: 0.94,
             press: 0.5,
+            waits: true,
             rush_least: 0.75,
             rush: 4,
             lead: Duration::from_secs(45),

@@ -145,6 +145,11 @@ impl Cards {
         cards
     }
 
+    /// Whether interactive requests wait for one another when nothing is in the way.
+    pub(super) fn waits(&mut self, waits: bool) {
+        self.0.iter_mut().for_each(|known| known.governor.waits(waits));
+    }
+
     /// Nothing is decided: no card holds anything low any more.
     pub(super) fn release(&mut self) {
         self.0.iter_mut().for_each(|known| known.holds = false);
