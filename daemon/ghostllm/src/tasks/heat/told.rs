@@ -176,6 +176,7 @@ mod tests {
             let (mut cards, mut kept, at) = (Cards::default(), Vec::new(), Duration::from_secs(1));
             let looked = cards.look(at, &[seen(0, "a", 1, margin)], &mut kept);
             let most = ByClass { interactive: 8, background: 8 };
+            cards.waits(false);
             let decision = cards.decide(at, Counts::default(), most, &[CardChoice::All]);
             let now = Snapshot { decision, cards: looked, ..Snapshot::new(mode) };
             causes(&now).into_iter().map(|cause| (cause.code, cause.severity)).collect::<Vec<_>>()
