@@ -37,8 +37,9 @@ section! {
         /// How often one that is near to one of its limits is.
         @restart near_every: Duration = Duration::from_millis(100) => up_to_a_second();
         /// "on": when a card becomes hot, fewer requests run at once, those that have time first (where interactive is set:
-        /// once others wait for their turn); then new ones wait, and at last they are answered with 503 gpu_thermal. None that runs is ended. "watch": what would be done is told, in
-        /// the log, in ghostctl status and in the metrics, and nothing comes of it. "off": nothing is decided.
+        /// once others wait for their turn); then new ones wait, and at last they are answered with 503 gpu_thermal. None
+        /// that runs is ended. "watch": what would be done is told, in the log, in ghostctl status and in the metrics, and
+        /// nothing comes of it. "off": nothing is decided.
         governor: GovernorMode = GovernorMode::On;
         /// Whose heat is heeded: ["all"], or cards by their numbers, as ghostctl gpu shows them, or by their uuid (in
         /// ghostctl gpu --json; NVIDIA's are those of nvidia-smi -L). One that only has a screen need not hold back the one
