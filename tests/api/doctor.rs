@@ -24,7 +24,7 @@ use crate::{
     ollama,
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 async fn doctor(daemon: &Daemon, arguments: &[&str]) -> Result<std::process::Output> {
     let mut command = Command::new(binary("ghostctl"));

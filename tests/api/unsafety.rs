@@ -49,7 +49,7 @@ fn sources(is_meant: impl Fn(&Path) -> bool) -> Result<Vec<(String, String)>> {
 }
 
 #[test]
-fn every_crate_refuses_unsafe_code_and_these_files_alone_expect_it() -> Result<()> {
+fn every_crate_refuses_what_is_unsafe_and_these_files_alone_expect_it() -> Result<()> {
     let workspace = fs::read_to_string(root().join("Cargo.toml"))?;
     ensure!(workspace.contains(&format!("\n{LINT} = \"deny\"\n")), "the workspace allows it");
     let crates = sources(|path| path.ends_with("Cargo.toml"))?;
