@@ -24,7 +24,7 @@ use crate::{
     ollama,
 };
 
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn doctor(daemon: &Daemon, arguments: &[&str]) -> Result<std::process::Output> {
     let mut command = Command::new(binary("ghostctl"));
@@ -115,8 +115,8 @@ const DRIVER_FAULTS: [(&str, (&str, &str, &str)); 5] = [
 const CARD_FAULTS: [(&str, (&str, &str, &str)); 7] = [
     (SLOWED, ("gpu_heat", "warning", "fan")),
     ("0.uncorrected=2\n", ("gpu_memory", "warning", "have the card replaced")),
-    ("0.remap_pending=1\n", ("gpu_memory", "warning", "--gpu-reset")),
-    ("0.remap_failed=1\n", ("gpu_memory", "error", "ROW_REMAPPER")),
+    ("0.remapped=1\n0.remap_failed=1\n", ("gpu_memory", "error", "ROW_REMAPPER")),
+    ("0.remapped=1\n0.remap_pending=1\n", ("gpu_memory", "warning", "--gpu-reset")),
     (
         "0.generation=4\n0.generation_most=4\n0.lanes=4\n0.lanes_most=16\n",
         ("gpu_link", "warning", "into its slot"),
