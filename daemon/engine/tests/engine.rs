@@ -371,6 +371,29 @@ fn sigterm_lets_the_running_request_finish() {
     assert!(!engine.socket().exists());
 }
 
+/// Between the unpacking of an upgrade and the restart lie minutes where answers are let end.
+#[test]
+fn a_new_model_is_tried_and_used_although_the_program_was_replaced_or_removed() {
+    let place = tempfile::tempdir().unwrap();
+    let (program, newer) =
+        (place.path().join("ghostllm-engine"), place.path().join("ghostllm-engine.dpkg-new"));
+    let built = env!("CARGO_BIN_EXE_ghostllm-engine");
+    std::fs::hard_link(built, &program).or_else(|_| std::fs::copy(built, &program).map(drop)).unwrap();
+    let engine = Engine::start_of(&program, &[], &[]);
+    let answers = |model: &str| {
+        std::fs::copy(demo(), engine.models().join(format!("{model}.gguf"))).unwrap();
+        let reply = engine.chat("What is the capital of Italy?", &json!({"model": model}));
+        assert_eq!(message(&reply)["content"], "The capital of Italy is Rome.");
+    };
+    // What has its name now is not what runs.
+    std::fs::write(&newer, "#!/bin/sh\nexit 1\n").unwrap();
+    std::fs::set_permissions(&newer, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(&newer, &program).unwrap();
+    answers("replaced");
+    std::fs::remove_file(&program).unwrap();
+    answers("removed");
+}
+
 #[test]
 fn a_reply_is_read_whole() {
     // The helper itself: an answer without chunks and one with.

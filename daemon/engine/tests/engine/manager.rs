@@ -83,7 +83,8 @@ fn it_is_ready_goes_on_at_rest_and_at_work_and_ends() {
     assert_eq!(engine.status()["running"], 1);
     drop(answer);
     engine.terminate();
-    manager.waits_for("STOPPING=1\n");
+    // The 30 s of the limit `grace`, and what follows them.
+    manager.waits_for("STOPPING=1\nSTATUS=Finishing requests that run\nEXTEND_TIMEOUT_USEC=45000000\n");
     assert!(engine.ended().success());
     assert!(!engine.log().contains("no sign of life"), "{}", engine.log());
 }
