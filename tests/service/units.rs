@@ -97,7 +97,10 @@ fn the_engine_lets_answers_end_for_as_long_as_the_daemon_and_systemd_waits_for_b
         ensure!(allowed >= grace + 10, "{unit} is killed after {allowed} s; its grace is {grace} s");
     }
     // So that the child which tries a file for one of these answers is not ended at once.
-    ensure!(units["ghostllm-engine.service"].contains("\nKillMode=mixed\n"), "the engine's children are ended");
+    ensure!(
+        units["ghostllm-engine.service"].contains("\nKillMode=mixed\n"),
+        "the engine's children are ended"
+    );
     Ok(())
 }
 
