@@ -1,6 +1,6 @@
 //! What a service manager hears: that the engine serves, that it goes on while it does, that it does not, and that it ends.
 
-use crate::support::{Engine, add_endless, chat_body, finish};
+use crate::support::{Engine, add_endless, chat_body, finish, says};
 use serde_json::json;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -51,15 +51,6 @@ impl Manager {
         let said = (0..).find(|_| self.socket.recv(&mut [0; 512]).is_err()).unwrap();
         self.socket.set_nonblocking(false).unwrap();
         said
-    }
-}
-
-/// Waits until its log has this.
-fn says(engine: &Engine, wanted: &str) {
-    let begun = Instant::now();
-    while !engine.log().contains(wanted) {
-        assert!(begun.elapsed() < PATIENCE, "{wanted} is not in\n{}", engine.log());
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -199,6 +199,15 @@ pub(crate) fn chat_body(text: &str, more: &Value) -> String {
     body.to_string()
 }
 
+/// Waits until its log has this.
+pub(crate) fn says(engine: &Engine, wanted: &str) {
+    let begun = Instant::now();
+    while !engine.log().contains(wanted) {
+        assert!(begun.elapsed() < PATIENCE, "{wanted} is not in\n{}", engine.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Reads an answer to its end.
 pub(crate) fn finish(mut stream: UnixStream) -> Reply {
     let mut bytes = Vec::new();
