@@ -79,6 +79,22 @@ async fn an_ollama_that_everybody_reaches_is_bound_to_the_box_after_a_yes() -> R
     container.end().await
 }
 
+/// Backends that are configured there go on to find it.
+#[tokio::test]
+async fn an_ollama_that_is_bound_to_another_port_of_the_box_keeps_it() -> Result<()> {
+    let container = Container::started().await?;
+    listening(&container, "ollama.service", "127.0.0.1:12345").await?;
+    let check = until(&container, "ollama_cloud", false).await?;
+    ensure!(check["fix"].as_str().is_some_and(|fix| fix.contains("sudo ghostctl doctor --fix")), "{check}");
+    let (_, said) = doctor(&container, &["--fix", "--yes"]).await?;
+    ensure!(said.contains(&format!("did write {DROP_IN}; systemctl daemon-reload")), "{said}");
+    let given = container.systemctl("show --property=Environment --value ollama.service").await?;
+    let given: Vec<_> = given.split_whitespace().collect();
+    ensure!(given == ["OLLAMA_HOST=127.0.0.1:12345", "OLLAMA_NO_CLOUD=1"], "{given:?}");
+    until(&container, "ollama_cloud", true).await?;
+    container.end().await
+}
+
 #[tokio::test]
 async fn the_service_that_has_the_tls_port_is_named_by_the_doctor_and_the_journal() -> Result<()> {
     let container = Container::boot().await?;

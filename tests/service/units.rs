@@ -1,9 +1,9 @@
 //! The units by themselves: what systemd thinks of them, and which of its versions they need.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use ghostllm_tests::{nspawn::Container, root};
+use ghostllm_tests::{binary, nspawn::Container, root};
 use nix::sys::resource::{Resource, getrlimit};
 
 /// The oldest systemd that is supported: Ubuntu 22.04's.
@@ -73,6 +73,34 @@ fn every_directive_is_known_to_the_oldest_systemd() -> Result<()> {
             ensure!(*version <= OLDEST, "{unit}: {directive:?} came with systemd {version}");
         }
     }
+    Ok(())
+}
+
+/// The whole seconds that stand in a text behind these words.
+fn seconds_behind(text: &str, words: &str) -> Result<u64> {
+    let (_, rest) = text.split_once(words).with_context(|| format!("{words} is not in\n{text}"))?;
+    let (number, _) = rest.split_once('s').context("seconds")?;
+    Ok(number.parse()?)
+}
+
+/// An upgrade starts both anew: what the daemon lets end must not be broken off by its engine, nor by systemd.
+#[test]
+fn the_engine_lets_answers_end_for_as_long_as_the_daemon_and_systemd_waits_for_both() -> Result<()> {
+    let configuration = fs::read_to_string(root().join("packaging/docs/ghostllm.toml"))?;
+    let help = Command::new(binary("ghostllm-engine")).arg("--help").output()?;
+    let daemons = seconds_behind(&configuration, "#drain_grace = \"")?;
+    let engines = seconds_behind(&String::from_utf8(help.stdout)?, "\n  grace=")?;
+    ensure!(engines >= daemons, "the engine breaks off after {engines} s what the daemon gives {daemons} s");
+    let units = units()?;
+    for (unit, grace) in [("ghostllm.service", daemons), ("ghostllm-engine.service", engines)] {
+        let allowed = seconds_behind(&units[unit], "\nTimeoutStopSec=")?;
+        ensure!(allowed >= grace + 10, "{unit} is killed after {allowed} s; its grace is {grace} s");
+    }
+    // So that the child which tries a file for one of these answers is not ended at once.
+    ensure!(
+        units["ghostllm-engine.service"].contains("\nKillMode=mixed\n"),
+        "the engine's children are ended"
+    );
     Ok(())
 }
 

@@ -17,6 +17,11 @@ pub const DEMO: &str = "ghostllm-demo";
 /// The demo's bytes: `demo/` holds the scripts that made it.
 static DEMO_BYTES: &[u8] = include_bytes!("../demo/ghostllm-demo.gguf");
 
+/// What a service with `ProtectHome=yes` does not see (systemd.exec(5)).
+const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
+/// So many links in a row the kernel follows (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
 /// Where a model's bytes are.
 #[derive(Debug, Clone)]
 pub enum Origin {
@@ -167,8 +172,15 @@ impl Library {
 
 /// Looks at a file, unless it is as it was when last looked at.
 fn look(memory: &mut Memory, path: &Path, asked: bool) -> Result<Arc<Model>, String> {
-    let status = std::fs::metadata(path).map_err(|error| explain(path, &GgufError::Io(error)))?;
-    let (length, changed) = (status.len(), changed(&status));
+    let (length, changed) = match std::fs::metadata(path) {
+        Ok(status) => (status.len(), changed(&status)),
+        Err(error) => {
+            let problem = explain(path, &GgufError::Io(error));
+            // Of what a caller names, nothing is kept: there is no end of names.
+            let known = Known { length: 0, changed: SystemTime::UNIX_EPOCH, model: Err(problem) };
+            return if asked { known.model } else { keep(memory, path, known) };
+        }
+    };
     if let Some(known) = memory.seen.get(path)
         && known.length == length
         && known.changed == changed
@@ -177,13 +189,18 @@ fn look(memory: &mut Memory, path: &Path, asked: bool) -> Result<Arc<Model>, Str
         return known.model.clone();
     }
     let model = open(path, asked).map(Arc::new).map_err(|failure| failure.message);
-    let before = memory.seen.get(path).and_then(|known| known.model.as_ref().err());
+    keep(memory, path, Known { length, changed, model })
+}
+
+/// Keeps what was found, and says what is wrong with it, unless that was so before.
+fn keep(memory: &mut Memory, path: &Path, known: Known) -> Result<Arc<Model>, String> {
+    let model = known.model.clone();
+    let before = memory.seen.insert(path.to_owned(), known).and_then(|known| known.model.err());
     if let Err(problem) = &model
-        && before != Some(problem)
+        && before.as_ref() != Some(problem)
     {
         tracing::warn!(path = %path.display(), "not a usable model: {problem}");
     }
-    memory.seen.insert(path.to_owned(), Known { length, changed, model: model.clone() });
     model
 }
 
@@ -262,9 +279,10 @@ fn explain(path: &Path, error: &GgufError) -> String {
         GgufError::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             format!("the engine may not read {shown}; {}", permission_advice(path))
         }
-        GgufError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            format!("there is no file {shown}")
-        }
+        GgufError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => match target(path) {
+            at if at == path => format!("there is no file {shown}"),
+            at => format!("{shown} leads to {}, where there is no file", at.display()),
+        },
         GgufError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             format!("{shown} cannot be used: it is cut short (an unfinished download?)")
         }
@@ -273,12 +291,29 @@ fn explain(path: &Path, error: &GgufError) -> String {
     }
 }
 
+/// Where a link leads, link by link; the path itself where it is none.
+fn target(path: &Path) -> PathBuf {
+    let mut at = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(next) = std::fs::read_link(&at) else { break };
+        // An absolute one takes the place of all before it.
+        at = at.parent().unwrap_or(Path::new("/")).join(next);
+    }
+    at
+}
+
 /// The chmod line: for the first directory on the way that may not be passed, else for the file.
 fn permission_advice(path: &Path) -> String {
-    let barred = path.ancestors().skip(1).filter(|dir| is_barred(&dir.join("."))).last();
+    let target = target(path);
+    let barred = target.ancestors().skip(1).filter(|dir| is_barred(&dir.join("."))).last();
     match barred {
+        Some(home) if HOMES.iter().any(|hidden| home == Path::new(hidden)) => format!(
+            "its service hides {} from it (ProtectHome=): move {} to where it may look, such as beside its other models",
+            home.display(),
+            target.display()
+        ),
         Some(directory) => format!("let it pass the directory: sudo chmod a+x '{}'", directory.display()),
-        None => format!("let it: sudo chmod a+r '{}'", path.display()),
+        None => format!("let it: sudo chmod a+r '{}'", target.display()),
     }
 }
 
@@ -392,6 +427,21 @@ mod tests {
             other_parts(path),
             [Path::new("/m/big-00002-of-00003.gguf"), Path::new("/m/big-00003-of-00003.gguf")]
         );
+    }
+
+    #[test]
+    fn where_a_link_leads_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::os::unix::fs::symlink("second", at("first.gguf")).unwrap();
+        std::os::unix::fs::symlink("/nowhere/m.gguf", at("second")).unwrap();
+        let problem = library(directory.path()).find("first").unwrap_err().message;
+        assert!(
+            problem.ends_with("first.gguf leads to /nowhere/m.gguf, where there is no file"),
+            "{problem}"
+        );
+        std::os::unix::fs::symlink("round", at("round")).unwrap();
+        assert_eq!(target(&at("round")), at("round"));
     }
 
     #[test]

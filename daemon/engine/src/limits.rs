@@ -103,8 +103,9 @@ limits! {
     head_wait: Duration = Duration::from_secs(120);
     /// Connections at a time; more wait in the kernel's queue.
     connections: usize = 512;
-    /// How long requests may go on after SIGTERM.
-    grace: Duration = Duration::from_secs(10);
+    /// How long requests may go on after SIGTERM: as long as the daemon's may (its `limits.drain_grace`), so that an upgrade which starts
+    /// both anew breaks off nothing here that it lets end there.
+    grace: Duration = Duration::from_secs(30);
     /// Texts in a request's stop.
     stop_texts: usize = 16;
     /// One of them: each is looked for at each token, at every length, and longer than a paragraph is a mistake.

@@ -16,6 +16,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -125,8 +126,8 @@ fn run(arguments: &Arguments, complaints: Complaints) -> Result<(), Failed> {
         .max_blocking_threads(LOOKERS)
         .build()
         .map_err(|error| (1, format!("cannot start the runtime: {error}")))?;
-    let served =
-        runtime.block_on(serve_until_told(Engine::new(library, Arc::clone(&queue), settings), listener));
+    let engine = Engine::new(library, Arc::clone(&queue), settings);
+    let served = runtime.block_on(serve_until_told(engine, limits.grace, listener));
     if let Some(path) = made {
         // A socket that nobody answers on would only mislead; should it be gone already, so much the better.
         let _ = std::fs::remove_file(path);
@@ -159,7 +160,11 @@ fn listener(path: Option<&Path>) -> Result<(UnixListener, Option<&Path>), Failed
     })
 }
 
-async fn serve_until_told(engine: Arc<Engine>, listener: UnixListener) -> std::io::Result<()> {
+async fn serve_until_told(
+    engine: Arc<Engine>,
+    grace: Duration,
+    listener: UnixListener,
+) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -178,7 +183,7 @@ async fn serve_until_told(engine: Arc<Engine>, listener: UnixListener) -> std::i
             _ = int.recv() => {}
         }
         tracing::info!("ending: waiting for requests that run");
-        manager::stopping();
+        manager::stopping(grace);
     };
     tokio::select! {
         () = serve(engine, listener, told) => {}

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// How often it is told, in the time after which it ends us (`WatchdogSec=`): a word may be late on a busy machine.
 const SIGNS: u32 = 4;
+/// How long the inference thread may take for its last step, once its askers are gone; one that takes longer is killed in it.
+const LAST_STEP: Duration = Duration::from_secs(15);
 
 /// Says that requests are answered, and of how many models.
 pub fn ready(models: usize) {
@@ -16,9 +18,15 @@ pub fn ready(models: usize) {
     tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
-/// Says that the end has begun.
-pub fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("Finishing requests that run")]);
+/// Says that the end has begun, and that it may take until `grace` is over and the inference thread has come to the end of its step, whatever
+/// the unit's `TimeoutStopSec=` is: it cannot know of a `--limit grace=`.
+pub fn stopping(grace: Duration) {
+    let longest = u32::try_from(grace.saturating_add(LAST_STEP).as_micros()).unwrap_or(u32::MAX);
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status("Finishing requests that run"),
+        NotifyState::ExtendTimeoutUsec(longest),
+    ]);
 }
 
 /// Says again and again that all goes on, as long as it does; for ever. To be polled by the thread that serves, so that its own hanging is

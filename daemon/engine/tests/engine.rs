@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
-use support::{Engine, add_endless, chat_body, demo, finish};
+use support::{Engine, add_endless, chat_body, demo, finish, says};
 
 fn message(reply: &support::Reply) -> Value {
     assert_eq!(reply.status, 200, "{}", reply.body);
@@ -369,6 +369,43 @@ fn sigterm_lets_the_running_request_finish() {
     assert!(rest.contains("data: [DONE]"), "{rest}");
     assert!(engine.ended().success());
     assert!(!engine.socket().exists());
+}
+
+#[test]
+fn what_a_link_does_not_lead_to_is_logged_once() {
+    let engine = Engine::start(&[]);
+    let lost = |name: &str| {
+        std::os::unix::fs::symlink("/nowhere/m.gguf", engine.models().join(name)).unwrap();
+        assert_eq!(engine.get("/v1/models").json()["data"][0]["id"], "ghostllm-demo");
+        says(&engine, &format!("{name} leads to /nowhere/m.gguf, where there is no file"));
+    };
+    lost("first.gguf");
+    // The second look finds the first one as it was.
+    lost("second.gguf");
+    assert_eq!(engine.log().matches("first.gguf leads to").count(), 1, "{}", engine.log());
+}
+
+/// Between the unpacking of an upgrade and the restart lie minutes where answers are let end.
+#[test]
+fn a_new_model_is_tried_and_used_although_the_program_was_replaced_or_removed() {
+    let place = tempfile::tempdir().unwrap();
+    let (program, newer) =
+        (place.path().join("ghostllm-engine"), place.path().join("ghostllm-engine.dpkg-new"));
+    let built = env!("CARGO_BIN_EXE_ghostllm-engine");
+    std::fs::hard_link(built, &program).or_else(|_| std::fs::copy(built, &program).map(drop)).unwrap();
+    let engine = Engine::start_of(&program, &[], &[]);
+    let answers = |model: &str| {
+        std::fs::copy(demo(), engine.models().join(format!("{model}.gguf"))).unwrap();
+        let reply = engine.chat("What is the capital of Italy?", &json!({"model": model}));
+        assert_eq!(message(&reply)["content"], "The capital of Italy is Rome.");
+    };
+    // What has its name now is not what runs.
+    std::fs::write(&newer, "#!/bin/sh\nexit 1\n").unwrap();
+    std::fs::set_permissions(&newer, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(&newer, &program).unwrap();
+    answers("replaced");
+    std::fs::remove_file(&program).unwrap();
+    answers("removed");
 }
 
 #[test]

@@ -1,23 +1,31 @@
 //! Loads a file in a child process first, so that a file on which llama.cpp aborts costs that child only.
 //!
 //! llama.cpp checks many numbers of a file with assertions that end the process. The head was judged before
-//! ([`crate::gguf`]); this catches what only llama.cpp knows to be wrong. Invariant: the engine never loads a file that
-//! a child did not survive.
+//! ([`crate::gguf`]); this catches what only llama.cpp knows to be wrong. Invariants: the engine never loads a file that
+//! a child did not survive; a child's program and libraries are of one build, also after an upgrade has replaced them.
 
 use super::{TINY, llama};
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
+use std::ffi::OsStr;
 use std::io::Read;
 use std::num::NonZeroU32;
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The hidden argument by which the program runs [`child`].
+/// The hidden argument by which the program runs [`child`]. It stays what it is: the engine of before an upgrade may give it to the new one.
 pub const ARGUMENT: &str = "--try-model";
+/// What a child is called in lists of processes.
+const NAME: &str = "ghostllm-engine";
+/// The kernel's link to the program that runs, which leads to it also where its file is gone (proc_pid_exe(5)).
+const OWN: &str = "/proc/self/exe";
+/// What stands behind the path that this link shows where another file has the path, or none.
+const GONE: &[u8] = b" (deleted)";
 /// Tokens that a tiny model is given: enough for each kind of its tensors to be used.
 const BATCH: u32 = 128;
 /// How often the child is looked at: short beside the time that it takes.
@@ -31,13 +39,15 @@ const LOG_BYTES: u64 = 64 << 10;
 /// What the child died of, for people.
 pub(super) fn survives(path: &Path, limit: Duration) -> Result<(), String> {
     let start = || {
-        let program = std::env::current_exe()?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(program()?);
+        command.arg0(NAME);
         // Else ggml starts a debugger on its way out.
         command.arg(ARGUMENT).arg(path).env("GGML_NO_BACKTRACE", "1");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
     };
-    let mut child = start().map_err(|error| format!("a trial of the file could not be started: {error}"))?;
+    let mut child = start().map_err(|error| {
+        format!("a trial of the file could not be started: {error}; is the engine's program still installed? Then start it anew")
+    })?;
     let log = child.stderr.take();
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
@@ -55,6 +65,23 @@ pub(super) fn survives(path: &Path, limit: Duration) -> Result<(), String> {
         Ok(status) => Err(verdict(status, &log)),
         Err(problem) => Err(problem),
     }
+}
+
+/// The program that tries a file: this very one, from the kernel's own link, since an upgrade replaces the file long before it starts us
+/// anew. Where llama.cpp lies in libraries beside it, they have been replaced with it, and what fits them is the program that lies at its path
+/// now: what that survives is most likely sound for us as well, and half of each would be neither.
+fn program() -> std::io::Result<PathBuf> {
+    if cfg!(feature = "dynamic-backends") {
+        std::fs::read_link(OWN).map(in_its_place)
+    } else {
+        Ok(OWN.into())
+    }
+}
+
+/// The path of a program, whatever has become of the file that had it.
+fn in_its_place(shown: PathBuf) -> PathBuf {
+    let before = shown.as_os_str().as_bytes().strip_suffix(GONE);
+    before.map(|path| OsStr::from_bytes(path).into()).unwrap_or(shown)
 }
 
 fn wait(child: &mut Child, limit: Duration) -> Result<ExitStatus, String> {
@@ -122,6 +149,13 @@ pub fn child(path: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_replaced_is_looked_for_where_it_was() {
+        for shown in ["/usr/libexec/engine", "/usr/libexec/engine (deleted)"] {
+            assert_eq!(in_its_place(shown.into()), Path::new("/usr/libexec/engine"), "{shown}");
+        }
+    }
 
     #[test]
     fn a_trial_ends_in_time_or_is_ended() {

@@ -1,6 +1,6 @@
 //! What a service manager hears: that the engine serves, that it goes on while it does, that it does not, and that it ends.
 
-use crate::support::{Engine, add_endless, chat_body, finish};
+use crate::support::{Engine, add_endless, chat_body, finish, says};
 use serde_json::json;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -54,15 +54,6 @@ impl Manager {
     }
 }
 
-/// Waits until its log has this.
-fn says(engine: &Engine, wanted: &str) {
-    let begun = Instant::now();
-    while !engine.log().contains(wanted) {
-        assert!(begun.elapsed() < PATIENCE, "{wanted} is not in\n{}", engine.log());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn it_is_ready_goes_on_at_rest_and_at_work_and_ends() {
     let manager = Manager::new();
@@ -83,7 +74,8 @@ fn it_is_ready_goes_on_at_rest_and_at_work_and_ends() {
     assert_eq!(engine.status()["running"], 1);
     drop(answer);
     engine.terminate();
-    manager.waits_for("STOPPING=1\n");
+    // The 30 s of the limit `grace`, and what follows them.
+    manager.waits_for("STOPPING=1\nSTATUS=Finishing requests that run\nEXTEND_TIMEOUT_USEC=45000000\n");
     assert!(engine.ended().success());
     assert!(!engine.log().contains("no sign of life"), "{}", engine.log());
 }

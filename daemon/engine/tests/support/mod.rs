@@ -51,10 +51,15 @@ impl Engine {
 
     /// The same with these variables of its environment.
     pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> Self {
+        Self::start_of(Path::new(env!("CARGO_BIN_EXE_ghostllm-engine")), arguments, environment)
+    }
+
+    /// The same of the program in this file.
+    pub(crate) fn start_of(program: &Path, arguments: &[&str], environment: &[(&str, &OsStr)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("models")).unwrap();
         // Its standard input is our end of a pipe: should the test die, so does the engine.
-        let child = Command::new(env!("CARGO_BIN_EXE_ghostllm-engine"))
+        let child = Command::new(program)
             .arg("--socket")
             .arg(directory.path().join("socket"))
             .arg("--models")
@@ -192,6 +197,15 @@ pub(crate) fn chat_body(text: &str, more: &Value) -> String {
         json!({"model": "ghostllm-demo", "temperature": 0, "messages": [{"role": "user", "content": text}]});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body.to_string()
+}
+
+/// Waits until its log has this.
+pub(crate) fn says(engine: &Engine, wanted: &str) {
+    let begun = Instant::now();
+    while !engine.log().contains(wanted) {
+        assert!(begun.elapsed() < PATIENCE, "{wanted} is not in\n{}", engine.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Reads an answer to its end.

@@ -1,12 +1,13 @@
 //! Ollama: whether it answers, who can reach it past GhostLLM, and whether what it is asked may leave the box.
 //!
 //! Knows its port, its variables and its unit with the drop-ins beside that. Refuses to speak to it. Invariant: a drop-in is offered and
-//! never forced; what an administrator's own drop-in says is named and left alone.
+//! never forced; what an administrator's own drop-in says is named and left alone; an Ollama is bound to another address only where others
+//! reach it, and never to another port.
 
 use std::{
     collections::BTreeMap,
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -68,14 +69,18 @@ fn answers(seen: &Seen) -> Vec<Finding> {
     )]
 }
 
-fn exposed(seen: &Seen) -> Vec<Finding> {
-    let open = bound(seen, "tcp")
+/// The socket at its port that others reach.
+fn open(seen: &Seen) -> Option<Bound> {
+    bound(seen, "tcp")
         .into_iter()
-        .find(|socket| socket.address.port() == PORT && !socket.address.ip().is_loopback());
-    let Some(socket) = open else { return Vec::new() };
+        .find(|socket| socket.address.port() == PORT && !socket.address.ip().is_loopback())
+}
+
+fn exposed(seen: &Seen) -> Vec<Finding> {
+    let Some(socket) = open(seen) else { return Vec::new() };
     let what = format!("Ollama's port listens at {}, not only to this box", socket.address);
     let why = "whoever reaches that address uses and deletes its models without a key, past GhostLLM";
-    let unit = Unit::read(seen).filter(|_| is_the_units(seen, &socket));
+    let unit = Unit::read(seen).filter(|unit| unit.has(seen, &socket));
     let found = |fix: String| Finding::warning(what.clone(), why, fix);
     let by_hand = "set OLLAMA_HOST=127.0.0.1 where Ollama is started (systemctl edit ollama), then systemctl restart ollama";
     vec![match unit {
@@ -92,11 +97,6 @@ fn exposed(seen: &Seen) -> Vec<Finding> {
             (None, None) => found(by_hand.to_owned()),
         },
     }]
-}
-
-/// Whether the socket is that of Ollama's unit, as far as can be seen: a container's, say, is beyond a drop-in.
-fn is_the_units(seen: &Seen, socket: &Bound) -> bool {
-    Holder::of(seen, socket).is_none_or(|holder| holder.unit.as_deref() == Some(UNIT))
 }
 
 fn cloud(seen: &Seen) -> Vec<Finding> {
@@ -177,34 +177,60 @@ impl Unit {
         self.variables.get(name).map(|(value, file)| (value.as_str(), file.as_path()))
     }
 
+    /// Whether the socket at Ollama's usual port is this unit's, as far as can be seen: a container's, say, is beyond a drop-in, and so is
+    /// what listens there while the unit has another port.
+    fn has(&self, seen: &Seen, socket: &Bound) -> bool {
+        let port = self.said(HOST).map_or(PORT, |(value, _)| port_of(value));
+        port == PORT && Holder::of(seen, socket).is_none_or(|holder| holder.unit.as_deref() == Some(UNIT))
+    }
+
     /// The drop-in with what no administrator's drop-in says, or what has one take effect that is there already; none where neither would
-    /// mend the variable that is wanted.
+    /// mend the variable that is wanted. Where it listens is in it only where others reach it there.
     fn offer(&self, seen: &Seen, wanted: &str) -> Option<Repair> {
         let path = seen.path(DROP_IN);
         let mut steps =
             vec![Step::of(&["systemctl", "daemon-reload"]), Step::of(&["systemctl", "try-restart", UNIT])];
-        if seen.is_this_system() {
+        // One that listens elsewhere never would.
+        if seen.is_this_system() && bound(seen, "tcp").iter().any(|socket| socket.address.port() == PORT) {
             steps.push(Step::Answers(here()));
         }
-        let bound = here().to_string();
+        let address = here().to_string();
         if fs::symlink_metadata(&path).is_ok() {
             // It says so, and who runs has not heard of it.
-            let unheard =
-                wanted == HOST && self.said(HOST).is_some_and(|(value, file)| value == bound && file == path);
+            let unheard = wanted == HOST
+                && self.said(HOST).is_some_and(|(value, file)| value == address && file == path);
             return unheard.then(|| Repair::Run { steps, changes: seen.path("/etc") });
         }
         let free = |name: &str| self.said(name).is_none_or(|(_, file)| file == self.main);
         if !free(wanted) {
             return None;
         }
+        let is_open = open(seen).is_some_and(|socket| self.has(seen, &socket));
         let mut text = format!("{HEAD}[Service]\n");
-        for (name, value) in [(HOST, bound.as_str()), (NO_CLOUD, "1")] {
-            if free(name) {
+        for (name, value, is_amiss) in [(HOST, address.as_str(), is_open), (NO_CLOUD, "1", true)] {
+            if is_amiss && free(name) {
                 text.push_str(&format!("Environment={name}={value}\n"));
             }
         }
         Some(Repair::Write { path, text, steps })
     }
+}
+
+/// The port of an `OLLAMA_HOST`, as Ollama reads it (envconfig's `Host`): `[SCHEME://][HOST][:PORT][/PATH]`.
+fn port_of(value: &str) -> u16 {
+    let value = value.trim().trim_matches(['"', '\'']);
+    let (usual, rest) = match value.split_once("://") {
+        Some(("http", rest)) => (80, rest),
+        Some(("https", rest)) => (443, rest),
+        Some((_, rest)) => (PORT, rest),
+        None => (PORT, value),
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    // The colons of an address of IPv6 without brackets are its own.
+    if host.parse::<IpAddr>().is_ok() {
+        return usual;
+    }
+    host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(usual)
 }
 
 /// `Environment=` of a unit's file: an empty one takes back what was said before it.
@@ -259,6 +285,25 @@ mod tests {
         let read: Vec<_> = in_file(text).collect();
         let said = [("OLLAMA_HOST", "0.0.0.0:11434"), ("C", "two words"), ("'D", "")];
         assert_eq!(read, said.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn the_port_is_that_which_ollama_takes() {
+        for (value, port) in [
+            ("", 11434),
+            ("0.0.0.0", 11434),
+            ("[::]", 11434),
+            ("::1", 11434),
+            ("localhost:x", 11434),
+            ("127.0.0.1:12345", 12345),
+            ("[::1]:12345", 12345),
+            (" \":12345\" ", 12345),
+            ("http://box:12345/path", 12345),
+            ("http://box", 80),
+            ("https://box/", 443),
+        ] {
+            assert_eq!(port_of(value), port, "{value}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) const CHECKS: &[Check] = &[Check {
 }];
 
 /// The daemon's ports where nothing else is set, by the kind of their listener and their unit.
-const PORTS: [(&str, u16); 3] = [("tls", 11443), ("quic", 11443), ("plain", 11430)];
+pub(super) const PORTS: [(&str, u16); 3] = [("tls", 11443), ("quic", 11443), ("plain", 11430)];
 /// The first process, which holds the ports of socket units.
 const SYSTEMD: u32 = 1;
 /// As the kernel writes the state of one that listens, and of a UDP socket without a peer.
@@ -125,7 +125,7 @@ fn service(groups: &str) -> Option<&str> {
 }
 
 /// The socket unit of a kind of listener.
-fn unit(kind: &str) -> String {
+pub(super) fn unit(kind: &str) -> String {
     format!("ghostllm-{kind}.socket")
 }
 

@@ -1,6 +1,6 @@
 //! The service and its sockets, where systemd runs.
 
-use std::process::Command;
+use std::{net::SocketAddr, process::Command};
 
 use super::{
     Check, Finding, Needs, UNSEEN, ask, ports,
@@ -10,7 +10,12 @@ use super::{
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "unit", looks_at: "the unit ghostllm has not failed", needs: Needs::Nothing, look: unit },
-    Check { id: "sockets", looks_at: NONE_FAILED, needs: Needs::Nothing, look: sockets },
+    Check {
+        id: "sockets",
+        looks_at: "no socket unit of the daemon's has failed, and each is used",
+        needs: Needs::Nothing,
+        look: sockets,
+    },
     Check {
         id: "group",
         looks_at: "the group ghostllm-admin exists where the unit does",
@@ -79,7 +84,45 @@ fn sockets(seen: &Seen) -> Vec<Finding> {
         let why = "systemd does not hold its port: the daemon serves there only if it can have it by itself";
         if seen.known().is_some() { Finding::warning(what, why, fix) } else { Finding::error(what, why, fix) }
     });
+    found.chain(unused(seen)).collect()
+}
+
+/// Socket units that systemd holds open and the daemon does not serve, since its configuration wants no such listener, or another port.
+fn unused(seen: &Seen) -> Vec<Finding> {
+    let Some(daemon) = seen.known() else { return Vec::new() };
+    let port_of = |address: &str| address.parse::<SocketAddr>().ok().map(|address| address.port());
+    let found = ports::PORTS.iter().filter_map(|(kind, _)| {
+        let unit = ports::unit(kind);
+        let held = open_ports(&unit)?;
+        let own = daemon.status.what.listeners.iter().filter(|listener| listener.kind == *kind);
+        let own: Vec<u16> = own.filter_map(|listener| port_of(&listener.address)).collect();
+        let port = held.into_iter().find(|port| !own.contains(port))?;
+        let close = format!("sudo systemctl mask --now {unit} (the service wants it, and would start one that is disabled)");
+        let (what, fix) = match own.first() {
+            None => ("has no such listener".to_owned(), close),
+            Some(own) => (
+                format!("has the port {own}"),
+                format!("sudo systemctl edit {unit}, with ListenStream= or ListenDatagram= for {own} as for {port}; or {close}"),
+            ),
+        };
+        Some(Finding::warning(
+            format!("{unit} is open at the port {port}, and the configuration {what}"),
+            "whoever connects there is never answered",
+            fix,
+        ))
+    });
     found.collect()
+}
+
+/// The ports that systemd holds open for a socket unit; none where it is not active, or not to be asked.
+fn open_ports(unit: &str) -> Option<Vec<u16>> {
+    let mut command = Command::new("systemctl");
+    command.args(["show", "--property=ActiveState,Listen", unit]);
+    let (code, said) = ask::run(command)?;
+    let active = code == Some(0) && said.lines().any(|line| line == "ActiveState=active");
+    // `Listen=127.0.0.1:11430 (Stream)`, a line for each, or all behind the first.
+    let words = said.split_whitespace().map(|word| word.strip_prefix("Listen=").unwrap_or(word));
+    active.then(|| words.filter_map(|word| word.parse::<SocketAddr>().ok()).map(|at| at.port()).collect())
 }
 
 fn unit(seen: &Seen) -> Vec<Finding> {

@@ -280,6 +280,32 @@ fn of_the_box() -> Vec<Fault> {
     ]
 }
 
+/// A GGUF file by a link into this folder, beside one that can be read.
+fn linked(next: &'static str, folder: &'static str, mode: u32) -> Fault {
+    fault("gguf_files", DoctorResult::Warning, next, move |house| {
+        house.put("etc/passwd", "ghostllm-engine:x:998:998::/:/bin/false\n");
+        let models = house.root().join("var/lib/ghostllm-engine/models");
+        fs::create_dir_all(&models).unwrap();
+        for (name, folder) in [("far.gguf", folder), ("near.gguf", "data/open")] {
+            house.put(&format!("{folder}/m.gguf"), "GGUF");
+            symlink(house.root().join(folder).join("m.gguf"), models.join(name)).unwrap();
+        }
+        if folder.ends_with("empty") {
+            fs::remove_file(house.root().join(folder).join("m.gguf")).unwrap();
+        }
+        let shared = ["data", "data/open", "home"].map(|folder| (folder, 0o755));
+        for (folder, mode) in shared.into_iter().chain([(folder, mode)]) {
+            fs::create_dir_all(house.root().join(folder)).unwrap();
+            fs::set_permissions(house.root().join(folder), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let fault = daemon();
+        let (_, report) = house.report(&fault.socket);
+        let (_, what, _) = said(&report, "gguf_files").unwrap();
+        assert!(what.contains("far.gguf leads to ") && !what.contains("near.gguf"), "{what}");
+        Some(fault)
+    })
+}
+
 /// Of the system and the service.
 fn of_the_system() -> Vec<Fault> {
     use DoctorResult::{Error, Note, Warning};
@@ -302,6 +328,9 @@ fn of_the_system() -> Vec<Fault> {
             }
             Some(daemon())
         }),
+        linked("sudo mv ", "home/somebody", 0o755),
+        linked("/data/shut', or move the file", "data/shut", 0o750),
+        linked("sudo ln -sf", "data/empty", 0o755),
         fault("host_name", Warning, "/etc/hosts", |house| {
             house.put("proc/sys/kernel/hostname", "no-such-box.invalid\n");
             Some(daemon())

@@ -145,6 +145,37 @@ fn a_file_of_variables_that_the_unit_names_is_an_administrators_too() {
     assert!(!house.root().join(DROP_IN).exists());
 }
 
+/// The note on its cloud is no reason to bind it anew, wherever an administrator has bound it and by which file.
+#[test]
+fn an_ollama_that_listens_to_the_box_alone_stays_where_it_is() {
+    let (loopback, elsewhere) = ("0100007F:2CAA 00000000:0000 0A", "0100007F:3039 00000000:0000 0A");
+    for (host, listens) in [
+        ("", loopback),
+        ("Environment=OLLAMA_HOST=127.0.0.1:11434\n", loopback),
+        ("Environment=OLLAMA_HOST=127.0.0.1:12345\n", elsewhere),
+        ("EnvironmentFile=/etc/default/ollama\n", elsewhere),
+        // Its port is another's, whom everybody reaches.
+        ("Environment=OLLAMA_HOST=127.0.0.1:12345\n", OPEN),
+        ("EnvironmentFile=/etc/default/ollama\n", OPEN),
+    ] {
+        let (house, daemon) = (with_ollama(), daemon());
+        house.put("etc/systemd/system/ollama.service", &format!("[Service]\n{host}"));
+        house.put("etc/default/ollama", "OLLAMA_HOST=127.0.0.1:12345\n");
+        house.listen(listens, 1);
+        let (_, report) = house.report(&daemon.socket);
+        let exposed = said(&report, "ollama_exposed").map(|(_, _, fix)| fix);
+        assert_eq!(exposed.is_some(), listens == OPEN, "{host}{listens}: {report:?}");
+        assert!(exposed.is_none_or(|fix| !fix.contains("--fix")), "{report:?}");
+        let ran = house.doctor(&daemon.socket, &["--fix", "--yes"]);
+        assert!(ran.out.contains("did write "), "{host}: {ran:?}");
+        let written = fs::read_to_string(house.root().join(DROP_IN)).unwrap();
+        assert!(
+            written.ends_with("[Service]\nEnvironment=OLLAMA_NO_CLOUD=1\n"),
+            "{host}{listens}: {written}"
+        );
+    }
+}
+
 /// What was written is there, and the next call goes on with what is left.
 #[test]
 fn a_step_that_fails_is_told_and_can_be_taken_again() {

@@ -4,7 +4,9 @@ use std::{fs, os::unix::fs::symlink};
 
 use ghostllm_core::admin::{DoctorReport, DoctorResult};
 
-use super::{House, TCP, said};
+use serde_json::json;
+
+use super::{House, TCP, changed, daemon, said};
 
 /// A process that has the socket of this inode.
 fn holds(house: &House, process: u32, name: &str, groups: &str, inode: u32) {
@@ -85,4 +87,39 @@ fn what_systemd_holds_for_the_daemon_is_not_in_its_way() {
         what.contains("a socket unit that is not GhostLLM's") && fix.contains("list-sockets"),
         "{what} {fix}"
     );
+}
+
+/// systemd goes on to listen there, and nobody takes what comes.
+#[test]
+fn a_socket_unit_that_the_configuration_does_not_use_is_named() {
+    let house = House::well();
+    units(&house, "", "none");
+    let holds = |kind: &str, listens: &str| {
+        house.program(
+            "systemctl",
+            &format!("[ \"$1 $3\" = 'show ghostllm-{kind}.socket' ] || exit 1\nprintf 'ActiveState=active\\n{listens}\\n'"),
+        );
+    };
+    let plain = "Listen=127.0.0.1:11430 (Stream)\\nListen=[::1]:11430 (Stream)";
+    holds("plain", plain);
+    assert!(said(&house.report(&daemon().socket).1, "sockets").is_none(), "it is used");
+    let without = changed("GET /status", |status| {
+        status["listeners"].as_array_mut().unwrap().retain(|listener| listener["kind"] != "plain");
+    });
+    let (code, report) = house.report(&without.socket);
+    let (result, what, fix) = said(&report, "sockets").unwrap();
+    assert!(code == Some(1) && result == DoctorResult::Warning, "{code:?} {what}");
+    assert_eq!(
+        what,
+        "ghostllm-plain.socket is open at the port 11430, and the configuration has no such listener"
+    );
+    assert!(fix.starts_with("sudo systemctl mask --now ghostllm-plain.socket"), "{fix}");
+    // Where no daemon answers, nobody knows what is wanted.
+    assert!(said(&looked(&house), "sockets").is_none());
+
+    holds("tls", "Listen=[::]:11443 (Stream)");
+    let elsewhere = changed("GET /status", |status| status["listeners"][0]["address"] = json!("[::]:8443"));
+    let (_, what, fix) = said(&house.report(&elsewhere.socket).1, "sockets").unwrap();
+    assert!(what.ends_with("open at the port 11443, and the configuration has the port 8443"), "{what}");
+    assert!(fix.contains("systemctl edit ghostllm-tls.socket") && fix.contains("for 8443"), "{fix}");
 }
