@@ -353,15 +353,15 @@ upgrade_by_its_drop_ins() {
   check "and says that it does not restart" has "GhostLLM is not restarted" "$log"
   check "the old process serves on" serves_on "$before"
 
-  # What is found is at fault here, and what the unit takes instead is not; a setting of its environment is wanted for that.
+  # What is found is at fault here, and what the unit takes instead is not.
   inside bash -c 'cd /etc/systemd/system/ghostllm.service.d && rm fault.conf && echo "no_such_key = 1" >/etc/ghostllm/conf.d/fault.toml &&
-    printf "[limits]\nbody = \"banana\"\n" >/etc/ghostllm/own.toml && echo GHOSTLLM_LIMITS__BODY=32MiB >/etc/ghostllm/environment &&
-    printf "[Service]\nEnvironmentFile=/etc/ghostllm/environment\nExecStart=\nExecStart=/usr/bin/ghostllm serve --config /etc/ghostllm/own.toml\n" >own.conf &&
+    printf "[limits]\nbody = \"16MiB\"\n" >/etc/ghostllm/own.toml &&
+    printf "[Service]\nExecStart=\nExecStart=/usr/bin/ghostllm serve --config /etc/ghostllm/own.toml\n" >own.conf &&
     systemctl daemon-reload'
   check "an upgrade that only the drop-ins make sound goes through" dpkg_says "$log" -i /srv/newer/ghostllm.deb
   check "the daemon is restarted" fails is "$(property MainPID)" "$before"
   check "and answers" within 20 chatted 1.1
-  inside bash -c 'rm -r /etc/systemd/system/ghostllm.service.d /etc/ghostllm/own.toml /etc/ghostllm/environment /etc/ghostllm/conf.d/fault.toml &&
+  inside bash -c 'rm -r /etc/systemd/system/ghostllm.service.d /etc/ghostllm/own.toml /etc/ghostllm/conf.d/fault.toml &&
     systemctl daemon-reload && systemctl restart ghostllm'
   check "nothing of the look is left" fails inside bash -c 'ls /run/ghostllm-check* /run/systemd/system/ghostllm-check*'
 }
@@ -442,7 +442,8 @@ purge() {
   check "and is all that is left there" is "$(inside ls -A /var/lib/ghostllm-engine)" models
   check "what is an admin's stays" inside rm /etc/sysctl.d/60-ghostllm.conf
   check "Ollama's unit has no drop-in any more" fails inside test -e /etc/systemd/system/ollama.service.d
-  inside bash -c 'umount /var/lib/ghostllm-engine/models && rmdir /var/lib/ghostllm-engine/models /var/lib/ghostllm-engine; systemctl stop ollama; rm /etc/systemd/system/ollama.service'
+  inside bash -c 'cd /var/lib && umount ghostllm-engine/models && rmdir ghostllm-engine/models ghostllm-engine
+    systemctl stop ollama; rm /etc/systemd/system/ollama.service'
   local left
   left=$(inside find / -xdev -name '*ghostllm*' -not -path '/proc/*' -not -path '/srv/*' -not -path '/var/log/*' -not -path '/run/systemd/*' -not -path '/root/*')
   # Nobody else has these directories here.
