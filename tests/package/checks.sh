@@ -400,7 +400,8 @@ port_of_another() {
   check "the package installs beside it" dpkg_says "$log" -i "/srv/debs/$(basename "$debs"/ghostllm_*.deb)"
   check "and names the service" has "squatter.service) has the TCP port 11430" "$log"
   check "it names the port that it has" has "https://box:11443/" "$log"
-  check "and not the one that it has not" fails has "http://127.0.0.1:11430" "$log"
+  check "and that the keys of before are there" has "sudo ghostctl keys ls" "$log"
+  check "and not the port that it has not" fails has "http://127.0.0.1:11430" "$log"
   inside systemctl stop squatter
   inside systemctl stop 'ghostllm*'
   check "once it is gone, the daemon starts" inside systemctl start ghostllm.service
