@@ -249,8 +249,24 @@ used() {
 
 # The admin has changed one of the files below, as the new version does; the other only the new version has.
 both_changed() { inside bash -c "echo '# the admin'\''s' >>${offered[ufw.profile]}"; }
+# `stream TOKENS NAME`: the talker's words, from when the first has come; $stream is whoever reads them.
+stream() {
+  told_by_talker "$1" >"$work.newer/$2" && date +%s%N >"$work.newer/$2-end" &
+  stream=$!
+  within 10 grep -q '"content"' "$work.newer/$2" || true
+}
+open_at_the_stop_of() {
+  local stopped
+  stopped=$(inside journalctl -q -b -u "$1" -o short-unix | sed -n "s/^\([0-9.]*\) .*Stopping $1.*/\1/p" | tail -1)
+  at_most "${stopped:+${stopped/./}000}" "$(cat "$work.newer/$2-end")"
+}
+whole() {
+  local said
+  said=$(grep -o '"completion_tokens":[0-9]*' "$work.newer/$1" | tail -1) || true
+  is "$(tail -c 16 "$work.newer/$1" | grep -o DONE) ${said#*:}" "DONE $2"
+}
 upgrade() {
-  local began before standing used many stream said stopped
+  local began before standing used many few stream
   # So that a machine which is busy with other things shows the same: the stream may take long, and is waited for.
   inside bash -c 'printf "[limits]\ndrain_grace = \"4m\"\n" >/etc/ghostllm/conf.d/drain.toml && systemctl restart ghostllm.service'
   talker
@@ -264,21 +280,25 @@ upgrade() {
   began=$(now)
   # In dpkg's own two steps, so that the stream is open at the second, however long the first takes.
   check "the upgrade is unpacked" inside dpkg --unpack /srv/newer/ghostllm.deb /srv/newer/ghostllm-engine.deb
-  told_by_talker "$many" >"$work.newer/stream" && date +%s%N >"$work.newer/stream-end" &
-  stream=$!
-  within 10 grep -q '"content"' "$work.newer/stream" || true
-  check "the upgrade goes through" inside dpkg --configure ghostllm ghostllm-engine
-  echo "        upgrade: $(took "$began"), with a stream of $many tokens open"
+  stream "$many" first
+  check "the daemon's upgrade goes through" inside dpkg --configure ghostllm
+  wait "$stream" || true
+  # Whoever waited meanwhile is the first at the new daemon, and then it is its engine's turn: longer than that waited by itself once, and
+  # shorter than it does.
+  few=$((many * 18 / 25))
+  stream "$few" second
+  check "and the engine's" inside dpkg --configure ghostllm-engine
+  echo "        upgrade: $(took "$began"), with streams of $many and $few tokens open"
   wait "$stream" || true
   knocked
   check "the new daemon runs" fails is "$(property MainPID)" "$before"
   check "its engine runs" active ghostllm-engine.service
-  stopped=$(inside journalctl -q -b -u ghostllm.service -o short-unix | sed -n 's/^\([0-9.]*\) .*Stopping ghostllm.service.*/\1/p' | tail -1)
-  check "the stream was open when the old one was told to stop" at_most "${stopped:+${stopped/./}000}" "$(cat "$work.newer/stream-end")"
-  said=$(grep -o '"completion_tokens":[0-9]*' "$work.newer/stream" | tail -1) || true
-  check "and it was given whole" is "$(tail -c 16 "$work.newer/stream" | grep -o DONE) ${said#*:}" "DONE $many"
+  check "the stream was open when the old one was told to stop" open_at_the_stop_of ghostllm.service first
+  check "and it was given whole" whole first "$many"
+  check "another was open when the old engine was told to stop" open_at_the_stop_of ghostllm-engine.service second
+  check "and it was given whole" whole second "$few"
   check "the CA and the keys are the same" is "$(standing)" "$standing"
-  check "what was used is kept, with the stream" is "$(used)" "$((${used% *} + 1)) $((${used#* } + many))"
+  check "what was used is kept, with the streams" is "$(used)" "$((${used% *} + 2)) $((${used#* } + many + few))"
   check "the key still opens it" within 10 told_by_talker 1
   inside rm /var/lib/ghostllm-engine/models/talker.gguf /etc/ghostllm/conf.d/drain.toml
   check "the admin's own file is kept" inside grep -q "the admin's" "${offered[ufw.profile]}"
@@ -286,17 +306,64 @@ upgrade() {
   check "nothing is half-configured" is "$(inside dpkg --audit)" ""
 }
 
+# `dpkg_says LOG ARGUMENTS...`: dpkg's own ending, and its words in a file.
+dpkg_says() {
+  local log=$1
+  shift
+  nsenter --target "$leader" --all --root --wd -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive dpkg "$@" >"$log" 2>&1
+}
+serves_on() { is "$(property MainPID)" "$1" && active ghostllm.service && answered 1.1 >/dev/null; }
+
+# Each of both packages has a reason to restart the daemon, and neither does it.
 upgrade_with_a_fault() {
-  local log=$work.newer/fault.log
+  local log=$work.newer/fault.log both=(/srv/newer/ghostllm.deb /srv/newer/ghostllm-engine.deb) before
   before=$(property MainPID)
   inside bash -c 'echo "no_such_key = 1" >/etc/ghostllm/conf.d/fault.toml'
-  check "an upgrade over a faulty configuration ends with 0" bash -c '"$@" >'"$log"' 2>&1' - nsenter --target "$leader" --all --root --wd -- \
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive dpkg -i /srv/newer/ghostllm.deb
+  check "an upgrade over a faulty configuration ends with 0" dpkg_says "$log" -i "${both[@]}"
   check "and names the fault" has no_such_key "$log"
   check "and says that it does not restart" has "GhostLLM is not restarted" "$log"
-  check "the old process serves on" is "$(property MainPID)" "$before"
-  check "it still answers" chatted 1.1
+  check "the old process serves on" serves_on "$before"
+  check "it still answers" within 20 chatted 1.1
+
+  inside systemctl -q disable --now ghostllm-engine.socket ghostllm-engine.service 2>/dev/null
+  check "the same without the engine's socket" dpkg_says "$log" -i "${both[@]}"
+  check "the old process serves on" serves_on "$before"
+  inside systemctl -q enable ghostllm-engine.socket ghostllm-engine.service 2>/dev/null
+  check "the engine comes over the fault" dpkg_says "$log" -i /srv/newer/ghostllm-engine.deb
+  check "its socket is there" active ghostllm-engine.socket
+  check "it says that the daemon is not restarted" has "GhostLLM is not restarted: it would not start again" "$log"
+  check "the old process serves on" serves_on "$before"
+  check "the engine goes over the fault" dpkg_says "$log" -r ghostllm-engine
+  check "it says that the daemon is not restarted" has "GhostLLM is not restarted: it would not start again" "$log"
+  check "the old process serves on" serves_on "$before"
   inside rm /etc/ghostllm/conf.d/fault.toml
+  check "the engine comes over a sound configuration" dpkg_says "$log" -i /srv/newer/ghostllm-engine.deb
+  check "and the daemon is restarted for it" fails is "$(property MainPID)" "$before"
+  check "and finds it" within 20 chatted 1.1
+}
+
+# What the unit's drop-ins say counts, for and against.
+upgrade_by_its_drop_ins() {
+  local log=$work.newer/drop-ins.log before
+  before=$(property MainPID)
+  inside bash -c 'mkdir -p /etc/systemd/system/ghostllm.service.d && cd /etc/systemd/system/ghostllm.service.d &&
+    printf "[Service]\nEnvironment=A=1 \\\n  GHOSTLLM_LIMITS__BODY=banana\n" >fault.conf && systemctl daemon-reload'
+  check "an upgrade over a fault in the unit's environment ends with 0" dpkg_says "$log" -i /srv/newer/ghostllm.deb
+  check "and names the fault" has banana "$log"
+  check "and says that it does not restart" has "GhostLLM is not restarted" "$log"
+  check "the old process serves on" serves_on "$before"
+
+  # What is found is at fault here, and what the unit takes instead is not.
+  inside bash -c 'cd /etc/systemd/system/ghostllm.service.d && rm fault.conf && echo "no_such_key = 1" >/etc/ghostllm/conf.d/fault.toml &&
+    printf "[limits]\nbody = \"16MiB\"\n" >/etc/ghostllm/own.toml &&
+    printf "[Service]\nExecStart=\nExecStart=/usr/bin/ghostllm serve --config /etc/ghostllm/own.toml\n" >own.conf &&
+    systemctl daemon-reload'
+  check "an upgrade that only the drop-ins make sound goes through" dpkg_says "$log" -i /srv/newer/ghostllm.deb
+  check "the daemon is restarted" fails is "$(property MainPID)" "$before"
+  check "and answers" within 20 chatted 1.1
+  inside bash -c 'rm -r /etc/systemd/system/ghostllm.service.d /etc/ghostllm/own.toml /etc/ghostllm/conf.d/fault.toml &&
+    systemctl daemon-reload && systemctl restart ghostllm'
+  check "nothing of the look is left" fails inside bash -c 'ls /run/ghostllm-check* /run/systemd/system/ghostllm-check*'
 }
 
 # As after a downgrade that went too far back, seen from the version that is to come: what it cannot read is named, and stays.
@@ -305,8 +372,7 @@ upgrade_over_a_newer_state() {
   before=$(property MainPID)
   inside install -m 600 -o ghostllm -g ghostllm /dev/null /var/lib/ghostllm/settings.json
   inside bash -c 'printf %s "$1" >/var/lib/ghostllm/settings.json' - "$newer"
-  check "an upgrade over a state of a newer version ends with 0" bash -c '"$@" >'"$log"' 2>&1' - nsenter --target "$leader" --all --root --wd -- \
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive dpkg -i /srv/newer/ghostllm.deb
+  check "an upgrade over a state of a newer version ends with 0" dpkg_says "$log" -i /srv/newer/ghostllm.deb
   check "and names it" has "newer ghostllm" "$log"
   check "and says that it does not restart" has "GhostLLM is not restarted" "$log"
   check "the old process serves on" is "$(property MainPID)" "$before"
@@ -315,18 +381,27 @@ upgrade_over_a_newer_state() {
   inside rm /var/lib/ghostllm/settings.json
 }
 
-# The port of the daemon is another service's: the installation goes through, and says whose.
-port_of_another() {
-  local log=$work.newer/port.log
+# A port of the daemon is another service's: the installation goes through, says whose, and does not say that it answers there.
+squat() {
   inside systemctl stop 'ghostllm*'
   # Connections that were ours a moment ago do not hold it up.
-  inside systemd-run --quiet --unit=squatter perl -e \
-    'use Socket; socket(S, PF_INET, SOCK_STREAM, 0); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1); bind(S, sockaddr_in(11443, INADDR_ANY)) or die; listen(S, 5); sleep' || true
-  check "another service has the port" inside bash -c 'for _ in $(seq 50); do ss -lntH | grep -q :11443 && exit; sleep 0.1; done; exit 1'
-  check "the package installs beside it" bash -c '"$@" >'"$log"' 2>&1' - nsenter --target "$leader" --all --root --wd -- \
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive bash -c 'dpkg -i /srv/debs/ghostllm_*.deb'
+  inside systemd-run --quiet --unit=squatter perl -e "use Socket; socket(S, PF_INET, SOCK_STREAM, 0); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
+    bind(S, sockaddr_in($1, INADDR_ANY)) or die; listen(S, 5); sleep" || true
+  check "another service has the port $1" inside bash -c "for _ in \$(seq 50); do ss -lntH | grep -q :$1 && exit; sleep 0.1; done; exit 1"
+}
+port_of_another() {
+  local log=$work.newer/port.log
+  squat 11443
+  check "the package installs beside it" dpkg_says "$log" -i "/srv/debs/$(basename "$debs"/ghostllm_*.deb)"
   check "and names the service" has "squatter.service) has the TCP port 11443" "$log"
   check "and what to do" has "sudo ghostctl doctor" "$log"
+  inside systemctl stop squatter
+  squat 11430
+  check "the package installs beside it" dpkg_says "$log" -i "/srv/debs/$(basename "$debs"/ghostllm_*.deb)"
+  check "and names the service" has "squatter.service) has the TCP port 11430" "$log"
+  check "it names the port that it has" has "https://box:11443/" "$log"
+  check "and that the keys of before are there" has "sudo ghostctl keys ls" "$log"
+  check "and not the port that it has not" fails has "http://127.0.0.1:11430" "$log"
   inside systemctl stop squatter
   inside systemctl stop 'ghostllm*'
   check "once it is gone, the daemon starts" inside systemctl start ghostllm.service
@@ -340,6 +415,10 @@ downgrade() {
 }
 
 remove() {
+  # As dpkg does it where a removal fails behind its first step.
+  inside bash -c '/var/lib/dpkg/info/ghostllm.prerm remove && /var/lib/dpkg/info/ghostllm.postinst abort-remove' >/dev/null 2>&1
+  check "a removal that is called off leaves it running" active ghostllm.service ghostllm-{tls,quic,plain,admin}.socket
+  check "and what was offered to Avahi" inside test -f "${offered[avahi.service]}"
   check "they are removed" inside dpkg -r ghostllm-engine ghostllm
   check "nothing of it runs" bash -c "! grep -q . <<<'$(inside systemctl list-units --no-legend --plain --state=active 'ghostllm*')'"
   check "no port is open" bash -c "! grep -qE '11443|11430' <<<'$(inside ss -lntuH)'"
@@ -349,8 +428,23 @@ remove() {
   check "the key is the same" chatted 2
 }
 
+# A disk for models, which lies on the same file system as all else here; what `doctor --fix` writes; and what an admin has written.
+of_others() {
+  inside bash -c 'mkdir /root/disk && touch /root/disk/mine.gguf && mount --bind /root/disk /var/lib/ghostllm-engine/models
+    printf "[Service]\nExecStart=/bin/sleep infinity\nEnvironment=OLLAMA_HOST=0.0.0.0\n" >/etc/systemd/system/ollama.service
+    systemctl daemon-reload && systemctl start ollama; timeout 60 ghostctl doctor --fix --yes
+    mkdir -p /etc/sysctl.d && printf "# The admin has this from ghostctl doctor --fix.\n" >/etc/sysctl.d/60-ghostllm.conf' >/dev/null 2>&1 || true
+}
 purge() {
+  of_others
+  check "doctor --fix has written a drop-in for Ollama" inside test -f /etc/systemd/system/ollama.service.d/ghostllm.conf
   check "they are purged" inside dpkg -P ghostllm-engine ghostllm
+  check "a disk that is mounted keeps what is on it" inside test -f /root/disk/mine.gguf
+  check "and is all that is left there" is "$(inside ls -A /var/lib/ghostllm-engine)" models
+  check "what is an admin's stays" inside rm /etc/sysctl.d/60-ghostllm.conf
+  check "Ollama's unit has no drop-in any more" fails inside test -e /etc/systemd/system/ollama.service.d
+  inside bash -c 'cd /var/lib && umount ghostllm-engine/models && rmdir ghostllm-engine/models ghostllm-engine
+    systemctl stop ollama; rm /etc/systemd/system/ollama.service'
   local left
   left=$(inside find / -xdev -name '*ghostllm*' -not -path '/proc/*' -not -path '/srv/*' -not -path '/var/log/*' -not -path '/run/systemd/*' -not -path '/root/*')
   # Nobody else has these directories here.

@@ -14,6 +14,12 @@ settings_of_guide() {
   awk '/^```/ { on = ($0 == "```toml"); if (on) text = ""; next } on { text = text $0 "\n" } END { printf "%s", text }' "packaging/docs/guides/$1.md"
 }
 
+# `settings_of_guide_at GUIDE WORDS`: its block of settings that has these.
+settings_of_guide_at() {
+  awk -v words="$2" '/^```/ { if (index(text, words)) printf "%s", text; on = ($0 == "```toml"); text = ""; next } on { text = text $0 "\n" }' \
+    "packaging/docs/guides/$1.md"
+}
+
 # `as_guided GUIDE`: each of its lines ends well, in a directory of its own, by a shell in which root has a `sudo`.
 as_guided() {
   local guide=$1 line
@@ -36,9 +42,12 @@ guided() {
 guides() {
   local standing open
   inside bash -c 'mkdir -p /root/guided && echo sk-of-the-tests >/root/guided/vllm-key'
+  settings_of_guide_at hardening 'plain = []' | inside bash -c 'cat >/etc/ghostllm/conf.d/guide.toml'
   as_guided hardening
   check "hardening.md: the service is shown its key" shown_its_key
-  inside rm -r /etc/systemd/system/ghostllm.service.d
+  check "hardening.md: there is no plain port" fails connects 11430
+  check "hardening.md: but that of TLS" connects 11443
+  inside bash -c 'rm -r /etc/systemd/system/ghostllm.service.d /etc/ghostllm/conf.d/guide.toml && systemctl -q unmask ghostllm-plain.socket'
 
   settings_of_guide behind-a-proxy | inside bash -c 'cat >/etc/ghostllm/conf.d/guide.toml'
   as_guided behind-a-proxy
@@ -53,6 +62,9 @@ guides() {
   standing=$(standing) || true
   inside ghostctl keys create lost --scope chat >/dev/null 2>&1
   as_guided backup
+  check "backup.md: the night's is there, and root's alone" is "$(inside stat -c '%a %U' /var/backups/box.backup)" "600 root"
+  check "backup.md: and there will be others" active backup-of-the-box.timer
+  inside bash -c 'systemctl -q disable --now backup-of-the-box.timer && rm /etc/systemd/system/backup-of-the-box.* /var/backups/box.backup'
   check "backup.md: the keys are those of the backup" is "$(standing)" "$standing"
   check "backup.md: and open it" within 20 chatted 3
 }

@@ -42,6 +42,7 @@ lifecycle() {
   guides
   upgrade
   upgrade_with_a_fault
+  upgrade_by_its_drop_ins
   upgrade_over_a_newer_state
   downgrade
   remove
