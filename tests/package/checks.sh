@@ -284,8 +284,8 @@ upgrade() {
   check "the daemon's upgrade goes through" inside dpkg --configure ghostllm
   wait "$stream" || true
   # Whoever waited meanwhile is the first at the new daemon, and then it is its engine's turn. It is given 30 s by itself, and once was 10:
-  # between these, by what the machine does now.
-  few=$(tokens_for 16)
+  # between these, by what the machine does now; a long answer goes slower than the short one that it is measured by.
+  few=$(tokens_for 12)
   if [ "$few" -gt 7000 ]; then few=7000; fi
   stream "$few" second
   check "and the engine's" inside dpkg --configure ghostllm-engine
