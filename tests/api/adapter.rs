@@ -9,7 +9,7 @@ use ghostllm_tests::{
     script::Sin,
     sse::Chat,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{FRANCE, PARIS, ollama, passthrough::check_call, sinner};
 
@@ -55,12 +55,16 @@ async fn says_why_an_answer_was_cut() -> Result<()> {
     daemon.stop().await
 }
 
+fn weather() -> Value {
+    json!([{"type": "function", "function": {"name": "get_weather", "description": "Get the current weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}])
+}
+
 #[tokio::test]
 async fn carries_tools_both_ways() -> Result<()> {
     let (double, daemon) = ollama().await?;
     let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
-    let tools = json!([{"type": "function", "function": {"name": "get_weather", "description": "Get the current weather",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]);
+    let tools = weather();
     let question = json!({"role": "user", "content": "What is the weather in Paris?"});
     for stream in [false, true] {
         let body = json!({"model": "tiny", "stream": stream, "messages": [question], "tools": tools});
@@ -92,8 +96,7 @@ async fn carries_tools_both_ways() -> Result<()> {
 async fn calls_have_a_place_and_an_id_of_their_own() -> Result<()> {
     let (_double, daemon) = ollama().await?;
     let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
-    let tools = json!([{"type": "function", "function": {"name": "get_weather", "description": "Get the current weather",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]);
+    let tools = weather();
     let mut ids = BTreeSet::new();
     for turn in 0..4 {
         let stream = turn % 2 == 0;

@@ -22,3 +22,4 @@ pub use regimes::{Regime, Trial, trials, trials_of};
 pub use report::{Pages, report};
 pub use rig::{FEW, MOST, Run, run};
 pub use tally::Tally;
+pub(crate) use tally::percentile;

@@ -9,6 +9,8 @@ use std::{fmt::Write as _, ops::Range, time::Duration};
 
 use ghostllm_core::heat::{Outlook, Predictor};
 
+use crate::claim::percentile;
+
 mod curves;
 
 pub use curves::{Curve, curves, sources};
@@ -112,12 +114,9 @@ impl Errors {
     /// that.
     #[must_use]
     pub fn off(&self, ahead: &Range<f64>) -> Option<[f64; 2]> {
-        let mut off: Vec<f64> =
+        let off: Vec<f64> =
             self.off.iter().filter(|(truth, _)| ahead.contains(truth)).map(|(_, off)| off.abs()).collect();
-        off.sort_unstable_by(f64::total_cmp);
-        let at =
-            |percent: usize| off.get((off.len() * percent / 100).min(off.len().saturating_sub(1))).copied();
-        Some([at(50)?, at(90)?])
+        (!off.is_empty()).then(|| [50, 90].map(|percent| percentile(&off, percent)))
     }
 
     /// Percent of what was foretold that lay within its span; of what lay within half a minute, and beyond it, of which nothing was

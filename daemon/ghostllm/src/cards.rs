@@ -5,13 +5,14 @@
 //! thread and the patience. Invariants: what fails keeps nobody else's cards from being told, and is told itself; no number is given to
 //! another card while it is not known how many NVIDIA's driver has.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ghostllm_core::{
     admin::{GpuMaker, InspectedCard},
+    config::Gpu,
     heat::Absent,
 };
-use ghostllm_gpu::{Card, Maker, Missing, Other};
+use ghostllm_gpu::{Card, Maker, Missing, Options, Other};
 
 /// What the kernel's files tell.
 #[derive(Debug)]
@@ -59,6 +60,11 @@ impl Unasked {
     pub(crate) fn silent(why: String) -> Self {
         Self { why, is_fault: true }
     }
+}
+
+/// Where the kernel's files are.
+pub(crate) fn root(gpu: &Gpu) -> PathBuf {
+    gpu.sysfs_root.clone().unwrap_or_else(|| Options::default().sysfs_root)
 }
 
 /// Asks the kernel's files, of which one may hang with its driver.
@@ -154,7 +160,7 @@ fn whole(degrees: f32) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink, path::PathBuf, time::Duration};
+    use std::{fs, os::unix::fs::symlink, time::Duration};
 
     use ghostllm_core::heat::Sample;
     use tempfile::TempDir;

@@ -125,7 +125,8 @@ impl Tally {
     }
 }
 
-fn percentile(values: &[f64], percent: usize) -> f64 {
+/// The value below which so many percent of these lie; 0 of none.
+pub(crate) fn percentile(values: &[f64], percent: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));

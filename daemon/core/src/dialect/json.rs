@@ -163,6 +163,12 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String>
     serde_json::from_str(json).map(|Object(value)| value).map_err(|error| words(&error))
 }
 
+/// A member that is there, also where it is null, which serde takes for none: a second one of its name would be one too many. For
+/// `deserialize_with`.
+pub(crate) fn there<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
+}
+
 /// The member that an object has twice, by serde's words; none where something else is wrong.
 pub(crate) fn doubled(words: &str) -> Option<&str> {
     words.strip_prefix("duplicate field `")?.strip_suffix('`')

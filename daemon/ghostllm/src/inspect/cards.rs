@@ -4,15 +4,14 @@
 //! longer than that.
 
 use ghostllm_core::{admin::InspectedGpus, config::Gpu};
-use ghostllm_gpu::{Card, Missing, Options};
+use ghostllm_gpu::{Card, Missing};
 
 use super::{CARDS, within};
-use crate::cards::{Board, Others, Unasked, others, together};
+use crate::cards::{Board, Others, Unasked, others, root, together};
 
 /// Looks.
 pub(super) async fn look(gpu: &Gpu) -> InspectedGpus {
-    let (library, root) = (gpu.nvml_library.clone(), gpu.sysfs_root.clone());
-    let root = root.unwrap_or_else(|| Options::default().sysfs_root);
+    let (library, root) = (gpu.nvml_library.clone(), root(gpu));
     let (nvidia, others) = tokio::join!(
         within(CARDS, move || ghostllm_gpu::cards(library.as_deref())),
         within(CARDS, move || others(&root)),

@@ -88,7 +88,7 @@ pub enum CardChoice {
 
 impl CardChoice {
     /// What the processor is called, which stands where there is no card.
-    const PROCESSOR: &str = "processor";
+    pub const PROCESSOR: &str = "processor";
 
     /// Whether the processor is meant, by its name.
     #[must_use]

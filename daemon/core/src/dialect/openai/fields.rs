@@ -156,6 +156,23 @@ pub(in crate::dialect) fn object<'a, T: Deserialize<'a>>(
     json::object(json).map_err(|words| unlike(&at.to_string(), json, expected, &words))
 }
 
+/// An element of a conversation as this type, which `kind` names. serde's text names the member that is wrong ("invalid type: integer `5`,
+/// expected a string") without any of ours.
+pub(in crate::dialect) fn element<'a, T: Deserialize<'a>>(
+    at: Element,
+    json: &'a str,
+    kind: &str,
+) -> Result<T, ApiError> {
+    json::object(json).map_err(|what| {
+        let at = at.to_string();
+        let wrong = || {
+            let message = format!("The field '{at}' is not {kind}: {what}.");
+            ApiError::new(Code::InvalidType, message).with_param(at.as_str())
+        };
+        doubled(&at, json, &what).unwrap_or_else(wrong)
+    })
+}
+
 /// Why that is no such object, by serde's words for it.
 pub(super) fn unlike(at: &str, json: &str, expected: &str, words: &str) -> ApiError {
     if let Some(twice) = doubled(at, json, words) {
@@ -178,6 +195,9 @@ pub(in crate::dialect) fn doubled(at: &str, json: &str, words: &str) -> Option<A
     let place = json::place_of_doubled(at, json, member);
     Some(ApiError::doubled(place.unwrap_or_else(|| at.to_owned())))
 }
+
+/// So many members of an object inside of a request are looked at; more than any has that is not made to have many.
+pub(in crate::dialect) const MEMBERS: usize = 64;
 
 /// What a part of a content must be.
 pub(in crate::dialect) const PART: &str =

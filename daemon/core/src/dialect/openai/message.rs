@@ -13,7 +13,7 @@ use super::media::{self, Allowance};
 use crate::chat::{Arguments, Image, Message, Role, Text, ToolCall};
 use crate::config::Limits;
 use crate::dialect::json::{self, Elements, Object, Quoted};
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 
 #[derive(Deserialize, Default)]
 struct Wire<'a> {
@@ -70,7 +70,7 @@ pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Messa
         let plain = list.texts(["role", "content"], |[role, text]| Some((role, Text::from(text?))));
         let (wire, text) = match plain {
             Some((role, text)) => (Wire { role: role.map(Quoted::text), ..Wire::default() }, Some(text)),
-            None => (wire(at, list.element())?, None),
+            None => (fields::element(at, list.element(), "a message")?, None),
         };
         let read = message(at, wire, limits, &mut allowance)?;
         messages.push(Message { text: text.unwrap_or(read.text), ..read });
@@ -79,18 +79,6 @@ pub(super) fn messages(fields: &Fields<'_>, limits: &Limits) -> Result<Vec<Messa
         return Err(ApiError::invalid_value("messages", "a list of at least one message"));
     }
     Ok(messages)
-}
-
-/// serde's text names the field that is wrong ("invalid type: integer `5`, expected a string") without any of ours.
-fn wire(at: Element, json: &str) -> Result<Wire<'_>, ApiError> {
-    json::object(json).map_err(|what| {
-        let at = at.to_string();
-        let no_message = || {
-            let message = format!("The field '{at}' is not a message: {what}.");
-            ApiError::new(Code::InvalidType, message).with_param(at.as_str())
-        };
-        fields::doubled(&at, json, &what).unwrap_or_else(no_message)
-    })
 }
 
 fn message(

@@ -16,7 +16,7 @@ use super::table::{Behind, Wanted};
 use super::thinking::Thinking;
 use crate::chat::{AnswerSchema, ChatRequest, EFFORTS, Json, ResponseFormat, Sampling, Think, Tool};
 use crate::config::Limits;
-use crate::dialect::json::Object;
+use crate::dialect::json::{Object, Quoted};
 use crate::error::ApiError;
 
 #[cfg(test)]
@@ -183,12 +183,14 @@ fn response_format(fields: &Fields<'_>) -> Result<ResponseFormat, ApiError> {
     }
 }
 
-pub(in crate::dialect) fn effort_of(param: &str, effort: &str) -> Result<Think, ApiError> {
+/// The effort that a value names; `expected` completes "must be ...".
+pub(in crate::dialect) fn effort_of(param: &str, value: &str, expected: &str) -> Result<Think, ApiError> {
+    let effort = Quoted::of(value).ok_or_else(|| ApiError::invalid_type(param, expected))?;
     let unknown = || {
         let [others @ .., last] = EFFORTS.map(|(name, _)| name);
         ApiError::invalid_value(param, &format!("{} or {last}", others.join(", ")))
     };
-    Think::named(effort).ok_or_else(unknown)
+    Think::named(&effort.text()).ok_or_else(unknown)
 }
 
 fn tools(fields: &Fields<'_>) -> Result<Vec<Tool>, ApiError> {

@@ -8,14 +8,11 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
+use super::fields::{Fields, MEMBERS};
 use super::request::effort_of;
 use crate::chat::Think;
-use crate::dialect::json::{Entries, Quoted};
+use crate::dialect::json::Entries;
 use crate::error::ApiError;
-
-/// So many members of `reasoning` are looked at; more than any has that is not made to have many.
-const MEMBERS: usize = 64;
 
 /// The fields, read once.
 pub(super) struct Thinking<'a> {
@@ -103,8 +100,7 @@ fn named(
     value: &str,
     expected: &str,
 ) -> Result<Option<(Think, &'static str)>, ApiError> {
-    let effort = Quoted::of(value).ok_or_else(|| ApiError::invalid_type(field, expected))?;
-    effort_of(field, &effort.text()).map(|think| Some((think, field)))
+    effort_of(field, value, expected).map(|think| Some((think, field)))
 }
 
 /// An effort, of which one word is the switch's.

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::tools::{INPUT, inner_name};
 use crate::chat::{Arguments, Image, Json, Message, Role, Text, ToolCall};
 use crate::config::Limits;
-use crate::dialect::json::{self, Elements, Object, Quoted};
+use crate::dialect::json::{Elements, Object, Quoted};
 use crate::dialect::openai::fields::{self, Element, Fields};
 use crate::dialect::openai::media::{self, Allowance};
 use crate::dialect::openai::message::arguments;
@@ -128,17 +128,6 @@ pub(super) fn conversation(
     Ok(Conversation { messages, recalled, unread })
 }
 
-fn read(at: Element, item: &str) -> Result<Item<'_>, ApiError> {
-    json::object(item).map_err(|what| {
-        let at = at.to_string();
-        let no_item = || {
-            let message = format!("The field '{at}' is not an item: {what}.");
-            ApiError::new(Code::InvalidType, message).with_param(at.as_str())
-        };
-        fields::doubled(&at, item, &what).unwrap_or_else(no_item)
-    })
-}
-
 fn role(at: Element, role: Option<&str>) -> Result<Role, ApiError> {
     match role {
         None => Err(ApiError::missing(format!("{at}.role"))),
@@ -181,7 +170,7 @@ impl Turns<'_> {
                 }
                 None => {
                     let item = list.element();
-                    self.item(at, read(at, item)?)?;
+                    self.item(at, fields::element(at, item, "an item")?)?;
                     self.unread.look(item, &unread::ITEM);
                 }
             }

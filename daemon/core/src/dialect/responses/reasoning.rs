@@ -6,12 +6,10 @@
 use std::borrow::Cow;
 
 use crate::chat::Think;
-use crate::dialect::json::{Entries, Quoted};
-use crate::dialect::openai::{fields::Fields, request::effort_of};
+use crate::dialect::json::Entries;
+use crate::dialect::openai::fields::{Fields, MEMBERS};
+use crate::dialect::openai::request::effort_of;
 use crate::error::ApiError;
-
-/// So many other members are named; more than any has that is not made to have many.
-const MEMBERS: usize = 64;
 
 /// What it says, each as it came, and not at all where it is null.
 #[derive(Debug, Default)]
@@ -70,10 +68,7 @@ impl<'a> Reasoning<'a> {
                 ignored.push(name.to_owned());
             }
         }
-        let Some(effort) = self.effort else { return Ok(None) };
-        let effort =
-            Quoted::of(effort).ok_or_else(|| ApiError::invalid_type("reasoning.effort", "a string"))?;
-        effort_of("reasoning.effort", &effort.text()).map(Some)
+        self.effort.map(|effort| effort_of("reasoning.effort", effort, "a string")).transpose()
     }
 
     /// The names of what nobody reads.

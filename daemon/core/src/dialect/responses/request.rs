@@ -19,7 +19,7 @@ use super::{input, rows, tools};
 use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat};
 use crate::config::Limits;
 use crate::dialect::json::Object;
-use crate::dialect::openai::fields::Fields;
+use crate::dialect::openai::fields::{Fields, MEMBERS};
 use crate::dialect::openai::request;
 use crate::dialect::openai::table::{Asks, is_flex};
 use crate::dialect::unread::{self, Unread};
@@ -187,9 +187,6 @@ fn note_unread(fields: &Fields<'_>, mut unread: Unread, tools: &[&RawValue], ign
     }
     ignored.extend(unread.found().map(|(path, name)| format!("{path}.{name}")));
 }
-
-/// So many members of an object are looked at; more than any has that is not made to be many.
-const MEMBERS: usize = 64;
 
 /// The members of a request's objects that are read, some of which are named by whoever reads them.
 const INSIDES: [(&str, &[&str]); 2] = [

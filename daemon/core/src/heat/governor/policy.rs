@@ -37,8 +37,7 @@ pub struct Policy {
     /// them, which has time until the rush is over.
     pub rush_least: f32,
     /// It is a rush when so many times as many interactive requests wait as may run. At 2 a box with few places that is always busy is
-    /// often in one, and each place that it loses is a sixth of what it does; at 6 no rush is seen as
-    /// one.
+    /// often in one, and each place that it loses is a sixth of what it does; at 6 no rush is seen as one.
     pub rush: u32,
     /// A slowdown foretold within this time lowers as well, in proportion: as long as most answers take, since these are not ended.
     pub lead: Duration,

@@ -113,8 +113,6 @@ fn disk(path: &Path, room: Room, seen: &Result<Place, String>) -> Outcome {
     Err(amiss(format!("{of}, less than {least}"), format!("make room there; what takes it: du -xh -d1 {at}")))
 }
 
-/// The name of what stands where there is no card.
-const PROCESSOR: &str = "processor";
 /// What shows the cards as they are numbered here.
 const LISTS: &str = "ghostctl gpu, which lists those that there are; correct the check under [[health]]";
 
@@ -156,7 +154,9 @@ fn no_processor(seen: &Board) -> Amiss {
 
 fn next_of_none(seen: &Board) -> String {
     match seen.cards.first() {
-        Some(_processor) => format!("gpu = \"{PROCESSOR}\" in the check, where the processor is meant"),
+        Some(_processor) => {
+            format!("gpu = \"{}\" in the check, where the processor is meant", CardChoice::PROCESSOR)
+        }
         None => LISTS.to_owned(),
     }
 }
@@ -347,11 +347,11 @@ mod tests {
     fn a_processor_is_meant_by_its_number_and_not_by_all_cards() {
         let mut told = card(0, None, Some(35));
         (told.card.maker, told.card.name) = (GpuMaker::Processor, "processor (cpu-thermal)".to_owned());
-        PROCESSOR.clone_into(&mut told.card.uuid);
+        CardChoice::PROCESSOR.clone_into(&mut told.card.uuid);
         told.card.memory = None;
         let alone = Board { missing: Some("no NVIDIA driver".to_owned()), ..board(vec![told]) };
         let first = CardChoice::Number(0);
-        for which in [&first, &CardChoice::Uuid(PROCESSOR.to_owned())] {
+        for which in [&first, &CardChoice::Uuid(CardChoice::PROCESSOR.to_owned())] {
             assert_eq!(
                 cards(which, Margin::BelowSlowdown(35), &alone).unwrap(),
                 "the processor (cpu-thermal) is 35 °C below its slowdown, and 35 °C are wanted"
@@ -362,7 +362,7 @@ mod tests {
         assert!(
             cards(&first, Margin::Free(Room::Percent(1)), &alone).unwrap_err().what.contains("no memory")
         );
-        let named = CardChoice::Uuid(PROCESSOR.to_owned());
+        let named = CardChoice::Uuid(CardChoice::PROCESSOR.to_owned());
         let amiss = |board: &Board| cards(&named, Margin::BelowSlowdown(1), board).unwrap_err().what;
         assert!(amiss(&board(Vec::new())).starts_with("the kernel does not tell"));
         assert!(amiss(&board(vec![card(0, None, Some(35))])).ends_with("and here is one"));

@@ -14,7 +14,7 @@ use std::{
 
 use futures_util::future::join_all;
 use ghostllm_core::config::{Gpu, HealthCheck, Subject};
-use ghostllm_gpu::{Card, Missing, Options};
+use ghostllm_gpu::{Card, Missing};
 use nix::sys::statvfs::statvfs;
 
 use crate::{
@@ -90,7 +90,7 @@ impl Looks {
         let asked = async {
             if wanted {
                 let library = gpu.nvml_library.clone();
-                let root = gpu.sysfs_root.clone().unwrap_or_else(|| Options::default().sysfs_root);
+                let root = cards::root(gpu);
                 tokio::join!(
                     nvidia.again(within, move || Ok(ghostllm_gpu::cards(library.as_deref()))),
                     others.again(within, move || Ok(cards::others(&root))),

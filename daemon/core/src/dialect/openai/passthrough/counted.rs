@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::json::{self, Object};
@@ -69,10 +69,6 @@ const OPTIONS: &str = "stream_options";
 #[derive(Deserialize)]
 struct Options<'a> {
     /// Null as well: a second key of the name would be one too many.
-    #[serde(borrow, default, deserialize_with = "there")]
+    #[serde(borrow, default, deserialize_with = "json::there")]
     include_usage: Option<&'a RawValue>,
-}
-
-fn there<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
-    Deserialize::deserialize(value).map(Some)
 }

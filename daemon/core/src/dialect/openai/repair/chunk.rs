@@ -5,12 +5,12 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::counts::quoted_bytes;
 use crate::chat::tokens_of;
-use crate::dialect::json::{Object, Quoted};
+use crate::dialect::json::{self, Object, Quoted};
 
 /// A chunk or an answer.
 #[derive(Deserialize)]
@@ -22,7 +22,7 @@ pub(super) struct Chunk<'a> {
     #[serde(borrow)]
     pub(super) choices: Option<Vec<Object<Choice<'a>>>>,
     /// Null as well: a client that has not asked for counts gets no member of that name.
-    #[serde(borrow, default, deserialize_with = "there")]
+    #[serde(borrow, default, deserialize_with = "json::there")]
     pub(super) usage: Option<&'a RawValue>,
     /// llama.cpp's, beside the counts where it is asked for these, and else in the chunk that ends the answer.
     #[serde(borrow)]
@@ -74,17 +74,12 @@ pub(super) struct Choice<'a> {
 pub(super) struct Said<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
+    #[serde(borrow, default, deserialize_with = "json::there")]
     pub(super) reasoning: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "there")]
+    #[serde(borrow, default, deserialize_with = "json::there")]
     pub(super) reasoning_content: Option<&'a RawValue>,
     #[serde(borrow)]
     tool_calls: Option<&'a RawValue>,
-}
-
-/// A value that is there, also where it is null: a name stands once.
-fn there<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl Said<'_> {

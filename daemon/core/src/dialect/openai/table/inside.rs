@@ -8,13 +8,10 @@ use serde_json::value::RawValue;
 
 use super::Wanted;
 use crate::dialect::json::Object;
-use crate::dialect::openai::fields::Fields;
+use crate::dialect::openai::fields::{Fields, MEMBERS};
 use crate::dialect::openai::thinking::Thinking;
 use crate::dialect::openai::turns::{Looked, Unheard};
 use crate::dialect::unread::{self, Unread};
-
-/// So many members of a field are looked at; more than any has that is not made to be many.
-const MEMBERS: usize = 64;
 
 impl Wanted {
     /// The same, and what stands inside of a chat's fields.
