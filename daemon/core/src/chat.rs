@@ -17,7 +17,7 @@ pub use arguments::Arguments;
 pub use defaults::Defaults;
 pub(crate) use parts::Part;
 pub use text::Text;
-pub use think::{EFFORTS, Heeds, Think};
+pub use think::{EFFORTS, Heeds, Shows, Think};
 
 /// One request for an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,11 +63,13 @@ impl ChatRequest {
         messages + self.tools_bytes()
     }
 
-    /// Bytes of the conversation and the tools, pictures aside: what an engine makes of them is its own affair.
+    /// Bytes of the conversation and the tools, pictures aside: what an engine makes of them is its own affair. Tools that may not be called
+    /// are sent to no engine.
     #[must_use]
     pub fn prompt_bytes(&self) -> u64 {
         let messages = self.messages.iter().map(Message::said_bytes).sum::<usize>();
-        (messages + self.tools_bytes()) as u64
+        let tools = if self.tool_choice == ToolChoice::None { 0 } else { self.tools_bytes() };
+        (messages + tools) as u64
     }
 
     fn tools_bytes(&self) -> usize {

@@ -99,10 +99,15 @@ impl Read {
         // Others are given it, and are known by nobody.
         let heeds = heeds.filter(|_| behind == Behind::Engine);
         let effort = self.effort.filter(|(think, _)| heeds.is_some_and(|heeds| !heeds.heeds(*think)));
-        let effort = effort.map_or(String::new(), |(_, field)| field.to_owned());
+        let effort = effort.map(|(_, field)| field);
+        let by_template = |unshown: Vec<&'static str>| {
+            let names: Vec<&str> = effort.into_iter().chain(unshown).collect();
+            respond::listed(&names)
+        };
         match &self.asked {
             backend::Asked::AsSent { passed, .. } => {
-                Ok([passed.taken(behind, limits)?.unwrap_or_default(), effort])
+                let unshown = heeds.map(|heeds| passed.unshown(heeds)).unwrap_or_default();
+                Ok([passed.taken(behind, limits)?.unwrap_or_default(), by_template(unshown)])
             }
             backend::Asked::Read { request, .. } => {
                 let unheeded = self.unheeded.iter().filter(|_| behind != Behind::OpenAi).copied();
@@ -110,16 +115,22 @@ impl Read {
                 // Ollama's form of a tool has no such word.
                 let strict = behind == Behind::Ollama && request.tools.iter().any(Tool::is_strict);
                 let names: Vec<&str> = names.chain(strict.then_some("tools.strict")).collect();
-                Ok([respond::listed(&names), effort])
+                let thinks = || request.messages.iter().any(|turn| turn.reasoning.is_some());
+                let unshown = heeds.is_some_and(|heeds| !heeds.shows.thoughts && thinks());
+                Ok([
+                    respond::listed(&names),
+                    by_template(unshown.then_some("input.reasoning").into_iter().collect()),
+                ])
             }
         }
     }
 }
 
 impl Read {
-    /// The field of it that such a backend cannot be held to.
+    /// The field of it that such a backend cannot be held to: an Ollama has no word for it, and of the servers of OpenAI's API some
+    /// pass it over (llama-server, `transformers serve`), which cannot be told before a stream begins. Our own engine keeps to it.
     fn unpromised(&self, behind: Behind) -> Option<&'static str> {
-        (behind == Behind::Ollama && self.asked.forces_call()).then_some("tool_choice")
+        (behind != Behind::Engine && self.asked.forces_call()).then_some("tool_choice")
     }
 }
 
@@ -171,7 +182,7 @@ pub(super) async fn answer(
     let own = read.has_time.then_some(Class::Background);
     let asked = Asked { priority: asked.priority.or(own), ..asked };
     let taken = |routed: &Routed| read.taken(routed.backend.kind().behind(), routed.heeds, &settings.limits);
-    let (Begun { account, routed, slot, wait }, [ignored, effort]) =
+    let (Begun { account, routed, slot, wait }, [ignored, unshown]) =
         begin(shared, asked, &read.model, stay, taken)?;
     let Routed { backend, model, defaults, .. } = routed;
     let unpromised = read.unpromised(backend.kind().behind());
@@ -202,7 +213,7 @@ pub(super) async fn answer(
         whole(shared, answered, account)
     };
     let mut response = answered.map_err(|error| form.refusal(thinking(error, thinks_by)))?;
-    respond::ignored(&mut response, &[&ignored, &effort, &respond::listed(unheard.names())]);
+    respond::ignored(&mut response, &[&ignored, &unshown, &respond::listed(unheard.names())]);
     respond::unpromised(&mut response, unpromised);
     Ok(response)
 }

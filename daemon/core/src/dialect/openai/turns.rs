@@ -30,10 +30,15 @@ pub(super) struct Unheard {
     pub(super) detail: bool,
 }
 
+/// The members of a turn by which it has thoughts; Ollama's and our own engine's readers know both.
+const THOUGHTS: [&str; 2] = ["messages.reasoning", "messages.reasoning_content"];
+
 /// What was seen in a conversation.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     pub(super) unheard: Unheard,
+    /// Which of [`THOUGHTS`] it has.
+    pub(super) thought: Vec<&'static str>,
     /// What nobody reads of it.
     pub(super) unread: Unread,
     /// Bytes of what is said, thought and called in it.
@@ -67,6 +72,8 @@ impl Looked {
         self.unheard.name |= name.is_some() && !is("tool");
         let words = content.map_or(0, Quoted::text_length);
         self.said(refused(words, refusal.filter(|_| is("assistant"))));
+        let there = |text: Option<Quoted<'_>>| text.is_some_and(|text| text.text_length() > 0);
+        self.thinks([there(reasoning), there(reasoning_content)]);
         self.said(reasoning_content.or(reasoning).map_or(0, Quoted::text_length));
     }
 
@@ -80,6 +87,8 @@ impl Looked {
         }
         let words = turn.content.map_or(Ok(0), |content| self.content(at, content, allowance))?;
         self.said(refused(words, text(turn.refusal).filter(|_| is("\"assistant\""))));
+        let there = |raw: Option<&RawValue>| raw.is_some_and(|raw| raw.get() != "\"\"");
+        self.thinks([there(turn.reasoning), there(turn.reasoning_content)]);
         self.said(text(turn.reasoning_content.or(turn.reasoning)).map_or(0, Quoted::text_length));
         self.said(turn.tool_calls.map_or(0, called));
         self.unread.look(json, &unread::MESSAGE);
@@ -111,6 +120,16 @@ impl Looked {
             texts += usize::from(seen.said.is_some());
         }
         Ok(said + texts.saturating_sub(1))
+    }
+
+    /// Whether a turn has thoughts by each of these members.
+    fn thinks(&mut self, there: [bool; THOUGHTS.len()]) {
+        let members = THOUGHTS.into_iter().zip(there).filter(|(_, there)| *there);
+        for (member, _) in members {
+            if !self.thought.contains(&member) {
+                self.thought.push(member);
+            }
+        }
     }
 
     fn said(&mut self, bytes: usize) {
@@ -224,6 +243,8 @@ mod tests {
             other["tool_calls"] = json!([]);
             let (plain, other) = (look(&plain), look(&other));
             assert_eq!((plain.unheard, plain.said), (other.unheard, other.said), "{role}");
+            assert_eq!(plain.thought, ["messages.reasoning"], "{role}");
+            assert_eq!(plain.thought, other.thought, "{role}");
             assert_eq!(plain.unheard.name, named, "{role}");
         }
     }

@@ -34,6 +34,7 @@ const ITEMS: &str = "Items are message, reasoning, function_call, function_call_
                      item_reference.";
 /// What a part of a content must be.
 const PART: &str = "a content part, an object such as {\"type\": \"input_text\", \"text\": ...}";
+const NO_PICTURE: &str = "A part that is text holds no picture: send that in a part of the type input_image.";
 const NO_FILES: &str =
     "Files are not taken: send the picture itself in image_url, as a data URL (data:image/png;base64,...).";
 
@@ -376,6 +377,11 @@ impl Turns<'_> {
             let part: Part<'_> = fields::object(&at, parts.element(), PART)?;
             nr += 1;
             let piece = match part.kind.as_ref() {
+                "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" | "refusal"
+                    if part.image_url.is_some() =>
+                {
+                    return Err(ApiError::unsupported(format!("{at}.image_url"), NO_PICTURE));
+                }
                 "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => part.text,
                 "refusal" => part.refusal,
                 "input_image" => {

@@ -69,6 +69,8 @@ fn pictures_come_inside_the_request_alone() {
         assert_eq!(error.param(), Some("input[0].content[0].file_id"));
         assert!(error.message().contains("image_url"), "{error}");
     }
+    let text = json!([{"role": "user", "content": [{"type": "input_text", "text": "a", "image_url": "data:image/png;base64,AAAA"}]}]);
+    assert_eq!(refused(text), (Code::UnsupportedParameter, "input[0].content[0].image_url".to_owned()));
     for none in [json!({}), json!({"file_id": null})] {
         assert_eq!(
             refused(picture(none)),
