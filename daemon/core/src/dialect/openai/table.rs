@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, value::RawValue};
 
 use super::fields::Fields;
+use super::media::Beside;
 use crate::error::ApiError;
 
 mod inside;
@@ -166,7 +167,10 @@ pub const ROWS: &[Row] = &[
          inside the request; a call's arguments that are no JSON object are sent as an object with that text as its arguments. A name \
          (but a tool's), audio and a picture's detail (but auto) are ignored there, and named as messages.name, messages.audio and \
          messages.image_url.detail. So is any other member of a turn, a part or a call, also by the own engine, whose templates are given a \
-         turn's members and show none of these (but thinking, and a call's): messages.x, messages.content.x, messages.tool_calls.x.",
+         turn's members and show none of these (but thinking, and a call's): messages.x, messages.content.x, messages.tool_calls.x. \
+         images of a turn, in base64 or as data URLs, are its pictures at an Ollama. Any other medium in a turn or beside the messages \
+         (videos, file, audios) is refused there by its name (messages[0].videos), and each by the own engine, which reads text alone. A \
+         medium's uuid is refused everywhere: by it an engine finds again what it has had of anybody.",
     ),
     refused("audio", Asks::Always, NO_AUDIO),
     works("frequency_penalty", ""),
@@ -318,6 +322,8 @@ pub struct Wanted {
     unknown: Names,
     /// What stands inside of fields and has no word in Ollama's language.
     unheard: Names,
+    /// Media that not every engine would see.
+    beside: Beside,
 }
 
 /// Names that may be shown, a few of them.
@@ -378,7 +384,12 @@ impl Wanted {
                 return Err(ApiError::unsupported(row.name, why));
             }
         }
-        Ok(())
+        self.beside.check(behind)
+    }
+
+    /// The same, and media that stand beside the request's other fields or turns.
+    pub(super) fn with_media(self, beside: Beside) -> Self {
+        Self { beside, ..self }
     }
 
     /// The value of [`IGNORED`]; none where nothing is ignored.

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::Wanted;
 use crate::dialect::json::Object;
 use crate::dialect::openai::fields::Fields;
+use crate::dialect::openai::media;
 use crate::dialect::openai::thinking::Thinking;
 use crate::dialect::openai::turns::{Looked, Unheard};
 use crate::dialect::unread::{self, Unread};
@@ -24,7 +25,8 @@ impl Wanted {
         turns: Looked,
         thinking: &Thinking<'_>,
     ) -> Self {
-        let Looked { unheard: Unheard { name, audio, detail }, unread, .. } = turns;
+        let Looked { unheard: Unheard { name, audio, detail }, unread, beside, .. } = turns;
+        self = self.with_media(beside);
         let in_messages =
             [(name, "messages.name"), (audio, "messages.audio"), (detail, "messages.image_url.detail")];
         for (_, name) in in_messages.into_iter().filter(|(there, _)| *there) {
@@ -44,6 +46,10 @@ impl Wanted {
             self.unknown.add("response_format.json_schema.description");
         }
         for (path, name) in unread_beside(fields, unread).found() {
+            // Seen by its engine, or refused.
+            if path == "messages" && media::is_named_so(name) {
+                continue;
+            }
             let named = format!("{path}.{name}");
             if is_ours(path, name) { self.unheard.add(&named) } else { self.unknown.add(&named) }
         }
