@@ -93,8 +93,8 @@ impl Serialize for Options<'_> {
 /// # Errors
 /// 400 where the request wants what Ollama cannot do.
 pub fn chat_body(request: &ChatRequest, model: &str) -> Result<Bytes, ApiError> {
-    let media = request.messages.iter().flat_map(|message| &message.images);
-    if media.into_iter().any(|medium| medium.kind != MediumKind::Picture) {
+    let mut media = request.messages.iter().flat_map(|message| &message.images);
+    if media.any(|medium| medium.kind != MediumKind::Picture) {
         return Err(ApiError::unsupported("messages", "This engine takes texts and pictures."));
     }
     let tools = chosen_tools(request)?;

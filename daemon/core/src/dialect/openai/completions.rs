@@ -62,7 +62,7 @@ pub fn inspect_completion(body: &[u8], limits: &Limits) -> Result<Passed, ApiErr
         unjudged: unjudged(best, samples).err(),
         untaken: native(&fields, &prompts, limits).err(),
     };
-    let wanted = Wanted::by(ROWS, &fields).with_media(Beside { field, ..Beside::default() });
+    let wanted = Wanted::by(ROWS, &fields).with_media(Beside::of(field));
     let mut passed = passthrough::passed(&fields, body, limits, wanted)?;
     (passed.choices, passed.one_call, passed.alone) = (choices, false, Some(Box::new(alone)));
     // OpenAI's completions have no such field.

@@ -223,6 +223,11 @@ pub(super) struct Beside {
 }
 
 impl Beside {
+    /// Of a request without turns.
+    pub(super) fn of(field: Option<Box<str>>) -> Self {
+        Self { field, ..Self::default() }
+    }
+
     /// Notes a turn's member of this name.
     pub(super) fn add(&mut self, at: String, name: &str, raw: &RawValue) {
         // What an assistant has said aloud is a name, and told of by whoever looks for that.

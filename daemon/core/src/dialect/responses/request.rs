@@ -203,7 +203,7 @@ fn note_unread(fields: &Fields<'_>, mut unread: Unread, tools: &[&RawValue], ign
         unread.look(choice.get(), &unread::RESPONSE_CHOICE);
     }
     // Of a part's members these are told by whoever reads the part.
-    let is_told = |path, name| path == "input.content" && input::MEDIA_MEMBERS.contains(&name);
+    let is_told = |path: &str, name: &str| path == "input.content" && input::MEDIA_MEMBERS.contains(&name);
     let others = unread.found().filter(|(path, name)| !is_told(*path, *name));
     ignored.extend(others.map(|(path, name)| format!("{path}.{name}")));
 }
