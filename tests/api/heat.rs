@@ -166,7 +166,10 @@ async fn a_card_that_was_warm_before_has_fewer_begin_as_soon_and_by_what_ran() -
     let took = stage.until(|gpu| lowered(gpu).is_some()).await?;
     println!("S22: {took:?} from the bit to lowered admission of a card that was warm before");
     let limit = lowered(&stage.gpu().await?);
-    ensure!(took <= HEEDED + HALVED && limit.is_some_and(|limit| (2..=9).contains(&limit)), "{took:?} {limit:?}");
+    ensure!(
+        took <= HEEDED + HALVED && limit.is_some_and(|limit| (2..=9).contains(&limit)),
+        "{took:?} {limit:?}"
+    );
     stage.double.release(1000);
     for stream in running {
         whole(&stream.finish().await?)?;

@@ -84,7 +84,7 @@ pub struct Message {
     pub role: Role,
     /// The text; the parts of a list are joined by a newline, also where a picture stands between them.
     pub text: Text,
-    /// Pictures, in their order.
+    /// Pictures, sounds and files, in their order.
     pub images: Vec<Image>,
     /// The calls that the assistant made in this turn.
     pub tool_calls: Vec<ToolCall>,
@@ -130,15 +130,36 @@ pub enum Role {
     Tool,
 }
 
-/// A picture that came inside the request.
+/// A picture that came inside the request, or another medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// `image/png` and the like.
+    /// What it is.
+    pub kind: MediumKind,
+    /// `image/png` and the like; empty where it is no picture.
     pub media_type: String,
-    /// The bytes, in base64 as they came.
+    /// The bytes, in base64; of what is no picture as they came, which may be a data URL.
     pub base64: String,
     /// The byte of its turn's text, as that is spelled, before which it stands; right behind the words that came before it.
     pub place: usize,
+}
+
+impl Image {
+    /// A picture at the beginning of its turn.
+    pub(crate) fn picture(media_type: impl Into<String>, base64: impl Into<String>) -> Self {
+        let (media_type, base64) = (media_type.into(), base64.into());
+        Self { kind: MediumKind::Picture, media_type, base64, place: 0 }
+    }
+}
+
+/// What a medium is. All but pictures is for servers of OpenAI's API alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediumKind {
+    /// A picture.
+    Picture,
+    /// A sound, of this format (`wav`), which OpenAI's API wants said.
+    Sound(Option<String>),
+    /// A document, of this name.
+    File(Option<String>),
 }
 
 /// A call that the assistant made in an earlier turn.

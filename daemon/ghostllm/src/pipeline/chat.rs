@@ -79,16 +79,20 @@ struct Read {
     may_keep: bool,
     /// Bytes of what was kept of earlier answers and stands in it now.
     recalled: usize,
+    /// Where its first medium stands that a server of OpenAI's API alone is given.
+    attached: Option<String>,
 }
+
+const NO_ATTACHMENTS: &str = "The engine of this model takes no sounds and no files.";
 
 impl Read {
     fn as_sent(body: &Bytes, passed: passthrough::Passed, form: Form) -> Self {
         let (model, has_time) = (passed.model.clone(), passed.has_time);
         let effort = passed.effort;
-        let (may_keep, recalled) = (false, 0);
+        let (may_keep, recalled, attached) = (false, 0, None);
         let asked = backend::Asked::AsSent { body: body.clone(), passed: Box::new(passed) };
         let (ignored, unheeded) = (Vec::new(), Vec::new());
-        Self { model, asked, form, ignored, unheeded, effort, has_time, may_keep, recalled }
+        Self { model, asked, form, ignored, unheeded, effort, has_time, may_keep, recalled, attached }
     }
 
     /// What of it changes nothing at such a backend, where what the model's template goes by of thinking is known, or is not.
@@ -110,6 +114,9 @@ impl Read {
                 Ok([passed.taken(behind, limits)?.unwrap_or_default(), by_template(unshown)])
             }
             backend::Asked::Read { request, .. } => {
+                if let Some(attached) = self.attached.as_deref().filter(|_| behind != Behind::OpenAi) {
+                    return Err(ApiError::unsupported(attached, NO_ATTACHMENTS));
+                }
                 let unheeded = self.unheeded.iter().filter(|_| behind != Behind::OpenAi).copied();
                 let names = self.ignored.iter().map(String::as_str).chain(unheeded);
                 // Ollama's form of a tool has no such word.
@@ -151,11 +158,23 @@ impl Language {
             }
             Self::Responses => {
                 let read = responses::parse_recalling(body, limits, earlier)?;
-                let ResponseRequest { chat, echo, ignored, unheeded, has_time, may_keep, recalled } = read;
+                let ResponseRequest { chat, echo, ignored, unheeded, has_time, may_keep, recalled, attached } =
+                    read;
                 let (model, form) = (chat.model.clone(), Form::Response(Arc::new(echo)));
                 let effort = chat.think.map(|think| (think, "reasoning.effort"));
                 let asked = backend::Asked::read(chat);
-                Ok(Read { model, asked, form, ignored, unheeded, effort, has_time, may_keep, recalled })
+                Ok(Read {
+                    model,
+                    asked,
+                    form,
+                    ignored,
+                    unheeded,
+                    effort,
+                    has_time,
+                    may_keep,
+                    recalled,
+                    attached,
+                })
             }
         }
     }

@@ -31,6 +31,9 @@ struct Wire<'a> {
     refusal: Option<Quoted<'a>>,
     reasoning: Option<String>,
     reasoning_content: Option<String>,
+    /// Where Ollama's own chats have a turn's pictures.
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -103,13 +106,18 @@ fn message(
     if wire.function_call.is_some() {
         return Err(ApiError::unsupported(format!("{at}.function_call"), "Send the call in tool_calls."));
     }
-    let (mut text, images) = content(at, wire.content, allowance)?;
+    let (mut text, mut images) = content(at, wire.content, allowance)?;
     if let Some(refusal) = wire.refusal.filter(|_| role == Role::Assistant) {
         // As a part of its content would be, in whose place OpenAI's answers have it.
         if !text.is_empty() {
             text.push_line_end();
         }
         text.push(refusal);
+    }
+    if let Some(raw) = wire.images {
+        let place = text.spelled_len();
+        let more = media::pictures(&format!("{at}.images"), raw, allowance)?;
+        images.extend(more.into_iter().map(|image| Image { place, ..image }));
     }
     let calls = wire.tool_calls.unwrap_or_default();
     let tool_calls = calls

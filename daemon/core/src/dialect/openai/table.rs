@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, value::RawValue};
 
 use super::fields::Fields;
+use super::media::Beside;
 use crate::error::ApiError;
 
 mod inside;
@@ -189,7 +190,10 @@ pub const ROWS: &[Row] = &[
          messages.image_url.detail. So is any other member of a turn, a part or a call: messages.x, messages.content.x, \
          messages.tool_calls.x. The own engine ignores and names the same, but for what its model's template shows of a call, of names and \
          of thoughts (reasoning, reasoning_content, thinking): these are named where it has no word for them. A refusal beside a content \
-         stands behind it, on a line of its own. A picture in a part of the type text is refused by both.",
+         stands behind it, on a line of its own. A picture in a part of the type text is refused by both. \
+         images of a turn, in base64 or as data URLs, are its pictures at an Ollama. Any other medium in a turn or beside the messages \
+         (videos, file, audios) is refused there by its name (messages[0].videos), and each by the own engine, which reads text alone. A \
+         medium's uuid is refused everywhere: by it an engine finds again what it has had of anybody.",
     ),
     refused("audio", Asks::Always, NO_AUDIO),
     works("frequency_penalty", ""),
@@ -354,6 +358,8 @@ pub struct Wanted {
     unheard: Names,
     /// What turns have that a template may show, or not: names and thoughts.
     of_turns: Vec<&'static str>,
+    /// Media that not every engine would see.
+    beside: Beside,
 }
 
 /// Names that may be shown, a few of them.
@@ -414,7 +420,12 @@ impl Wanted {
                 return Err(ApiError::unsupported(row.name, why));
             }
         }
-        Ok(())
+        self.beside.check(behind)
+    }
+
+    /// The same, and media that stand beside the request's other fields or turns.
+    pub(super) fn with_media(self, beside: Beside) -> Self {
+        Self { beside, ..self }
     }
 
     /// The value of [`IGNORED`]; none where nothing is ignored.

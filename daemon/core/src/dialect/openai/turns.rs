@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use self::turn::Turn;
 use super::fields::{self, Fields};
-use super::media::{self, Allowance};
+use super::media::{self, Allowance, Beside};
 use crate::config::Limits;
 use crate::dialect::json::{self, Elements, Entries, Quoted};
 use crate::dialect::unread::{self, Unread};
@@ -39,6 +39,8 @@ pub(super) struct Looked {
     pub(super) unheard: Unheard,
     /// Which of [`THOUGHTS`] it has.
     pub(super) thought: Vec<&'static str>,
+    /// Media by members of their own.
+    pub(super) beside: Beside,
     /// What nobody reads of it.
     pub(super) unread: Unread,
     /// Bytes of what is said, thought and called in it.
@@ -49,7 +51,7 @@ pub(super) struct Looked {
 /// reads. What else is wrong with it is the engine's to judge.
 pub(super) fn look(fields: &Fields<'_>, limits: &Limits) -> Result<Looked, ApiError> {
     let (mut looked, mut allowance, mut place) = (Looked::default(), Allowance::new(limits), 0);
-    media::check_beside(fields, &mut allowance)?;
+    looked.beside.field = media::check_beside(fields, &mut allowance)?;
     let Some(messages) = fields.get("messages") else { return Ok(looked) };
     let list = Elements::of(messages);
     let mut list = list.ok_or_else(|| ApiError::invalid_type("messages", "a list of messages"))?;
@@ -83,7 +85,9 @@ impl Looked {
         self.unheard.name |= turn.name.is_some() && !is("\"tool\"");
         self.unheard.audio |= turn.audio;
         for (name, raw) in &turn.media {
-            media::check_named(&format!("{at}.{name}"), name, raw, allowance)?;
+            let member = format!("{at}.{name}");
+            media::check_named(&member, name, raw, allowance)?;
+            self.beside.add(member, name, raw);
         }
         let words = turn.content.map_or(Ok(0), |content| self.content(at, content, allowance))?;
         self.said(refused(words, text(turn.refusal).filter(|_| is("\"assistant\""))));

@@ -50,6 +50,9 @@ pub const ROWS: &[Row] = &[
          (limits.recall), not where store was false, and not beyond a restart. It is a convenience, and no store: one that is not kept \
          any more is refused, and a thought (rs_...) passed over. Of an item or its parts nothing else is read, and the rest named \
          as input.x and input.content.x (phase among it), but for what an answer's own items bear: id, status, annotations, logprobs. \
+         input_file (file_data) and input_audio go to servers of OpenAI's API as a chat's file and input_audio, and are refused by an \
+         Ollama and the own engine by the part's type; a file_id or a file_url is refused everywhere, and so are media that are no parts \
+         of a content (images of an item, or beside the input). \
          Thoughts are named as input.reasoning where the template of the own engine's model shows none.",
     ),
     works("instructions", "They are the first message, of the system."),

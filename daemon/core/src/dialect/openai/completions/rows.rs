@@ -44,7 +44,7 @@ pub const ROWS: &[Row] = &[
         [Fate::Emulated, Fate::Passed, Fate::Emulated],
         "Ollama and the own engine: raw, without the model's template; a list as one request after the other, at most \
          limits.choices answers in all. Ollama: token ids are refused. The own engine reads what is written as a special token as \
-         one, and puts the model's first token before a text.",
+         one, and puts the model's first token before a text. Media beside it (images) are refused by both, by their name.",
     ),
     refused("best_of", Asks::ByReader, NO_JUDGE, "Ollama and the own engine: as many as n is taken."),
     row(

@@ -10,6 +10,7 @@ use super::Wanted;
 use crate::chat::Heeds;
 use crate::dialect::json::Object;
 use crate::dialect::openai::fields::Fields;
+use crate::dialect::openai::media;
 use crate::dialect::openai::thinking::Thinking;
 use crate::dialect::openai::turns::{Looked, Unheard};
 use crate::dialect::unread::{self, Unread};
@@ -28,7 +29,8 @@ impl Wanted {
         turns: Looked,
         thinking: &Thinking<'_>,
     ) -> Self {
-        let Looked { unheard: Unheard { name, audio, detail }, thought, unread, .. } = turns;
+        let Looked { unheard: Unheard { name, audio, detail }, thought, unread, beside, .. } = turns;
+        self = self.with_media(beside);
         for (_, name) in
             [(name, NAME), (detail, "messages.image_url.detail")].into_iter().filter(|(there, _)| *there)
         {
@@ -53,7 +55,9 @@ impl Wanted {
             self.unknown.add("response_format.json_schema.description");
         }
         for (path, name) in unread_beside(fields, unread).found() {
-            if (path, name) == ("response_format", "schema") && is_an_object(fields) {
+            // Seen by its engine, or refused.
+            let is_medium = path == "messages" && media::is_named_so(name);
+            if is_medium || ((path, name) == ("response_format", "schema") && is_an_object(fields)) {
                 continue;
             }
             let named = format!("{path}.{name}");
