@@ -204,7 +204,7 @@ fn note_unread(fields: &Fields<'_>, mut unread: Unread, tools: &[&RawValue], ign
     }
     // Of a part's members these are told by whoever reads the part.
     let is_told = |path: &str, name: &str| path == "input.content" && input::MEDIA_MEMBERS.contains(&name);
-    let others = unread.found().filter(|(path, name)| !is_told(*path, *name));
+    let others = unread.found().filter(|(path, name)| !is_told(path, name));
     ignored.extend(others.map(|(path, name)| format!("{path}.{name}")));
 }
 
