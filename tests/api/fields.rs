@@ -36,7 +36,7 @@ async fn names_what_came_to_nothing(version: Version) -> Result<()> {
     let caller = Caller::new(&daemon, version, Family::V4).await?;
     let fields = json!({
         "user": "somebody", "metadata": {"a": "b"}, "store": true, "num_ctx": 99999, "keep_alive": -1,
-        "service_tier": "priority", "guided_regex": "[a-z]", "n": 1, "a name": 1,
+        "service_tier": "priority", "cache_prompt": true, "n": 1, "a name": 1,
         "stream_options": {"include_obfuscation": true},
     });
     for stream in [false, true] {
@@ -46,7 +46,7 @@ async fn names_what_came_to_nothing(version: Version) -> Result<()> {
         ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
         let named = answer.header(IGNORED);
         let expected = "metadata, service_tier, store, stream_options.include_obfuscation, user, num_ctx, \
-                        keep_alive, guided_regex, +1";
+                        keep_alive, cache_prompt, +1";
         ensure!(named == Some(expected), "{named:?}");
         let plain = caller.send(&Request::chat("tiny", FRANCE, stream)).await?;
         ensure!(plain.header(IGNORED).is_none(), "nothing was ignored");
@@ -142,6 +142,59 @@ async fn a_call_that_an_ollama_cannot_be_held_to_is_asked_for_and_not_promised()
     let without = with(&json!({"tool_choice": "required"}));
     let refused = caller.send(&Request::post(CHAT, &without)).await?;
     check_error(&refused, 400, Some("invalid_value"))?;
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn a_call_that_a_server_may_pass_over_is_not_promised_either() -> Result<()> {
+    let double = Double::start(OpenAi::new(Style::Llama, "tiny")).await;
+    let daemon = Daemon::start(&Setup::backend("openai", &double.url())).await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let function = json!({"name": "f", "parameters": {"type": "object"}});
+    let tools = json!([{"type": "function", "function": function}]);
+    let chat = |choice: &str| with(&json!({"tools": tools, "tool_choice": choice}));
+    let mut own = json!([function]);
+    own[0]["type"] = json!("function");
+    let response = |choice: &str| json!({"model": "tiny", "input": FRANCE, "tools": own, "tool_choice": choice, "store": false});
+    for (choice, told) in [("auto", None), ("none", None), ("required", Some("tool_choice"))] {
+        for (path, body) in [(CHAT, chat(choice)), ("/v1/responses", response(choice))] {
+            for stream in [false, true] {
+                let mut body = body.clone();
+                body["stream"] = json!(stream);
+                let answer = caller.send(&Request::post(path, &body)).await?;
+                ensure!(answer.status == 200, "{choice}: {} {}", answer.status, answer.text());
+                let header = answer.header("x-ghostllm-unpromised");
+                ensure!(header == told, "{path} {choice}: {:?}", answer.headers);
+            }
+        }
+    }
+    daemon.stop().await
+}
+
+#[tokio::test]
+async fn what_the_own_engine_s_model_is_not_shown_of_a_turn_is_named_and_a_refusal_is_shown() -> Result<()> {
+    let daemon = Daemon::start(&Setup::default()).await?;
+    let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
+    let ask = async |turn: Value| {
+        let turns =
+            json!([{"role": "user", "content": "Hello"}, turn, {"role": "user", "content": "Go on."}]);
+        let body = json!({"model": "ghostllm-demo", "messages": turns, "max_tokens": 4});
+        let answer = caller.send(&Request::post(CHAT, &body)).await?;
+        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+        anyhow::Ok(answer)
+    };
+    let prompt = |answer: &Answer| anyhow::Ok(answer.json()?["usage"]["prompt_tokens"].as_u64().unwrap_or(0));
+    let plain = ask(json!({"role": "assistant", "content": "Yes."})).await?;
+    ensure!(plain.header(IGNORED).is_none(), "{:?}", plain.headers);
+    let refused = ask(json!({"role": "assistant", "content": "Yes.", "refusal": "But no."})).await?;
+    ensure!(refused.header(IGNORED).is_none() && prompt(&refused)? > prompt(&plain)?, "{}", refused.text());
+    let said = json!({"role": "assistant", "content": "Yes.", "name": "ann", "audio": {"id": "a"}});
+    let named = ask(said).await?;
+    let names = named.header(IGNORED).unwrap_or_default();
+    ensure!(names.split(", ").any(|name| name == "messages.audio"), "{names}");
+    // The demo's template shows no names, and what it shows of thoughts is in the prompt or named.
+    ensure!(names.split(", ").any(|name| name == "messages.name"), "{names}");
+    ensure!(prompt(&named)? == prompt(&plain)?, "{}", named.text());
     daemon.stop().await
 }
 

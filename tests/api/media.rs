@@ -74,6 +74,16 @@ impl Bench {
         Ok(())
     }
 
+    /// The engine of this model has no place for what is called so.
+    async fn untaken(&self, path: &str, body: &Value, param: &str) -> Result<()> {
+        let before = self.asked();
+        let answer = self.caller.send(&Request::post(path, body)).await?;
+        check_error(&answer, 400, Some("unsupported_parameter")).with_context(|| body.to_string())?;
+        ensure!(answer.json()?["error"]["param"] == param, "{body}: {}", answer.text());
+        ensure!(self.asked() == before, "{body} has reached its engine");
+        Ok(())
+    }
+
     async fn refused(&self, path: &str, body: &Value, param: &str) -> Result<()> {
         let before = self.asked();
         let answer = self.caller.send(&Request::post(path, body)).await?;
@@ -143,20 +153,18 @@ async fn what_is_inside_of_a_request_goes_to_who_can_take_it() -> Result<()> {
     }
 
     // An Ollama has a picture in its own place, and its model says that it sees nothing.
-    let answer = ask("tiny", turn(&picture)).await?;
-    check_error(&answer, 400, Some("invalid_value")).with_context(|| answer.text())?;
-    let sent = bench.ollama.seen_at("/api/chat")[0].request.json()["messages"][0].clone();
-    ensure!(sent == json!({"role": "user", "content": "What is that?", "images": [PNG]}), "{sent}");
+    let own = |images: Value| json!({"role": "user", "content": "What is that?", "images": images});
+    for (nr, turn) in [turn(&picture), own(json!([PNG])), own(json!([url]))].into_iter().enumerate() {
+        let answer = ask("tiny", turn.clone()).await?;
+        check_error(&answer, 400, Some("invalid_value")).with_context(|| answer.text())?;
+        let sent = bench.ollama.seen_at("/api/chat")[nr].request.json()["messages"][0].clone();
+        ensure!(sent == own(json!([PNG])), "{turn} was sent as {sent}");
+    }
 
     // Whoever has no place for it refuses it by its name.
     for (model, part) in [("tiny", &sound), ("ghostllm-demo", &sound), ("ghostllm-demo", &picture)] {
-        let before = bench.asked();
-        let answer = ask(model, turn(part)).await?;
-        check_error(&answer, 400, Some("unsupported_parameter"))
-            .with_context(|| format!("{model} {part}: {}", answer.text()))?;
-        let param = answer.json()?["error"]["param"].clone();
-        ensure!(param == "messages[0].content[1].type", "{model} {part}: {}", answer.text());
-        ensure!(bench.asked() == before, "{model} was asked");
+        let body = json!({"model": model, "max_tokens": 4, "messages": [turn(part)]});
+        bench.untaken(CHAT, &body, "messages[0].content[1].type").await?;
     }
     bench.daemon.stop().await
 }
@@ -189,5 +197,70 @@ async fn each_picture_counts_and_so_does_each_frame_of_a_video() -> Result<()> {
         ensure!(said.contains("at most 3 pictures") && said.contains("limits.media_parts"), "{error}");
     }
     ensure!(bench.asked() == before, "one of them was asked for");
+    bench.daemon.stop().await
+}
+
+/// Beside the parts of a content there is no other place for media than a turn's `images`, but at servers that may know one.
+#[tokio::test]
+async fn what_an_engine_would_not_see_of_media_is_refused_by_its_name() -> Result<()> {
+    let bench = Bench::start("").await?;
+    let chat = |model: &str, member: &str| json!({"model": model, "messages": [{"role": "user", "content": "What?", member: [PNG]}]});
+    let beside = |model: &str, member: &str| json!({"model": model, "messages": [{"role": "user", "content": "What?"}], member: [PNG]});
+    let completion =
+        |model: &str| json!({"model": model, "prompt": "What?", "max_tokens": 4, "images": [PNG]});
+    let response = |model: &str| json!({"model": model, "input": "What?", "images": [PNG]});
+    let item = |model: &str| json!({"model": model, "input": [{"role": "user", "content": "What?", "images": [PNG]}]});
+    for model in ["tiny", "ghostllm-demo"] {
+        for (path, body, param) in [
+            (CHAT, chat(model, "videos"), "messages[0].videos"),
+            (CHAT, chat(model, "file"), "messages[0].file"),
+            (CHAT, beside(model, "images"), "images"),
+            ("/v1/completions", completion(model), "images"),
+            (RESPONSES, response(model), "images"),
+            (RESPONSES, item(model), "input[0].images"),
+        ] {
+            bench.untaken(path, &body, param).await?;
+        }
+    }
+    bench.untaken(CHAT, &chat("ghostllm-demo", "images"), "messages[0].images").await?;
+    for body in [chat("large", "videos"), beside("large", "images")] {
+        let answer = bench.caller.send(&Request::post(CHAT, &body)).await?;
+        ensure!(answer.status == 200, "{body}: {}", answer.text());
+    }
+    bench.daemon.stop().await
+}
+
+#[tokio::test]
+async fn documents_and_sounds_of_responses_go_to_who_can_take_them() -> Result<()> {
+    let bench = Bench::start("").await?;
+    let data = "data:application/pdf;base64,JVBERi0xLjQK";
+    let sound = json!({"data": MP3, "format": "mp3"});
+    for (nr, (part, sent)) in [
+        (
+            json!({"type": "input_file", "filename": "a.pdf", "file_data": data}),
+            json!({"type": "file", "file": {"filename": "a.pdf", "file_data": data}}),
+        ),
+        (
+            json!({"type": "input_audio", "input_audio": sound}),
+            json!({"type": "input_audio", "input_audio": sound}),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let content = json!([{"type": "input_text", "text": "What is that?"}, part]);
+        let body = |model: &str| json!({"model": model, "input": [{"role": "user", "content": content}]});
+        let answer = bench.caller.send(&Request::post(RESPONSES, &body("large"))).await?;
+        ensure!(answer.status == 200, "{part}: {}", answer.text());
+        ensure!(answer.header("x-ghostllm-ignored").is_none(), "{part}: it was taken");
+        let seen = bench.vllm.seen_at(CHAT)[nr].request.json()["messages"][0]["content"].clone();
+        ensure!(
+            seen == json!([{"type": "text", "text": "What is that?"}, sent]),
+            "{part} was sent as {seen}"
+        );
+        for model in ["tiny", "ghostllm-demo"] {
+            bench.untaken(RESPONSES, &body(model), "input[0].content[1].type").await?;
+        }
+    }
     bench.daemon.stop().await
 }

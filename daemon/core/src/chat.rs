@@ -17,7 +17,7 @@ pub use arguments::Arguments;
 pub use defaults::Defaults;
 pub(crate) use parts::Part;
 pub use text::Text;
-pub use think::{EFFORTS, Heeds, Think};
+pub use think::{EFFORTS, Heeds, Shows, Think};
 
 /// One request for an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,11 +63,13 @@ impl ChatRequest {
         messages + self.tools_bytes()
     }
 
-    /// Bytes of the conversation and the tools, pictures aside: what an engine makes of them is its own affair.
+    /// Bytes of the conversation and the tools, pictures aside: what an engine makes of them is its own affair. Tools that may not be called
+    /// are sent to no engine.
     #[must_use]
     pub fn prompt_bytes(&self) -> u64 {
         let messages = self.messages.iter().map(Message::said_bytes).sum::<usize>();
-        (messages + self.tools_bytes()) as u64
+        let tools = if self.tool_choice == ToolChoice::None { 0 } else { self.tools_bytes() };
+        (messages + tools) as u64
     }
 
     fn tools_bytes(&self) -> usize {
@@ -82,7 +84,7 @@ pub struct Message {
     pub role: Role,
     /// The text; the parts of a list are joined by a newline, also where a picture stands between them.
     pub text: Text,
-    /// Pictures, in their order.
+    /// Pictures, sounds and files, in their order.
     pub images: Vec<Image>,
     /// The calls that the assistant made in this turn.
     pub tool_calls: Vec<ToolCall>,
@@ -128,15 +130,36 @@ pub enum Role {
     Tool,
 }
 
-/// A picture that came inside the request.
+/// A picture that came inside the request, or another medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// `image/png` and the like.
+    /// What it is.
+    pub kind: MediumKind,
+    /// `image/png` and the like; empty where it is no picture.
     pub media_type: String,
-    /// The bytes, in base64 as they came.
+    /// The bytes, in base64; of what is no picture as they came, which may be a data URL.
     pub base64: String,
     /// The byte of its turn's text, as that is spelled, before which it stands; right behind the words that came before it.
     pub place: usize,
+}
+
+impl Image {
+    /// A picture at the beginning of its turn.
+    pub(crate) fn picture(media_type: impl Into<String>, base64: impl Into<String>) -> Self {
+        let (media_type, base64) = (media_type.into(), base64.into());
+        Self { kind: MediumKind::Picture, media_type, base64, place: 0 }
+    }
+}
+
+/// What a medium is. All but pictures is for servers of OpenAI's API alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediumKind {
+    /// A picture.
+    Picture,
+    /// A sound, of this format (`wav`), which OpenAI's API wants said.
+    Sound(Option<String>),
+    /// A document, of this name.
+    File(Option<String>),
 }
 
 /// A call that the assistant made in an earlier turn.

@@ -30,12 +30,13 @@ pub fn page() -> String {
          its refusal\n  is passed back.\n\
          - **emulated**: the daemon does it itself, where the backend has no word for it or cannot be trusted with it; seen in the \
          answer.\n\
-         - **ignored**: nothing comes of it, and no harm. The answer's header `{IGNORED}` names it. What cannot be promised, though the \
-         engine is asked\n  for it, is named in `{UNPROMISED}`.\n\
+         - **ignored**: nothing comes of it, and the answer is sound without it. The answer's header `{IGNORED}` names it. What \
+         cannot be promised, though the engine is asked\n  for it, is named in `{UNPROMISED}`.\n\
          - **refused**: it would change the answer and cannot be had: status 400, `unsupported_parameter`, and `param` names it. \
-         A value that\n  asks for nothing (an empty object, `false`) is ignored.\n\n\
+         A value that\n  asks for nothing is taken where the row says so; null is as good as no field.\n\n\
          A field that stands in no table is given to servers of OpenAI's API as it came, and ignored by the others; of embeddings it \
-         is refused\nby an Ollama and the own engine, and of responses it is ignored everywhere. An *ext.* is no field that OpenAI has there, but one that \
+         is refused\nby an Ollama and the own engine, and of responses it is ignored everywhere. A field that is known under its name in another case \
+         (`Messages`)\nis refused, with the name to write: some servers read it all the same. An *ext.* is no field that OpenAI has there, but one that \
          engines or its chats have.\n"
     );
     for (heading, rows) in ENDPOINTS {

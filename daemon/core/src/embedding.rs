@@ -153,7 +153,8 @@ pub fn no_embeddings(model: &str) -> ApiError {
         Code::InvalidValue,
         format!(
             "The model '{shown}' makes no embeddings. Ask for an embedding model; GET /v1/models lists the models that there \
-             are, and of some what they can do. llama.cpp's server makes them where it is started with --embeddings."
+             are, and of some what they can do. A server of llama.cpp's that an admin has named under [[backends]] makes them if it \
+             was started with --embeddings."
         ),
     )
     .with_param("model")

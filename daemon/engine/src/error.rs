@@ -93,8 +93,11 @@ impl Failure {
     #[must_use]
     pub fn context(at: &str, limit: usize, used: Option<usize>) -> Self {
         let used = used.map_or_else(|| "many more".to_owned(), |used| used.to_string());
-        let message =
-            format!("This model's context is {limit} tokens, but of {at} alone there are {used}; {SHORTEN}");
+        // A template shows both in one text.
+        let what = if at == "messages" { "messages and tools" } else { at };
+        let message = format!(
+            "This model's context is {limit} tokens, but of {what} alone there are {used}; {SHORTEN}"
+        );
         Self::refused("context_length_exceeded", message).at(at)
     }
 

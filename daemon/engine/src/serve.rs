@@ -8,6 +8,7 @@ use crate::error::Failure;
 use crate::gguf::Summary;
 use crate::library::{Library, Model};
 use crate::queue::{Event, Queue, Ticket, Work};
+use crate::template::words;
 use crate::wire::answer::{Answer, ChatAnswer, Said, TextAnswer};
 use crate::wire::completion::Completion;
 use crate::wire::embeddings::{self, Embeddings};
@@ -342,7 +343,7 @@ fn describe(model: &Model, settings: Settings) -> Value {
         "architecture": model.summary.architecture(), "context_length": model.summary.context_length(),
         "bytes": model.summary.bytes,
         "capabilities": capabilities(&model.summary),
-        "heeds": heeds(&model.summary),
+        "heeds": words::heeded(&[true, false].map(|tools| model.summary.chat_template(tools).unwrap_or_default())),
         // As llama.cpp's own server calls what it has, which may be less than the model was trained on.
         "meta": {"n_ctx": settings.context_of(&model.summary)},
     })
@@ -358,13 +359,6 @@ fn capabilities(summary: &Summary) -> Vec<&'static str> {
     // What it is told to think by, or how its thoughts are told from the rest.
     let thinks = ["enable_thinking", "reasoning_effort", "think>"].iter().any(|word| template.contains(word));
     ["completion"].into_iter().chain(tools).chain(thinks.then_some("thinking")).collect()
-}
-
-/// By which words its template goes of how hard to think; a request that says it by another one changes nothing.
-fn heeds(summary: &Summary) -> Vec<&'static str> {
-    let templates = [true, false].map(|tools| summary.chat_template(tools).unwrap_or_default());
-    let has = |word: &&str| templates.iter().any(|template| template.contains(*word));
-    ["enable_thinking", "reasoning_effort"].into_iter().filter(has).collect()
 }
 
 fn status(engine: &Engine) -> Value {

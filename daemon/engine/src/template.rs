@@ -18,6 +18,7 @@ pub use page::Paper;
 pub mod messages;
 mod page;
 mod tojson;
+pub mod words;
 
 /// Why there is no text.
 #[derive(Debug, thiserror::Error)]

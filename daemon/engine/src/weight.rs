@@ -1,9 +1,13 @@
 //! What a conversation may weigh, in bytes of text and in JSON values, before anything is built from it.
 //!
 //! Knows how a model's context bounds what can be said to it. Knows nothing of fields, templates or HTTP. Invariant:
-//! nothing is allocated for what is weighed, and weighing ends where the allowance does.
+//! nothing is allocated for what is weighed but the list of an object's keys, and weighing ends where the allowance does. An object that has
+//! a key twice is none: a tree keeps the last of them, and another reader the first.
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 /// llama.cpp rounds contexts up to a multiple of this (`GGML_PAD` in its `llama_context`).
@@ -54,6 +58,8 @@ impl Allowance {
 pub enum WeightError {
     /// It is heavier than what was left of the allowance.
     TooHeavy,
+    /// An object in it has a key twice.
+    Twice,
     /// It is no JSON that can be read; serde's words, which hold none of its text.
     Unreadable(serde_json::Error),
 }
@@ -64,13 +70,14 @@ pub struct Scale {
     bytes: usize,
     values: usize,
     spent: bool,
+    twice: bool,
 }
 
 impl Scale {
     /// A scale on which nothing lies yet.
     #[must_use]
     pub fn new(allowance: &Allowance) -> Self {
-        Self { bytes: allowance.bytes, values: allowance.values, spent: false }
+        Self { bytes: allowance.bytes, values: allowance.values, spent: false, twice: false }
     }
 
     /// Adds this JSON text.
@@ -80,8 +87,11 @@ impl Scale {
     pub fn add(&mut self, json: &str) -> Result<(), WeightError> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let weighed = (&mut *self).deserialize(&mut deserializer);
-        weighed
-            .map_err(|error| if self.spent { WeightError::TooHeavy } else { WeightError::Unreadable(error) })
+        weighed.map_err(|error| match (self.spent, self.twice) {
+            (true, _) => WeightError::TooHeavy,
+            (false, true) => WeightError::Twice,
+            (false, false) => WeightError::Unreadable(error),
+        })
     }
 
     /// Adds the values, but not the bytes, of a JSON text that lies in a string which was added already.
@@ -89,7 +99,7 @@ impl Scale {
     /// # Errors
     /// See [`WeightError`].
     pub fn add_inner(&mut self, json: &str) -> Result<(), WeightError> {
-        let mut inner = Self { bytes: usize::MAX, values: self.values, spent: false };
+        let mut inner = Self { bytes: usize::MAX, values: self.values, spent: false, twice: false };
         let weighed = inner.add(json);
         self.values = inner.values;
         weighed
@@ -105,6 +115,10 @@ impl Scale {
         Ok(())
     }
 }
+
+/// A key: borrowed where it holds no escapes.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> DeserializeSeed<'de> for &mut Scale {
     type Value = ();
@@ -153,7 +167,13 @@ impl<'de> Visitor<'de> for &mut Scale {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         self.take(0)?;
-        while entries.next_key_seed(&mut *self)?.is_some() {
+        let mut keys = HashSet::new();
+        while let Some(Key(key)) = entries.next_key()? {
+            self.take(key.len())?;
+            if !keys.insert(key) {
+                self.twice = true;
+                return Err(A::Error::custom("a key is there twice"));
+            }
             entries.next_value_seed(&mut *self)?;
         }
         Ok(())
@@ -184,6 +204,15 @@ mod tests {
         let mut scale = Scale::new(&Allowance { tokens: 1, bytes: 3, values: 2 });
         scale.add("\"ab\"").unwrap();
         assert!(matches!(scale.add("\"ab\""), Err(WeightError::TooHeavy)));
+    }
+
+    #[test]
+    fn what_is_there_twice_is_told_however_deep_and_however_it_is_spelled() {
+        let weigh = |json: &str| weigh(&Allowance::new(8192, None), json);
+        for json in [r#"{"a": 1, "b": 2, "a": 3}"#, r#"[{"f": {"name": 1, "n\u0061me": 1}}]"#] {
+            assert!(matches!(weigh(json), Err(WeightError::Twice)), "{json}");
+        }
+        weigh(r#"[{"a": {"a": 1}}, {"a": 1, "A": 2}]"#).unwrap();
     }
 
     #[test]

@@ -302,7 +302,8 @@ fn effort_of(name: &str, effort: String) -> Result<Think, Failure> {
         known if EFFORTS.contains(&known) => Ok(Think::Effort(effort)),
         _ => {
             let [others @ .., last] = EFFORTS;
-            Err(Failure::wrong_value(name, &format!("{} or {last}", others.join(", "))))
+            let switch = if name == "think" { "true, false, " } else { "" };
+            Err(Failure::wrong_value(name, &format!("{switch}{} or {last}", others.join(", "))))
         }
     }
 }

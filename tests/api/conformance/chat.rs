@@ -27,6 +27,20 @@ fn refused() -> [(&'static str, Value); 6] {
     ]
 }
 
+/// Forms of an answer in the words of engines, which are refused where no server of OpenAI's API may know them.
+pub(super) fn forms() -> [(&'static str, Value); 8] {
+    [
+        ("guided_json", json!({"type": "object"})),
+        ("guided_regex", json!("[a-z]+")),
+        ("guided_choice", json!(["yes", "no"])),
+        ("guided_grammar", json!("root ::= \"yes\"")),
+        ("structured_outputs", json!({"regex": "[a-z]+"})),
+        ("grammar", json!("root ::= \"yes\"")),
+        ("json_schema", json!({"type": "object"})),
+        ("format", json!("json")),
+    ]
+}
+
 /// Those that only a server of OpenAI's API may know.
 fn foreign() -> [(&'static str, Value); 12] {
     [

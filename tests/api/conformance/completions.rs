@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use ghostllm_tests::client::Answer;
 
-use super::{bench::Scene, probe::Probe};
+use super::{bench::Scene, chat::forms, probe::Probe};
 
 const PROMPT: &str = "This program is free";
 /// What the demo knows how to go on with.
@@ -45,11 +45,18 @@ fn words() -> [(&'static str, Value, &'static str); 11] {
 }
 
 /// What is refused wherever no server of OpenAI's API may know it, and by all of them.
-fn chat_s() -> [(&'static str, Value); 2] {
+fn chat_s() -> [(&'static str, Value); 3] {
     [
         ("response_format", json!({"type": "json_object"})),
         ("messages", json!([{"role": "user", "content": "Hello"}])),
+        ("max_completion_tokens", json!(3)),
     ]
+}
+
+/// What would change an answer, and is refused wherever no server of OpenAI's API may know it.
+fn foreign_forms() -> impl Iterator<Item = (&'static str, Value)> {
+    let function = json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}});
+    forms().into_iter().chain([("tools", json!([function]))])
 }
 
 fn echoes(scene: &Scene) -> bool {
@@ -58,7 +65,8 @@ fn echoes(scene: &Scene) -> bool {
 
 pub(super) fn ollama() -> Vec<Probe> {
     let tiny = |field, value| of("tiny", field, &value);
-    let dead = foreign().into_iter().chain(chat_s()).map(|(field, value)| tiny(field, value));
+    let dead =
+        foreign().into_iter().chain(chat_s()).chain(foreign_forms()).map(|(field, value)| tiny(field, value));
     let words = words().map(|(field, value, pointer)| tiny(field, value.clone()).on_wire(pointer, value));
     let prompts = json!([PROMPT, "This program", "The licence"]);
     let streamed = json!({"stream": true});
@@ -86,13 +94,18 @@ pub(super) fn ollama() -> Vec<Probe> {
 pub(super) fn openai() -> Vec<Probe> {
     let large = |field, value| of("large", field, &value);
     let words = words().map(|(field, value, _)| (field, value));
-    let passed = foreign().into_iter().chain(words).map(|(field, value)| large(field, value).unchanged());
+    let passed = foreign()
+        .into_iter()
+        .chain(foreign_forms())
+        .chain(words)
+        .map(|(field, value)| large(field, value).unchanged());
     let streamed = json!({"stream": true});
     let small = json!({"model": "small"});
-    let [(format, wanted), (messages, said)] = chat_s();
+    let [(format, wanted), (messages, said), (tokens, most)] = chat_s();
     let others = [
         large(format, wanted).unchanged(),
         large(messages, said),
+        large(tokens, most),
         large("model", json!("other-large")).passed(|scene| {
             scene.at("/model") == "other-large" && scene.wire.iter().all(|body| body["model"] == "large")
         }),
@@ -153,7 +166,11 @@ fn strays(scene: &Scene) -> bool {
 
 /// Our own engine, the real one: by what its answers are.
 pub(super) fn engine() -> Vec<Probe> {
-    let dead = foreign().into_iter().chain(chat_s()).map(|(field, value)| demo(field, &value));
+    let dead = foreign()
+        .into_iter()
+        .chain(chat_s())
+        .chain(foreign_forms())
+        .map(|(field, value)| demo(field, &value));
     dead.chain(requests()).chain(numbers()).chain(answers()).collect()
 }
 

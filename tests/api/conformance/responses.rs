@@ -4,7 +4,7 @@ pub(super) mod engine;
 
 use serde_json::{Value, json};
 
-use super::{bench::Scene, probe::Probe};
+use super::{bench::Scene, chat::forms, probe::Probe};
 use crate::FRANCE;
 
 /// A field of a request with this model.
@@ -137,7 +137,7 @@ fn one_call(model: &'static str) -> Probe {
 }
 
 pub(super) fn ollama() -> Vec<Probe> {
-    let dead = dead().map(|(field, value)| of("tiny", field, &value));
+    let dead = dead().into_iter().chain(forms()).map(|(field, value)| of("tiny", field, &value));
     let numbers = numbers().map(|(field, value, at, _)| of("tiny", field, &value).on_wire(at, value));
     let offering = json!({ "tools": tools() });
     let others = [
@@ -158,12 +158,12 @@ pub(super) fn ollama() -> Vec<Probe> {
     ];
     let system = json!({"role": "system", "content": "Be brief."});
     let wire = on_wire("tiny", system, ["/format", "/top_logprobs"]);
-    let all = dead.into_iter().chain(numbers).chain(others);
+    let all = dead.chain(numbers).chain(others);
     all.chain(wire).chain(repeated("tiny")).collect()
 }
 
 pub(super) fn openai() -> Vec<Probe> {
-    let dead = dead().map(|(field, value)| of("large", field, &value));
+    let dead = dead().into_iter().chain(forms()).map(|(field, value)| of("large", field, &value));
     let numbers = numbers().map(|(field, value, _, at)| of("large", field, &value).on_wire(at, value));
     let choice = json!({"type": "function", "function": {"name": "get_time"}});
     let others = [
@@ -172,13 +172,16 @@ pub(super) fn openai() -> Vec<Probe> {
         }),
         of("large", "reasoning", &json!({"effort": "low"})).on_wire("/reasoning_effort", json!("low")),
         of("large", "stream", &json!(true)).works(Scene::is_stream),
-        of("large", "tool_choice", &named("get_time"))
-            .beside(&json!({ "tools": tools() }))
-            .on_wire("/tool_choice", choice),
+        of("large", "tool_choice", &named("get_time")).beside(&json!({ "tools": tools() })).passed(
+            move |scene| {
+                let told = scene.header("x-ghostllm-unpromised") == Some("tool_choice");
+                told && scene.wire.len() == 1 && scene.wire.iter().all(|body| body["tool_choice"] == choice)
+            },
+        ),
         one_call("duo"),
     ];
     let system = json!({"role": "system", "content": "Be brief."});
     let wire = on_wire("large", system, ["/response_format/json_schema/schema", "/top_logprobs"]);
-    let all = dead.into_iter().chain(numbers).chain(others);
+    let all = dead.chain(numbers).chain(others);
     all.chain(wire).chain(repeated("large")).collect()
 }

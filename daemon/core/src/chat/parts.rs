@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     fn image(place: usize) -> Image {
-        Image { media_type: "image/png".to_owned(), base64: "AAAA".to_owned(), place }
+        Image { place, ..Image::picture("image/png", "AAAA") }
     }
 
     fn parts(text: &str, places: &[usize]) -> Vec<String> {

@@ -64,6 +64,17 @@ pub struct Heeds {
     pub switch: bool,
     /// How hard (`reasoning_effort`).
     pub effort: bool,
+    /// What it shows of a turn beside its words.
+    pub shows: Shows,
+}
+
+/// What a model's template shows of a turn beside its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shows {
+    /// Who speaks, where that is no tool (`message.name`).
+    pub names: bool,
+    /// What was thought (`reasoning_content`, `thinking`).
+    pub thoughts: bool,
 }
 
 impl Heeds {
@@ -73,6 +84,10 @@ impl Heeds {
         words.into_iter().fold(Self::default(), |heeds, word| Self {
             switch: heeds.switch || word == "enable_thinking",
             effort: heeds.effort || word == "reasoning_effort",
+            shows: Shows {
+                names: heeds.shows.names || word == "name",
+                thoughts: heeds.shows.thoughts || word == "reasoning_content",
+            },
         })
     }
 
@@ -115,5 +130,9 @@ mod tests {
         assert_eq!(heeds(&["enable_thinking", "think"]), [true, true, false, false]);
         assert_eq!(heeds(&["x", "reasoning_effort"]), [false, false, true, true]);
         assert_eq!(heeds(&["reasoning_effort", "enable_thinking"]), [true; 4]);
+        let shows = |words: &[&str]| Heeds::of_words(words.iter().copied()).shows;
+        assert_eq!(shows(&["enable_thinking", "reasoning_effort"]), Shows::default());
+        assert_eq!(shows(&["name"]), Shows { names: true, thoughts: false });
+        assert_eq!(shows(&["x", "reasoning_content", "y"]), Shows { names: false, thoughts: true });
     }
 }

@@ -37,11 +37,8 @@ pub(crate) fn call() -> impl Strategy<Value = ToolCall> {
 }
 
 pub(crate) fn image() -> impl Strategy<Value = Image> {
-    ("image/(png|jpeg|gif|webp)", "[A-Za-z0-9+/]{4,8}").prop_map(|(media_type, base64)| Image {
-        media_type,
-        base64,
-        place: 0,
-    })
+    ("image/(png|jpeg|gif|webp)", "[A-Za-z0-9+/]{4,8}")
+        .prop_map(|(media_type, base64)| Image::picture(media_type, base64))
 }
 
 /// Texts and pictures in any order, as a message of both is put together.

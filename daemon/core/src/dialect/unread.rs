@@ -55,6 +55,8 @@ impl Unread {
 
     fn add(&mut self, path: &'static str, name: &str) {
         let name = name.get(..name.floor_char_boundary(NAME_BYTES)).unwrap_or_default();
+        // One without a letter would end a header's name with a dot.
+        let name = if name.is_empty() { "?" } else { name };
         let names = self.names.entry(path).or_default();
         if self.count < MOST && !names.contains(name) {
             names.insert(name.to_owned());
@@ -212,6 +214,11 @@ mod tests {
                 assert!(form.members.iter().any(read), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_name_without_a_letter_ends_none_with_a_dot() {
+        assert_eq!(found(&json!([{"role": "user", "": 1}]), &MESSAGE), ["messages.?"]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) const ANSWERS: [(&str, &str); 7] = [
     (
         UNPROMISED,
         "The field of the request that this engine was asked for and cannot be held to: `tool_choice`, where a call is wanted of an \
-         Ollama. The answer may be another one.",
+         Ollama, or of a server of OpenAI's API, of which some pass it over. The answer may be another one.",
     ),
     (
         "retry-after",

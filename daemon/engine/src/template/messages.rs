@@ -76,7 +76,9 @@ fn alias_reasoning(fields: &mut Map<String, Value>) {
         .iter()
         .find_map(|name| fields.get(*name).filter(|value| !value.is_null()).cloned());
     if let Some(reasoning) = found {
-        fields.entry("thinking").or_insert_with(|| reasoning.clone());
+        for name in ["thinking", "reasoning"] {
+            fields.entry(name).or_insert_with(|| reasoning.clone());
+        }
         fields.insert("reasoning_content".into(), reasoning);
     }
 }

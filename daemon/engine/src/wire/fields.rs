@@ -67,6 +67,9 @@ pub(crate) fn weigh(
     let Some(raw) = field else { return Ok(()) };
     scale.add(raw.get()).map_err(|error| match error {
         WeightError::TooHeavy => Failure::too_heavy(name, allowance),
+        WeightError::Twice => {
+            Failure::invalid(name, format!("An object in the field '{name}' has a member twice."))
+        }
         WeightError::Unreadable(error) => {
             let text = error.to_string();
             let what = text.split(" at line ").next().unwrap_or("a syntax error");

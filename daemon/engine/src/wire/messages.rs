@@ -43,15 +43,17 @@ fn flatten_one(at: &str, message: Value) -> Result<Value, Failure> {
     let assistant = role(at, &fields)? == "assistant";
     refuse_older_call(at, &fields)?;
     let place = format!("{at}.content");
-    let content = match fields.get_mut("content").map(Value::take) {
+    let said = match fields.get_mut("content").map(Value::take) {
         None | Some(Value::Null) if !assistant => {
             return Err(Failure::missing(&place, "a string or a list of parts"));
         }
-        None | Some(Value::Null) => refusal(at, &fields)?,
-        Some(text @ Value::String(_)) => text,
-        Some(Value::Array(parts)) => Value::String(join(&place, &parts)?),
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text),
+        Some(Value::Array(parts)) => Some(join(&place, &parts)?),
         Some(_) => return Err(Failure::wrong_type(&place, "a string or a list of parts")),
     };
+    let refused = text(at, "refusal", &fields)?.filter(|words| assistant && !words.is_empty());
+    let content = with_refusal(said, refused).map_or(Value::Null, Value::String);
     fields.insert("content".into(), content);
     for name in TEXTS {
         text(at, name, &fields)?;
@@ -89,10 +91,13 @@ fn refuse_older_call(at: &str, fields: &Map<String, Value>) -> Result<(), Failur
     Err(Failure::unsupported(&place, message))
 }
 
-/// What an assistant said that has no content: templates show no field but that one.
-fn refusal(at: &str, fields: &Map<String, Value>) -> Result<Value, Failure> {
-    let words = text(at, "refusal", fields)?.filter(|words| !words.is_empty());
-    Ok(words.map_or(Value::Null, Value::from))
+/// What an assistant said, and behind it, on a line of its own, what it refused: templates show no field but the content.
+fn with_refusal(said: Option<String>, refused: Option<&str>) -> Option<String> {
+    match (said, refused) {
+        (said, None) => said,
+        (Some(said), Some(refused)) if !said.is_empty() => Some(format!("{said}\n{refused}")),
+        (_, Some(refused)) => Some(refused.to_owned()),
+    }
 }
 
 /// Each part is a line of its own, as llama.cpp's server has it: glued together, two words would be one.
@@ -115,6 +120,14 @@ fn words<'a>(at: &str, part: &'a Value) -> Result<&'a str, Failure> {
             let message = format!("{at} is of a type{kind}, but this engine reads text only");
             return Err(Failure::unsupported(&format!("{at}.type"), message));
         }
+    }
+    // Nobody would see it, and the answer would be another one.
+    if let Some(medium) =
+        OTHER_PARTS.iter().find(|name| fields.get(**name).is_some_and(|held| !held.is_null()))
+    {
+        let place = format!("{at}.{medium}");
+        let message = format!("{place} stands in a part that is text, and this engine reads text only");
+        return Err(Failure::unsupported(&place, message));
     }
     let name = if fields.contains_key("refusal") { "refusal" } else { "text" };
     text(at, name, fields)?.ok_or_else(|| Failure::missing(&format!("{at}.{name}"), "a string"))
@@ -193,6 +206,13 @@ mod tests {
             (Some("unsupported_parameter"), Some("messages[0].content[0].type"))
         );
         assert!(failure.message.contains("image_url"));
+        let beside = |held: Value| json!([{"role": "user", "content": [{"type": "text", "text": "a", "image_url": held}]}]);
+        let failure = flat(&beside(json!({"url": "data:"}))).unwrap_err();
+        assert_eq!(
+            (failure.code, failure.param.as_deref()),
+            (Some("unsupported_parameter"), Some("messages[0].content[0].image_url"))
+        );
+        assert_eq!(flat(&beside(Value::Null)).unwrap()[0]["content"], "a");
     }
 
     #[test]
@@ -215,17 +235,21 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_the_text_where_there_is_no_other() {
+    fn a_refusal_is_text_behind_any_other() {
         for (content, refusal, expected) in [
             (Value::Null, json!("no"), json!("no")),
             (Value::Null, json!(""), Value::Null),
             (Value::Null, Value::Null, Value::Null),
-            (json!("yes"), json!("no"), json!("yes")),
+            (json!(""), json!("no"), json!("no")),
+            (json!("yes"), json!("no"), json!("yes\nno")),
+            (json!([{"type": "text", "text": "yes"}]), json!("no"), json!("yes\nno")),
         ] {
             let message =
                 json!([{"role": "assistant", "content": content, "refusal": refusal, "function_call": null}]);
             assert_eq!(flat(&message).unwrap()[0]["content"], expected);
         }
+        let user = json!([{"role": "user", "content": "yes", "refusal": "no"}]);
+        assert_eq!(flat(&user).unwrap()[0]["content"], "yes");
         // Only an assistant refuses; from anybody else, content is missing.
         let user = json!([{"role": "user", "refusal": "no"}]);
         assert_eq!(flat(&user).unwrap_err().param.as_deref(), Some("messages[0].content"));

@@ -79,16 +79,20 @@ struct Read {
     may_keep: bool,
     /// Bytes of what was kept of earlier answers and stands in it now.
     recalled: usize,
+    /// Where its first medium stands that a server of OpenAI's API alone is given.
+    attached: Option<String>,
 }
+
+const NO_ATTACHMENTS: &str = "The engine of this model takes no sounds and no files.";
 
 impl Read {
     fn as_sent(body: &Bytes, passed: passthrough::Passed, form: Form) -> Self {
         let (model, has_time) = (passed.model.clone(), passed.has_time);
         let effort = passed.effort;
-        let (may_keep, recalled) = (false, 0);
+        let (may_keep, recalled, attached) = (false, 0, None);
         let asked = backend::Asked::AsSent { body: body.clone(), passed: Box::new(passed) };
         let (ignored, unheeded) = (Vec::new(), Vec::new());
-        Self { model, asked, form, ignored, unheeded, effort, has_time, may_keep, recalled }
+        Self { model, asked, form, ignored, unheeded, effort, has_time, may_keep, recalled, attached }
     }
 
     /// What of it changes nothing at such a backend, where what the model's template goes by of thinking is known, or is not.
@@ -99,27 +103,41 @@ impl Read {
         // Others are given it, and are known by nobody.
         let heeds = heeds.filter(|_| behind == Behind::Engine);
         let effort = self.effort.filter(|(think, _)| heeds.is_some_and(|heeds| !heeds.heeds(*think)));
-        let effort = effort.map_or(String::new(), |(_, field)| field.to_owned());
+        let effort = effort.map(|(_, field)| field);
+        let by_template = |unshown: Vec<&'static str>| {
+            let names: Vec<&str> = effort.into_iter().chain(unshown).collect();
+            respond::listed(&names)
+        };
         match &self.asked {
             backend::Asked::AsSent { passed, .. } => {
-                Ok([passed.taken(behind, limits)?.unwrap_or_default(), effort])
+                let unshown = heeds.map(|heeds| passed.unshown(heeds)).unwrap_or_default();
+                Ok([passed.taken(behind, limits)?.unwrap_or_default(), by_template(unshown)])
             }
             backend::Asked::Read { request, .. } => {
+                if let Some(attached) = self.attached.as_deref().filter(|_| behind != Behind::OpenAi) {
+                    return Err(ApiError::unsupported(attached, NO_ATTACHMENTS));
+                }
                 let unheeded = self.unheeded.iter().filter(|_| behind != Behind::OpenAi).copied();
                 let names = self.ignored.iter().map(String::as_str).chain(unheeded);
                 // Ollama's form of a tool has no such word.
                 let strict = behind == Behind::Ollama && request.tools.iter().any(Tool::is_strict);
                 let names: Vec<&str> = names.chain(strict.then_some("tools.strict")).collect();
-                Ok([respond::listed(&names), effort])
+                let thinks = || request.messages.iter().any(|turn| turn.reasoning.is_some());
+                let unshown = heeds.is_some_and(|heeds| !heeds.shows.thoughts && thinks());
+                Ok([
+                    respond::listed(&names),
+                    by_template(unshown.then_some("input.reasoning").into_iter().collect()),
+                ])
             }
         }
     }
 }
 
 impl Read {
-    /// The field of it that such a backend cannot be held to.
+    /// The field of it that such a backend cannot be held to: an Ollama has no word for it, and of the servers of OpenAI's API some
+    /// pass it over (llama-server, `transformers serve`), which cannot be told before a stream begins. Our own engine keeps to it.
     fn unpromised(&self, behind: Behind) -> Option<&'static str> {
-        (behind == Behind::Ollama && self.asked.forces_call()).then_some("tool_choice")
+        (behind != Behind::Engine && self.asked.forces_call()).then_some("tool_choice")
     }
 }
 
@@ -140,11 +158,23 @@ impl Language {
             }
             Self::Responses => {
                 let read = responses::parse_recalling(body, limits, earlier)?;
-                let ResponseRequest { chat, echo, ignored, unheeded, has_time, may_keep, recalled } = read;
+                let ResponseRequest { chat, echo, ignored, unheeded, has_time, may_keep, recalled, attached } =
+                    read;
                 let (model, form) = (chat.model.clone(), Form::Response(Arc::new(echo)));
                 let effort = chat.think.map(|think| (think, "reasoning.effort"));
                 let asked = backend::Asked::read(chat);
-                Ok(Read { model, asked, form, ignored, unheeded, effort, has_time, may_keep, recalled })
+                Ok(Read {
+                    model,
+                    asked,
+                    form,
+                    ignored,
+                    unheeded,
+                    effort,
+                    has_time,
+                    may_keep,
+                    recalled,
+                    attached,
+                })
             }
         }
     }
@@ -171,7 +201,7 @@ pub(super) async fn answer(
     let own = read.has_time.then_some(Class::Background);
     let asked = Asked { priority: asked.priority.or(own), ..asked };
     let taken = |routed: &Routed| read.taken(routed.backend.kind().behind(), routed.heeds, &settings.limits);
-    let (Begun { account, routed, slot, wait }, [ignored, effort]) =
+    let (Begun { account, routed, slot, wait }, [ignored, unshown]) =
         begin(shared, asked, &read.model, stay, taken)?;
     let Routed { backend, model, defaults, .. } = routed;
     let unpromised = read.unpromised(backend.kind().behind());
@@ -202,7 +232,7 @@ pub(super) async fn answer(
         whole(shared, answered, account)
     };
     let mut response = answered.map_err(|error| form.refusal(thinking(error, thinks_by)))?;
-    respond::ignored(&mut response, &[&ignored, &effort, &respond::listed(unheard.names())]);
+    respond::ignored(&mut response, &[&ignored, &unshown, &respond::listed(unheard.names())]);
     respond::unpromised(&mut response, unpromised);
     Ok(response)
 }

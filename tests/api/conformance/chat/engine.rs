@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{allowed, calls, foreign, named, of, only_yes, refused, strict, tools};
+use super::{allowed, calls, foreign, forms, named, of, only_yes, refused, strict, tools};
 
 /// A field of a chat that is short and always the same, if the field does not change that.
 fn demo(field: &'static str, value: &Value) -> Probe {
@@ -50,7 +50,8 @@ fn prompt(scene: &Scene) -> u64 {
 }
 
 pub(in super::super) fn probes() -> Vec<Probe> {
-    let dead = refused().into_iter().chain(foreign()).map(|(field, value)| demo(field, &value));
+    let dead =
+        refused().into_iter().chain(foreign()).chain(forms()).map(|(field, value)| demo(field, &value));
     dead.chain(requests()).chain(numbers()).chain(answers()).chain(functions()).collect()
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{allowed, calls, foreign, named, of, refused, strict, tools};
+use super::{allowed, calls, foreign, forms, named, of, refused, strict, tools};
 
 fn tiny(field: &'static str, value: &Value) -> Probe {
     of("tiny", field, value)
@@ -25,7 +25,8 @@ fn offered(scene: &Scene) -> Vec<&Value> {
 }
 
 pub(in super::super) fn probes() -> Vec<Probe> {
-    let dead = refused().into_iter().chain(foreign()).map(|(field, value)| tiny(field, &value));
+    let dead =
+        refused().into_iter().chain(foreign()).chain(forms()).map(|(field, value)| tiny(field, &value));
     dead.chain(requests()).chain(numbers()).chain(answers()).chain(functions()).collect()
 }
 

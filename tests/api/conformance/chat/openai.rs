@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{bench::Scene, probe::Probe};
-use super::{calls, foreign, named, of, only_yes, refused, strict, tools};
+use super::{calls, foreign, forms, named, of, only_yes, refused, strict, tools};
 
 fn large(field: &'static str, value: &Value) -> Probe {
     of("large", field, value)
@@ -11,7 +11,11 @@ fn large(field: &'static str, value: &Value) -> Probe {
 
 pub(in super::super) fn probes() -> Vec<Probe> {
     let refused = refused().into_iter().map(|(field, value)| large(field, &value));
-    let passed = foreign().into_iter().chain(known()).map(|(field, value)| large(field, &value).unchanged());
+    let passed = foreign()
+        .into_iter()
+        .chain(forms())
+        .chain(known())
+        .map(|(field, value)| large(field, &value).unchanged());
     refused.chain(passed).chain(others()).collect()
 }
 
@@ -68,6 +72,9 @@ fn others() -> Vec<Probe> {
         }),
         large("tools", &tools()).unchanged(),
         large("tool_choice", &named("get_time")).beside(&json!({ "tools": tools() })).unchanged(),
+        large("tool_choice", &named("get_time"))
+            .beside(&json!({ "tools": tools() }))
+            .passed(|scene| scene.header("x-ghostllm-unpromised") == Some("tool_choice")),
         large("top_logprobs", &json!(3)).beside(&json!({"logprobs": true})).unchanged(),
     ]
 }

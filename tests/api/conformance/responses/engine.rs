@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use super::super::{
     bench::Scene,
-    chat::engine::{TWO_CALLS, all_likeliest, strays},
+    chat::{
+        engine::{TWO_CALLS, all_likeliest, strays},
+        forms,
+    },
     probe::Probe,
 };
 use super::{LOGPROBS, calls, dead, format, named, of, repeated, tools};
@@ -36,13 +39,8 @@ fn prompt(scene: &Scene) -> u64 {
 const SAID: &str = "/output/0/content/0/text";
 
 pub(in super::super) fn probes() -> Vec<Probe> {
-    let dead = dead().map(|(field, value)| demo(field, &value));
-    dead.into_iter()
-        .chain(repeated("ghostllm-demo"))
-        .chain(requests())
-        .chain(numbers())
-        .chain(functions())
-        .collect()
+    let dead = dead().into_iter().chain(forms()).map(|(field, value)| demo(field, &value));
+    dead.chain(repeated("ghostllm-demo")).chain(requests()).chain(numbers()).chain(functions()).collect()
 }
 
 fn requests() -> [Probe; 8] {

@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::tools;
 use crate::chat::{
-    Arguments, ChatRequest, Message, ResponseFormat, Role, Sampling, Think, Tool, ToolCall, ToolChoice,
+    Arguments, ChatRequest, MediumKind, Message, ResponseFormat, Role, Sampling, Think, Tool, ToolCall,
+    ToolChoice,
 };
 use crate::dialect::json::{self, Members};
 use crate::error::ApiError;
@@ -92,6 +93,10 @@ impl Serialize for Options<'_> {
 /// # Errors
 /// 400 where the request wants what Ollama cannot do.
 pub fn chat_body(request: &ChatRequest, model: &str) -> Result<Bytes, ApiError> {
+    let mut media = request.messages.iter().flat_map(|message| &message.images);
+    if media.any(|medium| medium.kind != MediumKind::Picture) {
+        return Err(ApiError::unsupported("messages", "This engine takes texts and pictures."));
+    }
     let tools = chosen_tools(request)?;
     let about = request.weight();
     let mut out = Vec::with_capacity(512 + about + about / 8);

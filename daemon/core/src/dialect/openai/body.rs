@@ -4,13 +4,14 @@
 //! the client left to the model is not sent, since a number that is sent overrides the model's own; a stream is asked for, with its
 //! count of tokens where the engine takes that, whatever the client wants, so that silence and failures are seen while the answer is
 //! made; [`super::parse_chat`] reads the same request out of it, but for thinking that is only on or off, which no client may say so,
-//! an administrator's `max`, a name for a schema that had none, and what is said of tools where none are shown.
+//! an administrator's `max`, media that are no pictures, a name for a schema that had none, and what is said of tools where none are shown.
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::chat::{
-    AnswerSchema, ChatRequest, Image, Json, Message, Part, ResponseFormat, Role, Think, ToolCall, ToolChoice,
+    AnswerSchema, ChatRequest, Image, Json, MediumKind, Message, Part, ResponseFormat, Role, Think, ToolCall,
+    ToolChoice,
 };
 use crate::dialect::json::{self, Members};
 
@@ -184,16 +185,34 @@ fn write_part(out: &mut Vec<u8>, part: Part<'_>) {
             fields.text("type", "text");
             fields.spelled("text", text);
         }
-        Part::Image(Image { media_type, base64, .. }) => {
-            fields.text("type", "image_url");
-            fields.written("image_url", |out| {
-                let mut url = Members::open(out);
-                url.text("url", &format!("data:{media_type};base64,{base64}"));
-                url.close();
-            });
-        }
+        Part::Image(image) => write_medium(&mut fields, image),
     }
     fields.close();
+}
+
+/// A medium by the type that chats have for it, which is the name of the member that holds it as well.
+fn write_medium(fields: &mut Members<'_>, Image { kind, media_type, base64, .. }: &Image) {
+    let name = match kind {
+        MediumKind::Picture => "image_url",
+        MediumKind::Sound(_) => "input_audio",
+        MediumKind::File(_) => "file",
+    };
+    fields.text("type", name);
+    fields.written(name, |out| {
+        let mut medium = Members::open(out);
+        match kind {
+            MediumKind::Picture => medium.text("url", &format!("data:{media_type};base64,{base64}")),
+            MediumKind::Sound(format) => {
+                medium.text("data", base64);
+                medium.text_if("format", format.as_deref());
+            }
+            MediumKind::File(name) => {
+                medium.text_if("filename", name.as_deref());
+                medium.text("file_data", base64);
+            }
+        }
+        medium.close();
+    });
 }
 
 fn write_call(out: &mut Vec<u8>, call: &ToolCall) {

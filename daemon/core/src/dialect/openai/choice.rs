@@ -6,30 +6,50 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{fields::Fields, request::TOOLS_LIMIT};
 use crate::chat::{Tool, ToolChoice};
-use crate::dialect::json::Object;
+use crate::dialect::json::{Object, Quoted};
 use crate::error::ApiError;
 
+const FIELD: &str = "tool_choice";
 const EXPECTED: &str = "none, auto, required, {\"type\": \"function\", \"function\": {\"name\": ...}} or {\"type\": \"allowed_tools\", \
                         \"allowed_tools\": {\"mode\": ..., \"tools\": [...]}}";
 
-#[derive(Deserialize)]
-#[serde(untagged)]
+/// The choice, of one of its forms.
 enum Choice<'a> {
-    #[serde(borrow)]
     Word(Cow<'a, str>),
-    #[serde(borrow)]
-    Allowed(Object<Allowing<'a>>),
-    #[serde(borrow)]
-    Named(Object<Named<'a>>),
+    Allowed(Allowed<'a>),
+    Named(Function<'a>),
 }
 
+/// One that is an object: what is there twice is so told from what is of no known form.
 #[derive(Deserialize)]
-struct Allowing<'a> {
+struct Chosen<'a> {
+    #[serde(rename = "type")]
+    _kind: Option<IgnoredAny>,
     #[serde(borrow)]
-    allowed_tools: Object<Allowed<'a>>,
+    allowed_tools: Option<Object<Allowed<'a>>>,
+    #[serde(borrow)]
+    function: Option<Object<Function<'a>>>,
+}
+
+impl<'a> Choice<'a> {
+    fn read(fields: &Fields<'a>) -> Result<Option<Self>, ApiError> {
+        let Some(raw) = fields.get(FIELD) else { return Ok(None) };
+        if let Some(word) = Quoted::of(raw.get()) {
+            return Ok(Some(Self::Word(word.text())));
+        }
+        match fields.read_as::<Object<Chosen<'_>>>(FIELD, EXPECTED)? {
+            None => Ok(None),
+            Some(Object(Chosen { allowed_tools: Some(Object(allowed)), .. })) => {
+                Ok(Some(Self::Allowed(allowed)))
+            }
+            Some(Object(Chosen { function: Some(Object(function)), .. })) => Ok(Some(Self::Named(function))),
+            Some(_) => Err(ApiError::invalid_type(FIELD, EXPECTED)),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -50,12 +70,6 @@ struct One<'a> {
 }
 
 #[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    function: Object<Function<'a>>,
-}
-
-#[derive(Deserialize)]
 struct Function<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
@@ -66,14 +80,12 @@ struct Function<'a> {
 /// # Errors
 /// 400: it is of no form that is known, or allows a tool that there is not.
 pub(super) fn choose(fields: &Fields<'_>, tools: &mut Vec<Tool>) -> Result<ToolChoice, ApiError> {
-    match fields.read_as::<Choice<'_>>("tool_choice", EXPECTED)? {
+    match Choice::read(fields)? {
         None => Ok(ToolChoice::Auto),
         Some(Choice::Word(word)) if word == "none" => Ok(ToolChoice::None),
-        Some(Choice::Word(word)) => mode("tool_choice", &word, EXPECTED),
-        Some(Choice::Named(Object(Named { function: Object(function) }))) => {
-            Ok(ToolChoice::Function(function.name.into_owned()))
-        }
-        Some(Choice::Allowed(Object(Allowing { allowed_tools: Object(allowed) }))) => {
+        Some(Choice::Word(word)) => mode(FIELD, &word, EXPECTED),
+        Some(Choice::Named(function)) => Ok(ToolChoice::Function(function.name.into_owned())),
+        Some(Choice::Allowed(allowed)) => {
             allow(tools, allowed.tools)?;
             let named = allowed.mode.as_deref().unwrap_or("auto");
             mode("tool_choice.allowed_tools.mode", named, "auto or required")
@@ -113,12 +125,10 @@ fn allow(tools: &mut Vec<Tool>, allowed: Option<Vec<Object<One<'_>>>>) -> Result
 
 /// Whether it wants a tool called in any case, as far as it is of a known form.
 pub(super) fn forces(fields: &Fields<'_>) -> bool {
-    match fields.read_as::<Choice<'_>>("tool_choice", EXPECTED).ok().flatten() {
+    match Choice::read(fields).ok().flatten() {
         None => false,
         Some(Choice::Word(word)) => word == "required",
         Some(Choice::Named(_)) => true,
-        Some(Choice::Allowed(Object(Allowing { allowed_tools: Object(allowed) }))) => {
-            allowed.mode.as_deref() == Some("required")
-        }
+        Some(Choice::Allowed(allowed)) => allowed.mode.as_deref() == Some("required"),
     }
 }

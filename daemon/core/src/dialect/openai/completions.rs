@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
-use super::media::{self, Allowance};
+use super::media::{self, Allowance, Beside};
 use super::passthrough::{self, Passed};
 use super::request;
 use super::table::{Behind, Wanted};
@@ -42,7 +42,7 @@ const LOGPROBS_LIMIT: u32 = 5;
 /// wrong type or out of range.
 pub fn inspect_completion(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
     let fields = Fields::read(body, limits.request_fields)?;
-    media::check_beside(&fields, &mut Allowance::new(limits))?;
+    let field = media::check_beside(&fields, &mut Allowance::new(limits))?;
     let (samples, prompts) = (request::choices(&fields)?, Prompts::read(&fields)?);
     let choices = choices(samples, prompts.count())?;
     // Some engines count from -1, and some give no token at all, but probabilities of the prompt's.
@@ -62,7 +62,8 @@ pub fn inspect_completion(body: &[u8], limits: &Limits) -> Result<Passed, ApiErr
         unjudged: unjudged(best, samples).err(),
         untaken: native(&fields, &prompts, limits).err(),
     };
-    let mut passed = passthrough::passed(&fields, body, limits, Wanted::by(ROWS, &fields))?;
+    let wanted = Wanted::by(ROWS, &fields).with_media(Beside::of(field));
+    let mut passed = passthrough::passed(&fields, body, limits, wanted)?;
     (passed.choices, passed.one_call, passed.alone) = (choices, false, Some(Box::new(alone)));
     // OpenAI's completions have no such field.
     passed.has_time = false;

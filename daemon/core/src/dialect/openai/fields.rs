@@ -1,7 +1,8 @@
 //! The top-level fields of a request body, each once, as raw JSON.
 //!
 //! Knows JSON's syntax errors and duplicate keys. Refuses to know what a field means. Invariant: a body that gets
-//! past here is one JSON object whose keys are distinct, none of them refused, and whose texts are characters.
+//! past here is one JSON object whose keys are distinct, none of them refused or a known one in another case, and whose texts are
+//! characters.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,8 +11,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::refused;
-use crate::dialect::json;
+use super::table::Row;
+use super::{completions, embeddings, refused, table};
+use crate::dialect::{json, responses};
 use crate::error::{ApiError, Code};
 
 /// The fields in their order.
@@ -70,7 +72,7 @@ impl<'a> Fields<'a> {
     }
 
     /// All that are not null, with their names.
-    pub(super) fn present(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub(in crate::dialect) fn present(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().filter(|(_, value)| value.get() != "null").map(|(name, value)| (name.as_ref(), *value))
     }
 
@@ -234,7 +236,31 @@ fn check(fields: &[(Cow<'_, str>, &RawValue)], most: usize) -> Result<(), ApiErr
             return Err(ApiError::doubled(name.as_ref()));
         }
     }
+    fields.iter().try_for_each(|(name, _)| check_case(name))
+}
+
+/// Refuses a field that is known under this name in another case: Go's readers, which some engines have, take it for that one, and so
+/// what was looked at here would not be what they read.
+fn check_case(name: &str) -> Result<(), ApiError> {
+    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return Ok(());
+    }
+    let folded: String = name.chars().map(folded).collect();
+    let tables: [&[Row]; 4] = [table::ROWS, completions::ROWS, embeddings::ROWS, responses::ROWS];
+    if tables.iter().copied().flatten().any(|row| row.name == folded) {
+        let why = format!("Its name is known in small letters alone: write it '{folded}'.");
+        return Err(ApiError::unsupported(name, &why));
+    }
     Ok(())
+}
+
+/// A letter as readers have it that mind no case, Unicode's further ways to write two of ours among them.
+fn folded(letter: char) -> char {
+    match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    }
 }
 
 /// The sentence for a syntax error; serde_json's own text without its place, which is said once.
@@ -276,5 +302,41 @@ impl<'de> Visitor<'de> for UpTo {
             }
         }
         Ok(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(field: &str) -> Result<(), ApiError> {
+        Fields::read(format!("{{\"x\":1,{field}:1}}").as_bytes(), 16).map(drop)
+    }
+
+    #[test]
+    fn a_known_field_is_written_in_small_letters() {
+        for (sent, known) in [
+            ("Messages", "messages"),
+            ("mEssages", "messages"),
+            ("me\u{17f}\u{17f}ages", "messages"),
+            ("STORE", "store"),
+            ("Web_Search_Options", "web_search_options"),
+            ("top_\u{212a}", "top_k"),
+            ("N", "n"),
+            ("Prompt", "prompt"),
+            ("Input", "input"),
+            ("Previous_Response_Id", "previous_response_id"),
+            ("Encoding_Format", "encoding_format"),
+        ] {
+            let error = read(&format!("\"{sent}\"")).unwrap_err();
+            assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some(sent)), "{sent}");
+            assert!(error.message().ends_with(&format!("write it '{known}'.")), "{error}");
+            assert!(read(&format!("\"{known}\"")).is_ok(), "{known}");
+        }
+        // By whatever escapes it is spelled.
+        assert!(read("\"\\u004dessages\"").is_err());
+        for other in ["\"Nobody\"", "\"guidedRegex\"", "\"m\u{e9}ssages\"", "\"\""] {
+            assert!(read(other).is_ok(), "{other}");
+        }
     }
 }

@@ -13,12 +13,13 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use self::place::{is_base64, is_data_url};
+use self::place::{is_base64, is_data_url, is_medium};
 use self::sieve::{Rule, medium_named, sift};
 use super::fields::{self, Fields, Pairs};
-use crate::chat::Image;
+use super::table::Behind;
+use crate::chat::{Image, MediumKind};
 use crate::config::Limits;
-use crate::dialect::json::{self, Quoted};
+use crate::dialect::json::{self, Elements, Entries, Quoted};
 use crate::error::{ApiError, Code};
 
 /// What carries bytes of its own.
@@ -122,21 +123,83 @@ pub(in crate::dialect) fn picture(
     allowance: &mut Allowance<'_>,
 ) -> Result<Image, ApiError> {
     let (media_type, base64) = data_url(param, url)?;
-    allowance.take(param, Medium::Picture, base64)?;
-    Ok(Image { media_type: media_type.to_owned(), base64: base64.to_owned(), place: 0 })
+    allowance.take(param, Medium::Picture, &base64)?;
+    Ok(Image::picture(media_type, base64))
+}
+
+/// The pictures of a turn by Ollama's own member, each in base64 or as a data URL; `param` names the member.
+pub(super) fn pictures(
+    param: &str,
+    raw: &RawValue,
+    allowance: &mut Allowance<'_>,
+) -> Result<Vec<Image>, ApiError> {
+    if !carries(raw.get()) {
+        return Ok(Vec::new());
+    }
+    if raw.get().starts_with('"') {
+        return native(param, raw.get(), allowance).map(|picture| vec![picture]);
+    }
+    let list = Elements::of(raw);
+    let mut list = list.ok_or_else(|| ApiError::invalid_type(param, "a list of pictures"))?;
+    let mut pictures = Vec::new();
+    while list.more() {
+        let at = format!("{param}[{}]", pictures.len());
+        pictures.push(native(&at, list.element(), allowance)?);
+    }
+    Ok(pictures)
+}
+
+fn native(at: &str, json: &str, allowance: &mut Allowance<'_>) -> Result<Image, ApiError> {
+    let text = Quoted::of(json).map(Quoted::text);
+    let text = text.ok_or_else(|| ApiError::invalid_type(at, "a picture in base64, or as a data URL"))?;
+    if is_data_url(&text) {
+        return picture(at, &text, allowance);
+    }
+    if !is_medium(&text) {
+        return Err(remote(at, Medium::Picture));
+    }
+    let base64 = bare(at, &text)?;
+    allowance.take(at, Medium::Picture, &base64)?;
+    Ok(Image::picture(form_of(&base64), base64))
+}
+
+/// The type of a picture, by how its base64 begins.
+fn form_of(base64: &str) -> &'static str {
+    const FORMS: [(&str, &str); 4] =
+        [("iVBORw0K", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp")];
+    let form = FORMS.iter().find(|(begin, _)| base64.starts_with(begin));
+    // Whoever decodes it sees by its bytes what it is.
+    form.map_or("image/*", |(_, form)| form)
+}
+
+/// Whether a member has anything in it.
+pub(in crate::dialect) fn carries(json: &str) -> bool {
+    !matches!(json, "null" | "false" | "[]" | "{}" | "\"\"")
 }
 
 /// Media type and base64 text of a data URL.
-fn data_url<'a>(param: &str, url: &'a str) -> Result<(&'a str, &'a str), ApiError> {
+fn data_url<'a>(param: &str, url: &'a str) -> Result<(&'a str, Cow<'a, str>), ApiError> {
     let data = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).and_then(|_| url.get(5..));
     let Some(data) = data else { return Err(remote(param, Medium::Picture)) };
-    let wrong = || ApiError::invalid_value(param, "a URL such as data:image/png;base64,...");
-    let (kind, base64) = data.split_once(";base64,").ok_or_else(wrong)?;
+    let picture = data.split_once(";base64,").filter(|(kind, _)| kind.starts_with("image/"));
+    let wrong =
+        || ApiError::invalid_value(param, "a picture as data:image/png;base64, and its bytes behind that");
+    let (kind, base64) = picture.ok_or_else(wrong)?;
+    Ok((kind, bare(param, base64)?))
+}
+
+/// Base64 of the usual alphabet without the line ends that some encoders write in it, which an Ollama need not see.
+fn bare<'a>(param: &str, base64: &'a str) -> Result<Cow<'a, str>, ApiError> {
+    let bare: Cow<'_, str> = match memchr::memchr2(b'\r', b'\n', base64.as_bytes()) {
+        Some(_) => base64.replace(['\r', '\n'], "").into(),
+        None => base64.into(),
+    };
     let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    if !kind.starts_with("image/") || base64.is_empty() || !base64.bytes().all(alphabet) {
-        return Err(wrong());
+    if bare.is_empty() || !bare.bytes().all(alphabet) {
+        let expected = "a picture in base64 of letters, digits, '+', '/' and '='; lines may end in it";
+        return Err(ApiError::invalid_value(param, expected));
     }
-    Ok((kind, base64))
+    Ok(bare)
 }
 
 fn remote(param: &str, medium: Medium) -> ApiError {
@@ -147,17 +210,72 @@ fn remote(param: &str, medium: Medium) -> ApiError {
     ApiError::new(Code::InvalidValue, message).with_param(param)
 }
 
+/// Media that a request has beside the parts of its contents, where servers of OpenAI's API may read them and no other engine does: the first
+/// of each, as errors name it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Beside {
+    /// Beside the conversation, or without one.
+    pub(super) field: Option<Box<str>>,
+    /// A turn's pictures as Ollama's own chats have them.
+    images: Option<Box<str>>,
+    /// Of a turn, by any other member.
+    other: Option<Box<str>>,
+}
+
+impl Beside {
+    /// Of a request without turns.
+    pub(super) fn of(field: Option<Box<str>>) -> Self {
+        Self { field, ..Self::default() }
+    }
+
+    /// Notes a turn's member of this name.
+    pub(super) fn add(&mut self, at: String, name: &str, raw: &RawValue) {
+        // What an assistant has said aloud is a name, and told of by whoever looks for that.
+        let is_said = name == "audio" && raw.get().starts_with('{');
+        if !carries(raw.get()) || is_said {
+            return;
+        }
+        let first = if name == IMAGES { &mut self.images } else { &mut self.other };
+        first.get_or_insert(at.into());
+    }
+
+    /// Refuses by its name what such an engine would not see.
+    pub(super) fn check(&self, behind: Behind) -> Result<(), ApiError> {
+        let images = self.images.as_ref().filter(|_| behind == Behind::Engine);
+        let unseen = self.field.as_ref().or(self.other.as_ref()).or(images);
+        match (behind, unseen) {
+            (Behind::OpenAi, _) | (_, None) => Ok(()),
+            (Behind::Ollama, Some(at)) => Err(ApiError::unsupported(&**at, PICTURES_ALONE)),
+            (Behind::Engine, Some(at)) => Err(ApiError::unsupported(&**at, TEXT_ALONE)),
+        }
+    }
+}
+
+/// Ollama's own member of a turn.
+const IMAGES: &str = "images";
+const PICTURES_ALONE: &str = "The engine of this model takes pictures alone, in a turn's content as parts of the type image_url, or in a \
+                              chat's turn as images.";
+const TEXT_ALONE: &str = "The engine of this model reads text alone.";
+
 /// Refuses remote media in fields that are called as media are: beside a conversation, or without one, some servers take pictures there.
-pub(super) fn check_beside(fields: &Fields<'_>, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
+/// Gives the first field that has any.
+pub(super) fn check_beside(
+    fields: &Fields<'_>,
+    allowance: &mut Allowance<'_>,
+) -> Result<Option<Box<str>>, ApiError> {
+    let mut first = None;
     // OpenAI's says how an answer shall be spoken, and is refused by the table.
     for (name, raw) in fields.present().filter(|(name, _)| *name != "audio") {
         check_named(name, name, raw, allowance)?;
+        if first.is_none() && is_named_so(name) && carries(raw.get()) {
+            first = Some(name.into());
+        }
     }
-    Ok(())
+    Ok(first)
 }
 
 /// Whether a member is called as media are.
-pub(super) fn is_named_so(name: &str) -> bool {
+pub(in crate::dialect) fn is_named_so(name: &str) -> bool {
     medium_named(name).is_some()
 }
 
@@ -195,6 +313,12 @@ const MEDIA: [(&str, Medium); 11] = [
 ];
 /// What engines would unpack (CVE-2025-62164), by vLLM's names.
 const TENSORS: [&str; 4] = ["image_embeds", "audio_embeds", "video_embeds", "prompt_embeds"];
+/// By which vLLM finds a medium again that it has had, whoever has sent it, and asks for no bytes (`vllm/entrypoints/chat_utils.py`).
+const KEY: &str = "uuid";
+const SHARED_KEY: &str = "By such a name an engine keeps a medium for all of its clients: one would be answered of another's picture. Send \
+                          the medium itself.";
+/// Where a text is from, for people: an address in it is a word as any other.
+const SOURCE: &str = "source";
 /// What an answer's text has beside it when it comes back, among it the addresses that it has cited. No engine opens these.
 const BESIDE_TEXT: [&str; 3] = ["annotations", "citations", "logprobs"];
 
@@ -214,12 +338,18 @@ pub(super) fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_
         return Err(ApiError::unsupported(format!("{at}.{name}"), why));
     }
     let of = kind(at, &members)?;
+    let key =
+        |(name, raw): &&(Cow<'_, str>, &RawValue)| name.eq_ignore_ascii_case(KEY) && raw.get() != "null";
+    if let Some((name, _)) = members.iter().find(key).filter(|_| of.is_some()) {
+        return Err(ApiError::unsupported(format!("{at}.{name}"), SHARED_KEY));
+    }
     let (taken, mut detail) = (allowance.parts, false);
     for (name, raw) in &members {
         let medium = medium_of(name);
         match (name.as_ref(), medium) {
             ("type", _) => {}
             (beside, _) if of.is_none() && BESIDE_TEXT.contains(&beside) => {}
+            (SOURCE, _) if of.is_none() && raw.get().starts_with('"') => {}
             ("image_url" | "audio_url" | "video_url", Some(medium)) => {
                 detail |= check_url(&format!("{at}.{name}"), raw, medium, allowance)?;
             }
@@ -348,11 +478,63 @@ fn check_inline(
         return Err(remote(&format!("{at}.file_url"), medium));
     }
     let (param, data) = (format!("{at}.{field}"), inline.data.unwrap_or_default());
-    if !is_data_url(&data) && !is_base64(&data) {
-        return Err(remote(&param, medium));
-    }
-    allowance.take(&param, medium, &data)?;
+    inside(&param, &data, medium, allowance)?;
     sift_beside(at, raw, &["data", "file_data"], medium, allowance)
+}
+
+/// The text of such a member, which `param` names. Sounds alone begin as paths do.
+fn inside(param: &str, data: &str, medium: Medium, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
+    let is_bytes = is_base64(data) && (matches!(medium, Medium::Sound) || !data.starts_with('/'));
+    if !is_data_url(data) && !is_bytes {
+        return Err(remote(param, medium));
+    }
+    allowance.take(param, medium, data)
+}
+
+/// The sound of a content part; `at` names the part.
+pub(in crate::dialect) fn sound(
+    at: &str,
+    raw: Option<&RawValue>,
+    allowance: &mut Allowance<'_>,
+) -> Result<Image, ApiError> {
+    #[derive(Deserialize)]
+    struct Sound {
+        data: String,
+        format: Option<String>,
+    }
+    let at = format!("{at}.input_audio");
+    let raw = raw.ok_or_else(|| ApiError::missing(at.as_str()))?;
+    check_inline(&at, raw, Medium::Sound, allowance)?;
+    let Sound { data, format } = fields::object(&at, raw.get(), "an object with data and its format")?;
+    Ok(Image { kind: MediumKind::Sound(format), media_type: String::new(), base64: data, place: 0 })
+}
+
+/// The document of a content part, with its name; `at` names the part.
+pub(in crate::dialect) fn file(
+    at: &str,
+    data: &str,
+    name: Option<&str>,
+    allowance: &mut Allowance<'_>,
+) -> Result<Image, ApiError> {
+    inside(&format!("{at}.file_data"), data, Medium::File, allowance)?;
+    if let Some(name) = name {
+        sieve::name(&format!("{at}.filename"), name)?;
+    }
+    let kind = MediumKind::File(name.map(str::to_owned));
+    Ok(Image { kind, media_type: String::new(), base64: data.to_owned(), place: 0 })
+}
+
+/// What lies at an address is not fetched; `param` names the field.
+pub(in crate::dialect) fn elsewhere(param: &str) -> ApiError {
+    remote(param, Medium::File)
+}
+
+/// The first member of an object that is called as media are and has any in it, as errors name it.
+pub(in crate::dialect) fn beside(at: &str, object: &str) -> Option<String> {
+    Entries::of(object)
+        .map(|(name, value)| (name.text(), value))
+        .find(|(name, value)| is_named_so(name) && carries(value))
+        .map(|(name, _)| format!("{at}.{name}"))
 }
 
 /// Sifts all members of an object but these.

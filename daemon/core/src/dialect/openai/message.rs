@@ -12,7 +12,7 @@ use super::fields::{self, Element, Fields};
 use super::media::{self, Allowance};
 use crate::chat::{Arguments, Image, Message, Role, Text, ToolCall};
 use crate::config::Limits;
-use crate::dialect::json::{self, Elements, Object, Quoted};
+use crate::dialect::json::{self, Elements, Entries, Object, Quoted};
 use crate::error::ApiError;
 
 #[derive(Deserialize, Default)]
@@ -31,6 +31,9 @@ struct Wire<'a> {
     refusal: Option<Quoted<'a>>,
     reasoning: Option<String>,
     reasoning_content: Option<String>,
+    /// Where Ollama's own chats have a turn's pictures.
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -91,13 +94,18 @@ fn message(
     if wire.function_call.is_some() {
         return Err(ApiError::unsupported(format!("{at}.function_call"), "Send the call in tool_calls."));
     }
-    let (mut text, images) = content(at, wire.content, allowance)?;
+    let (mut text, mut images) = content(at, wire.content, allowance)?;
     if let Some(refusal) = wire.refusal.filter(|_| role == Role::Assistant) {
         // As a part of its content would be, in whose place OpenAI's answers have it.
         if !text.is_empty() {
             text.push_line_end();
         }
         text.push(refusal);
+    }
+    if let Some(raw) = wire.images {
+        let place = text.spelled_len();
+        let more = media::pictures(&format!("{at}.images"), raw, allowance)?;
+        images.extend(more.into_iter().map(|image| Image { place, ..image }));
     }
     let calls = wire.tool_calls.unwrap_or_default();
     let tool_calls = calls
@@ -149,11 +157,12 @@ fn content(
     let (mut texts, mut nr) = (0, 0);
     while parts.more() {
         let at = format!("{at}.content[{nr}]");
-        let part: Part<'_> = fields::object(&at, parts.element(), fields::PART)?;
+        let json = parts.element();
+        let part: Part<'_> = fields::object(&at, json, fields::PART)?;
         nr += 1;
         let piece = match part.kind.as_ref() {
-            "text" | "input_text" | "output_text" => part.text,
-            "refusal" => part.refusal,
+            "text" | "input_text" | "output_text" => text_alone(&at, json, part.text)?,
+            "refusal" => text_alone(&at, json, part.refusal)?,
             "image_url" => {
                 images.push(Image {
                     place: text.spelled_len(),
@@ -171,6 +180,32 @@ fn content(
         texts += 1;
     }
     Ok((text, images))
+}
+
+/// The members that hold a medium in parts of its own type.
+const MEDIA: [&str; 11] = [
+    "image_url",
+    "input_image",
+    "image",
+    "input_audio",
+    "audio_url",
+    "audio",
+    "video_url",
+    "video",
+    "input_video",
+    "file",
+    "input_file",
+];
+
+/// The words of a part that is text. A medium in it would be seen by nobody, and the answer be another one than was asked for.
+fn text_alone<'a>(at: &str, json: &str, words: Option<Quoted<'a>>) -> Result<Option<Quoted<'a>>, ApiError> {
+    const WHY: &str = "A part that is text holds no picture, sound, video or file: send a picture in a part of the type image_url.";
+    let medium =
+        Entries::of(json).find(|(name, value)| *value != "null" && MEDIA.contains(&name.text().as_ref()));
+    match medium {
+        None => Ok(words),
+        Some((name, _)) => Err(ApiError::unsupported(format!("{at}.{}", name.text()), WHY)),
+    }
 }
 
 fn tool_call(at: Element, nr: usize, call: &WireCall<'_>, limits: &Limits) -> Result<ToolCall, ApiError> {

@@ -129,7 +129,7 @@ mod tests {
             {"id":"b","meta":{"n_ctx":1024,"n_ctx_train":4096},"capabilities":["tools","x",1],"heeds":["enable_thinking",1]},
             {"id":"c","meta":null,"max_model_len":-1,"capabilities":"tools"}]}"#;
         let models = parse_models(list, "engine").unwrap();
-        let switch = Heeds { switch: true, effort: false };
+        let switch = Heeds { switch: true, ..Heeds::default() };
         assert_eq!(models.iter().map(|model| model.heeds).collect::<Vec<_>>(), [None, Some(switch), None]);
         let shown = |model, alias_of| {
             let &Model { ref id, context_length, .. } = model;

@@ -17,8 +17,8 @@ use super::completions::{self, Alone};
 use super::fields::Fields;
 use super::table::{self, Behind, Wanted};
 use super::thinking::Thinking;
-use super::{choice, request, turns};
-use crate::chat::{Defaults, Sampling, Think};
+use super::{choice, refused, request, turns};
+use crate::chat::{Defaults, Heeds, Sampling, Think};
 use crate::completion::MAX_TOKENS;
 use crate::config::Limits;
 use crate::dialect::json::{self, Object};
@@ -45,14 +45,14 @@ pub struct Passed {
     pub one_call: bool,
     /// The functions that it may call; none where `tool_choice` is none.
     pub functions: Arc<[String]>,
-    /// Whether one of them must be called, whatever the model would say.
+    /// Whether one of them must be called, whatever the model would say; never of a completion, which calls nothing.
     pub forces_call: bool,
     /// Whether it has time: its `service_tier` is "flex".
     pub has_time: bool,
     /// How hard it says to think, and by which field; none of what is no such word, which its engine judges, and of a completion.
     pub effort: Option<(Think, &'static str)>,
-    /// Bytes of what is said in the conversation and of the tools, as [`crate::chat::ChatRequest::prompt_bytes`] counts them, or of all
-    /// prompts.
+    /// Bytes of what is said in the conversation and of the tools that are shown, as [`crate::chat::ChatRequest::prompt_bytes`] counts
+    /// them, or of all prompts.
     pub prompt_bytes: u64,
     /// Which fields it has.
     wanted: Box<Wanted>,
@@ -92,6 +92,12 @@ impl Passed {
             Some(untaken) => Err(untaken.clone()),
             None => Ok(self.wanted.ignored(behind)),
         }
+    }
+
+    /// What its turns have of which the template of a model of our own engine shows nothing.
+    #[must_use]
+    pub fn unshown(&self, heeds: Heeds) -> Vec<&'static str> {
+        self.wanted.unshown(heeds)
     }
 
     /// 400: more answers are wanted than are asked for one by one.
@@ -262,20 +268,22 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
     }
     fields.integer("top_logprobs", 0, 20)?;
     let turns = turns::look(&fields, limits)?;
-    let tools = fields.get("tools").map_or(0, turns::tools_bytes);
+    let tools = fields.get("tools").filter(|_| !calls_nothing(&fields)).map_or(0, turns::tools_bytes);
     let (prompt_bytes, thinking) = (turns.said.saturating_add(tools), Thinking::of(&fields));
     let wanted = Wanted::of(&fields).with_insides(&fields, turns, &thinking);
     let effort = thinking.wanted().ok().flatten();
-    Ok(Passed { effort, prompt_bytes, ..passed(&fields, body, limits, wanted)? })
+    let forces_call = choice::forces(&fields);
+    Ok(Passed { effort, forces_call, prompt_bytes, ..passed(&fields, body, limits, wanted)? })
 }
 
-/// What every request has that is passed on, without how hard to think and how long its prompt is.
+/// What every request has that is passed on, without how hard to think, whether a call is forced, and how long its prompt is.
 pub(super) fn passed(
     fields: &Fields<'_>,
     body: &[u8],
     limits: &Limits,
     wanted: Wanted,
 ) -> Result<Passed, ApiError> {
+    refused::check_tools(fields)?;
     let model = request::model(fields, limits)?;
     let raw = fields.get("model").ok_or_else(|| ApiError::missing("model"))?;
     let seed = fields.read_as::<i64>("seed", request::SEED)?;
@@ -287,7 +295,7 @@ pub(super) fn passed(
         choices: request::choices(fields)?,
         one_call: request::one_call(fields)?,
         functions: functions(fields),
-        forces_call: choice::forces(fields),
+        forces_call: false,
         has_time: fields.get("service_tier").is_some_and(table::is_flex),
         effort: None,
         prompt_bytes: 0,
@@ -305,6 +313,7 @@ pub(super) fn passed(
     })
 }
 
+/// Whether its tools are shown to no model, and so sent to no engine.
 fn calls_nothing(fields: &Fields<'_>) -> bool {
     fields.get("tool_choice").is_some_and(|choice| choice.get() == "\"none\"")
 }

@@ -3,6 +3,8 @@
 //! Knows the names of fields by which requests have reached into engines, moved their destination or passed others. Refuses to
 //! know the rest of a request. Invariant: a refused field never reaches a backend, however its name is cased.
 
+use super::fields::Fields;
+use crate::dialect::json::{Elements, Entries, Quoted};
 use crate::error::{ApiError, Code};
 
 /// Where the request goes, and with whose key (as in CVE-2024-6587), and whom an engine would call when it is done.
@@ -102,6 +104,30 @@ pub(super) fn check(name: &str) -> Result<(), ApiError> {
     Err(ApiError::new(Code::UnsupportedParameter, message).with_param(name))
 }
 
+/// By which members of a tool a server calls somebody by itself.
+const CALLED: [&str; 2] = ["server_url", "connector_id"];
+
+/// Refuses tools by which an engine would call another server by itself: `mcp`, of OpenAI's Responses, which some servers take in a chat.
+pub(super) fn check_tools(fields: &Fields<'_>) -> Result<(), ApiError> {
+    const WHY: &str = "The configuration alone says where requests go: no tool is taken that an engine would call at another server.";
+    let Some(mut tools) = fields.lies("tools").and_then(|(_, raw)| Elements::of(raw)) else { return Ok(()) };
+    let mut place = 0;
+    while tools.more() {
+        for (name, value) in Entries::of(tools.element()) {
+            let name = name.text();
+            let is = |known: &&str| name.eq_ignore_ascii_case(known);
+            let calls = value != "null" && CALLED.iter().chain(&DESTINATION).any(is);
+            let is_mcp =
+                is(&"type") && Quoted::of(value).is_some_and(|kind| kind.text().eq_ignore_ascii_case("mcp"));
+            if calls || is_mcp {
+                return Err(ApiError::unsupported(format!("tools[{place}].{name}"), WHY));
+            }
+        }
+        place += 1;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +151,26 @@ mod tests {
             let error = check(name).unwrap_err();
             assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some(name)));
             assert!(error.message().contains(why), "{}", error.message());
+        }
+        for (tool, member) in [
+            (r#"{"type":"mcp","server_label":"x"}"#, "type"),
+            (r#"{"type":"MC\u0050"}"#, "type"),
+            (r#"{"type":"x","Server_URL":"http://169.254.169.254"}"#, "Server_URL"),
+            (r#"{"type":"x","connector_id":"c"}"#, "connector_id"),
+            (r#"{"type":"x","headers":{}}"#, "headers"),
+        ] {
+            for key in ["tools", "Tools"] {
+                let body = format!(
+                    r#"{{"{key}":[{{"type":"function","function":{{"name":"server_url"}}}}, {tool}]}}"#
+                );
+                let error = check_tools(&Fields::read(body.as_bytes(), 9).unwrap()).unwrap_err();
+                let param = format!("tools[1].{member}");
+                assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some(&*param)));
+            }
+        }
+        for tools in [r#"[{"type":"function","server_url":null}]"#, "[]", "5", r#"["mcp"]"#] {
+            let body = format!(r#"{{"tools":{tools}}}"#);
+            check_tools(&Fields::read(body.as_bytes(), 9).unwrap()).unwrap();
         }
         for name in ["service_tier", "guided_regex", "mm", "processors", "request_id", ""] {
             check(name).unwrap();

@@ -157,6 +157,8 @@ fn response_format(fields: &Fields<'_>) -> Result<ResponseFormat, ApiError> {
         kind: String,
         #[serde(borrow)]
         json_schema: Option<Object<Wrapper<'a>>>,
+        #[serde(borrow)]
+        schema: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
     struct Wrapper<'a> {
@@ -170,7 +172,20 @@ fn response_format(fields: &Fields<'_>) -> Result<ResponseFormat, ApiError> {
     let Some(Object(format)) = format else { return Ok(ResponseFormat::Text) };
     match format.kind.as_str() {
         "text" => Ok(ResponseFormat::Text),
-        "json_object" => Ok(ResponseFormat::JsonObject),
+        // As llama.cpp's server has it: any object, or one of this schema.
+        "json_object" => match format.schema {
+            None => Ok(ResponseFormat::JsonObject),
+            Some(schema) => {
+                let wrong = || ApiError::invalid_type("response_format.schema", "an object");
+                let schema = Json::object_of(schema).ok_or_else(wrong)?;
+                Ok(ResponseFormat::JsonSchema(AnswerSchema {
+                    name: None,
+                    description: None,
+                    strict: None,
+                    schema,
+                }))
+            }
+        },
         "json_schema" => {
             let place = "response_format.json_schema.schema";
             let Object(wrapper) = format.json_schema.ok_or_else(|| ApiError::missing(place))?;
@@ -188,7 +203,8 @@ pub(in crate::dialect) fn effort_of(param: &str, value: &str, expected: &str) ->
     let effort = Quoted::of(value).ok_or_else(|| ApiError::invalid_type(param, expected))?;
     let unknown = || {
         let [others @ .., last] = EFFORTS.map(|(name, _)| name);
-        ApiError::invalid_value(param, &format!("{} or {last}", others.join(", ")))
+        let switch = if param == "think" { "true, false, " } else { "" };
+        ApiError::invalid_value(param, &format!("{switch}{} or {last}", others.join(", ")))
     };
     Think::named(&effort.text()).ok_or_else(unknown)
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, value::RawValue};
 
 use super::fields::Fields;
+use super::media::Beside;
 use crate::error::ApiError;
 
 mod inside;
@@ -68,6 +69,18 @@ pub enum Asks {
     ByReader,
 }
 
+impl Asks {
+    /// Which value of a field that is refused is taken, beside null, where its row's own words do not say that.
+    const fn idle(self) -> Option<&'static str> {
+        match self {
+            Self::Always | Self::UnlessFlex | Self::UnlessText | Self::ByReader => None,
+            Self::UnlessFalse => Some("false is taken."),
+            Self::UnlessEmpty => Some("An empty object is taken."),
+            Self::BesidesText => Some("A list of text alone is taken."),
+        }
+    }
+}
+
 /// A field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
@@ -95,7 +108,7 @@ impl Row {
         }
     }
 
-    /// The sentences that are said of it: its note, and why it is refused, each once.
+    /// The sentences that are said of it: its note, why it is refused, each once, and which value of it asks for nothing.
     pub(crate) fn remarks(&self) -> Vec<&'static str> {
         let mut said: Vec<&str> = [self.note].into_iter().filter(|note| !note.is_empty()).collect();
         for fate in self.fates {
@@ -104,6 +117,9 @@ impl Row {
             {
                 said.push(why);
             }
+        }
+        if self.fates.iter().any(|fate| matches!(fate, Fate::Refused(_))) {
+            said.extend(self.asks.idle());
         }
         said
     }
@@ -128,6 +144,7 @@ const NO_TOOLS: &str = "It is out of date: send the functions as tools, and the 
 const NO_MODERATION: &str = "No moderation runs here.";
 const NO_AUDIO: &str = "Answers are text.";
 const NO_SEARCH: &str = "Nothing leaves this machine.";
+const NO_FORM: &str = "It is the word of another engine: send response_format.";
 pub(super) const NO_BIAS: &str = "The engine of this model cannot weigh single tokens.";
 
 pub(in crate::dialect) const fn row(name: &'static str, fates: [Fate; 3], note: &'static str) -> Row {
@@ -148,6 +165,11 @@ const fn ignored(name: &'static str, note: &'static str) -> Row {
     row(name, [Fate::Ignored, Fate::Passed, Fate::Ignored], note)
 }
 
+/// A form of the answer in the words of one engine, which another is given; to ignore it would be to give another answer.
+const fn formed(name: &'static str) -> Row {
+    extension(row(name, [Fate::Refused(NO_FORM), Fate::Passed, Fate::Refused(NO_FORM)], ""))
+}
+
 const fn refused(name: &'static str, asks: Asks, why: &'static str) -> Row {
     Row { asks, ..row(name, [Fate::Refused(why); 3], "") }
 }
@@ -165,8 +187,13 @@ pub const ROWS: &[Row] = &[
         "Ollama: developer is system; content parts become one message, in which nothing tells where its pictures stood; pictures come \
          inside the request; a call's arguments that are no JSON object are sent as an object with that text as its arguments. A name \
          (but a tool's), audio and a picture's detail (but auto) are ignored there, and named as messages.name, messages.audio and \
-         messages.image_url.detail. So is any other member of a turn, a part or a call, also by the own engine, whose templates are given a \
-         turn's members and show none of these (but thinking, and a call's): messages.x, messages.content.x, messages.tool_calls.x.",
+         messages.image_url.detail. So is any other member of a turn, a part or a call: messages.x, messages.content.x, \
+         messages.tool_calls.x. The own engine ignores and names the same, but for what its model's template shows of a call, of names and \
+         of thoughts (reasoning, reasoning_content, thinking): these are named where it has no word for them. A refusal beside a content \
+         stands behind it, on a line of its own. A picture in a part of the type text is refused by both. \
+         images of a turn, in base64 or as data URLs, are its pictures at an Ollama. Any other medium in a turn or beside the messages \
+         (videos, file, audios) is refused there by its name (messages[0].videos), and each by the own engine, which reads text alone. A \
+         medium's uuid is refused everywhere: by it an engine finds again what it has had of anybody.",
     ),
     refused("audio", Asks::Always, NO_AUDIO),
     works("frequency_penalty", ""),
@@ -212,7 +239,8 @@ pub const ROWS: &[Row] = &[
         "response_format",
         "The own engine keeps to it by a grammar, and refuses a schema by the keyword that it cannot keep. A schema binds whatever its \
          name and strict say. A description beside it is ignored by an Ollama and by the own engine, and named as \
-         response_format.json_schema.description; so is any member that OpenAI's API has not.",
+         response_format.json_schema.description; so is any member that OpenAI's API has not, but a schema beside the type json_object, \
+         which is kept to.",
     ),
     ignored("safety_identifier", ""),
     works("seed", ""),
@@ -244,16 +272,18 @@ pub const ROWS: &[Row] = &[
         "tool_choice",
         [Fate::Emulated, Fate::Passed, Fate::Passed],
         "none: the model is shown no tools, since it would call them. Ollama: a function's name sends that tool alone, required all of \
-         them; it has no word for either, so that a model may answer in words, and the answer's header x-ghostllm-unpromised says \
-         tool_choice. allowed_tools: an Ollama is shown those alone, and so is the own engine's model. The own engine makes the model \
-         call by a grammar.",
+         them; it has no word for either, so that a model may answer in words. Of the servers of OpenAI's API some pass both over \
+         (llama-server, transformers serve). So the header x-ghostllm-unpromised of an answer of either says tool_choice, also where \
+         the answer turns out to be a call. allowed_tools: an Ollama is shown those alone, and so is the own \
+         engine's model. The own engine makes the model call by a grammar.",
     ),
     works(
         "tools",
         "Ollama: constraints of a schema that it drops are said in the descriptions, each in at most 200 bytes (what is longer \
          ends in an ellipsis), and 16 of one schema; what references bring is written out up to 64 KiB. At most 128 tools, \
          there of 128 KiB each. Members that OpenAI's API has not are ignored there, and named as tools.x; the own engine shows a tool to \
-         the model as it came. Servers that speak OpenAI's API: a call that one leaves in its text as <tool_call> is given as a call. \
+         the model as it came. One that an engine would call at another server (mcp, server_url) is refused everywhere. \
+         Servers that speak OpenAI's API: a call that one leaves in its text as <tool_call> is given as a call. \
          The own engine: functions; a call of one that was not offered is given as text.",
     ),
     row(
@@ -290,6 +320,14 @@ pub const ROWS: &[Row] = &[
          would unload it from under them.",
     )),
     extension(ignored("options", "Ollama's own; send the fields themselves.")),
+    formed("guided_json"),
+    formed("guided_regex"),
+    formed("guided_choice"),
+    formed("guided_grammar"),
+    formed("structured_outputs"),
+    formed("grammar"),
+    formed("json_schema"),
+    formed("format"),
 ];
 
 /// A request's fields, one bit for each row.
@@ -318,6 +356,10 @@ pub struct Wanted {
     unknown: Names,
     /// What stands inside of fields and has no word in Ollama's language.
     unheard: Names,
+    /// What turns have that a template may show, or not: names and thoughts.
+    of_turns: Vec<&'static str>,
+    /// Media that not every engine would see.
+    beside: Beside,
 }
 
 /// Names that may be shown, a few of them.
@@ -378,7 +420,12 @@ impl Wanted {
                 return Err(ApiError::unsupported(row.name, why));
             }
         }
-        Ok(())
+        self.beside.check(behind)
+    }
+
+    /// The same, and media that stand beside the request's other fields or turns.
+    pub(super) fn with_media(self, beside: Beside) -> Self {
+        Self { beside, ..self }
     }
 
     /// The value of [`IGNORED`]; none where nothing is ignored.
@@ -469,5 +516,5 @@ fn asks(asks: Asks, value: &RawValue) -> bool {
 /// What clients make up is shown only where it is a name like those of the table: nobody's header, log or terminal is broken by it.
 fn may_be_shown(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    !name.is_empty() && name.len() <= NAME_BYTES && name.bytes().all(fits)
+    !name.is_empty() && !name.ends_with('.') && name.len() <= NAME_BYTES && name.bytes().all(fits)
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use self::turn::Turn;
 use super::fields::{self, Fields};
-use super::media::{self, Allowance};
+use super::media::{self, Allowance, Beside};
 use crate::config::Limits;
 use crate::dialect::json::{self, Elements, Entries, Quoted};
 use crate::dialect::unread::{self, Unread};
@@ -30,10 +30,17 @@ pub(super) struct Unheard {
     pub(super) detail: bool,
 }
 
+/// The members of a turn by which it has thoughts; Ollama's and our own engine's readers know both.
+const THOUGHTS: [&str; 2] = ["messages.reasoning", "messages.reasoning_content"];
+
 /// What was seen in a conversation.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     pub(super) unheard: Unheard,
+    /// Which of [`THOUGHTS`] it has.
+    pub(super) thought: Vec<&'static str>,
+    /// Media by members of their own.
+    pub(super) beside: Beside,
     /// What nobody reads of it.
     pub(super) unread: Unread,
     /// Bytes of what is said, thought and called in it.
@@ -44,7 +51,7 @@ pub(super) struct Looked {
 /// reads. What else is wrong with it is the engine's to judge.
 pub(super) fn look(fields: &Fields<'_>, limits: &Limits) -> Result<Looked, ApiError> {
     let (mut looked, mut allowance, mut place) = (Looked::default(), Allowance::new(limits), 0);
-    media::check_beside(fields, &mut allowance)?;
+    looked.beside.field = media::check_beside(fields, &mut allowance)?;
     let Some(messages) = fields.get("messages") else { return Ok(looked) };
     let list = Elements::of(messages);
     let mut list = list.ok_or_else(|| ApiError::invalid_type("messages", "a list of messages"))?;
@@ -67,6 +74,8 @@ impl Looked {
         self.unheard.name |= name.is_some() && !is("tool");
         let words = content.map_or(0, Quoted::text_length);
         self.said(refused(words, refusal.filter(|_| is("assistant"))));
+        let there = |text: Option<Quoted<'_>>| text.is_some_and(|text| text.text_length() > 0);
+        self.thinks([there(reasoning), there(reasoning_content)]);
         self.said(reasoning_content.or(reasoning).map_or(0, Quoted::text_length));
     }
 
@@ -76,10 +85,14 @@ impl Looked {
         self.unheard.name |= turn.name.is_some() && !is("\"tool\"");
         self.unheard.audio |= turn.audio;
         for (name, raw) in &turn.media {
-            media::check_named(&format!("{at}.{name}"), name, raw, allowance)?;
+            let member = format!("{at}.{name}");
+            media::check_named(&member, name, raw, allowance)?;
+            self.beside.add(member, name, raw);
         }
         let words = turn.content.map_or(Ok(0), |content| self.content(at, content, allowance))?;
         self.said(refused(words, text(turn.refusal).filter(|_| is("\"assistant\""))));
+        let there = |raw: Option<&RawValue>| raw.is_some_and(|raw| raw.get() != "\"\"");
+        self.thinks([there(turn.reasoning), there(turn.reasoning_content)]);
         self.said(text(turn.reasoning_content.or(turn.reasoning)).map_or(0, Quoted::text_length));
         self.said(turn.tool_calls.map_or(0, called));
         self.unread.look(json, &unread::MESSAGE);
@@ -111,6 +124,16 @@ impl Looked {
             texts += usize::from(seen.said.is_some());
         }
         Ok(said + texts.saturating_sub(1))
+    }
+
+    /// Whether a turn has thoughts by each of these members.
+    fn thinks(&mut self, there: [bool; THOUGHTS.len()]) {
+        let members = THOUGHTS.into_iter().zip(there).filter(|(_, there)| *there);
+        for (member, _) in members {
+            if !self.thought.contains(&member) {
+                self.thought.push(member);
+            }
+        }
     }
 
     fn said(&mut self, bytes: usize) {
@@ -224,6 +247,8 @@ mod tests {
             other["tool_calls"] = json!([]);
             let (plain, other) = (look(&plain), look(&other));
             assert_eq!((plain.unheard, plain.said), (other.unheard, other.said), "{role}");
+            assert_eq!(plain.thought, ["messages.reasoning"], "{role}");
+            assert_eq!(plain.thought, other.thought, "{role}");
             assert_eq!(plain.unheard.name, named, "{role}");
         }
     }

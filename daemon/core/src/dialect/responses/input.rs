@@ -34,8 +34,12 @@ const ITEMS: &str = "Items are message, reasoning, function_call, function_call_
                      item_reference.";
 /// What a part of a content must be.
 const PART: &str = "a content part, an object such as {\"type\": \"input_text\", \"text\": ...}";
-const NO_FILES: &str =
-    "Files are not taken: send the picture itself in image_url, as a data URL (data:image/png;base64,...).";
+const NO_PICTURE: &str = "A part that is text holds no picture: send that in a part of the type input_image.";
+const NO_FILES: &str = "No files are kept here: send a picture itself in image_url, as a data URL (data:image/png;base64,...), and a \
+                        document in file_data (data:application/pdf;base64,...).";
+const PARTS: &str = "Content is input_text, output_text, refusal, input_image, input_file or input_audio.";
+const MEDIA_ARE_PARTS: &str =
+    "Pictures, sounds and files are parts of a content: input_image, input_audio and input_file.";
 
 #[derive(Deserialize)]
 struct Item<'a> {
@@ -60,6 +64,9 @@ struct Item<'a> {
     encrypted_content: Option<&'a RawValue>,
 }
 
+/// The members of a part that hold a sound or a file.
+pub(super) const MEDIA_MEMBERS: [&str; 4] = ["file_data", "file_url", "filename", "input_audio"];
+
 #[derive(Deserialize)]
 struct Part<'a> {
     #[serde(rename = "type", borrow)]
@@ -73,6 +80,13 @@ struct Part<'a> {
     file_id: Option<IgnoredAny>,
     #[serde(borrow)]
     detail: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    file_data: Option<Cow<'a, str>>,
+    file_url: Option<IgnoredAny>,
+    #[serde(borrow)]
+    filename: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    input_audio: Option<&'a RawValue>,
 }
 
 /// What a conversation is read by.
@@ -90,6 +104,8 @@ pub(super) struct Conversation {
     pub(super) recalled: usize,
     /// What nobody reads of its items.
     pub(super) unread: Unread,
+    /// Where its first sound or file stands.
+    pub(super) attached: Option<String>,
 }
 
 /// Reads `instructions` and `input`.
@@ -106,6 +122,7 @@ pub(super) fn conversation(
         reading,
         recalled: 0,
         unread: Unread::default(),
+        attached: None,
         ignored,
     };
     if let Some(text) = fields.read_as::<Quoted<'_>>("instructions", "a string")? {
@@ -124,8 +141,8 @@ pub(super) fn conversation(
     if !any || turns.messages.is_empty() {
         return Err(ApiError::invalid_value("input", "a text or a list of at least one item"));
     }
-    let Turns { messages, recalled, unread, .. } = turns;
-    Ok(Conversation { messages, recalled, unread })
+    let Turns { messages, recalled, unread, attached, .. } = turns;
+    Ok(Conversation { messages, recalled, unread, attached })
 }
 
 fn role(at: Element, role: Option<&str>) -> Result<Role, ApiError> {
@@ -150,6 +167,8 @@ struct Turns<'a> {
     reading: &'a Reading<'a>,
     recalled: usize,
     unread: Unread,
+    /// Where the first medium stands that is no picture.
+    attached: Option<String>,
     ignored: &'a mut Vec<String>,
 }
 
@@ -170,6 +189,9 @@ impl Turns<'_> {
                 }
                 None => {
                     let item = list.element();
+                    if let Some(medium) = media::beside(&at.to_string(), item) {
+                        return Err(ApiError::unsupported(medium, MEDIA_ARE_PARTS));
+                    }
                     self.item(at, fields::element(at, item, "an item")?)?;
                     self.unread.look(item, &unread::ITEM);
                 }
@@ -365,26 +387,20 @@ impl Turns<'_> {
             let part: Part<'_> = fields::object(&at, parts.element(), PART)?;
             nr += 1;
             let piece = match part.kind.as_ref() {
+                "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" | "refusal"
+                    if part.image_url.is_some() =>
+                {
+                    return Err(ApiError::unsupported(format!("{at}.image_url"), NO_PICTURE));
+                }
                 "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => part.text,
                 "refusal" => part.refusal,
-                "input_image" => {
-                    if part.detail.as_deref().is_some_and(|detail| detail != "auto") {
-                        self.note("input_image.detail");
-                    }
-                    if part.image_url.is_none() && part.file_id.is_some() {
-                        return Err(ApiError::unsupported(format!("{at}.file_id"), NO_FILES));
-                    }
-                    let picture = self.picture(&at, part.image_url.as_deref())?;
-                    images.push(Image { place: text.spelled_len(), ..picture });
+                _ => {
+                    let medium = self.medium(&at, &part)?;
+                    images.push(Image { place: text.spelled_len(), ..medium });
                     continue;
                 }
-                _ => {
-                    return Err(ApiError::unsupported(
-                        format!("{at}.type"),
-                        "Content is input_text, output_text, refusal or input_image.",
-                    ));
-                }
             };
+            self.note_beside(&part);
             let piece = piece.ok_or_else(|| ApiError::missing(format!("{at}.text")))?;
             if texts > 0 {
                 text.push_line_end();
@@ -395,9 +411,54 @@ impl Turns<'_> {
         Ok((text, images))
     }
 
-    fn picture(&mut self, at: &str, url: Option<&str>) -> Result<Image, ApiError> {
+    /// The medium of a part.
+    fn medium(&mut self, at: &str, part: &Part<'_>) -> Result<Image, ApiError> {
+        let medium = match part.kind.as_ref() {
+            "input_image" => return self.picture(at, part),
+            "input_file" => self.file(at, part)?,
+            "input_audio" => media::sound(at, part.input_audio, &mut self.allowance)?,
+            _ => return Err(ApiError::unsupported(format!("{at}.type"), PARTS)),
+        };
+        self.attached.get_or_insert_with(|| format!("{at}.type"));
+        Ok(medium)
+    }
+
+    fn picture(&mut self, at: &str, part: &Part<'_>) -> Result<Image, ApiError> {
+        if part.detail.as_deref().is_some_and(|detail| detail != "auto") {
+            self.note("input_image.detail");
+        }
+        self.note_beside(part);
         let param = format!("{at}.image_url");
-        let url = url.ok_or_else(|| ApiError::missing(param.as_str()))?;
-        media::picture(&param, url, &mut self.allowance)
+        match &part.image_url {
+            Some(url) => media::picture(&param, url, &mut self.allowance),
+            None if part.file_id.is_some() => Err(ApiError::unsupported(format!("{at}.file_id"), NO_FILES)),
+            None => Err(ApiError::missing(param)),
+        }
+    }
+
+    fn file(&mut self, at: &str, part: &Part<'_>) -> Result<Image, ApiError> {
+        if part.file_url.is_some() {
+            return Err(media::elsewhere(&format!("{at}.file_url")));
+        }
+        match &part.file_data {
+            Some(data) => media::file(at, data, part.filename.as_deref(), &mut self.allowance),
+            None if part.file_id.is_some() => Err(ApiError::unsupported(format!("{at}.file_id"), NO_FILES)),
+            None => Err(ApiError::missing(format!("{at}.file_data"))),
+        }
+    }
+
+    /// Names what a part has of another type's members: of it nothing comes.
+    fn note_beside(&mut self, part: &Part<'_>) {
+        let Part { file_data, file_url, filename, input_audio, .. } = part;
+        for (there, name) in [
+            (file_data.is_some(), "input.content.file_data"),
+            (file_url.is_some(), "input.content.file_url"),
+            (filename.is_some(), "input.content.filename"),
+            (input_audio.is_some(), "input.content.input_audio"),
+        ] {
+            if there {
+                self.note(name);
+            }
+        }
     }
 }

@@ -20,8 +20,8 @@ use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat};
 use crate::config::Limits;
 use crate::dialect::json::Object;
 use crate::dialect::openai::fields::{Fields, MEMBERS};
-use crate::dialect::openai::request;
 use crate::dialect::openai::table::{Asks, is_flex};
+use crate::dialect::openai::{media, request};
 use crate::dialect::unread::{self, Unread};
 use crate::error::ApiError;
 
@@ -45,6 +45,8 @@ pub struct ResponseRequest {
     pub may_keep: bool,
     /// Bytes of the items of earlier answers that it has named, and that were looked up.
     pub recalled: usize,
+    /// Where its first sound or file stands, as errors name it: servers of OpenAI's API alone take them.
+    pub attached: Option<String>,
 }
 
 /// Reads a request for a response, where nothing is kept of earlier ones.
@@ -67,6 +69,7 @@ pub fn parse_recalling(
 ) -> Result<ResponseRequest, ApiError> {
     let fields = Fields::read(body, limits.request_fields)?;
     refuse_unkept(&fields)?;
+    refuse_media(&fields)?;
     let mut ignored: Vec<String> =
         fields.names().filter(|name| !rows::knows(name)).map(str::to_owned).collect();
     let offered = tools::offered(&fields, &mut ignored)?;
@@ -100,8 +103,8 @@ pub fn parse_recalling(
     let echo = echo::of(&fields, &chat, (&reasoning, &offered.shown), offered.names)?;
     let has_time = fields.get("service_tier").is_some_and(is_flex);
     let unheeded = unheeded(&chat);
-    let recalled = conversation.recalled;
-    Ok(ResponseRequest { chat, echo, ignored, unheeded, has_time, may_keep, recalled })
+    let (recalled, attached) = (conversation.recalled, conversation.attached);
+    Ok(ResponseRequest { chat, echo, ignored, unheeded, has_time, may_keep, recalled, attached })
 }
 
 /// Refuses what would be ignored although the client counts on it.
@@ -122,6 +125,20 @@ fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
     }
     Ok(())
 }
+
+/// Refuses media beside the input: no engine is given what stands there.
+fn refuse_media(fields: &Fields<'_>) -> Result<(), ApiError> {
+    let beside = |(name, raw): &(&str, &RawValue)| {
+        !rows::knows(name) && media::is_named_so(name) && media::carries(raw.get())
+    };
+    match fields.present().find(beside) {
+        Some((name, _)) => Err(ApiError::unsupported(name, NO_MEDIA)),
+        None => Ok(()),
+    }
+}
+
+const NO_MEDIA: &str =
+    "Pictures, sounds and files are parts of a content in input: input_image, input_audio and input_file.";
 
 fn is_empty(object: &RawValue) -> bool {
     serde_json::from_str::<Map<String, Value>>(object.get()).is_ok_and(|object| object.is_empty())
@@ -185,7 +202,10 @@ fn note_unread(fields: &Fields<'_>, mut unread: Unread, tools: &[&RawValue], ign
     if let Some(choice) = fields.get("tool_choice") {
         unread.look(choice.get(), &unread::RESPONSE_CHOICE);
     }
-    ignored.extend(unread.found().map(|(path, name)| format!("{path}.{name}")));
+    // Of a part's members these are told by whoever reads the part.
+    let is_told = |path: &str, name: &str| path == "input.content" && input::MEDIA_MEMBERS.contains(&name);
+    let others = unread.found().filter(|(path, name)| !is_told(path, name));
+    ignored.extend(others.map(|(path, name)| format!("{path}.{name}")));
 }
 
 /// The members of a request's objects that are read, some of which are named by whoever reads them.

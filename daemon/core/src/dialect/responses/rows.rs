@@ -29,6 +29,11 @@ const fn chat_s(name: &'static str, why: &'static str) -> Row {
     extension(refused(name, why))
 }
 
+/// A form of the answer in the words of one engine.
+const fn formed(name: &'static str) -> Row {
+    extension(refused(name, "It is the word of another engine: Responses has text.format."))
+}
+
 /// What the response has of it is all that comes of it; no backend is told.
 const fn repeated(name: &'static str) -> Row {
     row(name, [Fate::Emulated; 3], "The response repeats it; nothing else comes of it.")
@@ -44,7 +49,11 @@ pub const ROWS: &[Row] = &[
          earlier answer is resolved for the key that asked for that answer, for an hour at the most: such items are kept in memory \
          (limits.recall), not where store was false, and not beyond a restart. It is a convenience, and no store: one that is not kept \
          any more is refused, and a thought (rs_...) passed over. Of an item or its parts nothing else is read, and the rest named \
-         as input.x and input.content.x (phase among it), but for what an answer's own items bear: id, status, annotations, logprobs.",
+         as input.x and input.content.x (phase among it), but for what an answer's own items bear: id, status, annotations, logprobs. \
+         input_file (file_data) and input_audio go to servers of OpenAI's API as a chat's file and input_audio, and are refused by an \
+         Ollama and the own engine by the part's type; a file_id or a file_url is refused everywhere, and so are media that are no parts \
+         of a content (images of an item, or beside the input). \
+         Thoughts are named as input.reasoning where the template of the own engine's model shows none.",
     ),
     works("instructions", "They are the first message, of the system."),
     works(
@@ -55,9 +64,9 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "tool_choice",
-        [Fate::Emulated, Fate::Works, Fate::Works],
-        "Ollama: none sends no tools, a function's name that tool alone; required and a name are no promise there, and named in \
-         x-ghostllm-unpromised, as in a chat.",
+        [Fate::Emulated, Fate::Passed, Fate::Works],
+        "none: the model is shown no tools. Ollama: a function's name sends that tool alone. required and a name are no promise there, \
+         nor at a server of OpenAI's API, which has them in a chat's form: they are named in x-ghostllm-unpromised, as in a chat.",
     ),
     row(
         "parallel_tool_calls",
@@ -149,8 +158,16 @@ pub const ROWS: &[Row] = &[
     Row { asks: Asks::UnlessEmpty, ..chat_s("logit_bias", "It is a chat's: Responses has no such field.") },
     Row {
         asks: Asks::ByReader,
-        ..chat_s("n", "It is a chat's: a response is one answer. Ask once for each.")
+        ..chat_s("n", "It is a chat's: a response is one answer, and 1 is taken. Ask once for each.")
     },
+    formed("guided_json"),
+    formed("guided_regex"),
+    formed("guided_choice"),
+    formed("guided_grammar"),
+    formed("structured_outputs"),
+    formed("grammar"),
+    formed("json_schema"),
+    formed("format"),
 ];
 
 /// Whether a field of this name is in a row, or has one inside of it.

@@ -95,7 +95,7 @@ fn message(wire: WireMessage) -> Message {
         "tool" => Role::Tool,
         other => panic!("role {other}"),
     };
-    let picture = |base64| Image { media_type: String::new(), base64, place: 0 };
+    let picture = |base64: String| Image::picture("", base64);
     let call = |(place, call): (usize, WireCall)| {
         assert_eq!(call.function.index, place);
         ToolCall { id: call.id, name: call.function.name, arguments: object(&call.function.arguments).into() }

@@ -107,6 +107,15 @@ pub(in crate::openapi) struct Request {
     /// A time such as `10m`, or seconds.
     keep_alive: Option<Value>,
     options: Option<BTreeMap<String, Value>>,
+    /// Forms of the answer, in the words of engines that are given them.
+    guided_json: Option<Value>,
+    guided_regex: Option<String>,
+    guided_choice: Option<Vec<String>>,
+    guided_grammar: Option<String>,
+    structured_outputs: Option<BTreeMap<String, Value>>,
+    grammar: Option<String>,
+    json_schema: Option<BTreeMap<String, Value>>,
+    format: Option<Value>,
 }
 
 pub(in crate::openapi) fn count(_: &mut SchemaGenerator) -> Schema {

@@ -175,10 +175,30 @@ enum Part {
         /// Ignored.
         detail: Option<Detail>,
     },
+    /// A document, for servers of OpenAI's API alone: nothing is kept here, and nothing fetched.
+    InputFile {
+        /// A data URL (`data:application/pdf;base64,...`), or base64.
+        file_data: String,
+        filename: Option<String>,
+    },
+    /// A sound, for the same.
+    InputAudio {
+        input_audio: Sound,
+    },
     /// What was thought.
     SummaryText {
         text: String,
     },
+}
+
+/// A sound.
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseInputAudio")]
+struct Sound {
+    /// The bytes, in base64.
+    data: String,
+    /// `wav`, `mp3` and the like.
+    format: Option<String>,
 }
 
 /// A function, a tool whose input is plain text, a namespace of both; or one that only OpenAI could run.

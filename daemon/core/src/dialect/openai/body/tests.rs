@@ -21,7 +21,7 @@ fn message(role: Role, text: &str) -> Message {
 }
 
 fn image(base64: &str, place: usize) -> Image {
-    Image { media_type: "image/png".to_owned(), base64: base64.to_owned(), place }
+    Image { place, ..Image::picture("image/png", base64) }
 }
 
 fn least() -> ChatRequest {

@@ -9,6 +9,11 @@ use super::super::table::{Asks, Fate, NO_BIAS, Row, extension, fits, row};
 pub(super) const NO_JUDGE: &str =
     "The engine of this model gives each of its answers out, and judges none. Send n alone.";
 
+/// Why an answer has no form.
+const NO_FORM: &str = "The engine of this model holds chats to a form, and no completions: send a chat.";
+const CALLS_NOTHING: &str = "The engine of this model calls nothing in a completion: send a chat.";
+const NOT_CALLED_SO: &str = "It is a chat's: a completion has max_tokens.";
+
 /// Why a conversation is not gone on with.
 const A_CHAT_S: &str = "It is a chat's: a completion has prompt.";
 
@@ -25,6 +30,11 @@ const fn refused(name: &'static str, asks: Asks, why: &'static str, note: &'stat
     Row { asks, ..row(name, [Fate::Refused(why), Fate::Passed, Fate::Refused(why)], note) }
 }
 
+/// A form of the answer in the words of one engine.
+const fn formed(name: &'static str) -> Row {
+    extension(refused(name, Asks::Always, NO_FORM, ""))
+}
+
 /// All fields that are known by name. Ollama and our own engine make nothing of any other, and the answer names it; other engines are
 /// given it as it came.
 pub const ROWS: &[Row] = &[
@@ -34,7 +44,7 @@ pub const ROWS: &[Row] = &[
         [Fate::Emulated, Fate::Passed, Fate::Emulated],
         "Ollama and the own engine: raw, without the model's template; a list as one request after the other, at most \
          limits.choices answers in all. Ollama: token ids are refused. The own engine reads what is written as a special token as \
-         one, and puts the model's first token before a text.",
+         one, and puts the model's first token before a text. Media beside it (images) are refused by both, by their name.",
     ),
     refused("best_of", Asks::ByReader, NO_JUDGE, "Ollama and the own engine: as many as n is taken."),
     row(
@@ -82,7 +92,7 @@ pub const ROWS: &[Row] = &[
     extension(refused(
         "response_format",
         Asks::UnlessText,
-        "The engine of this model holds chats to a form, and no completions: send a chat.",
+        NO_FORM,
         "Ollama and the own engine: the type text is what a completion is, and is taken.",
     )),
     extension(row("messages", [Fate::Refused(A_CHAT_S); 3], "")),
@@ -100,6 +110,16 @@ pub const ROWS: &[Row] = &[
          would unload it from under them.",
     )),
     extension(ignored("options", "Ollama's own; send the fields themselves.")),
+    extension(refused("tools", Asks::Always, CALLS_NOTHING, "")),
+    extension(row("max_completion_tokens", [Fate::Refused(NOT_CALLED_SO); 3], "")),
+    formed("guided_json"),
+    formed("guided_regex"),
+    formed("guided_choice"),
+    formed("guided_grammar"),
+    formed("structured_outputs"),
+    formed("grammar"),
+    formed("json_schema"),
+    formed("format"),
 ];
 
 const _: () = assert!(fits(ROWS), "a row has no bit");

@@ -135,17 +135,39 @@ fn an_engine_of_one_text_at_a_time_is_not_asked_for_what_it_cannot() {
             || more["prompt"].as_array().is_some_and(|list| list.len() > limits.choices);
         assert_eq!(own.as_ref().and_then(ApiError::param), refused.then_some(param), "{more}");
     }
-    let fields = json!({"user": "u", "logit_bias": {}, "guided_regex": "a", "num_ctx": 5, "best_of": 1, "echo": false, "logprobs": 5,
+    let fields = json!({"user": "u", "logit_bias": {}, "cache_prompt": true, "num_ctx": 5, "best_of": 1, "echo": false, "logprobs": 5,
         "response_format": {"type": "text"}, "stream_options": {"include_obfuscation": true}});
     let passed = inspect(&request(fields)).unwrap();
     for own in [Behind::Ollama, Behind::Engine] {
         let ignored = passed.taken(own, &limits).unwrap();
         assert_eq!(
             ignored.as_deref(),
-            Some("logit_bias, stream_options.include_obfuscation, user, num_ctx, guided_regex"),
+            Some("logit_bias, stream_options.include_obfuscation, user, num_ctx, cache_prompt"),
             "{own:?}"
         );
     }
+}
+
+#[test]
+fn what_would_change_a_completion_is_refused_where_it_comes_to_nothing() {
+    let limits = Limits::default();
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    for (field, value) in [("tools", tools), ("guided_json", json!({})), ("grammar", json!("a"))] {
+        let passed = inspect(&request(json!({ field: value }))).unwrap();
+        for behind in [Behind::Ollama, Behind::Engine] {
+            assert_eq!(passed.taken(behind, &limits).unwrap_err().param(), Some(field), "{behind:?}");
+        }
+        assert_eq!(passed.taken(Behind::OpenAi, &limits), Ok(None), "{field}");
+    }
+    let named_otherwise = inspect(&request(json!({"max_completion_tokens": 5}))).unwrap();
+    for behind in Behind::ALL {
+        let error = named_otherwise.taken(behind, &limits).unwrap_err();
+        assert_eq!(error.param(), Some("max_completion_tokens"), "{behind:?}");
+    }
+    // Nothing is called, so that nothing is asked for that is not promised.
+    let chosen = inspect(&request(json!({"tool_choice": "required"}))).unwrap();
+    assert!(!chosen.forces_call);
+    assert_eq!(chosen.taken(Behind::Ollama, &limits).unwrap().as_deref(), Some("tool_choice"));
 }
 
 #[test]

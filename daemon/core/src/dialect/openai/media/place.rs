@@ -55,8 +55,8 @@ pub(super) fn is_base64(text: &str) -> bool {
     letters % 4 != 1 && (!text.starts_with('/') || begins_with_a_slash_as_bytes(text))
 }
 
-/// Whether it is a medium, by itself: a data URL, or base64 that begins as the forms of media do. What begins otherwise is taken for one
-/// where it is longer than any path.
+/// Whether it is a medium, by itself: a data URL, or base64 that begins as the forms of media do and paths do not. What begins otherwise is
+/// taken for one where it is longer than any path.
 pub(super) fn is_medium(text: &str) -> bool {
     // The box behind its length, by which films and some pictures begin.
     let boxed = text.starts_with("AAAA") && text.get(6..10) == Some("Z0eX");
@@ -95,7 +95,7 @@ const JPEG: &str = "/9j/";
 /// MPEG's layers and AAC begin so.
 const SOUNDS: [&str; 2] = ["//", "/+"];
 /// How base64 of media begins.
-const BEGINNINGS: [&str; 29] = [
+const BEGINNINGS: [&str; 27] = [
     // Pictures: PNG, JPEG, GIF, BMP, TIFF, JPEG XL, JPEG 2000, icons, SVG. `UklGR` is WebP, WAV and AVI.
     "iVBORw0K",
     JPEG,
@@ -112,10 +112,8 @@ const BEGINNINGS: [&str; 29] = [
     "AAABAA",
     "PHN2Zy",
     "PD94bW",
-    // Sounds and films: MP3, Ogg, FLAC, AIFF, AMR, Matroska, MPEG.
+    // Sounds and films: MP3 with tags, Ogg, FLAC, AIFF, AMR, Matroska, MPEG. A bare MP3 or AAC begins as paths do (`//`).
     "SUQz",
-    "//",
-    "/+",
     "T2dnUw",
     "ZkxhQw",
     "Rk9STQ",
@@ -238,11 +236,12 @@ mod tests {
             assert!(!is_place_or_file(word), "{word}");
         }
         let film = "AAAAHGZ0eXBpc29t";
-        for medium in
-            ["data:,", "iVBORw0KGgo", "/9j/4AAQSkZJRgABAQ", "//uQZAAA", "UklGRiQA/+==", film, "JVBERi0x"]
-        {
-            assert!(is_medium(medium), "{medium}");
-            assert!(!is_place_or_file(medium) || medium.starts_with("//"), "{medium}");
+        for medium in ["data:,", "iVBORw0KGgo", "/9j/4AAQSkZJRgABAQ", "UklGRiQA/+==", film, "JVBERi0x"] {
+            assert!(is_medium(medium) && !is_place_or_file(medium), "{medium}");
+        }
+        // Some are sounds, and all may be paths: no member but `input_audio.data` has them.
+        for path in ["//uQZAAA", "//storage/models/x//", "//nfs/a/", "//raid0/secret/file0", "/+MYxAAA"] {
+            assert!(!is_medium(path) && is_base64(path), "{path}");
         }
         let long = "a/bc".repeat(PATH_MAX / 4);
         assert!(is_medium(&long) && !is_medium(&long[4..]), "no path is as long");

@@ -13,30 +13,44 @@ use super::place::{is_data_url, is_medium, is_path, is_place, is_place_or_file};
 use super::{Allowance, MEDIA, Medium, remote};
 use crate::error::ApiError;
 
-/// Members whose text is a person's or a model's, and may speak of any address or path, or a name that no engine opens.
-const WORDS: [&str; 12] = [
+/// Members whose text is a person's or a model's, and may speak of any address or path, or a name that no engine opens. Here and below
+/// names are in small letters, without `-` and `_`.
+const WORDS: [&str; 13] = [
     "text",
     "refusal",
     "thinking",
     "signature",
+    "thoughtsignature",
     "id",
     "uuid",
-    "tool_name",
+    "toolname",
     "alt",
-    "alt_text",
+    "alttext",
     "caption",
     "description",
     "transcript",
 ];
-/// Members that name a medium for people.
-const NAMES: [&str; 3] = ["filename", "title", "name"];
-/// Members that name a medium's form, as `image/png`.
-const FORMS: [&str; 7] =
-    ["format", "media_type", "mediatype", "mime_type", "mimetype", "content_type", "contenttype"];
+/// Members that name a medium for people, or say of which language or version it is.
+const NAMES: [&str; 12] = [
+    "filename",
+    "originalfilename",
+    "originalname",
+    "displayname",
+    "title",
+    "name",
+    "label",
+    "locale",
+    "lang",
+    "language",
+    "version",
+    "ref",
+];
+/// Members that name a medium's form, as `image/png`, besides those that end in `type`.
+const FORMS: [&str; 2] = ["format", "mime"];
 /// What programs remember beside a medium, and no engine opens.
 const NOTES: &str = "metadata";
 /// How names of members end that hold bytes, or say where they are, in the singular.
-const HOLDERS: [&str; 9] = ["url", "uri", "src", "path", "data", "base64", "b64", "b64_json", "byte"];
+const HOLDERS: [&str; 9] = ["url", "uri", "src", "path", "data", "base64", "b64", "b64json", "byte"];
 /// Further members that are media by their names.
 const MORE_MEDIA: [(&str, Medium); 5] = [
     ("image_data", Medium::Picture),
@@ -84,12 +98,12 @@ impl Rule {
         if medium_named(name).is_some() {
             return Self::Bytes;
         }
-        let name = name.to_ascii_lowercase();
+        let name = name.replace(['-', '_'], "").to_ascii_lowercase();
         let is = |names: &[&str]| names.contains(&name.as_str());
         match self {
             _ if is(&WORDS) => Self::Words,
             _ if is(&NAMES) => Self::Name,
-            _ if is(&FORMS) => Self::Beside,
+            _ if is(&FORMS) || name.ends_with("type") => Self::Beside,
             _ if name == NOTES => Self::Notes,
             Self::Beside => Self::Beside,
             _ if HOLDERS.iter().any(|end| name.trim_end_matches('s').ends_with(end)) => Self::Bytes,
@@ -138,14 +152,15 @@ impl Sieve<'_, '_> {
     fn text(&mut self, text: &str) -> Result<(), ApiError> {
         let passes = match self.rule {
             Rule::Bytes => is_medium(text) || text.is_empty(),
-            Rule::Medium => !is_place_or_file(text),
+            Rule::Medium => is_form(text) || !is_place_or_file(text),
             Rule::Beside => !is_place(text),
             Rule::Name => return name(self.param, text),
             Rule::Words => return Ok(()),
             Rule::Notes => true,
         };
         if !passes {
-            return Err(remote(self.param, self.medium));
+            let is_medium = self.rule == Rule::Bytes;
+            return Err(if is_medium { remote(self.param, self.medium) } else { place(self.param) });
         }
         if self.rule == Rule::Bytes || is_data_url(text) || text.len() > BYTES {
             self.allowance.take(self.param, self.medium, text)?;
@@ -154,8 +169,21 @@ impl Sieve<'_, '_> {
     }
 }
 
+/// A member that is no medium says where one is.
+fn place(param: &str) -> ApiError {
+    let expected = "no address, path or file's name: this daemon fetches nothing, and has no file opened";
+    ApiError::invalid_value(param, expected)
+}
+
+/// Whether it is the type of a medium, as `image/png`. One that could be a file's name in a folder of that name has a dot.
+fn is_form(text: &str) -> bool {
+    const KINDS: [&str; 5] = ["image", "audio", "video", "application", "text"];
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-');
+    text.split_once('/').is_some_and(|(kind, form)| KINDS.contains(&kind) && form.bytes().all(fits))
+}
+
 /// A name is none of a place. A colon may stand in one: no engine opens it.
-fn name(param: &str, text: &str) -> Result<(), ApiError> {
+pub(super) fn name(param: &str, text: &str) -> Result<(), ApiError> {
     let addresses =
         text.contains("://") || text.get(..5).is_some_and(|begin| begin.eq_ignore_ascii_case("file:"));
     // As Office calls what it has open.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::passthrough::inspect;
 use super::super::turns::{self, Looked};
 use super::*;
 
@@ -105,9 +106,17 @@ fn what_is_inside_of_the_request_passes() {
         // The first frame of an MP3, which is no address whatever it looks like.
         json!({"type": "input_audio", "input_audio": {"data": "//uQxAAA", "format": "mp3"}}),
         json!({"type": "input_audio", "input_audio": {"data": "//s0xAAAAAAA//s=", "format": "audio/mp3"}}),
-        json!({"type": "audio", "audio": "//uQxAAA"}),
+        json!({"type": "audio", "audio": sound}),
+        json!({"type": "audio", "audio": "SUQzBAAA"}),
         json!({"type": "input_audio", "input_audio": {"data": "data:audio/wav;base64,aa", "format": "wav"}}),
-        // Words beside a medium.
+        // Names, forms and words beside a medium.
+        json!({"type": "image_url", "image_url": {"url": "data:,"}, "mime": "image/png", "Mime-Type": "image/png"}),
+        json!({"type": "image_url", "image_url": {"url": "data:,"}, "image_type": "image/png", "kind": "image/svg+xml"}),
+        json!({"type": "image_url", "image_url": {"url": "data:,", "file_name": "x.png", "Display-Name": "y.png"}}),
+        json!({"type": "image", "image": jpeg, "original_name": "x.png", "label": "cat.jpg", "locale": "en/us", "version": "v1.a"}),
+        json!({"type": "image", "image": jpeg, "ref": "fig.a"}),
+        json!({"type": "text", "text": "x", "source": "https://x", "thought_signature": "/a"}),
+        json!({"type": "text", "text": "x", "extra_content": {"google": {"thought_signature": "/a+b"}}}),
         json!({"type": "image", "image": jpeg, "caption": "from https://x/y.png", "description": "/etc/passwd"}),
         json!({"type": "image", "image": jpeg, "metadata": {"source": "https://x", "file": "../x.png", "urls": ["a/b.c"]}}),
         json!({"type": "image", "image": jpeg, "metadata": "https://x"}),
@@ -118,6 +127,95 @@ fn what_is_inside_of_the_request_passes() {
         assert!(check(&json!([part])).is_ok(), "{part}: {:?}", check(&json!([part])));
     }
     assert!(check(&json!({"type": "text", "text": "alone"})).is_ok());
+}
+
+#[test]
+fn what_engines_would_open_is_no_name_and_no_form() {
+    for (part, param, words) in [
+        (
+            json!({"type": "image", "image": "data:,", "mime": "https://x"}),
+            "mime",
+            "no address, path or file's",
+        ),
+        (
+            json!({"type": "image", "image": "data:,", "thing": "image/x.png"}),
+            "thing",
+            "no address, path or file's",
+        ),
+        (
+            json!({"type": "image", "image": "data:,", "thing": "images/x"}),
+            "thing",
+            "no address, path or file's",
+        ),
+        (
+            json!({"type": "image", "image": "data:,", "label": "/etc/passwd"}),
+            "label",
+            "a name without a path",
+        ),
+        (
+            json!({"type": "image", "image": "data:,", "file-name": "https://x"}),
+            "file-name",
+            "a name without a path",
+        ),
+        (json!({"type": "image", "image-url": "x.png"}), "image-url", "must be a data URL"),
+        (
+            json!({"type": "image", "image": "data:,", "source": "https://x"}),
+            "source",
+            "no address, path or file's",
+        ),
+        (json!({"type": "image", "image": "//storage/models/x//"}), "image", "must be a data URL"),
+        (json!({"type": "audio", "audio": "//uQxAAA"}), "audio", "must be a data URL"),
+        (json!({"type": "file", "file": {"file_data": "//nfs/a/"}}), "file.file_data", "must be a data URL"),
+    ] {
+        let error = refused(&part);
+        assert_eq!(error.param(), Some(&*format!("messages[0].content[0].{param}")), "{part}");
+        assert!(error.message().contains(words), "{part}: {error}");
+    }
+}
+
+#[test]
+fn no_client_names_what_an_engine_keeps_of_another_s() {
+    for part in [
+        json!({"type": "image_url", "image_url": null, "uuid": "other-clients"}),
+        json!({"type": "image_url", "image_url": {"url": "data:,"}, "UUID": "x"}),
+        json!({"video_url": {"url": "data:,"}, "uuid": "x"}),
+    ] {
+        let error = refused(&part);
+        assert_eq!(error.code(), Code::UnsupportedParameter, "{part}");
+        assert!(error.param().unwrap().to_ascii_lowercase().ends_with("content[0].uuid"), "{part}: {error}");
+    }
+    assert!(check(&json!([{"type": "text", "text": "x", "uuid": "mine"}])).is_ok(), "no engine keeps it");
+}
+
+#[test]
+fn media_beside_a_content_are_for_those_that_see_them() {
+    let check = |turn: Value, more: Value| {
+        let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "What?"}]});
+        body["messages"][0].as_object_mut().unwrap().extend(turn.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let passed = inspect(body.to_string().as_bytes(), &Limits::default()).unwrap();
+        Behind::ALL.map(|behind| {
+            let taken = passed.taken(behind, &Limits::default());
+            taken.map(|ignored| assert_eq!(ignored, None)).map_err(|error| {
+                assert_eq!(error.code(), Code::UnsupportedParameter);
+                error.param().unwrap_or_default().to_owned()
+            })
+        })
+    };
+    let png = "iVBORw0KGgo";
+    let refused = |name: &str| Err(name.to_owned());
+    let images = check(json!({"images": [png]}), json!({}));
+    assert_eq!(images, [Ok(()), Ok(()), refused("messages[0].images")]);
+    for member in ["videos", "file", "audios", "Images", "image", "audio"] {
+        let at = format!("messages[0].{member}");
+        assert_eq!(check(json!({member: png}), json!({})), [refused(&at), Ok(()), refused(&at)], "{member}");
+        let none = check(json!({member: null}), json!({}));
+        assert_eq!(none, [Ok(()), Ok(()), Ok(())], "{member}");
+    }
+    for field in ["images", "videos", "image_data"] {
+        let seen = check(json!({}), json!({field: [png]}));
+        assert_eq!(seen, [refused(field), Ok(()), refused(field)], "{field}");
+    }
 }
 
 #[test]
@@ -205,7 +303,7 @@ fn an_error_says_how_that_very_medium_is_sent() {
 #[test]
 fn turns_and_requests_are_looked_at_for_media_of_their_own() {
     for (name, good) in
-        [("images", "iVBORw0KGgo"), ("image", "data:,"), ("Videos", "data:,"), ("audios", "//uQxAAA")]
+        [("images", "iVBORw0KGgo"), ("image", "data:,"), ("Videos", "data:,"), ("audios", "SUQzBAAA")]
     {
         let turn = |value: &Value| {
             let turn = json!({"role": "user", "content": "What is that?", name: value});

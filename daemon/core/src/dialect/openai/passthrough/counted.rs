@@ -20,15 +20,11 @@ pub(super) struct Counted {
 impl Counted {
     /// What has a stream's engine count its tokens; none where the options are of no known form.
     pub(super) fn wanted(body: &[u8], fields: &Fields<'_>) -> Option<Self> {
-        let Some((key, options)) = fields.lies(OPTIONS) else {
+        let Some((_, options)) = fields.lies(OPTIONS) else {
             // Behind the brace; at least the model's name follows.
             let start = memchr::memchr(b'{', body)? + 1;
             return Some(Self { at: start..start, words: "\"stream_options\":{\"include_usage\":true}," });
         };
-        // In another case some readers take it for this field and some for none.
-        if key != OPTIONS {
-            return None;
-        }
         let span = json::span(body, options.get());
         if options.get() == "null" {
             return Some(Self { at: span, words: "{\"include_usage\":true}" });

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
+use super::super::request::parse_chat;
 use super::super::table::Behind;
 use super::Passed;
-use crate::chat::{Defaults, Sampling, Think};
+use crate::chat::{Defaults, Heeds, Sampling, Shows, Think};
 use crate::config::Limits;
 use crate::error::ApiError;
 
@@ -70,8 +71,9 @@ fn what_an_ollama_does_not_hear_of_a_conversation_is_named() {
         (picture(Value::Null), None),
     ] {
         assert_eq!(said(messages.clone(), Behind::Ollama).as_deref(), named, "{messages}");
-        for behind in [Behind::OpenAi, Behind::Engine] {
-            assert_eq!(said(messages.clone(), behind), None, "it is given it: {messages}");
+        let audio = named.filter(|name| *name == "messages.audio");
+        for (behind, named) in [(Behind::OpenAi, None), (Behind::Engine, audio)] {
+            assert_eq!(said(messages.clone(), behind).as_deref(), named, "it is given the rest: {messages}");
         }
     }
 }
@@ -89,10 +91,51 @@ fn what_nobody_reads_of_turns_parts_and_tools_is_named() {
     });
     let ours = "messages.bar, messages.content.cache_control, response_format.bar, tool_choice.function.bar";
     assert_eq!(ignored(&body, Behind::Engine).as_deref(), Some(ours));
-    let ollama =
-        format!("messages.thinking, response_format.schema, tools.bar, tools.function.examples, {ours}");
+    let ollama = format!("messages.thinking, tools.bar, tools.function.examples, {ours}");
     assert_eq!(ignored(&body, Behind::Ollama), Some(ollama));
     assert_eq!(ignored(&body, Behind::OpenAi), None, "it is given all of it");
+}
+
+#[test]
+fn what_a_template_does_not_show_of_turns_is_named() {
+    let unshown = |turn: Value, shows: Shows| {
+        let body = json!({"model": "m", "messages": [turn]}).to_string();
+        inspect(body.as_bytes()).unwrap().unshown(Heeds { shows, ..Heeds::default() })
+    };
+    let (none, all) = (Shows::default(), Shows { names: true, thoughts: true });
+    for (turn, named) in [
+        (json!({"role": "user", "name": "a", "content": "x"}), vec!["messages.name"]),
+        (json!({"role": "tool", "name": "a", "tool_call_id": "c", "content": "x"}), vec![]),
+        (
+            json!({"role": "assistant", "content": "x", "reasoning": "y", "reasoning_content": "y"}),
+            vec!["messages.reasoning", "messages.reasoning_content"],
+        ),
+        (
+            json!({"role": "assistant", "content": null, "reasoning_content": "y", "tool_calls": []}),
+            vec!["messages.reasoning_content"],
+        ),
+        (json!({"role": "assistant", "content": "x", "thinking": "y"}), vec!["messages.thinking"]),
+        (json!({"role": "assistant", "content": "x", "reasoning": "", "reasoning_content": null}), vec![]),
+        (json!({"role": "assistant", "content": [], "reasoning": "", "thinking": null}), vec![]),
+    ] {
+        assert_eq!(unshown(turn.clone(), none), named, "{turn}");
+        assert_eq!(unshown(turn, all), Vec::<&str>::new());
+    }
+    let named = json!({"role": "user", "name": "a", "content": "x"});
+    assert_eq!(unshown(named, Shows { names: false, thoughts: true }), ["messages.name"]);
+}
+
+#[test]
+fn tools_that_are_shown_to_nobody_are_no_part_of_a_prompts_length() {
+    let tools = json!([{"type": "function", "function": {"name": "f", "description": "a".repeat(4000)}}]);
+    let counted = |choice: &str| {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": tools, "tool_choice": choice});
+        let body = body.to_string();
+        let read = parse_chat(body.as_bytes(), &Limits::default()).unwrap();
+        [inspect(body.as_bytes()).unwrap().prompt_bytes, read.prompt_bytes()]
+    };
+    assert_eq!(counted("none"), [2; 2]);
+    assert_eq!(counted("auto"), [2 + tools[0].to_string().len() as u64; 2]);
 }
 
 #[test]
@@ -260,9 +303,9 @@ fn what_asks_for_counts_is_taken_out_again_whatever_stands_around_it() {
         assert_eq!(passed.asking(&body, "another", &defaults, false), unasked.into());
     }
     // In another case it is some readers' field and not others'.
-    let odd = r#"{"model":"m","stream":true,"Stream_Options":{}}"#;
-    let asking = inspect(odd.as_bytes()).unwrap().asking(&Bytes::from(odd), "m", &Defaults::default(), true);
-    assert!(!asking.asks() && asking.body == odd && asking.without().is_none());
+    let odd = inspect(br#"{"model":"m","stream":true,"Stream_Options":{}}"#).unwrap_err();
+    assert_eq!(odd.param(), Some("Stream_Options"));
+    assert!(odd.message().contains("write it 'stream_options'"), "{odd}");
 }
 
 #[test]
@@ -451,7 +494,6 @@ fn a_body_that_says_nothing_gets_every_default_and_no_other_byte_changes() {
 fn what_a_client_says_stays_by_whatever_field_it_says_it() {
     for said in [
         r#""temperature":0"#,
-        r#""Temperature":1.5"#,
         r#""top_p":0.1"#,
         r#""top_k":-1"#,
         r#""min_p":0.5"#,
@@ -466,7 +508,7 @@ fn what_a_client_says_stays_by_whatever_field_it_says_it() {
         r#""reasoning_effort":"low""#,
         r#""reasoning":{"effort":"low"}"#,
         r#""think":true"#,
-        r#""TOP_K":null"#,
+        r#""N_PREDICT":null"#,
     ] {
         let body = format!(r#"{{"model":"m",{said}}}"#);
         let filled = with(&body, &all());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::chat::{ChatRequest, Role, ToolChoice};
+use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat, Role, ToolChoice};
 use crate::config::Limits;
 use crate::error::{ApiError, Code};
 
@@ -231,6 +231,14 @@ fn messages_name_what_is_wrong_in_them() {
         (json!([{"role": "user", "content": [{"type": "text"}]}]), "messages[0].content[0].text"),
         (json!([{"role": "user", "content": [{"type": "file"}]}]), "messages[0].content[0].type"),
         (json!([{"role": "user", "content": [{"type": "image_url"}]}]), "messages[0].content[0].image_url"),
+        (
+            json!([{"role": "user", "content": [{"type": "text", "text": "a", "image_url": {"url": "data:image/png;base64,aGk="}}]}]),
+            "messages[0].content[0].image_url",
+        ),
+        (
+            json!([{"role": "user", "content": [{"type": "text", "text": "a", "input_audio": {"data": "aGk="}}]}]),
+            "messages[0].content[0].input_audio",
+        ),
         (json!([{"role": "tool", "content": "x"}]), "messages[0].tool_call_id"),
         (json!([{"role": "assistant", "function_call": {}}]), "messages[0].function_call"),
         (json!([{"role": "assistant", "tool_calls": [{"id": "a"}]}]), "messages[0].tool_calls[0].function"),
@@ -377,6 +385,19 @@ fn arguments_in_a_text_are_no_deeper_than_a_body_may_be() {
 }
 
 #[test]
+fn a_schema_beside_any_object_is_kept_to() {
+    let format = |schema: Value| {
+        let format = json!({"type": "json_object", "schema": schema});
+        parse(&with("response_format", format)).map(|request| request.response_format)
+    };
+    let schema = Json::object(r#"{"type":"object"}"#).unwrap();
+    let kept = AnswerSchema { name: None, description: None, strict: None, schema };
+    assert_eq!(format(json!({"type": "object"})), Ok(ResponseFormat::JsonSchema(kept)));
+    assert_eq!(format(Value::Null), Ok(ResponseFormat::JsonObject));
+    assert_eq!(format(json!("x")).unwrap_err().param(), Some("response_format.schema"));
+}
+
+#[test]
 fn what_is_there_twice_is_said_with_its_place() {
     let tool = r#"{"type":"function","function":{"name":"f","name":"g"}}"#;
     let picture = r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AA","url":"data:image/png;base64,BB"}}"#;
@@ -389,6 +410,12 @@ fn what_is_there_twice_is_said_with_its_place() {
         ("", &turn(picture), "messages[1].content[0].image_url.url"),
         ("", &turn(r#"{"type":"text","text":"a","text":"b"}"#), "messages[1].content[0].text"),
         ("", r#"[{"role":"user","role":"system","content":"a"}]"#, "messages[0].role"),
+        (
+            "",
+            &format!(r#"{hi},"tool_choice":{{"type":"function","function":{{"name":"f","name":"g"}}}}"#),
+            "tool_choice.function.name",
+        ),
+        ("", &format!(r#"{hi},"tool_choice":{{"type":"function","type":"x"}}"#), "tool_choice.type"),
     ] {
         let error =
             parse_chat(format!(r#"{{"model":"m","tools":[{tools}],"messages":{messages}}}"#).as_bytes())

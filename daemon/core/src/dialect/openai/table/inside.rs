@@ -7,11 +7,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Wanted;
+use crate::chat::Heeds;
 use crate::dialect::json::Object;
 use crate::dialect::openai::fields::{Fields, MEMBERS};
+use crate::dialect::openai::media;
 use crate::dialect::openai::thinking::Thinking;
 use crate::dialect::openai::turns::{Looked, Unheard};
 use crate::dialect::unread::{self, Unread};
+
+const NAME: &str = "messages.name";
+const THINKING: &str = "messages.thinking";
 
 impl Wanted {
     /// The same, and what stands inside of a chat's fields.
@@ -21,12 +26,18 @@ impl Wanted {
         turns: Looked,
         thinking: &Thinking<'_>,
     ) -> Self {
-        let Looked { unheard: Unheard { name, audio, detail }, unread, .. } = turns;
-        let in_messages =
-            [(name, "messages.name"), (audio, "messages.audio"), (detail, "messages.image_url.detail")];
-        for (_, name) in in_messages.into_iter().filter(|(there, _)| *there) {
+        let Looked { unheard: Unheard { name, audio, detail }, thought, unread, beside, .. } = turns;
+        self = self.with_media(beside);
+        for (_, name) in
+            [(name, NAME), (detail, "messages.image_url.detail")].into_iter().filter(|(there, _)| *there)
+        {
             self.unheard.add(name);
         }
+        if audio {
+            self.unknown.add("messages.audio");
+        }
+        self.of_turns.extend(name.then_some(NAME));
+        self.of_turns.extend(thought);
         for member in thinking.unheeded() {
             self.unknown.add(&format!("reasoning.{member}"));
         }
@@ -41,7 +52,15 @@ impl Wanted {
             self.unknown.add("response_format.json_schema.description");
         }
         for (path, name) in unread_beside(fields, unread).found() {
+            // Seen by its engine, or refused.
+            let is_medium = path == "messages" && media::is_named_so(name);
+            if is_medium || ((path, name) == ("response_format", "schema") && is_an_object(fields)) {
+                continue;
+            }
             let named = format!("{path}.{name}");
+            if named == THINKING {
+                self.of_turns.push(THINKING);
+            }
             if is_ours(path, name) { self.unheard.add(&named) } else { self.unknown.add(&named) }
         }
         self
@@ -49,6 +68,12 @@ impl Wanted {
 }
 
 impl Wanted {
+    /// What its turns have that our own engine gives to a model's template, and of which this one shows nothing.
+    pub(in crate::dialect::openai) fn unshown(&self, heeds: Heeds) -> Vec<&'static str> {
+        let is_shown = |name: &str| if name == NAME { heeds.shows.names } else { heeds.shows.thoughts };
+        self.of_turns.iter().copied().filter(|name| !is_shown(name)).collect()
+    }
+
     /// What says otherwise than a field that wins over it.
     fn outdone(&mut self, fields: &Fields<'_>, thinking: &Thinking<'_>) {
         let value = |name: &str| fields.get(name).map(RawValue::get);
@@ -79,12 +104,18 @@ fn unread_beside(fields: &Fields<'_>, mut unread: Unread) -> Unread {
     unread
 }
 
+/// Whether the answer's form is some object, beside whose type a schema is read, as llama.cpp's server does.
+fn is_an_object(fields: &Fields<'_>) -> bool {
+    let mut members = fields.members("response_format", MEMBERS);
+    members.any(|(name, value)| name == "type" && value.get() == "\"json_object\"")
+}
+
 /// Whether our own engine makes something of it: it has its template show tools and calls as they came, which also may have a turn's
-/// `thinking`, and takes a schema beside the type `json_object`, as llama.cpp's server does.
+/// `thinking`.
 fn is_ours(path: &str, name: &str) -> bool {
     path.starts_with("tools")
         || path.starts_with("messages.tool_calls")
-        || matches!((path, name), ("messages", "thinking") | ("response_format", "schema"))
+        || (path, name) == ("messages", "thinking")
 }
 
 /// Whether words stand beside the schema of an answer.

@@ -86,11 +86,19 @@ fn what_matters_and_cannot_be_had_is_refused_by_name() {
             assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some(field)), "{value}");
         }
     }
-    let bias = wanted(&json!({"logit_bias": {"5": 1}}));
-    for behind in [Behind::Ollama, Behind::Engine] {
-        assert_eq!(bias.check(behind).unwrap_err().param(), Some("logit_bias"));
+    for (field, value) in [
+        ("logit_bias", json!({"5": 1})),
+        ("guided_json", json!({"type": "object"})),
+        ("guided_regex", json!("[a-z]")),
+        ("grammar", json!("root ::= \"a\"")),
+        ("format", json!("json")),
+    ] {
+        let wanted = wanted(&json!({ field: value }));
+        for behind in [Behind::Ollama, Behind::Engine] {
+            assert_eq!(wanted.check(behind).unwrap_err().param(), Some(field));
+        }
+        assert!(wanted.check(Behind::OpenAi).is_ok(), "{field}");
     }
-    assert!(bias.check(Behind::OpenAi).is_ok());
 }
 
 #[test]
@@ -98,7 +106,7 @@ fn what_is_harmless_is_named() {
     let body = json!({
         "model": "m", "messages": [], "user": "a secret", "metadata": {"a": "b"}, "store": true, "modalities": ["text"],
         "logit_bias": {}, "num_ctx": 8192, "service_tier": "auto", "temperature": 1, "verbosity": null, "think": false,
-        "guided_regex": "x", "n": 1, "parallel_tool_calls": true,
+        "cache_prompt": true, "n": 1, "parallel_tool_calls": true,
     });
     let wanted = wanted(&body);
     for behind in Behind::ALL {
@@ -107,9 +115,9 @@ fn what_is_harmless_is_named() {
     // serde_json sorts the fields; the table's own order is what is said.
     let common = "metadata, modalities, service_tier, store, user";
     let of = |behind| wanted.ignored(behind).unwrap();
-    assert_eq!(of(Behind::Ollama), format!("logit_bias, {common}, num_ctx, guided_regex"));
+    assert_eq!(of(Behind::Ollama), format!("logit_bias, {common}, num_ctx, cache_prompt"));
     assert_eq!(of(Behind::OpenAi), "modalities, store");
-    assert_eq!(of(Behind::Engine), format!("logit_bias, {common}, num_ctx, guided_regex"));
+    assert_eq!(of(Behind::Engine), format!("logit_bias, {common}, num_ctx, cache_prompt"));
 }
 
 #[test]

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use crate::chat::{Arguments, ChatEvent, FinishReason, Message, Role, Text};
 use crate::config::{ByteSize, Limits};
+use crate::dialect::ollama;
+use crate::dialect::openai::chat_body;
 use crate::dialect::responses::{KeptItem, ResponseRequest, ResponseWhole, parse_recalling, parse_response};
 use crate::error::{ApiError, Code};
 
@@ -69,6 +71,8 @@ fn pictures_come_inside_the_request_alone() {
         assert_eq!(error.param(), Some("input[0].content[0].file_id"));
         assert!(error.message().contains("image_url"), "{error}");
     }
+    let text = json!([{"role": "user", "content": [{"type": "input_text", "text": "a", "image_url": "data:image/png;base64,AAAA"}]}]);
+    assert_eq!(refused(text), (Code::UnsupportedParameter, "input[0].content[0].image_url".to_owned()));
     for none in [json!({}), json!({"file_id": null})] {
         assert_eq!(
             refused(picture(none)),
@@ -77,9 +81,72 @@ fn pictures_come_inside_the_request_alone() {
     }
     let both = json!({"file_id": null, "image_url": "data:image/png;base64,AAAA"});
     assert_eq!(messages(picture(both))[0].images.len(), 1);
-    for kind in ["input_file", "input_audio", "nonsense"] {
-        let input = json!([{"role": "user", "content": [{"type": kind, "file_data": "x"}]}]);
-        assert_eq!(refused(input), (Code::UnsupportedParameter, "input[0].content[0].type".to_owned()));
+    let unknown = json!([{"role": "user", "content": [{"type": "nonsense", "file_data": "x"}]}]);
+    assert_eq!(refused(unknown), (Code::UnsupportedParameter, "input[0].content[0].type".to_owned()));
+    // Encoders end lines, which an Ollama need not see.
+    let lines = &messages(at(json!("data:image/png;base64,AAAA\r\nBBBB\n")))[0].images[0];
+    assert_eq!(lines.base64, "AAAABBBB");
+}
+
+#[test]
+fn documents_and_sounds_are_a_chat_s_parts_of_their_own() {
+    let pdf = "data:application/pdf;base64,JVBERi0x";
+    let content = json!([
+        {"type": "input_text", "text": "What?"},
+        {"type": "input_file", "filename": "a.pdf", "file_data": pdf},
+        {"type": "input_audio", "input_audio": {"data": "//uQZAAA", "format": "mp3"}},
+        {"type": "input_text", "text": "And that?"},
+    ]);
+    let read = parse(json!([{"role": "user", "content": content}])).unwrap();
+    assert_eq!(read.attached.as_deref(), Some("input[0].content[1].type"));
+    assert_eq!(read.ignored, Vec::<String>::new());
+    let sent: Value = serde_json::from_slice(&chat_body(&read.chat, "m", true)).unwrap();
+    let expected = json!([
+        {"type": "text", "text": "What?"},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": pdf}},
+        {"type": "input_audio", "input_audio": {"data": "//uQZAAA", "format": "mp3"}},
+        {"type": "text", "text": "And that?"},
+    ]);
+    assert_eq!(sent["messages"][0]["content"], expected);
+    assert_eq!(ollama::chat_body(&read.chat, "m").unwrap_err().code(), Code::UnsupportedParameter);
+    assert_eq!(parse(json!("x")).unwrap().attached, None);
+
+    for (part, code, member) in [
+        (json!({"type": "input_file", "file_url": "https://x/a.pdf"}), Code::InvalidValue, "file_url"),
+        (json!({"type": "input_file", "file_id": "file_1"}), Code::UnsupportedParameter, "file_id"),
+        (json!({"type": "input_file"}), Code::MissingParameter, "file_data"),
+        (json!({"type": "input_file", "file_data": "https://x"}), Code::InvalidValue, "file_data"),
+        (json!({"type": "input_file", "file_data": "//nfs/a/"}), Code::InvalidValue, "file_data"),
+        (
+            json!({"type": "input_file", "file_data": pdf, "filename": "/etc/x"}),
+            Code::InvalidValue,
+            "filename",
+        ),
+        (json!({"type": "input_audio"}), Code::MissingParameter, "input_audio"),
+        (
+            json!({"type": "input_audio", "input_audio": {"data": "/etc/x"}}),
+            Code::InvalidValue,
+            "input_audio.data",
+        ),
+    ] {
+        let at = format!("input[0].content[0].{member}");
+        assert_eq!(refused(json!([{"role": "user", "content": [part]}])), (code, at));
+    }
+    // Of another type's members nothing comes.
+    let text = json!([{"role": "user", "content": [{"type": "input_text", "text": "a", "file_data": pdf}]}]);
+    assert_eq!(parse(text).unwrap().ignored, ["input.content.file_data"]);
+}
+
+#[test]
+fn media_stand_in_contents_alone() {
+    let item = json!([{"role": "user", "content": "What?", "images": ["http://x"]}]);
+    assert_eq!(refused(item), (Code::UnsupportedParameter, "input[0].images".to_owned()));
+    let item = json!([{"role": "user", "content": "What?", "images": []}]);
+    assert!(parse(item).is_ok());
+    for (field, taken) in [("images", false), ("videos", false), ("image", true)] {
+        let body = json!({"model": "m", "input": "a", field: {"data": "iVBORw0KGgo"}}).to_string();
+        let error = parse_response(body.as_bytes(), &Limits::default()).err();
+        assert_eq!(error.as_ref().and_then(ApiError::param), (!taken).then_some(field));
     }
 }
 
