@@ -109,13 +109,21 @@ pub(in crate::dialect) fn sampling(fields: &Fields<'_>) -> Result<Sampling, ApiE
     Ok(Sampling {
         temperature: fields.number("temperature", 0.0, 2.0)?,
         top_p: fields.number("top_p", 0.0, 1.0)?,
-        top_k: fields.integer("top_k", 0, COUNT_LIMIT)?,
+        top_k: top_k(fields)?,
         min_p: fields.number("min_p", 0.0, 1.0)?,
         repeat_penalty: repeat.or(fields.number("repetition_penalty", 0.0, 10.0)?),
         frequency_penalty: fields.number("frequency_penalty", -2.0, 2.0)?,
         presence_penalty: fields.number("presence_penalty", -2.0, 2.0)?,
         seed: fields.read_as("seed", SEED)?,
     })
+}
+
+/// Of how many tokens one is chosen: 0 for any, for which vLLM has -1 and Ollama and our own engine 0.
+fn top_k(fields: &Fields<'_>) -> Result<Option<u32>, ApiError> {
+    match fields.get("top_k") {
+        Some(any) if any.get() == "-1" => Ok(Some(0)),
+        _ => fields.integer("top_k", 0, COUNT_LIMIT),
+    }
 }
 
 pub(in crate::dialect) fn stop(fields: &Fields<'_>, most: usize) -> Result<Vec<String>, ApiError> {

@@ -297,7 +297,7 @@ pub const ROWS: &[Row] = &[
     ignored("user", ""),
     ignored("verbosity", ""),
     refused("web_search_options", Asks::Always, NO_SEARCH),
-    extension(works("top_k", "")),
+    extension(works("top_k", "0 or -1 for any token.")),
     extension(works("min_p", "")),
     extension(works(
         "repeat_penalty",

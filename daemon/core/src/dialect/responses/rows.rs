@@ -133,7 +133,7 @@ pub const ROWS: &[Row] = &[
     Row { asks: Asks::UnlessFlex, ..ignored("service_tier", TIER) },
     repeated("safety_identifier"),
     repeated("user"),
-    extension(works("top_k", "")),
+    extension(works("top_k", "0 or -1 for any token.")),
     extension(works("min_p", "")),
     extension(works("repeat_penalty", "It wins over repetition_penalty.")),
     extension(works("repetition_penalty", "")),

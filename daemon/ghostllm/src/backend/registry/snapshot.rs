@@ -154,6 +154,17 @@ pub enum Odd<'a> {
         /// That backend.
         backend: &'a str,
     },
+    /// Another name of the same model says of it what goes before what this one says.
+    Context {
+        /// The name.
+        name: &'a str,
+        /// The model, as its backend calls it.
+        model: &'a str,
+        /// Tokens of context that this name wants.
+        wanted: u32,
+        /// Those that every request for the model has.
+        used: u32,
+    },
 }
 
 impl fmt::Display for Odd<'_> {
@@ -166,6 +177,13 @@ impl fmt::Display for Odd<'_> {
                 write!(
                     f,
                     "the name {name} stands for the model {target} and hides {model}, which the backend {backend} has"
+                )
+            }
+            Self::Context { name, model, wanted, used } => {
+                write!(
+                    f,
+                    "the name {name} wants a context of {wanted} tokens of the model {model}, which has {used} by another of its names: a \
+                     model is loaded with one; write it in one place of [[models]]"
                 )
             }
         }
@@ -297,6 +315,20 @@ impl Snapshot {
 
     /// What is odd about the names that the configuration gives.
     pub fn odd(&self) -> impl Iterator<Item = Odd<'_>> {
+        self.odd_names().chain(self.odd_contexts())
+    }
+
+    /// The configuration's check sees two contexts where two blocks name a model alike; that they mean the same one is known here alone.
+    fn odd_contexts(&self) -> impl Iterator<Item = Odd<'_>> {
+        self.names.list().iter().filter_map(|named| {
+            let (at, model) = self.catalog.model(named.meant())?;
+            let used = self.names.context(&(at, model.id.clone()))?;
+            let wanted = named.defaults.num_ctx.filter(|wanted| *wanted != used)?;
+            Some(Odd::Context { name: named.name.as_str(), model: &model.id, wanted, used })
+        })
+    }
+
+    fn odd_names(&self) -> impl Iterator<Item = Odd<'_>> {
         let names = self
             .names
             .list()
@@ -514,5 +546,18 @@ mod tests {
         assert_eq!(snapshot.odd().collect::<Vec<_>>(), [hides, nobodys]);
         let pulled = with(NAMES, &["tiny:latest", "none:latest", "same:latest"]);
         assert_eq!(pulled.odd().count(), 0);
+    }
+    #[test]
+    fn of_two_contexts_of_one_model_the_one_that_comes_to_nothing_is_told() {
+        let names = "[[models]]\nname = \"short\"\ntarget = \"tiny\"\ncontext = 1024\n\
+                     [[models]]\nname = \"long\"\ntarget = \"ollama/tiny\"\ncontext = 4096\n\
+                     [[models]]\nname = \"like\"\ntarget = \"ollama/tiny:latest\"\n\
+                     [[models]]\nname = \"other\"\ncontext = 4096";
+        let snapshot = with(names, &["tiny:latest", "other"]);
+        let odd: Vec<_> = snapshot.odd().collect();
+        assert_eq!(odd, [Odd::Context { name: "long", model: "tiny:latest", wanted: 4096, used: 1024 }]);
+        for asked in ["short", "long", "like"] {
+            assert_eq!(snapshot.route(asked).unwrap().defaults.num_ctx, Some(1024), "{asked}");
+        }
     }
 }

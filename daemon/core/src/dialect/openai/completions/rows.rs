@@ -96,7 +96,7 @@ pub const ROWS: &[Row] = &[
         "Ollama and the own engine: the type text is what a completion is, and is taken.",
     )),
     extension(row("messages", [Fate::Refused(A_CHAT_S); 3], "")),
-    extension(works("top_k", "")),
+    extension(works("top_k", "0 or -1 for any token.")),
     extension(works("min_p", "")),
     extension(works("repeat_penalty", "It wins over repetition_penalty on Ollama.")),
     extension(works("repetition_penalty", "")),

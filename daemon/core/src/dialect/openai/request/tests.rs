@@ -159,7 +159,12 @@ fn wrong_types_and_ranges_name_the_field() {
 #[test]
 fn numbers_that_break_engines_never_pass() {
     for field in ["max_tokens", "max_completion_tokens", "n", "top_k", "top_logprobs"] {
-        for number in ["-1", "2147483648", "9223372036854775808", "1e308", "1e999"] {
+        for number in ["-2", "-1", "2147483648", "9223372036854775808", "1e308", "1e999"] {
+            // Which says that any token may be chosen.
+            if (field, number) == ("top_k", "-1") {
+                assert_eq!(parse(&with(field, json!(-1))).unwrap().sampling.top_k, Some(0));
+                continue;
+            }
             let body =
                 format!(r#"{{"model":"a","messages":[{{"role":"user","content":"x"}}],"{field}":{number}}}"#);
             let error = parse_chat(body.as_bytes()).unwrap_err();
