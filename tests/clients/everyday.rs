@@ -33,7 +33,7 @@ use std::io::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use ghostllm_tests::{expect::PARIS, openai::Style};
-use legs::{Leg, STORY, Stage};
+use legs::{Leg, PICTURE, STORY, Stage};
 use outside::Outside;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -127,6 +127,8 @@ async fn check(script: &str, names: &[&str], legs: &[Leg]) -> Result<()> {
             sent_the_first_answer(stage).with_context(|| format!("before {leg:?}"))?;
         }
         sent_the_schema(stage, ways.len()).with_context(|| format!("before {leg:?}"))?;
+        let pictures = steps.iter().filter(|step| step.step == "picture").count();
+        sent_the_picture(stage, pictures).with_context(|| format!("before {leg:?}"))?;
     }
     for stage in stages {
         stage.daemon.stop().await?;
@@ -158,6 +160,7 @@ fn judge(steps: &[Step], leg: Leg) -> Result<()> {
         judge_embeddings(step, leg).context("embeddings")?;
     }
     judge_completions(steps, leg)?;
+    judge_pictures(steps, leg).context("picture")?;
     judge_errors(steps)?;
     if leg.is_double() {
         for step in some(steps, "failing")? {
@@ -276,6 +279,35 @@ fn sent_the_schema(stage: &Stage, ways: usize) -> Result<()> {
     };
     let sent = bodies.filter(|body| properties(body.clone())).count();
     ensure!(sent >= ways, "{sent} requests had the schema");
+    Ok(())
+}
+
+/// Of the clients, one sends a picture by each of its ways. Our own engine reads none, and of a model without eyes an Ollama says so.
+fn judge_pictures(steps: &[Step], leg: Leg) -> Result<()> {
+    let asked: Vec<&Step> = steps.iter().filter(|step| step.step == "picture").collect();
+    ensure!(!asked.is_empty() || !steps[0].client.starts_with("openai-python"), "no step picture");
+    for step in asked {
+        match leg {
+            Leg::OpenAi(_) => ensure!(step.error.is_none() && !step.text.is_empty(), "{step:?}"),
+            Leg::Embedded => ensure!(step.code.as_deref() == Some("unsupported_parameter"), "{step:?}"),
+            Leg::Ollama => ensure!(step.status == Some(400), "{step:?}"),
+            Leg::LlamaServer => ensure!(step.error.is_some(), "{step:?}"),
+        }
+    }
+    Ok(())
+}
+
+/// That each picture came to the engine, in its own place for it, and how closely to look where there is a word for that.
+fn sent_the_picture(stage: &Stage, pictures: usize) -> Result<()> {
+    let Some(double) = &stage.double else { return Ok(()) };
+    let base64 = PICTURE.split_once(',').map(|(_, base64)| base64).context("a data URL")?;
+    let bodies = double.seen_at(stage.leg.wire().1).into_iter().map(|seen| seen.request.json());
+    let has = |body: &Value| match stage.leg {
+        Leg::Ollama => body["messages"][0]["images"] == json!([base64]),
+        _ => body["messages"][0]["content"][1]["image_url"] == json!({"url": PICTURE, "detail": "high"}),
+    };
+    let sent = bodies.filter(has).count();
+    ensure!(sent == pictures, "{sent} of {pictures} requests had the picture");
     Ok(())
 }
 

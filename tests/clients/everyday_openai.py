@@ -87,6 +87,12 @@ def completion(client, lax, model):
     }
 
 
+def pictured(client, model):
+    """Words and a picture inside of the request."""
+    parts = [{"type": "text", "text": ORDER["prompt"]}, {"type": "image_url", "image_url": {"url": ORDER["picture"], "detail": "high"}}]
+    return seen(asked(client, model, [{"role": "user", "content": parts}]))
+
+
 def tools(client, model):
     """A call of the function, read into its type, and its result in a second turn."""
     question = user(ORDER["question"])
@@ -160,6 +166,7 @@ def chats():
     tried("schema", lambda: schema(client, model))
     embedded(client)
     tried("completion", lambda: completion(client, relaxed(), model))
+    tried("picture", lambda: pictured(client, model))
     tried("unknown", lambda: seen(asked(client, "no-such-model", user(prompt))))
     tried("wrong", lambda: seen(asked(stranger(), model, user(prompt))))
     tried("refused", lambda: seen(asked(client, model, user(prompt), web_search_options={})))
@@ -206,6 +213,12 @@ def called(client, model):
     return {**read(second), "calls": [f"{call.name} {weather.model_dump_json()}" for call, weather in zip(made, said)]}
 
 
+def looked_at(client, model):
+    """Words and a picture inside of the request."""
+    parts = [{"type": "input_text", "text": ORDER["prompt"]}, {"type": "input_image", "image_url": ORDER["picture"], "detail": "high"}]
+    return read(responded(client, model, input=[{"role": "user", "content": parts}]))
+
+
 def formed(client, model):
     options = {"temperature": 0, "max_output_tokens": ORDER["limit"]}
     answer = client.responses.parse(model=model, input=ORDER["fact"], text_format=Fact, **options)
@@ -234,6 +247,7 @@ def responses():
     tried("tools", lambda: called(client, model))
     tried("schema", lambda: formed(client, model))
     embedded(client)
+    tried("picture", lambda: looked_at(client, model))
     tried("unknown", lambda: read(responded(client, "no-such-model", input=prompt)))
     tried("wrong", lambda: read(responded(stranger(), model, input=prompt)))
     tried("refused", lambda: read(responded(client, model, input=prompt, previous_response_id="resp_1")))

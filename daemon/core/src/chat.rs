@@ -72,6 +72,13 @@ impl ChatRequest {
         (messages + tools) as u64
     }
 
+    /// Of these, the bytes of tools that an Ollama is not shown, since another one must be called.
+    #[must_use]
+    pub fn unchosen_bytes(&self) -> u64 {
+        let ToolChoice::Function(chosen) = &self.tool_choice else { return 0 };
+        self.tools.iter().filter(|tool| tool.name != *chosen).map(|tool| tool.raw.get().len() as u64).sum()
+    }
+
     fn tools_bytes(&self) -> usize {
         self.tools.iter().map(|tool| tool.raw.get().len()).sum()
     }
@@ -139,6 +146,8 @@ pub struct Image {
     pub media_type: String,
     /// The bytes, in base64; of what is no picture as they came, which may be a data URL.
     pub base64: String,
+    /// How closely a picture shall be looked at, which OpenAI's API alone has a word for; none where that is not said.
+    pub detail: Option<Box<str>>,
     /// The byte of its turn's text, as that is spelled, before which it stands; right behind the words that came before it.
     pub place: usize,
 }
@@ -147,7 +156,12 @@ impl Image {
     /// A picture at the beginning of its turn.
     pub(crate) fn picture(media_type: impl Into<String>, base64: impl Into<String>) -> Self {
         let (media_type, base64) = (media_type.into(), base64.into());
-        Self { kind: MediumKind::Picture, media_type, base64, place: 0 }
+        Self { kind: MediumKind::Picture, media_type, base64, detail: None, place: 0 }
+    }
+
+    /// Another medium at the beginning of its turn.
+    pub(crate) fn other(kind: MediumKind, data: impl Into<String>) -> Self {
+        Self { kind, media_type: String::new(), base64: data.into(), detail: None, place: 0 }
     }
 }
 

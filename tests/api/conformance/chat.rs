@@ -28,7 +28,7 @@ fn refused() -> [(&'static str, Value); 6] {
 }
 
 /// Forms of an answer in the words of engines, which are refused where no server of OpenAI's API may know them.
-pub(super) fn forms() -> [(&'static str, Value); 8] {
+pub(super) fn forms() -> [(&'static str, Value); 14] {
     [
         ("guided_json", json!({"type": "object"})),
         ("guided_regex", json!("[a-z]+")),
@@ -38,6 +38,12 @@ pub(super) fn forms() -> [(&'static str, Value); 8] {
         ("grammar", json!("root ::= \"yes\"")),
         ("json_schema", json!({"type": "object"})),
         ("format", json!("json")),
+        ("regex", json!("[a-z]+")),
+        ("ebnf", json!("root ::= \"yes\"")),
+        ("structural_tag", json!({"type": "structural_tag"})),
+        ("stop_token_ids", json!([1])),
+        ("bad_words", json!(["no"])),
+        ("min_tokens", json!(5)),
     ]
 }
 

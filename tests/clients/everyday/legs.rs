@@ -41,6 +41,8 @@ const FACT: &str = r#"Echo: {"capital":"Paris","large":true}"#;
 const WEATHER: &str = "sunny, 21 degrees";
 /// What the client asks that then leaves.
 pub(crate) const STORY: &str = "Tell me a long story.";
+/// One that no engine here sees anything in.
+pub(crate) const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg==";
 /// After so many pieces a double breaks off or falls silent: a role and two words, or three words.
 const PIECES: usize = 3;
 /// One vector of all that a text's tokens make (`LLAMA_POOLING_TYPE_MEAN`, in llama.cpp's `llama.h`).
@@ -107,6 +109,7 @@ impl Stage {
             ("fact", FACT),
             ("story", STORY),
             ("text", "This program is free"),
+            ("picture", PICTURE),
         ] {
             order[name] = text.into();
         }

@@ -76,7 +76,7 @@ pub struct Cause {
     /// `certificate`, `configuration_refused`, `restart_needed`, `state_unwritable`, `audit_unwritable`, `usage_unwritable`, `usage_set_aside`, `alerts_unsent`,
     /// `clock_lost`, `first_key_waits`, `engine_down`, `hangs`, `task_rests`, `memory_short`, `memory_unknown`, `listener_paused`,
     /// `health_check`, `gpu_thermal`, `gpu_driver`, `gpu_lost`, `gpu_silent`, `gpu_memory`,
-    /// `gpu_xid`, `gpu_heat`, `gpu_unheeded`, `alias_of_nothing`, `alias_hides`.
+    /// `gpu_xid`, `gpu_heat`, `gpu_unheeded`, `alias_of_nothing`, `alias_hides`, `alias_context`.
     pub code: String,
     /// How bad it is.
     pub severity: Severity,

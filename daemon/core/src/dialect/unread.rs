@@ -4,9 +4,10 @@
 //! would read more. Invariants: each member is told once, whatever the number of objects that have it; what says nothing (null, false, and what
 //! is empty) is not told; so many of them are remembered, each of so many bytes, that no request makes them many.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::json::{Elements, Entries};
+use super::json::{Elements, Entries, Quoted};
 
 /// So many of one request are looked for; more than any has that is not made to have many.
 const MOST: usize = 64;
@@ -20,6 +21,32 @@ pub(in crate::dialect) struct Form {
     path: &'static str,
     /// Those that are read, each with the objects in it that are looked into as well.
     members: &'static [(&'static str, Option<&'static Form>)],
+    kinds: Option<&'static Kinds>,
+}
+
+/// What is read in objects of some kinds alone.
+#[derive(Debug)]
+struct Kinds {
+    /// The member that says of which kind an object is, and of which it is without.
+    by: (&'static str, &'static str),
+    /// Members, each with the kinds that have it; another is every kind's.
+    only: &'static [(&'static str, &'static [&'static str])],
+}
+
+impl Kinds {
+    fn of<'a>(&self, object: &'a str) -> Cow<'a, str> {
+        let (by, usual) = self.by;
+        let said = Entries::of(object).find(|(name, value)| name.spelled() == by && *value != "null");
+        said.map_or(Cow::Borrowed(usual), |(_, value)| {
+            Quoted::of(value).map(Quoted::text).unwrap_or_default()
+        })
+    }
+
+    /// Whether an object of this kind has such a member.
+    fn have(&self, kind: &str, member: &str) -> bool {
+        let only = self.only.iter().find(|(name, _)| *name == member);
+        only.is_none_or(|(_, kinds)| kinds.contains(&kind))
+    }
 }
 
 /// The members of which nothing comes.
@@ -42,9 +69,11 @@ impl Unread {
         if self.count == MOST {
             return;
         }
+        let kinds = form.kinds.map(|kinds| (kinds, kinds.of(json)));
         for (name, value) in Entries::of(json) {
             let name = name.text();
-            match form.members.iter().find(|(known, _)| *known == name) {
+            let is_its = kinds.as_ref().is_none_or(|(kinds, kind)| kinds.have(kind, &name));
+            match form.members.iter().find(|(known, _)| *known == name).filter(|_| is_its) {
                 Some((_, Some(inner))) => self.look(value, inner),
                 Some((_, None)) => {}
                 None if says_nothing(value) => {}
@@ -78,23 +107,37 @@ fn says_nothing(value: &str) -> bool {
 /// Members without anything inside that is looked into.
 macro_rules! form {
     ($path:literal, $($name:literal $(: $inner:expr)?),+ $(,)?) => {
-        Form { path: $path, members: &[$(($name, form!(@ $($inner)?))),+] }
+        Form { path: $path, members: &[$(($name, form!(@ $($inner)?))),+], kinds: None }
     };
     (@) => { None };
     (@ $inner:expr) => { Some(&$inner) };
 }
 
+/// The types of parts that are words, in chats as in Responses.
+const WORDS: &[&str] = &["text", "input_text", "output_text", "summary_text", "reasoning_text"];
+const REFUSAL: &[&str] = &["refusal"];
+
 const PICTURE: Form = form!("messages.image_url", "url", "detail");
-const PART: Form = form!("messages.content", "type", "text", "refusal", "image_url": PICTURE);
+const PARTS: Kinds =
+    Kinds { by: ("type", ""), only: &[("text", WORDS), ("refusal", REFUSAL), ("image_url", &["image_url"])] };
+const PART: Form = Form {
+    kinds: Some(&PARTS),
+    ..form!("messages.content", "type", "text", "refusal", "image_url": PICTURE)
+};
 const CALLED: Form = form!("messages.tool_calls.function", "name", "arguments");
 /// In what streams call it, a call has a place, which its list says as well.
 const CALL: Form = form!("messages.tool_calls", "id", "type", "index", "function": CALLED);
 
+/// Nobody but a model refuses.
+const TURNS: Kinds = Kinds { by: ("role", ""), only: &[("refusal", &["assistant"])] };
 /// A turn of a chat. Its speaker's name and what was said aloud are told by whoever looks at media.
-pub(in crate::dialect) const MESSAGE: Form = form!(
-    "messages", "role", "content": PART, "name", "tool_call_id", "tool_calls": CALL, "function_call", "refusal", "reasoning",
-    "reasoning_content", "audio",
-);
+pub(in crate::dialect) const MESSAGE: Form = Form {
+    kinds: Some(&TURNS),
+    ..form!(
+        "messages", "role", "content": PART, "name", "tool_call_id", "tool_calls": CALL, "function_call", "refusal", "reasoning",
+        "reasoning_content", "audio",
+    )
+};
 
 /// Its members that are texts. A turn that has no others, as nearly every one, need not be looked through.
 pub(in crate::dialect) const TEXTS: [&str; 7] =
@@ -117,25 +160,57 @@ const ANSWER_SCHEMA: Form = form!("response_format.json_schema", "name", "descri
 /// The form of a chat's answer.
 pub(in crate::dialect) const FORMAT: Form = form!("response_format", "type", "json_schema": ANSWER_SCHEMA);
 
+const INPUT_PARTS: Kinds = Kinds {
+    by: ("type", ""),
+    only: &[
+        ("text", WORDS),
+        ("refusal", REFUSAL),
+        ("image_url", &["input_image"]),
+        ("detail", &["input_image"]),
+        ("file_data", &["input_file"]),
+        ("filename", &["input_file"]),
+        ("input_audio", &["input_audio"]),
+    ],
+};
+const SOUND: Form = form!("input.content.input_audio", "data", "format");
 /// What an answer's own parts have beside their text says nothing to a model that is given them back.
-const INPUT_PART: Form = form!(
-    "input.content",
-    "type",
-    "text",
-    "refusal",
-    "image_url",
-    "file_id",
-    "detail",
-    "annotations",
-    "logprobs",
-);
+const INPUT_PART: Form = Form {
+    kinds: Some(&INPUT_PARTS),
+    ..form!(
+        "input.content", "type", "text", "refusal", "image_url", "detail", "file_data", "filename", "input_audio": SOUND,
+        "annotations", "logprobs",
+    )
+};
 /// The members of a message of a response's input that are texts, as [`TEXTS`] are of a turn.
 pub(in crate::dialect) const ITEM_TEXTS: [&str; 3] = ["type", "role", "content"];
+const CALLS: &[&str] = &["function_call", "custom_tool_call"];
+const OUTPUTS: &[&str] = &["function_call_output", "custom_tool_call_output"];
+const ITEMS: Kinds = Kinds {
+    by: ("type", "message"),
+    only: &[
+        ("role", &["message"]),
+        ("content", &["message", "reasoning"]),
+        (
+            "call_id",
+            &["function_call", "custom_tool_call", "function_call_output", "custom_tool_call_output"],
+        ),
+        ("name", CALLS),
+        ("namespace", CALLS),
+        ("arguments", &["function_call"]),
+        ("input", &["custom_tool_call"]),
+        ("output", OUTPUTS),
+        ("summary", &["reasoning"]),
+        ("encrypted_content", &["reasoning"]),
+    ],
+};
 /// An item of a response's input: of an answer's own items, ids and states say nothing to a model.
-pub(in crate::dialect) const ITEM: Form = form!(
-    "input", "type", "role", "content": INPUT_PART, "id", "status", "call_id", "name", "namespace", "arguments", "input",
-    "output": INPUT_PART, "summary": INPUT_PART, "encrypted_content",
-);
+pub(in crate::dialect) const ITEM: Form = Form {
+    kinds: Some(&ITEMS),
+    ..form!(
+        "input", "type", "role", "content": INPUT_PART, "id", "status", "call_id", "name", "namespace", "arguments", "input",
+        "output": INPUT_PART, "summary": INPUT_PART, "encrypted_content",
+    )
+};
 
 const ONE_ALLOWED_BY_NAME: Form = form!("tool_choice.tools", "type", "name", "namespace");
 /// A response's choice of tools.
@@ -192,6 +267,41 @@ mod tests {
             found(&choice, &CHOICE),
             ["tool_choice.allowed_tools.x", "tool_choice.allowed_tools.tools.function.y"]
         );
+    }
+
+    #[test]
+    fn what_is_another_kind_s_is_told() {
+        let of = |part: &Value| found(&json!([{"role": "user", "content": [part]}]), &MESSAGE);
+        for (part, told) in [
+            (json!({"type": "image_url", "image_url": {"url": "data:"}, "text": "words"}), vec!["text"]),
+            (json!({"text": "a", "type": "text", "refusal": "b"}), vec!["refusal"]),
+            (json!({"type": "refusal", "refusal": "b", "text": "a"}), vec!["text"]),
+            (json!({"type": "text", "text": "a", "refusal": null}), vec![]),
+        ] {
+            let told: Vec<_> = told.iter().map(|name| format!("messages.content.{name}")).collect();
+            assert_eq!(of(&part), told, "{part}");
+        }
+        let refuses = |role: &str| found(&json!([{"role": role, "refusal": "no", "x": []}]), &MESSAGE);
+        assert_eq!((refuses("user"), refuses("assistant")), (vec!["messages.refusal".to_owned()], vec![]));
+        let file = json!({"type": "input_file", "file_data": "data:", "filename": "a", "image_url": "data:", "detail": "high"});
+        let sound =
+            json!({"type": "input_audio", "input_audio": {"data": "a", "transcript": "b"}, "text": "c"});
+        let words = json!({"type": "input_text", "text": "a", "file_id": "f", "annotations": [1]});
+        let item = json!({"content": [file, sound, words], "name": "n", "output": "o", "id": "i", "status": "completed"});
+        let call =
+            json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "content": "a"});
+        let told = [
+            "content",
+            "name",
+            "output",
+            "content.detail",
+            "content.file_id",
+            "content.image_url",
+            "content.text",
+        ];
+        let mut told: Vec<_> = told.iter().map(|name| format!("input.{name}")).collect();
+        told.push("input.content.input_audio.transcript".to_owned());
+        assert_eq!(found(&json!([item, call]), &ITEM), told);
     }
 
     #[test]

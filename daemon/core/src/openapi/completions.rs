@@ -43,7 +43,7 @@ pub(super) struct Request {
     frequency_penalty: Option<f64>,
     /// How much more or less likely single tokens are, by their ids.
     logit_bias: Option<BTreeMap<String, f64>>,
-    /// The probabilities of so many likely tokens in each place; -1, where an engine is given it, is all.
+    /// The probabilities of so many likely tokens in each place; -1, as 0, is all of them.
     #[serde(default)]
     #[schemars(schema_with = "count_from_0")]
     logprobs: Option<i64>,
@@ -104,6 +104,13 @@ pub(super) struct Request {
     grammar: Option<String>,
     json_schema: Option<BTreeMap<String, Value>>,
     format: Option<Value>,
+    regex: Option<String>,
+    ebnf: Option<String>,
+    structural_tag: Option<Value>,
+    /// Where the answer ends or may not, in such words.
+    stop_token_ids: Option<Vec<u32>>,
+    bad_words: Option<Vec<String>>,
+    min_tokens: Option<u32>,
 }
 
 /// A text, several, the token ids of a text, or those of several.

@@ -105,6 +105,10 @@ fn odd_name(odd: &Odd<'_>) -> Cause {
                 "nothing where that is meant, since {backend}/{model} still asks for it; else give the name under [[models]] another one"
             ),
         ),
+        Odd::Context { model, .. } => (
+            "alias_context",
+            format!("write the context of {model} in one block of [[models]]: it is loaded with one, by whatever name it is asked for"),
+        ),
     };
     Cause {
         code: code.to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! Knows what is asked for, and what the answer is written in. Refuses to know engines.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use bytes::Bytes;
 use ghostllm_core::{
@@ -135,6 +135,15 @@ impl Asked {
             Self::AsSent { passed, .. } => passed.prompt_bytes,
             Self::Read { prompt_bytes, .. } => *prompt_bytes,
         }
+    }
+
+    /// The same request where tools that were not chosen are not shown, as an Ollama is not.
+    pub(super) fn chosen_alone(mut self) -> Self {
+        match &mut self {
+            Self::AsSent { passed, .. } => passed.prompt_bytes -= mem::take(&mut passed.unchosen_bytes),
+            Self::Read { request, prompt_bytes } => *prompt_bytes -= request.unchosen_bytes(),
+        }
+        self
     }
 
     /// Whether the client wants a stream.

@@ -34,7 +34,10 @@ use crate::apart;
 
 impl Parts {
     /// One reply of the engine.
-    pub(super) async fn chat(&self, call: ChatCall) -> Result<Answer, ChatError> {
+    pub(super) async fn chat(&self, mut call: ChatCall) -> Result<Answer, ChatError> {
+        if self.kind == Kind::Ollama {
+            call.asked = call.asked.chosen_alone();
+        }
         if !call.asked.streams() {
             call.meter.waits(call.asked.prompt_bytes());
         }

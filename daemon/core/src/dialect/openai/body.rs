@@ -191,7 +191,7 @@ fn write_part(out: &mut Vec<u8>, part: Part<'_>) {
 }
 
 /// A medium by the type that chats have for it, which is the name of the member that holds it as well.
-fn write_medium(fields: &mut Members<'_>, Image { kind, media_type, base64, .. }: &Image) {
+fn write_medium(fields: &mut Members<'_>, Image { kind, media_type, base64, detail, .. }: &Image) {
     let name = match kind {
         MediumKind::Picture => "image_url",
         MediumKind::Sound(_) => "input_audio",
@@ -201,7 +201,10 @@ fn write_medium(fields: &mut Members<'_>, Image { kind, media_type, base64, .. }
     fields.written(name, |out| {
         let mut medium = Members::open(out);
         match kind {
-            MediumKind::Picture => medium.text("url", &format!("data:{media_type};base64,{base64}")),
+            MediumKind::Picture => {
+                medium.text("url", &format!("data:{media_type};base64,{base64}"));
+                medium.text_if("detail", detail.as_deref());
+            }
             MediumKind::Sound(format) => {
                 medium.text("data", base64);
                 medium.text_if("format", format.as_deref());

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 
 use super::{fields::Fields, request::TOOLS_LIMIT};
 use crate::chat::{Tool, ToolChoice};
-use crate::dialect::json::{Object, Quoted};
+use crate::dialect::json::{self, Elements, Object, Quoted};
 use crate::error::ApiError;
 
 const FIELD: &str = "tool_choice";
@@ -121,6 +121,28 @@ fn allow(tools: &mut Vec<Tool>, allowed: Option<Vec<Object<One<'_>>>>) -> Result
     }
     tools.retain(|tool| names.iter().any(|name| **name == tool.name));
     Ok(())
+}
+
+/// Bytes of the tools that it leaves out, which an Ollama is not shown.
+pub(super) fn unchosen_bytes(fields: &Fields<'_>) -> u64 {
+    let chosen: Vec<Cow<'_, str>> = match Choice::read(fields).ok().flatten() {
+        Some(Choice::Named(function)) => vec![function.name],
+        Some(Choice::Allowed(Allowed { tools: Some(allowed), .. })) => {
+            allowed.into_iter().filter_map(|Object(one)| Some(one.function?.0.name)).collect()
+        }
+        _ => return 0,
+    };
+    let Some(mut tools) = fields.get("tools").and_then(Elements::of) else { return 0 };
+    let mut bytes = 0;
+    while tools.more() {
+        let tool = tools.element();
+        let is_chosen = json::object::<One<'_>>(tool)
+            .ok()
+            .and_then(|one| one.function)
+            .is_some_and(|Object(function)| chosen.contains(&function.name));
+        bytes += if is_chosen { 0 } else { tool.len() as u64 };
+    }
+    bytes
 }
 
 /// Whether it wants a tool called in any case, as far as it is of a known form.

@@ -228,8 +228,14 @@ fn check(fields: &[(Cow<'_, str>, &RawValue)], most: usize) -> Result<(), ApiErr
     if fields.len() > most {
         return Err(ApiError::invalid_request(format!("The body has more than {most} fields.")));
     }
-    for (place, (name, _)) in fields.iter().enumerate() {
-        refused::check(name)?;
+    for (place, (name, value)) in fields.iter().enumerate() {
+        // Null is as good as no field, also to an engine.
+        if value.get() != "null" {
+            refused::check(name)?;
+        }
+        if is_look_alike(name) {
+            return Err(look_alike(name));
+        }
         // Two readers may each take another one of two equal keys: what was checked here would not be what runs. Go's reader,
         // which an engine may have, knows no case.
         if fields.iter().skip(place + 1).any(|(other, _)| other.eq_ignore_ascii_case(name)) {
@@ -245,22 +251,26 @@ fn check_case(name: &str) -> Result<(), ApiError> {
     if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return Ok(());
     }
-    let folded: String = name.chars().map(folded).collect();
+    let lower = name.to_ascii_lowercase();
     let tables: [&[Row]; 4] = [table::ROWS, completions::ROWS, embeddings::ROWS, responses::ROWS];
-    if tables.iter().copied().flatten().any(|row| row.name == folded) {
-        let why = format!("Its name is known in small letters alone: write it '{folded}'.");
+    if tables.iter().copied().flatten().any(|row| row.name == lower) {
+        let why = format!("Its name is known in small letters alone: write it '{lower}'.");
         return Err(ApiError::unsupported(name, &why));
     }
     Ok(())
 }
 
-/// A letter as readers have it that mind no case, Unicode's further ways to write two of ours among them.
-fn folded(letter: char) -> char {
-    match letter {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    }
+/// Whether a name has a letter that readers who mind no case take for an `s` or a `k`, as Go's do: what is looked for here by its name would
+/// be another field to them.
+pub(in crate::dialect) fn is_look_alike(name: &str) -> bool {
+    !name.is_ascii() && name.contains(['\u{17f}', '\u{212a}'])
+}
+
+/// 400: a name is of such letters; `at` says where, and which.
+pub(in crate::dialect) fn look_alike(at: &str) -> ApiError {
+    const WHY: &str =
+        "Its name has a letter that some engines take for an s or a k: write that letter itself.";
+    ApiError::unsupported(at, WHY)
 }
 
 /// The sentence for a syntax error; serde_json's own text without its place, which is said once.
@@ -318,10 +328,8 @@ mod tests {
         for (sent, known) in [
             ("Messages", "messages"),
             ("mEssages", "messages"),
-            ("me\u{17f}\u{17f}ages", "messages"),
             ("STORE", "store"),
             ("Web_Search_Options", "web_search_options"),
-            ("top_\u{212a}", "top_k"),
             ("N", "n"),
             ("Prompt", "prompt"),
             ("Input", "input"),
@@ -333,8 +341,23 @@ mod tests {
             assert!(error.message().ends_with(&format!("write it '{known}'.")), "{error}");
             assert!(read(&format!("\"{known}\"")).is_ok(), "{known}");
         }
+        for name in [
+            "me\u{17f}\u{17f}ages",
+            "top_\u{212a}",
+            "api_ba\u{17f}e",
+            "chat_template_\u{212a}wargs",
+            "\u{17f}",
+        ] {
+            let error = read(&format!("\"{name}\"")).unwrap_err();
+            assert_eq!((error.code(), error.param()), (Code::UnsupportedParameter, Some(name)));
+        }
         // By whatever escapes it is spelled.
-        assert!(read("\"\\u004dessages\"").is_err());
+        assert!(read("\"\\u004dessages\"").is_err() && read("\"\\u017fx\"").is_err());
+        for nothing in ["chat_template", "lora_request", "extra_body", "priority"] {
+            let with =
+                |value: &str| Fields::read(format!("{{\"{nothing}\":{value}}}").as_bytes(), 16).is_ok();
+            assert!(with("null") && !with("0"), "{nothing}");
+        }
         for other in ["\"Nobody\"", "\"guidedRegex\"", "\"m\u{e9}ssages\"", "\"\""] {
             assert!(read(other).is_ok(), "{other}");
         }

@@ -337,6 +337,9 @@ pub(super) fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_
         let why = "Tensors are not taken from clients: engines unpack them.";
         return Err(ApiError::unsupported(format!("{at}.{name}"), why));
     }
+    if let Some((name, _)) = members.iter().find(|(name, _)| fields::is_look_alike(name)) {
+        return Err(fields::look_alike(&format!("{at}.{name}")));
+    }
     let of = kind(at, &members)?;
     let key =
         |(name, raw): &&(Cow<'_, str>, &RawValue)| name.eq_ignore_ascii_case(KEY) && raw.get() != "null";
@@ -368,7 +371,9 @@ pub(super) fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_
         Some(medium) if allowance.parts == taken => allowance.take(at, medium, "")?,
         Some(_) | None => {}
     }
-    let mut words = members.iter().filter(|(name, _)| matches!(name.as_ref(), "text" | "refusal"));
+    // What another medium's part has of words, nobody reads.
+    let mut words =
+        members.iter().filter(|(name, _)| of.is_none() && matches!(name.as_ref(), "text" | "refusal"));
     let said = words.find_map(|(_, words)| Quoted::of(words.get())).map(Quoted::text_length);
     Ok(Seen { detail, said })
 }
@@ -505,8 +510,9 @@ pub(in crate::dialect) fn sound(
     let at = format!("{at}.input_audio");
     let raw = raw.ok_or_else(|| ApiError::missing(at.as_str()))?;
     check_inline(&at, raw, Medium::Sound, allowance)?;
-    let Sound { data, format } = fields::object(&at, raw.get(), "an object with data and its format")?;
-    Ok(Image { kind: MediumKind::Sound(format), media_type: String::new(), base64: data, place: 0 })
+    let Sound { data, format } =
+        fields::object(&at, raw.get(), "an object with data, in base64, and its format")?;
+    Ok(Image::other(MediumKind::Sound(format), data))
 }
 
 /// The document of a content part, with its name; `at` names the part.
@@ -520,8 +526,7 @@ pub(in crate::dialect) fn file(
     if let Some(name) = name {
         sieve::name(&format!("{at}.filename"), name)?;
     }
-    let kind = MediumKind::File(name.map(str::to_owned));
-    Ok(Image { kind, media_type: String::new(), base64: data.to_owned(), place: 0 })
+    Ok(Image::other(MediumKind::File(name.map(str::to_owned)), data))
 }
 
 /// What lies at an address is not fetched; `param` names the field.

@@ -161,9 +161,10 @@ fn content(
         let part: Part<'_> = fields::object(&at, json, fields::PART)?;
         nr += 1;
         let piece = match part.kind.as_ref() {
-            "text" | "input_text" | "output_text" => text_alone(&at, json, part.text)?,
-            "refusal" => text_alone(&at, json, part.refusal)?,
+            "text" | "input_text" | "output_text" => alone(&at, json, part.text)?,
+            "refusal" => alone(&at, json, part.refusal)?,
             "image_url" => {
+                no_medium_but(&at, json, "image_url", ONE_PICTURE)?;
                 images.push(Image {
                     place: text.spelled_len(),
                     ..media::image(&at, part.image_url, allowance)?
@@ -182,30 +183,20 @@ fn content(
     Ok((text, images))
 }
 
-/// The members that hold a medium in parts of its own type.
-const MEDIA: [&str; 11] = [
-    "image_url",
-    "input_image",
-    "image",
-    "input_audio",
-    "audio_url",
-    "audio",
-    "video_url",
-    "video",
-    "input_video",
-    "file",
-    "input_file",
-];
+const ONE_PICTURE: &str =
+    "A part of the type image_url holds one picture, in image_url: send each in a part of its own.";
 
-/// The words of a part that is text. A medium in it would be seen by nobody, and the answer be another one than was asked for.
-fn text_alone<'a>(at: &str, json: &str, words: Option<Quoted<'a>>) -> Result<Option<Quoted<'a>>, ApiError> {
+/// The words of a part that is text.
+fn alone<'a>(at: &str, json: &str, words: Option<Quoted<'a>>) -> Result<Option<Quoted<'a>>, ApiError> {
     const WHY: &str = "A part that is text holds no picture, sound, video or file: send a picture in a part of the type image_url.";
-    let medium =
-        Entries::of(json).find(|(name, value)| *value != "null" && MEDIA.contains(&name.text().as_ref()));
-    match medium {
-        None => Ok(words),
-        Some((name, _)) => Err(ApiError::unsupported(format!("{at}.{}", name.text()), WHY)),
-    }
+    no_medium_but(at, json, "", WHY).map(|()| words)
+}
+
+/// Refuses a medium by a member that is not the part's own: it would be seen by nobody, and the answer be another one than was asked for.
+pub(in crate::dialect) fn no_medium_but(at: &str, json: &str, own: &str, why: &str) -> Result<(), ApiError> {
+    let is_lost = |name: &str, value: &str| name != own && media::is_named_so(name) && media::carries(value);
+    let lost = Entries::of(json).find(|(name, value)| is_lost(&name.text(), value));
+    lost.map_or(Ok(()), |(name, _)| Err(ApiError::unsupported(format!("{at}.{}", name.text()), why)))
 }
 
 fn tool_call(at: Element, nr: usize, call: &WireCall<'_>, limits: &Limits) -> Result<ToolCall, ApiError> {

@@ -54,6 +54,8 @@ pub struct Passed {
     /// Bytes of what is said in the conversation and of the tools that are shown, as [`crate::chat::ChatRequest::prompt_bytes`] counts
     /// them, or of all prompts.
     pub prompt_bytes: u64,
+    /// Of these, the bytes of tools that an Ollama is not shown, since others were chosen.
+    pub unchosen_bytes: u64,
     /// Which fields it has.
     wanted: Box<Wanted>,
     /// Where the model's name lies in the body, its quotes included.
@@ -273,7 +275,8 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
     let wanted = Wanted::of(&fields).with_insides(&fields, turns, &thinking);
     let effort = thinking.wanted().ok().flatten();
     let forces_call = choice::forces(&fields);
-    Ok(Passed { effort, forces_call, prompt_bytes, ..passed(&fields, body, limits, wanted)? })
+    let unchosen_bytes = choice::unchosen_bytes(&fields);
+    Ok(Passed { effort, forces_call, prompt_bytes, unchosen_bytes, ..passed(&fields, body, limits, wanted)? })
 }
 
 /// What every request has that is passed on, without how hard to think, whether a call is forced, and how long its prompt is.
@@ -299,6 +302,7 @@ pub(super) fn passed(
         has_time: fields.get("service_tier").is_some_and(table::is_flex),
         effort: None,
         prompt_bytes: 0,
+        unchosen_bytes: 0,
         wanted: Box::new(wanted),
         choices_span: place("n"),
         store: request::stores(fields)?.then(|| place("store")).flatten(),

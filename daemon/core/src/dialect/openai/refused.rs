@@ -1,14 +1,15 @@
 //! Fields that no client may send.
 //!
 //! Knows the names of fields by which requests have reached into engines, moved their destination or passed others. Refuses to
-//! know the rest of a request. Invariant: a refused field never reaches a backend, however its name is cased.
+//! know the rest of a request. Invariant: a refused field that says anything never reaches a backend,
+//! however its name is cased.
 
 use super::fields::Fields;
 use crate::dialect::json::{Elements, Entries, Quoted};
 use crate::error::{ApiError, Code};
 
 /// Where the request goes, and with whose key (as in CVE-2024-6587), and whom an engine would call when it is done.
-const DESTINATION: [&str; 21] = [
+const DESTINATION: [&str; 27] = [
     "api_base",
     "base_url",
     "api_key",
@@ -22,6 +23,13 @@ const DESTINATION: [&str; 21] = [
     "fallbacks",
     "remote_host",
     "remote_model",
+    // LiteLLM's and OpenRouter's: other models than the one that the caller's key was judged by, and answers that no model has given.
+    "models",
+    "route",
+    "model_list",
+    "litellm_params",
+    "mock_response",
+    "azure_endpoint",
     // SGLang's: from where its cache comes, for a prompt that another machine has read.
     "bootstrap_host",
     "bootstrap_port",
@@ -37,7 +45,7 @@ const DESTINATION: [&str; 21] = [
 
 /// What runs inside the engine: templates (CVE-2025-61620, CVE-2025-62426), its cache and its slots
 /// (CVE-2026-21869), its files, tensors that it would unpack (CVE-2025-62164).
-const INSIDE: [&str; 38] = [
+const INSIDE: [&str; 41] = [
     "chat_template",
     "chat_template_kwargs",
     "n_discard",
@@ -76,6 +84,9 @@ const INSIDE: [&str; 38] = [
     // The same of other servers in Python (mlx-lm, mlx-vlm, LoRAX, TGI): what is named here is loaded.
     "adapter_path",
     "adapter_id",
+    "adapter",
+    "lora_adapter",
+    "lora_name",
     "merged_adapters",
     "tokenizer",
     "draft_model",
@@ -136,6 +147,9 @@ mod tests {
     fn what_reaches_into_engines_is_refused_by_its_name_and_the_rest_passes() {
         for (name, why) in [
             ("webhook", "where requests go"),
+            ("models", "where requests go"),
+            ("Azure_Endpoint", "where requests go"),
+            ("lora_name", "into the model's engine"),
             ("callback_url", "where requests go"),
             ("processor", "into the model's engine"),
             ("Generation_Config", "into the model's engine"),

@@ -145,6 +145,7 @@ const NO_MODERATION: &str = "No moderation runs here.";
 const NO_AUDIO: &str = "Answers are text.";
 const NO_SEARCH: &str = "Nothing leaves this machine.";
 const NO_FORM: &str = "It is the word of another engine: send response_format.";
+pub(super) const NO_CUT: &str = "It is the word of another engine: this one has stop, and a most of tokens.";
 pub(super) const NO_BIAS: &str = "The engine of this model cannot weigh single tokens.";
 
 pub(in crate::dialect) const fn row(name: &'static str, fates: [Fate; 3], note: &'static str) -> Row {
@@ -170,6 +171,11 @@ const fn formed(name: &'static str) -> Row {
     extension(row(name, [Fate::Refused(NO_FORM), Fate::Passed, Fate::Refused(NO_FORM)], ""))
 }
 
+/// Where an answer ends, or which words it may not have, in the words of one engine.
+const fn cut(name: &'static str) -> Row {
+    extension(row(name, [Fate::Refused(NO_CUT), Fate::Passed, Fate::Refused(NO_CUT)], ""))
+}
+
 const fn refused(name: &'static str, asks: Asks, why: &'static str) -> Row {
     Row { asks, ..row(name, [Fate::Refused(why); 3], "") }
 }
@@ -187,10 +193,10 @@ pub const ROWS: &[Row] = &[
         "Ollama: developer is system; content parts become one message, in which nothing tells where its pictures stood; pictures come \
          inside the request; a call's arguments that are no JSON object are sent as an object with that text as its arguments. A name \
          (but a tool's), audio and a picture's detail (but auto) are ignored there, and named as messages.name, messages.audio and \
-         messages.image_url.detail. So is any other member of a turn, a part or a call: messages.x, messages.content.x, \
+         messages.image_url.detail. So is any other member of a turn, a part or a call, also one that another kind of part has: messages.x, messages.content.x, \
          messages.tool_calls.x. The own engine ignores and names the same, but for what its model's template shows of a call, of names and \
          of thoughts (reasoning, reasoning_content, thinking): these are named where it has no word for them. A refusal beside a content \
-         stands behind it, on a line of its own. A picture in a part of the type text is refused by both. \
+         stands behind it, on a line of its own. A medium in a part of the type text, or a second one in a picture's, is refused by both. \
          images of a turn, in base64 or as data URLs, are its pictures at an Ollama. Any other medium in a turn or beside the messages \
          (videos, file, audios) is refused there by its name (messages[0].videos), and each by the own engine, which reads text alone. A \
          medium's uuid is refused everywhere: by it an engine finds again what it has had of anybody.",
@@ -328,6 +334,12 @@ pub const ROWS: &[Row] = &[
     formed("grammar"),
     formed("json_schema"),
     formed("format"),
+    formed("regex"),
+    formed("ebnf"),
+    formed("structural_tag"),
+    cut("stop_token_ids"),
+    cut("bad_words"),
+    cut("min_tokens"),
 ];
 
 /// A request's fields, one bit for each row.

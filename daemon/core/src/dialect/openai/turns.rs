@@ -39,6 +39,8 @@ pub(super) struct Looked {
     pub(super) unheard: Unheard,
     /// Which of [`THOUGHTS`] it has.
     pub(super) thought: Vec<&'static str>,
+    /// Whether a turn has other thoughts by the first of [`THOUGHTS`] than by the second, which is read.
+    pub(super) outdone: bool,
     /// Media by members of their own.
     pub(super) beside: Beside,
     /// What nobody reads of it.
@@ -57,7 +59,7 @@ pub(super) fn look(fields: &Fields<'_>, limits: &Limits) -> Result<Looked, ApiEr
     let mut list = list.ok_or_else(|| ApiError::invalid_type("messages", "a list of messages"))?;
     while list.more() {
         // Nearly every turn is one.
-        match list.texts(unread::TEXTS, Some) {
+        match list.texts(unread::TEXTS, plain) {
             Some(texts) => looked.texts(texts),
             None => looked.turn(&format!("messages[{place}]"), list.element(), &mut allowance)?,
         }
@@ -74,13 +76,15 @@ impl Looked {
         self.unheard.name |= name.is_some() && !is("tool");
         let words = content.map_or(0, Quoted::text_length);
         self.said(refused(words, refusal.filter(|_| is("assistant"))));
-        let there = |text: Option<Quoted<'_>>| text.is_some_and(|text| text.text_length() > 0);
-        self.thinks([there(reasoning), there(reasoning_content)]);
+        self.thinks([reasoning, reasoning_content].map(|text| text.map(Quoted::spelled)));
         self.said(reasoning_content.or(reasoning).map_or(0, Quoted::text_length));
     }
 
     fn turn(&mut self, at: &str, json: &str, allowance: &mut Allowance<'_>) -> Result<(), ApiError> {
         let turn: Turn<'_> = fields::object(at, json, "a message object")?;
+        if let Some(name) = &turn.odd {
+            return Err(fields::look_alike(&format!("{at}.{name}")));
+        }
         let is = |word: &str| turn.role.is_some_and(|role| role.get() == word);
         self.unheard.name |= turn.name.is_some() && !is("\"tool\"");
         self.unheard.audio |= turn.audio;
@@ -91,8 +95,7 @@ impl Looked {
         }
         let words = turn.content.map_or(Ok(0), |content| self.content(at, content, allowance))?;
         self.said(refused(words, text(turn.refusal).filter(|_| is("\"assistant\""))));
-        let there = |raw: Option<&RawValue>| raw.is_some_and(|raw| raw.get() != "\"\"");
-        self.thinks([there(turn.reasoning), there(turn.reasoning_content)]);
+        self.thinks([turn.reasoning, turn.reasoning_content].map(|raw| text(raw).map(Quoted::spelled)));
         self.said(text(turn.reasoning_content.or(turn.reasoning)).map_or(0, Quoted::text_length));
         self.said(turn.tool_calls.map_or(0, called));
         self.unread.look(json, &unread::MESSAGE);
@@ -126,10 +129,11 @@ impl Looked {
         Ok(said + texts.saturating_sub(1))
     }
 
-    /// Whether a turn has thoughts by each of these members.
-    fn thinks(&mut self, there: [bool; THOUGHTS.len()]) {
-        let members = THOUGHTS.into_iter().zip(there).filter(|(_, there)| *there);
-        for (member, _) in members {
+    /// What a turn has of thoughts by each of these members, as it is spelled.
+    fn thinks(&mut self, thoughts: [Option<&str>; THOUGHTS.len()]) {
+        let thoughts = thoughts.map(|thought| thought.filter(|thought| !thought.is_empty()));
+        self.outdone |= matches!(thoughts, [Some(one), Some(other)] if one != other);
+        for (member, _) in THOUGHTS.into_iter().zip(thoughts).filter(|(_, thought)| thought.is_some()) {
             if !self.thought.contains(&member) {
                 self.thought.push(member);
             }
@@ -139,6 +143,15 @@ impl Looked {
     fn said(&mut self, bytes: usize) {
         self.said = self.said.saturating_add(bytes as u64);
     }
+}
+
+/// The texts of a turn that is gone over no further: one that refuses is an assistant's.
+fn plain<'a>(
+    texts: [Option<Quoted<'a>>; unread::TEXTS.len()],
+) -> Option<[Option<Quoted<'a>>; unread::TEXTS.len()]> {
+    let [role, _, _, _, refusal, ..] = texts;
+    let is_odd = refusal.is_some() && role.is_none_or(|role| role.spelled() != "assistant");
+    (!is_odd).then_some(texts)
 }
 
 /// The text that a member is; none where it is no text.

@@ -17,7 +17,7 @@ use crate::config::Limits;
 use crate::dialect::json::{Elements, Object, Quoted};
 use crate::dialect::openai::fields::{self, Element, Fields};
 use crate::dialect::openai::media::{self, Allowance};
-use crate::dialect::openai::message::arguments;
+use crate::dialect::openai::message::{arguments, no_medium_but};
 use crate::dialect::unread::{self, Unread};
 use crate::error::{ApiError, Code};
 
@@ -34,7 +34,10 @@ const ITEMS: &str = "Items are message, reasoning, function_call, function_call_
                      item_reference.";
 /// What a part of a content must be.
 const PART: &str = "a content part, an object such as {\"type\": \"input_text\", \"text\": ...}";
-const NO_PICTURE: &str = "A part that is text holds no picture: send that in a part of the type input_image.";
+const NO_MEDIUM: &str = "A part that is text holds no picture, sound, video or file: send each in a part of its own (input_image, input_file, \
+                         input_audio).";
+const ONE_MEDIUM: &str = "A part holds the one medium that its type names: send each in a part of its own.";
+const THOUGHTS: &str = "What was thought is text alone.";
 const NO_FILES: &str = "No files are kept here: send a picture itself in image_url, as a data URL (data:image/png;base64,...), and a \
                         document in file_data (data:application/pdf;base64,...).";
 const PARTS: &str = "Content is input_text, output_text, refusal, input_image, input_file or input_audio.";
@@ -63,9 +66,6 @@ struct Item<'a> {
     #[serde(borrow)]
     encrypted_content: Option<&'a RawValue>,
 }
-
-/// The members of a part that hold a sound or a file.
-pub(super) const MEDIA_MEMBERS: [&str; 4] = ["file_data", "file_url", "filename", "input_audio"];
 
 #[derive(Deserialize)]
 struct Part<'a> {
@@ -310,7 +310,10 @@ impl Turns<'_> {
         let mut thought = String::new();
         for (name, raw) in [("content", item.content), ("summary", item.summary)] {
             if let Some(raw) = raw.filter(|_| thought.is_empty()) {
-                let (text, _) = self.content((at, name), raw)?;
+                let (text, images) = self.content((at, name), raw)?;
+                if !images.is_empty() {
+                    return Err(ApiError::unsupported(format!("{at}.{name}"), THOUGHTS));
+                }
                 thought = text.get().into_owned();
             }
         }
@@ -384,14 +387,13 @@ impl Turns<'_> {
         let (mut texts, mut nr) = (0, 0);
         while parts.more() {
             let at = format!("{at}.{name}[{nr}]");
-            let part: Part<'_> = fields::object(&at, parts.element(), PART)?;
+            let json = parts.element();
+            let part: Part<'_> = fields::object(&at, json, PART)?;
             nr += 1;
+            if let Some((own, why)) = own_medium(&part.kind) {
+                no_medium_but(&at, json, own, why)?;
+            }
             let piece = match part.kind.as_ref() {
-                "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" | "refusal"
-                    if part.image_url.is_some() =>
-                {
-                    return Err(ApiError::unsupported(format!("{at}.image_url"), NO_PICTURE));
-                }
                 "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => part.text,
                 "refusal" => part.refusal,
                 _ => {
@@ -400,7 +402,6 @@ impl Turns<'_> {
                     continue;
                 }
             };
-            self.note_beside(&part);
             let piece = piece.ok_or_else(|| ApiError::missing(format!("{at}.text")))?;
             if texts > 0 {
                 text.push_line_end();
@@ -424,13 +425,11 @@ impl Turns<'_> {
     }
 
     fn picture(&mut self, at: &str, part: &Part<'_>) -> Result<Image, ApiError> {
-        if part.detail.as_deref().is_some_and(|detail| detail != "auto") {
-            self.note("input_image.detail");
-        }
-        self.note_beside(part);
+        // By itself a server looks as it likes.
+        let detail = part.detail.as_deref().filter(|detail| *detail != "auto").map(Box::from);
         let param = format!("{at}.image_url");
         match &part.image_url {
-            Some(url) => media::picture(&param, url, &mut self.allowance),
+            Some(url) => Ok(Image { detail, ..media::picture(&param, url, &mut self.allowance)? }),
             None if part.file_id.is_some() => Err(ApiError::unsupported(format!("{at}.file_id"), NO_FILES)),
             None => Err(ApiError::missing(param)),
         }
@@ -446,19 +445,17 @@ impl Turns<'_> {
             None => Err(ApiError::missing(format!("{at}.file_data"))),
         }
     }
+}
 
-    /// Names what a part has of another type's members: of it nothing comes.
-    fn note_beside(&mut self, part: &Part<'_>) {
-        let Part { file_data, file_url, filename, input_audio, .. } = part;
-        for (there, name) in [
-            (file_data.is_some(), "input.content.file_data"),
-            (file_url.is_some(), "input.content.file_url"),
-            (filename.is_some(), "input.content.filename"),
-            (input_audio.is_some(), "input.content.input_audio"),
-        ] {
-            if there {
-                self.note(name);
-            }
+/// The member of a part of this type that holds its medium, and why there is no other; none of a type that is none.
+fn own_medium(kind: &str) -> Option<(&'static str, &'static str)> {
+    match kind {
+        "input_image" => Some(("image_url", ONE_MEDIUM)),
+        "input_audio" => Some(("input_audio", ONE_MEDIUM)),
+        "input_file" => Some(("file_data", ONE_MEDIUM)),
+        "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" | "refusal" => {
+            Some(("", NO_MEDIUM))
         }
+        _ => None,
     }
 }

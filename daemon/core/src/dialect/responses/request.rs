@@ -202,10 +202,7 @@ fn note_unread(fields: &Fields<'_>, mut unread: Unread, tools: &[&RawValue], ign
     if let Some(choice) = fields.get("tool_choice") {
         unread.look(choice.get(), &unread::RESPONSE_CHOICE);
     }
-    // Of a part's members these are told by whoever reads the part.
-    let is_told = |path: &str, name: &str| path == "input.content" && input::MEDIA_MEMBERS.contains(&name);
-    let others = unread.found().filter(|(path, name)| !is_told(path, name));
-    ignored.extend(others.map(|(path, name)| format!("{path}.{name}")));
+    ignored.extend(unread.found().map(|(path, name)| format!("{path}.{name}")));
 }
 
 /// The members of a request's objects that are read, some of which are named by whoever reads them.
@@ -273,14 +270,18 @@ fn format(fields: &Fields<'_>, ignored: &mut Vec<String>) -> Result<ResponseForm
     }
 }
 
-/// A schema's own descriptions go along to every engine; what stands beside it has a place in OpenAI's API alone.
+/// What has a place in OpenAI's API alone: what stands beside a schema, whose own descriptions go along to every engine, and how closely a
+/// picture shall be looked at.
 fn unheeded(chat: &ChatRequest) -> Vec<&'static str> {
-    let ResponseFormat::JsonSchema(AnswerSchema { description: Some(description), .. }) =
-        &chat.response_format
-    else {
-        return Vec::new();
+    let described = match &chat.response_format {
+        ResponseFormat::JsonSchema(AnswerSchema { description: Some(description), .. }) => {
+            !description.is_empty()
+        }
+        _ => false,
     };
-    if description.is_empty() { Vec::new() } else { vec!["text.format.description"] }
+    let detailed = chat.messages.iter().flat_map(|turn| &turn.images).any(|image| image.detail.is_some());
+    let said = [(described, "text.format.description"), (detailed, "input.content.detail")];
+    said.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
 }
 
 /// What `include` names the probabilities of tokens by, and the header of what came to nothing this very wish.

@@ -34,6 +34,14 @@ const fn formed(name: &'static str) -> Row {
     extension(refused(name, "It is the word of another engine: Responses has text.format."))
 }
 
+/// Where an answer ends, or which words it may not have, in the words of one engine.
+const fn cut(name: &'static str) -> Row {
+    extension(refused(
+        name,
+        "It is the word of another engine: Responses has stop, as an extension, and max_output_tokens.",
+    ))
+}
+
 /// What the response has of it is all that comes of it; no backend is told.
 const fn repeated(name: &'static str) -> Row {
     row(name, [Fate::Emulated; 3], "The response repeats it; nothing else comes of it.")
@@ -48,8 +56,9 @@ pub const ROWS: &[Row] = &[
          OpenAI's API as they came, and to an Ollama as an object with that text as its arguments. An item_reference to an item of an \
          earlier answer is resolved for the key that asked for that answer, for an hour at the most: such items are kept in memory \
          (limits.recall), not where store was false, and not beyond a restart. It is a convenience, and no store: one that is not kept \
-         any more is refused, and a thought (rs_...) passed over. Of an item or its parts nothing else is read, and the rest named \
+         any more is refused, and a thought (rs_...) passed over. Of an item or its parts nothing else is read than its type has, and the rest named \
          as input.x and input.content.x (phase among it), but for what an answer's own items bear: id, status, annotations, logprobs. \
+         A picture's detail goes to servers of OpenAI's API alone. A part that is text and holds a medium is refused. \
          input_file (file_data) and input_audio go to servers of OpenAI's API as a chat's file and input_audio, and are refused by an \
          Ollama and the own engine by the part's type; a file_id or a file_url is refused everywhere, and so are media that are no parts \
          of a content (images of an item, or beside the input). \
@@ -168,6 +177,12 @@ pub const ROWS: &[Row] = &[
     formed("grammar"),
     formed("json_schema"),
     formed("format"),
+    formed("regex"),
+    formed("ebnf"),
+    formed("structural_tag"),
+    cut("stop_token_ids"),
+    cut("bad_words"),
+    cut("min_tokens"),
 ];
 
 /// Whether a field of this name is in a row, or has one inside of it.

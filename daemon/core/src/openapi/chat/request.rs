@@ -86,7 +86,7 @@ pub(in crate::openapi) struct Request {
     top_p: Option<f64>,
     user: Option<String>,
     verbosity: Option<String>,
-    /// Only so many of the likeliest tokens; -1, where an engine is given it, is all.
+    /// Only so many of the likeliest tokens; -1, as 0, is all of them.
     #[serde(default)]
     #[schemars(schema_with = "count_from_0")]
     top_k: Option<i64>,
@@ -116,6 +116,13 @@ pub(in crate::openapi) struct Request {
     grammar: Option<String>,
     json_schema: Option<BTreeMap<String, Value>>,
     format: Option<Value>,
+    regex: Option<String>,
+    ebnf: Option<String>,
+    structural_tag: Option<Value>,
+    /// Where the answer ends or may not, in such words.
+    stop_token_ids: Option<Vec<u32>>,
+    bad_words: Option<Vec<String>>,
+    min_tokens: Option<u32>,
 }
 
 pub(in crate::openapi) fn count(_: &mut SchemaGenerator) -> Schema {

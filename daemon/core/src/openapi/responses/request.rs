@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 use crate::dialect::openai::COUNT_LIMIT;
-use crate::openapi::chat::{Detail, Effort, Stop};
+use crate::openapi::chat::{Detail, Effort, Stop, count_from_0};
 
 /// A conversation, and what is wanted of the next response.
 #[derive(JsonSchema)]
@@ -34,9 +34,10 @@ pub(in crate::openapi) struct Request {
     temperature: Option<f64>,
     #[schemars(range(min = 0.0, max = 1.0))]
     top_p: Option<f64>,
-    /// None of OpenAI's.
-    #[schemars(range(max = COUNT_LIMIT))]
-    top_k: Option<u32>,
+    /// None of OpenAI's: only so many of the likeliest tokens; -1, as 0, is all of them.
+    #[serde(default)]
+    #[schemars(schema_with = "count_from_0")]
+    top_k: Option<i64>,
     /// None of OpenAI's.
     #[schemars(range(min = 0.0, max = 1.0))]
     min_p: Option<f64>,
@@ -172,7 +173,7 @@ enum Part {
     /// A picture, as a data URL: nothing is fetched.
     InputImage {
         image_url: String,
-        /// Ignored.
+        /// For servers of OpenAI's API alone.
         detail: Option<Detail>,
     },
     /// A document, for servers of OpenAI's API alone: nothing is kept here, and nothing fetched.

@@ -182,8 +182,7 @@ impl fmt::Display for Odd<'_> {
             Self::Context { name, model, wanted, used } => {
                 write!(
                     f,
-                    "the name {name} wants a context of {wanted} tokens of the model {model}, which has {used} by another of its names: a \
-                     model is loaded with one; write it in one place of [[models]]"
+                    "the name {name} wants a context of {wanted} tokens of the model {model}, which has {used} by another of its names"
                 )
             }
         }

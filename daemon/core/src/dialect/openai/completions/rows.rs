@@ -3,7 +3,7 @@
 //! Knows the names in OpenAI's API description of completions and the extensions that clients send. Refuses to know chats, whose table is
 //! [`super::super::table::ROWS`]. Invariant: as there.
 
-use super::super::table::{Asks, Fate, NO_BIAS, Row, extension, fits, row};
+use super::super::table::{Asks, Fate, NO_BIAS, NO_CUT, Row, extension, fits, row};
 
 /// Why no more answers are made than are given.
 pub(super) const NO_JUDGE: &str =
@@ -33,6 +33,11 @@ const fn refused(name: &'static str, asks: Asks, why: &'static str, note: &'stat
 /// A form of the answer in the words of one engine.
 const fn formed(name: &'static str) -> Row {
     extension(refused(name, Asks::Always, NO_FORM, ""))
+}
+
+/// Where an answer ends, or which words it may not have, in the words of one engine.
+const fn cut(name: &'static str) -> Row {
+    extension(refused(name, Asks::Always, NO_CUT, ""))
 }
 
 /// All fields that are known by name. Ollama and our own engine make nothing of any other, and the answer names it; other engines are
@@ -120,6 +125,12 @@ pub const ROWS: &[Row] = &[
     formed("grammar"),
     formed("json_schema"),
     formed("format"),
+    formed("regex"),
+    formed("ebnf"),
+    formed("structural_tag"),
+    cut("stop_token_ids"),
+    cut("bad_words"),
+    cut("min_tokens"),
 ];
 
 const _: () = assert!(fits(ROWS), "a row has no bit");

@@ -52,12 +52,13 @@ const NOTES: &str = "metadata";
 /// How names of members end that hold bytes, or say where they are, in the singular.
 const HOLDERS: [&str; 9] = ["url", "uri", "src", "path", "data", "base64", "b64", "b64json", "byte"];
 /// Further members that are media by their names.
-const MORE_MEDIA: [(&str, Medium); 5] = [
+const MORE_MEDIA: [(&str, Medium); 6] = [
     ("image_data", Medium::Picture),
     ("audio_data", Medium::Sound),
     ("video_data", Medium::Video),
     ("frame", Medium::Video),
     ("picture", Medium::Picture),
+    ("file_data", Medium::File),
 ];
 
 /// The medium that a member of this name holds, or several of it.

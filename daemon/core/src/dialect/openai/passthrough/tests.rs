@@ -97,6 +97,60 @@ fn what_nobody_reads_of_turns_parts_and_tools_is_named() {
 }
 
 #[test]
+fn tools_that_were_not_chosen_are_counted_where_they_are_shown() {
+    let tool =
+        |name: &str| json!({"type": "function", "function": {"name": name, "description": "x".repeat(99)}});
+    let tools = json!([tool("f"), tool("g"), tool("h")]);
+    let each = tools[0].to_string().len() as u64;
+    let allowed = |names: &[&str]| {
+        let tools: Vec<_> =
+            names.iter().map(|name| json!({"type": "function", "function": {"name": name}})).collect();
+        json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools}})
+    };
+    for (choice, shown, unchosen) in [
+        (json!("auto"), 3, 0),
+        (json!("required"), 3, 0),
+        (json!("none"), 0, 0),
+        (json!({"type": "function", "function": {"name": "g"}}), 3, 2),
+        (allowed(&["f", "h"]), 3, 1),
+    ] {
+        let turns = json!([{"role": "user", "content": "hello"}]);
+        let body =
+            json!({"model": "m", "messages": turns, "tools": tools, "tool_choice": choice}).to_string();
+        let passed = inspect(body.as_bytes()).unwrap();
+        assert_eq!(
+            (passed.prompt_bytes, passed.unchosen_bytes),
+            (5 + shown * each, unchosen * each),
+            "{choice}"
+        );
+        let read = parse_chat(body.as_bytes(), &Limits::default()).unwrap();
+        let left = read.prompt_bytes() - read.unchosen_bytes();
+        assert_eq!(left, passed.prompt_bytes - passed.unchosen_bytes, "{choice}");
+    }
+}
+
+#[test]
+fn words_by_members_of_another_kind_are_named() {
+    let part =
+        json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}, "text": "words"});
+    for (turn, told) in [
+        (json!({"role": "user", "content": [part]}), "messages.content.text"),
+        (json!({"role": "user", "content": "a", "refusal": "no"}), "messages.refusal"),
+        (
+            json!({"role": "assistant", "content": "a", "reasoning": "one", "reasoning_content": "other"}),
+            "messages.reasoning",
+        ),
+    ] {
+        let body = json!({"messages": [turn]});
+        assert_eq!(ignored(&body, Behind::Ollama).as_deref(), Some(told), "{turn}");
+        assert_eq!(ignored(&body, Behind::Engine).as_deref(), Some(told), "{turn}");
+        assert_eq!(ignored(&body, Behind::OpenAi), None, "it is given all of it");
+    }
+    let same = json!({"role": "assistant", "content": "a", "reasoning": "one", "reasoning_content": "one"});
+    assert_eq!(ignored(&json!({"messages": [same]}), Behind::Ollama), None);
+}
+
+#[test]
 fn what_a_template_does_not_show_of_turns_is_named() {
     let unshown = |turn: Value, shows: Shows| {
         let body = json!({"model": "m", "messages": [turn]}).to_string();

@@ -26,15 +26,18 @@ impl Wanted {
         turns: Looked,
         thinking: &Thinking<'_>,
     ) -> Self {
-        let Looked { unheard: Unheard { name, audio, detail }, thought, unread, beside, .. } = turns;
+        let Looked { unheard: Unheard { name, audio, detail }, thought, outdone, unread, beside, .. } = turns;
         self = self.with_media(beside);
         for (_, name) in
             [(name, NAME), (detail, "messages.image_url.detail")].into_iter().filter(|(there, _)| *there)
         {
             self.unheard.add(name);
         }
-        if audio {
-            self.unknown.add("messages.audio");
+        for (_, name) in [(audio, "messages.audio"), (outdone, "messages.reasoning")]
+            .into_iter()
+            .filter(|(there, _)| *there)
+        {
+            self.unknown.add(name);
         }
         self.of_turns.extend(name.then_some(NAME));
         self.of_turns.extend(thought);

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::dialect::openai::fields::is_look_alike;
 use crate::dialect::openai::media::is_named_so;
 
 /// What is looked at of one that is more than texts; what is null is not there.
@@ -24,6 +25,8 @@ pub(super) struct Turn<'a> {
     pub(super) tool_calls: Option<&'a RawValue>,
     /// Whether something was said aloud.
     pub(super) audio: bool,
+    /// A member whose name some readers take for another one.
+    pub(super) odd: Option<String>,
     /// Members that are called as media are.
     pub(super) media: Vec<(String, &'a RawValue)>,
 }
@@ -58,7 +61,12 @@ impl<'de> Visitor<'de> for Reader {
                 Some((_, slot)) if slot.is_none() => *slot = Some(members.next_value()?),
                 Some((known, _)) => return Err(A::Error::duplicate_field(known)),
                 None if is_named_so(&name) => turn.media.push((name.into_owned(), members.next_value()?)),
-                None => drop(members.next_value::<IgnoredAny>()?),
+                None => {
+                    members.next_value::<IgnoredAny>()?;
+                    if is_look_alike(&name) {
+                        turn.odd = Some(name.into_owned());
+                    }
+                }
             }
         }
         let is_there = |raw: &&RawValue| raw.get() != "null";

@@ -132,9 +132,71 @@ fn documents_and_sounds_are_a_chat_s_parts_of_their_own() {
         let at = format!("input[0].content[0].{member}");
         assert_eq!(refused(json!([{"role": "user", "content": [part]}])), (code, at));
     }
-    // Of another type's members nothing comes.
-    let text = json!([{"role": "user", "content": [{"type": "input_text", "text": "a", "file_data": pdf}]}]);
-    assert_eq!(parse(text).unwrap().ignored, ["input.content.file_data"]);
+}
+
+#[test]
+fn what_a_part_has_of_another_type_s_is_refused_where_it_is_a_medium_and_named_where_it_is_not() {
+    let png = "data:image/png;base64,iVBORw0KGgo";
+    let words = json!({"type": "input_text", "text": "a"});
+    let picture = json!({"type": "input_image", "image_url": png});
+    let file = json!({"type": "input_file", "file_data": "data:application/pdf;base64,JVBERi0x"});
+    let sound = json!({"type": "input_audio", "input_audio": {"data": "SUQzBAAA", "format": "mp3"}});
+    let with = |part: &Value, name: &str, value: &Value| {
+        let mut part = part.clone();
+        part[name] = value.clone();
+        json!([{"role": "user", "content": [part]}])
+    };
+    let audio = &sound["input_audio"];
+    for (part, name, value) in [
+        (&words, "image_url", json!(png)),
+        (&words, "file_data", json!("JVBERi0x")),
+        (&words, "images", json!([png])),
+        (&words, "input_audio", audio.clone()),
+        (&picture, "file_data", json!("JVBERi0x")),
+        (&picture, "image", json!(png)),
+        (&file, "image_url", json!(png)),
+        (&file, "input_audio", audio.clone()),
+        (&sound, "image_url", json!(png)),
+        (&sound, "file_data", json!("JVBERi0x")),
+    ] {
+        let told = (Code::UnsupportedParameter, format!("input[0].content[0].{name}"));
+        assert_eq!(refused(with(part, name, &value)), told, "{part}");
+        assert!(parse(with(part, name, &Value::Null)).is_ok(), "{part}");
+    }
+    for (part, name, value, told) in [
+        (&words, "file_id", json!("f"), "input.content.file_id"),
+        (&words, "detail", json!("high"), "input.content.detail"),
+        (&picture, "text", json!("a"), "input.content.text"),
+        (&picture, "file_id", json!("f"), "input.content.file_id"),
+        (&file, "text", json!("a"), "input.content.text"),
+        (&file, "detail", json!("high"), "input.content.detail"),
+        (&sound, "filename", json!("a"), "input.content.filename"),
+        (
+            &sound,
+            "input_audio",
+            json!({"data": "SUQzBAAA", "format": "mp3", "transcript": "a"}),
+            "input.content.input_audio.transcript",
+        ),
+    ] {
+        assert_eq!(parse(with(part, name, &value)).unwrap().ignored, [told], "{part}");
+    }
+    let thought = json!([{"role": "user", "content": "a"}, {"type": "reasoning", "content": [picture]}]);
+    assert_eq!(refused(thought), (Code::UnsupportedParameter, "input[1].content".to_owned()));
+}
+
+#[test]
+fn how_closely_to_look_at_a_picture_goes_to_who_knows_the_word() {
+    let of = |detail: Value| {
+        let part =
+            json!({"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": detail});
+        let read = parse(json!([{"role": "user", "content": [part]}])).unwrap();
+        let sent: Value = serde_json::from_slice(&chat_body(&read.chat, "m", true)).unwrap();
+        (sent["messages"][0]["content"][0]["image_url"]["detail"].clone(), read.unheeded)
+    };
+    assert_eq!(of(json!("low")), (json!("low"), vec!["input.content.detail"]));
+    for usual in [json!("auto"), Value::Null] {
+        assert_eq!(of(usual), (Value::Null, Vec::new()));
+    }
 }
 
 #[test]

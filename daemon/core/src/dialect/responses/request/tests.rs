@@ -342,10 +342,10 @@ fn what_stands_inside_of_fields_and_changes_nothing_is_named() {
         "text": {"format": {"type": "json_schema", "name": "a", "schema": {}, "description": "An a."}},
     });
     let read = parse(&body).unwrap();
-    assert_eq!(read.ignored, ["input_image.detail", "stream_options.include_obfuscation"]);
+    assert_eq!(read.ignored, ["stream_options.include_obfuscation"]);
     assert_eq!(
         read.unheeded,
-        ["text.format.description"],
+        ["text.format.description", "input.content.detail"],
         "but by a server of OpenAI's API, which is given it"
     );
     let body = json!({
