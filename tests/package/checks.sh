@@ -411,10 +411,48 @@ port_of_another() {
   check "with its sockets" active ghostllm.service ghostllm-{tls,quic,plain,admin}.socket
 }
 
+# README.Debian's lines for it, each of which ends well, but the first look, which is to find what they mend. What they say is in $log.
+going_back() {
+  local line
+  inside awk '/^Going back to an older version$/ { on = 1; next } on && NR > 1 && /^---/ { if (++heads == 2) exit } on && sub(/^    /, "") { print }' \
+    /usr/share/doc/ghostllm/README.Debian >"$work.newer/going-back"
+  check "README.Debian says how to go back" is "$(wc -l <"$work.newer/going-back")" 5
+  # No person is there to be asked whether it means to.
+  inside bash -c 'echo "APT::Get::Assume-Yes \"true\";" >/etc/apt/apt.conf.d/yes; mkdir -p /root/guided && ln -sf /srv/debs/*.deb /root/guided/ && { [ -e /usr/local/bin/sudo ] || ln -s /usr/bin/env /usr/local/bin/sudo; }'
+  while IFS= read -r line <&8; do
+    case $line in
+      *would-start) check "$line: finds the newer state" fails going "$line" ;;
+      *) check "$line" going "$line" ;;
+    esac
+  done 8<"$work.newer/going-back"
+}
+going() {
+  # What is there at once for a person who waits for a moment.
+  inside env PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -euo pipefail -c "cd /root/guided && $1" 2>&1 | tee -a "$log"
+}
+# The newer version is the same program here; so that it leaves what another would, its keys are put into a form that is to come, as it would
+# have done at its start.
 downgrade() {
-  check "the downgrade goes through" inside bash -c 'dpkg -i --force-downgrade /srv/debs/ghostllm_*.deb /srv/debs/ghostllm-engine_*.deb'
+  local log=$work.newer/downgrade.log state=/proc/$leader/root/var/lib/ghostllm before back
+  "$python" tests/package/newer.py "$state"
+  before=$(property MainPID)
+  going_back
+  back=$(grep -oE "cp -p '[^']*' '[^']*'" "$log" | head -1 | tr -d "'")
+  check "apt says that the older one is not restarted" has "GhostLLM is not restarted" "$log"
+  check "it names the newer state" has "written by a newer ghostllm" "$log"
+  check "and README.Debian's line is the one that it says" has "sudo ${back:-nothing}" "$work.newer/going-back"
   check "the old version runs" active ghostllm.service ghostllm-engine.service
-  check "the key opens it as well" chatted 3
+  check "and is another process" fails is "$(property MainPID)" "$before"
+  check "by its own number" fails is "$(inside dpkg-query -W -f '${Version}' ghostllm)" 99
+  check "the key opens it as well" within 20 chatted 3
+
+  # Without them.
+  "$python" tests/package/newer.py "$state"
+  check "it does not start over a newer state" fails inside systemctl restart ghostllm.service
+  check "it names it" told ghostllm.service "written by a newer ghostllm"
+  check "and the way out" told ghostllm.service "cp -p '/var/lib/ghostllm/keys.json.v"
+  while IFS= read -r line <&8; do going "$line" >/dev/null || true; done 8< <(grep -v would-start$ "$work.newer/going-back" | tail -n +2)
+  check "which works then as well" within 20 chatted 2
 }
 
 remove() {
