@@ -28,8 +28,9 @@ run: setup-build
 
 # Every test of the project, as CI runs them. ghostctl's `journal` is a feature of the package's; a build without it is tested by
 # journal.sh. The daemon's `freeze`, by which tests make its tasks hang and panic, is no package's: `just run` and `dist` are built without
-# it, which hookless.sh looks after. What is compiled for later is begun beside tests, which wait a lot (meanwhile.sh), and is there before
-# anything is measured.
+# it, which hookless.sh looks after; only tested.sh makes packages of these very programs, to look into them and to install them in a booted
+# Debian, in about a minute. What is compiled for later is begun beside tests, which wait a lot (meanwhile.sh), and is there before anything
+# is measured.
 test: ahead lint setup python
     {{programs}}
     tests/support/meanwhile.sh begin templates .tools/venv/bin/python daemon/engine/tests/templates.py
@@ -42,12 +43,15 @@ test: ahead lint setup python
     # What must not compile is a document's test, which nextest does not run.
     tests/support/meanwhile.sh begin documents --after coverage cargo test --release --doc --workspace --features ghostctl/journal,ghostllm/freeze
     tests/support/meanwhile.sh begin fuzz --after documents tests/support/fuzz.sh 0
+    tests/support/meanwhile.sh begin packages --after fuzz tests/package/tested.sh build
     tests/support/llama-server.sh .tools/venv/bin/python tests/support/forks.py tests/support/namespaces.sh {{suite}} --test-threads {{threads}}
     tests/support/meanwhile.sh end templates
     tests/support/meanwhile.sh end coverage
     tests/support/coverage.sh built
     tests/support/meanwhile.sh end documents
     tests/support/meanwhile.sh end fuzz
+    tests/support/meanwhile.sh end packages
+    tests/package/tested.sh
     # By the tests' selection: of one package, its dependencies would have other features and be compiled once more.
     cargo bench --workspace --features ghostctl/journal,ghostllm/freeze --bench answer --bench cancel --bench soak
     tests/support/canary.sh

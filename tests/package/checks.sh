@@ -115,7 +115,7 @@ install_engine() {
   check "the engine's service and socket run" active ghostllm.service ghostllm-engine.service ghostllm-engine.socket
   check "only the daemon may open the engine's socket" is "$(inside stat -c '%a %U %G' /run/ghostllm-engine/engine.sock)" "660 root ghostllm"
   began=$(now)
-  check "it is ready" inside bash -c 'for _ in $(seq 300); do curl -sf -m 5 -o /dev/null http://127.0.0.1:11430/readyz && exit; sleep 0.1; done; curl -s http://127.0.0.1:11430/readyz; exit 1'
+  check "it is ready" at_its_network bash -c 'for _ in $(seq 300); do curl -sf -m 5 -o /dev/null http://127.0.0.1:11430/readyz && exit; sleep 0.1; done; curl -s http://127.0.0.1:11430/readyz; exit 1'
   echo "        engine to ready: $(took "$began")"
   began=$(now)
   check "the service restarts" inside systemctl restart ghostllm.service
@@ -462,7 +462,7 @@ remove() {
   check "and what was offered to Avahi" inside test -f "${offered[avahi.service]}"
   check "they are removed" inside dpkg -r ghostllm-engine ghostllm
   check "nothing of it runs" bash -c "! grep -q . <<<'$(inside systemctl list-units --no-legend --plain --state=active 'ghostllm*')'"
-  check "no port is open" bash -c "! grep -qE '11443|11430' <<<'$(inside ss -lntuH)'"
+  check "no port is open" bash -c "! grep -qE '11443|11430' <<<'$(at_its_network ss -lntuH)'"
   check "the state is kept" inside bash -c 'test -n "$(ls -A /var/lib/ghostllm)" && test -d /var/lib/ghostllm-engine/models'
   inside bash -c 'ln -sf /srv/debs/*.deb /root/guided/'
   as_guided workstation

@@ -1,4 +1,4 @@
-# A Debian of a suite, booted with a systemd of its own: `boot SUITE`, `inside COMMAND...`, `at_its_network COMMAND...`, `end`. What
+# A Debian of a suite, or this machine's (`here`), booted with a systemd of its own: `boot SUITE`, `inside COMMAND...`, `at_its_network COMMAND...`, `end`. What
 # tests/support/nspawn.sh is for the units alone, with a package manager in it. To be read by bash's `.`.
 
 # Where this machine has its Debian from.
@@ -10,7 +10,14 @@ mirror() {
 
 # Made aside and moved, so that an interrupted run leaves nothing that looks whole.
 tree() {
-  local suite=$1 base=.tools/package/$1
+  local suite=$1
+  base=.tools/package/$1
+  if [ "$suite" = here ]; then
+    # That of the tests under a systemd of their own, which is there already where they run.
+    base=.tools/systemd
+    tests/support/nspawn.sh make
+    return
+  fi
   [ ! -x "$base/usr/lib/systemd/systemd" ] || return 0
   mkdir -p .tools/package
   if [ -f "$base.tar" ]; then
@@ -37,7 +44,7 @@ begin() {
   mount --make-rprivate /
   mount -t tmpfs -o mode=755 tmpfs "$work"
   mkdir "$work"/{changed,scratch,root}
-  mount -t overlay -o "lowerdir=$PWD/.tools/package/$suite,upperdir=$work/changed,workdir=$work/scratch" overlay "$work/root"
+  mount -t overlay -o "lowerdir=$PWD/$base,upperdir=$work/changed,workdir=$work/scratch" overlay "$work/root"
   echo box >"$work/root/etc/hostname"
   # Only version 2 of the cgroups is known to its systemd; and a group of its own, since each nspawn makes some with fixed names.
   umount -l /sys/fs/cgroup
@@ -65,7 +72,7 @@ boot() {
   name=${work##*/}
   name=${name//./-}
   export -f begin
-  work=$work name=$name suite=$1 debs=$debs unshare --mount bash -c 'set -e; begin' >"$work.log" 2>&1 </dev/null &
+  work=$work name=$name base=$base debs=$debs unshare --mount bash -c 'set -e; begin' >"$work.log" 2>&1 </dev/null &
   nspawn=$!
   trap end EXIT
   for _ in $(seq 600); do
