@@ -87,13 +87,15 @@ fmt:
     cargo fmt --all
 
 # The generated documents: in packaging/docs the example file, the reference page and the schema of the configuration, the routes, the
-# metrics, the conformance of each field, the admin API's schema and the description of the whole API (openapi.json, api.html), and ghostctl's man pages and completions; its help texts in daemon/ghostctl/tests/help.
+# metrics, the conformance of each field, the admin API's schema and the description of the whole API (openapi.json, api.html), and both
+# programs' man pages and completions; ghostctl's help texts in daemon/ghostctl/tests/help.
 docs: setup-build
     cargo build --release -p ghostllm
     target/release/ghostllm config example > packaging/docs/ghostllm.toml
     target/release/ghostllm config reference > packaging/docs/configuration.md
     target/release/ghostllm config schema > packaging/docs/ghostllm.schema.json
     cargo run --release -p ghostllm-core --example documents -- packaging/docs
+    cargo run --release -p ghostllm --example ghostllm-documents -- packaging/docs
     rm -rf packaging/docs/man/ghostctl* packaging/docs/completions/*ghostctl* daemon/ghostctl/tests/help/*.txt
     cargo run --release -p ghostctl --features journal --example ghostctl-documents -- packaging/docs
     GHOSTCTL_RENEW=1 cargo test --release -p ghostctl --features journal --test cli help::

@@ -155,6 +155,8 @@ units() {
   local said
   said=$(inside bash -c 'cd /usr/lib/systemd/system && systemd-analyze verify --man=no ghostllm*' 2>&1) || true
   check "systemd-analyze verify finds nothing" is "$said" ""
+  check "bash completes both programs" inside bash -c 'for one in ghostllm ghostctl; do
+    source /usr/share/bash-completion/completions/$one && complete -p $one || exit 1; done'
   check "no unit has failed" is "$(inside systemctl list-units --state=failed --no-legend --plain 'ghostllm*')" ""
   check "the admins' group is there, and empty" is "$(inside getent group ghostllm-admin | cut -d: -f4)" ""
 }

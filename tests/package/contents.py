@@ -17,9 +17,9 @@ DOC = "usr/share/doc"
 DOCS = pathlib.Path(__file__).parents[2] / "packaging/docs"
 
 
-def of_the_tree(folder, place, ending=""):
+def of_the_tree(folder, place, name="*", ending=""):
     """Where the files of a folder of packaging/docs lie in the package."""
-    found = [f"{place}/{file.relative_to(DOCS / folder)}{ending}" for file in sorted((DOCS / folder).rglob("*")) if file.is_file()]
+    found = [f"{place}/{file.relative_to(DOCS / folder)}{ending}" for file in sorted((DOCS / folder).rglob(name)) if file.is_file()]
     if not found:
         sys.exit(f"contents.py: {DOCS / folder} has no files: `just docs` makes those that are made")
     return found
@@ -40,11 +40,11 @@ FILES = {
         "usr/lib/tmpfiles.d/ghostllm.conf",
         "usr/share/ghostllm/avahi.service",
         "usr/share/ghostllm/ufw.profile",
-        *of_the_tree("man", "usr/share/man/man1", ".gz"),
-        "usr/share/man/man8/ghostllm.8.gz",
-        "usr/share/bash-completion/completions/ghostctl",
-        "usr/share/zsh/vendor-completions/_ghostctl",
-        "usr/share/fish/vendor_completions.d/ghostctl.fish",
+        *of_the_tree("man", "usr/share/man/man1", "*.1", ".gz"),
+        *of_the_tree("man", "usr/share/man/man8", "*.8", ".gz"),
+        *(f"usr/share/bash-completion/completions/{program}" for program in ("ghostllm", "ghostctl")),
+        *of_the_tree("completions", "usr/share/zsh/vendor-completions", "_*"),
+        *of_the_tree("completions", "usr/share/fish/vendor_completions.d", "*.fish"),
         *of_the_tree("guides", f"{DOC}/ghostllm/guides"),
         *(f"{DOC}/ghostllm/{page}" for page in ("configuration.md.gz", "metrics.md.gz", "routes.md", "api.html", "openapi.json")),
         f"{DOC}/ghostllm/admin-api.schema.json",

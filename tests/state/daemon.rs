@@ -181,7 +181,8 @@ fn keyless_of_version(version: usize) -> String {
 fn going_back(state: &Path) -> Result<String> {
     let page = fs::read_to_string(root().join("packaging/debian/ghostllm.README.Debian"))?;
     let chapter = page.split("Going back to an older version\n").nth(1).context("no such chapter")?;
-    let line = chapter.lines().find_map(|line| line.strip_prefix("    sudo cp -p ")).context("no such line")?;
+    let line =
+        chapter.lines().find_map(|line| line.strip_prefix("    sudo cp -p ")).context("no such line")?;
     Ok(format!("cp -p {}", line.replace("/var/lib/ghostllm", &state.display().to_string())))
 }
 
@@ -205,7 +206,8 @@ async fn an_older_daemon_starts_with_what_its_readme_has_one_put_back() -> Resul
     // Before it is started over it, and after; there with a shell's marks around the names.
     for begun in [false, true] {
         if begun {
-            check_refused(&home, &format!("is of version {}, written by a newer ghostllm", known + 1), true).await?;
+            check_refused(&home, &format!("is of version {}, written by a newer ghostllm", known + 1), true)
+                .await?;
         }
         let (code, said) = crate::upgrade::look(&home.state)?;
         ensure!(code == Some(74) && said.replace('\'', "").contains(&line), "begun {begun}: {code:?} {said}");
