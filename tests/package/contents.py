@@ -5,9 +5,11 @@ Their files, among them every page, guide and completion that this tree has, the
 the packages were made of programs that were built otherwise, it says by name what it leaves out: what only their build can give.
 """
 
+import gzip
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -74,6 +76,8 @@ FILES = {
 PROGRAMS = {"ghostllm": ["usr/bin/ghostllm", "usr/bin/ghostctl"], "ghostllm-engine": ["usr/libexec/ghostllm-engine/ghostllm-engine"]}
 # What stands in every one, and only in one of them.
 CRATES = {"ghostllm": "rustls", "ghostctl": "clap", "ghostllm-engine": "llama-cpp-2"}
+# What no list of crates has: Rust's standard library, and llama.cpp, of which a crate brings the sources.
+BESIDE = {"ghostllm": {"rust-std"}, "ghostllm-engine": {"rust-std", "llama.cpp", "ggml"}}
 MOST = 8_000_000
 KINDS = ["x64", "sse42", "haswell", "skylakex", "icelake", "zen4", "sapphirerapids"]
 failed = []
@@ -140,6 +144,10 @@ def package(directory, name):
         if missing:
             return
         listed = bill(root / DOC / name / f"{name}.cdx.json")
+        check(f"it names {', '.join(sorted(BESIDE[name]))} as well", BESIDE[name] <= listed, f"not {', '.join(BESIDE[name] - listed)}")
+        book = gzip.decompress((root / DOC / name / "third-party-licences.txt.gz").read_bytes()).decode()
+        unnamed = [part for part in BESIDE[name] if not re.search(rf"^{re.escape(part)} \d+\.\d+\.\d+: MIT", book, re.MULTILINE)]
+        check("so do the licences, with the texts", not unnamed and "Unicode-3.0.txt: text" in book, f"not {', '.join(unnamed)}")
         if others:
             what = "size and symbols, the crates inside of its programs, and the engine's code for kinds of processor"
             print(f"SKIPPED of {name}: its {what}: GHOSTLLM_PROGRAMS is set")
