@@ -38,6 +38,7 @@ FILES = {
         "usr/lib/systemd/system-preset/60-ghostllm.preset",
         "usr/lib/systemd/dnssd/ghostllm.dnssd",
         "usr/lib/sysctl.d/60-ghostllm.conf",
+        "usr/lib/udev/rules.d/71-ghostllm-nvidia.rules",
         "usr/lib/sysusers.d/ghostllm.conf",
         "usr/lib/tmpfiles.d/ghostllm.conf",
         "usr/share/ghostllm/avahi.service",
