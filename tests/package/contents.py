@@ -37,7 +37,7 @@ FILES = {
         *(f"usr/lib/systemd/system/ghostllm-{kind}.socket" for kind in ("tls", "quic", "plain", "admin")),
         "usr/lib/systemd/system-preset/60-ghostllm.preset",
         "usr/lib/systemd/dnssd/ghostllm.dnssd",
-        "usr/lib/sysctl.d/60-ghostllm.conf",
+        "usr/lib/sysctl.d/10-ghostllm.conf",
         "usr/lib/udev/rules.d/71-ghostllm-nvidia.rules",
         "usr/lib/sysusers.d/ghostllm.conf",
         "usr/lib/tmpfiles.d/ghostllm.conf",
