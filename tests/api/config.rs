@@ -194,7 +194,11 @@ fn a_fault_that_another_source_lies_over_is_one_and_that_is_said() -> Result<()>
     let file = home.write("ghostllm.toml", "[limits]\nbody = \"banana\"\n")?;
     for mode in [&["config", "check"] as &[&str], &["serve"]] {
         let ran = home.run(mode, &[("GHOSTLLM_LIMITS__BODY", "16MiB")])?;
-        ensure!(ran.code == Some(2) && ran.err.contains(&format!("\n  {file}:2:8: limits.body: ")), "{}", ran.err);
+        ensure!(
+            ran.code == Some(2) && ran.err.contains(&format!("\n  {file}:2:8: limits.body: ")),
+            "{}",
+            ran.err
+        );
         ensure!(ran.err.contains("what another source lies over counts as well"), "{}", ran.err);
     }
     Ok(())

@@ -40,24 +40,25 @@ newer() {
   done
 }
 
-# `answered VERSION` (1.1, 2, 3): a chat over that HTTP version, with the key and the CA that a client has. Its status and body.
+# `answered VERSION` (1.1, 2, 3): a chat over that HTTP version, with the key and the CA that a client has. Its status and body. At another's
+# port, by another name and CA with $at, $named and $ca.
 chat_body() { printf '{"model":"%s","max_tokens":8,"messages":[{"role":"user","content":"What is the capital of France?"}]}' "$1"; }
 answered() {
-  local body address=https://localhost:11443/v1/chat/completions
+  local body name=${named:-localhost} port=${at:-11443} trusted=${ca:-$work.newer/ca.pem}
   body=$(chat_body ghostllm-demo)
   case $1 in
     3) http3 "$body" ;;
-    *) at_its_network curl -s -m 60 --cacert "$work.newer/ca.pem" "--http$1" -w '\n%{http_version} %{http_code}\n' -H "Authorization: Bearer $key" \
-      -H 'Content-Type: application/json' -d "$body" "$address" ;;
+    *) at_its_network curl -s -m 60 --cacert "$trusted" "--http$1" -w '\n%{http_version} %{http_code}\n' -H "Authorization: Bearer $key" \
+      -H 'Content-Type: application/json' --resolve "$name:$port:127.0.0.1" -d "$body" "https://$name:$port/v1/chat/completions" ;;
   esac
 }
 http3() {
-  at_its_network "$python" - "$work.newer/ca.pem" "$key" "$1" <<'P'
+  at_its_network "$python" - "$trusted" "$key" "$1" "$name" "$port" <<'P'
 import json, subprocess, sys
 
-ca, key, body = sys.argv[1:]
+ca, key, body, name, port = sys.argv[1:]
 headers = [["authorization", f"Bearer {key}"], ["content-type", "application/json"]]
-order = {"host": "127.0.0.1", "port": 11443, "ca": ca, "method": "POST", "path": "/v1/chat/completions", "authority": "localhost:11443",
+order = {"host": "127.0.0.1", "port": int(port), "ca": ca, "method": "POST", "path": "/v1/chat/completions", "authority": f"{name}:{port}", "name": name,
          "headers": headers, "body": body.encode().hex(), "count": 1}
 client = subprocess.Popen([sys.executable, "tests/clients/h3.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 client.stdin.write(json.dumps(order) + "\n")

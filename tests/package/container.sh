@@ -8,23 +8,24 @@ mirror() {
   echo "${site:-http://deb.debian.org/debian}"
 }
 
-# Made aside and moved, so that an interrupted run leaves nothing that looks whole.
+# Made aside and moved, so that an interrupted run leaves nothing that looks whole. nginx and Caddy are there for the guide that has them, and
+# start when it is their turn.
 tree() {
   local suite=$1
-  base=.tools/package/$1
-  if [ "$suite" = here ]; then
+  case $suite in
     # That of the tests under a systemd of their own, which is there already where they run.
-    base=.tools/systemd
-    tests/support/nspawn.sh make
-    return
-  fi
+    here) base=.tools/systemd && tests/support/nspawn.sh make && return ;;
+    autopkgtest) base=.tools/package/autopkgtest && return ;;
+  esac
+  base=.tools/package/$suite-with-proxies
   [ ! -x "$base/usr/lib/systemd/systemd" ] || return 0
   mkdir -p .tools/package
+  rm -rf "$base.new"
   if [ -f "$base.tar" ]; then
-    rm -rf "$base.new" && mkdir "$base.new" && tar -C "$base.new" --numeric-owner -xf "$base.tar"
+    mkdir "$base.new" && tar -C "$base.new" --numeric-owner -xf "$base.tar"
   else
-    rm -rf "$base.new"
-    mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,curl,iproute2 "$suite" "$base.new" "$(mirror)" \
+    mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,curl,iproute2,nginx,caddy \
+      --customize-hook='systemctl --quiet --root="$1" disable nginx caddy' "$suite" "$base.new" "$(mirror)" \
       >".tools/package/$suite.log" 2>&1 || { echo "mmdebstrap cannot make a Debian $suite: $(tail -1 ".tools/package/$suite.log")" >&2; exit 1; }
   fi
   mv "$base.new" "$base"

@@ -258,7 +258,9 @@ fn the_group_and_the_kernels_buffers_are_made() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let written = fs::read_to_string(house.root().join("etc/sysctl.d/60-ghostllm.conf")).unwrap();
     // No less than the package's own file gives, which is read before it.
-    let packaged = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/debian/sysctl.conf")).unwrap();
+    let packaged =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/debian/sysctl.conf"))
+            .unwrap();
     let given: Vec<_> = packaged.lines().filter(|line| line.starts_with("net.core.")).collect();
     assert_eq!(given.len(), 2, "{packaged}");
     assert!(given.iter().all(|line| written.contains(line)), "{written}{packaged}");
