@@ -14,7 +14,7 @@ exec 9>.tools/package/tools.lock
 flock 9
 if [ ! -x "$base/usr/bin/lintian" ]; then
   rm -rf "$base.new"
-  mmdebstrap --quiet --variant=minbase --include=lintian trixie "$base.new" "$(mirror)"
+  mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' --include=lintian trixie "$base.new" "$(mirror)"
   mv "$base.new" "$base"
 fi
 [ "${1:-}" != make ] || exit 0
