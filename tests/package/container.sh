@@ -13,9 +13,16 @@ mirror() {
 tree() {
   local suite=$1
   case $suite in
-    # That of the tests under a systemd of their own, which is there already where they run.
-    here) base=.tools/systemd && tests/support/nspawn.sh make && return ;;
-    autopkgtest) base=.tools/package/autopkgtest && return ;;
+    here)
+      # That of the tests under a systemd of their own, which is there already where they run.
+      base=.tools/systemd
+      tests/support/nspawn.sh make || exit 1
+      return
+      ;;
+    autopkgtest)
+      base=.tools/package/autopkgtest
+      return
+      ;;
   esac
   base=.tools/package/$suite-with-proxies
   [ ! -x "$base/usr/lib/systemd/systemd" ] || return 0
