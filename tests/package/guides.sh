@@ -112,6 +112,7 @@ proxies() {
   inside cp /srv/newer/Caddyfile /etc/caddy/Caddyfile
   alternative='h3=":443"; ma=2592000'
   proxied caddy 1.1 2 3
+  inside rm /etc/nginx/conf.d/ghostllm.conf /etc/ssl/ghostllm-ca.pem /etc/ssl/llm.pem /etc/ssl/llm.key
 }
 alternative_of_ours() {
   at_its_network curl -sI -m 20 --cacert "$work.newer/ca.pem" https://localhost:11443/healthz | tr -d '\r' | sed -n 's/^[Aa]lt-[Ss]vc: //p'
