@@ -28,8 +28,9 @@ run: setup-build
 
 # Every test of the project, as CI runs them. ghostctl's `journal` is a feature of the package's; a build without it is tested by
 # journal.sh. The daemon's `freeze`, by which tests make its tasks hang and panic, is no package's: `just run` and `dist` are built without
-# it, which hookless.sh looks after. What is compiled for later is begun beside tests, which wait a lot (meanwhile.sh), and is there before
-# anything is measured.
+# it, which hookless.sh looks after; only tested.sh makes packages of these very programs, to look into them and to install them in a booted
+# Debian, in about a minute. What is compiled for later is begun beside tests, which wait a lot (meanwhile.sh), and is there before anything
+# is measured.
 test: ahead lint setup python
     {{programs}}
     tests/support/meanwhile.sh begin templates .tools/venv/bin/python daemon/engine/tests/templates.py
@@ -42,12 +43,15 @@ test: ahead lint setup python
     # What must not compile is a document's test, which nextest does not run.
     tests/support/meanwhile.sh begin documents --after coverage cargo test --release --doc --workspace --features ghostctl/journal,ghostllm/freeze
     tests/support/meanwhile.sh begin fuzz --after documents tests/support/fuzz.sh 0
+    tests/support/meanwhile.sh begin packages --after fuzz tests/package/tested.sh build
     tests/support/llama-server.sh .tools/venv/bin/python tests/support/forks.py tests/support/namespaces.sh {{suite}} --test-threads {{threads}}
     tests/support/meanwhile.sh end templates
     tests/support/meanwhile.sh end coverage
     tests/support/coverage.sh built
     tests/support/meanwhile.sh end documents
     tests/support/meanwhile.sh end fuzz
+    tests/support/meanwhile.sh end packages
+    tests/package/tested.sh
     # By the tests' selection: of one package, its dependencies would have other features and be compiled once more.
     cargo bench --workspace --features ghostctl/journal,ghostllm/freeze --bench answer --bench cancel --bench soak
     tests/support/canary.sh
@@ -83,13 +87,15 @@ fmt:
     cargo fmt --all
 
 # The generated documents: in packaging/docs the example file, the reference page and the schema of the configuration, the routes, the
-# metrics, the conformance of each field, the admin API's schema and the description of the whole API (openapi.json, api.html), and ghostctl's man pages and completions; its help texts in daemon/ghostctl/tests/help.
+# metrics, the conformance of each field, the admin API's schema and the description of the whole API (openapi.json, api.html), and both
+# programs' man pages and completions; ghostctl's help texts in daemon/ghostctl/tests/help.
 docs: setup-build
     cargo build --release -p ghostllm
     target/release/ghostllm config example > packaging/docs/ghostllm.toml
     target/release/ghostllm config reference > packaging/docs/configuration.md
     target/release/ghostllm config schema > packaging/docs/ghostllm.schema.json
     cargo run --release -p ghostllm-core --example documents -- packaging/docs
+    cargo run --release -p ghostllm --example ghostllm-documents -- packaging/docs
     rm -rf packaging/docs/man/ghostctl* packaging/docs/completions/*ghostctl* daemon/ghostctl/tests/help/*.txt
     cargo run --release -p ghostctl --features journal --example ghostctl-documents -- packaging/docs
     GHOSTCTL_RENEW=1 cargo test --release -p ghostctl --features journal --test cli help::

@@ -187,6 +187,23 @@ async fn check_and_serve_tell_all_faults_at_once_with_their_places() -> Result<(
     Ok(())
 }
 
+/// It would hold again once the variable is gone, and a start refuses it as well.
+#[test]
+fn a_fault_that_another_source_lies_over_is_one_and_that_is_said() -> Result<()> {
+    let home = Home::new()?;
+    let file = home.write("ghostllm.toml", "[limits]\nbody = \"banana\"\n")?;
+    for mode in [&["config", "check"] as &[&str], &["serve"]] {
+        let ran = home.run(mode, &[("GHOSTLLM_LIMITS__BODY", "16MiB")])?;
+        ensure!(
+            ran.code == Some(2) && ran.err.contains(&format!("\n  {file}:2:8: limits.body: ")),
+            "{}",
+            ran.err
+        );
+        ensure!(ran.err.contains("what another source lies over counts as well"), "{}", ran.err);
+    }
+    Ok(())
+}
+
 #[test]
 fn check_ends_with_0_where_nothing_is_wrong() -> Result<()> {
     let home = Home::new()?;

@@ -274,10 +274,13 @@ async fn a_box_without_any_engine_is_told_what_to_install() -> Result<()> {
     let caller = Caller::new(&daemon, Version::H2, Family::V4).await?;
     let answer = caller.send(&Request::chat("ghostllm-demo", FRANCE, false)).await?;
     check_error(&answer, 503, Some("backend_unavailable"))?;
-    ensure!(answer.text().contains("apt install ghostllm-engine"), "{}", answer.text());
+    ensure!(answer.text().contains("apt install ./ghostllm-engine_*.deb"), "{}", answer.text());
     let status = admin::read(&daemon, "status").await?;
     let next = &status["causes"][0]["next"];
     ensure!(status["causes"][0]["code"] == "no_model", "{status}");
-    ensure!(next.as_str().is_some_and(|next| next.contains("apt install ghostllm-engine")), "{status}");
+    ensure!(
+        next.as_str().is_some_and(|next| next.contains("apt install ./ghostllm-engine_*.deb")),
+        "{status}"
+    );
     daemon.stop().await
 }

@@ -83,12 +83,16 @@ fn blocks() -> Result<Vec<Block>> {
 async fn every_block_is_of_a_kind_that_is_run() -> Result<()> {
     let blocks = blocks()?;
     let of = |kind: &str| blocks.iter().filter(|block| block.kind == kind).count();
-    let (shell, settings, nginx) = (of("sh"), of("toml"), of("nginx"));
-    ensure!(shell >= 8 && settings >= 10 && nginx == 1, "{shell} {settings} {nginx}");
+    let (shell, settings, nginx, caddy) = (of("sh"), of("toml"), of("nginx"), of("caddyfile"));
+    ensure!(shell >= 8 && settings >= 10 && nginx == 2 && caddy == 1, "{shell} {settings} {nginx} {caddy}");
     let in_a_box = fs::read_to_string(root().join("tests/package/guides.sh"))?
         + &fs::read_to_string(root().join("tests/package/checks.sh"))?;
     for Block { file, kind, text, told } in &blocks {
         let run = match kind.as_str() {
+            "nginx" | "caddyfile" if told.ends_with(IN_A_BOX) => {
+                let guide = file.trim_end_matches(".md");
+                in_a_box.contains(&format!("block_of_guide {guide} {kind} "))
+            }
             "sh" | "toml" | "nginx" => true,
             "console" => {
                 let guide = file.trim_end_matches(".md");

@@ -21,6 +21,8 @@ property() { inside systemctl show -p "$1" --value "${2:-ghostllm.service}"; }
 fails() { ! "$@"; }
 active() { is "$(inside systemctl is-active "$@" | sort -u)" active; }
 at_most() { awk -v is="$1" -v most="$2" 'BEGIN { exit !(is != "" && is + 0 <= most) }' || { echo "$1, of at most $2"; false; }; }
+# The same of a time, which whoever checks beside other work redefines.
+in_time() { at_most "$@"; }
 
 # What the daemon's package says of Avahi and ufw, and where these read it.
 declare -A offered=([avahi.service]=/etc/avahi/services/ghostllm.service [ufw.profile]=/etc/ufw/applications.d/ghostllm)
@@ -40,24 +42,25 @@ newer() {
   done
 }
 
-# `answered VERSION` (1.1, 2, 3): a chat over that HTTP version, with the key and the CA that a client has. Its status and body.
+# `answered VERSION` (1.1, 2, 3): a chat over that HTTP version, with the key and the CA that a client has. Its status and body. At another's
+# port, by another name and CA with $at, $named and $ca.
 chat_body() { printf '{"model":"%s","max_tokens":8,"messages":[{"role":"user","content":"What is the capital of France?"}]}' "$1"; }
 answered() {
-  local body address=https://localhost:11443/v1/chat/completions
+  local body name=${named:-localhost} port=${at:-11443} trusted=${ca:-$work.newer/ca.pem}
   body=$(chat_body ghostllm-demo)
   case $1 in
     3) http3 "$body" ;;
-    *) at_its_network curl -s -m 60 --cacert "$work.newer/ca.pem" "--http$1" -w '\n%{http_version} %{http_code}\n' -H "Authorization: Bearer $key" \
-      -H 'Content-Type: application/json' -d "$body" "$address" ;;
+    *) at_its_network curl -s -m 60 --cacert "$trusted" "--http$1" -w '\n%{http_version} %{http_code}\n' -H "Authorization: Bearer $key" \
+      -H 'Content-Type: application/json' --resolve "$name:$port:127.0.0.1" -d "$body" "https://$name:$port/v1/chat/completions" ;;
   esac
 }
 http3() {
-  at_its_network "$python" - "$work.newer/ca.pem" "$key" "$1" <<'P'
+  at_its_network "$python" - "$trusted" "$key" "$1" "$name" "$port" <<'P'
 import json, subprocess, sys
 
-ca, key, body = sys.argv[1:]
+ca, key, body, name, port = sys.argv[1:]
 headers = [["authorization", f"Bearer {key}"], ["content-type", "application/json"]]
-order = {"host": "127.0.0.1", "port": 11443, "ca": ca, "method": "POST", "path": "/v1/chat/completions", "authority": "localhost:11443",
+order = {"host": "127.0.0.1", "port": int(port), "ca": ca, "method": "POST", "path": "/v1/chat/completions", "authority": f"{name}:{port}", "name": name,
          "headers": headers, "body": body.encode().hex(), "count": 1}
 client = subprocess.Popen([sys.executable, "tests/clients/h3.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 client.stdin.write(json.dumps(order) + "\n")
@@ -93,7 +96,7 @@ install_alone() {
   check "the daemon installs, without its engine" sh -c '"$@" >'"$log"' 2>&1' - nsenter --target "$leader" --all --root --wd -- \
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive bash -c 'dpkg -i /srv/debs/ghostllm_*.deb'
   took=$(took "$began")
-  check "install to active: $took of at most 10 s" at_most "${took% ms}" 10000
+  check "install to active: $took of at most 10 s" in_time "${took% ms}" 10000
   grep -A3 '^GhostLLM answers at' "$log" | sed 's/^/        | /' || true
   check "the service and its sockets run" active ghostllm.service ghostllm-{tls,quic,plain,admin}.socket
   check "the terminal names the URL" has "https://box:11443/" "$log"
@@ -115,13 +118,13 @@ install_engine() {
   check "the engine's service and socket run" active ghostllm.service ghostllm-engine.service ghostllm-engine.socket
   check "only the daemon may open the engine's socket" is "$(inside stat -c '%a %U %G' /run/ghostllm-engine/engine.sock)" "660 root ghostllm"
   began=$(now)
-  check "it is ready" inside bash -c 'for _ in $(seq 300); do curl -sf -m 5 -o /dev/null http://127.0.0.1:11430/readyz && exit; sleep 0.1; done; curl -s http://127.0.0.1:11430/readyz; exit 1'
+  check "it is ready" at_its_network bash -c 'for _ in $(seq 300); do curl -sf -m 5 -o /dev/null http://127.0.0.1:11430/readyz && exit; sleep 0.1; done; curl -s http://127.0.0.1:11430/readyz; exit 1'
   echo "        engine to ready: $(took "$began")"
   began=$(now)
   check "the service restarts" inside systemctl restart ghostllm.service
   echo "        stop and start to ready: $(took "$began"); start alone: $(start_time) ms"
   began=$(start_times)
-  check "start to ready, warm, the median of 9: $began ms of at most 300" at_most "$began" 300
+  check "start to ready, warm, the median of 9: $began ms of at most 300" in_time "$began" 300
 }
 start_time() {
   local from to
@@ -155,6 +158,8 @@ units() {
   local said
   said=$(inside bash -c 'cd /usr/lib/systemd/system && systemd-analyze verify --man=no ghostllm*' 2>&1) || true
   check "systemd-analyze verify finds nothing" is "$said" ""
+  check "bash completes both programs" inside bash -c 'for one in ghostllm ghostctl; do
+    source /usr/share/bash-completion/completions/$one && complete -p $one || exit 1; done'
   check "no unit has failed" is "$(inside systemctl list-units --state=failed --no-legend --plain 'ghostllm*')" ""
   check "the admins' group is there, and empty" is "$(inside getent group ghostllm-admin | cut -d: -f4)" ""
 }
@@ -411,10 +416,48 @@ port_of_another() {
   check "with its sockets" active ghostllm.service ghostllm-{tls,quic,plain,admin}.socket
 }
 
+# README.Debian's lines for it, each of which ends well, but the first look, which is to find what they mend. What they say is in $log.
+going_back() {
+  local line
+  inside awk '/^Going back to an older version$/ { on = 1; next } on && NR > 1 && /^---/ { if (++heads == 2) exit } on && sub(/^    /, "") { print }' \
+    /usr/share/doc/ghostllm/README.Debian >"$work.newer/going-back"
+  check "README.Debian says how to go back" is "$(wc -l <"$work.newer/going-back")" 5
+  # No person is there to be asked whether it means to.
+  inside bash -c 'echo "APT::Get::Assume-Yes \"true\";" >/etc/apt/apt.conf.d/yes; mkdir -p /root/guided && ln -sf /srv/debs/*.deb /root/guided/ && { [ -e /usr/local/bin/sudo ] || ln -s /usr/bin/env /usr/local/bin/sudo; }'
+  while IFS= read -r line <&8; do
+    case $line in
+      *would-start) check "$line: finds the newer state" fails going "$line" ;;
+      *) check "$line" going "$line" ;;
+    esac
+  done 8<"$work.newer/going-back"
+}
+going() {
+  # What is there at once for a person who waits for a moment.
+  inside env PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -euo pipefail -c "cd /root/guided && $1" 2>&1 | tee -a "$log"
+}
+# The newer version is the same program here; so that it leaves what another would, its keys are put into a form that is to come, as it would
+# have done at its start.
 downgrade() {
-  check "the downgrade goes through" inside bash -c 'dpkg -i --force-downgrade /srv/debs/ghostllm_*.deb /srv/debs/ghostllm-engine_*.deb'
+  local log=$work.newer/downgrade.log state=/proc/$leader/root/var/lib/ghostllm before back
+  "$python" tests/package/newer.py "$state"
+  before=$(property MainPID)
+  going_back
+  back=$(grep -oE "cp -p '[^']*' '[^']*'" "$log" | head -1 | tr -d "'")
+  check "apt says that the older one is not restarted" has "GhostLLM is not restarted" "$log"
+  check "it names the newer state" has "written by a newer ghostllm" "$log"
+  check "and README.Debian's line is the one that it says" has "sudo ${back:-nothing}" "$work.newer/going-back"
   check "the old version runs" active ghostllm.service ghostllm-engine.service
-  check "the key opens it as well" chatted 3
+  check "and is another process" fails is "$(property MainPID)" "$before"
+  check "by its own number" fails is "$(inside dpkg-query -W -f '${Version}' ghostllm)" 99
+  check "the key opens it as well" within 20 chatted 3
+
+  # Without them.
+  "$python" tests/package/newer.py "$state"
+  check "it does not start over a newer state" fails inside systemctl restart ghostllm.service
+  check "it names it" told ghostllm.service "written by a newer ghostllm"
+  check "and the way out" told ghostllm.service "cp -p '/var/lib/ghostllm/keys.json.v"
+  while IFS= read -r line <&8; do going "$line" >/dev/null || true; done 8< <(grep -v would-start$ "$work.newer/going-back" | tail -n +2)
+  check "which works then as well" within 20 chatted 2
 }
 
 remove() {
@@ -424,7 +467,7 @@ remove() {
   check "and what was offered to Avahi" inside test -f "${offered[avahi.service]}"
   check "they are removed" inside dpkg -r ghostllm-engine ghostllm
   check "nothing of it runs" bash -c "! grep -q . <<<'$(inside systemctl list-units --no-legend --plain --state=active 'ghostllm*')'"
-  check "no port is open" bash -c "! grep -qE '11443|11430' <<<'$(inside ss -lntuH)'"
+  check "no port is open" bash -c "! grep -qE '11443|11430' <<<'$(at_its_network ss -lntuH)'"
   check "the state is kept" inside bash -c 'test -n "$(ls -A /var/lib/ghostllm)" && test -d /var/lib/ghostllm-engine/models'
   inside bash -c 'ln -sf /srv/debs/*.deb /root/guided/'
   as_guided workstation
@@ -450,8 +493,8 @@ purge() {
     systemctl stop ollama; rm /etc/systemd/system/ollama.service'
   local left
   left=$(inside find / -xdev -name '*ghostllm*' -not -path '/proc/*' -not -path '/srv/*' -not -path '/var/log/*' -not -path '/run/systemd/*' -not -path '/root/*')
-  # Nobody else has these directories here.
-  left+=$(inside bash -c "ls -d /etc/avahi /etc/ufw ${offered[*]} 2>/dev/null" || true)
+  # Directories of others, where no other package has them.
+  left+=$(inside bash -c "ls -d ${offered[*]} 2>/dev/null; for one in /etc/avahi /etc/ufw; do [ ! -e \$one ] || dpkg-query -S \$one >/dev/null 2>&1 || echo \$one; done" || true)
   check "no file is left" is "$left" ""
   check "nor a process" bash -c "! grep -q ghostllm <<<'$(inside ps ax -o user,args 2>/dev/null || inside bash -c 'cat /proc/[0-9]*/comm')'"
   check "their users stay" inside getent passwd ghostllm ghostllm-engine

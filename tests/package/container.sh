@@ -1,4 +1,4 @@
-# A Debian of a suite, booted with a systemd of its own: `boot SUITE`, `inside COMMAND...`, `at_its_network COMMAND...`, `end`. What
+# A Debian of a suite, or this machine's (`here`), booted with a systemd of its own: `boot SUITE`, `inside COMMAND...`, `at_its_network COMMAND...`, `end`. What
 # tests/support/nspawn.sh is for the units alone, with a package manager in it. To be read by bash's `.`.
 
 # Where this machine has its Debian from.
@@ -8,16 +8,31 @@ mirror() {
   echo "${site:-http://deb.debian.org/debian}"
 }
 
-# Made aside and moved, so that an interrupted run leaves nothing that looks whole.
+# Made aside and moved, so that an interrupted run leaves nothing that looks whole. nginx and Caddy are there for the guide that has them, and
+# start when it is their turn.
 tree() {
-  local suite=$1 base=.tools/package/$1
+  local suite=$1
+  case $suite in
+    here)
+      # That of the tests under a systemd of their own, which is there already where they run.
+      base=.tools/systemd
+      tests/support/nspawn.sh make || exit 1
+      return
+      ;;
+    autopkgtest)
+      base=.tools/package/autopkgtest
+      return
+      ;;
+  esac
+  base=.tools/package/$suite-with-proxies
   [ ! -x "$base/usr/lib/systemd/systemd" ] || return 0
   mkdir -p .tools/package
+  rm -rf "$base.new"
   if [ -f "$base.tar" ]; then
-    rm -rf "$base.new" && mkdir "$base.new" && tar -C "$base.new" --numeric-owner -xf "$base.tar"
+    mkdir "$base.new" && tar -C "$base.new" --numeric-owner -xf "$base.tar"
   else
-    rm -rf "$base.new"
-    mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,curl,iproute2 "$suite" "$base.new" "$(mirror)" \
+    mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,curl,iproute2,nginx,caddy \
+      --customize-hook='systemctl --quiet --root="$1" disable nginx caddy' "$suite" "$base.new" "$(mirror)" \
       >".tools/package/$suite.log" 2>&1 || { echo "mmdebstrap cannot make a Debian $suite: $(tail -1 ".tools/package/$suite.log")" >&2; exit 1; }
   fi
   mv "$base.new" "$base"
@@ -37,7 +52,7 @@ begin() {
   mount --make-rprivate /
   mount -t tmpfs -o mode=755 tmpfs "$work"
   mkdir "$work"/{changed,scratch,root}
-  mount -t overlay -o "lowerdir=$PWD/.tools/package/$suite,upperdir=$work/changed,workdir=$work/scratch" overlay "$work/root"
+  mount -t overlay -o "lowerdir=$PWD/$base,upperdir=$work/changed,workdir=$work/scratch" overlay "$work/root"
   echo box >"$work/root/etc/hostname"
   # Only version 2 of the cgroups is known to its systemd; and a group of its own, since each nspawn makes some with fixed names.
   umount -l /sys/fs/cgroup
@@ -65,7 +80,7 @@ boot() {
   name=${work##*/}
   name=${name//./-}
   export -f begin
-  work=$work name=$name suite=$1 debs=$debs unshare --mount bash -c 'set -e; begin' >"$work.log" 2>&1 </dev/null &
+  work=$work name=$name base=$base debs=$debs unshare --mount bash -c 'set -e; begin' >"$work.log" 2>&1 </dev/null &
   nspawn=$!
   trap end EXIT
   for _ in $(seq 600); do

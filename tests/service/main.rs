@@ -3,6 +3,7 @@
 //! Knows the units and systemctl, and so needs root and systemd-nspawn; `tests/support/namespaces.sh` leaves this program out, by name,
 //! where it cannot be had. Refuses to know the daemon's code.
 
+mod cards;
 mod crashes;
 mod doctor;
 mod life;

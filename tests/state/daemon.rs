@@ -14,6 +14,7 @@ use ghostllm_tests::{
     double::Double,
     expect::{FRANCE, PARIS, check_error},
     ollama::Ollama,
+    root,
     sse::Chat,
     strace::{Injected, traceable},
 };
@@ -157,10 +158,8 @@ async fn a_keys_file_of_a_newer_version_is_set_aside_and_opens_nothing() -> Resu
     check_closed(&daemon, &key).await?;
     daemon.stop().await?;
     let older = fs::read(home.file("keys.json"))?;
-    // No key at all, in a version that is to come. The copy is of before, when this key was let in.
-    let content = "{\"keys\":[]}";
-    let crc32 = format!("{:08x}", crc32(format!("keys\n9\n{content}").as_bytes()));
-    let newer = format!("{{\"kind\":\"keys\",\"version\":9,\"crc32\":\"{crc32}\",\"content\":{content}}}");
+    // The copy is of before, when this key was let in.
+    let newer = keyless_of_version(9);
     fs::write(home.file("keys.json"), &newer)?;
     // A supervisor's next start says it again: else people would read last that it can be removed.
     let error = check_refused(&home, "is of version 9, written by a newer ghostllm", true).await?;
@@ -169,6 +168,56 @@ async fn a_keys_file_of_a_newer_version_is_set_aside_and_opens_nothing() -> Resu
     ensure!(fs::read_to_string(home.file("keys.json"))? == newer, "it is not what the newer one left");
     ensure!(older != newer.as_bytes(), "it never was another");
     Ok(())
+}
+
+/// No key at all, in a version that is to come.
+fn keyless_of_version(version: usize) -> String {
+    let content = "{\"keys\":[]}";
+    let crc32 = format!("{:08x}", crc32(format!("keys\n{version}\n{content}").as_bytes()));
+    format!("{{\"kind\":\"keys\",\"version\":{version},\"crc32\":\"{crc32}\",\"content\":{content}}}")
+}
+
+/// The line of README.Debian that puts a file of before back, with the state lying there.
+fn going_back(state: &Path) -> Result<String> {
+    let page = fs::read_to_string(root().join("packaging/debian/ghostllm.README.Debian"))?;
+    let chapter = page.split("Going back to an older version\n").nth(1).context("no such chapter")?;
+    let line =
+        chapter.lines().find_map(|line| line.strip_prefix("    sudo cp -p ")).context("no such line")?;
+    Ok(format!("cp -p {}", line.replace("/var/lib/ghostllm", &state.display().to_string())))
+}
+
+/// N, N-1: an upgrade has brought the keys to a form that this program does not know, and has kept what there was beside it.
+#[tokio::test]
+async fn an_older_daemon_starts_with_what_its_readme_has_one_put_back() -> Result<()> {
+    let home = Home::new(closed())?;
+    let daemon = Daemon::start(&home.setup).await?;
+    let key = first_key(&home.file("first-key"))?;
+    check_closed(&daemon, &key).await?;
+    daemon.stop().await?;
+    let ours: serde_json::Value = serde_json::from_slice(&fs::read(home.file("keys.json"))?)?;
+    let known = usize::try_from(ours["version"].as_u64().context("no version")?)?;
+    let kept = format!("keys.json.v{known}");
+    let line = going_back(&home.state)?;
+    ensure!(line.contains(&kept), "README.Debian names another version than this program's, {known}: {line}");
+    fs::copy(home.file("keys.json"), home.file(&kept))?;
+    for name in ["keys.json", "keys.json.last"] {
+        fs::write(home.file(name), keyless_of_version(known + 1))?;
+    }
+    // Before it is started over it, and after; there with a shell's marks around the names.
+    for begun in [false, true] {
+        if begun {
+            check_refused(&home, &format!("is of version {}, written by a newer ghostllm", known + 1), true)
+                .await?;
+        }
+        let (code, said) = crate::upgrade::look(&home.state)?;
+        ensure!(code == Some(74) && said.replace('\'', "").contains(&line), "begun {begun}: {code:?} {said}");
+    }
+    shell(&line)?;
+    let (code, said) = crate::upgrade::look(&home.state)?;
+    ensure!(code == Some(0), "{code:?} {said}");
+    let daemon = Daemon::start(&home.setup).await?;
+    check_closed(&daemon, &key).await?;
+    daemon.stop().await
 }
 
 /// CRC-32 as of ISO 3309, a bit at a time: another one than the daemon's.

@@ -24,7 +24,7 @@ const NEWER_SETTINGS: &str =
 const OLDER_KEYS: [&str; 2] = ["keys-1.json", "keys-2.json"];
 
 /// A look at that state: its exit code, and all that it says.
-fn look(state: &Path) -> Result<(Option<i32>, String)> {
+pub(crate) fn look(state: &Path) -> Result<(Option<i32>, String)> {
     let ran = Command::new(binary("ghostllm"))
         .args(["config", "check", "/dev/null", "--state-dir"])
         .arg(state)

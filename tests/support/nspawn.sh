@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A Debian with a systemd of its own, booted beside this one, with the units and the programs of this tree: `nspawn.sh try` says on
-# standard output what keeps it from booting here, if anything does; `nspawn.sh run COMMAND...` boots it, runs that in it and ends it;
-# `nspawn.sh boot` says `booted PID` once it runs, PID being its first process, and ends it when standard input does.
+# standard output what keeps it from booting here, if anything does; `nspawn.sh make` makes its files alone; `nspawn.sh run COMMAND...` boots
+# it, runs that in it and ends it; `nspawn.sh boot` says `booted PID` once it runs, PID being its first process, and ends it when standard
+# input does.
 #
 # It has the loopback network alone. Its files lie in memory and are gone afterwards; what they lie over is made once, in .tools/systemd.
 set -euo pipefail
@@ -104,6 +105,7 @@ end() {
 
 case "${1:-}" in
   try) possible && start ;;
+  make) possible ;;
   boot)
     possible && start || exit 1
     echo "booted $leader"
@@ -119,7 +121,7 @@ case "${1:-}" in
     container
     ;;
   *)
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -16,9 +16,9 @@ elif [ "${1:-}" != build ]; then
   # nginx and haproxy stand beside the daemon under the attacks and in the bench; chromium is a browser that is attacked from.
   # strace says in which order state reaches the disk, and is a disk that fails. journald and systemd-journal-remote, which come with
   # two more, make the journals that `ghostctl logs` reads; neither need run here as a service. systemd-nspawn boots one that does.
-  # age opens what `ghostctl backup` has written.
+  # age opens what `ghostctl backup` has written. debhelper and what it wants make packages of the tested programs.
   packages+=(python3-venv openssl libnss3-tools ngtcp2-client mmdebstrap iproute2 nginx haproxy chromium strace systemd systemd-journal-remote
-    systemd-container procps age)
+    systemd-container procps age debhelper dpkg-dev binutils git)
 fi
 missing=()
 for package in "${packages[@]}"; do

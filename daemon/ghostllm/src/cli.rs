@@ -5,6 +5,9 @@
 
 mod bench;
 mod config;
+#[cfg(test)]
+#[path = "../examples/ghostllm-documents/render.rs"]
+mod documents;
 mod inspect;
 mod sources;
 
@@ -210,5 +213,20 @@ mod tests {
     #[test]
     fn the_arguments_are_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_kept_man_page_and_completions_are_what_the_commands_are_now() {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/docs");
+        let made = documents::all(&Arguments::command()).unwrap();
+        assert_eq!(made.len(), 4);
+        for (name, text) in made {
+            let there = std::fs::read(kept.join(&name)).unwrap_or_default();
+            assert!(there == text, "{} is another; `just docs` renews it", name.display());
+        }
+        let page = std::fs::read_to_string(kept.join("man/ghostllm.8")).unwrap();
+        for option in ["config check", "\\-\\-state\\-dir", "\\-\\-set", "\\-\\-flight", "\\-\\-requests"] {
+            assert!(page.contains(option), "the page lacks {option}");
+        }
     }
 }

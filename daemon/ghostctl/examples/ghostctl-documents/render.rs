@@ -3,11 +3,12 @@
 use std::{io, path::PathBuf};
 
 use clap::Command;
-use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
 #[path = "forms.rs"]
 pub(crate) mod forms;
+#[path = "shells.rs"]
+mod shells;
 
 /// Every file below `packaging/docs`, with its text.
 pub(crate) fn all(command: &Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
@@ -15,14 +16,7 @@ pub(crate) fn all(command: &Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     built.build();
     let mut files = Vec::new();
     pages(&built, &mut files)?;
-    let mut completed = command.clone();
-    for (shell, name) in
-        [(Shell::Bash, "ghostctl.bash"), (Shell::Zsh, "_ghostctl"), (Shell::Fish, "ghostctl.fish")]
-    {
-        let mut text = Vec::new();
-        generate(shell, &mut completed, "ghostctl", &mut text);
-        files.push((PathBuf::from("completions").join(name), text));
-    }
+    files.extend(shells::completions("ghostctl", command));
     Ok(files)
 }
 

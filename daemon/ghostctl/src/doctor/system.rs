@@ -49,6 +49,8 @@ const BUILT: i32 = 2026;
 const SYSCTL: &str = "/etc/sysctl.d/60-ghostllm.conf";
 /// What the daemon asks for.
 const UDP_BUFFER: u64 = 4 << 20;
+/// What the package's file gives (packaging/debian/sysctl.conf): ours, which is read after it, must not take any of that back.
+const UDP_GIVEN: u64 = 7_500_000;
 /// What the kernel gives to begin with (Linux 6.12); below it somebody has lowered it.
 const UDP_USUAL: u64 = 212_992;
 const LITTLE_MEMORY_KIB: u64 = 1 << 20;
@@ -101,8 +103,9 @@ fn udp_buffers(seen: &Seen) -> Vec<Finding> {
     let Some(most) = seen.number("/proc/sys/net/core/rmem_max") else { return Vec::new() };
     let what = format!("the kernel lets a UDP socket buffer {most} bytes (net.core.rmem_max)");
     let why = "HTTP/3 loses datagrams while much arrives at once, and is slower for it";
-    let fix = "echo net.core.rmem_max=4194304 | sudo tee /etc/sysctl.d/60-ghostllm.conf; sudo sysctl --system, or sudo \
-               ghostctl doctor --fix; then restart the daemon";
+    let fix = format!(
+        "echo net.core.rmem_max={UDP_GIVEN} | sudo tee {SYSCTL}; sudo sysctl --system, or sudo ghostctl doctor --fix; then restart the daemon"
+    );
     let found = match most {
         ..UDP_USUAL => Finding::warning(what, why, fix),
         UDP_USUAL..UDP_BUFFER => Finding::note(what, why, fix),
@@ -114,12 +117,12 @@ fn udp_buffers(seen: &Seen) -> Vec<Finding> {
 /// The package brings the file; who has none, or another one, gets one where administrators keep theirs.
 fn larger_buffers(seen: &Seen) -> Repair {
     let steps = vec![Step::of(&["sysctl", "--quiet", "--system"])];
-    let there = [SYSCTL, "/usr/lib/sysctl.d/60-ghostllm.conf"];
+    let there = [SYSCTL, "/usr/lib/sysctl.d/10-ghostllm.conf"];
     if there.iter().any(|file| fs::symlink_metadata(seen.path(file)).is_ok()) {
         return Repair::Run { steps, changes: seen.path("/etc") };
     }
     let text = format!(
-        "# By ghostctl doctor --fix: room for the datagrams of HTTP/3.\nnet.core.rmem_max = {UDP_BUFFER}\nnet.core.wmem_max = {UDP_BUFFER}\n"
+        "# By ghostctl doctor --fix: room for the datagrams of HTTP/3.\nnet.core.rmem_max = {UDP_GIVEN}\nnet.core.wmem_max = {UDP_GIVEN}\n"
     );
     Repair::Write { path: seen.path(SYSCTL), text, steps }
 }

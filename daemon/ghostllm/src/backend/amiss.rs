@@ -24,7 +24,9 @@ pub(crate) fn causes(snapshot: &Snapshot) -> Vec<Cause> {
 
 fn models_missing(snapshot: &Snapshot) -> Vec<Cause> {
     let next = if snapshot.lacks_engines() {
-        "install an engine: `sudo apt install ghostllm-engine` for GGUF files, or Ollama; or name a server under [[backends]]".to_owned()
+        "install an engine: `sudo apt install ./ghostllm-engine_*.deb` (its file, from where GhostLLM's came) for GGUF files, or Ollama; or name a \
+         server under [[backends]]"
+            .to_owned()
     } else {
         let how = gguf_place(snapshot);
         format!(

@@ -39,6 +39,9 @@ pub(super) enum Command {
     /// user. With --state-dir, also the state that lies there: whether this version could take it
     /// over, and what it would change. Nothing is changed by looking, and a daemon may be running.
     ///
+    /// Each source is judged by itself, as `serve` does it: a fault of a file counts also where the
+    /// environment or an argument lies over it, since it holds again once they are gone.
+    ///
     /// Ends with 0 where all is sound, with 2 where it is not or a file is missing, with 74 where
     /// this version could not use the state, with 77 where a file may not be read, or others may
     /// read a private key.

@@ -164,7 +164,7 @@ fn listed(faults: &[String]) -> Failure {
     let (count, thing) = (faults.len(), if faults.len() == 1 { "fault" } else { "faults" });
     Failure::usage(format!(
         "the configuration has {count} {thing}:{lines}\nMend what stands there, and look again with `ghostllm config \
-         check`; `ghostllm config reference` explains every setting."
+         check`; what another source lies over counts as well. `ghostllm config reference` explains every setting."
     ))
 }
 

@@ -333,7 +333,7 @@ pub(super) fn unrouted(snapshot: &Snapshot, model: &str) -> ApiError {
     if snapshot.lacks_engines() {
         return ApiError::backend_unavailable(
             "This box has no engine: no Ollama answers on it, and GhostLLM's own is not installed, or switched off. Its admin installs the package \
-             ghostllm-engine (apt install ghostllm-engine) or Ollama, or names a server under [[backends]]; then ask again.",
+             ghostllm-engine (from its file: apt install ./ghostllm-engine_*.deb) or Ollama, or names a server under [[backends]]; then ask again.",
             RETRY_AFTER_DOWN,
         );
     }

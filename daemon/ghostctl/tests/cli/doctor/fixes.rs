@@ -257,7 +257,13 @@ fn the_group_and_the_kernels_buffers_are_made() {
     let ran = house.doctor(&daemon.socket, &["--fix", "--yes"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let written = fs::read_to_string(house.root().join("etc/sysctl.d/60-ghostllm.conf")).unwrap();
-    assert!(written.contains("net.core.rmem_max = 4194304\n"), "{written}");
+    // No less than the package's own file gives, which is read before it.
+    let packaged =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/debian/sysctl.conf"))
+            .unwrap();
+    let given: Vec<_> = packaged.lines().filter(|line| line.starts_with("net.core.")).collect();
+    assert_eq!(given.len(), 2, "{packaged}");
+    assert!(given.iter().all(|line| written.contains(line)), "{written}{packaged}");
     let (_, report) = house.report(&daemon.socket);
     assert!(said(&report, "group").is_none() && said(&report, "udp_buffers").is_none(), "{report:?}");
 }
