@@ -174,6 +174,29 @@ fn heat_that_the_hardware_no_longer_holds_halves_what_runs_and_more_does_so_each
 }
 
 #[test]
+fn what_gives_way_to_the_driver_s_heat_is_no_halving_that_the_hardware_s_would_wait_for() {
+    let mut held = hot(0.0, Reason::SoftHeat);
+    held.margins = Margins { slower: Some(-1.0), slowdown: Some(4.0), shutdown: Some(14.0) };
+    let mut beyond = hot(-1.0, Reason::HardHeat);
+    beyond.margins.shutdown = Some(9.0);
+    for before in [verdict(30.0), verdict(3.0), held, hot(0.0, Reason::HardHeat)] {
+        for waits in [true, false] {
+            let mut card = Rig::new();
+            card.governor.waits(waits);
+            card.seconds(30, &before);
+            let halved = card.second(&beyond);
+            assert_eq!(limits(&halved), (0, 4), "{before:?}");
+            assert_eq!(limits(&card.seconds(4, &beyond)).1, 4, "and a halving is five seconds from the next");
+            assert_eq!(limits(&card.second(&beyond)).1, 2);
+        }
+    }
+    // More run than could be counted down from: they began before it was known how many do.
+    let mut card = Rig::new();
+    card.running = ByClass { interactive: 40, background: 0 };
+    assert_eq!(limits(&card.second(&beyond)), (0, 4));
+}
+
+#[test]
 fn what_the_driver_slows_down_costs_one_background_request() {
     let mut card = Rig::new();
     let mut soft = hot(0.0, Reason::SoftHeat);
