@@ -148,8 +148,8 @@ async fn a_slowed_card_has_fewer_requests_begin_within_two_seconds_and_none_is_e
     stage.daemon.stop().await
 }
 
-/// A card that was slowed down before it got hotter than its hardware's limit: how many ran at once is known all the same, and the background
-/// that had given way to that is no halving that the next would be five seconds from (F-60).
+/// A card that was slowed down before it got hotter than its hardware's limit: how many ran at once is known all the same, and the
+/// background that had given way to that is no halving that the next would be five seconds from (F-60).
 async fn lowered_as_soon_after(before: &str, gpu: &str) -> Result<()> {
     let stage = Stage::new(gpu).await?;
     stage.says(before)?;
@@ -186,22 +186,24 @@ async fn a_card_that_its_hardware_held_before_has_fewer_begin_as_soon() -> Resul
 
 #[tokio::test]
 async fn a_card_that_its_driver_held_before_has_fewer_begin_as_soon() -> Result<()> {
-    lowered_as_soon_after(SOFT, "").await
+    // Of eight one gives way to that already.
+    lowered_as_soon_after(SOFT, "background = 8").await
 }
 
 #[tokio::test]
 async fn a_card_that_its_driver_held_before_has_fewer_begin_as_soon_where_limits_are_set() -> Result<()> {
-    lowered_as_soon_after(SOFT, "interactive = 10\nbackground = 4").await
+    lowered_as_soon_after(SOFT, "interactive = 10\nbackground = 8").await
 }
 
 #[tokio::test]
 async fn a_card_that_its_hardware_slows_down_is_told_also_where_no_fewer_requests_may_run() -> Result<()> {
-    let stage = Stage::new("").await?;
+    // Limits are set, and nobody waits to whom the background could give way.
+    let stage = Stage::new("interactive = 4").await?;
     stage.says(HELD)?;
     stage.until(|gpu| gpu["governor"]["decision"]["cause"] == "heat").await?;
     let gpu = stage.gpu().await?;
     let none = json!({"interactive": null, "background": null});
-    ensure!(gpu["governor"]["limits"] == none && gpu["governor"]["decision"]["limits"] == none, "{gpu:#}");
+    ensure!(gpu["governor"]["decision"]["limits"] == none, "{gpu:#}");
     let status = admin::read(&stage.daemon, "status").await?;
     cause(
         &status,
@@ -214,6 +216,17 @@ async fn a_card_that_its_hardware_slows_down_is_told_also_where_no_fewer_request
     // What it was a moment ago is no cause any more.
     stage.says("")?;
     causes::until(&stage.daemon, |status| !codes(status).contains(&"gpu_heat")).await?;
+    stage.daemon.stop().await
+}
+
+#[tokio::test]
+async fn of_two_places_for_the_background_one_gives_way_where_no_limit_is_set() -> Result<()> {
+    let stage = Stage::new("").await?;
+    stage.says(HELD)?;
+    let told = json!({"interactive": null, "background": 1});
+    let took = stage.until(|gpu| gpu["governor"]["limits"] == told).await?;
+    ensure!(took <= HEEDED, "{took:?}");
+    cause(&admin::read(&stage.daemon, "status").await?, "gpu_thermal", "warning", "1 of 2 background and ")?;
     stage.daemon.stop().await
 }
 

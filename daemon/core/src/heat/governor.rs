@@ -444,6 +444,11 @@ impl Governor {
     }
 }
 
+/// The share at which one background request of so many gives way; all of it where there are fewer than two.
+fn one_of(background: u32) -> f32 {
+    if background < 2 { 1.0 } else { 1.0 - ratio(1, background) / 2.0 }
+}
+
 fn ratio(part: u32, whole: u32) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "a count of requests; 16 million of them are exact")]
     let ratio = part as f32 / whole.max(1) as f32;
