@@ -185,6 +185,13 @@ bench-load arguments: setup
     cargo bench -p ghostllm-tests --bench load -- --program="$PWD/target/dist/ghostllm" {{arguments}}
     cargo bench -p ghostllm-core --bench translate
 
-# What the governor makes of simulated cards that heat up: what was promised, what is seen, and how far off it foretells. Renews tests/heat/RESULTS.md. Some seconds.
+# What the governor makes of simulated cards that heat up: what was promised, what is seen, and how far off it foretells. Renews tests/heat/RESULTS.md. A minute or two.
 heat-claim:
     cargo run --release -p ghostllm-heat-claim -- --write=tests/heat/RESULTS.md
+
+# One trial of the same at the speed of a clock, behind the real daemon with its governor and, beside it, without: SECONDS and half a minute
+# more, an hour as it stands. A TRIAL that there is not tells which there are; RESULTS.md has what came of them, written by hand.
+heat-live TRIAL="0" SECONDS="3600": setup-build
+    cargo build --release -p ghostllm -p ghostctl -p ghostllm-fake-nvml
+    cargo build --release -p ghostllm-heat-claim --features live --bin heat-live
+    tests/heat/live.sh {{TRIAL}} {{SECONDS}}

@@ -213,6 +213,29 @@ async fn a_processor_and_a_card_of_another_maker_have_checks_as_well() -> Result
 }
 
 #[tokio::test]
+async fn a_card_of_intel_s_has_its_margin_and_tells_not_how_much_is_free() -> Result<()> {
+    let machine = Machine::new("count=0\n")?;
+    machine.gets_arc()?;
+    let (name, value) = machine.variable();
+    let mut setup = Setup::default().with_limits(QUICK).with_environment(&name, &value);
+    kernel(&mut setup, &machine);
+    let setup = with(setup, "cool", "gpu = \"0000:04:00.0\"\nbelow_slowdown = 10");
+    let setup = with(setup, "all", "gpu = \"all\"\nbelow_slowdown = 5");
+    let daemon = Daemon::start(&with(setup, "memory", "gpu = 0\nfree = \"1GiB\"")).await?;
+    let arc = "graphics card 0 (xe 8086:56a0)";
+    until(&daemon, "cool", true, &format!("{arc} is 10 °C below its slowdown")).await?;
+    until(&daemon, "all", true, arc).await?;
+    let untold = until(&daemon, "memory", false, "does not tell how much is free").await?;
+    ensure!(untold.contains(arc) && untold.contains("another threshold"), "{untold}");
+    machine.tells("devices/1/hwmon/hwmon6/temp2_input", "91000\n")?;
+    until(&daemon, "cool", false, "is 9 °C below its slowdown, and 10 °C below are wanted").await?;
+    until(&daemon, "all", true, "is 9 °C below its slowdown").await?;
+    machine.tells("devices/1/hwmon/hwmon6/temp2_input", "101000\n")?;
+    until(&daemon, "all", false, &format!("{arc} is 1 °C above its slowdown")).await?;
+    daemon.stop().await
+}
+
+#[tokio::test]
 async fn a_driver_that_hangs_fails_its_check_and_holds_nobody_up() -> Result<()> {
     let machine = Machine::new(&format!("{CARD}wait_ms=3000\n"))?;
     let (name, value) = machine.variable();

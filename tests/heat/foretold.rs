@@ -1,9 +1,9 @@
 //! How well it is foretold when a card gets slower: the error over curves of different cards, in seconds.
 //!
-//! Knows the core's predictor and curves. Refuses to know the governor. Each curve is run with noise of a third of a degree, rounded to
-//! whole degrees, read once a second; what is foretold at each second of the last two minutes before it gets slower is compared with when
-//! the curve without noise gets there. Curves that never do are asked as well: at how many seconds no slowdown is foretold within a minute.
-//! Invariant: the same figures at every run.
+//! Knows the core's predictor and curves. Refuses to know the governor. Each curve is run with noise of a third of a degree (a recorded
+//! one with its own), rounded to whole degrees, read once a second; what is foretold at each second of the last two minutes before it
+//! gets slower is compared with when the curve without noise gets there. Curves that never do are asked as well: at how many seconds no
+//! slowdown is foretold within a minute. Invariant: the same figures at every run.
 
 use std::{fmt::Write as _, ops::Range, time::Duration};
 
@@ -17,8 +17,6 @@ pub use curves::{Curve, curves, sources};
 
 /// Runs of each curve, each with its own noise and its own phase against the whole degrees.
 const RUNS: u64 = 50;
-/// Of a reading, in °C.
-const NOISE: f64 = 0.33;
 /// So soon after its load has begun, in seconds, nobody can tell a curve.
 const BEGUN: f64 = 5.0;
 /// What lies so many seconds ahead is looked at together.
@@ -72,7 +70,7 @@ impl Errors {
         // A phase of its own for each run, so that rounding does not fall the same.
         let mut at = noise.draw();
         while at < curve.ends() {
-            let read = (curve.celsius(at) + NOISE * noise.normal()).round();
+            let read = (curve.celsius(at) + curve.noise * noise.normal()).round();
             #[expect(clippy::cast_possible_truncation, reason = "whole degrees")]
             let margin = (curve.slower - read) as f32;
             let now = Duration::from_secs_f64(at);
@@ -167,6 +165,6 @@ pub fn report() -> String {
         let [_, quiet, _] = Errors::of(curve).percent();
         let _ = writeln!(out, "| {} | {quiet:.1} % of the time |", curve.name);
     }
-    let _ = writeln!(out, "\nWhere the published ones come from:\n\n{}", sources());
+    let _ = writeln!(out, "\nWhere the recorded and the published ones come from:\n\n{}", sources());
     out
 }

@@ -14,8 +14,11 @@ use ghostllm_heat_claim::{
 const WORDS: &str = "## What the figures say";
 const HEAD: &str = "# The claim in figures\n\n\
     Written by `just heat-claim`, which simulates again and renews this page: the core's judge, predictor and governor beside simulated \
-    cards, an hour each for three seeds, with the same arrivals as without. The cards and their sources: `sim/cards.rs`. *Never*: more \
-    than one request in a hundred was not answered.\n\n";
+    cards, an hour each for three seeds, with the same arrivals as without, behind the core's own admission with and without (16 \
+    interactive and 8 background requests at once where nothing else is said). The cards and their sources: `sim/cards.rs`. p50, p99, \
+    p99 to the first token and *unanswered* are of interactive requests, those that somebody waits for; *background waits* is the median \
+    and the 99th percentile of what the others wait for their first token. *Never*: more than one request in a hundred (of a median: \
+    more than half) was not answered.\n\n";
 
 fn main() -> io::Result<()> {
     let quick = std::env::args().any(|argument| argument == "--quick");

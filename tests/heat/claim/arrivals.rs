@@ -14,8 +14,8 @@ pub enum Arrivals {
     Steady,
     /// Three minutes of a rush, five of little; background work that fits in between.
     Bursts,
-    /// So many that each ask again as soon as they are answered, all interactive.
-    Closed(u32),
+    /// So many of each class that each ask again as soon as they are answered.
+    Closed(ByClass<u32>),
 }
 
 /// Draws requests.
@@ -27,7 +27,8 @@ pub struct Mix {
     capacity: f64,
     /// How many of them a background request is worth.
     background: f64,
-    begun: bool,
+    /// Of a closed loop: who asks at the next step.
+    free: ByClass<u32>,
 }
 
 /// Tokens of a prompt and of an answer, the least and the most of an even draw of the logarithm; mean prompts of 1,270 and 2,700 tokens
@@ -76,7 +77,8 @@ impl Mix {
         let at_once = AT_ONCE * f64::from(most.interactive + most.background);
         let [one, background] = [INTERACTIVE, BACKGROUND].map(|sizes| seconds(card, at_once, sizes));
         let random = fastrand::Rng::with_seed(seed);
-        Self { arrivals, random, capacity: 1.0 / one, background: background / one, begun: false }
+        let free = if let Arrivals::Closed(all) = arrivals { all } else { ByClass::default() };
+        Self { arrivals, random, capacity: 1.0 / one, background: background / one, free }
     }
 
     fn drawn(&mut self, (least, most): (f64, f64)) -> f64 {
@@ -88,15 +90,27 @@ impl Mix {
         Job::new(class, now, self.drawn(prompt), self.drawn(answer))
     }
 
-    /// Those that come in the step that ends now. `answered` says how many of a closed loop's have just been answered.
-    pub fn come(&mut self, now: f64, answered: u32) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        if let Arrivals::Closed(count) = self.arrivals {
-            let coming = if self.begun { answered } else { count };
-            self.begun = true;
-            jobs.extend((0..coming).map(|_| self.job(Class::Interactive, now)));
-            return jobs;
+    /// One of this class has been answered, or never will be.
+    pub fn answered(&mut self, class: Class) {
+        let free = match class {
+            Class::Interactive => &mut self.free.interactive,
+            Class::Background => &mut self.free.background,
+        };
+        *free += 1;
+    }
+
+    /// Those that come in the step that ends now.
+    pub fn come(&mut self, now: f64) -> Vec<Job> {
+        let ByClass { interactive, background } = std::mem::take(&mut self.free);
+        if let Arrivals::Closed(_) = self.arrivals {
+            let classes = [(Class::Interactive, interactive), (Class::Background, background)];
+            return classes
+                .into_iter()
+                .flat_map(|(class, count)| (0..count).map(move |_| class))
+                .map(|class| self.job(class, now))
+                .collect();
         }
+        let mut jobs = Vec::new();
         let (interactive, background) = self.arrivals.parts(now);
         let background = background / self.background;
         for (class, part) in [(Class::Interactive, interactive), (Class::Background, background)] {

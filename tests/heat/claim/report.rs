@@ -75,13 +75,13 @@ fn capped(out: &mut String, pages: &Pages) {
 fn few(out: &mut String, pages: &Pages) {
     out.push_str(
         "## A box with few places: 4 interactive and 2 background requests at once\n\n\
-         | card | case | load | tokens an hour | p99 | unanswered | off |\n|---|---|---|---:|---|---|---|\n",
+         | card | case | load | tokens an hour | p99 | unanswered | off | |\n|---|---|---|---:|---|---|---|---|\n",
     );
     for (trial, pair) in &pages.few {
         let Pair { without, with } = pair;
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {:+.1} % | {} → {} | {} → {} | {} → {} |",
+            "| {} | {} | {} | {:+.1} % | {} → {} | {} → {} | {} → {} | {} |",
             name(trial),
             trial.place,
             trial.arrivals.name(),
@@ -92,9 +92,18 @@ fn few(out: &mut String, pages: &Pages) {
             with.unanswered,
             without.shutdowns,
             with.shutdowns,
+            broken(trial.regime, pair),
         );
     }
     out.push('\n');
+}
+
+/// Which of its regime's promises do not hold, in one cell.
+fn broken(regime: Regime, pair: &Pair) -> String {
+    let promises = judge(regime, pair);
+    let broken: Vec<_> = promises.iter().filter(|promise| promise.verdict == Verdict::Broken).collect();
+    let names: Vec<_> = broken.iter().map(|promise| promise.promised).collect();
+    if names.is_empty() { "kept".to_owned() } else { format!("**broken**: {}", names.join(", ")) }
 }
 
 fn assumed(out: &mut String, pages: &Pages) {
@@ -142,8 +151,8 @@ fn promises(out: &mut String, pages: &Pages, regime: Regime) {
 fn figures(out: &mut String, pages: &Pages, regime: Regime) {
     out.push_str(
         "| card, case, load | governed | tokens/h, thousands | of them background | p50 | p99 | p99 to the first token | unanswered \
-         | tokens/J | busy | MHz | hottest | driver slow | hardware slow | off |\n\
-         |---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+         | background waits | tokens/J | busy | MHz | hottest | driver slow | hardware slow | off |\n\
+         |---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     for (trial, pair) in pages.trials.iter().filter(|(trial, _)| trial.regime == regime) {
         for (tally, governed) in [(&pair.without, "no"), (&pair.with, "yes")] {
@@ -151,7 +160,7 @@ fn figures(out: &mut String, pages: &Pages, regime: Regime) {
             let part = |slow: f64| format!("{:.0} %", 100.0 * slow / tally.seconds);
             let _ = writeln!(
                 out,
-                "| {}, {}, {} | {governed} | {:.0} | {:.0} | {} | {} | {} | {:.0}/h | {:.3} | {:.0} % | {:.0} | {:.1} °C | {} | {} | {} |",
+                "| {}, {}, {} | {governed} | {:.0} | {:.0} | {} | {} | {} | {:.0}/h | {}, {} | {:.3} | {:.0} % | {:.0} | {:.1} °C | {} | {} | {} |",
                 name(trial),
                 trial.place,
                 trial.arrivals.name(),
@@ -161,6 +170,8 @@ fn figures(out: &mut String, pages: &Pages, regime: Regime) {
                 seconds(tally.last()),
                 seconds(tally.first()),
                 f64::from(tally.unanswered) / hours,
+                seconds(tally.behind(50)),
+                seconds(tally.behind(99)),
                 tally.a_joule(),
                 100.0 * tally.utilisation(),
                 tally.mhz(),
@@ -183,13 +194,14 @@ fn of_levels(out: &mut String, trial: &Trial, levels: &[Level]) {
         trial.regime.name().to_lowercase()
     );
     out.push_str(
-        "| at once | tokens/J | governed | tokens/h, thousands | governed | utilisation | governed | p99 | governed |\n\
+        "Half of the places are for interactive requests, and of each class half as many more ask as there are places.\n\n\
+         | places | tokens/J | governed | tokens/h, thousands | governed | utilisation | governed | p99 | governed |\n\
          |---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
-    for Level { clients, pair: Pair { without, with } } in levels {
+    for Level { places, pair: Pair { without, with } } in levels {
         let _ = writeln!(
             out,
-            "| {clients} | {:.3} | {:.3} | {:.0} | {:.0} | {:.0} % | {:.0} % | {} | {} |",
+            "| {places} | {:.3} | {:.3} | {:.0} | {:.0} | {:.0} % | {:.0} % | {} | {} |",
             without.a_joule(),
             with.a_joule(),
             without.an_hour() / 1e3,

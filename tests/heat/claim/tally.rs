@@ -29,6 +29,8 @@ pub struct Tally {
     /// Seconds of interactive requests, to the first token and to the last.
     first: Vec<f64>,
     last: Vec<f64>,
+    /// And of background requests, to the first.
+    behind: Vec<f64>,
 }
 
 impl Tally {
@@ -52,16 +54,22 @@ impl Tally {
                 self.first.push(job.first.unwrap_or(*at) - job.asked);
                 self.last.push(at - job.asked);
             }
-            Class::Background => self.tokens[1] += job.answer,
+            Class::Background => {
+                self.tokens[1] += job.answer;
+                self.behind.push(job.first.unwrap_or(*at) - job.asked);
+            }
         }
     }
 
     /// One never was.
     pub fn never(&mut self, job: &Job) {
-        if job.class == Class::Interactive {
-            self.unanswered += 1;
-            self.first.push(f64::INFINITY);
-            self.last.push(f64::INFINITY);
+        match job.class {
+            Class::Interactive => {
+                self.unanswered += 1;
+                self.first.push(f64::INFINITY);
+                self.last.push(f64::INFINITY);
+            }
+            Class::Background => self.behind.push(f64::INFINITY),
         }
     }
 
@@ -79,6 +87,7 @@ impl Tally {
         self.hottest = self.hottest.max(other.hottest);
         self.first.extend_from_slice(&other.first);
         self.last.extend_from_slice(&other.last);
+        self.behind.extend_from_slice(&other.behind);
         self
     }
 
@@ -116,6 +125,12 @@ impl Tally {
     #[must_use]
     pub fn last(&self) -> f64 {
         percentile(&self.last, 99)
+    }
+
+    /// Seconds to the first token of background requests, so many percent of which had theirs sooner; infinite where more had none.
+    #[must_use]
+    pub fn behind(&self, percent: usize) -> f64 {
+        percentile(&self.behind, percent)
     }
 
     /// The median of seconds to the last token.

@@ -1,7 +1,7 @@
-//! The curves that are foretold: of published cards by their formulas, and of the simulated ones.
+//! The curves that are foretold: one that a real card was recorded with, of published cards by their formulas, and of the simulated ones.
 //!
 //! Knows where each number comes from, and which are chosen. Refuses to know the predictor. Invariant: a curve is as it is without noise,
-//! in steps of [`TICK`].
+//! in steps of [`TICK`]; a recorded one has its own.
 
 use std::borrow::Cow;
 
@@ -28,9 +28,14 @@ pub struct Curve {
     pub slower: f64,
     /// Seconds until its load begins.
     pub begins: f64,
+    /// What a reading of it is off by, in °C.
+    pub noise: f64,
     celsius: Vec<f64>,
     gets_slower: bool,
 }
+
+/// Of a reading, in °C, where a curve is a formula's.
+const NOISE: f64 = 0.33;
 
 impl Curve {
     /// °C at that second.
@@ -81,8 +86,51 @@ impl Curve {
                 celsius.iter().zip(0..).take_while(|(_, step)| f64::from(*step) * TICK <= NEVER).count(),
             );
         }
-        Self { name, slower, begins, celsius, gets_slower }
+        Self { name, slower, begins, noise: NOISE, celsius, gets_slower }
     }
+}
+
+/// An H100 of 700 W, ten times a second, in whole degrees as its driver tells them (`tests/recordings/nvml`): at rest, under matrices for
+/// two minutes, at rest again. Its load begins at 20.9 s by its power.
+const RECORDED: &str = include_str!("../../recordings/nvml/h100/curve.csv");
+const RECORDED_BEGINS: f64 = 20.9;
+/// Where it gets slower, in °C, by its own driver; it came to 73.
+const RECORDED_SLOWER: f64 = 89.0;
+/// And where it is asked for as if it did, since it has been there.
+const RECORDED_LINES: [f64; 2] = [65.0, 70.0];
+
+/// Seconds, and °C, up to the end of the load.
+fn recorded() -> Vec<(f64, f64)> {
+    let row = |line: &str| {
+        let mut cells = line.split(',');
+        let (at, phase) = (cells.next()?.parse().ok()?, cells.next()?);
+        let celsius = cells.nth(1)?.parse().ok()?;
+        (phase != "cool").then_some((at, celsius))
+    };
+    RECORDED.lines().skip(1).map_while(row).collect()
+}
+
+/// The recorded card, as one that gets slower there; none where it never came there.
+fn as_recorded(slower: f64) -> Option<Curve> {
+    let rows = recorded();
+    let comes = rows.iter().find(|(_, celsius)| *celsius >= slower).map(|(at, _)| *at);
+    let ends = comes.or(rows.last().map(|(at, _)| *at))?;
+    let name = if comes.is_some() {
+        format!("H100, recorded, as if it got slower at {slower:.0} °C")
+    } else {
+        format!("H100, recorded, slower at {slower:.0} °C (never)")
+    };
+    let mut left = rows.into_iter().peekable();
+    let (mut celsius, mut last, mut now) = (Vec::new(), f64::NAN, 0.0);
+    while now <= ends + TICK / 2.0 {
+        while let Some((_, read)) = left.next_if(|(at, _)| *at <= now + TICK / 2.0) {
+            last = read;
+        }
+        celsius.push(last);
+        now += TICK;
+    }
+    let gets_slower = comes.is_some();
+    Some(Curve { name: name.into(), slower, begins: RECORDED_BEGINS, noise: 0.0, celsius, gets_slower })
 }
 
 /// A published card under one load: up to two masses, the chip in front of the sink. Temperatures are in °C, times in seconds.
@@ -201,8 +249,8 @@ fn simulated(name: String, mut device: Device, load: &Load) -> Curve {
     })
 }
 
-/// All of them: those that were published, llm-rig#97 as it is simulated, and each simulated card in a case that is too warm for it and in
-/// one that is not, the one that is held back among them, since nothing is tuned here.
+/// All of them: the one that was recorded, those that were published, llm-rig#97 as it is simulated, and each simulated card in a case
+/// that is too warm for it and in one that is not, the one that is held back among them, since nothing is tuned here.
 #[must_use]
 pub fn curves() -> Vec<Curve> {
     let published = PUBLISHED.iter().map(|card| {
@@ -219,11 +267,20 @@ pub fn curves() -> Vec<Curve> {
         })
     };
     let warm = ending(Trial::TOO_WARM, "6 °C too warm");
-    published.chain([measured]).chain(warm).chain(ending(-Trial::COOL_BELOW, "10 °C below")).collect()
+    let recorded = RECORDED_LINES.into_iter().chain([RECORDED_SLOWER]).filter_map(as_recorded);
+    recorded
+        .chain(published)
+        .chain([measured])
+        .chain(warm)
+        .chain(ending(-Trial::COOL_BELOW, "10 °C below"))
+        .collect()
 }
 
-/// Where the published curves come from, a line for each.
+/// Where the recorded and the published curves come from, a line for each.
 #[must_use]
 pub fn sources() -> String {
-    PUBLISHED.iter().map(|card| format!("- {}: {}\n", card.name, card.source)).collect()
+    let published = PUBLISHED.iter().map(|card| format!("- {}: {}\n", card.name, card.source));
+    let recorded = "- H100: recorded by this project (`tests/recordings/nvml`), its own readings and no formula; it came to 73 °C, and where \
+                    it is asked for as if it got slower are two lines on the way, chosen before any error was seen\n";
+    [recorded.to_owned()].into_iter().chain(published).collect()
 }

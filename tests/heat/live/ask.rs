@@ -35,8 +35,14 @@ pub(crate) enum Answered {
 
 pub(crate) struct Asker {
     address: String,
-    key: Option<String>,
+    keys: Keys,
     client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// Who asks, by class: without a key the caller is one of this box's programs. Two callers have two shares of the daemon's queue.
+pub(crate) struct Keys {
+    pub(crate) interactive: Option<String>,
+    pub(crate) background: Option<String>,
 }
 
 /// How one try ended.
@@ -47,8 +53,8 @@ enum Try {
 }
 
 impl Asker {
-    pub(crate) fn new(address: String, key: Option<String>) -> Self {
-        Self { address, key, client: Client::builder(TokioExecutor::new()).build_http() }
+    pub(crate) fn new(address: String, keys: Keys) -> Self {
+        Self { address, keys, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -82,11 +88,14 @@ impl Asker {
         let (prompt, answer) = ("word ".repeat(job.prompt as usize), job.answer as u32);
         let message = json!({"role": "user", "content": prompt});
         let body = json!({"model": MODEL, "stream": true, "max_tokens": answer, "messages": [message]});
-        let priority = if job.class == Class::Interactive { "interactive" } else { "background" };
+        let (priority, key) = match job.class {
+            Class::Interactive => ("interactive", &self.keys.interactive),
+            Class::Background => ("background", &self.keys.background),
+        };
         let mut request = Request::post(format!("http://{}/v1/chat/completions", self.address))
             .header("content-type", "application/json")
             .header("ghostllm-priority", priority);
-        if let Some(key) = &self.key {
+        if let Some(key) = key {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         request.body(Full::new(Bytes::from(body.to_string()))).ok()

@@ -28,7 +28,7 @@ use std::{
 use ghostllm_heat_claim::claim::{Mix, Tally, Trial, trials};
 use tokio::{net::TcpListener, sync::Mutex, task::JoinSet, time::interval};
 
-use ask::{Answered, Asker};
+use ask::{Answered, Asker, Keys};
 use world::World;
 
 /// How often the world goes on, by the clock.
@@ -37,7 +37,7 @@ const BEAT: Duration = Duration::from_millis(20);
 struct Options {
     daemon: Option<String>,
     engine: String,
-    key: Option<String>,
+    keys: (Option<String>, Option<String>),
     nvml: Option<PathBuf>,
     trial: Trial,
     seconds: f64,
@@ -64,7 +64,7 @@ fn options() -> Result<Options, String> {
     Ok(Options {
         daemon: value("daemon").map(str::to_owned),
         engine: value("engine").unwrap_or("127.0.0.1:0").to_owned(),
-        key: value("key").map(str::to_owned),
+        keys: (value("key").map(str::to_owned), value("background-key").map(str::to_owned)),
         nvml: value("nvml").map(PathBuf::from),
         trial: *trial,
         seconds: number("seconds", 3600.0)?,
@@ -89,7 +89,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let engine = listener.local_addr()?.to_string();
     let world = Arc::new(Mutex::new(World::new(&options.trial.card, &options.trial.case)));
     tokio::spawn(engine::serve(listener, world.clone()));
-    let asker = Asker::new(options.daemon.clone().unwrap_or_else(|| engine.clone()), options.key.clone());
+    let (interactive, background) = options.keys.clone();
+    let keys = Keys { interactive: interactive.clone(), background: background.or(interactive) };
+    let asker = Asker::new(options.daemon.clone().unwrap_or_else(|| engine.clone()), keys);
     println!("the engine listens at {engine}; requests go to {}", asker.address());
     let tally = drive(&options, &world, asker).await?;
     println!("{}", row(&tally));
@@ -99,7 +101,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// Goes on by the clock until the time is over; who is still waiting then counts for nothing.
 async fn drive(options: &Options, world: &Mutex<World>, asker: Asker) -> io::Result<Tally> {
     let mut mix = Mix::new(options.trial.arrivals, &options.trial.card, options.trial.most, 1);
-    let (mut tally, mut asked, mut answered) = (Tally::default(), JoinSet::<Answered>::new(), 0);
+    let (mut tally, mut asked) = (Tally::default(), JoinSet::<Answered>::new());
     let (asker, begun, mut beat) = (Arc::new(asker), Instant::now(), interval(BEAT));
     let mut written = f64::NEG_INFINITY;
     loop {
@@ -111,7 +113,7 @@ async fn drive(options: &Options, world: &Mutex<World>, asker: Asker) -> io::Res
         let mut world = world.lock().await;
         while world.now() < now {
             world.tick(&mut tally, options.trial.outage);
-            for job in mix.come(world.now(), std::mem::take(&mut answered)) {
+            for job in mix.come(world.now()) {
                 asked.spawn(asker.clone().ask(job, begun, options.speed));
             }
         }
@@ -123,7 +125,6 @@ async fn drive(options: &Options, world: &Mutex<World>, asker: Asker) -> io::Res
         }
         drop(world);
         while let Some(Ok(one)) = asked.try_join_next() {
-            answered += 1;
             match one {
                 Answered::Whole(done) => tally.done(&done),
                 Answered::Never(job) => tally.never(&job),

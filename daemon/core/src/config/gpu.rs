@@ -51,7 +51,8 @@ section! {
         interactive: u32 = 0 => requests();
         /// The same of requests that have time, which say so by service_tier "flex" or the header GhostLLM-Priority:
         /// background. 0 sets none of its own: as many as gpu.interactive, and where that is 0 as well, a hot card's limits
-        /// are counted down from at least 2.
+        /// are counted down from at least 2. One in eight of these gives way while a card is held where it gets slower, and
+        /// of two to four one once its hardware slows it down.
         background: u32 = 0 => requests();
         /// So many requests wait for their turn at the most, of both kinds together; what comes beyond is answered with 503
         /// queue_full. One caller (a key; all programs of this box that show none are one) takes half of these places at the

@@ -374,7 +374,7 @@ impl Text for WebhookUrl {
 
 impl Setting for CardChoice {
     fn expected() -> String {
-        "\"all\", a card's number or its uuid, or \"processor\"".to_owned()
+        "\"all\", a card's number or its uuid (in [[health]] also \"processor\")".to_owned()
     }
     fn example() -> String {
         "\"all\"".to_owned()

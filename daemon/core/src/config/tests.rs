@@ -338,6 +338,12 @@ fn impossible_combinations_are_refused() {
         ("[limits]\nmemory_shed = 96".to_owned(), "2:15", "comes before memory_shed"),
         ("[limits]\nmemory_shed = 70\nmemory_drop = 69".to_owned(), "3:15", "the larger number"),
         ("[gpu]\ncards = [0, \"processor\"]".to_owned(), "2:9", "heat has no consequences"),
+        // What is offered instead is taken here: the processor is for a health check alone.
+        (
+            "[gpu]\ncards = [\"first\"]".to_owned(),
+            "2:10",
+            "expected \"all\", a card's number or its uuid (in [[health]] also \"processor\")",
+        ),
         (backend("url = \"http://a\""), "2:8", "has no kind"),
         (backend("kind = \"ollama\""), "2:8", "has no url"),
         (backend("kind = \"openai\""), "2:8", "has no url"),

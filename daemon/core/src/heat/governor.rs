@@ -162,7 +162,8 @@ pub struct Governor {
     lowered: Option<Duration>,
     /// When the share last fell.
     fell: Option<Duration>,
-    /// When the share was last halved.
+    /// When the share was last halved so far that fewer interactive requests may run. What the background alone gives way is no halving: a
+    /// card that its driver has slowed down already is halved as soon as any when its hardware no longer holds it.
     halved: Option<Duration>,
     stage: Stage,
     /// Since when the gate is closed.
@@ -304,10 +305,7 @@ impl Governor {
             self.lowered = Some(now);
             self.cause = Cause::Heat;
             if self.halved.is_none_or(|halved| now.saturating_sub(halved) >= self.policy.halve) {
-                let half = self.halved(moment);
-                if half < self.share {
-                    (self.share, self.halved, self.fell) = (half, Some(now), Some(now));
-                }
+                self.halve(moment);
             }
         }
         if allowed < self.share {
@@ -317,6 +315,16 @@ impl Governor {
             self.rise(moment, heat, passed);
         }
         self.share = self.share.clamp(self.least(), 1.0);
+    }
+
+    fn halve(&mut self, moment: &Moment<'_>) {
+        let (half, before) = (self.halved(moment), self.interactive());
+        if half < self.share {
+            (self.share, self.fell) = (half, Some(moment.now));
+        }
+        if self.interactive() < before {
+            self.halved = Some(moment.now);
+        }
     }
 
     fn has_waited(&self, now: Duration, since: Option<Duration>, times: u32) -> bool {
@@ -372,7 +380,7 @@ impl Governor {
     /// Half of what is allowed, and half of what runs where that is less: a limit that nobody reaches cools nothing. While it is held, no less
     /// than the floor.
     fn halved(&self, moment: &Moment<'_>) -> f32 {
-        let kept = moment.running.interactive.div_ceil(2).max(1);
+        let kept = moment.running.interactive.min(self.policy.most.interactive).div_ceil(2).max(1);
         let half = (self.share / 2.0).min(self.share_of(kept));
         let margins = moment.verdict.margins;
         if is_beyond(margins) { half } else { half.max(self.policy.floor(margins, 0.0, moment.queued)) }
@@ -391,11 +399,12 @@ impl Governor {
         if self.stage == Stage::Refuse {
             return ByClass::default();
         }
-        let ByClass { interactive, background } = self.policy.most;
-        ByClass {
-            interactive: part(interactive, self.share * 2.0).max(1),
-            background: near(background, self.share * 2.0 - 1.0),
-        }
+        let background = near(self.policy.most.background, self.share * 2.0 - 1.0);
+        ByClass { interactive: self.interactive(), background }
+    }
+
+    fn interactive(&self) -> u32 {
+        part(self.policy.most.interactive, self.share * 2.0).max(1)
     }
 
     fn decision(&self, moment: &Moment<'_>) -> Decision {
@@ -433,6 +442,11 @@ impl Governor {
         let closed = u32::try_from(closed).unwrap_or(u32::MAX);
         cool.max(closed).saturating_add(interactive).saturating_add(background).clamp(1, policy.retry_most)
     }
+}
+
+/// The share at which one background request of so many gives way; all of it where there are fewer than two.
+fn one_of(background: u32) -> f32 {
+    if background < 2 { 1.0 } else { 1.0 - ratio(1, background) / 2.0 }
 }
 
 fn ratio(part: u32, whole: u32) -> f32 {

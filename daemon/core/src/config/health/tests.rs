@@ -63,7 +63,7 @@ fn what_is_not_whole_says_what_to_write() {
         ("gpu = \"all\"\nbelow_slowdown = 101", "expected a number from 1 to 100"),
         (
             "gpu = \"first\"",
-            "\"first\" names no card; expected \"all\", a card's number or its uuid, or \"processor\"",
+            "\"first\" names no card; expected \"all\", a card's number or its uuid (in [[health]] also \"processor\")",
         ),
         ("model = \"m\"\nfree = \"1%\"", "is of a model, which answers or does not; take free away"),
         ("backend = \"ollama\"\nbelow_slowdown = 5", "take below_slowdown away"),

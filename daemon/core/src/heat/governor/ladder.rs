@@ -5,7 +5,7 @@
 
 use ghostllm_readings::Margins;
 
-use super::{ByClass, Policy};
+use super::{ByClass, Policy, one_of};
 
 /// A card whose shutdown is not known is taken to switch itself off so many degrees above where its hardware slows it down: the least of
 /// those that are published (97 and 100 in ollama/ollama#6163; 97.5 and 102.5 in ADLINK's manual of the RTX 5000; 97 and 102 in
@@ -48,6 +48,9 @@ impl Policy {
             _ => 1.0,
         };
         let now = slowdown - less;
+        // An eighth of two to four is none to the nearest. One gives way all the same where the hardware comes in, and not while the
+        // driver holds the card: on a box with so few places it is a tenth of the tokens.
+        let held = if now <= 0.0 && held < 1.0 { held.min(one_of(self.most.background)) } else { held };
         if now >= 0.0 {
             return held.clamp(0.0, 1.0);
         }

@@ -15,23 +15,24 @@ pub struct Policy {
     /// Below this margin to where the card gets slower less is allowed, in proportion, down to [`Policy::held_least`]. F-60 has 3 °C.
     pub easy: f32,
     /// While its driver or its hardware holds a card at its temperature, the share is never below this: one background request in eight
-    /// gives way where it is [`Policy::press`]ed for it, and no interactive one.
+    /// gives way where it is [`Policy::press`]ed for it, and no interactive one. Of two to four it is one while the hardware holds it,
+    /// and none while the driver does: there one of two would cost an RTX 3090 11 % of its tokens, where 2 % is the most.
     ///
     /// F-60 has the requests halved every 5 s. Simulated hours (`tests/heat`) say that this costs what it should save. A card that makes
     /// tokens for one request alone draws nearly what it draws for twenty-four (285 W of 350: noonghunna/club-3090#104;
     /// rammsguns/llm-rig#97 and its TUNING.md: at the power limit, or at the thermal one, whatever it does), so that fewer at once make
     /// fewer tokens and hardly less heat. With halving, an RTX A4000 that its hardware slowed down for 43 % of the time finished 58 % fewer
-    /// tokens and was slow for as long; with no background under the driver's heat, an RTX 3090 lost 36 %. This share costs 0.6 % at most
-    /// under the driver's heat on the cards that it was chosen by, 0.2 % on the one that was held back, and lowers the p99 of those who are
-    /// waited for by 0.5 to 36 %. Behind a gate that was closed it is less until the card has been held for a while, well below where its
+    /// tokens and was slow for as long; with no background under the driver's heat, an RTX 3090 lost 36 %. This share costs 1.3 % at most
+    /// under the driver's heat on the cards that it was chosen by, 0.3 % on the one that was held back, and lowers the p99 of those who are
+    /// waited for by 1 to 26 %. Behind a gate that was closed it is less until the card has been held for a while, well below where its
     /// hardware slows it down.
     pub held_least: f32,
     /// The background gives way where so many times as many interactive requests wait as may run: where fewer do they have little of it,
     /// and where nobody does it would be for nobody. At 0, which was so at first, an RTX 3090 that is always busy lost 2.1 % of its tokens
     /// for a p99 of 51 and not 58 s; at 0.5 it is 0.6 % for 52 s, and at 1, 0.2 % for 55 s.
     pub press: f32,
-    /// Whether interactive requests wait for one another when nothing is in the way. Where all of them run at once nobody can be counted who
-    /// waits, and the background gives way to those that run.
+    /// Whether interactive requests wait for one another when nothing is in the way. Where all of them run at once nobody can be counted
+    /// who waits, and the background gives way to those that run.
     pub waits: bool,
     /// [`Policy::held_least`] while so many interactive requests wait that it is a [`Policy::rush`]: half of the background gives way to
     /// them, which has time until the rush is over.

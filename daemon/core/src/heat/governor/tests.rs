@@ -42,15 +42,16 @@ struct Rig {
 }
 
 impl Rig {
-    /// As a card with people waiting for it; what is held back for them is not by their number here, which counts for `Retry-After`.
+    /// The policy that is the usual one, and half as many waiting as may run.
     fn new() -> Self {
-        Self::of(Policy { press: 0.0, ..Policy::new(MOST) })
+        Self::of(Policy::new(MOST))
     }
 
     fn of(policy: Policy) -> Self {
         let prediction = Prediction { slower: Outlook::Never, cooled: Outlook::Unknown };
         let governor = Governor::new(policy);
-        Self { governor, now: 0, running: MOST, queued: ByClass::default(), prediction }
+        let queued = ByClass { interactive: MOST.interactive / 2, background: 0 };
+        Self { governor, now: 0, running: MOST, queued, prediction }
     }
 
     /// One second of this verdict.
@@ -95,21 +96,32 @@ fn a_card_that_is_held_costs_one_background_request_and_one_interactive_request_
 }
 
 #[test]
-fn a_box_that_few_use_is_not_asked_for_more_than_a_little() {
-    let few = ByClass { interactive: 4, background: 2 };
-    let mut card = Rig::new();
-    card.governor.allow(few);
-    assert_eq!(card.second(&hot(1.0, Reason::SoftHeat)).limits, few, "one of two would be half");
-    card.queued.interactive = 16;
-    assert_eq!(limits(&card.second(&hot(1.0, Reason::SoftHeat))), (1, 4));
+fn of_a_few_places_one_gives_way_to_the_hardware_s_hold_and_none_to_the_driver_s() {
+    // Places; what is left of them while the driver holds the card, while the hardware does, and in a rush.
+    for (background, soft, hard, rush) in
+        [(0, 0, 0, 0), (1, 1, 1, 1), (2, 2, 1, 1), (3, 3, 2, 2), (4, 4, 3, 2), (5, 4, 4, 3), (8, 7, 7, 4)]
+    {
+        let most = ByClass { interactive: 4, background };
+        let mut driver = hot(1.0, Reason::SoftHeat);
+        driver.margins.slower = Some(0.0);
+        let hardware = hot(0.0, Reason::HardHeat);
+        for (queued, soft, hard) in [(1, background, background), (2, soft, hard), (16, rush, rush)] {
+            let mut card = Rig::of(Policy::new(most));
+            card.queued.interactive = queued;
+            assert_eq!(limits(&card.second(&driver)), (soft, 4), "of {background}, {queued} wait");
+            assert_eq!(limits(&card.second(&hardware)), (hard, 4), "of {background}, {queued} wait");
+            assert_eq!(limits(&card.seconds(59, &driver)), (hard, 4), "and no swing");
+            assert_eq!(card.seconds(100, &verdict(30.0)).limits, most, "and it comes back");
+        }
+    }
 }
 
 #[test]
 fn what_hardly_anybody_waits_for_gives_way_to_nobody() {
-    let mut card = Rig::of(Policy::new(MOST));
+    let mut card = Rig::new();
     let mut soft = hot(0.0, Reason::SoftHeat);
     soft.margins = Margins { slower: Some(-1.0), slowdown: Some(8.0), shutdown: Some(11.0) };
-    card.queued.interactive = MOST.interactive / 2 - 1;
+    card.queued.interactive -= 1;
     let held = card.second(&soft);
     assert_eq!((held.limits, held.cause), (MOST, Cause::Heat));
     card.queued.interactive += 1;
@@ -120,7 +132,8 @@ fn what_hardly_anybody_waits_for_gives_way_to_nobody() {
     // A card that nothing holds is another matter, whoever waits.
     assert_eq!(limits(&card.second(&hot(-0.5, Reason::HardHeat))), (0, 4));
     // Where all of them run at once nobody is ever seen to wait.
-    let mut card = Rig::of(Policy::new(MOST));
+    let mut card = Rig::new();
+    card.queued.interactive = 0;
     card.governor.waits(false);
     assert_eq!(limits(&card.second(&soft)), (7, 8));
 }
@@ -171,6 +184,29 @@ fn heat_that_the_hardware_no_longer_holds_halves_what_runs_and_more_does_so_each
         (0, 4),
         "one that does not tell how hot it may be is not known to be held"
     );
+}
+
+#[test]
+fn what_gives_way_to_the_driver_s_heat_is_no_halving_that_the_hardware_s_would_wait_for() {
+    let mut held = hot(0.0, Reason::SoftHeat);
+    held.margins = Margins { slower: Some(-1.0), slowdown: Some(4.0), shutdown: Some(14.0) };
+    let mut beyond = hot(-1.0, Reason::HardHeat);
+    beyond.margins.shutdown = Some(9.0);
+    for before in [verdict(30.0), verdict(3.0), held, hot(0.0, Reason::HardHeat)] {
+        for waits in [true, false] {
+            let mut card = Rig::new();
+            card.governor.waits(waits);
+            card.seconds(30, &before);
+            let halved = card.second(&beyond);
+            assert_eq!(limits(&halved), (0, 4), "{before:?}");
+            assert_eq!(limits(&card.seconds(4, &beyond)).1, 4, "and a halving is five seconds from the next");
+            assert_eq!(limits(&card.second(&beyond)).1, 2);
+        }
+    }
+    // More run than could be counted down from: they began before it was known how many do.
+    let mut card = Rig::new();
+    card.running = ByClass { interactive: 40, background: 0 };
+    assert_eq!(limits(&card.second(&beyond)), (0, 4));
 }
 
 #[test]
@@ -355,7 +391,7 @@ fn every_decision_is_said_in_words() {
         said(card.second(&verdict(-2.0))),
         "new requests wait in the queue: it is 3 °C below where it switches itself off; 1 that runs is finished first"
     );
-    card.running = ByClass { interactive: 1, background: 2 };
+    (card.running, card.queued) = (ByClass { interactive: 1, background: 2 }, ByClass::default());
     assert_eq!(
         said(card.second(&verdict(-4.0))),
         "new requests are refused and asked to come again in 30 s: it is 1 °C below where it switches itself off; 3 that run are \
@@ -373,6 +409,7 @@ fn what_is_counted_down_from_may_change_and_the_share_stays() {
     let mut rig = Rig::new();
     assert_eq!(rig.second(&verdict(20.0)).limits, MOST);
     rig.governor.allow(ByClass { interactive: 40, background: 20 });
+    rig.queued.interactive = 20;
     let free = rig.second(&verdict(20.0));
     assert_eq!((free.limits, free.most), (free.most, ByClass { interactive: 40, background: 20 }));
     let warm = rig.second(&verdict(3.0));

@@ -101,6 +101,40 @@ fn is_sound(decision: &Decision, policy: &Policy) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What heat is to bring about, by the reading that shows it: from where a card gets slower on the background gives way to half as many
+/// as may run (of two to four from where its hardware comes in), and once its hardware has slowed it down and does not hold it fewer
+/// interactive requests may run (S22 gives that two seconds).
+fn heeds(decision: &Decision, moment: &Moment<'_>, seen: &mut Heeded) -> Result<(), TestCaseError> {
+    let (verdict, limits, most) = (moment.verdict, decision.limits, decision.most);
+    if verdict.now.is_blind() {
+        return Ok(());
+    }
+    let is_pressed = 2 * moment.queued.interactive >= most.interactive;
+    let is_at = |margin: Option<f32>| margin.is_some_and(|margin| margin <= 0.0);
+    let gives_way = match most.background {
+        0 | 1 => false,
+        2..=4 => is_at(verdict.margins.slowdown),
+        _ => is_at(verdict.margins.slower),
+    };
+    if is_pressed && gives_way {
+        seen.pressed += 1;
+        prop_assert!(limits.background < most.background, "{decision:?}");
+    }
+    let says = verdict.throttles.is_some_and(|throttles| throttles.has(Reason::HardHeat));
+    if says && most.interactive >= 2 && verdict.margins.slowdown.is_some_and(|margin| margin < 0.0) {
+        seen.slowed += 1;
+        prop_assert!(limits.interactive < most.interactive, "{decision:?}");
+    }
+    Ok(())
+}
+
+/// How often there was something to be heeded.
+#[derive(Default)]
+struct Heeded {
+    pressed: u32,
+    slowed: u32,
+}
+
 /// When limits last rose, and the gate last opened; less may come at any time, more only after the wait.
 #[derive(Default)]
 struct Swings {
@@ -135,13 +169,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
 
     #[test]
-    fn limits_are_sound_do_not_swing_and_are_no_higher_at_a_smaller_margin(
+    fn limits_are_sound_heed_heat_do_not_swing_and_are_no_higher_at_a_smaller_margin(
         seed in any::<u64>(), interactive in 1_u32..40, background in 0_u32..40,
     ) {
         let policy = Policy::new(ByClass { interactive, background });
         let (mut draws, mut governor, mut swings) = (Draws(seed), Governor::new(policy), Swings::default());
         let (mut now, mut margin, mut state) = (Duration::ZERO, 30.0, State::Cool);
-        let mut before: Option<Decision> = None;
+        let (mut before, mut heeded): (Option<Decision>, _) = (None, Heeded::default());
         for _ in 0..STEPS {
             now += Duration::from_millis(100 + draws.below(1200));
             margin = draws.margin(margin);
@@ -160,6 +194,7 @@ proptest! {
             let decision = governor.decide(&moment);
             is_sound(&decision, &policy)?;
             is_sound(&beside, &policy)?;
+            heeds(&decision, &moment, &mut heeded)?;
             prop_assert!(gate(&beside) >= gate(&decision), "{beside:?} at less, {decision:?}");
             prop_assert!(beside.limits.interactive <= decision.limits.interactive, "{beside:?} at less, {decision:?}");
             prop_assert!(beside.limits.background <= decision.limits.background, "{beside:?} at less, {decision:?}");
@@ -171,6 +206,8 @@ proptest! {
             }
             before = Some(decision);
         }
+        prop_assert!(heeded.pressed > 0 || background < 2, "it was never hot while others waited");
+        prop_assert!(heeded.slowed > 0 || interactive < 2, "its hardware never slowed it down");
     }
 
     #[test]
