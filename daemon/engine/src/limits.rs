@@ -107,7 +107,7 @@ limits! {
     /// both anew breaks off nothing here that it lets end there.
     grace: Duration = Duration::from_secs(30);
     /// Texts in a request's stop.
-    stop_texts: usize = 16;
+    stop_texts: usize = 32;
     /// One of them: each is looked for at each token, at every length, and longer than a paragraph is a mistake.
     stop_bytes: usize = 4096;
     /// A schema that an answer is held to, as JSON: as long as OpenAI's may be. Much of what a schema costs grows as its square.

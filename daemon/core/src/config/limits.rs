@@ -175,7 +175,7 @@ section! {
         /// A model's name in a request: Hugging Face allows 96 bytes a part, with a host and a tag around them.
         model_name: ByteSize = ByteSize::new(256) => some_bytes();
         /// Texts in a request's stop: OpenAI allows four, engines take more, and programs use them.
-        stop_texts: usize = 16 => at_least_one();
+        stop_texts: usize = 32 => at_least_one();
         /// Items of Responses answers that are kept in memory, all together, so that a client may name them in its next request
         /// (item_reference) instead of sending them: for an hour at the most, for the key that asked, and for one key half of
         /// this at the most. 0 keeps none.

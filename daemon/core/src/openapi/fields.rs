@@ -101,6 +101,7 @@ fn asks_nothing(asks: Asks) -> Map<String, Value> {
         Asks::UnlessFalse => json!({"enum": [false, null]}),
         Asks::UnlessFlex => json!({"enum": ["flex", null]}),
         Asks::UnlessEmpty => json!({"type": ["object", "null"], "maxProperties": 0}),
+        Asks::UnlessNothing => json!({"enum": [0, [], null]}),
         Asks::BesidesText => json!({"type": ["array", "null"], "items": {"const": "text"}}),
         Asks::UnlessText => {
             json!({"type": ["object", "null"], "required": ["type"], "properties": {"type": {"const": "text"}}})

@@ -111,7 +111,8 @@ fn words<'a>(at: &str, part: &'a Value) -> Result<&'a str, Failure> {
     let Value::Object(fields) = part else {
         return Err(Failure::wrong_type(at, "an object with a type and text"));
     };
-    match fields.get("type").map_or(Some("text"), Value::as_str) {
+    let kind = fields.get("type").map_or(Some("text"), Value::as_str);
+    match kind {
         Some("text" | "input_text" | "output_text" | "refusal") => {}
         None => return Err(Failure::wrong_type(&format!("{at}.type"), "a string")),
         Some(other) => {
@@ -129,7 +130,7 @@ fn words<'a>(at: &str, part: &'a Value) -> Result<&'a str, Failure> {
         let message = format!("{place} stands in a part that is text, and this engine reads text only");
         return Err(Failure::unsupported(&place, message));
     }
-    let name = if fields.contains_key("refusal") { "refusal" } else { "text" };
+    let name = if kind == Some("refusal") { "refusal" } else { "text" };
     text(at, name, fields)?.ok_or_else(|| Failure::missing(&format!("{at}.{name}"), "a string"))
 }
 
@@ -198,6 +199,11 @@ mod tests {
         assert_eq!(flat(&parts).unwrap()[0]["content"], "a\nb");
         let refusal = json!([{"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}], "tool_calls": null}]);
         assert_eq!(flat(&refusal).unwrap()[0]["content"], "no");
+        for other in [json!("no"), Value::Null] {
+            let words =
+                json!([{"role": "user", "content": [{"type": "text", "text": "yes", "refusal": other}]}]);
+            assert_eq!(flat(&words).unwrap()[0]["content"], "yes");
+        }
         let image =
             json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]);
         let failure = flat(&image).unwrap_err();

@@ -4,6 +4,7 @@
 //! no other is left.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -125,8 +126,8 @@ fn allow(tools: &mut Vec<Tool>, allowed: Option<Vec<Object<One<'_>>>>) -> Result
 
 /// Bytes of the tools that it leaves out, which an Ollama is not shown.
 pub(super) fn unchosen_bytes(fields: &Fields<'_>) -> u64 {
-    let chosen: Vec<Cow<'_, str>> = match Choice::read(fields).ok().flatten() {
-        Some(Choice::Named(function)) => vec![function.name],
+    let chosen: HashSet<Cow<'_, str>> = match Choice::read(fields).ok().flatten() {
+        Some(Choice::Named(function)) => HashSet::from([function.name]),
         Some(Choice::Allowed(Allowed { tools: Some(allowed), .. })) => {
             allowed.into_iter().filter_map(|Object(one)| Some(one.function?.0.name)).collect()
         }

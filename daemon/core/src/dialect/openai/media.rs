@@ -216,7 +216,8 @@ fn remote(param: &str, medium: Medium) -> ApiError {
 pub(super) struct Beside {
     /// Beside the conversation, or without one.
     pub(super) field: Option<Box<str>>,
-    /// A turn's pictures as Ollama's own chats have them.
+    /// What an Ollama takes, or is refused by whoever writes its request: a turn's pictures as Ollama's own chats have them, and media in
+    /// parts that are text.
     images: Option<Box<str>>,
     /// Of a turn, by any other member.
     other: Option<Box<str>>,
@@ -237,6 +238,13 @@ impl Beside {
         }
         let first = if name == IMAGES { &mut self.images } else { &mut self.other };
         first.get_or_insert(at.into());
+    }
+
+    /// Notes a medium in a part that is text.
+    pub(super) fn in_text(&mut self, at: Option<Box<str>>) {
+        if let Some(at) = at {
+            self.images.get_or_insert(at);
+        }
     }
 
     /// Refuses by its name what such an engine would not see.
@@ -328,6 +336,8 @@ pub(super) struct Seen {
     pub(super) detail: bool,
     /// Bytes of its words, where it has any.
     pub(super) said: Option<usize>,
+    /// Where a medium stands in it although it is text.
+    pub(super) lost: Option<Box<str>>,
 }
 
 /// Refuses what is not to pass; what else is wrong with a part is the engine's to judge.
@@ -375,7 +385,10 @@ pub(super) fn check_part(at: &str, part: &RawValue, allowance: &mut Allowance<'_
     let mut words =
         members.iter().filter(|(name, _)| of.is_none() && matches!(name.as_ref(), "text" | "refusal"));
     let said = words.find_map(|(_, words)| Quoted::of(words.get())).map(Quoted::text_length);
-    Ok(Seen { detail, said })
+    let is_lost =
+        |(name, raw): &&(Cow<'_, str>, &RawValue)| of.is_none() && is_named_so(name) && carries(raw.get());
+    let lost = members.iter().find(is_lost).map(|(name, _)| named(at, name).into());
+    Ok(Seen { detail, said, lost })
 }
 
 /// A part's members, each once: one that is there twice could show one address here and another one to the engine, and of which case

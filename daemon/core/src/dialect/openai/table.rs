@@ -59,6 +59,8 @@ pub enum Asks {
     UnlessFalse,
     /// All but an empty object.
     UnlessEmpty,
+    /// All but 0 and an empty list.
+    UnlessNothing,
     /// All but "flex", which is heeded.
     UnlessFlex,
     /// All but a list of "text" alone.
@@ -76,6 +78,7 @@ impl Asks {
             Self::Always | Self::UnlessFlex | Self::UnlessText | Self::ByReader => None,
             Self::UnlessFalse => Some("false is taken."),
             Self::UnlessEmpty => Some("An empty object is taken."),
+            Self::UnlessNothing => Some("0 and an empty list are taken."),
             Self::BesidesText => Some("A list of text alone is taken."),
         }
     }
@@ -173,7 +176,8 @@ const fn formed(name: &'static str) -> Row {
 
 /// Where an answer ends, or which words it may not have, in the words of one engine.
 const fn cut(name: &'static str) -> Row {
-    extension(row(name, [Fate::Refused(NO_CUT), Fate::Passed, Fate::Refused(NO_CUT)], ""))
+    let row = row(name, [Fate::Refused(NO_CUT), Fate::Passed, Fate::Refused(NO_CUT)], "");
+    extension(Row { asks: Asks::UnlessNothing, ..row })
 }
 
 const fn refused(name: &'static str, asks: Asks, why: &'static str) -> Row {
@@ -196,7 +200,7 @@ pub const ROWS: &[Row] = &[
          messages.image_url.detail. So is any other member of a turn, a part or a call, also one that another kind of part has: messages.x, messages.content.x, \
          messages.tool_calls.x. The own engine ignores and names the same, but for what its model's template shows of a call, of names and \
          of thoughts (reasoning, reasoning_content, thinking): these are named where it has no word for them. A refusal beside a content \
-         stands behind it, on a line of its own. A medium in a part of the type text, or a second one in a picture's, is refused by both. \
+         stands behind it, on a line of its own. A medium in a part of the type text, or a second one beside a picture's image_url, is refused by both. \
          images of a turn, in base64 or as data URLs, are its pictures at an Ollama. Any other medium in a turn or beside the messages \
          (videos, file, audios) is refused there by its name (messages[0].videos), and each by the own engine, which reads text alone. A \
          medium's uuid is refused everywhere: by it an engine finds again what it has had of anybody.",
@@ -505,6 +509,11 @@ pub(in crate::dialect) fn is_flex(tier: &RawValue) -> bool {
     serde_json::from_str::<std::borrow::Cow<'_, str>>(tier.get()).is_ok_and(|tier| tier == "flex")
 }
 
+/// Whether a value is of no tokens and no words.
+pub(in crate::dialect) fn is_nothing(value: &RawValue) -> bool {
+    value.get() == "0" || value.get().bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"[]")
+}
+
 fn asks(asks: Asks, value: &RawValue) -> bool {
     let text = value.get();
     match asks {
@@ -514,6 +523,7 @@ fn asks(asks: Asks, value: &RawValue) -> bool {
         Asks::UnlessFlex => !is_flex(value),
         // Whatever is no object is wrong as well, and is not passed over.
         Asks::UnlessEmpty => !text.starts_with('{') || text.contains(':'),
+        Asks::UnlessNothing => !is_nothing(value),
         Asks::BesidesText => {
             let words: Result<Vec<String>, _> = serde_json::from_str(text);
             !words.is_ok_and(|words| words.iter().all(|word| word == "text"))

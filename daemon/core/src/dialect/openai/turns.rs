@@ -76,7 +76,7 @@ impl Looked {
         self.unheard.name |= name.is_some() && !is("tool");
         let words = content.map_or(0, Quoted::text_length);
         self.said(refused(words, refusal.filter(|_| is("assistant"))));
-        self.thinks([reasoning, reasoning_content].map(|text| text.map(Quoted::spelled)));
+        self.thinks([reasoning, reasoning_content]);
         self.said(reasoning_content.or(reasoning).map_or(0, Quoted::text_length));
     }
 
@@ -95,7 +95,7 @@ impl Looked {
         }
         let words = turn.content.map_or(Ok(0), |content| self.content(at, content, allowance))?;
         self.said(refused(words, text(turn.refusal).filter(|_| is("\"assistant\""))));
-        self.thinks([turn.reasoning, turn.reasoning_content].map(|raw| text(raw).map(Quoted::spelled)));
+        self.thinks([turn.reasoning, turn.reasoning_content].map(text));
         self.said(text(turn.reasoning_content.or(turn.reasoning)).map_or(0, Quoted::text_length));
         self.said(turn.tool_calls.map_or(0, called));
         self.unread.look(json, &unread::MESSAGE);
@@ -116,6 +116,7 @@ impl Looked {
             // Some engines take one part in the place of a list of them.
             let seen = media::check_part(&format!("{at}.content"), content, allowance)?;
             self.unheard.detail |= seen.detail;
+            self.beside.in_text(seen.lost);
             return Ok(seen.said.unwrap_or(0));
         }
         let (mut said, mut texts) = (0, 0);
@@ -123,16 +124,17 @@ impl Looked {
         for (nr, part) in parts.iter().enumerate() {
             let seen = media::check_part(&format!("{at}.content[{nr}]"), part, allowance)?;
             self.unheard.detail |= seen.detail;
+            self.beside.in_text(seen.lost);
             said += seen.said.unwrap_or(0);
             texts += usize::from(seen.said.is_some());
         }
         Ok(said + texts.saturating_sub(1))
     }
 
-    /// What a turn has of thoughts by each of these members, as it is spelled.
-    fn thinks(&mut self, thoughts: [Option<&str>; THOUGHTS.len()]) {
-        let thoughts = thoughts.map(|thought| thought.filter(|thought| !thought.is_empty()));
-        self.outdone |= matches!(thoughts, [Some(one), Some(other)] if one != other);
+    /// What a turn has of thoughts by each of these members.
+    fn thinks(&mut self, thoughts: [Option<Quoted<'_>>; THOUGHTS.len()]) {
+        let thoughts = thoughts.map(|thought| thought.filter(|thought| !thought.spelled().is_empty()));
+        self.outdone |= matches!(thoughts, [Some(one), Some(other)] if one.text() != other.text());
         for (member, _) in THOUGHTS.into_iter().zip(thoughts).filter(|(_, thought)| thought.is_some()) {
             if !self.thought.contains(&member) {
                 self.thought.push(member);

@@ -82,7 +82,8 @@ struct Part<'a> {
     detail: Option<Cow<'a, str>>,
     #[serde(borrow)]
     file_data: Option<Cow<'a, str>>,
-    file_url: Option<IgnoredAny>,
+    #[serde(borrow)]
+    file_url: Option<&'a RawValue>,
     #[serde(borrow)]
     filename: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -309,12 +310,16 @@ impl Turns<'_> {
     fn reasoning(&mut self, at: Element, item: &Item<'_>) -> Result<(), ApiError> {
         let mut thought = String::new();
         for (name, raw) in [("content", item.content), ("summary", item.summary)] {
-            if let Some(raw) = raw.filter(|_| thought.is_empty()) {
-                let (text, images) = self.content((at, name), raw)?;
-                if !images.is_empty() {
-                    return Err(ApiError::unsupported(format!("{at}.{name}"), THOUGHTS));
-                }
-                thought = text.get().into_owned();
+            let Some(raw) = raw else { continue };
+            let (text, images) = self.content((at, name), raw)?;
+            if !images.is_empty() {
+                return Err(ApiError::unsupported(format!("{at}.{name}"), THOUGHTS));
+            }
+            let text = text.get();
+            if thought.is_empty() {
+                thought = text.into_owned();
+            } else if !text.is_empty() && thought != text {
+                self.note("input.summary");
             }
         }
         if thought.is_empty() && item.encrypted_content.is_some_and(|raw| raw.get() != "null") {
@@ -436,8 +441,13 @@ impl Turns<'_> {
     }
 
     fn file(&mut self, at: &str, part: &Part<'_>) -> Result<Image, ApiError> {
-        if part.file_url.is_some() {
-            return Err(media::elsewhere(&format!("{at}.file_url")));
+        if let Some(url) = part.file_url.filter(|url| media::carries(url.get())) {
+            let (param, is_data) = (format!("{at}.file_url"), url.get().starts_with("\"data:"));
+            return Err(if is_data {
+                ApiError::unsupported(param, NO_FILES)
+            } else {
+                media::elsewhere(&param)
+            });
         }
         match &part.file_data {
             Some(data) => media::file(at, data, part.filename.as_deref(), &mut self.allowance),

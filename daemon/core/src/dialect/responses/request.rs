@@ -20,7 +20,7 @@ use crate::chat::{AnswerSchema, ChatRequest, Json, ResponseFormat};
 use crate::config::Limits;
 use crate::dialect::json::Object;
 use crate::dialect::openai::fields::{Fields, MEMBERS};
-use crate::dialect::openai::table::{Asks, is_flex};
+use crate::dialect::openai::table::{Asks, is_flex, is_nothing};
 use crate::dialect::openai::{media, request};
 use crate::dialect::unread::{self, Unread};
 use crate::error::ApiError;
@@ -113,6 +113,7 @@ fn refuse_unkept(fields: &Fields<'_>) -> Result<(), ApiError> {
         let asked = match row.asks {
             Asks::UnlessFalse => fields.read_as::<bool>(row.name, "true or false")? == Some(true),
             Asks::UnlessEmpty => fields.get(row.name).is_some_and(|raw| !is_empty(raw)),
+            Asks::UnlessNothing => fields.get(row.name).is_some_and(|raw| !is_nothing(raw)),
             // One answer is what a response has.
             Asks::ByReader => fields.get(row.name).is_some_and(|raw| raw.get() != "1"),
             Asks::Always | Asks::UnlessFlex | Asks::BesidesText | Asks::UnlessText => {

@@ -36,10 +36,11 @@ const fn formed(name: &'static str) -> Row {
 
 /// Where an answer ends, or which words it may not have, in the words of one engine.
 const fn cut(name: &'static str) -> Row {
-    extension(refused(
+    let row = extension(refused(
         name,
         "It is the word of another engine: Responses has stop, as an extension, and max_output_tokens.",
-    ))
+    ));
+    Row { asks: Asks::UnlessNothing, ..row }
 }
 
 /// What the response has of it is all that comes of it; no backend is told.
@@ -58,6 +59,7 @@ pub const ROWS: &[Row] = &[
          (limits.recall), not where store was false, and not beyond a restart. It is a convenience, and no store: one that is not kept \
          any more is refused, and a thought (rs_...) passed over. Of an item or its parts nothing else is read than its type has, and the rest named \
          as input.x and input.content.x (phase among it), but for what an answer's own items bear: id, status, annotations, logprobs. \
+         Of a thought, content wins over summary, which is named as input.summary where it says otherwise. \
          A picture's detail goes to servers of OpenAI's API alone. A part that is text and holds a medium is refused. \
          input_file (file_data) and input_audio go to servers of OpenAI's API as a chat's file and input_audio, and are refused by an \
          Ollama and the own engine by the part's type; a file_id or a file_url is refused everywhere, and so are media that are no parts \

@@ -177,7 +177,7 @@ pub(in crate::openapi) struct StreamOptions {
     include_obfuscation: Option<bool>,
 }
 
-/// One text, or several: at most limits.stop_texts (16).
+/// One text, or several: at most limits.stop_texts (32).
 #[derive(JsonSchema)]
 #[serde(untagged)]
 pub(in crate::openapi) enum Stop {

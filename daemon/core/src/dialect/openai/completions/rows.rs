@@ -37,7 +37,7 @@ const fn formed(name: &'static str) -> Row {
 
 /// Where an answer ends, or which words it may not have, in the words of one engine.
 const fn cut(name: &'static str) -> Row {
-    extension(refused(name, Asks::Always, NO_CUT, ""))
+    extension(refused(name, Asks::UnlessNothing, NO_CUT, ""))
 }
 
 /// All fields that are known by name. Ollama and our own engine make nothing of any other, and the answer names it; other engines are

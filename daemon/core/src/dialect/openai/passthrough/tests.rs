@@ -130,6 +130,40 @@ fn tools_that_were_not_chosen_are_counted_where_they_are_shown() {
 }
 
 #[test]
+fn what_asks_for_nothing_is_taken() {
+    for idle in [json!({"min_tokens": 0}), json!({"stop_token_ids": [], "bad_words": [ ]})] {
+        let named: Vec<_> = idle.as_object().unwrap().keys().rev().cloned().collect();
+        assert_eq!(ignored(&idle, Behind::Engine), Some(named.join(", ")), "{idle}");
+    }
+    for (field, value) in
+        [("min_tokens", json!(1)), ("bad_words", json!(["x"])), ("stop_token_ids", json!([0]))]
+    {
+        let body =
+            json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], field: value}).to_string();
+        let error = inspect(body.as_bytes()).unwrap().taken(Behind::Ollama, &Limits::default()).unwrap_err();
+        assert_eq!(error.param(), Some(field));
+    }
+}
+
+#[test]
+fn a_medium_in_a_part_that_is_text_is_refused_by_our_own_engine() {
+    for member in ["images", "picture", "image_data", "file_data", "image_url"] {
+        let part = json!({"type": "text", "text": "a", member: "data:image/png;base64,iVBORw0KGgo"});
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": [part]}]}).to_string();
+        let passed = inspect(body.as_bytes()).unwrap();
+        let at = format!("messages[0].content[0].{member}");
+        let error = passed.taken(Behind::Engine, &Limits::default()).unwrap_err();
+        assert_eq!(error.param(), Some(&*at));
+        assert!(passed.taken(Behind::OpenAi, &Limits::default()).is_ok());
+        assert_eq!(
+            parse_chat(body.as_bytes(), &Limits::default()).unwrap_err().param(),
+            Some(&*at),
+            "an Ollama's"
+        );
+    }
+}
+
+#[test]
 fn words_by_members_of_another_kind_are_named() {
     let part =
         json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}, "text": "words"});
@@ -146,8 +180,11 @@ fn words_by_members_of_another_kind_are_named() {
         assert_eq!(ignored(&body, Behind::Engine).as_deref(), Some(told), "{turn}");
         assert_eq!(ignored(&body, Behind::OpenAi), None, "it is given all of it");
     }
-    let same = json!({"role": "assistant", "content": "a", "reasoning": "one", "reasoning_content": "one"});
-    assert_eq!(ignored(&json!({"messages": [same]}), Behind::Ollama), None);
+    let same = r#"{"model":"m","messages":[{"role":"assistant","content":"a","reasoning":"one","reasoning_content":"o\u006ee"}]}"#;
+    let passed = inspect(same.as_bytes()).unwrap();
+    assert_eq!(passed.taken(Behind::Ollama, &Limits::default()), Ok(None));
+    let other = inspect(same.replace("o\\u006e", "a").as_bytes()).unwrap();
+    assert_eq!(other.unshown(Heeds::default()), ["messages.reasoning_content"], "the first is named already");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::dialect::unread::{self, Unread};
 
 const NAME: &str = "messages.name";
 const THINKING: &str = "messages.thinking";
+const OUTDONE: &str = "messages.reasoning";
 
 impl Wanted {
     /// The same, and what stands inside of a chat's fields.
@@ -33,14 +34,14 @@ impl Wanted {
         {
             self.unheard.add(name);
         }
-        for (_, name) in [(audio, "messages.audio"), (outdone, "messages.reasoning")]
-            .into_iter()
-            .filter(|(there, _)| *there)
+        for (_, name) in
+            [(audio, "messages.audio"), (outdone, OUTDONE)].into_iter().filter(|(there, _)| *there)
         {
             self.unknown.add(name);
         }
         self.of_turns.extend(name.then_some(NAME));
-        self.of_turns.extend(thought);
+        // What another one outdoes is named in any case.
+        self.of_turns.extend(thought.into_iter().filter(|member| !(outdone && *member == OUTDONE)));
         for member in thinking.unheeded() {
             self.unknown.add(&format!("reasoning.{member}"));
         }

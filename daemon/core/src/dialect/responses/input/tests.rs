@@ -180,8 +180,23 @@ fn what_a_part_has_of_another_type_s_is_refused_where_it_is_a_medium_and_named_w
     ] {
         assert_eq!(parse(with(part, name, &value)).unwrap().ignored, [told], "{part}");
     }
-    let thought = json!([{"role": "user", "content": "a"}, {"type": "reasoning", "content": [picture]}]);
-    assert_eq!(refused(thought), (Code::UnsupportedParameter, "input[1].content".to_owned()));
+    let said = |text: &str| json!([{"type": "reasoning_text", "text": text}]);
+    let thought = |content: Value, summary: Value| json!([{"role": "user", "content": "a"}, {"type": "reasoning", "content": content, "summary": summary}]);
+    for (content, summary, member) in
+        [(json!([picture]), json!([]), "content"), (said("a"), json!([picture]), "summary")]
+    {
+        let told = (Code::UnsupportedParameter, format!("input[1].{member}"));
+        assert_eq!(refused(thought(content, summary)), told);
+    }
+    assert_eq!(parse(thought(said("a"), said("b"))).unwrap().ignored, ["input.summary"]);
+    for (content, summary) in [(said("a"), said("a")), (said("a"), json!([])), (Value::Null, said("b"))] {
+        assert_eq!(parse(thought(content, summary)).unwrap().ignored, Vec::<String>::new());
+    }
+    for empty in [json!(""), Value::Null] {
+        assert!(parse(with(&file, "file_url", &empty)).is_ok());
+    }
+    let told = (Code::UnsupportedParameter, "input[0].content[0].file_url".to_owned());
+    assert_eq!(refused(with(&file, "file_url", &json!("data:application/pdf;base64,JVBERi0x"))), told);
 }
 
 #[test]
