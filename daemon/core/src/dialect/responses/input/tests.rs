@@ -274,7 +274,7 @@ fn a_thought_is_its_content_or_what_stands_for_it() {
     let content = json!([{"type": "reasoning_text", "text": "whole"}]);
     let summary = json!([{"type": "summary_text", "text": "short"}]);
     let both = json!({"type": "reasoning", "summary": summary, "content": content, "encrypted_content": "x"});
-    assert_eq!(thought(both), (Some("whole".to_owned()), vec![]));
+    assert_eq!(thought(both), (Some("whole".to_owned()), vec!["input.summary".to_owned()]));
     let short = json!({"type": "reasoning", "summary": summary, "content": null});
     assert_eq!(thought(short), (Some("short".to_owned()), vec![]));
     let sealed = json!({"type": "reasoning", "summary": [], "encrypted_content": "x"});
