@@ -124,34 +124,41 @@ fn allow(tools: &mut Vec<Tool>, allowed: Option<Vec<Object<One<'_>>>>) -> Result
     Ok(())
 }
 
-/// Bytes of the tools that it leaves out, which an Ollama is not shown.
-pub(super) fn unchosen_bytes(fields: &Fields<'_>) -> u64 {
-    let chosen: HashSet<Cow<'_, str>> = match Choice::read(fields).ok().flatten() {
-        Some(Choice::Named(function)) => HashSet::from([function.name]),
-        Some(Choice::Allowed(Allowed { tools: Some(allowed), .. })) => {
-            allowed.into_iter().filter_map(|Object(one)| Some(one.function?.0.name)).collect()
+/// What a choice comes to, as far as it is of a known form.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Whether it wants a tool called in any case.
+    pub(super) forces_call: bool,
+    /// Bytes of the tools that it leaves out, which an Ollama is not shown.
+    pub(super) unchosen_bytes: u64,
+}
+
+/// Looks at it once, and at the tools where it names some of them.
+pub(super) fn look<'a>(fields: &Fields<'a>) -> Outcome {
+    let (forces_call, chosen) = match Choice::read(fields).ok().flatten() {
+        None => return Outcome::default(),
+        Some(Choice::Word(word)) => (word == "required", None),
+        Some(Choice::Named(function)) => (true, Some(HashSet::from([function.name]))),
+        Some(Choice::Allowed(Allowed { mode, tools })) => {
+            let names = |tools: Vec<Object<One<'a>>>| {
+                tools.into_iter().filter_map(|Object(one)| Some(one.function?.0.name)).collect()
+            };
+            let chosen = tools.map(names);
+            (mode.as_deref() == Some("required"), chosen)
         }
-        _ => return 0,
     };
+    Outcome { forces_call, unchosen_bytes: chosen.map_or(0, |chosen| bytes_besides(fields, &chosen)) }
+}
+
+/// Bytes of all tools but those of these names.
+fn bytes_besides(fields: &Fields<'_>, chosen: &HashSet<Cow<'_, str>>) -> u64 {
     let Some(mut tools) = fields.get("tools").and_then(Elements::of) else { return 0 };
     let mut bytes = 0;
     while tools.more() {
         let tool = tools.element();
-        let is_chosen = json::object::<One<'_>>(tool)
-            .ok()
-            .and_then(|one| one.function)
-            .is_some_and(|Object(function)| chosen.contains(&function.name));
+        let function = json::object::<One<'_>>(tool).ok().and_then(|one| one.function);
+        let is_chosen = function.is_some_and(|Object(function)| chosen.contains(&function.name));
         bytes += if is_chosen { 0 } else { tool.len() as u64 };
     }
     bytes
-}
-
-/// Whether it wants a tool called in any case, as far as it is of a known form.
-pub(super) fn forces(fields: &Fields<'_>) -> bool {
-    match Choice::read(fields).ok().flatten() {
-        None => false,
-        Some(Choice::Word(word)) => word == "required",
-        Some(Choice::Named(_)) => true,
-        Some(Choice::Allowed(allowed)) => allowed.mode.as_deref() == Some("required"),
-    }
 }

@@ -161,8 +161,8 @@ fn content(
         let part: Part<'_> = fields::object(&at, json, fields::PART)?;
         nr += 1;
         let piece = match part.kind.as_ref() {
-            "text" | "input_text" | "output_text" => alone(&at, json, part.text)?,
-            "refusal" => alone(&at, json, part.refusal)?,
+            "text" | "input_text" | "output_text" => alone(&at, json, part.text, NO_MEDIUM)?,
+            "refusal" => alone(&at, json, part.refusal, NO_MEDIUM)?,
             "image_url" => {
                 no_medium_but(&at, json, "image_url", ONE_PICTURE)?;
                 images.push(Image {
@@ -183,13 +183,18 @@ fn content(
     Ok((text, images))
 }
 
+const NO_MEDIUM: &str = "A part that is text holds no picture, sound, video or file: send a picture in a part of the type image_url.";
 const ONE_PICTURE: &str =
     "A part of the type image_url holds one picture, in image_url: send each in a part of its own.";
 
-/// The words of a part that is text.
-fn alone<'a>(at: &str, json: &str, words: Option<Quoted<'a>>) -> Result<Option<Quoted<'a>>, ApiError> {
-    const WHY: &str = "A part that is text holds no picture, sound, video or file: send a picture in a part of the type image_url.";
-    no_medium_but(at, json, "", WHY).map(|()| words)
+/// The words of a part that is text, which holds no medium; `why` says where one goes.
+pub(in crate::dialect) fn alone<'a>(
+    at: &str,
+    json: &str,
+    words: Option<Quoted<'a>>,
+    why: &str,
+) -> Result<Option<Quoted<'a>>, ApiError> {
+    no_medium_but(at, json, "", why).map(|()| words)
 }
 
 /// Refuses a medium by a member that is not the part's own: it would be seen by nobody, and the answer be another one than was asked for.

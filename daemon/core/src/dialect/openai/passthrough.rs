@@ -274,8 +274,7 @@ pub fn inspect(body: &[u8], limits: &Limits) -> Result<Passed, ApiError> {
     let (prompt_bytes, thinking) = (turns.said.saturating_add(tools), Thinking::of(&fields));
     let wanted = Wanted::of(&fields).with_insides(&fields, turns, &thinking);
     let effort = thinking.wanted().ok().flatten();
-    let forces_call = choice::forces(&fields);
-    let unchosen_bytes = choice::unchosen_bytes(&fields);
+    let choice::Outcome { forces_call, unchosen_bytes } = choice::look(&fields);
     Ok(Passed { effort, forces_call, prompt_bytes, unchosen_bytes, ..passed(&fields, body, limits, wanted)? })
 }
 

@@ -17,7 +17,7 @@ use crate::config::Limits;
 use crate::dialect::json::{Elements, Object, Quoted};
 use crate::dialect::openai::fields::{self, Element, Fields};
 use crate::dialect::openai::media::{self, Allowance};
-use crate::dialect::openai::message::{arguments, no_medium_but};
+use crate::dialect::openai::message::{alone, arguments, no_medium_but};
 use crate::dialect::unread::{self, Unread};
 use crate::error::{ApiError, Code};
 
@@ -395,14 +395,13 @@ impl Turns<'_> {
             let json = parts.element();
             let part: Part<'_> = fields::object(&at, json, PART)?;
             nr += 1;
-            if let Some((own, why)) = own_medium(&part.kind) {
-                no_medium_but(&at, json, own, why)?;
-            }
             let piece = match part.kind.as_ref() {
-                "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => part.text,
-                "refusal" => part.refusal,
+                "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => {
+                    alone(&at, json, part.text, NO_MEDIUM)?
+                }
+                "refusal" => alone(&at, json, part.refusal, NO_MEDIUM)?,
                 _ => {
-                    let medium = self.medium(&at, &part)?;
+                    let medium = self.medium(&at, json, &part)?;
                     images.push(Image { place: text.spelled_len(), ..medium });
                     continue;
                 }
@@ -418,11 +417,15 @@ impl Turns<'_> {
     }
 
     /// The medium of a part.
-    fn medium(&mut self, at: &str, part: &Part<'_>) -> Result<Image, ApiError> {
+    fn medium(&mut self, at: &str, json: &str, part: &Part<'_>) -> Result<Image, ApiError> {
+        let own = |own: &str| no_medium_but(at, json, own, ONE_MEDIUM);
         let medium = match part.kind.as_ref() {
-            "input_image" => return self.picture(at, part),
-            "input_file" => self.file(at, part)?,
-            "input_audio" => media::sound(at, part.input_audio, &mut self.allowance)?,
+            "input_image" => return own("image_url").and_then(|()| self.picture(at, part)),
+            "input_file" => own("file_data").and_then(|()| self.file(at, part))?,
+            "input_audio" => {
+                own("input_audio")?;
+                media::sound(at, part.input_audio, &mut self.allowance)?
+            }
             _ => return Err(ApiError::unsupported(format!("{at}.type"), PARTS)),
         };
         self.attached.get_or_insert_with(|| format!("{at}.type"));
@@ -454,18 +457,5 @@ impl Turns<'_> {
             None if part.file_id.is_some() => Err(ApiError::unsupported(format!("{at}.file_id"), NO_FILES)),
             None => Err(ApiError::missing(format!("{at}.file_data"))),
         }
-    }
-}
-
-/// The member of a part of this type that holds its medium, and why there is no other; none of a type that is none.
-fn own_medium(kind: &str) -> Option<(&'static str, &'static str)> {
-    match kind {
-        "input_image" => Some(("image_url", ONE_MEDIUM)),
-        "input_audio" => Some(("input_audio", ONE_MEDIUM)),
-        "input_file" => Some(("file_data", ONE_MEDIUM)),
-        "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" | "refusal" => {
-            Some(("", NO_MEDIUM))
-        }
-        _ => None,
     }
 }
